@@ -1,0 +1,1 @@
+"""Layer 0: errors, numerics, precision, randomness. Knows nothing of divergences."""

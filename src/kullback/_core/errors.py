@@ -1,0 +1,35 @@
+"""The one tree of exceptions.
+
+KullbackError
+├── InputError (ValueError)          what was given cannot be used: exit code 2
+│   ├── DensityError                 a log density misbehaved: where, value, remedy
+│   └── ExpressionError              an expression or claim could not be read
+├── UnsupportedError                 what was asked cannot be computed: what to ask instead
+└── MissingDependencyError           an optional package is needed: the line that installs it
+
+A message says what was asked, what is known, why it cannot be, and the line to type.
+"""
+
+
+class KullbackError(Exception):
+    """Anything this package raises on purpose."""
+
+
+class InputError(KullbackError, ValueError):
+    """What was given cannot be used."""
+
+
+class DensityError(InputError):
+    """A log density returned something that is not a log density."""
+
+
+class ExpressionError(InputError):
+    """An expression or a claims file could not be read."""
+
+
+class UnsupportedError(KullbackError):
+    """What was asked cannot be computed from what is known."""
+
+
+class MissingDependencyError(KullbackError):
+    """An optional package is needed."""

@@ -1,0 +1,1 @@
+"""Layer 6: everything that comes out. Frozen, printable, serialisable; computes nothing."""

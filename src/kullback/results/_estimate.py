@@ -1,0 +1,163 @@
+"""A number that never travels alone."""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Literal, final
+
+Kind = Literal[
+    "exact", "numeric", "estimate", "lower_bound", "upper_bound", "infinite", "unresolved"
+]
+
+_SYMBOLS = {"lower_bound": "≥", "upper_bound": "≤"}
+_NATS_PER_BIT = math.log(2.0)
+
+
+@final
+@dataclass(frozen=True)
+class Estimate:
+    """A value with its error, its kind and what it is a value of.
+
+    Attributes:
+        value: the number, in `unit`; `inf` when infinite.
+        standard_error: its error, in `unit`. For kind "exact" the rounding of a float64, for
+            "numeric" a bound on the error, for "estimate" a standard error, `inf` when unresolved.
+        interval: where the truth lies, in `unit`: certain up to rounding for "exact", within the
+            error bound for "numeric", with 95 % confidence for "estimate".
+        quantity: "kl", "cross_entropy", "entropy", "jeffreys", ...
+        direction: the quantity spelled out with its arguments, such as "KL(p||q)".
+        kind: how much the number may be trusted.
+        method: how it was computed.
+        n: draws or evaluations spent, if any were.
+        notes: what a careful reader should know; the reason, when infinite or unresolved.
+        unit: "nats", "bits" or, for quantities without a unit, "".
+
+    Example:
+        >>> print(Estimate.exact(0.127687, quantity="kl", direction="KL(p||q)", method="closed form"))
+        KL(p||q) = 0.127687 nats (exact, closed form)
+    """
+
+    value: float
+    standard_error: float
+    interval: tuple[float, float]
+    quantity: str
+    direction: str
+    kind: Kind
+    method: str
+    n: int | None = None
+    notes: tuple[str, ...] = ()
+    unit: str = "nats"
+
+    @classmethod
+    def exact(
+        cls, value: float, *, quantity: str, direction: str, method: str,
+        n: int | None = None, notes: tuple[str, ...] = (), unit: str = "nats",
+    ) -> "Estimate":  # fmt: skip
+        """Returns a value that is right up to the rounding of a float64."""
+        error = abs(value) * 2.0**-52
+        return cls(
+            value, error, (value - error, value + error), quantity, direction, "exact",
+            method, n, notes, unit,
+        )  # fmt: skip
+
+    @classmethod
+    def numeric(
+        cls, value: float, error: float, *, quantity: str, direction: str, method: str,
+        n: int | None = None, notes: tuple[str, ...] = (), unit: str = "nats",
+    ) -> "Estimate":  # fmt: skip
+        """Returns a value with a bound on its numerical error."""
+        return cls(
+            value, error, (value - error, value + error), quantity, direction, "numeric",
+            method, n, notes, unit,
+        )  # fmt: skip
+
+    @classmethod
+    def infinite(
+        cls, reason: str, *, quantity: str, direction: str, method: str,
+        notes: tuple[str, ...] = (), unit: str = "nats",
+    ) -> "Estimate":  # fmt: skip
+        """Returns plus infinity, with its reason."""
+        return cls(
+            math.inf, 0.0, (math.inf, math.inf), quantity, direction, "infinite",
+            method, None, (reason, *notes), unit,
+        )  # fmt: skip
+
+    @classmethod
+    def unresolved(
+        cls, value: float, reason: str, *, quantity: str, direction: str, method: str,
+        n: int | None = None, notes: tuple[str, ...] = (), unit: str = "nats",
+    ) -> "Estimate":  # fmt: skip
+        """Returns a number that may not be relied on, with the reason; its error is unknown."""
+        return cls(
+            value, math.inf, (-math.inf, math.inf), quantity, direction, "unresolved",
+            method, n, (reason, *notes), unit,
+        )  # fmt: skip
+
+    @property
+    def nats(self) -> "Estimate":
+        """The same estimate in nats."""
+        return self._in_unit("nats", _NATS_PER_BIT) if self.unit == "bits" else self
+
+    @property
+    def bits(self) -> "Estimate":
+        """The same estimate in bits: nats / log 2."""
+        return self._in_unit("bits", 1.0 / _NATS_PER_BIT) if self.unit == "nats" else self
+
+    @property
+    def reason(self) -> str | None:
+        """Why the value is infinite or unresolved."""
+        return self.notes[0] if self.kind in ("infinite", "unresolved") else None
+
+    def as_dict(self) -> dict[str, object]:
+        """Returns plain JSON values: what is infinite or unknown is null, with its reason."""
+        low, high = self.interval
+        return {
+            "quantity": self.quantity,
+            "direction": self.direction,
+            "kind": self.kind,
+            "value": _finite(self.value),
+            "standard_error": _finite(self.standard_error),
+            "interval": [_finite(low), _finite(high)],
+            "unit": self.unit,
+            "method": self.method,
+            "n": self.n,
+            "reason": self.reason,
+            "notes": list(self.notes),
+        }
+
+    def __str__(self) -> str:
+        unit = f" {self.unit}" if self.unit else ""
+        count = "" if self.n is None else f", n = {self.n}"
+        if self.kind == "infinite":
+            return f"{self.direction} = infinite ({self.notes[0]})"
+        if self.kind == "unresolved":
+            return f"{self.direction} unresolved: {self.notes[0]} ({self.method}{count})"
+        if self.kind == "exact":
+            return f"{self.direction} = {self.value:.6g}{unit} (exact, {self.method})"
+        value, error = _aligned(self.value, self.standard_error)
+        symbol = _SYMBOLS.get(self.kind, "=")
+        label = f"{self.kind}, " if self.kind == "numeric" else ""
+        return f"{self.direction} {symbol} {value} ± {error}{unit} ({label}{self.method}{count})"
+
+    def _in_unit(self, unit: str, factor: float) -> "Estimate":
+        low, high = self.interval
+        return replace(
+            self,
+            value=self.value * factor,
+            standard_error=self.standard_error * factor,
+            interval=(low * factor, high * factor),
+            unit=unit,
+        )
+
+
+def _finite(x: float) -> float | None:
+    return x if math.isfinite(x) else None
+
+
+def _aligned(value: float, error: float) -> tuple[str, str]:
+    """Returns the value to the last digit that its error leaves, and the error to two digits."""
+    if not math.isfinite(error) or error <= 0.0 or not math.isfinite(value):
+        return f"{value:.6g}", f"{error:.2g}"
+    if error < 1e-4 * abs(value) or abs(value) >= 1e6 or error < 1e-5:
+        return f"{value:.10g}" if error < 1e-8 * abs(value) else f"{value:.6g}", f"{error:.1e}"
+    digits = max(0, 1 - math.floor(math.log10(error)))
+    return f"{value:.{digits}f}", f"{error:.{digits}f}"
