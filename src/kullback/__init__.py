@@ -1,0 +1,60 @@
+"""Measure, minimise and explain KL divergence in both directions, with an error on every number."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from kullback._version import __version__
+
+if TYPE_CHECKING:
+    from kullback._core.errors import (
+        DensityError,
+        ExpressionError,
+        InputError,
+        KullbackError,
+        MissingDependencyError,
+        UnsupportedError,
+    )
+    from kullback.api._measure import cross_entropy, divergence, entropy, kl_divergence
+    from kullback.results._estimate import Estimate
+    from kullback.targets import Grid, Known, LogDensity, Samples
+
+_HOMES = {
+    "kullback._core.errors": (
+        "DensityError",
+        "ExpressionError",
+        "InputError",
+        "KullbackError",
+        "MissingDependencyError",
+        "UnsupportedError",
+    ),
+    "kullback.api._measure": ("cross_entropy", "divergence", "entropy", "kl_divergence"),
+    "kullback.results._estimate": ("Estimate",),
+    "kullback.targets": ("Grid", "Known", "LogDensity", "Samples"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [  # noqa: RUF022 - by layer, as in _HOMES
+    "DensityError",
+    "ExpressionError",
+    "InputError",
+    "KullbackError",
+    "MissingDependencyError",
+    "UnsupportedError",
+    "cross_entropy",
+    "divergence",
+    "entropy",
+    "kl_divergence",
+    "Estimate",
+    "Grid",
+    "Known",
+    "LogDensity",
+    "Samples",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Returns a public name, importing its module only now (PEP 562)."""
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'kullback' has no attribute {name!r}")
+    return getattr(import_module(_HOME_OF[name]), name)

@@ -13,7 +13,7 @@ from kullback._core.errors import InputError
 from kullback.distributions._base import Array, Distribution, Stratum, Support
 from kullback.distributions._scalar import Scalar, from_normal
 from kullback.distributions._statistics import Real
-from kullback.solvers._quadrature import integrate
+from kullback.solvers._quadrature import fill, integrate
 
 Name = Literal["affine", "exp", "log", "sigmoid", "logit", "tanh", "softplus", "reciprocal", "power"]
 
@@ -268,7 +268,10 @@ class Truncated(Distribution):
         if not math.isfinite(peak):
             return -math.inf
         total = integrate(
-            lambda x: np.exp(self.base.log_prob(x) - peak)[:, None], points, support.low, support.high
+            lambda x, speed: np.exp(self.base.log_prob(x) - peak + speed)[:, None],
+            fill(points, support.low, support.high),
+            support.low,
+            support.high,
         )
         return peak + math.log(float(total.value[0]))
 

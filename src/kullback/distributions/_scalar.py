@@ -48,6 +48,12 @@ class Scalar(Distribution):
             total = np.sum(terms, axis=0)
         return np.where(inside, np.where(np.isnan(total), -math.inf, total), -math.inf)
 
+    def magnitude(self, x: Array) -> Float[np.ndarray, " n"]:
+        """Returns the sum of the absolute terms of log_prob: what its rounding is relative to."""
+        with np.errstate(all="ignore"):
+            terms = np.sum([np.abs(c * s(x)) for s, c in self._coefficients], axis=0)
+        return np.where(np.isfinite(terms), terms, 0.0)
+
     def sample(self, rng: np.random.Generator, n: int) -> Array:
         draws = self.quantile(_open_uniform(rng, n))
         if np.isnan(draws).any():

@@ -16,10 +16,11 @@ from kullback.distributions._base import Array, Distribution, Stratum, Support
 @final
 @dataclass(frozen=True, eq=False)
 class MultivariateNormal(Distribution):
-    """N(loc, scale_tril scale_tril')."""
+    """N(loc, scale_tril scale_tril'); `given` keeps the covariance where that is what was given."""
 
     loc: Float[np.ndarray, " d"]
     scale_tril: Float[np.ndarray, "d d"]
+    given: Float[np.ndarray, "d d"] | None = None
 
     def __post_init__(self) -> None:
         d = self.loc.shape[0]
@@ -39,7 +40,7 @@ class MultivariateNormal(Distribution):
     ) -> "MultivariateNormal":
         """Returns N(loc, covariance). Raises InputError unless it is positive definite."""
         try:
-            return cls(loc, np.linalg.cholesky(covariance))
+            return cls(loc, np.linalg.cholesky(covariance), covariance)
         except np.linalg.LinAlgError:
             low = float(np.linalg.eigvalsh(covariance)[0])
             raise InputError(
@@ -53,7 +54,7 @@ class MultivariateNormal(Distribution):
 
     @cached_property
     def covariance(self) -> Float[np.ndarray, "d d"]:
-        return self.scale_tril @ self.scale_tril.T
+        return self.scale_tril @ self.scale_tril.T if self.given is None else self.given
 
     def log_prob(self, x: Array) -> Float[np.ndarray, " n"]:
         z = linalg.solve_triangular(self.scale_tril, (x - self.loc).T, lower=True)
@@ -75,12 +76,13 @@ class MultivariateNormal(Distribution):
 class Categorical(Distribution):
     """Finitely many outcomes, 0 .. k-1 (or their one-hot vectors), by their log probabilities.
 
-    `probabilities` keeps what was given when it was not logits, so that nothing is rounded.
+    `probabilities` or `logits` keep what was given, so that nothing is rounded.
     """
 
     log_probabilities: Float[np.ndarray, " k"]
     probabilities: Float[np.ndarray, " k"]
     one_hot: bool = False
+    logits: Float[np.ndarray, " k"] | None = None
 
     @classmethod
     def from_probabilities(cls, p: Float[np.ndarray, " k"], *, one_hot: bool = False) -> "Categorical":
@@ -92,7 +94,7 @@ class Categorical(Distribution):
     def from_logits(cls, logits: Float[np.ndarray, " k"], *, one_hot: bool = False) -> "Categorical":
         """Returns softmax(logits)."""
         log_p = special.log_softmax(logits)
-        return cls(log_p, np.exp(log_p), one_hot)
+        return cls(log_p, np.exp(log_p), one_hot, logits)
 
     @property
     def support(self) -> Support:

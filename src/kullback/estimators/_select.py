@@ -1,0 +1,172 @@
+"""Which method answers which question: a table that can be read, printed and called."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import final
+
+from kullback._core.errors import UnsupportedError
+from kullback.distributions._base import Distribution
+from kullback.distributions._compound import Product, Transformed
+from kullback.distributions._foreign import Foreign
+from kullback.distributions._vector import Categorical
+from kullback.estimators import _closed_form, _quadrature, _summation, _support
+from kullback.estimators._outcome import Outcome, total
+from kullback.estimators._question import Question
+
+
+@final
+@dataclass(frozen=True)
+class Effort:
+    """How hard to try: draws or tolerance for Monte Carlo, and the key."""
+
+    n: int | None = None
+    tolerance: float | None = None
+    key: object = 0
+
+
+Run = Callable[[Effort], Outcome]
+
+
+@final
+@dataclass(frozen=True)
+class Method:
+    """A row of the table.
+
+    Attributes:
+        name: as in `method=`.
+        applies: to what, in words.
+        gives: the kinds it may return.
+        prepare: returns what computes the answer, or None where the row does not apply.
+    """
+
+    name: str
+    applies: str
+    gives: str
+    prepare: Callable[[Question, Distribution, Distribution], Run | None]
+
+
+def choose(
+    question: Question, p: Distribution, q: Distribution, method: str | None = None
+) -> tuple[Method, Run]:
+    """Returns the first row of the table that applies, and what computes the answer.
+
+    Raises:
+        UnsupportedError: no row applies, or not the one asked for.
+    """
+    if isinstance(p, Transformed) and isinstance(q, Transformed) and not question.of_scale:
+        p, q = _shared_maps_off(p, q)
+    rows = [row for row in TABLE if method in (None, row.name)]
+    for row in rows:
+        run = row.prepare(question, p, q)
+        if run is not None:
+            return row, run
+    if method is not None and not rows:
+        raise UnsupportedError(f'method="{method}" is not known; choose from {", ".join(NAMES)}')
+    wanted = "no method" if method is None else f'method "{method}" cannot'
+    raise UnsupportedError(
+        f"{question.label}: {wanted} fit(s) p on {p.support} and q on {q.support}; "
+        "kullback plan prints what each method needs"
+    )
+
+
+def _shared_maps_off(p: Transformed, q: Transformed) -> tuple[Distribution, Distribution]:
+    """A divergence is the same before and after a bijection that p and q share."""
+    a, b = list(p.maps), list(q.maps)
+    while a and b and a[-1] == b[-1]:
+        a.pop()
+        b.pop()
+    return (
+        Transformed(p.base, tuple(a)) if a else p.base,
+        Transformed(q.base, tuple(b)) if b else q.base,
+    )
+
+
+def _now(outcome: Outcome | None) -> Run | None:
+    return None if outcome is None else lambda _: outcome
+
+
+def _by_support(question: Question, p: Distribution, q: Distribution) -> Run | None:
+    if question.quantity == "reverse_kl":
+        p, q = q, p
+    elif not question.needs_support:
+        return None
+    gaps = [_support.gap(p, q)]
+    if question.quantity == "jeffreys":
+        gaps.append(_support.gap(q, p))
+    return _now(next((g for g in gaps if g is not None), None))
+
+
+def _by_closed_form(question: Question, p: Distribution, q: Distribution) -> Run | None:
+    if not (p.normalized and q.normalized):
+        return None
+    match question.quantity:
+        case "kl" | "forward_kl":
+            return _now(_closed_form.kl(p, q))
+        case "reverse_kl":
+            return _now(_closed_form.kl(q, p))
+        case "jeffreys":
+            parts = [_closed_form.kl(p, q), _closed_form.kl(q, p)]
+            known = [part for part in parts if part is not None]
+            return _now(total(known)) if len(known) == len(parts) else None
+        case "entropy":
+            return _now(_closed_form.entropy(p))
+        case "cross_entropy":
+            return _now(_closed_form.cross_entropy(p, q))
+        case _:
+            return _now(_closed_form.power_divergence(question, p, q))
+
+
+def _by_parts(question: Question, p: Distribution, q: Distribution) -> Run | None:
+    additive = question.of_logs or question.quantity in ("reverse_kl", "jeffreys")
+    if not (additive and isinstance(p, Product) and isinstance(q, Product)):
+        return None
+    if p.widths != q.widths:
+        return None
+    runs = [choose(question, a, b)[1] for a, b in zip(p.parts, q.parts, strict=True)]
+    return lambda effort: total([run(effort) for run in runs])
+
+
+def _by_sum(question: Question, p: Distribution, q: Distribution) -> Run | None:
+    a, b = _as_integers(p), _as_integers(q)
+    if a.support.dimension or not (a.support.discrete and b.support.discrete):
+        return None
+    return lambda _: _summation.measure(question, a, b)
+
+
+def _as_integers(d: Distribution) -> Distribution:
+    """One-hot vectors are integers by another name."""
+    return replace(d, one_hot=False) if isinstance(d, Categorical) else d
+
+
+def _by_quadrature(question: Question, p: Distribution, q: Distribution) -> Run | None:
+    if p.support.dimension or p.support.discrete or q.support.discrete:
+        return None
+    return lambda _: _quadrature.measure(question, p, q)
+
+
+def _by_monte_carlo(question: Question, p: Distribution, q: Distribution) -> Run | None:
+    drawn = (p, q) if question.over_q else (p,)
+    if any(isinstance(d, Foreign) and d.sampler is None for d in drawn):
+        return None
+    # scipy.stats and arviz-stats take two seconds to import: only this row pays for them.
+    from kullback.estimators import _monte_carlo  # noqa: PLC0415
+
+    return lambda effort: _monte_carlo.measure(
+        question, p, q, budget=_monte_carlo.Budget(effort.n, effort.tolerance), key=effort.key
+    )
+
+
+TABLE = (
+    Method("support", "q is 0 somewhere p is not", "infinite", _by_support),
+    Method(
+        "closed form",
+        "densities made of statistics whose means are known; Gaussian, finite, Dirichlet ...",
+        "exact, infinite",
+        _by_closed_form,
+    ),
+    Method("parts", "independent blocks: the sum over blocks", "as its parts", _by_parts),
+    Method("sum", "discrete distributions", "numeric, infinite, unresolved", _by_sum),
+    Method("quadrature", "densities of the line", "numeric, infinite, unresolved", _by_quadrature),
+    Method("monte carlo", "anything p can be drawn from", "estimate, unresolved", _by_monte_carlo),
+)
+NAMES = tuple(row.name for row in TABLE)

@@ -1,0 +1,78 @@
+"""Sums over the outcomes of discrete distributions, with the truncation bounded."""
+
+import math
+
+import numpy as np
+
+from kullback.distributions._base import Distribution
+from kullback.estimators._outcome import Outcome, infinite, unresolved
+from kullback.estimators._question import Question
+from kullback.estimators._rounding import rounding
+from kullback.solvers._series import Sum, add_up
+
+_METHOD = "sum"
+_MAIN, _SPARE, _MASS_P, _MASS_Q, _NOISE, _SLOPE, _EMPTY = range(7)
+#: p may miss this much mass before the answer is refused.
+_MISSING = 1e-6
+
+
+def measure(question: Question, p: Distribution, q: Distribution) -> Outcome:
+    """Returns the answer: exact to rounding over few outcomes, else with a truncation bound."""
+    low, high = p.support.low, p.support.high
+    if question.over_q:
+        low, high = min(low, q.support.low), max(high, q.support.high)
+    found = add_up(_columns(question, p, q), _start(p, low, high), low, high)
+    empty = float(found.value[_EMPTY])
+    if empty > 0.0 and question.needs_support:
+        return infinite(f"support: q is 0 where p has mass {empty:.3g}; q lives on {q.support}", _METHOD)
+    if found.slope > -1.0 - 1e-3:
+        return infinite("tails: p's tail is too heavy for q; the sum diverges", _METHOD)
+    mass = float(found.value[_MASS_P])
+    missing = max(1.0 - mass - float(found.beyond[_MASS_P]), mass - 1.0, 0.0)
+    if not np.isfinite(found.value).all() or missing > _MISSING:
+        reason = f"the sum finds mass {mass:.6g} of p, not 1"
+        return unresolved(float(found.value[_MAIN]), reason, _METHOD, found.terms)
+    value, error = _value(question, found)
+    error += missing * (1.0 + abs(value) + 2.0 * abs(math.log(missing + 1e-300)))
+    answer = question.finish(value)
+    width = max(abs(question.finish(value + e) - answer) for e in (error, -error))
+    return Outcome(answer, width, "numeric", _METHOD, found.terms)
+
+
+def _columns(question: Question, p: Distribution, q: Distribution) -> object:
+    def columns(x: np.ndarray) -> np.ndarray:
+        log_p, log_q = p.log_prob(x), q.log_prob(x)
+        mass_p = np.exp(log_p)
+        empty = np.isneginf(log_q) & ~np.isneginf(log_p)
+        noise = mass_p * (rounding(p, x, log_p) + rounding(q, x, log_q))
+        if question.needs_support:
+            log_q = np.where(empty, log_p, log_q)
+        zeros = np.zeros_like(log_p)
+        main = question.contribution(log_p, log_q, zeros)
+        spare = main if question.nonnegative is None else question.nonnegative(log_p, log_q, zeros)
+        with np.errstate(invalid="ignore"):
+            gap = np.minimum(1.0, np.abs(np.where(np.isneginf(log_p), 0.0, log_p - log_q)))
+        return np.stack(
+            [main, spare, mass_p, np.exp(log_q), noise, noise * gap, mass_p * empty], axis=1
+        )
+
+    return columns
+
+
+def _start(p: Distribution, low: float, high: float) -> float:
+    marks = p.landmarks()
+    middle = float(np.floor(marks[len(marks) // 2])) if len(marks) else (low if math.isfinite(low) else 0.0)
+    return min(max(middle, low), high)
+
+
+def _value(question: Question, found: Sum) -> tuple[float, float]:
+    """Returns the better of the two sums of the same thing, with its error."""
+    value = found.value
+    truncated = found.beyond
+    rounded = 4.0 * 2.0**-52 * found.absolute
+    main = float(value[_MAIN])
+    error_main = float(truncated[_MAIN] + rounded[_MAIN] + value[_NOISE])
+    if question.nonnegative is None or abs(float(value[_MASS_Q]) - 1.0) > 1e-9:
+        return main, error_main
+    error_spare = float(truncated[_SPARE] + rounded[_SPARE] + value[_SLOPE])
+    return (float(value[_SPARE]), error_spare) if error_spare < error_main else (main, error_main)

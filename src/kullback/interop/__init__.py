@@ -1,0 +1,53 @@
+"""Layer 10: other libraries' distribution objects, as ours.
+
+A library is imported only when an object of it is given.
+"""
+
+import importlib
+
+from kullback.distributions._base import Distribution
+
+__all__ = ["as_distribution"]
+
+#: Where a library's distribution classes live, and the module here that reads them.
+_LIBRARIES = {
+    "numpyro.distributions": "kullback.interop._numpyro",
+    "torch.distributions": "kullback.interop._torch",
+    "scipy.stats": "kullback.interop._scipy",
+}
+
+
+def as_distribution(thing: object) -> Distribution | None:
+    """Returns a NumPyro, torch or SciPy distribution object as one of ours; None for anything else.
+
+    Every class that has a closed form here becomes that form, its parameters kept exactly (a
+    float32 parameter is the float64 of the same value). Any other is called through its own
+    log density, in float64. A subclass counts as its parent unless it overrides the density.
+
+    Args:
+        thing: anything; one of our own distributions is returned as it is.
+
+    Raises:
+        InputError: it is a batch of several distributions, has a parameter out of range, or holds
+            JAX tracers.
+        UnsupportedError: it has no density that a divergence could be taken of.
+
+    Example:
+        >>> import scipy.stats
+        >>> as_distribution(scipy.stats.norm(1.0, 2.0))
+        Normal(loc=1.0, scale=2.0)
+        >>> as_distribution("a string") is None
+        True
+    """
+    if isinstance(thing, Distribution):
+        return thing
+    if isinstance(thing, type):
+        return None
+    for name, reader in _LIBRARIES.items():
+        if any(_within(cls.__module__, name) for cls in type(thing).__mro__):
+            return importlib.import_module(reader).read(thing)
+    return None
+
+
+def _within(module: str, package: str) -> bool:
+    return module == package or module.startswith(f"{package}.")

@@ -1,0 +1,72 @@
+"""A user's log density, whatever its style, as one that maps n events to n numbers."""
+
+import sys
+from collections.abc import Callable
+
+import numpy as np
+
+from kullback._core.errors import DensityError, InputError
+from kullback._core.precision import float64
+
+Batched = Callable[[np.ndarray], np.ndarray]
+
+
+def vectorized(fn: Callable[..., object], event: np.ndarray, name: str) -> Batched:
+    """Returns fn over a batch: called at once if it takes batches, under vmap if it is JAX, else in a loop.
+
+    The style is found out by calling it at the example and at two copies of it.
+
+    Raises:
+        DensityError: fn raises, or does not return one number for one event.
+    """
+    if not callable(fn):
+        raise InputError(f"{name}: the log density must be a function, got {type(fn).__name__}")
+    with float64():
+        one = _number(_call(fn, event, name), name)
+    pair = np.stack([event, event])
+    try:
+        with float64(), np.errstate(all="ignore"):
+            both = np.asarray(fn(pair), dtype=np.float64)
+        if both.shape == (2,) and np.array_equal(both, [one, one], equal_nan=True):
+            return lambda x: _batch(fn, x, name)
+    except Exception:  # noqa: BLE001, S110 - any failure only means that fn takes one event at a time
+        pass
+    jax = sys.modules.get("jax")
+    if jax is not None:
+        try:
+            mapped = jax.jit(jax.vmap(fn))
+            with float64():
+                both = np.asarray(mapped(pair), dtype=np.float64)
+            if both.shape == (2,):
+                return lambda x: _batch(mapped, x, name)
+        except Exception:  # noqa: BLE001, S110 - not traceable: plain Python then
+            pass
+    return lambda x: np.array([_number(_call(fn, row, name), name) for row in x])
+
+
+def _batch(fn: Callable[..., object], x: np.ndarray, name: str) -> np.ndarray:
+    with float64():
+        return np.asarray(_call(fn, x, name), dtype=np.float64)
+
+
+def _call(fn: Callable[..., object], x: np.ndarray, name: str) -> object:
+    try:
+        with np.errstate(all="ignore"):
+            return fn(x)
+    except Exception as error:
+        raise DensityError(
+            f"{name}: the log density raised {type(error).__name__}: {error} (at x of shape {x.shape})"
+        ) from error
+
+
+def _number(value: object, name: str) -> float:
+    try:
+        array = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise DensityError(f"{name}: the log density returned {value!r}, not a number") from None
+    if array.size != 1 or array.ndim > 1:
+        raise DensityError(
+            f"{name}: the log density of one event has shape {array.shape}; it must be one number, "
+            "for a vector event the sum over its coordinates"
+        )
+    return float(array.reshape(()))

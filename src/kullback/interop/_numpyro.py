@@ -1,0 +1,168 @@
+"""NumPyro distributions, evaluated in float64 whatever the caller's flag."""
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpyro.distributions import Distribution as NumPyroDistribution
+from numpyro.distributions.constraints import Constraint, is_dependent
+from numpyro.distributions.transforms import Transform
+from numpyro.distributions.util import lazy_property
+
+from kullback._core.errors import InputError
+from kullback._core.precision import float64
+from kullback.distributions._base import Array, Distribution
+from kullback.interop._batched import read_one
+from kullback.interop._library import Evaluator, Library
+
+#: Points are padded to one of these counts, so that a density is compiled a few times only.
+_COUNTS = (64, 512, 4096, 32768)
+
+
+def read(thing: Any) -> Distribution | None:
+    """Returns a NumPyro distribution as one of ours; None for any other object of NumPyro.
+
+    Raises:
+        InputError: it is a batch, it holds JAX tracers, or a parameter is out of range.
+        UnsupportedError: it has no density that can be compared.
+    """
+    if not isinstance(thing, NumPyroDistribution):
+        return None
+    _check_concrete(thing)
+    return read_one(thing, LIBRARY)
+
+
+def _check_concrete(thing: Any) -> None:
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(thing)):
+        raise InputError(
+            f"{LIBRARY.name(thing)} holds JAX tracers: kl_divergence returns numbers with errors "
+            "and cannot be traced; inside jit, grad or vmap use the formulas of kullback.losses"
+        )
+
+
+def _array(value: Any) -> Array:
+    return np.asarray(value).astype(np.float64)
+
+
+def _evaluate(thing: Any) -> Evaluator:
+    with float64():
+        wide = _widen(thing, {})
+    inside = _inside(wide)
+    density = _padded(_traced(wide.log_prob))
+
+    def log_prob(x: Array) -> Array:
+        with float64():
+            return np.where(inside(x), density(x), -np.inf)
+
+    def sample(rng: np.random.Generator, n: int) -> Array:
+        with float64():
+            return _array(wide.sample(jax.random.key(int(rng.integers(2**32))), (n,)))
+
+    def quantile(u: Array) -> Array:
+        with float64():
+            return _array(wide.icdf(jnp.asarray(u)))
+
+    return Evaluator(log_prob, sample if _can_sample(thing) else None, quantile)
+
+
+def _traced(log_prob: Callable[[Any], Any]) -> Callable[[Array], Array]:
+    """Returns a density compiled if it can be, otherwise called as it is."""
+    compiled, plain = jax.jit(lambda x: log_prob(x)), [False]
+
+    def call(x: Array) -> Array:
+        if not plain[0]:
+            try:
+                return np.asarray(compiled(x))
+            except jax.errors.JAXTypeError:
+                plain[0] = True
+        return np.asarray(log_prob(jnp.asarray(x)))
+
+    return call
+
+
+def _padded(density: Callable[[Array], Array]) -> Callable[[Array], Array]:
+    """Returns a density that is only ever called with a few numbers of points."""
+
+    def call(x: Array) -> Array:
+        out = []
+        for start in range(0, len(x), _COUNTS[-1]):
+            rows = x[start : start + _COUNTS[-1]]
+            count = next(c for c in _COUNTS if c >= len(rows))
+            rest = np.broadcast_to(rows[:1], (count - len(rows), *rows.shape[1:]))
+            out.append(density(np.concatenate([rows, rest]))[: len(rows)])
+        return np.concatenate(out) if out else np.zeros(x.shape[:1])
+
+    return call
+
+
+def _inside(wide: Any) -> Callable[[Array], Array]:
+    """Returns a test of which events are in the support, (n, *batch)."""
+    support, batch = wide.support, tuple(wide.batch_shape)
+    if support is None or is_dependent(support):
+        return lambda x: np.ones(x.shape[: 1 + len(batch)], dtype=bool)
+
+    def call(x: Array) -> Array:
+        shape = (len(x), *batch)
+        valid = np.asarray(support(x))
+        return valid.reshape(*shape, -1).all(axis=-1) if valid.size else np.ones(shape, dtype=bool)
+
+    return call
+
+
+def _can_sample(thing: Any) -> bool:
+    base = getattr(thing, "base_dist", None)
+    own = type(thing).sample is not NumPyroDistribution.sample
+    return own and (base is None or _can_sample(base))
+
+
+def _widen(value: Any, seen: dict[int, Any]) -> Any:
+    """Returns a copy with every float32 array in it as the float64 array of the same numbers.
+
+    A float32 parameter would otherwise meet the others (log rate, lgamma) before it meets x.
+    """
+    if id(value) in seen:
+        return seen[id(value)]
+    if isinstance(value, (np.ndarray, np.generic, jax.Array)):
+        floating = jnp.issubdtype(value.dtype, jnp.floating)
+        return jnp.asarray(_array(value)) if floating else value
+    if isinstance(value, (list, tuple)) and type(value) in (list, tuple):
+        return type(value)(_widen(v, seen) for v in value)
+    if isinstance(value, dict):
+        return {k: _widen(v, seen) for k, v in value.items()}
+    if isinstance(value, (NumPyroDistribution, Transform, Constraint)):
+        # A constraint without parameters is compared by identity, and stays the same object.
+        return _widen_fields(value, seen) if vars(value) else value
+    if jax.tree_util.all_leaves([value]):
+        return value
+    return jax.tree.map(lambda leaf: _widen(leaf, seen), value)
+
+
+def _widen_fields(value: Any, seen: dict[int, Any]) -> Any:
+    new = copy.copy(value)
+    seen[id(value)] = new
+    kept = getattr(type(value), "arg_constraints", {})
+    for name, field in list(vars(value).items()):
+        if isinstance(getattr(type(value), name, None), lazy_property) and name not in kept:
+            # Computed from the narrow parameters: it is computed again from the wide ones.
+            del vars(new)[name]
+        else:
+            vars(new)[name] = _widen(field, seen)
+    if isinstance(value, NumPyroDistribution):
+        vars(new)["_validate_args"] = False
+    return new
+
+
+def _apply(transforms: list[Any], x: Array) -> Array:
+    with float64():
+        y = jnp.asarray(x)
+        for t in transforms:
+            y = _widen(t, {})(y)
+        return _array(y)
+
+
+LIBRARY = Library(
+    "numpyro.distributions", _array, _evaluate, _apply, remedy=lambda axes: f".to_event({axes})"
+)

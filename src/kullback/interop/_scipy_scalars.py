@@ -1,0 +1,239 @@
+"""SciPy's frozen univariate distributions: a row for each that is a family of ours.
+
+A row is the standard form; loc and scale are then pushed into it, or kept as a map.
+"""
+
+import math
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from kullback._core.errors import InputError, UnsupportedError
+from kullback.distributions._base import Distribution, Support
+from kullback.distributions._bounded import Beta, LogUniform, Uniform
+from kullback.distributions._compound import Bijection, Truncated
+from kullback.distributions._counting import Binomial, Chance, Geometric, NegativeBinomial, Poisson
+from kullback.distributions._foreign import Foreign
+from kullback.distributions._positive import (
+    GeneralizedGamma,
+    HalfCauchy,
+    InverseGaussian,
+    LogNormal,
+    Pareto,
+)
+from kullback.distributions._real import Laplace, LogGamma, Logistic, Normal, StudentT, VonMises
+from kullback.interop._maps import affine, push
+from kullback.interop._parameters import categorical, integers, logarithm, nearest
+
+#: Where SciPy's own families live; a user's subclass of one is called, not recognised.
+_HOMES = ("scipy.stats._continuous_distns", "scipy.stats._discrete_distns")
+
+
+def _half(shape: float) -> Distribution:
+    """The length of 2 shape standard normals."""
+    return GeneralizedGamma(1.0, shape, 2.0, 0.5)
+
+
+def _reflected(p: Distribution) -> Distribution:
+    return push(p, affine(0.0, -1.0), "a mirror image")
+
+
+#: The standard form (loc 0, scale 1) as a function of the shape parameters, by SciPy's class.
+CONTINUOUS: dict[str, Callable[..., Distribution]] = {
+    "norm_gen": lambda: Normal(0.0, 1.0),
+    "laplace_gen": lambda: Laplace(0.0, 1.0),
+    "logistic_gen": lambda: Logistic(0.0, 1.0),
+    "cauchy_gen": lambda: StudentT(1.0, 0.0, 1.0),
+    "t_gen": lambda df: StudentT(df, 0.0, 1.0) if df < math.inf else Normal(0.0, 1.0),
+    "gumbel_r_gen": lambda: LogGamma(1.0, 0.0, 1.0),
+    "gumbel_l_gen": lambda: LogGamma(1.0, 0.0, -1.0),
+    "loggamma_gen": lambda c: LogGamma(c, 0.0, -1.0),
+    "moyal_gen": lambda: LogGamma(0.5, -nearest(logarithm(2.0)), 1.0),
+    "gamma_gen": lambda a: GeneralizedGamma(1.0, a),
+    "erlang_gen": lambda a: GeneralizedGamma(1.0, a),
+    "expon_gen": lambda: GeneralizedGamma(1.0, 1.0),
+    "chi2_gen": lambda df: GeneralizedGamma(2.0, 0.5 * df),
+    "chi_gen": lambda df: _half(0.5 * df),
+    "halfnorm_gen": lambda: _half(0.5),
+    "rayleigh_gen": lambda: _half(1.0),
+    "maxwell_gen": lambda: _half(1.5),
+    "nakagami_gen": lambda nu: GeneralizedGamma(1.0, nu, 2.0, nu),
+    "weibull_min_gen": lambda c: GeneralizedGamma(1.0, 1.0, c),
+    "weibull_max_gen": lambda c: _reflected(GeneralizedGamma(1.0, 1.0, c)),
+    "gengamma_gen": lambda a, c: GeneralizedGamma(1.0, a, c),
+    "invgamma_gen": lambda a: GeneralizedGamma(1.0, a, -1.0),
+    "invweibull_gen": lambda c: GeneralizedGamma(1.0, 1.0, -c),
+    "levy_gen": lambda: GeneralizedGamma(1.0, 0.5, -1.0, 0.5),
+    "levy_l_gen": lambda: _reflected(GeneralizedGamma(1.0, 0.5, -1.0, 0.5)),
+    "lognorm_gen": lambda s: LogNormal(0.0, s),
+    "gibrat_gen": lambda: LogNormal(0.0, 1.0),
+    "invgauss_gen": lambda mu: InverseGaussian(mu, 1.0),
+    "wald_gen": lambda: InverseGaussian(1.0, 1.0),
+    "pareto_gen": lambda b: Pareto(1.0, b),
+    "lomax_gen": lambda c: push(Pareto(1.0, c), affine(-1.0, 1.0), "lomax"),
+    "halfcauchy_gen": lambda: HalfCauchy(1.0),
+    "uniform_gen": lambda: Uniform(0.0, 1.0),
+    "beta_gen": Beta,
+    "arcsine_gen": lambda: Beta(0.5, 0.5),
+    "powerlaw_gen": lambda a: Beta(a, 1.0),
+    "reciprocal_gen": LogUniform,
+    "vonmises_line_gen": lambda kappa: VonMises(0.0, kappa),
+}
+
+#: Cut from a family at ends given in standard units: the family and the ends, by the shapes.
+_CUT: dict[str, Callable[..., tuple[Distribution, float, float]]] = {
+    "truncnorm_gen": lambda a, b: (Normal(0.0, 1.0), a, b),
+    "truncexpon_gen": lambda b: (GeneralizedGamma(1.0, 1.0), 0.0, b),
+    "truncpareto_gen": lambda b, c: (Pareto(1.0, b), 1.0, c),
+    "truncweibull_min_gen": lambda c, a, b: (GeneralizedGamma(1.0, 1.0, c), a, b),
+}
+
+#: exp of a family of the line, whose location is the log of SciPy's scale.
+_EXPONENTIAL: dict[str, Callable[[float, float], Distribution]] = {
+    "fisk_gen": Logistic,
+    "loglaplace_gen": Laplace,
+}
+
+#: On the integers from loc.
+DISCRETE: dict[str, Callable[..., Distribution]] = {
+    "poisson_gen": Poisson,
+    "binom_gen": lambda n, p: Binomial(n, Chance(probability=p)),
+    "bernoulli_gen": lambda p: Binomial(1.0, Chance(probability=p)),
+    "nbinom_gen": lambda n, p: NegativeBinomial(n, _complement(p)),
+}
+
+#: Families that a shift by an integer does not leave.
+_SHIFTED: dict[str, Callable[..., Distribution]] = {
+    "geom_gen": lambda p, loc: Geometric(Chance(probability=p), 1.0 + loc),
+    "randint_gen": lambda low, high, loc: integers(low + loc, high - 1.0 + loc),
+}
+
+
+def _complement(p: float) -> Chance:
+    if not 0.0 <= p <= 1.0:
+        raise InputError(f"a probability must be between 0 and 1, got {p}")
+    return Chance(probability=1 - Fraction(p))
+
+
+def read(frozen: Any) -> Distribution:
+    """Returns a frozen distribution as one of ours.
+
+    Raises:
+        InputError: a parameter is an array or out of range.
+        UnsupportedError: a discrete distribution does not live on the integers.
+    """
+    family = frozen.dist
+    shapes, loc, scale = family._parse_args(*frozen.args, **frozen.kwds)
+    name = f"scipy.stats.{family.name}"
+    numbers = check_single([*shapes, loc, scale], name)
+    *shapes, loc, scale = numbers
+    if not (scale > 0.0 and math.isfinite(loc) and math.isfinite(scale)):
+        raise InputError(f"{name}: needs a finite loc and a positive scale, got {loc} and {scale}")
+    found = recognise(family, shapes, loc, scale)
+    if found is not None:
+        return found
+    if not np.all(family._argcheck(*shapes)):
+        raise InputError(f"{name}: a shape parameter is out of range: {tuple(shapes)}")
+    return _called(frozen, name)
+
+
+def check_single(parameters: list[Any], name: str) -> list[float]:
+    """Returns parameters as numbers. Raises InputError if one is an array."""
+    shape = np.broadcast_shapes(*(np.shape(p) for p in parameters))
+    if shape:
+        count = math.prod(shape)
+        raise InputError(
+            f"{name} has batch_shape {shape}: it is {count} "
+            f"distribution{'' if count == 1 else 's'}; give one at a time, with plain numbers"
+        )
+    return [float(p) for p in parameters]
+
+
+def recognise(family: Any, shapes: list[float], loc: float, scale: float) -> Distribution | None:
+    """Returns a distribution of one of SciPy's families in closed form; None if it has none here.
+
+    Args:
+        family: the rv_generic object.
+        shapes: its shape parameters in SciPy's order.
+        loc: its location.
+        scale: its scale; 1 for a discrete one.
+    """
+    cls = type(family)
+    name = f"scipy.stats.{family.name}"
+    if cls.__name__ == "rv_sample":
+        return _table(family, loc, name)
+    if cls.__module__ not in _HOMES:
+        return None
+    if cls.__name__ == "vonmises_gen":
+        return _circular(*shapes, loc, scale)
+    if cls.__name__ in CONTINUOUS:
+        return push(CONTINUOUS[cls.__name__](*shapes), affine(loc, scale), name)
+    if cls.__name__ in _CUT:
+        return _cut(*_CUT[cls.__name__](*shapes), loc, scale, name)
+    if cls.__name__ in _EXPONENTIAL:
+        base = _EXPONENTIAL[cls.__name__](
+            nearest(logarithm(scale)), nearest(1 / Fraction(shapes[0]))
+        )
+        return push(push(base, Bijection("exp"), name), affine(loc, 1.0), name)
+    if cls.__name__ in _SHIFTED:
+        _check_integer(loc, name)
+        return _SHIFTED[cls.__name__](*shapes, loc)
+    return DISCRETE[cls.__name__](*shapes) if cls.__name__ in DISCRETE and loc == 0.0 else None
+
+
+def _circular(kappa: float, loc: float, scale: float) -> Distribution:
+    if scale != 1.0:
+        raise UnsupportedError(
+            f"scipy.stats.vonmises lives on the circle and knows no scale, got {scale}; "
+            "vonmises_line is the one that can be stretched"
+        )
+    return VonMises(math.remainder(loc, 2.0 * math.pi), kappa)
+
+
+def _cut(
+    base: Distribution, low: float, high: float, loc: float, scale: float, name: str
+) -> Distribution:
+    """The base, stretched (and moved, where it can be) before it is cut."""
+    where = loc if isinstance(base, Normal) else 0.0
+    ends = [
+        e if math.isinf(e) else nearest(Fraction(where) + Fraction(scale) * Fraction(e))
+        for e in (low, high)
+    ]
+    cut = Truncated(push(base, affine(where, scale), name), ends[0], ends[1])
+    return push(cut, affine(loc - where, 1.0), name)
+
+
+def _table(family: Any, loc: float, name: str) -> Distribution | None:
+    """A distribution given by its values: a Categorical if these are 0, 1, ..., k - 1."""
+    values = np.asarray(family.xk, dtype=np.float64) + loc
+    if not np.array_equal(values, np.floor(values)):
+        raise UnsupportedError(
+            f"{name}: its values are not integers; number them 0, 1, ... and compare those"
+        )
+    if not np.array_equal(values, np.arange(len(values))):
+        return None
+    return categorical("probs", np.asarray(family.pk, dtype=np.float64))
+
+
+def _check_integer(loc: float, name: str) -> None:
+    if loc != math.floor(loc):
+        raise UnsupportedError(f"{name}: loc = {loc} moves it off the integers; use an integer")
+
+
+def _called(frozen: Any, name: str) -> Distribution:
+    """A frozen distribution behind its own functions. Its -inf may be underflow of its pdf."""
+    low, high = (float(end) for end in frozen.support())
+    discrete = hasattr(frozen, "logpmf")
+    if discrete and not all(math.isinf(end) or end == math.floor(end) for end in (low, high)):
+        raise UnsupportedError(f"{name}: loc moves it off the integers; use an integer")
+    edges = getattr(frozen.dist, "_hbins", ())
+    return Foreign(
+        name,
+        Support("integers" if discrete else "interval", low, high),
+        frozen.logpmf if discrete else frozen.logpdf,
+        sampler=lambda rng, n: frozen.rvs(size=n, random_state=rng),
+        inverse=frozen.ppf,
+        hints=tuple(float(e) for e in edges),
+    )

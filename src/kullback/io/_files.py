@@ -1,0 +1,116 @@
+"""Files to tables: CSV, Parquet, npy."""
+
+import difflib
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from kullback._core.errors import InputError
+from kullback.io._csv import read_csv
+from kullback.io._table import Table, check_finite, check_size, numbered, table
+
+
+def read_table(path: str | Path) -> Table:
+    """Returns the numbers in a file.
+
+    Args:
+        path: a .csv (or .tsv), .parquet or .npy file.
+
+    Raises:
+        InputError: it is not there, not readable, or holds anything but finite numbers; with
+            the line (CSV) or row and the column.
+    """
+    path = Path(path)
+    try:
+        _check_exists(path)
+        return _reader(path)(path)
+    except OSError as error:
+        raise InputError(f"{path}: this cannot be read: {error.strerror or error}") from None
+
+
+def _check_exists(path: Path) -> None:
+    if path.is_dir():
+        raise InputError(f"{path}: this is a directory; give a file in it")
+    if not path.exists():
+        raise InputError(f"{path}: there is no such file{_near(path)}")
+    if path.is_file() and path.stat().st_size == 0:
+        raise InputError(f"{path}: the file is empty")
+
+
+def _near(path: Path) -> str:
+    if not path.parent.is_dir():
+        return f", and no directory {path.parent}"
+    names = [p.name for p in itertools.islice(path.parent.iterdir(), 1000)]
+    near = difflib.get_close_matches(path.name, names, n=1, cutoff=0.75)
+    return f"; did you mean {path.parent / near[0]}?" if near else f" in {path.parent.resolve()}"
+
+
+def _reader(path: Path) -> Callable[[Path], Table]:
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        *first, last = _READERS
+        ending = f"the ending {path.suffix!r}" if path.suffix else "a name without an ending"
+        raise InputError(
+            f"{path}: {ending} does not name a format; {', '.join(first)} and {last} are read"
+        )
+    return reader
+
+
+def _read_parquet(path: Path) -> Table:
+    source = str(path)
+    try:
+        frame = pl.scan_parquet(path, glob=False, hive_partitioning=False)
+        schema = frame.collect_schema()
+        rows = frame.select(pl.len()).collect().item()
+        check_size(rows, len(schema), source)
+        for name, dtype in schema.items():
+            if not dtype.is_numeric():
+                raise InputError(
+                    f"{source}: column {name!r} is not numeric ({dtype}); "
+                    "leave it out or encode it as numbers"
+                )
+        values = frame.select(pl.all().cast(pl.Float64)).collect().to_numpy()
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{source}: this cannot be read as Parquet: {reason}") from None
+    columns = tuple(schema.names())
+    check_finite(columns, values, source)
+    return table(columns, values, source)
+
+
+def _read_npy(path: Path) -> Table:
+    source = str(path)
+    with path.open("rb") as file:
+        if file.read(6) != b"\x93NUMPY":
+            raise InputError(f"{source}: this is not an .npy file; write it with numpy.save")
+    try:
+        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+    except ValueError as error:
+        if "Python objects" in str(error):
+            raise InputError(
+                f"{source}: it holds Python objects, which are not read because reading them "
+                "runs code; save an array of floats"
+            ) from None
+        raise InputError(f"{source}: this cannot be read as .npy: {error}") from None
+    if mapped.dtype.kind not in "fiu":
+        raise InputError(
+            f"{source}: its numbers are of type {mapped.dtype}; save real ones, as float64"
+        )
+    if mapped.ndim not in (1, 2):
+        raise InputError(f"{source}: its shape is {mapped.shape}; save (rows, columns) or (rows,)")
+    columns = numbered(1 if mapped.ndim == 1 else mapped.shape[1])
+    check_size(len(mapped), len(columns), source)
+    values = np.array(mapped, dtype=np.float64).reshape(len(mapped), len(columns))
+    check_finite(columns, values, source)
+    return table(columns, values, source)
+
+
+_READERS: dict[str, Callable[[Path], Table]] = {
+    ".csv": read_csv,
+    ".tsv": read_csv,
+    ".parquet": _read_parquet,
+    ".npy": _read_npy,
+}

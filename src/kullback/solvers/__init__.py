@@ -1,0 +1,1 @@
+"""Layer 1: integrate, sum and minimise functions. Knows nothing of divergences."""

@@ -1,0 +1,234 @@
+"""Adaptive Gauss-Kronrod quadrature of vector-valued functions of one variable.
+
+The line is cut at given points. Between them panels are halved where the error is; beyond the
+outermost, x runs away exponentially in t (or towards a finite end like exp(-t)), so that power
+tails and end-point singularities become exponentials, which the same rule integrates well.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+from jaxtyping import Float
+
+#: Maps n points and the logs of dx/dt there to an array (n, m): the integrands times dx/dt. The
+#: speed is passed on so that a density that underflows can be multiplied by it in log space.
+Function = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+#: x is not followed beyond this distance from the outermost point.
+FAR = 1e150
+
+# Gauss 7, Kronrod 15 (Piessens et al., QUADPACK, 1983), positive nodes.
+_HALF_NODES = [
+    0.991455371120812639206854697526329, 0.949107912342758524526189684047851,
+    0.864864423359769072789712788640926, 0.741531185599394439863864773280788,
+    0.586087235467691130294144691693013, 0.405845151377397166906606412076961,
+    0.207784955007898467600689403773245, 0.0,
+]  # fmt: skip
+_HALF_KRONROD = [
+    0.022935322010529224963732008058970, 0.063092092629978553290700663189204,
+    0.104790010322250183839876322541518, 0.140653259715525918745189590510238,
+    0.169004726639267902826583426598550, 0.190350578064785409913256402421014,
+    0.204432940075298892414161999234649, 0.209482141084727828012999174891714,
+]  # fmt: skip
+_HALF_GAUSS = [
+    0.0, 0.129484966168869693270611432679082, 0.0, 0.279705391489276667901467771423780,
+    0.0, 0.381830050505118944950369775488975, 0.0, 0.417959183673469387755102040816327,
+]  # fmt: skip
+_NODES = np.array([-v for v in _HALF_NODES] + _HALF_NODES[-2::-1])
+_KRONROD = np.array(_HALF_KRONROD + _HALF_KRONROD[-2::-1])
+_GAUSS = np.array(_HALF_GAUSS + _HALF_GAUSS[-2::-1])
+
+_EPSILON = 2.0**-52
+#: Evaluations after which an integral is taken as it is, with the error that it has.
+_BUDGET = 150_000
+
+
+@final
+@dataclass(frozen=True)
+class Integral:
+    """Integrals of m functions: values, error bounds, integrals of the absolute values."""
+
+    value: Float[np.ndarray, " m"]
+    error: Float[np.ndarray, " m"]
+    absolute: Float[np.ndarray, " m"]
+    evaluations: int
+
+
+@final
+@dataclass(frozen=True)
+class Tail:
+    """The map from t >= 0 to x beyond an outermost point, towards an end of the line.
+
+    x = anchor + factor expm1(t) towards infinity, x = end + factor exp(-t) towards a finite end.
+    """
+
+    anchor: float
+    factor: float
+    infinite: bool
+    length: float
+
+    @classmethod
+    def beyond(cls, point: float, end: float, width: float) -> "Tail":
+        """Returns the map from a point to an end, growing from a width."""
+        if math.isinf(end):
+            reach = math.log(FAR) - math.log(width)
+            return cls(point, math.copysign(width, end), infinite=True, length=reach)
+        # Closer to an end other than 0, floats are too coarse to place a point.
+        smallest = max(abs(end) * 1e-12, 1e-300)
+        reach = math.log(max(abs(point - end) / smallest, 2.0))
+        return cls(end, point - end, infinite=False, length=reach)
+
+    def __call__(self, t: np.ndarray) -> np.ndarray:
+        return self.anchor + self.factor * (np.expm1(t) if self.infinite else np.exp(-t))
+
+    def log_speed(self, t: np.ndarray) -> np.ndarray:
+        """log |dx/dt|"""
+        return math.log(abs(self.factor)) + (t if self.infinite else -t)
+
+    def panels(self) -> np.ndarray:
+        """Returns the points of t at which to start."""
+        steps = np.concatenate([[0.0], 0.25 * 2.0 ** np.arange(0.0, 14.0)])
+        return np.concatenate([steps[steps < 0.8 * self.length], [self.length]])
+
+
+def tails(points: Float[np.ndarray, " k"], low: float, high: float) -> tuple[Tail, Tail]:
+    """Returns the maps beyond the first and the last point, towards low and high."""
+    first, last = float(points[0]), float(points[-1])
+    spread = last - first
+    width = spread / max(len(points) - 1, 1) or max(abs(first), 1.0) * 1e-3
+    return Tail.beyond(first, low, width), Tail.beyond(last, high, width)
+
+
+def fill(points: Float[np.ndarray, " k"], low: float, high: float) -> Float[np.ndarray, " m"]:
+    """Returns the points and others between them, so that no panel spans many scales.
+
+    Distances from a finite end, or from the middle point, grow at most fourfold a panel. Points so
+    close to an end other than 0 that floats are coarse there are dropped.
+    """
+    for end in (low, high):
+        if math.isfinite(end):
+            kept = points[np.abs(points - end) > 1e-11 * abs(end)]
+            points = kept if len(kept) else points[:1]
+    origins = [float(points[len(points) // 2])]
+    origins += [end for end in (low, high) if math.isfinite(end)]
+    found = [points]
+    for origin in origins:
+        for side in (points[points > origin], points[points < origin][::-1]):
+            distance = np.abs(side - origin)
+            for near, far in zip(distance[:-1], distance[1:], strict=True):
+                if far > 4.0 * near:
+                    steps = np.geomspace(near, far, 2 + math.ceil(math.log(far / near, 4.0)))
+                    found.append(origin + math.copysign(1.0, side[0] - origin) * steps[1:-1])
+    merged = np.unique(np.concatenate(found))
+    return merged[(merged > low) & (merged < high)]
+
+
+def integrate(
+    f: Function,
+    points: Float[np.ndarray, " k"],
+    low: float,
+    high: float,
+    *,
+    tolerance: float | tuple[float, ...] = 1e-12,
+    noise: tuple[int | None, ...] = (),
+) -> Integral:
+    """Returns the integrals of the columns of f from low to high.
+
+    Args:
+        f: maps n points, and the log of dx/dt there, to an array (n, m).
+        points: where to cut, strictly inside (low, high), at least one.
+        low, high: the ends; may be infinite.
+        tolerance: stop when the errors are below this share of the absolute integrals; one for
+            each column, or one for all.
+        noise: for each column, which other column bounds its rounding, if one does: no panel is
+            halved to see more than that.
+    """
+    left, right = tails(points, low, high)
+    pieces: list[tuple[Tail | None, np.ndarray]] = [(None, points)]
+    pieces += [(tail, tail.panels()) for tail in (left, right) if tail.factor != 0.0]
+    parts = [
+        _adapt(_along(f, tail), cuts, np.asarray(tolerance), noise, tail)
+        for tail, cuts in pieces
+        if len(cuts) > 1
+    ]
+    return Integral(
+        np.sum([part.value for part in parts], axis=0),
+        np.sum([part.error for part in parts], axis=0),
+        np.sum([part.absolute for part in parts], axis=0),
+        sum(part.evaluations for part in parts),
+    )
+
+
+def _along(f: Function, tail: Tail | None) -> Callable[[np.ndarray], np.ndarray]:
+    """Returns f as a function of t, times dx/dt."""
+    if tail is None:
+        return lambda x: f(x, np.zeros_like(x))
+
+    def moved(t: np.ndarray) -> np.ndarray:
+        with np.errstate(all="ignore"):
+            return f(tail(t), tail.log_speed(t))
+
+    return moved
+
+
+def _adapt(
+    f: Callable[[np.ndarray], np.ndarray],
+    cuts: np.ndarray,
+    tolerance: np.ndarray,
+    noise: tuple[int | None, ...],
+    tail: Tail | None,
+) -> Integral:
+    """Halves panels until the errors are small, or only rounding, or the budget is spent."""
+    a, b = cuts[:-1], cuts[1:]
+    value, gap, absolute = _rule(f, a, b)
+    done = np.zeros((3, value.shape[1]))
+    evaluations = a.size * _NODES.size
+    while True:
+        scale = done[2] + absolute.sum(axis=0)
+        rounding = _EPSILON * absolute * (50.0 + 4.0 * _coarseness(tail, a, b))
+        blurred = rounding.copy()
+        for column, source in enumerate(noise):
+            if source is not None:
+                blurred[:, column] += absolute[:, source]
+        allowed = np.maximum(tolerance * scale / 32.0, blurred)
+        rough = (gap > np.maximum(allowed, 1e-300)).any(axis=1) & (b - a > 1e-13 * np.abs(a + b))
+        if evaluations > _BUDGET:
+            rough[:] = False
+        kept = ~rough
+        done += [part[kept].sum(axis=0) for part in (value, gap + rounding, absolute)]
+        if not rough.any():
+            return Integral(*done, evaluations)
+        middle = 0.5 * (a[rough] + b[rough])
+        a, b = np.concatenate([a[rough], middle]), np.concatenate([middle, b[rough]])
+        value, gap, absolute = _rule(f, a, b)
+        evaluations += a.size * _NODES.size
+
+
+def _coarseness(tail: Tail | None, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """How many times the width of a panel its distance from 0 is: points there are rounded."""
+    if tail is None:
+        ratio = np.maximum(np.abs(a), np.abs(b)) / (b - a)
+    else:
+        ratio = abs(tail.anchor) / (abs(tail.factor) * np.exp(a if tail.infinite else -b)) / (b - a)
+    return ratio[:, None]
+
+
+def _rule(
+    f: Callable[[np.ndarray], np.ndarray], a: np.ndarray, b: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns the Kronrod value, its distance from Gauss and the absolute integral of each panel."""
+    half = 0.5 * (b - a)
+    x = (0.5 * (a + b))[:, None] + half[:, None] * _NODES
+    y = f(x.ravel()).reshape(*x.shape, -1)
+    kronrod = np.einsum("pnm,n->pm", y, _KRONROD) * half[:, None]
+    gauss = np.einsum("pnm,n->pm", y, _GAUSS) * half[:, None]
+    absolute = np.einsum("pnm,n->pm", np.abs(y), _KRONROD) * half[:, None]
+    gap = np.abs(kronrod - gauss)
+    # QUADPACK's scaling: the Kronrod rule is far better than the distance when that is small.
+    with np.errstate(all="ignore"):
+        ratio = np.where(absolute > 0.0, 200.0 * gap / absolute, 0.0)
+        gap = np.where(ratio < 1.0, absolute * ratio**1.5, gap)
+    return kronrod, gap, absolute

@@ -1,0 +1,131 @@
+"""Layer 4: what is known about p. Recipes; nothing is computed here."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+from jaxtyping import Float
+
+from kullback._core.errors import InputError
+
+Array = np.ndarray
+#: "positive", "unit", "simplex", (low, high), or None for the whole space.
+SupportWords = str | tuple[float, float] | None
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Draws of p: an array (n,) or (n, d), perhaps with weights.
+
+    Raises:
+        InputError: empty, NaN or infinite values, wrong shape, weights that are not weights.
+
+    Example:
+        >>> Samples([1.0, 2.0, 4.0]).values.shape
+        (3, 1)
+    """
+
+    values: Float[np.ndarray, "n d"]
+    weights: Float[np.ndarray, " n"] | None = None
+    columns: tuple[str, ...] = ()
+
+    def __init__(
+        self, values: object, weights: object = None, *, columns: tuple[str, ...] = ()
+    ) -> None:
+        table = _floats(values, "samples")
+        table = table[:, None] if table.ndim == 1 else table
+        if table.ndim != 2:
+            raise InputError(f"samples must be of shape (n,) or (n, d), got {table.shape}")
+        if table.size == 0:
+            raise InputError(f"samples are empty: shape {table.shape}")
+        names = columns or tuple(f"x{i}" for i in range(table.shape[1]))
+        _check_finite(table, names)
+        object.__setattr__(self, "values", table)
+        object.__setattr__(self, "weights", _weights(weights, len(table)))
+        object.__setattr__(self, "columns", names)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class LogDensity:
+    """A log density known by calling it, unnormalised unless said.
+
+    Attributes:
+        fn: maps an event to a number; -inf where there is no mass. Vectorised NumPy functions,
+            scalar functions and JAX functions all do.
+        example: an event, for its shape, best near the mass: 0.0 for a scalar, zeros(d) for a vector.
+        support: "positive", "unit", (low, high) or None for the whole space.
+        sample: maps (generator, n) to n draws, if p can be drawn from.
+        normalized: whether exp(fn) integrates to 1.
+
+    Example:
+        >>> LogDensity(lambda x: -0.5 * x**2, 0.0).normalized
+        False
+    """
+
+    fn: Callable[[Array], object]
+    example: object = 0.0
+    support: SupportWords = None
+    sample: Callable[[np.random.Generator, int], Array] | None = None
+    normalized: bool = False
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Known:
+    """A normalised distribution known by its log density and its sampler.
+
+    Attributes:
+        log_prob: as `fn` of LogDensity, normalised.
+        sample: maps (generator, n) to n draws.
+        example: an event, for its shape.
+        support: as of LogDensity.
+    """
+
+    log_prob: Callable[[Array], object]
+    sample: Callable[[np.random.Generator, int], Array]
+    example: object = 0.0
+    support: SupportWords = None
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """A density of the line by its values on a regular grid of spacing dx."""
+
+    density: Float[np.ndarray, " n"]
+    dx: float
+
+    def __post_init__(self) -> None:
+        if not (np.isfinite(self.dx) and self.dx > 0.0):
+            raise InputError(f"dx must be positive and finite, got {self.dx}")
+
+
+def _floats(values: object, what: str) -> Array:
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{what} must be numbers in a rectangular array: {error}") from None
+
+
+def _check_finite(table: Array, names: tuple[str, ...]) -> None:
+    bad = ~np.isfinite(table)
+    if bad.any():
+        row, column = (int(i) for i in np.argwhere(bad)[0])
+        raise InputError(
+            f"samples: column {names[column]} has {int(bad[:, column].sum())} NaN or infinite "
+            f"value(s), the first, {table[row, column]}, at row {row}; drop or fill them"
+        )
+
+
+def _weights(weights: object, n: int) -> Array | None:
+    if weights is None:
+        return None
+    array = _floats(weights, "weights")
+    if array.shape != (n,):
+        raise InputError(f"weights have shape {array.shape}, but there are {n} samples")
+    if not np.isfinite(array).all() or (array < 0.0).any() or array.sum() <= 0.0:
+        raise InputError("weights must be finite, non-negative and not all zero")
+    return array
