@@ -14,8 +14,11 @@ if TYPE_CHECKING:
         MissingDependencyError,
         UnsupportedError,
     )
+    from kullback.api._fit import fit
     from kullback.api._measure import cross_entropy, divergence, entropy, kl_divergence
     from kullback.results._estimate import Estimate
+    from kullback.families import FullRank, MeanField, Mixture
+    from kullback.results._fit import Fit
     from kullback.targets import Grid, Known, LogDensity, Samples
 
 _HOMES = {
@@ -27,6 +30,9 @@ _HOMES = {
         "MissingDependencyError",
         "UnsupportedError",
     ),
+    "kullback.api._fit": ("fit",),
+    "kullback.families": ("FullRank", "MeanField", "Mixture"),
+    "kullback.results._fit": ("Fit",),
     "kullback.api._measure": ("cross_entropy", "divergence", "entropy", "kl_divergence"),
     "kullback.results._estimate": ("Estimate",),
     "kullback.targets": ("Grid", "Known", "LogDensity", "Samples"),
@@ -44,7 +50,12 @@ __all__ = [  # noqa: RUF022 - by layer, as in _HOMES
     "divergence",
     "entropy",
     "kl_divergence",
+    "fit",
+    "FullRank",
+    "MeanField",
+    "Mixture",
     "Estimate",
+    "Fit",
     "Grid",
     "Known",
     "LogDensity",

@@ -9,7 +9,7 @@ import numpy as np
 
 from kullback._core.errors import InputError, UnsupportedError
 from kullback.distributions._base import Array, Distribution, Support
-from kullback.distributions._bounded import LogUniform, Uniform
+from kullback.distributions._bounded import Beta, LogUniform, Uniform
 from kullback.distributions._compound import Bijection, Transformed, Truncated
 from kullback.distributions._foreign import Foreign
 from kullback.distributions._positive import (
@@ -75,6 +75,22 @@ def push_all(p: Distribution, maps: list[Bijection], what: str) -> Distribution:
     return p
 
 
+def generalized_pareto(loc: float, scale: float, shape: float) -> Distribution:
+    """Returns the law with P(X > x) = (1 + shape (x - loc) / scale)^(-1/shape)."""
+    name = "GeneralizedPareto"
+    if shape == 0.0:
+        return push(GeneralizedGamma(scale, 1.0), affine(loc, 1.0), name)
+    if not (math.isfinite(shape) and 0.0 < scale < math.inf):
+        raise InputError(
+            f"{name}: needs a finite shape and a positive scale, got {shape} and {scale}"
+        )
+    exponent = nearest(1 / Fraction(abs(shape)))
+    width = affine(0.0, Fraction(scale) / Fraction(abs(shape)))
+    if shape < 0.0:
+        return push_all(Beta(1.0, exponent), [width, affine(loc, 1.0)], name)
+    return push_all(Pareto(1.0, exponent), [affine(-1.0, 1.0), width, affine(loc, 1.0)], name)
+
+
 def fold(p: Distribution, what: str) -> Distribution:
     """Returns the law of |x|, x of p: both preimages of a point count.
 
@@ -138,10 +154,14 @@ def _append(p: Distribution, f: Bijection) -> Distribution:
 
 def _push_affine(p: Distribution, loc: Fraction, scale: Fraction) -> Distribution:
     if isinstance(p, Transformed) and p.maps[-1].name == "affine":
+        step = Bijection("affine", _plain(loc), _plain(scale))
         last, rest = p.maps[-1], p.maps[:-1]
         before = Transformed(p.base, rest) if rest else p.base
         inner_loc, inner_scale = Fraction(last.loc), Fraction(last.scale)
-        return _push_affine(before, loc + scale * inner_loc, scale * inner_scale)
+        merged = _push_affine(before, loc + scale * inner_loc, scale * inner_scale)
+        # An end that moves by a rounding would put mass of one law outside another's support.
+        apart = _append(p, step)
+        return merged if merged.support == apart.support else apart
     moved = _LOCATION_SCALE.get(type(p))
     if moved is not None:
         return moved(p, loc, scale)

@@ -10,16 +10,19 @@ import numpy as np
 from numpyro.distributions import Distribution as NumPyroDistribution
 from numpyro.distributions.constraints import Constraint, is_dependent
 from numpyro.distributions.transforms import Transform
-from numpyro.distributions.util import lazy_property
+from numpyro.distributions.util import cholesky_of_inverse, lazy_property
 
 from kullback._core.errors import InputError
 from kullback._core.precision import float64
 from kullback.distributions._base import Array, Distribution
 from kullback.interop._batched import read_one
 from kullback.interop._library import Evaluator, Library
+from kullback.interop._rows import given
 
 #: Points are padded to one of these counts, so that a density is compiled a few times only.
 _COUNTS = (64, 512, 4096, 32768)
+_COVARIANCES = ("covariance_matrix", "scale_matrix")
+_PRECISIONS = ("precision_matrix", "rate_matrix")
 
 
 def read(thing: Any) -> Distribution | None:
@@ -152,7 +155,19 @@ def _widen_fields(value: Any, seen: dict[int, Any]) -> Any:
             vars(new)[name] = _widen(field, seen)
     if isinstance(value, NumPyroDistribution):
         vars(new)["_validate_args"] = False
+        _derive_root(value, new)
     return new
+
+
+def _derive_root(value: Any, new: Any) -> None:
+    """Computes a Cholesky factor again from the matrix that was given."""
+    if "scale_tril" not in vars(value):
+        return
+    name, _ = given(value, [*_COVARIANCES, *_PRECISIONS, "scale_tril"])
+    if name in _COVARIANCES:
+        new.scale_tril = jnp.linalg.cholesky(vars(new)[name])
+    elif name in _PRECISIONS:
+        new.scale_tril = cholesky_of_inverse(vars(new)[name])
 
 
 def _apply(transforms: list[Any], x: Array) -> Array:

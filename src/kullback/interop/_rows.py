@@ -25,7 +25,12 @@ from kullback.distributions._counting import Binomial, Chance, Geometric, Negati
 from kullback.distributions._positive import GeneralizedGamma, HalfCauchy, LogNormal, Pareto
 from kullback.distributions._real import Laplace, LogGamma, Logistic, Normal, StudentT, VonMises
 from kullback.distributions._vector import Dirichlet, Multinomial, MultivariateNormal, Wishart
-from kullback.interop._maps import affine, push, push_all
+from kullback.interop._counts import (
+    beta_binomial,
+    beta_negative_binomial,
+    dirichlet_multinomial,
+)
+from kullback.interop._maps import affine, generalized_pareto, push, push_all
 from kullback.interop._parameters import (
     categorical,
     chance,
@@ -183,6 +188,7 @@ SCALARS: dict[str, Row] = {
     "Weibull": Row(lambda k, scale: GeneralizedGamma(scale, 1.0, k), ("concentration", "scale")),
     "LogNormal": Row(LogNormal, _LOC_SCALE),
     "Pareto": Row(Pareto, ("scale", "alpha")),
+    "GeneralizedPareto": Row(generalized_pareto, ("loc", "scale", "concentration")),
     "Levy": Row(_levy, _LOC_SCALE),
     "LowerTruncatedPowerLaw": Row(_power_law, ("alpha", "low")),
     "Uniform": Row(Uniform, ("low", "high")),
@@ -196,6 +202,8 @@ SCALARS: dict[str, Row] = {
     "Poisson": Row(Poisson, ("rate",)),
     "GammaPoisson": Row(_gamma_poisson, ("concentration", "rate")),
     "DiscreteUniform": Row(integers, ("low", "high")),
+    "BetaBinomial": Row(beta_binomial, ("concentration1", "concentration0", "total_count")),
+    "BetaNegativeBinomial": Row(beta_negative_binomial, ("concentration1", "concentration0", "n")),
 }
 
 _BERNOULLI = Row(lambda given: Binomial(1.0, chance(*given)), (_CHANCE,))
@@ -227,6 +235,7 @@ VECTORS: dict[str, Row] = {
     "MatrixNormal": Row(_matrix_normal, ("loc", "scale_tril_row", "scale_tril_column"), (2, 2, 2)),
     "GaussianRandomWalk": Row(_random_walk, ("scale", "num_steps="), (0, 0)),
     "CirculantNormal": Row(_circulant, ("loc", "covariance_row|covariance_rfft"), (1, 1)),
+    "DirichletMultinomial": Row(dirichlet_multinomial, ("concentration", "total_count"), (1, 0)),
     "Dirichlet": Row(Dirichlet, ("concentration",), (1,)),
     "OneHotCategorical": Row(_one_hot, (_CHANCE,), (1,)),
     "OrderedLogistic": Row(_ordered_logistic, ("predictor", "cutpoints"), (0, 1)),

@@ -24,7 +24,7 @@ from kullback.distributions._positive import (
     Pareto,
 )
 from kullback.distributions._real import Laplace, LogGamma, Logistic, Normal, StudentT, VonMises
-from kullback.interop._maps import affine, push
+from kullback.interop._maps import affine, generalized_pareto, push
 from kullback.interop._parameters import categorical, integers, logarithm, nearest
 
 #: Where SciPy's own families live; a user's subclass of one is called, not recognised.
@@ -73,13 +73,14 @@ CONTINUOUS: dict[str, Callable[..., Distribution]] = {
     "wald_gen": lambda: InverseGaussian(1.0, 1.0),
     "pareto_gen": lambda b: Pareto(1.0, b),
     "lomax_gen": lambda c: push(Pareto(1.0, c), affine(-1.0, 1.0), "lomax"),
+    "genpareto_gen": lambda c: generalized_pareto(0.0, 1.0, c),
     "halfcauchy_gen": lambda: HalfCauchy(1.0),
     "uniform_gen": lambda: Uniform(0.0, 1.0),
     "beta_gen": Beta,
     "arcsine_gen": lambda: Beta(0.5, 0.5),
     "powerlaw_gen": lambda a: Beta(a, 1.0),
     "reciprocal_gen": LogUniform,
-    "vonmises_line_gen": lambda kappa: VonMises(0.0, kappa),
+    "vonmises_gen": lambda kappa: VonMises(0.0, kappa),
 }
 
 #: Cut from a family at ends given in standard units: the family and the ends, by the shapes.
@@ -166,7 +167,8 @@ def recognise(family: Any, shapes: list[float], loc: float, scale: float) -> Dis
         return _table(family, loc, name)
     if cls.__module__ not in _HOMES:
         return None
-    if cls.__name__ == "vonmises_gen":
+    if cls.__name__ == "vonmises_gen" and math.isinf(family.a):
+        # The same class with finite ends is vonmises_line.
         return _circular(*shapes, loc, scale)
     if cls.__name__ in CONTINUOUS:
         return push(CONTINUOUS[cls.__name__](*shapes), affine(loc, scale), name)

@@ -35,7 +35,8 @@ def read(frozen: Any) -> Distribution:
     reader = _READERS.get(name)
     if reader is None:
         raise UnsupportedError(
-            f"scipy.stats.{name.removesuffix('_frozen')} has no density here: it can be drawn from only"
+            f"scipy.stats.{name.removesuffix('_frozen')} can be drawn from only: its density is "
+            "not known here"
         )
     return reader(frozen)
 
@@ -127,6 +128,22 @@ def _matrix_t(frozen: Any) -> Distribution:
     return _matrices(frozen, shape, Support("real", dimension=math.prod(shape)))
 
 
+def _normal_inverse_gamma(frozen: Any) -> Distribution:
+    """An event is the mean and the variance."""
+
+    def density(x: Array) -> Array:
+        inside = x[:, 1] > 0.0
+        log_p = frozen.logpdf(x[:, 0], np.where(inside, x[:, 1], 1.0))
+        return np.where(inside, log_p, -math.inf)
+
+    def sampler(rng: np.random.Generator, n: int) -> Array:
+        return np.stack(frozen.rvs(size=(n,), random_state=rng), axis=1)
+
+    return Foreign(
+        "scipy.stats.normal_inverse_gamma", Support("real", dimension=2), density, sampler
+    )
+
+
 def _sphere(frozen: Any) -> Distribution:
     return Directional(_numbers(frozen.mu), float(frozen.kappa))
 
@@ -196,4 +213,5 @@ _READERS: dict[str, Callable[[Any], Distribution]] = {
     "matrix_t_frozen": _matrix_t,
     "dirichlet_multinomial_frozen": _dirichlet_multinomial,
     "multivariate_hypergeom_frozen": _hypergeometric,
+    "normal_inverse_gamma_frozen": _normal_inverse_gamma,
 }

@@ -13,6 +13,7 @@ from torch.distributions.transforms import Transform
 from kullback.distributions._base import Array, Distribution
 from kullback.interop._batched import read_one
 from kullback.interop._library import Evaluator, Library
+from kullback.interop._rows import given
 
 
 def read(thing: Any) -> Distribution | None:
@@ -115,7 +116,20 @@ def _widen_fields(value: Any, seen: dict[int, Any]) -> Any:
     if isinstance(value, TorchDistribution):
         vars(new)["_validate_args"] = False
         _forget(value, new)
+        _derive_root(value, new)
     return new
+
+
+def _derive_root(value: Any, new: Any) -> None:
+    """Computes a Cholesky factor again from the matrix that was given."""
+    if "_unbroadcasted_scale_tril" not in vars(value):
+        return
+    name, _ = given(value, ["covariance_matrix", "precision_matrix", "scale_tril"])
+    matrix = vars(new)[name]
+    if name == "covariance_matrix":
+        new._unbroadcasted_scale_tril = torch.linalg.cholesky(matrix)
+    elif name == "precision_matrix":
+        new._unbroadcasted_scale_tril = torch.linalg.cholesky(torch.linalg.inv(matrix))
 
 
 def _forget(value: Any, new: Any) -> None:

@@ -125,7 +125,7 @@ def _delimiter(text: str, source: str) -> str:
     spaces = [len(line.split()) for line in lines]
     if max(max(widths) for widths in counts.values()) == 1 and min(spaces) > 1:
         raise InputError(f"{source}: the columns must be separated by commas, semicolons or tabs")
-    return max(counts, key=lambda d: sorted(counts[d])[len(lines) // 2])
+    return max(counts, key=lambda d: sorted(counts[d])[len(counts[d]) // 2])
 
 
 def _sampled(lines: list[str], delimiter: str) -> list[Row]:

@@ -2,6 +2,7 @@
 
 import difflib
 import itertools
+import tokenize
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,18 @@ import polars as pl
 from kullback._core.errors import InputError
 from kullback.io._csv import read_csv
 from kullback.io._table import Table, check_finite, check_size, numbered, table
+
+#: What NumPy raises over a header that makes no sense.
+_NOT_AN_ARRAY = (
+    ValueError,
+    TypeError,
+    SyntaxError,
+    tokenize.TokenError,
+    EOFError,
+    OverflowError,
+    RecursionError,
+    MemoryError,
+)
 
 
 def read_table(path: str | Path) -> Table:
@@ -88,7 +101,7 @@ def _read_npy(path: Path) -> Table:
             raise InputError(f"{source}: this is not an .npy file; write it with numpy.save")
     try:
         mapped = np.load(path, mmap_mode="r", allow_pickle=False)
-    except ValueError as error:
+    except _NOT_AN_ARRAY as error:
         if "Python objects" in str(error):
             raise InputError(
                 f"{source}: it holds Python objects, which are not read because reading them "

@@ -81,13 +81,14 @@ def _chance(value: Real, digits: int) -> str:
 
 
 def _ends(low: float, high: float, digits: int) -> tuple[str, str]:
-    """Writes the ends of an interval so that its length is right, too."""
-    for more in range(digits, 18):
-        texts = _number(low, more), _number(high, more)
-        length = float(texts[1]) - float(texts[0])
-        if length == high - low or abs(length - (high - low)) <= 10.0**-digits * (high - low):
-            return texts
-    return repr(low), repr(high)
+    """Writes the ends of an interval to a small part of its length."""
+    allowed = 10.0 ** (2 - digits) * (high - low)
+    return _near(low, allowed, digits), _near(high, allowed, digits)
+
+
+def _near(value: float, allowed: float, digits: int) -> str:
+    texts = [_number(value, more) for more in range(digits, 18)]
+    return next((t for t in texts if abs(float(t) - value) <= allowed), texts[-1])
 
 
 def _location(name: str, loc: float, spread: str, value: Real, digits: int) -> str:

@@ -30,9 +30,9 @@ class Source:
             raise ExpressionError(f"{shorten(self.text)}: # has no place in an expression")
         self.tree = _tree(self.text)
 
-    def segment(self, node: ast.AST) -> str:
+    def segment(self, node: ast.expr) -> str:
         """Returns the text of a node."""
-        return ast.get_source_segment(self.text, node) or ""
+        return self.text.encode()[node.col_offset : node.end_col_offset].decode()
 
     def fail(self, node: ast.expr, message: str, *, at: ast.expr | None = None) -> NoReturn:
         """Raises ExpressionError about a node, saying where it is (or where `at` within it is)."""

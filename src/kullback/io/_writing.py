@@ -27,13 +27,8 @@ def write_atomic(path: str | Path, data: bytes | str) -> None:
     """
     path = Path(path)
     content = data.encode() if isinstance(data, str) else data
-    if path.is_dir():
-        raise InputError(f"{path}: this is a directory; give the name of a file in it")
-    if not path.parent.is_dir():
-        raise InputError(
-            f"{path}: there is no directory {path.parent}; create it, or write elsewhere"
-        )
     try:
+        _check_place(path)
         if _is_device(path):
             path.write_bytes(content)
         else:
@@ -42,6 +37,15 @@ def write_atomic(path: str | Path, data: bytes | str) -> None:
         raise InputError(
             f"{path}: this cannot be written: {error.strerror or error}; write elsewhere"
         ) from None
+
+
+def _check_place(path: Path) -> None:
+    if path.is_dir():
+        raise InputError(f"{path}: this is a directory; give the name of a file in it")
+    if not path.parent.is_dir():
+        raise InputError(
+            f"{path}: there is no directory {path.parent}; create it, or write elsewhere"
+        )
 
 
 def _is_device(path: Path) -> bool:

@@ -232,3 +232,21 @@ def _rule(
         ratio = np.where(absolute > 0.0, 200.0 * gap / absolute, 0.0)
         gap = np.where(ratio < 1.0, absolute * ratio**1.5, gap)
     return kronrod, gap, absolute
+
+
+def nodes(
+    points: Float[np.ndarray, " k"], low: float, high: float
+) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+    """Returns fixed nodes of the same panels, and the logs of their weights."""
+    found: list[tuple[np.ndarray, np.ndarray]] = []
+    for tail in (None, *tails(points, low, high)):
+        cuts = points if tail is None else tail.panels()
+        if len(cuts) < 2 or (tail is not None and tail.factor == 0.0):
+            continue
+        half = 0.5 * np.diff(cuts)
+        t = (cuts[:-1] + half)[:, None] + half[:, None] * _NODES
+        log_weight = np.log(half[:, None] * _KRONROD)
+        if tail is not None:
+            t, log_weight = tail(t), log_weight + tail.log_speed(t)
+        found.append((t.ravel(), log_weight.ravel()))
+    return np.concatenate([x for x, _ in found]), np.concatenate([w for _, w in found])

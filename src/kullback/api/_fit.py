@@ -1,0 +1,255 @@
+"""Fitting: the q of a family that is closest to p, in a direction that must be said."""
+
+import math
+import time
+from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import Float
+
+from kullback._core import randomness
+from kullback._core.errors import InputError, UnsupportedError
+from kullback.api import _coerce
+from kullback.api._measure import label
+from kullback.distributions._base import Distribution
+from kullback.estimators import _select
+from kullback.estimators._outcome import Outcome
+from kullback.estimators._question import CROSS_ENTROPY, KL, Question
+from kullback.families import Gaussians, components, is_diagonal, parse_family
+from kullback.fitting import _gaussians, _held_out, _nodes, _parametric
+from kullback.fitting._nodes import Nodes
+from kullback.fitting._optima import Basin, gather
+from kullback.interop._parametric_families import family_of
+from kullback.objectives import Layout
+from kullback.results._estimate import Estimate
+from kullback.results._fit import Direction, Fit, Optimum
+from kullback.targets import LogDensity, Samples
+
+Watch = Callable[[int], None]
+#: Starts for a mixture, unless said: every local optimum worth knowing should be met.
+_STARTS = 60
+_SAMPLE_STARTS = 10
+#: Local optima reported.
+_MOST = 12
+
+
+def fit(
+    target: object,
+    family: Gaussians | type | str,
+    *,
+    direction: Direction,
+    starts: int | None = None,
+    key: object = 0,
+    watch: Watch | None = None,
+) -> Fit:
+    """Returns the member of a family that is closest to the target, and the other optima found.
+
+    "forward" minimises KL(p||q): q must cover all of p, and p is needed by samples or as a density of
+    one or two variables. "reverse" minimises KL(q||p): q seeks a part of p that it can match, and p is
+    needed as a density, perhaps unnormalised.
+
+    Args:
+        target: `Samples`, or an array (n, d) of them; any distribution that `kl_divergence` takes;
+            an unnormalised `LogDensity` of one or two variables.
+        family: MeanField(), FullRank(), Mixture(k), a class of NumPyro with scalar events, or the
+            name of one of these, such as "mixture:2" or "gamma".
+        direction: "forward" or "reverse"; there is no default.
+        starts: descents from random starts; 60 for a mixture and a density.
+        key: randomness, an int or a JAX key.
+        watch: called with the number of descents done.
+
+    Raises:
+        InputError: something given cannot be used.
+        UnsupportedError: this direction cannot be fitted from what is known, with what to do instead.
+
+    Example:
+        >>> found = fit("uniform(0, 1)", FullRank(), direction="forward")
+        >>> round(found.q.loc, 6), round(found.q.scale, 6)
+        (0.5, 0.288675)
+    """
+    if direction not in ("forward", "reverse"):
+        raise InputError(
+            f'direction={direction!r}: say "forward", which minimises KL(p||q), or "reverse", KL(q||p)'
+        )
+    if starts is not None and starts < 1:
+        raise InputError(f"starts={starts}: at least one start is needed")
+    began = time.perf_counter()
+    recipe = parse_family(family) if isinstance(family, str) else family
+    told = watch or (lambda _: None)
+    if isinstance(target, np.ndarray) and target.ndim >= 1:
+        target = Samples(target)
+    if isinstance(target, Samples):
+        return _to_samples(target, recipe, direction, starts or _SAMPLE_STARTS, key, told, began)
+    p = _coerce.distribution(target, "target")
+    if isinstance(recipe, Gaussians):
+        return _gaussians_to_density(p, target, recipe, direction, starts or _STARTS, key, told, began)
+    return _others_to_density(p, recipe, direction, told, began)
+
+
+def _gaussians_to_density(
+    p: Distribution, target: object, recipe: Gaussians, direction: Direction,
+    starts: int, key: object, watch: Watch, began: float,
+) -> Fit:  # fmt: skip
+    scalar = p.support.dimension == 0
+    example = np.asarray(target.example, dtype=np.float64) if isinstance(target, LogDensity) else None
+    nodes = _nodes.of_density(p, example)
+    layout = Layout(components(recipe), nodes.x.shape[1], is_diagonal(recipe))
+    tries = starts if layout.k > 1 else min(starts, 12)
+    if direction == "forward":
+        _refuse_heavy(p)
+    found = _gaussians.descents(
+        p, nodes, layout, direction, starts=tries, rng=randomness.generator(key), watch=watch
+    )
+
+    def measured(basin: Basin) -> tuple[Distribution, Estimate]:
+        q = _gaussians.member(layout.unpack(basin.best.at), scalar=scalar)
+        return q, _measured(p, q, direction, nodes)
+
+    ends = sorted(
+        ((*measured(b), b) for b in found.basins[:_MOST]), key=lambda end: end[1].value
+    )
+    optima = tuple(Optimum(q, d, b.count / found.starts) for q, d, b in ends)
+    path = tuple(
+        _gaussians.member(layout.unpack(v), scalar=scalar) for v in _thinned(ends[0][2].best.path)
+    )
+    return _fit(
+        p, optima, path, direction, recipe, found.starts, found.evaluations, began, nodes
+    )
+
+
+def _others_to_density(
+    p: Distribution, recipe: object, direction: Direction, watch: Watch, began: float
+) -> Fit:
+    if p.support.dimension:
+        raise UnsupportedError(f"family {recipe!r} has scalar events, but the target lives on {p.support}")
+    mean, variance = _moments(p)
+    family = family_of(recipe, mean, variance)
+    minima = _parametric.minima(family, _parametric.to_density(p, direction), watch)
+    basins = gather(minima, lambda m: m.at, within=1e-3)
+    made = [(family.build(b.best.at), b) for b in basins]
+    optima = tuple(
+        Optimum(q, _measured(p, q, direction, None), b.count / len(minima)) for q, b in made
+    )
+    path = tuple(family.build(v) for v in basins[0].best.path)
+    spent = sum(m.evaluations for m in minima)
+    return _fit(p, optima, path, direction, recipe, len(minima), spent, began, None)
+
+
+def _to_samples(
+    p: Samples, recipe: object, direction: Direction, starts: int, key: object, watch: Watch, began: float
+) -> Fit:
+    if direction == "reverse":
+        raise UnsupportedError(
+            "reverse KL needs log p at draws of q, and samples of p do not give it: fit p first, "
+            'fit(samples, Mixture(5), direction="forward"), then fit(that.q, family, direction="reverse"); '
+            "the answer is then an estimate that rests on the first fit"
+        )
+    n, d = p.values.shape
+    weights = np.full(n, 1.0 / n) if p.weights is None else p.weights / p.weights.sum()
+    data = Nodes(p.values, weights)
+    if isinstance(recipe, Gaussians):
+        _check_rows(p, components(recipe))
+        layout = Layout(components(recipe), d, is_diagonal(recipe))
+        solve = _held_out.gaussian_solver(layout, starts, watch)
+    elif d == 1:
+        mean, variance = float(data.mean[0]), float(data.covariance[0, 0])
+        solve = _held_out.parametric_solver(family_of(recipe, mean, variance), watch)
+    else:
+        raise InputError(f"family {recipe!r} has scalar events, but the samples have {d} columns")
+    found = solve(data, randomness.generator(key))
+    optima = tuple(
+        Optimum(q, _mean_loss(data, q), share) for q, share in found.ends[:_MOST]
+    )
+    held_out = _held_out.score(data, solve, randomness.generator(key))
+    return Fit(
+        q=optima[0].q, direction=direction, family=_words(recipe), divergence=optima[0].divergence,
+        forward_kl=None, reverse_kl=None, held_out=held_out, optima=optima, path=found.path,
+        starts=found.starts, evaluations=found.evaluations, seconds=time.perf_counter() - began,
+        notes=("maximum likelihood: KL(p||q) up to H(p), which samples alone do not give",),
+    )  # fmt: skip
+
+
+def _fit(
+    p: Distribution, optima: tuple[Optimum, ...], path: tuple[Distribution, ...],
+    direction: Direction, recipe: object, starts: int, evaluations: int, began: float,
+    nodes: Nodes | None,
+) -> Fit:  # fmt: skip
+    best = optima[0]
+    other: Direction = "reverse" if direction == "forward" else "forward"
+    both = {direction: best.divergence, other: _measured(p, best.q, other, nodes)}
+    same = sum(o.divergence.value - best.divergence.value < 1e-6 for o in optima) - 1
+    notes = [f"{same} other optimum(s) of the same value: the best q is not unique"] if same else []
+    return Fit(
+        q=best.q, direction=direction, family=_words(recipe), divergence=best.divergence,
+        forward_kl=both["forward"], reverse_kl=both["reverse"], held_out=None, optima=optima,
+        path=path, starts=starts, evaluations=evaluations,
+        seconds=time.perf_counter() - began, notes=tuple(notes),
+    )  # fmt: skip
+
+
+def _measured(p: Distribution, q: Distribution, direction: Direction, nodes: Nodes | None) -> Estimate:
+    """Measures the divergence anew, by a method that knows nothing of the fit."""
+    pair = (p, q) if direction == "forward" else (q, p)
+    name = "KL(p||q)" if direction == "forward" else "KL(q||p)"
+    question = Question(KL.quantity, name, KL.contribution, KL.nonnegative)
+    if p.support.dimension == 2 and nodes is not None and not p.normalized:
+        return label(question, _nodes.kl(p, q, nodes, direction))
+    _, run = _select.choose(question, *pair)
+    return label(question, run(_select.Effort()))
+
+
+def _mean_loss(data: Nodes, q: Distribution) -> Estimate:
+    x = data.x[:, 0] if q.support.dimension == 0 else data.x
+    losses = -q.log_prob(x)
+    mean = float(data.weights @ losses)
+    effective = 1.0 / float(data.weights @ data.weights)
+    error = math.sqrt(float(data.weights @ (losses - mean) ** 2) / max(effective - 1.0, 1.0))
+    return label(CROSS_ENTROPY, Outcome(mean, error, "estimate", "mean over the rows fitted to", len(x)))
+
+
+def _moments(p: Distribution) -> tuple[float, float]:
+    if p.support.discrete:
+        marks = p.landmarks()
+        x = np.arange(marks[0], marks[-1] + 1.0)
+        weights = np.exp(p.log_prob(x))
+        nodes = Nodes(x[:, None], weights / weights.sum())
+    else:
+        nodes = _nodes.of_density(p)
+    mean, variance = float(nodes.mean[0]), float(nodes.covariance[0, 0])
+    return (mean, variance) if math.isfinite(variance) and variance > 0.0 else (0.0, 1.0)
+
+
+def _refuse_heavy(p: Distribution) -> None:
+    """A Gaussian q is never close in forward KL to a p without a variance."""
+    if p.support.dimension:
+        return
+    wide = _coerce.distribution("normal(0, sd=1)", "q")
+    outcome = _select.choose(KL, p, wide)[1](_select.Effort())
+    if outcome.kind == "infinite":
+        raise UnsupportedError(
+            f"KL(p||q) is infinite for every Gaussian q ({outcome.notes[0]}): choose a heavier family, "
+            "such as numpyro.distributions.StudentT, or direction='reverse'"
+        )
+
+
+def _check_rows(p: Samples, k: int) -> None:
+    n, d = p.values.shape
+    if k > n:
+        raise InputError(f"Mixture(k={k}) has more components than there are samples, n={n}")
+    constant = np.ptp(p.values, axis=0) == 0.0
+    if constant.any():
+        name = p.columns[int(np.argmax(constant))]
+        raise InputError(
+            f"column {name} is constant, so its density is infinite there; drop the column"
+        )
+    if n <= d:
+        raise InputError(f"{n} sample(s) of {d} columns: a covariance needs more rows than columns")
+
+
+def _thinned(path: tuple[Float[np.ndarray, " m"], ...]) -> list[Float[np.ndarray, " m"]]:
+    index = np.unique(np.linspace(0, len(path) - 1, min(len(path), 40)).astype(int))
+    return [path[i] for i in index]
+
+
+def _words(recipe: object) -> str:
+    return recipe.__name__ if isinstance(recipe, type) else str(recipe)

@@ -1,0 +1,92 @@
+"""What a fit found: the best q, the other optima, the way there."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, final
+
+import numpy as np
+from jaxtyping import Float
+
+from kullback._core import randomness
+from kullback.distributions._base import Distribution
+from kullback.results._estimate import Estimate
+
+Direction = Literal["forward", "reverse"]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Optimum:
+    """A local optimum: its q, its divergence, and the share of the starts that led there."""
+
+    q: Distribution
+    divergence: Estimate
+    share: float
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """The best q of a family, in one direction.
+
+    Attributes:
+        q: the fitted distribution, with `log_prob` and `sample`.
+        direction: "forward" minimises KL(p||q), "reverse" KL(q||p).
+        family: what q was chosen from, in words.
+        divergence: what was minimised, measured anew after the fit.
+        forward_kl, reverse_kl: both directions at q; None where p's density is not known.
+        held_out: mean log-probability of rows not fitted to; None unless p is known by samples.
+        optima: all local optima found, best first.
+        path: q along the best descent, first to last.
+        starts: how many descents were made.
+        evaluations: of the objective, over all descents.
+        seconds: wall time.
+        notes: what a careful reader should know.
+    """
+
+    q: Distribution
+    direction: Direction
+    family: str
+    divergence: Estimate
+    forward_kl: Estimate | None
+    reverse_kl: Estimate | None
+    held_out: Estimate | None
+    optima: tuple[Optimum, ...]
+    path: tuple[Distribution, ...]
+    starts: int
+    evaluations: int
+    seconds: float
+    notes: tuple[str, ...] = ()
+
+    def log_prob(self, x: object) -> Float[np.ndarray, " n"]:
+        """Returns log q at n events."""
+        return self.q.log_prob(np.asarray(x, dtype=np.float64))
+
+    def sample(self, n: int, *, key: object = 0) -> np.ndarray:
+        """Returns n draws of q."""
+        return self.q.sample(randomness.generator(key), n)
+
+    def as_dict(self, describe: Callable[[Distribution], str]) -> dict[str, object]:
+        """Returns plain JSON values; `describe` writes a distribution as an expression."""
+        measured = {
+            "divergence": self.divergence,
+            "forward_kl": self.forward_kl,
+            "reverse_kl": self.reverse_kl,
+            "held_out": self.held_out,
+        }
+        return {
+            "q": describe(self.q),
+            "direction": self.direction,
+            "family": self.family,
+            **{k: None if v is None else v.as_dict() for k, v in measured.items()},
+            "optima": [
+                {"q": describe(o.q), "share": o.share, "divergence": o.divergence.as_dict()}
+                for o in self.optima
+            ],
+            "starts": self.starts,
+            "evaluations": self.evaluations,
+            "notes": list(self.notes),
+        }
+
+    def __str__(self) -> str:
+        return f"{self.direction} fit of {self.family}: {self.divergence}"
