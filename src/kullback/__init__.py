@@ -14,9 +14,12 @@ if TYPE_CHECKING:
         MissingDependencyError,
         UnsupportedError,
     )
+    from kullback.api._explain import explain
     from kullback.api._fit import fit
     from kullback.api._measure import cross_entropy, divergence, entropy, kl_divergence
     from kullback.results._estimate import Estimate
+    from kullback.api._plan import plan
+    from kullback.api._verify import verify
     from kullback.families import FullRank, MeanField, Mixture
     from kullback.results._fit import Fit
     from kullback.targets import Grid, Known, LogDensity, Samples
@@ -30,7 +33,10 @@ _HOMES = {
         "MissingDependencyError",
         "UnsupportedError",
     ),
+    "kullback.api._explain": ("explain",),
     "kullback.api._fit": ("fit",),
+    "kullback.api._plan": ("plan",),
+    "kullback.api._verify": ("verify",),
     "kullback.families": ("FullRank", "MeanField", "Mixture"),
     "kullback.results._fit": ("Fit",),
     "kullback.api._measure": ("cross_entropy", "divergence", "entropy", "kl_divergence"),
@@ -50,7 +56,10 @@ __all__ = [  # noqa: RUF022 - by layer, as in _HOMES
     "divergence",
     "entropy",
     "kl_divergence",
+    "explain",
     "fit",
+    "plan",
+    "verify",
     "FullRank",
     "MeanField",
     "Mixture",

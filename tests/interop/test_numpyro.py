@@ -1,4 +1,5 @@
 """Every NumPyro class against NumPyro's own log density, computed in float64."""
+# ruff: noqa: E501 - tables, one case a line
 
 from fractions import Fraction
 
@@ -186,14 +187,17 @@ def test_foreign_density_and_sampler(make, points):
 
 
 # fmt: off
-@pytest.mark.parametrize(("thing", "peer"), [
+PEERS = [
     (dist.GammaPoisson(2.5, 0.75), stats.nbinom(2.5, 0.75 / 1.75)),
     (dist.NegativeBinomial2(2.0, 4.0), stats.nbinom(4.0, 2.0 / 3.0)),
     (dist.NegativeBinomial(2.5, 0.25), stats.nbinom(2.5, 0.75)),
     (dist.BetaBinomial(2.5, 0.75, 20), stats.betabinom(20, 2.5, 0.75)),
     (dist.BetaNegativeBinomial(2.5, 3.5, 4.0), stats.betanbinom(4, 3.5, 2.5)),
-])
+]
 # fmt: on
+
+
+@pytest.mark.parametrize(("thing", "peer"), PEERS)
 def test_counts_where_numpyro_itself_is_off_by_1e_6(thing, peer):
     x = np.array([0.0, 1.0, 2.0, 7.0, 19.0])
     ours = as_distribution(thing)
@@ -237,7 +241,7 @@ def test_the_covariance_computed_from_a_root_is_not_what_was_given():
 
 
 # fmt: off
-@pytest.mark.parametrize(("thing", "low", "high", "kind"), [
+SUPPORTS = [
     (dist.Gompertz(1.0, 1.0), 0.0, np.inf, "interval"),
     (dist.SoftLaplace(0.0, 1.0), -np.inf, np.inf, "interval"),
     (dist.DoublyTruncatedPowerLaw(-1.5, 0.5, 8.0), 0.5, 8.0, "interval"),
@@ -248,8 +252,11 @@ def test_the_covariance_computed_from_a_root_is_not_what_was_given():
     (dist.LKJ(2, 1.0), -np.inf, np.inf, "matrix"),
     (dist.InverseWishart(4.0, jnp.eye(2)), -np.inf, np.inf, "matrix"),
     (dist.Delta(3.0), 3.0, 3.0, "integers"),
-])
+]
 # fmt: on
+
+
+@pytest.mark.parametrize(("thing", "low", "high", "kind"), SUPPORTS)
 def test_support(thing, low, high, kind):
     support = as_distribution(thing).support
     assert (support.kind, support.low, support.high) == (kind, low, high)
@@ -306,7 +313,7 @@ def test_masks_of_ones_and_rows_of_products():
 
 
 # fmt: off
-@pytest.mark.parametrize(("thing", "error", "message"), [
+REFUSED = [
     (dist.Normal(jnp.zeros(3), 1.0), InputError, r"batch_shape \(3,\): it is 3 distributions; make them one with \.to_event\(1\)"),
     (dist.Normal(jnp.zeros((2, 3)), 1.0), InputError, r"it is 6 distributions.*\.to_event\(2\)"),
     (dist.Normal(jnp.zeros(1), 1.0), InputError, r"batch_shape \(1,\): it is 1 distribution;"),
@@ -323,8 +330,11 @@ def test_masks_of_ones_and_rows_of_products():
     (mapped(lambda: dist.Poisson(1.0), transforms.AffineTransform(0.0, 2.0))(), UnsupportedError, "no slope"),
     (mapped(lambda: dist.Normal(0.0, 1.0), transforms.PowerTransform(2.0))(), UnsupportedError, "map power is defined on"),
     (mapped(lambda: dist.MultivariateNormal(jnp.zeros(2), jnp.eye(2)), transforms.AbsTransform())(), UnsupportedError, "not one-to-one"),
-])
+]
 # fmt: on
+
+
+@pytest.mark.parametrize(("thing", "error", "message"), REFUSED)
 def test_what_cannot_be_used_says_why(thing, error, message):
     with pytest.raises(error, match=message):
         as_distribution(thing)
@@ -339,7 +349,9 @@ def test_tracers_are_refused():
         jax.jit(loss)(0.5)
 
 
-@pytest.mark.parametrize("thing", [dist.Normal, dist.constraints.real, transforms.ExpTransform(), 3.0, None])
+@pytest.mark.parametrize(
+    "thing", [dist.Normal, dist.constraints.real, transforms.ExpTransform(), 3.0, None]
+)
 def test_other_things_are_none(thing):
     assert as_distribution(thing) is None
 

@@ -1,4 +1,5 @@
 """Every torch class against torch's own log density, computed in float64."""
+# ruff: noqa: E501 - tables, one case a line
 
 from fractions import Fraction
 
@@ -285,7 +286,7 @@ def test_a_users_own_map_is_called_in_float64():
 
 
 # fmt: off
-@pytest.mark.parametrize(("make", "error", "message"), [
+REFUSED = [
     (lambda: dist.Normal(torch.zeros(3), 1.0), InputError, r"batch_shape \(3,\): it is 3 distributions; make them one with torch\.distributions\.Independent\(d, 1\)"),
     (lambda: dist.Normal(torch.zeros(1), 1.0), InputError, r"batch_shape \(1,\): it is 1 distribution;"),
     (lambda: dist.Normal(0.0, -1.0, validate_args=False), InputError, "scale must be positive"),
@@ -295,13 +296,18 @@ def test_a_users_own_map_is_called_in_float64():
     (mapped(lambda: dist.Normal(0.0, 1.0), T.PowerTransform(torch.tensor(2.0))), UnsupportedError, "map power is defined on"),
     (mapped(lambda: dist.Normal(0.0, 1.0), T.AffineTransform(0.0, 0.0)), InputError, "a scale not 0"),
     (mapped(lambda: dist.MultivariateNormal(torch.zeros(2), torch.eye(2)), T.AbsTransform()), UnsupportedError, "AbsTransform is not one-to-one"),
-])
+]
 # fmt: on
+
+
+@pytest.mark.parametrize(("make", "error", "message"), REFUSED)
 def test_what_cannot_be_used_says_why(make, error, message):
     with pytest.raises(error, match=message):
         as_distribution(make())
 
 
-@pytest.mark.parametrize("thing", [dist.Normal, dist.constraints.real, T.ExpTransform(), torch.zeros(2)])
+@pytest.mark.parametrize(
+    "thing", [dist.Normal, dist.constraints.real, T.ExpTransform(), torch.zeros(2)]
+)
 def test_other_things_are_none(thing):
     assert as_distribution(thing) is None

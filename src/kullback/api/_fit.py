@@ -108,7 +108,7 @@ def _gaussians_to_density(
     ends = sorted(
         ((*measured(b), b) for b in found.basins[:_MOST]), key=lambda end: end[1].value
     )
-    optima = tuple(Optimum(q, d, b.count / found.starts) for q, d, b in ends)
+    optima = tuple(Optimum(q, d, b.count / found.starts, b.spread) for q, d, b in ends)
     path = tuple(
         _gaussians.member(layout.unpack(v), scalar=scalar) for v in _thinned(ends[0][2].best.path)
     )
@@ -128,7 +128,8 @@ def _others_to_density(
     basins = gather(minima, lambda m: m.at, within=1e-3)
     made = [(family.build(b.best.at), b) for b in basins]
     optima = tuple(
-        Optimum(q, _measured(p, q, direction, None), b.count / len(minima)) for q, b in made
+        Optimum(q, _measured(p, q, direction, None), b.count / len(minima), b.spread)
+        for q, b in made
     )
     path = tuple(family.build(v) for v in basins[0].best.path)
     spent = sum(m.evaluations for m in minima)

@@ -157,3 +157,29 @@ def _value(question: Question, integral: Integral, beyond: _tails.Remainder) -> 
     # Where q has mass outside p's support, the second integral misses exactly that mass.
     error_spare = float(error[_SPARE]) + float(value[_SLOPE]) + beyond.error
     return (float(value[_SPARE]), error_spare) if error_spare < error_main else (main, error_main)
+
+
+@final
+@dataclass(frozen=True)
+class Part:
+    """What an interval adds to the answer, and the masses of p and q on it."""
+
+    outcome: Outcome
+    mass_p: float
+    mass_q: float
+
+
+def over(question: Question, p: Distribution, q: Distribution, low: float, high: float) -> Part:
+    """Returns what the interval from low to high adds to the answer of `measure`."""
+    whole = _line(question, p, q)
+    inside = whole.points[(whole.points > low) & (whole.points < high)]
+    points = np.concatenate([[low], inside, [high]])
+    line = _Line(fill(points[np.isfinite(points)], -math.inf, math.inf), low, high)
+    integral = _integrals(question, p, q, line, (log_mass(p, whole.points), log_mass(q, whole.points)))
+    error = float(integral.error[_MAIN] + integral.value[_NOISE])
+    if float(integral.value[_OUTSIDE]) > 0.0 and question.needs_support:
+        outcome = infinite("support: q is 0 where p has mass", _METHOD)
+    else:
+        value = float(integral.value[_MAIN])
+        outcome = Outcome(value, error, "numeric", _METHOD, integral.evaluations)
+    return Part(outcome, float(integral.value[_MASS_P]), float(integral.value[_MASS_Q]))

@@ -132,7 +132,8 @@ def _back(
 
     best = basin.best
     path = tuple(moved(v) for v in best.path)
-    return Basin(Minimum(best.value, moved(best.at), path, best.evaluations), basin.count)
+    end = Minimum(best.value, moved(best.at), path, best.evaluations)
+    return Basin(end, basin.count, basin.spread * float(np.max(np.diag(root))))
 
 
 def _sane(q: GaussianMixture) -> bool:

@@ -1,5 +1,6 @@
 """Descents that ended in the same place, counted together."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import final
@@ -13,10 +14,14 @@ from kullback.solvers._minimise import Minimum
 @final
 @dataclass(frozen=True)
 class Basin:
-    """A local optimum and how many descents ended in it."""
+    """A local optimum, how many descents ended in it, and how far apart they ended.
+
+    `spread` is the largest distance in any feature; NaN if only one descent ended here.
+    """
 
     best: Minimum
     count: int
+    spread: float
 
 
 def gather(
@@ -34,14 +39,14 @@ def gather(
         within: how far features of one optimum may be apart.
         close: how far values of one optimum may be apart.
     """
-    found: list[tuple[Minimum, np.ndarray, int]] = []
+    found: list[tuple[Minimum, np.ndarray, int, float]] = []
     for minimum in sorted(minima, key=lambda m: m.value):
         here = features(minimum)
-        for i, (best, there, count) in enumerate(found):
-            near = float(np.max(np.abs(here - there), initial=0.0)) < within
-            if near and minimum.value - best.value < close * (1.0 + abs(best.value)):
-                found[i] = (best, there, count + 1)
+        for i, (best, there, count, spread) in enumerate(found):
+            apart = float(np.max(np.abs(here - there), initial=0.0))
+            if apart < within and minimum.value - best.value < close * (1.0 + abs(best.value)):
+                found[i] = (best, there, count + 1, max(spread, apart))
                 break
         else:
-            found.append((minimum, here, 1))
-    return [Basin(best, count) for best, _, count in found]
+            found.append((minimum, here, 1, 0.0))
+    return [Basin(best, n, spread if n > 1 else math.nan) for best, _, n, spread in found]

@@ -5,7 +5,7 @@ on top of a batch (Independent, a mixture) takes its pieces from there.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,10 @@ from kullback.interop._rows import ROWS, Row, given
 #: A batch of more foreign densities is evaluated as one: piece by piece would be quadratic.
 _PIECES = 64
 
-Reader = Callable[[Any, Library], Array]
+#: An object array of distributions, of an object's batch_shape.
+Batch = Any
+
+Reader = Callable[[Any, Library], Batch]
 
 
 def read_one(thing: Any, library: Library) -> Distribution:
@@ -38,7 +41,7 @@ def read_one(thing: Any, library: Library) -> Distribution:
     return read_batch(thing, library)[()]
 
 
-def read_batch(thing: Any, library: Library) -> Array:
+def read_batch(thing: Any, library: Library) -> Batch:
     """Returns the distributions of an object, an array of its batch_shape."""
     found = library.lookup(thing, _TABLE)
     if isinstance(found, Row):
@@ -46,7 +49,7 @@ def read_batch(thing: Any, library: Library) -> Array:
     return _whole(thing, library) if found is None else found(thing, library)
 
 
-def _from_row(thing: Any, library: Library, row: Row) -> Array:
+def _from_row(thing: Any, library: Library, row: Row) -> Batch:
     batch = tuple(thing.batch_shape)
     columns = [
         _parameter(thing, library, name, axes, batch)
@@ -79,22 +82,22 @@ def _picker(
     return lambda index: np.array(spread[index])
 
 
-def _array(items: list[Distribution], shape: tuple[int, ...]) -> Array:
+def _array(items: Sequence[Any], shape: tuple[int, ...]) -> Batch:
     out = np.empty(len(items), dtype=object)
     for i, item in enumerate(items):
         out[i] = item
     return out.reshape(shape)
 
 
-def _whole(thing: Any, library: Library) -> Array:
+def _whole(thing: Any, library: Library) -> Batch:
     return _array(foreign(thing, library), tuple(thing.batch_shape))
 
 
-def _is_large(parts: Array) -> bool:
+def _is_large(parts: Batch) -> bool:
     return parts.size > _PIECES and any(isinstance(p, Foreign) for p in parts.flat)
 
 
-def _independent(thing: Any, library: Library) -> Array:
+def _independent(thing: Any, library: Library) -> Batch:
     parts = read_batch(thing.base_dist, library)
     taken = thing.reinterpreted_batch_ndims
     if taken == 0:
@@ -106,12 +109,12 @@ def _independent(thing: Any, library: Library) -> Array:
     return _array([product(list(row), library.name(thing)) for row in rows], batch)
 
 
-def _expanded(thing: Any, library: Library) -> Array:
+def _expanded(thing: Any, library: Library) -> Batch:
     return np.broadcast_to(read_batch(thing.base_dist, library), tuple(thing.batch_shape))
 
 
-def _masked(thing: Any, library: Library) -> Array:
-    if not np.all(library.array(thing._mask)):
+def _masked(thing: Any, library: Library) -> Batch:
+    if not np.all(library.array(vars(thing)["_mask"])):
         raise InputError(
             f"{library.name(thing)}: a masked density is not a density (it is 1 everywhere); "
             "give the distribution without its mask"
@@ -119,7 +122,7 @@ def _masked(thing: Any, library: Library) -> Array:
     return read_batch(thing.base_dist, library)
 
 
-def _transformed(thing: Any, library: Library) -> Array:
+def _transformed(thing: Any, library: Library) -> Batch:
     batch, event = tuple(thing.batch_shape), tuple(thing.event_shape)
     name = library.name(thing)
     steps = _transforms.steps(thing.transforms, library)
@@ -144,12 +147,12 @@ def _transformed(thing: Any, library: Library) -> Array:
     return _whole(thing, library)
 
 
-def _folded(thing: Any, library: Library) -> Array:
+def _folded(thing: Any, library: Library) -> Batch:
     parts = read_batch(thing.base_dist, library)
     return _array([fold(p, library.name(thing)) for p in parts.flat], parts.shape)
 
 
-def _mixture(thing: Any, library: Library) -> Array:
+def _mixture(thing: Any, library: Library) -> Batch:
     batch = tuple(thing.batch_shape)
     mixing = next(
         getattr(thing, name)
@@ -174,7 +177,7 @@ def _weights(mixing: Any, library: Library) -> Array:
     return special.softmax(values, axis=-1) if name == "logits" else values
 
 
-def _truncated(thing: Any, library: Library) -> Array:
+def _truncated(thing: Any, library: Library) -> Batch:
     batch = tuple(thing.batch_shape)
     bases = np.broadcast_to(read_batch(thing.base_dist, library), batch)
     ends = [
@@ -185,7 +188,7 @@ def _truncated(thing: Any, library: Library) -> Array:
     return _array(cut, batch)
 
 
-def _zero_inflated(thing: Any, library: Library) -> Array:
+def _zero_inflated(thing: Any, library: Library) -> Batch:
     batch = tuple(thing.batch_shape)
     bases = np.broadcast_to(read_batch(thing.base_dist, library), batch)
     name, raw = given(thing, ["gate_logits", "gate"])
@@ -198,7 +201,7 @@ def _zero_inflated(thing: Any, library: Library) -> Array:
     return _array([mixture(weights[i], [zero, bases[i]]) for i in np.ndindex(*batch)], batch)
 
 
-def _delta(thing: Any, library: Library) -> Array:
+def _delta(thing: Any, library: Library) -> Batch:
     batch, name = tuple(thing.batch_shape), library.name(thing)
     if np.any(library.array(thing.log_density) != 0.0):
         raise InputError(f"{name} with a log_density is not normalised; give one without")
@@ -207,12 +210,13 @@ def _delta(thing: Any, library: Library) -> Array:
     return _array([r[0] if not thing.event_shape else product(r, name) for r in rows], batch)
 
 
-def _hurdle(thing: Any, library: Library) -> Array:
-    return _whole(thing, library) if thing._is_discrete else _MIXED_HURDLE(thing, library)
+def _hurdle(thing: Any, library: Library) -> Batch:
+    discrete = vars(thing)["_is_discrete"]
+    return _whole(thing, library) if discrete else _MIXED_HURDLE(thing, library)
 
 
 def _refuse(reason: str) -> Reader:
-    def refuse(thing: Any, library: Library) -> Array:
+    def refuse(thing: Any, library: Library) -> Batch:
         raise UnsupportedError(f"{library.name(thing)} {reason}")
 
     return refuse

@@ -1,7 +1,7 @@
 """Where a foreign distribution lives: the constraints of NumPyro and torch as supports."""
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -19,7 +19,11 @@ _MATRICES = {
     "_Symmetric",
     "_Square",
 }
-_VECTORS = {"_Simplex": "simplex", "_Sphere": "sphere", "_OneHot": "one_hot"}
+_VECTORS: dict[str, Literal["simplex", "sphere", "one_hot"]] = {
+    "_Simplex": "simplex",
+    "_Sphere": "sphere",
+    "_OneHot": "one_hot",
+}
 
 
 def region(

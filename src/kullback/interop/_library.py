@@ -23,7 +23,7 @@ class Evaluator:
     Attributes:
         log_prob: events of shape (n, *batch, *event) to log densities of shape (n, *batch), -inf
             outside the support.
-        sample: a generator and n to draws of shape (n, *batch, *event); None if there is no sampler.
+        sample: a generator and n to draws of shape (n, *batch, *event); None if it cannot.
         quantile: levels of shape (n, *batch) to quantiles of that shape; None if unknown.
     """
 

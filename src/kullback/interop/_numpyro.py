@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from numpyro.distributions import Distribution as NumPyroDistribution
 from numpyro.distributions.constraints import Constraint, is_dependent
 from numpyro.distributions.transforms import Transform
@@ -39,7 +40,7 @@ def read(thing: Any) -> Distribution | None:
 
 
 def _check_concrete(thing: Any) -> None:
-    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(thing)):
+    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(thing)):
         raise InputError(
             f"{LIBRARY.name(thing)} holds JAX tracers: kl_divergence returns numbers with errors "
             "and cannot be traced; inside jit, grad or vmap use the formulas of kullback.losses"
@@ -73,7 +74,7 @@ def _evaluate(thing: Any) -> Evaluator:
 
 def _traced(log_prob: Callable[[Any], Any]) -> Callable[[Array], Array]:
     """Returns a density compiled if it can be, otherwise called as it is."""
-    compiled, plain = jax.jit(lambda x: log_prob(x)), [False]
+    compiled, plain = jax.jit(log_prob), [False]
 
     def call(x: Array) -> Array:
         if not plain[0]:
@@ -109,8 +110,10 @@ def _inside(wide: Any) -> Callable[[Array], Array]:
 
     def call(x: Array) -> Array:
         shape = (len(x), *batch)
-        valid = np.asarray(support(x))
-        return valid.reshape(*shape, -1).all(axis=-1) if valid.size else np.ones(shape, dtype=bool)
+        if not len(x):
+            return np.ones(shape, dtype=bool)
+        valid = np.asarray(support(x)).reshape(*shape, -1)
+        return np.asarray(valid.all(axis=-1))
 
     return call
 

@@ -1,6 +1,7 @@
 """Parameters as exact numbers, and the small distributions that every library needs."""
 
 import math
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -133,7 +134,7 @@ def cholesky(matrix: Float[np.ndarray, "d d"], what: str) -> Float[np.ndarray, "
         ) from None
 
 
-def product(parts: list[Distribution], what: str) -> Distribution:
+def product(parts: Sequence[Distribution], what: str) -> Distribution:
     """Returns independent parts side by side, nested products unpacked."""
     if not parts:
         raise InputError(f"{what} has no coordinates")
@@ -141,7 +142,7 @@ def product(parts: list[Distribution], what: str) -> Distribution:
     return Product(tuple(unpacked))
 
 
-def mixture(weights: Float[np.ndarray, " k"], components: list[Distribution]) -> Distribution:
+def mixture(weights: Float[np.ndarray, " k"], components: Sequence[Any]) -> Distribution:
     """Returns a mixture, of Gaussian vectors as one object."""
     weights = probabilities(weights, "Mixture")
     if len(components) == 1:

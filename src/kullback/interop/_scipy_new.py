@@ -32,7 +32,7 @@ def read(thing: Any) -> Distribution:
     Raises:
         InputError: a parameter is an array or out of range.
     """
-    shape = tuple(thing._shape)
+    shape = tuple(vars(thing)["_shape"])
     label = f"scipy.stats {type(thing).__name__}"
     if shape:
         _scipy_scalars.check_single([np.empty(shape)], label)
@@ -40,7 +40,7 @@ def read(thing: Any) -> Distribution:
         return mixture(
             np.array(thing.weights, dtype=np.float64), [read(c) for c in thing.components]
         )
-    if thing._any_invalid:
+    if vars(thing)["_any_invalid"]:
         raise InputError(f"{label}: a parameter is out of range: {thing!r}")
     reader = _READERS.get(_name(thing))
     found = reader(thing) if reader is not None else _recognised(thing)
@@ -54,27 +54,34 @@ def _name(thing: Any) -> str:
 
 
 def _parameter(thing: Any, name: str, default: float = math.nan) -> float:
-    return float(thing._parameters.get(name, default))
+    return float(vars(thing)["_parameters"].get(name, default))
 
 
 def _normal(thing: Any) -> Distribution:
     return Normal(_parameter(thing, "mu", 0.0), _parameter(thing, "sigma", 1.0))
 
 
+def _inner(thing: Any) -> Distribution:
+    """What a distribution was made from."""
+    return read(vars(thing)["_dist"])
+
+
 def _shifted(thing: Any) -> Distribution:
     map_ = affine(_parameter(thing, "loc"), _parameter(thing, "scale"))
-    return push(read(thing._dist), map_, "a shifted and scaled distribution")
+    return push(_inner(thing), map_, "a shifted and scaled distribution")
 
 
 def _truncated(thing: Any) -> Distribution:
-    return Truncated(read(thing._dist), _parameter(thing, "lb"), _parameter(thing, "ub"))
+    return Truncated(_inner(thing), _parameter(thing, "lb"), _parameter(thing, "ub"))
 
 
 def _monotone(thing: Any) -> Distribution | None:
     """exp and log are known by the function itself; powers and reciprocals are not."""
-    for function, name in ((np.exp, "exp"), (np.log, "log")):
-        if thing._g is function:
-            return push(read(thing._dist), Bijection(name), f"{name} of a distribution")
+    function = vars(thing)["_g"]
+    if function is np.exp:
+        return push(_inner(thing), Bijection("exp"), "exp of a distribution")
+    if function is np.log:
+        return push(_inner(thing), Bijection("log"), "log of a distribution")
     return None
 
 
@@ -83,7 +90,7 @@ def _recognised(thing: Any) -> Distribution | None:
     for method in vars(type(thing)).values():
         family = getattr(method, "__self__", None)
         if family is not None and hasattr(family, "_shape_info"):
-            shapes = [_parameter(thing, info.name) for info in family._shape_info()]
+            shapes = [_parameter(thing, info.name) for info in family._shape_info()]  # noqa: SLF001
             return _scipy_scalars.recognise(family, shapes, 0.0, 1.0)
     return None
 
@@ -109,7 +116,7 @@ _READERS: dict[str, Callable[[Any], Distribution | None]] = {
     "_Gamma": lambda d: GeneralizedGamma(1.0, _parameter(d, "a")),
     "Binomial": lambda d: Binomial(_parameter(d, "n"), Chance(probability=_parameter(d, "p"))),
     "ShiftedScaledDistribution": _shifted,
-    "FoldedDistribution": lambda d: fold(read(d._dist), "the absolute value of a distribution"),
+    "FoldedDistribution": lambda d: fold(_inner(d), "the absolute value of a distribution"),
     "TruncatedDistribution": _truncated,
     "MonotonicTransformedDistribution": _monotone,
 }

@@ -15,6 +15,9 @@ from kullback.interop._batched import read_one
 from kullback.interop._library import Evaluator, Library
 from kullback.interop._rows import given
 
+#: Where torch keeps the Cholesky factor that it computes from a covariance.
+_ROOT = "_unbroadcasted_scale_tril"
+
 
 def read(thing: Any) -> Distribution | None:
     """Returns a torch distribution as one of ours; None for any other object of torch.
@@ -122,14 +125,14 @@ def _widen_fields(value: Any, seen: dict[int, Any]) -> Any:
 
 def _derive_root(value: Any, new: Any) -> None:
     """Computes a Cholesky factor again from the matrix that was given."""
-    if "_unbroadcasted_scale_tril" not in vars(value):
+    if _ROOT not in vars(value):
         return
     name, _ = given(value, ["covariance_matrix", "precision_matrix", "scale_tril"])
     matrix = vars(new)[name]
     if name == "covariance_matrix":
-        new._unbroadcasted_scale_tril = torch.linalg.cholesky(matrix)
+        vars(new)[_ROOT] = torch.linalg.cholesky(matrix)
     elif name == "precision_matrix":
-        new._unbroadcasted_scale_tril = torch.linalg.cholesky(torch.linalg.inv(matrix))
+        vars(new)[_ROOT] = torch.linalg.cholesky(torch.linalg.inv(matrix))
 
 
 def _forget(value: Any, new: Any) -> None:

@@ -82,7 +82,7 @@ _LINEAR = {
 
 def steps(transforms: list[Any], library: Library) -> list[Step] | None:
     """Returns the transforms as steps on single coordinates; None if one is not known as such."""
-    found = [_step(t, library, inverted) for t, inverted in _flat(transforms, library)]
+    found = [_step(t, library, inverted=inverted) for t, inverted in _flat(transforms, library)]
     known = [s for s in found if s is not None]
     return known if len(known) == len(found) else None
 
@@ -109,7 +109,7 @@ def _name(transform: Any, library: Library) -> str:
     return cls.__name__ if library.owns(cls) else ""
 
 
-def _step(transform: Any, library: Library, inverted: bool) -> Step | None:
+def _step(transform: Any, library: Library, *, inverted: bool) -> Step | None:
     row = _ELEMENTWISE.get(_name(transform, library))
     if row is None:
         return None
@@ -182,8 +182,6 @@ def linear(base: Distribution, apply: Callable[[Array], Array]) -> Distribution 
 
 def _triangular(root: Float[np.ndarray, "d d"]) -> Float[np.ndarray, "d d"]:
     """The lower triangle L with L L' = root root', and a positive diagonal."""
-    if np.array_equal(root, np.tril(root)):
-        triangle = root
-    else:
-        triangle = np.linalg.qr(root.T, mode="r").T
+    ready = np.array_equal(root, np.tril(root))
+    triangle = root if ready else np.asarray(linalg.qr(root.T, mode="r")[0]).T
     return triangle * np.where(np.diag(triangle) < 0.0, -1.0, 1.0)

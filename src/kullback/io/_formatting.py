@@ -137,9 +137,9 @@ def _binomial(d: Binomial, digits: int) -> str:
 
 
 def _multivariate_normal(d: MultivariateNormal, digits: int) -> str:
-    covariance = d.scale_tril @ d.scale_tril.T
+    covariance = d.covariance
     loc = _numbers(d.loc, digits)
-    if np.array_equal(d.scale_tril, np.diag(np.diag(d.scale_tril))):
+    if np.array_equal(covariance, np.diag(np.diag(covariance))):
         return f"mvnormal({loc}, sd={_numbers(np.diag(d.scale_tril), digits)})"
     written = [[_numbers(row, more) for row in covariance] for more in range(digits, 18)]
     rows = next((r for r in written if _is_covariance(r)), written[-1])

@@ -1,5 +1,6 @@
 """What a fit found: the best q, the other optima, the way there."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, final
@@ -17,11 +18,19 @@ Direction = Literal["forward", "reverse"]
 @final
 @dataclass(frozen=True, eq=False)
 class Optimum:
-    """A local optimum: its q, its divergence, and the share of the starts that led there."""
+    """A local optimum.
+
+    Attributes:
+        q: the member of the family.
+        divergence: measured anew at q.
+        share: of the starts that led there.
+        spread: how far apart the parameters of those descents ended; NaN if there was only one.
+    """
 
     q: Distribution
     divergence: Estimate
     share: float
+    spread: float = math.nan
 
 
 @final

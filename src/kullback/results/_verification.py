@@ -15,7 +15,7 @@ class Finding:
 
     Attributes:
         claim: what was claimed, in words.
-        claimed: the published number.
+        claimed: the published number; None if there is none.
         stamp: "confirmed", "refuted" or "cannot tell".
         found: what it was recomputed to be, with its error; None if it could not be.
         reading: how an ambiguous claim was read, such as "2 is a variance"; "" if it is not ambiguous.
@@ -23,7 +23,7 @@ class Finding:
     """
 
     claim: str
-    claimed: float
+    claimed: float | None
     stamp: Stamp
     found: Estimate | None
     reading: str = ""
@@ -65,7 +65,8 @@ class Verification:
 
     def __str__(self) -> str:
         rows = [
-            f"{f.stamp:>11}  {f.claim} = {f.claimed:g}"
+            f"{f.stamp:>11}  {f.claim}"
+            + ("" if f.claimed is None else f" = {f.claimed:g}")
             + (f" (read: {f.reading})" if f.reading else "")
             + (f"; found {f.found}" if f.found else "")
             + (f"; {f.remark}" if f.remark else "")

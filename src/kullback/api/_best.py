@@ -1,0 +1,138 @@
+"""The best fit of a family, for any divergence, in the terms in which papers print it."""
+
+import math
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+
+from kullback._core.errors import InputError, UnsupportedError
+from kullback.api._fit import fit
+from kullback.api._measure import label
+from kullback.distributions._base import Distribution
+from kullback.distributions._compound import Mixture
+from kullback.distributions._real import Normal
+from kullback.estimators import _select
+from kullback.estimators._question import of_divergence
+from kullback.families import FullRank, parse_family
+from kullback.fitting import _nodes, _parametric
+from kullback.fitting._optima import gather
+from kullback.losses._divergences import divergence_row
+from kullback.results._estimate import Estimate
+from kullback.results._fit import Fit
+
+
+@final
+@dataclass(frozen=True)
+class Comparison:
+    """A parameter as claimed and as found."""
+
+    name: str
+    claimed: float
+    found: float
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Best:
+    """The members of a family that reach the lowest divergence, with that divergence.
+
+    `spread` is how far apart the parameters of independent descents to one of them ended.
+    """
+
+    members: tuple[Distribution, ...]
+    divergence: Estimate
+    spread: float
+
+    @property
+    def words(self) -> str:
+        """The first member's parameters; says when its mirror image is as good."""
+        text = "; ".join(
+            f"{name} {', '.join(f'{v:.4g}' for v in values)}"
+            for name, values in _table(self.members[0]).items()
+        )
+        return text + (" (or its mirror image)" if len(self.members) > 1 else "")
+
+    def parameter(self, name: str) -> Estimate:
+        """Returns a parameter of the one member there is."""
+        values = {"loc": "means", "mean": "means", "scale": "sds", "sd": "sds"}
+        table = _table(self.members[0])
+        key = values.get(name, name)
+        if key not in table or len(table[key]) != 1:
+            raise InputError(f'"{name}" is not one parameter of {self.words}')
+        return self.estimate_of(name, table[key][0])
+
+    def estimate_of(self, name: str, value: float) -> Estimate:
+        """Returns a fitted parameter, its error being how far independent descents ended apart."""
+        if math.isnan(self.spread):
+            reason = "only one descent ended here, so its precision is not known"
+            return Estimate.unresolved(
+                value, reason, quantity="parameter", direction=name, method="fit", unit=""
+            )
+        return Estimate.numeric(
+            value, max(self.spread, 1e-12), quantity="parameter", direction=name,
+            method="agreement of descents", unit="",
+        )
+
+    def compare(self, claimed: Distribution) -> list[Comparison]:
+        """Returns every parameter of a claimed fit beside the closest of the best members."""
+        wanted = _table(claimed)
+        tables = [_table(m) for m in self.members]
+        if any({k: len(v) for k, v in t.items()} != {k: len(v) for k, v in wanted.items()} for t in tables):
+            raise InputError("the claimed fit is not of the family that was fitted")
+        distance = [sum(float(np.sum(np.abs(np.subtract(t[k], wanted[k])))) for k in wanted) for t in tables]
+        closest = tables[int(np.argmin(distance))]
+        return [
+            Comparison(f"{name}[{i}]" if len(wanted[name]) > 1 else name, a, b)
+            for name in wanted
+            for i, (a, b) in enumerate(zip(wanted[name], closest[name], strict=True))
+        ]
+
+
+def best_fit(target: Distribution, family: str, direction: str, kind: str) -> Best:
+    """Returns the best member of a family in a direction, or for another kind of divergence."""
+    if kind:
+        return _by_divergence(target, family, kind)
+    return of_fit(fit(target, family, direction=direction))
+
+
+def of_fit(found: Fit) -> Best:
+    """Returns the best members that a fit found."""
+    lowest = found.divergence.value
+    same = [o for o in found.optima if o.divergence.value < lowest + 1e-6]
+    return Best(tuple(o.q for o in same), found.divergence, max(o.spread for o in same))
+
+
+def _by_divergence(target: Distribution, family: str, kind: str) -> Best:
+    if parse_family(family) != FullRank() or target.support.dimension:
+        raise UnsupportedError(f'kind="{kind}" is fitted for one Gaussian of the line only')
+    question = of_divergence(divergence_row(kind))
+    nodes = _nodes.of_density(target)
+    mean, sd = float(nodes.mean[0]), float(np.sqrt(nodes.covariance[0, 0]))
+    starts = tuple(
+        np.array([mean + shift * sd, np.log(sd * width)]) for shift in (-1.0, 0.0, 1.0) for width in (0.4, 1.0)
+    )
+    normal = _parametric.Parametric("Normal", lambda v: Normal(float(v[0]), float(np.exp(v[1]))), starts)
+
+    def objective(q: Distribution) -> float:
+        return _select.choose(question, target, q)[1](_select.Effort()).value
+
+    minima = _parametric.minima(normal, objective, lambda _: None)
+    basin = gather(minima, lambda m: np.append(m.at[:1], np.exp(m.at[1:])))[0]
+    best = normal.build(basin.best.at)
+    outcome = _select.choose(question, target, best)[1](_select.Effort())
+    return Best((best,), label(question, outcome), basin.spread)
+
+
+def _table(q: Distribution) -> dict[str, list[float]]:
+    if isinstance(q, Normal):
+        return {"means": [float(q.loc)], "sds": [float(q.scale)]}
+    if isinstance(q, Mixture) and all(isinstance(c, Normal) for c in q.components):
+        order = np.argsort([c.loc for c in q.components])
+        parts = [q.components[i] for i in order]
+        return {
+            "means": [float(c.loc) for c in parts],
+            "sds": [float(c.scale) for c in parts],
+            "weights": [float(q.weights[i]) for i in order],
+        }
+    raise UnsupportedError(f"parameters of {type(q).__name__} are not compared: Gaussians of the line only")

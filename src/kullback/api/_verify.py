@@ -1,0 +1,243 @@
+"""Verifying: published numbers, recomputed and stamped."""
+
+import itertools
+import math
+import tomllib
+from dataclasses import replace
+from importlib import resources
+from pathlib import Path
+
+from kullback._core.errors import InputError, KullbackError
+from kullback.api._best import Best, best_fit
+from kullback.api._measure import divergence, kl_divergence
+from kullback.distributions._base import Distribution
+from kullback.io import format_distribution, readings
+from kullback.results._estimate import Estimate
+from kullback.results._verification import Finding, Stamp, Verification
+
+_KEYS = {"what", "quantity", "p", "q", "value", "tolerance", "digits", "of", "fit", "alpha"}
+_FIT_KEYS = {"target", "family", "direction", "kind"}
+
+Claim = dict[str, object]
+Reading = tuple[str, Distribution]
+#: The best fits found so far, by target, family, direction and kind.
+Bests = dict[tuple[str, str, str, str], Best]
+
+
+def examples() -> tuple[str, ...]:
+    """Returns the names of the bundled claims: each may be given to `verify`."""
+    folder = resources.files("kullback.io") / "claims"
+    return tuple(sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml")))
+
+
+def verify(claims: str | Path | dict[str, object]) -> Verification:
+    """Returns published numbers stamped confirmed, refuted or cannot tell, with what they should be.
+
+    A claim names a quantity, its distributions as expressions and the published value; a number is
+    confirmed if the recomputed one lies within half a unit of its last printed digit (or `tolerance`),
+    give or take the recomputation's own error. An expression that can be read in two ways is computed
+    in both. Where the claim is about a fit, it is asked whether there is a better one.
+
+    Args:
+        claims: a TOML file, the name of a bundled example, or what such a file holds.
+
+    Raises:
+        InputError: the claims cannot be read; the message names the claim and the key.
+
+    Example:
+        >>> claim = {"what": "a", "quantity": "kl", "p": "normal(0, sd=2)", "q": "normal(0, sd=3)"}
+        >>> verify({"claim": [claim | {"value": "0.1277"}]}).findings[0].stamp
+        'confirmed'
+    """
+    return judge(claims if isinstance(claims, dict) else read(claims), {})
+
+
+def judge(content: Claim, bests: Bests) -> Verification:
+    """Returns the verification of what a claims file holds.
+
+    Args:
+        content: as of `verify`.
+        bests: fits that are known already, by target, family, direction and kind; others are added.
+    """
+    names = content.get("distributions", {})
+    rows = content.get("claim", [])
+    if not isinstance(names, dict) or not isinstance(rows, list) or not rows:
+        raise InputError("claims: there must be at least one [[claim]], and [distributions] be a table")
+    findings = [finding for i, row in enumerate(rows) for finding in _findings(row, names, i, bests)]
+    return Verification(
+        str(content.get("title", "claims")), str(content.get("source", "")), tuple(findings)
+    )
+
+
+def read(claims: str | Path) -> Claim:
+    """Returns what a claims file, or a bundled example, holds."""
+    path = Path(claims)
+    if str(claims) in examples():
+        text = (resources.files("kullback.io") / "claims" / f"{claims}.toml").read_text("utf-8")
+    elif path.is_file():
+        text = path.read_text("utf-8", errors="replace")
+    else:
+        raise InputError(f"{claims}: no such file; bundled examples are {', '.join(examples())}")
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{claims}: not valid TOML: {error}") from None
+
+
+def _findings(claim: object, names: dict[str, object], i: int, bests: Bests) -> list[Finding]:
+    if not isinstance(claim, dict):
+        raise InputError(f"claim {i + 1}: must be a table")
+    what = str(claim.get("what", f"claim {i + 1}"))
+    unknown = set(claim) - _KEYS
+    if unknown:
+        raise InputError(f'claim "{what}": unknown key(s) {", ".join(sorted(unknown))}; known are {", ".join(sorted(_KEYS))}')
+    match claim.get("quantity"):
+        case "parameters":
+            return _parameters(what, claim, names, bests)
+        case "optimum":
+            return [_optimum(what, claim, names, bests)]
+        case str(quantity):
+            return _divergences(what, quantity, claim, names, bests)
+    raise InputError(
+        f'claim "{what}": quantity is missing; say "kl", another kind of divergence, "optimum" or "parameters"'
+    )
+
+
+def _divergences(
+    what: str, quantity: str, claim: Claim, names: dict[str, object], bests: Bests
+) -> list[Finding]:
+    """One finding for each way in which the distributions can be read."""
+    pairs = itertools.product(*(_readings(claim, side, names, what) for side in ("p", "q")))
+    # An article reads all its numbers in one way: 2 and 3 are both sds or both variances.
+    consistent = [(a, b) for a, b in pairs if _same_words(a[0], b[0])]
+    found = [_divergence(what, quantity, claim, a, b) for a, b in consistent]
+    if len(found) > 1 and any(f.stamp == "confirmed" for f in found):
+        return [f if f.stamp == "confirmed" else replace(f, stamp="cannot tell") for f in found]
+    remark = _better(claim, names, what, bests)
+    return [replace(f, remark="; ".join(x for x in (f.remark, remark) if x)) for f in found]
+
+
+def _divergence(what: str, quantity: str, claim: Claim, p: Reading, q: Reading) -> Finding:
+    try:
+        found = _measured(quantity, claim, p[1], q[1])
+    except KullbackError as error:
+        return Finding(what, None, "cannot tell", None, remark=str(error))
+    reading = p[0] or q[0]
+    reading = f"{p[0]}, {q[0]}" if p[0] and q[0] else reading
+    if "value" not in claim:
+        remark = "no number is claimed"
+        return Finding(what, None, "cannot tell", found, reading, remark)
+    claimed, tolerance = _claimed(claim, what)
+    stamp = _stamp(claimed, found, tolerance)
+    remark = ""
+    if stamp == "refuted" and quantity == "kl":
+        other = _measured("kl", claim, q[1], p[1])
+        same = _stamp(claimed, other, tolerance) == "confirmed"
+        fits = "matches the claim" if same else "does not match either"
+        remark = f"the other direction is {other.value:.4f}, which {fits}"
+    return Finding(what, claimed, stamp, found, reading, remark)
+
+
+def _measured(quantity: str, claim: Claim, p: Distribution, q: Distribution) -> Estimate:
+    if quantity == "kl":
+        return kl_divergence(p, q)
+    alpha = claim.get("alpha")
+    return divergence(p, q, kind=quantity, alpha=None if alpha is None else float(str(alpha)))
+
+
+def _parameters(
+    what: str, claim: Claim, names: dict[str, object], bests: Bests
+) -> list[Finding]:
+    """Compares the parameters of a claimed fit with those of every optimum of the best value."""
+    best = _best(claim, names, what, bests)
+    claimed = _one(claim, "q", names, what)
+    digits = claim.get("digits")
+    tolerance = 0.5 * 10.0 ** -int(str(digits)) if digits is not None else 1e-3
+    rows = best.compare(claimed)
+    return [
+        Finding(
+            f"{what}: {row.name}",
+            row.claimed,
+            "confirmed" if abs(row.claimed - row.found) <= 1.02 * tolerance else "refuted",
+            best.estimate_of(row.name, row.found),
+        )
+        for row in rows
+    ]
+
+
+def _optimum(what: str, claim: Claim, names: dict[str, object], bests: Bests) -> Finding:
+    best = _best(claim, names, what, bests)
+    claimed, tolerance = _claimed(claim, what)
+    of = str(claim.get("of", "value"))
+    found = best.divergence if of == "value" else best.parameter(of)
+    return Finding(what, claimed, _stamp(claimed, found, tolerance), found, remark=best.words)
+
+
+def _better(claim: Claim, names: dict[str, object], what: str, bests: Bests) -> str:
+    """Says whether there is a better fit than the claimed one, where a claim is about a fit."""
+    if "fit" not in claim:
+        return ""
+    best = _best(claim, names, what, bests)
+    return f"best fit found: {best.divergence.value:.4f} at {best.words}"
+
+
+def _best(claim: Claim, names: dict[str, object], what: str, bests: Bests) -> Best:
+    asked = claim.get("fit")
+    if not isinstance(asked, dict) or not set(asked) <= _FIT_KEYS or "target" not in asked:
+        raise InputError(
+            f'claim "{what}": fit must be a table with target, family, and direction or kind'
+        )
+    target = _one({"p": asked["target"]}, "p", names, what)
+    family, kind = str(asked.get("family", "gaussian")), asked.get("kind")
+    direction = asked.get("direction")
+    if (kind is None) == (direction is None):
+        raise InputError(f'claim "{what}": fit needs direction = "forward" or "reverse", or a kind')
+    wanted = (format_distribution(target), family, str(direction or ""), str(kind or ""))
+    if wanted not in bests:
+        bests[wanted] = best_fit(target, *wanted[1:])
+    return bests[wanted]
+
+
+def _readings(claim: Claim, side: str, names: dict[str, object], what: str) -> list[Reading]:
+    if side not in claim:
+        raise InputError(f'claim "{what}": {side} is missing')
+    text = str(claim[side])
+    found = readings(str(names.get(text, text)))
+    return [("", found[0][1])] if len(found) == 1 else found
+
+
+def _one(claim: Claim, side: str, names: dict[str, object], what: str) -> Distribution:
+    found = _readings(claim, side, names, what)
+    if len(found) > 1:
+        raise InputError(f'claim "{what}": {claim[side]} can be read in {len(found)} ways; say which')
+    return found[0][1]
+
+
+def _same_words(a: str, b: str) -> bool:
+    return not (a and b) or a.split(" ")[0] == b.split(" ")[0]
+
+
+def _claimed(claim: Claim, what: str) -> tuple[float, float]:
+    """Returns the published number and half a unit of its last digit."""
+    text = str(claim.get("value", "")).strip()
+    try:
+        value = float(text)
+    except ValueError:
+        raise InputError(f'claim "{what}": value = {text!r} is not a number') from None
+    mantissa, _, exponent = text.lower().partition("e")
+    decimals = len(mantissa.partition(".")[2]) - int(exponent or 0)
+    stated = claim.get("tolerance")
+    return value, 0.5 * 10.0**-decimals if stated is None else float(str(stated))
+
+
+def _stamp(claimed: float, found: Estimate, tolerance: float) -> Stamp:
+    if found.kind == "unresolved":
+        return "cannot tell"
+    if found.kind == "infinite":
+        return "confirmed" if math.isinf(claimed) else "refuted"
+    low, high = found.interval
+    slack = 1.02 * tolerance
+    if low - slack <= claimed <= high + slack:
+        wide = high - low > 2.0 * slack and found.kind == "estimate"
+        return "cannot tell" if wide else "confirmed"
+    return "refuted"

@@ -1,0 +1,39 @@
+"""The Python in the README and the documentation runs."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+FILES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+BLOCK = re.compile(r"^```python[ ]*\n(.*?)^```[ ]*$", re.MULTILINE | re.DOTALL)
+
+
+def _blocks(text: str) -> list[str]:
+    """Returns the Python blocks, each preceded by as many empty lines as the file has before it."""
+    found = BLOCK.finditer(text)
+    return ["\n" * text.count("\n", 0, m.start(1)) + m[1] for m in found]
+
+
+def _run(path: Path) -> None:
+    namespace: dict[str, object] = {"__name__": path.stem}
+    for block in _blocks(path.read_text(encoding="utf-8")):
+        exec(compile(block, str(path), "exec"), namespace)
+
+
+@pytest.mark.parametrize("path", FILES, ids=[str(f.relative_to(ROOT)) for f in FILES])
+def test_the_code_of_a_page_runs(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    _run(path)
+
+
+def test_the_blocks_of_a_page_share_their_names_and_keep_their_lines(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(
+        "text\n```python\nx = 1\n```\n```python no-run\nraise SystemExit\n```\n"
+        "```sh\nfalse\n```\n```python\nassert x == 1\n\nx / 0\n```\n"
+    )
+    with pytest.raises(ZeroDivisionError) as caught:
+        _run(page)
+    assert caught.traceback[-1].lineno + 1 == 14
