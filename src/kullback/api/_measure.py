@@ -186,7 +186,8 @@ def label(question: Question, outcome: Outcome, *pq: Distribution) -> Estimate:
     half = outcome.quantile if outcome.kind == "estimate" else 1.0
     reach = half * outcome.error
     value = outcome.value
-    interval = (value, value) if outcome.kind == "infinite" else (value - reach, value + reach)
+    interval = outcome.interval or (value - reach, value + reach)
+    interval = (value, value) if outcome.kind == "infinite" else interval
     return Estimate(
         value, outcome.error, interval, quantity, direction, outcome.kind, outcome.method,
         outcome.n, notes, question.unit,

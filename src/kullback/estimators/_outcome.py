@@ -22,6 +22,7 @@ class Outcome:
         n: draws or evaluations.
         notes: remarks; the first is the reason when infinite or unresolved.
         quantile: half-width of the 95 % interval in standard errors, for estimates.
+        interval: the 95 % interval, where it is not symmetric.
     """
 
     value: float
@@ -31,12 +32,13 @@ class Outcome:
     n: int | None = None
     notes: tuple[str, ...] = ()
     quantile: float = 1.96
+    interval: tuple[float, float] | None = None
 
     def scaled(self, factor: float) -> "Outcome":
         """Returns factor times this number."""
         if self.kind == "infinite":
             return self
-        return replace(self, value=factor * self.value, error=abs(factor) * self.error)
+        return replace(self, value=factor * self.value, error=abs(factor) * self.error, interval=None)
 
 
 def exact(value: float, method: str, *notes: str) -> Outcome:
