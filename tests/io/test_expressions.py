@@ -182,6 +182,12 @@ def test_gaussian_vectors_become_one_gaussian_mixture():
     np.testing.assert_allclose(covariances[1], [[2, 1], [1, 2]], rtol=1e-14)
 
 
+def test_tables_become_one_table():
+    d = parse("0.25*categorical([0.5, 0.5]) + 0.75*categorical([0.1, 0.9])")
+    assert isinstance(d, Categorical)
+    np.testing.assert_allclose(d.probabilities, [0.2, 0.8], rtol=1e-15)
+
+
 def test_numbers():
     assert parse("normal(2*pi - 1/4, sd=(1 + 1)**0.5)") == Normal(2 * math.pi - 0.25, 2**0.5)
     assert parse("normal(-1e-3, sd=+e)") == Normal(-0.001, math.e)

@@ -27,7 +27,7 @@ from kullback.estimators._outcome import Outcome, infinite, unresolved
 from kullback.estimators._question import Question
 
 #: Independent scramblings from which the standard error is taken.
-REPLICATES = 16
+REPLICATES = 32
 _FIRST, _MOST = 2**13, 2**21
 #: Draws whose tail is examined before any are averaged.
 _PILOT = 20_000

@@ -54,12 +54,11 @@ def _array(value: Any) -> Array:
 def _evaluate(thing: Any) -> Evaluator:
     with float64():
         wide = _widen(thing, {})
-    inside = _inside(wide)
-    density = _padded(_traced(wide.log_prob))
+    density = _padded(_traced(_supported(wide)))
 
     def log_prob(x: Array) -> Array:
         with float64():
-            return np.where(inside(x), density(x), -np.inf)
+            return density(x)
 
     def sample(rng: np.random.Generator, n: int) -> Array:
         with float64():
@@ -102,20 +101,17 @@ def _padded(density: Callable[[Array], Array]) -> Callable[[Array], Array]:
     return call
 
 
-def _inside(wide: Any) -> Callable[[Array], Array]:
-    """Returns a test of which events are in the support, (n, *batch)."""
+def _supported(wide: Any) -> Callable[[Any], Any]:
+    """Returns the log density with -inf outside the support, where NumPyro computes something."""
     support, batch = wide.support, tuple(wide.batch_shape)
     if support is None or is_dependent(support):
-        return lambda x: np.ones(x.shape[: 1 + len(batch)], dtype=bool)
+        return wide.log_prob
 
-    def call(x: Array) -> Array:
-        shape = (len(x), *batch)
-        if not len(x):
-            return np.ones(shape, dtype=bool)
-        valid = np.asarray(support(x)).reshape(*shape, -1)
-        return np.asarray(valid.all(axis=-1))
+    def log_prob(x: Any) -> Any:
+        inside = jnp.reshape(support(x), (len(x), *batch, -1)).all(axis=-1)
+        return jnp.where(inside, wide.log_prob(x), -jnp.inf)
 
-    return call
+    return log_prob
 
 
 def _can_sample(thing: Any) -> bool:

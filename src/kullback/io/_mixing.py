@@ -7,7 +7,7 @@ import numpy as np
 from kullback.distributions._base import Distribution
 from kullback.distributions._compound import Mixture
 from kullback.distributions._gaussian_mixture import GaussianMixture
-from kullback.distributions._vector import MultivariateNormal
+from kullback.distributions._vector import Categorical, MultivariateNormal
 
 Terms = list[tuple[float, Distribution]]
 
@@ -16,7 +16,7 @@ def mix(terms: Terms) -> Distribution:
     """Returns sum_k weight_k distribution_k.
 
     Mixtures of mixtures are made flat, components without weight dropped, and Gaussian vectors
-    become a GaussianMixture.
+    become a GaussianMixture, tables of equal length a table.
 
     Raises:
         InputError: the distributions are of different dimensions or kinds.
@@ -32,6 +32,9 @@ def mix(terms: Terms) -> Distribution:
     if len(gaussians) == len(parts) and same_size:
         means = np.stack([g.loc for g in gaussians])
         return GaussianMixture(weights, means, np.stack([g.scale_tril for g in gaussians]))
+    tables = [d for d in parts if isinstance(d, Categorical)]
+    if len(tables) == len(parts) and len({len(d.probabilities) for d in tables}) == 1:
+        return Categorical.from_probabilities(weights @ np.stack([d.probabilities for d in tables]))
     return Mixture(weights, tuple(parts))
 
 

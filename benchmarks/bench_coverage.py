@@ -1,6 +1,6 @@
 """How often the 95 % intervals of Monte Carlo hold the truth, over many keys and ten targets.
 
-Run: python benchmarks/coverage.py [runs]. Writes benchmarks/results/coverage.md.
+Run: python -m benchmarks.bench_coverage [runs]. Writes benchmarks/results/coverage.md.
 """
 
 import math

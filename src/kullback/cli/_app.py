@@ -1,0 +1,89 @@
+"""The commands by name, and how what went wrong becomes an exit code."""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError, Parameter
+
+from kullback._core.errors import KullbackError
+from kullback._version import __version__
+from kullback.cli import _output
+from kullback.cli._commands import COMMANDS
+
+_DONE, _BAD_INPUT, _INTERRUPTED = 0, 2, 130
+
+_HELP = "Measure, minimise and explain KL divergence in both directions."
+_EPILOGUE = """
+Exit codes: 0 done; 1 a gate failed (verify, kl --max-kl); 2 usage or bad
+input; 3 the answer cannot be trusted. Results go to stdout, progress and
+messages to stderr.
+"""
+#: Remedies in messages of `api`, and what they are here.
+_TYPED = {
+    "say normalize=True": "say --normalize",
+    ", dx=... if": ", --dx ... if",
+    "Samples(...) if these are draws": "and fit first if these are draws (kullback fit)",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command and returns its exit code.
+
+    Args:
+        argv: the arguments after the name of the program; by default those of the process.
+    """
+    # The matrices here are small: OpenBLAS's other threads only spin while they wait, which
+    # doubles the CPU time. NumPy reads this once, when it is first imported, so it is set now.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    try:
+        code = _run(sys.argv[1:] if argv is None else list(argv))
+        _output.flush()
+    except (KullbackError, CycloptsError) as error:
+        _output.error(_as_typed(str(error)))
+        return _BAD_INPUT
+    except KeyboardInterrupt:
+        _output.error("interrupted")
+        return _INTERRUPTED
+    except BrokenPipeError:
+        _output.abandon_stdout()
+        return _DONE
+    except OSError as error:
+        if error.filename is None:
+            raise
+        _output.error(f"{error.filename}: {error.strerror}")
+        return _BAD_INPUT
+    return code
+
+
+def _run(argv: Sequence[str]) -> int:
+    code = _app()(
+        argv,
+        result_action="return_value",
+        exit_on_error=False,
+        print_error=False,
+        help_on_error=False,
+    )
+    return code if isinstance(code, int) else _DONE
+
+
+def _as_typed(message: str) -> str:
+    """The remedies that are spelled for Python, as they are typed here."""
+    for python, option in _TYPED.items():
+        message = message.replace(python, option)
+    return message
+
+
+def _app() -> App:
+    app = App(
+        name="kullback",
+        help=_HELP,
+        help_epilogue=_EPILOGUE,
+        help_format="plaintext",
+        version=__version__,
+        suppress_keyboard_interrupt=False,
+        default_parameter=Parameter(negative_bool=()),
+    )
+    for order, command in enumerate(COMMANDS):
+        app.command(command, sort_key=order)
+    return app

@@ -1,0 +1,94 @@
+"""P, Q and DATA: a file or an expression."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+
+import numpy as np
+from jaxtyping import Float
+
+from kullback._core.errors import InputError
+from kullback.distributions._base import Distribution
+from kullback.io import Table, find_table, format_distribution, parse
+
+_SUFFIXES = (".csv", ".tsv", ".parquet", ".npy")
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Given:
+    """What an argument stands for.
+
+    Attributes:
+        value: a distribution, or the one column of a file.
+        words: how it is printed.
+    """
+
+    value: Distribution | Float[np.ndarray, " n"]
+    words: str
+
+
+def given(text: str, name: str) -> Given:
+    """Returns P or Q: the distribution of an expression or the numbers of a file.
+
+    Args:
+        text: as typed.
+        name: "p" or "q", for messages.
+
+    Raises:
+        InputError: it cannot be read, or the file has more than one column.
+    """
+    if not is_file(text):
+        made = parse(text)
+        return Given(made, format_distribution(made))
+    table = find_table(text)
+    rows, columns = table.values.shape
+    if columns != 1:
+        raise InputError(
+            f"{name} = {table.source} has {columns} columns ({_listed(table.columns)}) and {rows} "
+            "rows: a file must hold one column, of probabilities or (with --dx) of a density on a "
+            f"grid. For data, fit first: kullback fit {text} --direction forward; "
+            "kullback diff, for two data sets, is to come"
+        )
+    return Given(table.values[:, 0], f"{table.source} ({rows} values)")
+
+
+def is_file(text: str) -> bool:
+    """Whether an argument means a file: there is one, or it ends or is spelled like one."""
+    if text.lower().endswith(_SUFFIXES):
+        return True
+    try:
+        return Path(text).is_file() or (os.sep in text and "(" not in text)
+    except (OSError, ValueError):
+        return False
+
+
+def columns_of(table: Table, names: str | None) -> Table:
+    """Returns the columns asked for, in that order; all if none are.
+
+    Args:
+        table: where from.
+        names: separated by commas, such as "eruptions,waiting".
+
+    Raises:
+        InputError: there is no such column, or it is named twice.
+    """
+    if names is None:
+        return table
+    wanted = [name.strip() for name in names.split(",")]
+    for i, name in enumerate(wanted):
+        if name not in table.columns:
+            raise InputError(
+                f"--columns {names}: {table.source} has no column {name!r}; "
+                f"it has {_listed(table.columns)}"
+            )
+        if name in wanted[:i]:
+            raise InputError(f"--columns {names}: {name!r} is named twice")
+    index = [table.columns.index(name) for name in wanted]
+    return Table(tuple(wanted), np.ascontiguousarray(table.values[:, index]), table.source)
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    more = f" and {len(names) - 8} more" if len(names) > 8 else ""
+    return ", ".join(names[:8]) + more

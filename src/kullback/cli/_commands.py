@@ -1,0 +1,183 @@
+"""The commands as they are typed. Each loads the module that does it only when it is called.
+
+These are the imports inside functions that the package allows itself at this edge: with them,
+--help and a mistyped option wait for neither NumPy nor polars.
+"""
+# ruff: noqa: PLC0415
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from kullback.cli._options import HOW, OUTPUT, UNIT, Flag, Measuring, Output, Unit
+
+Direction = Literal["forward", "reverse"]
+#: A report that is written unless --no-report is said.
+Report = Annotated[Path | None, Parameter(negative_none="no-")]
+
+_DEMO_REPORT = Path("kullback-demo.html")
+_FIT_REPORT = Path("kullback-fit.html")
+
+
+def demo(
+    *,
+    report: Report = _DEMO_REPORT,
+    starts: int = 60,
+    key: int = 0,
+    unit: Unit = UNIT,
+    output: Output = OUTPUT,
+) -> int:
+    """Three modes, two components: both directions, within seconds.
+
+    Args:
+        report: write the HTML report to this file.
+        starts: descents in each direction.
+        key: randomness of the starts.
+    """
+    from kullback.cli import _demo
+
+    return _demo.run(report, starts=starts, key=key, unit=unit, output=output)
+
+
+def kl(
+    p: str,
+    q: str,
+    /,
+    *,
+    how: Measuring = HOW,
+    max_kl: float | None = None,
+    report: Path | None = None,
+    unit: Unit = UNIT,
+    output: Output = OUTPUT,
+) -> int:
+    """KL(p||q) and KL(q||p), each with its error.
+
+    P and Q are expressions, such as "normal(0, sd=2)" or
+    "0.3*normal(-2, sd=1) + 0.7*laplace(1, scale=2)", or files (.csv, .tsv,
+    .parquet, .npy) with one column: probabilities or, with --dx, a density
+    on a grid.
+
+    Args:
+        p: file or expression.
+        q: file or expression.
+        max_kl: exit 1 if the upper end of the interval of KL(p||q) is more than this.
+        report: write an HTML report to this file.
+    """
+    from kullback.cli import _kl
+
+    return _kl.run(p, q, how, max_kl=max_kl, report=report, unit=unit, output=output)
+
+
+def fit(
+    data: str,
+    /,
+    *,
+    family: str | None = None,
+    direction: Direction | None = None,
+    columns: str | None = None,
+    starts: int | None = None,
+    report: Report = _FIT_REPORT,
+    key: int = 0,
+    unit: Unit = UNIT,
+    output: Output = OUTPUT,
+) -> int:
+    """The member of a family that is closest to data or to a density.
+
+    DATA is a file of rows (.csv, .tsv, .parquet, .npy; faithful.csv comes with
+    kullback), or the expression of a density p, such as
+    "0.5*normal(-2, sd=1) + 0.5*normal(2, sd=1)".
+
+    Args:
+        data: file or expression.
+        family: mixture:2 (or any number), full_rank, mean_field, or a family such as gamma.
+        direction: forward minimises KL(p||q), reverse KL(q||p). Must be said.
+        columns: of the file, separated by commas; all by default.
+        starts: descents from random starts.
+        report: write the HTML report to this file.
+        key: randomness.
+    """
+    from kullback.cli import _fit
+
+    asked = _fit.Asked(family, direction, columns, starts, key)
+    return _fit.run(data, asked, report, unit=unit, output=output)
+
+
+def verify(
+    claims: str | None = None,
+    /,
+    *,
+    list_examples: Annotated[bool, Parameter(name="--list", show_default=False)] = False,
+    report: Path | None = None,
+    output: Output = OUTPUT,
+) -> int:
+    """Recompute published numbers: confirmed, refuted or cannot tell.
+
+    Exit code 1 if anything is refuted, 3 if a recomputed number cannot be
+    trusted.
+
+    Args:
+        claims: a TOML file of claims, or the name of a bundled example.
+        list_examples: list the bundled examples.
+        report: write an HTML report to this file.
+    """
+    from kullback.cli import _verify
+
+    if list_examples:
+        return _verify.list_examples(output)
+    return _verify.run(claims, report, output)
+
+
+def plan(p: str, q: str, /, *, normalize: Flag = False, output: Output = OUTPUT) -> int:
+    """Which method would answer, and what each direction needs.
+
+    Args:
+        p: file or expression, as in kullback kl.
+        q: file or expression.
+        normalize: divide probabilities by their sum.
+    """
+    from kullback.cli import _plan
+
+    return _plan.run(p, q, normalize=normalize, output=output)
+
+
+def explain(
+    p: str,
+    q: str | None = None,
+    /,
+    *,
+    normalize: Flag = False,
+    unit: Unit = UNIT,
+    output: Output = OUTPUT,
+) -> int:
+    """Where a divergence is paid, region by region; or a topic.
+
+    With P and Q: KL(p||q) cut into regions of x, which add up. With one word
+    (direction, negative): a short text.
+
+    Args:
+        p: file or expression, as in kullback kl; or a topic.
+        q: file or expression.
+        normalize: divide probabilities by their sum.
+    """
+    if q is None:
+        from kullback.cli import _topics
+
+        return _topics.run(p, output)
+    from kullback.cli import _explain
+
+    return _explain.run(p, q, normalize=normalize, unit=unit, output=output)
+
+
+def doctor(*, output: Output = OUTPUT) -> int:
+    """Versions, and a dozen exact values recomputed.
+
+    Exit code 1 if a value is not what it must be.
+    """
+    from kullback.cli import _doctor
+
+    return _doctor.run(output)
+
+
+#: In the order of --help.
+COMMANDS = (demo, kl, fit, verify, plan, explain, doctor)

@@ -1,0 +1,44 @@
+"""`kullback explain P Q`: where a divergence is paid."""
+
+from collections.abc import Iterator
+
+from rich.table import Table
+
+from kullback.api import _explain as api
+from kullback.cli import _output, _units
+from kullback.cli._arguments import given
+from kullback.cli._numbers import figure, short
+from kullback.cli._options import Output, Unit
+from kullback.results._contributions import Contributions
+
+
+def run(p: str, q: str, *, normalize: bool, unit: Unit, output: Output) -> int:
+    """Prints the regions and their total, and returns the exit code."""
+    left, right = given(p, "p"), given(q, "q")
+    found = api.explain(left.value, right.value, normalize=normalize)
+    shown = _units.of_contributions(found, unit)
+    if output.json:
+        _output.show_json("explain", {"p": left.words, "q": right.words, **shown.as_dict()})
+    else:
+        heads = [_output.clean(f"p = {left.words}"), _output.clean(f"q = {right.words}"), ""]
+        _output.show([*heads, *_page(shown)])
+    return 3 if found.total.kind == "unresolved" else 0
+
+
+def _page(found: Contributions) -> Iterator[str | Table]:
+    total = found.total
+    rows = [
+        [r.name, f"{r.mass_p:.4f}", f"{r.mass_q:.4f}", figure(r.contribution, unit=False)]
+        for r in found.regions
+    ]
+    headers = ("region", "mass of p", "mass of q", f"adds to {total.direction}, {total.unit}")
+    yield _output.table(headers, rows, right=(1, 2, 3))
+    yield ""
+    yield f"total: {total}"
+    yield f"  = cross-entropy {found.cross_entropy}"
+    yield f"  - entropy {found.entropy}"
+    if any(r.contribution.value < 0.0 for r in found.regions):
+        least = min(r.contribution.value for r in found.regions)
+        yield f"A region may add less than 0 (here {short(least)}): q has more there than p."
+    for note in total.notes if total.reason is None else total.notes[1:]:
+        yield _output.line(f"note: {note}", indent="  ")

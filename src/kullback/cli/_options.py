@@ -1,0 +1,76 @@
+"""Options that several commands share."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal, final
+
+from cyclopts import Parameter
+
+from kullback.results._estimate import Estimate
+
+Units = Literal["nats", "bits"]
+#: An option without a value.
+Flag = Annotated[bool, Parameter(show_default=False)]
+
+
+@final
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """How to print.
+
+    Attributes:
+        json: print one JSON object instead; what is infinite is null, with its reason.
+        quiet: no progress.
+    """
+
+    json: Flag = False
+    quiet: Annotated[bool, Parameter(alias="-q", show_default=False)] = False
+
+
+@final
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Unit:
+    """The unit of what is printed.
+
+    Attributes:
+        units: nats or bits.
+    """
+
+    units: Units = "nats"
+
+    def of(self, estimate: Estimate) -> Estimate:
+        """Returns an estimate in the unit asked for."""
+        return estimate.bits if self.units == "bits" else estimate.nats
+
+
+@final
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Measuring:
+    """What is measured, and how.
+
+    Attributes:
+        kind: another divergence than KL, such as jensen_shannon, total_variation or renyi.
+        alpha: the order, for alpha and renyi.
+        method: closed form, sum, quadrature or monte carlo, instead of the plan's choice.
+        n: draws, for Monte Carlo.
+        tolerance: the standard error to reach, in nats.
+        dx: P and Q are files of densities on a grid with this spacing.
+        normalize: divide probabilities by their sum.
+        key: randomness.
+    """
+
+    kind: str | None = None
+    alpha: Annotated[float | None, Parameter(allow_leading_hyphen=True)] = None
+    method: str | None = None
+    n: int | None = None
+    tolerance: float | None = None
+    dx: float | None = None
+    normalize: Flag = False
+    key: int = 0
+
+
+OUTPUT = Output()
+UNIT = Unit()
+HOW = Measuring()

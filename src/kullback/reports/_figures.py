@@ -1,0 +1,184 @@
+"""A plot is data first, then pixels: what a report shows, before anything is drawn."""
+
+from dataclasses import dataclass
+from typing import Literal, final
+
+import numpy as np
+from jaxtyping import Float
+
+#: Whose curve it is; fixes the colour everywhere.
+Role = Literal["p", "q", "forward", "reverse", "sample", "neutral"]
+#: "signed" fills towards 0, with a tint of its own below it; "bars" are of masses.
+Style = Literal["area", "line", "dashed", "signed", "bars", "dots", "cloud"]
+#: What a colour says: good, bad, neither.
+Tone = Literal["good", "bad", "unsure"]
+Size = Literal["wide", "half", "small"]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Series:
+    """One curve, or one set of points.
+
+    Attributes:
+        name: for the legend; "" keeps it out of it.
+        x, y: the points; the curve breaks where y is NaN or infinite.
+        role, style: as above.
+        strength: 1 is the full colour, towards 0 it fades.
+    """
+
+    name: str
+    x: Float[np.ndarray, " n"]
+    y: Float[np.ndarray, " n"]
+    role: Role
+    style: Style = "line"
+    strength: float = 1.0
+
+
+@final
+@dataclass(frozen=True)
+class Band:
+    """A range of x, tinted, with words at its top; its ends may be infinite."""
+
+    low: float
+    high: float
+    label: str
+    tone: Tone = "unsure"
+
+
+@final
+@dataclass(frozen=True)
+class Annotation:
+    """Words at a point."""
+
+    x: float
+    y: float
+    text: str
+
+
+@final
+@dataclass(frozen=True)
+class Axis:
+    """A label, a scale and, where the data should not choose it, a range."""
+
+    label: str
+    span: tuple[float, float] | None = None
+    log: bool = False
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Figure:
+    """One pair of axes with what is drawn in them."""
+
+    title: str
+    caption: str
+    x: Axis
+    y: Axis
+    series: tuple[Series, ...]
+    bands: tuple[Band, ...] = ()
+    annotations: tuple[Annotation, ...] = ()
+    size: Size = "half"
+
+
+@final
+@dataclass(frozen=True)
+class Badge:
+    """A word with a colour and, for those who do not see it, a sign."""
+
+    text: str
+    tone: Tone
+
+
+@final
+@dataclass(frozen=True)
+class Bar:
+    """A number with a bar: `share` of the cell's width, to the left where negative."""
+
+    text: str
+    share: float
+
+
+Cell = str | Badge | Bar
+
+
+@final
+@dataclass(frozen=True)
+class Column:
+    """The head of a column; numbers stand to the right."""
+
+    name: str
+    numeric: bool = False
+
+
+@final
+@dataclass(frozen=True)
+class Table:
+    """Rows of cells; a newline in a cell starts a new line."""
+
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    caption: str = ""
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Gallery:
+    """Figures or tables side by side, of one size, under one title."""
+
+    title: str
+    items: tuple[Figure | Table, ...]
+    caption: str = ""
+
+
+@final
+@dataclass(frozen=True)
+class Fact:
+    """A number that a reader should take away, with its error and kind."""
+
+    label: str
+    value: str
+    detail: str
+    role: Role = "neutral"
+
+
+@final
+@dataclass(frozen=True)
+class Notes:
+    """Sentences, one to a line."""
+
+    items: tuple[str, ...]
+
+
+Block = Figure | Gallery | Table | Notes
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Section:
+    """A heading, a sentence or two, and blocks."""
+
+    title: str
+    lead: str
+    blocks: tuple[Block, ...]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Page:
+    """A whole report.
+
+    Attributes:
+        title: what it is about.
+        summary: one paragraph, with the numbers.
+        facts: the numbers to take away.
+        sections: in reading order.
+        made: how it was made, as name and value.
+    """
+
+    title: str
+    summary: str
+    facts: tuple[Fact, ...]
+    sections: tuple[Section, ...]
+    made: tuple[tuple[str, str], ...]

@@ -1,0 +1,206 @@
+"""From data to pixels: the ranges of a figure's axes and the room around them."""
+
+import math
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+from jaxtyping import Float
+
+from kullback.reports._figures import Axis, Band, Figure, Series
+from kullback.reports._ticks import labels, log_ticks, ticks
+
+#: Pixels of the text, as wide as a digit, as high as a line.
+FONT = 13.0
+_DIGIT, _LINE = 7.4, 18.0
+#: Styles that stand on 0.
+_STANDING = ("area", "signed", "bars")
+#: An axis of powers of ten shows so many of them.
+_DECADES = 12.0
+
+
+@final
+@dataclass(frozen=True)
+class Scale:
+    """Maps [low, high] of the data to [start, stop] of the picture."""
+
+    low: float
+    high: float
+    start: float
+    stop: float
+    log: bool = False
+
+    def __call__(self, values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+        """Returns pixels, kept near the picture; NaN stays NaN."""
+        low, high = self.low, self.high
+        if self.log:
+            with np.errstate(divide="ignore", invalid="ignore"):
+                values = np.log10(values)
+            low, high = math.log10(low), math.log10(high)
+        share = np.clip((values - low) / (high - low), -4.0, 5.0)
+        return self.start + share * (self.stop - self.start)
+
+    def one(self, value: float) -> float:
+        """Returns the pixel of one value."""
+        return float(self(np.array([value]))[0])
+
+
+@final
+@dataclass(frozen=True)
+class Frame:
+    """The plotting area of a figure.
+
+    Attributes:
+        width, height: of the whole picture.
+        x, y: from data to pixels.
+        x_ticks, y_ticks: where the marks stand and what stands at them.
+        legend: the names and where they stand.
+        shelves: for each band, the row of its label at the top, -1 for none.
+    """
+
+    width: float
+    height: float
+    x: Scale
+    y: Scale
+    x_ticks: tuple[tuple[float, str], ...]
+    y_ticks: tuple[tuple[float, str], ...]
+    legend: tuple[tuple[Series, float, float], ...]
+    shelves: tuple[int, ...]
+
+
+def frame(figure: Figure, width: float, height: float) -> Frame:
+    """Returns the frame of a figure drawn at this size."""
+    legend, rows = _legend(figure.series, width)
+    top = 10.0 + _LINE * rows + (_LINE if figure.y.label else 0.0)
+    bottom = height - (44.0 if figure.x.label else 26.0)
+    y_low, y_high = _y_range(figure)
+    y_values = _values(figure.y, y_low, y_high, (bottom - top) / 44.0)
+    y_names = labels(y_values, log=figure.y.log)
+    left = 14.0 + _DIGIT * max((len(n) for n in y_names), default=0)
+    x_low, x_high = _x_range(figure)
+    x = Scale(x_low, x_high, left, width - 12.0, figure.x.log)
+    shelves = _shelves(figure.bands, x)
+    room = _LINE * (max(shelves, default=-1) + 1)
+    y = Scale(y_low, y_high, bottom, top + room + 4.0, figure.y.log)
+    x_values = _values(figure.x, x_low, x_high, (x.stop - x.start) / 62.0)
+    x_names = labels(x_values, log=figure.x.log)
+    longest = _DIGIT * max((len(n) for n in x_names), default=1) + 12.0
+    every = max(1, math.ceil(longest * len(x_names) / (x.stop - x.start)))
+    return Frame(
+        width, height, x, y,
+        tuple(zip(x_values, x_names, strict=True))[::every],
+        tuple(zip(y_values, y_names, strict=True)),
+        legend, shelves,
+    )  # fmt: skip
+
+
+def top_of(f: Frame, bands: int) -> float:
+    """Returns the pixel of the top of the plotting area, above the rows of band labels."""
+    return f.y.stop - 4.0 - (_LINE * (max(f.shelves) + 1) if bands else 0.0)
+
+
+def shelf(f: Frame, row: int, bands: int) -> float:
+    """Returns the base line of a row of band labels."""
+    return top_of(f, bands) + _LINE * row + 13.0
+
+
+def text_width(text: str) -> float:
+    """Returns about how many pixels a text takes."""
+    return _DIGIT * len(text)
+
+
+def _values(axis: Axis, low: float, high: float, most: float) -> list[float]:
+    make = log_ticks if axis.log else ticks
+    return make(low, high, max(2, int(most)))
+
+
+def _legend(
+    series: tuple[Series, ...], width: float
+) -> tuple[tuple[tuple[Series, float, float], ...], int]:
+    """Returns where the names stand, and in how many rows."""
+    placed: list[tuple[Series, float, float]] = []
+    x, row = 4.0, 0
+    seen: set[str] = set()
+    for s in series:
+        if not s.name or s.name in seen:
+            continue
+        seen.add(s.name)
+        wanted = 30.0 + text_width(s.name) + 14.0
+        if x > 4.0 and x + wanted > width:
+            x, row = 4.0, row + 1
+        placed.append((s, x, 14.0 + _LINE * row))
+        x += wanted
+    return tuple(placed), row + 1 if placed else 0
+
+
+def _shelves(bands: tuple[Band, ...], x: Scale) -> tuple[int, ...]:
+    """Returns a row for each label such that none covers another."""
+    ends: list[float] = []
+    found = []
+    for band in bands:
+        start, stop = label_span(band, x)
+        row = next((i for i, e in enumerate(ends) if e + 6.0 <= start), len(ends))
+        if not band.label or row > 2:
+            found.append(-1)
+            continue
+        ends[row:] = [stop]
+        found.append(row)
+    return tuple(found)
+
+
+def label_span(band: Band, x: Scale) -> tuple[float, float]:
+    """Returns where a band's label starts and stops: over its middle, within the axes."""
+    low = min(max(x.one(band.low) if math.isfinite(band.low) else x.start, x.start), x.stop)
+    high = min(max(x.one(band.high) if math.isfinite(band.high) else x.stop, x.start), x.stop)
+    half = 0.5 * text_width(band.label)
+    middle = min(max(0.5 * (low + high), x.start + half), x.stop - half)
+    return middle - half, middle + half
+
+
+def _x_range(figure: Figure) -> tuple[float, float]:
+    if figure.x.span:
+        return _proper(*figure.x.span)
+    values = _finite([s.x for s in figure.series])
+    pad = 0.03 if any(s.style in ("cloud", "dots") for s in figure.series) else 0.0
+    return _proper(*_padded(values, pad))
+
+
+def _y_range(figure: Figure) -> tuple[float, float]:
+    if figure.y.span:
+        low, high = _proper(*figure.y.span)
+    elif figure.y.log:
+        return _decades(_finite([s.y[s.y > 0.0] for s in figure.series]))
+    else:
+        values = _finite([s.y for s in figure.series])
+        standing = any(s.style in _STANDING for s in figure.series)
+        low, high = _padded(np.append(values, 0.0) if standing else values, 0.05)
+        if standing and not (values < 0.0).any():
+            low = 0.0
+    return _proper(low, high)
+
+
+def _decades(values: Float[np.ndarray, " n"]) -> tuple[float, float]:
+    if not len(values):
+        return 0.1, 1.0
+    high = math.log10(float(values.max())) + 0.15
+    low = max(math.log10(float(values.min())) - 0.15, high - _DECADES)
+    return 10.0**low, 10.0**high
+
+
+def _padded(values: Float[np.ndarray, " n"], share: float) -> tuple[float, float]:
+    if not len(values):
+        return 0.0, 1.0
+    low, high = float(values.min()), float(values.max())
+    return low - share * (high - low), high + share * (high - low)
+
+
+def _finite(parts: list[Float[np.ndarray, " n"]]) -> Float[np.ndarray, " n"]:
+    values = np.concatenate(parts) if parts else np.empty(0)
+    return values[np.isfinite(values)]
+
+
+def _proper(low: float, high: float) -> tuple[float, float]:
+    """Widens a range that rounding would close."""
+    least = 1e-9 * max(abs(low), abs(high)) or 1e-9
+    middle = 0.5 * (low + high)
+    return (low, high) if high - low > least else (middle - max(0.5, least), middle + max(0.5, least))

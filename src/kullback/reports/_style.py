@@ -1,0 +1,124 @@
+"""How a page looks: one style sheet, for light and dark, wide and narrow, screen and paper."""
+
+#: Okabe and Ito's blue and vermilion, told apart by every kind of colour vision.
+_LIGHT = """
+--ground:#fff;--paper:#f6f7f9;--ink:#1c2128;--soft:#57606a;--rule:#d8dee4;--grid:#eaeef2;
+--p:#4b535d;--forward:#0067b1;--reverse:#d1520a;--q:#0067b1;--sample:#6b7480;--neutral:#57606a;
+--good:#116b3c;--bad:#b3200e;--unsure:#6a5300;
+--good-tint:#dcf3e4;--bad-tint:#fde4df;--unsure-tint:#f6edd0;--band:#8c96a1;
+"""
+_DARK = """
+--ground:#14181d;--paper:#1c2228;--ink:#e4e8ec;--soft:#a3adb8;--rule:#38414b;--grid:#272e36;
+--p:#aab4bf;--forward:#58b2f4;--reverse:#ff9d5c;--q:#58b2f4;--sample:#98a3af;--neutral:#a3adb8;
+--good:#6fd79a;--bad:#ff9280;--unsure:#e6c867;
+--good-tint:#173a27;--bad-tint:#4a1f19;--unsure-tint:#3d3415;--band:#8c96a1;
+"""
+_TEXT = """
+*{box-sizing:border-box}
+body{margin:0;background:var(--ground);color:var(--ink);
+font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif}
+main{max-width:1000px;margin:0 auto;padding:40px 24px 24px}
+h1{font-size:30px;line-height:1.2;letter-spacing:-.01em;margin:0 0 14px;overflow-wrap:anywhere}
+h2{font-size:22px;line-height:1.25;margin:52px 0 6px;padding-top:18px;border-top:1px solid var(--rule)}
+h3{font-size:16px;line-height:1.35;margin:0 0 6px;font-weight:650}
+p{margin:0 0 12px;max-width:76ch}
+.summary{font-size:17.5px}
+.caption{color:var(--soft);font-size:14px;line-height:1.5;margin:8px 0 0;max-width:84ch}
+.notes{margin:12px 0;padding-left:20px;max-width:80ch}
+.notes li{margin:4px 0}
+figure{margin:22px 0;min-width:0}
+.gallery{margin:26px 0}
+.items{display:grid;gap:26px 24px;grid-template-columns:repeat(2,minmax(0,1fr))}
+.items.small{grid-template-columns:repeat(3,minmax(0,1fr))}
+.items>*{margin:0}
+footer{margin:56px 0 0;padding:16px 0 8px;border-top:1px solid var(--rule);color:var(--soft);font-size:14px}
+footer dl{display:flex;flex-wrap:wrap;gap:2px 28px;margin:4px 0 0}
+footer div{display:flex;gap:8px}
+footer dt::after{content:":"}
+footer dd{margin:0;color:var(--ink);font-variant-numeric:tabular-nums}
+"""
+_FACTS = """
+.facts{display:grid;gap:14px;grid-template-columns:repeat(auto-fit,minmax(210px,1fr));margin:24px 0 8px}
+.fact{background:var(--paper);border-radius:8px;padding:14px 16px 12px;border-left:4px solid var(--c);min-width:0}
+.fact .name{font-size:14px;color:var(--soft);overflow-wrap:anywhere}
+.fact .value{font-size:24px;line-height:1.3;font-weight:650;font-variant-numeric:tabular-nums;overflow-wrap:anywhere}
+.fact .detail{font-size:13px;color:var(--soft);line-height:1.4;overflow-wrap:anywhere}
+"""
+_TABLES = """
+.tabled{margin:22px 0;min-width:0}
+.scroll{overflow-x:auto;border:1px solid var(--rule);border-radius:8px}
+table{border-collapse:collapse;width:100%;font-size:14px;line-height:1.45}
+th,td{padding:7px 12px;text-align:left;vertical-align:top}
+th{font-weight:650;background:var(--paper);border-bottom:1px solid var(--rule);vertical-align:bottom}
+tbody tr:nth-child(even){background:var(--paper)}
+.num{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
+.long{min-width:14em}
+.badge{display:inline-block;white-space:nowrap;border-radius:99px;padding:0 9px;font-weight:600;font-size:13px}
+.badge.good{color:var(--good);background:var(--good-tint)}
+.badge.bad{color:var(--bad);background:var(--bad-tint)}
+.badge.unsure{color:var(--unsure);background:var(--unsure-tint)}
+.gauge{display:block;position:relative;height:5px;margin-top:3px;min-width:70px}
+.gauge i{position:absolute;top:0;height:5px;border-radius:2px;background:var(--neutral)}
+.gauge::after{content:"";position:absolute;left:50%;top:-1px;height:7px;width:1px;background:var(--rule)}
+.gauge i.less{background:repeating-linear-gradient(135deg,var(--neutral) 0 2px,transparent 2px 4px)}
+"""
+_PLOTS = """
+svg{display:block;width:100%;height:auto;overflow:visible}
+svg.narrow{display:none}
+.defs{position:absolute;width:0;height:0}
+svg text{font-size:13px;fill:var(--ink);font-variant-numeric:tabular-nums}
+svg .mid{text-anchor:middle}
+svg .end{text-anchor:end}
+svg .label,svg .end{fill:var(--soft)}
+svg .axis{stroke:var(--soft);stroke-width:1;fill:none}
+svg .zero{stroke:var(--soft);stroke-width:1;fill:none}
+svg .grid{stroke:var(--grid);stroke-width:1;fill:none}
+.r-p{--c:var(--p)}.r-q{--c:var(--q)}.r-forward{--c:var(--forward)}.r-reverse{--c:var(--reverse)}
+.r-sample{--c:var(--sample)}.r-neutral{--c:var(--neutral)}
+.line,.dashed{fill:none;stroke:var(--c);stroke-width:2.2;stroke-linejoin:round;stroke-linecap:round}
+.dashed{stroke-dasharray:7 5}
+.thin{stroke-width:1.3}
+.faint{stroke-width:1.1;opacity:.55}
+.area{fill:var(--c);fill-opacity:.2}
+.area.strong{fill-opacity:.34}
+.area.bar{fill-opacity:.45}
+.area.key{stroke:var(--c);stroke-width:1.3}
+.below{fill:url(#hatch)}
+.below.bar{stroke:var(--soft);stroke-width:1}
+.defs path{stroke:var(--soft);stroke-width:1.4}
+.dots{fill:none;stroke:var(--c);stroke-width:7;stroke-linecap:round}
+.cloud{fill:none;stroke:var(--c);stroke-width:3.4;stroke-linecap:round;opacity:.42}
+.cloud.big{stroke-width:7}
+.band{fill:var(--band);fill-opacity:.09;stroke:var(--ground);stroke-width:2}
+.band.bad{fill:var(--bad);fill-opacity:.1}
+.band.good{fill:var(--good);fill-opacity:.09}
+svg text.bad{fill:var(--bad);font-weight:600}
+svg text.good{fill:var(--good);font-weight:600}
+"""
+_NARROW = """
+main{padding:24px 16px}
+h1{font-size:25px}
+h2{font-size:20px;margin-top:40px}
+.summary{font-size:16.5px}
+.items,.items.small{grid-template-columns:minmax(0,1fr)}
+.items.small svg{max-width:340px}
+svg.wide{display:none}
+svg.narrow{display:block}
+th,td{padding:6px 9px}
+"""
+_PAPER = """
+main{padding:0;max-width:none}
+h2{margin-top:28px}
+h2,h3{break-after:avoid}
+figure,.tabled,.fact,tr{break-inside:avoid}
+.scroll{overflow:visible}
+body{font-size:11pt}
+"""
+
+SHEET = (
+    f":root{{color-scheme:light dark;{_LIGHT}}}"
+    f"@media screen and (prefers-color-scheme:dark){{:root{{{_DARK}}}}}"
+    f"{_TEXT}{_FACTS}{_TABLES}{_PLOTS}"
+    f"@media screen and (max-width:640px){{{_NARROW}}}"
+    f"@media print{{{_PAPER}}}"
+).replace("\n", "")
