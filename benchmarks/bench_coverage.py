@@ -55,7 +55,11 @@ def two_mixtures(k: int, d: int) -> tuple[GaussianMixture, GaussianMixture]:
     for seed in (0, 1):
         rng = np.random.default_rng(seed)
         roots = np.tril(0.3 * rng.standard_normal((k, d, d)), -1) + 0.8 * np.eye(d)
-        found.append(GaussianMixture(rng.dirichlet(np.full(k, 5.0)), 1.5 * rng.standard_normal((k, d)), roots))
+        found.append(
+            GaussianMixture(
+                rng.dirichlet(np.full(k, 5.0)), 1.5 * rng.standard_normal((k, d)), roots
+            )
+        )
     return found[0], found[1]
 
 
@@ -92,7 +96,14 @@ def truth(p: object, q: object) -> float:
             return found.value
     except kb.KullbackError:
         pass
-    return float(np.mean([kb.kl_divergence(p, q, method="monte carlo", n=2_000_000, key=10**6 + k).value for k in range(4)]))
+    return float(
+        np.mean(
+            [
+                kb.kl_divergence(p, q, method="monte carlo", n=2_000_000, key=10**6 + k).value
+                for k in range(4)
+            ]
+        )
+    )
 
 
 def run(runs: int, draws: int, tell: Callable[[str], None]) -> list[list[str]]:
@@ -100,12 +111,25 @@ def run(runs: int, draws: int, tell: Callable[[str], None]) -> list[list[str]]:
     for name, (p, q) in TARGETS.items():
         began = time.process_time()
         value = truth(p, q)
-        found = [kb.kl_divergence(p, q, method="monte carlo", n=draws, key=key) for key in range(runs)]
+        found = [
+            kb.kl_divergence(p, q, method="monte carlo", n=draws, key=key) for key in range(runs)
+        ]
         said = [e for e in found if e.kind == "estimate"]
-        inside = np.mean([e.interval[0] <= value <= e.interval[1] for e in said]) if said else math.nan
+        inside = (
+            np.mean([e.interval[0] <= value <= e.interval[1] for e in said]) if said else math.nan
+        )
         errors = np.array([e.value - value for e in said])
-        ratio = np.mean([e.standard_error for e in said]) / errors.std() if len(said) > 1 else math.nan
-        row = [name, f"{value:.5f}", f"{1.0 - len(said) / runs:.3f}", f"{inside:.3f}", f"{ratio:.2f}", f"{np.abs(errors).mean() if len(said) else math.nan:.1e}"]
+        ratio = (
+            np.mean([e.standard_error for e in said]) / errors.std() if len(said) > 1 else math.nan
+        )
+        row = [
+            name,
+            f"{value:.5f}",
+            f"{1.0 - len(said) / runs:.3f}",
+            f"{inside:.3f}",
+            f"{ratio:.2f}",
+            f"{np.abs(errors).mean() if said else math.nan:.1e}",
+        ]
         rows.append(row)
         tell(f"{row} {time.process_time() - began:.0f} s")
     return rows
@@ -117,7 +141,14 @@ def main() -> None:
     write(
         "coverage",
         f"Coverage of the 95 % intervals of Monte Carlo, {runs} keys, 20,000 draws",
-        ["target", "truth, nats", "unresolved", "covered, of the rest", "standard error / sd", "mean error"],
+        [
+            "target",
+            "truth, nats",
+            "unresolved",
+            "covered, of the rest",
+            "standard error / sd",
+            "mean error",
+        ],
         rows,
     )
 

@@ -53,7 +53,9 @@ def torch(p: GaussianMixture, q: GaussianMixture) -> Callable[[int], tuple[float
     from torch import distributions as dist
 
     def made(m: GaussianMixture) -> object:
-        parts = dist.MultivariateNormal(torch.tensor(m.means), scale_tril=torch.tensor(m.scale_trils))
+        parts = dist.MultivariateNormal(
+            torch.tensor(m.means), scale_tril=torch.tensor(m.scale_trils)
+        )
         return dist.MixtureSameFamily(dist.Categorical(probs=torch.tensor(m.weights)), parts)
 
     left, right = made(p), made(q)
@@ -66,7 +68,9 @@ def torch(p: GaussianMixture, q: GaussianMixture) -> Callable[[int], tuple[float
     return run
 
 
-def timed(run: Callable[[int], tuple[float, int]], n: int, repeats: int) -> tuple[float, float, float]:
+def timed(
+    run: Callable[[int], tuple[float, int]], n: int, repeats: int
+) -> tuple[float, float, float]:
     """Returns million draws per CPU second (best of repeats), CPU seconds of the first call, the value."""
     began = time.process_time()
     run(n)

@@ -7,8 +7,9 @@ odds on an interval. In the chart tanh-sinh panels lie between the points at whi
 dropped by some nats; beyond them, exp-sinh. Panels are halved until two levels agree.
 """
 
+import itertools
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache
 
 from mpmath import mp
 
@@ -181,7 +182,9 @@ def gumbel(loc, *, scale):
 def student_t(df, loc=0.0, *, scale=1.0):
     v, m, s = number(df), number(loc), number(scale)
     constant = mp.loggamma((v + 1) / 2) - mp.loggamma(v / 2) - mp.log(v * mp.pi) / 2 - mp.log(s)
-    return Density(lambda p: constant - (v + 1) / 2 * mp.log1p(((p.x - m) / s) ** 2 / v), centres=[m])
+    return Density(
+        lambda p: constant - (v + 1) / 2 * mp.log1p(((p.x - m) / s) ** 2 / v), centres=[m]
+    )
 
 
 def cauchy(loc, *, scale):
@@ -235,7 +238,9 @@ def chi2(df):
 def chi(df):
     v = number(df)
     constant = -(v / 2 - 1) * mp.log(2) - mp.loggamma(v / 2)
-    return Density(lambda p: constant + (v - 1) * p.lx - p.x**2 / 2, mp.mpf(0), centres=[mp.sqrt(v)])
+    return Density(
+        lambda p: constant + (v - 1) * p.lx - p.x**2 / 2, mp.mpf(0), centres=[mp.sqrt(v)]
+    )
 
 
 def weibull(shape, *, scale):
@@ -261,7 +266,9 @@ def frechet(shape, *, scale):
 def inverse_gamma(shape, *, scale):
     a, s = number(shape), number(scale)
     constant = a * mp.log(s) - mp.loggamma(a)
-    return Density(lambda p: constant - (a + 1) * p.lx - s * _exp(-p.lx), mp.mpf(0), centres=[s / a])
+    return Density(
+        lambda p: constant - (a + 1) * p.lx - s * _exp(-p.lx), mp.mpf(0), centres=[s / a]
+    )
 
 
 def halfnormal(*, scale):
@@ -294,7 +301,9 @@ def generalized_gamma(shape, *, power, scale):
 def lognormal(loc, *, sd):
     m, s = number(loc), number(sd)
     constant = -mp.log(s) - mp.log(2 * mp.pi) / 2
-    return Density(lambda p: constant - p.lx - ((p.lx - m) / s) ** 2 / 2, mp.mpf(0), centres=[_exp(m)])
+    return Density(
+        lambda p: constant - p.lx - ((p.lx - m) / s) ** 2 / 2, mp.mpf(0), centres=[_exp(m)]
+    )
 
 
 def inverse_gaussian(mean, *, shape):
@@ -313,7 +322,9 @@ def pareto(*, scale, shape):
 
 def halfcauchy(*, scale):
     s = number(scale)
-    return Density(lambda p: mp.log(2 / (mp.pi * s)) - mp.log1p((p.x / s) ** 2), mp.mpf(0), centres=[s])
+    return Density(
+        lambda p: mp.log(2 / (mp.pi * s)) - mp.log1p((p.x / s) ** 2), mp.mpf(0), centres=[s]
+    )
 
 
 def lindley(rate):
@@ -371,7 +382,9 @@ def truncated(d, low, high):
     centres = [c if low < c < high else middle for c in inside]
     cut = Density(d.log, low, high, [*centres, middle], d.kinks, d.parts)
     mass = integrate(lambda p: _exp(cut.at(p)), cut, [cut])
-    return Density(lambda p: d.log(p) - mp.log(mass), low, high, [*centres, middle], d.kinks, d.parts)
+    return Density(
+        lambda p: d.log(p) - mp.log(mass), low, high, [*centres, middle], d.kinks, d.parts
+    )
 
 
 # --- the integers ----------------------------------------------------------------------------
@@ -445,9 +458,13 @@ def product(*parts):
 
 def _dirichlet_kl(a, b):
     """log B(b)/B(a) + sum (a_i - b_i)(psi(a_i) - psi(a_0))"""
-    log_b = lambda c: mp.fsum(mp.loggamma(v) for v in c) - mp.loggamma(mp.fsum(c))  # noqa: E731
+    log_b = lambda c: mp.fsum(mp.loggamma(v) for v in c) - mp.loggamma(mp.fsum(c))
     psi = mp.digamma(mp.fsum(a))
-    return log_b(b) - log_b(a) + mp.fsum((x - y) * (mp.digamma(x) - psi) for x, y in zip(a, b, strict=True))
+    return (
+        log_b(b)
+        - log_b(a)
+        + mp.fsum((x - y) * (mp.digamma(x) - psi) for x, y in zip(a, b, strict=True))
+    )
 
 
 def _mvnormal_kl(p, q):
@@ -584,7 +601,7 @@ def _fallen(height, peak, side, level):
     return peak + side * high
 
 
-@lru_cache(maxsize=None)
+@cache
 def _tanh_sinh(level):
     """New nodes of a level on (0, 1) as (distance from the end, weight, side)."""
     step = mp.mpf(2) ** -level
@@ -601,7 +618,7 @@ def _tanh_sinh(level):
         k += 1
 
 
-@lru_cache(maxsize=None)
+@cache
 def _exp_sinh(level):
     """New nodes of a level on (0, inf): x = exp(pi/2 sinh u), until x is 1e3000."""
     step = mp.mpf(2) ** -level
@@ -669,7 +686,7 @@ def _thin(points):
 def _adaptive(g, points):
     first, last = points[0], points[-1]
     scale = last - first
-    rules = [("panel", a, b) for a, b in zip(points[:-1], points[1:], strict=True)]
+    rules = [("panel", a, b) for a, b in itertools.pairwise(points)]
     rules += [("right", last, scale), ("left", first, scale)]
     rough = mp.mpf(0)
     work = []
@@ -692,12 +709,16 @@ def _adaptive(g, points):
             level += 1
         else:
             if kind != "panel":
-                raise ArithmeticError(f"tail from {mp.nstr(a, 5)} does not settle: {previous} {current}")
+                raise ArithmeticError(
+                    f"tail from {mp.nstr(a, 5)} does not settle: {previous} {current}"
+                )
             middle = (a + b) / 2
             if abs(b - a) < mp.mpf(10) ** -50 * max(abs(a), abs(b)):
                 raise ArithmeticError("a panel does not settle")
             for left, right in ((a, middle), (middle, b)):
-                work.append(("panel", left, right, _levels(g, "panel", left, right, 0, 3, mp.mpf(0))))
+                work.append(
+                    ("panel", left, right, _levels(g, "panel", left, right, 0, 3, mp.mpf(0)))
+                )
     return total
 
 

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from kullback.api._explain import explain
     from kullback.api._fit import fit
     from kullback.api._measure import cross_entropy, divergence, entropy, kl_divergence
-    from kullback.results._estimate import Estimate
     from kullback.api._plan import plan
     from kullback.api._verify import verify
     from kullback.families import FullRank, MeanField, Mixture
+    from kullback.results._estimate import Estimate
     from kullback.results._fit import Fit
     from kullback.targets import Grid, Known, LogDensity, Samples
 

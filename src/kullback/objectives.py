@@ -30,6 +30,7 @@ class Layout:
 
     @property
     def size(self) -> int:
+        """How many parameters there are."""
         return self.k * (1 + self.d + len(self._rows))
 
     def unpack(self, vector: Vector) -> GaussianMixture:
@@ -86,6 +87,7 @@ class Forward:
     weights: Float[np.ndarray, " n"]
 
     def __call__(self, vector: Vector) -> ValueAndGradient:
+        """Returns the objective and its gradient."""
         q = self.layout.unpack(vector)
         log_joint = q.log_joint_columns((self.nodes - q.mean).T)
         log_q = np.logaddexp.reduce(log_joint, axis=0)
@@ -118,6 +120,7 @@ class Reverse:
     log_p: Callable[[np.ndarray], np.ndarray]
 
     def __call__(self, vector: Vector) -> ValueAndGradient:
+        """Returns the objective and its gradient."""
         q = self.layout.unpack(vector)
         k, d, n = self.layout.k, self.layout.d, len(self.z)
         x = (q.means[:, None, :] + self.z @ q.scale_trils.transpose(0, 2, 1)).reshape(k * n, d)

@@ -32,4 +32,3 @@ def _entropy(key: object) -> list[int]:
     if words.dtype.kind not in "ui" or words.size == 0:
         raise InputError(f"key={key!r} is not a key: give an int such as key=0, or a JAX key")
     return [int(w) for w in words.ravel()]
-

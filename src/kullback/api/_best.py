@@ -19,7 +19,7 @@ from kullback.fitting import _nodes, _parametric
 from kullback.fitting._optima import gather
 from kullback.losses._divergences import divergence_row
 from kullback.results._estimate import Estimate
-from kullback.results._fit import Fit
+from kullback.results._fit import Direction, Fit
 
 
 @final
@@ -70,17 +70,26 @@ class Best:
                 value, reason, quantity="parameter", direction=name, method="fit", unit=""
             )
         return Estimate.numeric(
-            value, max(self.spread, 1e-12), quantity="parameter", direction=name,
-            method="agreement of descents", unit="",
+            value,
+            max(self.spread, 1e-12),
+            quantity="parameter",
+            direction=name,
+            method="agreement of descents",
+            unit="",
         )
 
     def compare(self, claimed: Distribution) -> list[Comparison]:
         """Returns every parameter of a claimed fit beside the closest of the best members."""
         wanted = _table(claimed)
         tables = [_table(m) for m in self.members]
-        if any({k: len(v) for k, v in t.items()} != {k: len(v) for k, v in wanted.items()} for t in tables):
+        if any(
+            {k: len(v) for k, v in t.items()} != {k: len(v) for k, v in wanted.items()}
+            for t in tables
+        ):
             raise InputError("the claimed fit is not of the family that was fitted")
-        distance = [sum(float(np.sum(np.abs(np.subtract(t[k], wanted[k])))) for k in wanted) for t in tables]
+        distance = [
+            sum(float(np.sum(np.abs(np.subtract(t[k], wanted[k])))) for k in wanted) for t in tables
+        ]
         closest = tables[int(np.argmin(distance))]
         return [
             Comparison(f"{name}[{i}]" if len(wanted[name]) > 1 else name, a, b)
@@ -89,10 +98,11 @@ class Best:
         ]
 
 
-def best_fit(target: Distribution, family: str, direction: str, kind: str) -> Best:
+def best_fit(target: Distribution, family: str, direction: Direction | None, kind: str) -> Best:
     """Returns the best member of a family in a direction, or for another kind of divergence."""
     if kind:
         return _by_divergence(target, family, kind)
+    assert direction is not None
     return of_fit(fit(target, family, direction=direction))
 
 
@@ -110,9 +120,13 @@ def _by_divergence(target: Distribution, family: str, kind: str) -> Best:
     nodes = _nodes.of_density(target)
     mean, sd = float(nodes.mean[0]), float(np.sqrt(nodes.covariance[0, 0]))
     starts = tuple(
-        np.array([mean + shift * sd, np.log(sd * width)]) for shift in (-1.0, 0.0, 1.0) for width in (0.4, 1.0)
+        np.array([mean + shift * sd, np.log(sd * width)])
+        for shift in (-1.0, 0.0, 1.0)
+        for width in (0.4, 1.0)
     )
-    normal = _parametric.Parametric("Normal", lambda v: Normal(float(v[0]), float(np.exp(v[1]))), starts)
+    normal = _parametric.Parametric(
+        "Normal", lambda v: Normal(float(v[0]), float(np.exp(v[1]))), starts
+    )
 
     def objective(q: Distribution) -> float:
         return _select.choose(question, target, q)[1](_select.Effort()).value
@@ -127,12 +141,15 @@ def _by_divergence(target: Distribution, family: str, kind: str) -> Best:
 def _table(q: Distribution) -> dict[str, list[float]]:
     if isinstance(q, Normal):
         return {"means": [float(q.loc)], "sds": [float(q.scale)]}
-    if isinstance(q, Mixture) and all(isinstance(c, Normal) for c in q.components):
-        order = np.argsort([c.loc for c in q.components])
-        parts = [q.components[i] for i in order]
+    normals = [c for c in q.components if isinstance(c, Normal)] if isinstance(q, Mixture) else []
+    if isinstance(q, Mixture) and len(normals) == len(q.components):
+        order = np.argsort([float(c.loc) for c in normals])
+        parts = [normals[i] for i in order]
         return {
             "means": [float(c.loc) for c in parts],
             "sds": [float(c.scale) for c in parts],
             "weights": [float(q.weights[i]) for i in order],
         }
-    raise UnsupportedError(f"parameters of {type(q).__name__} are not compared: Gaussians of the line only")
+    raise UnsupportedError(
+        f"parameters of {type(q).__name__} are not compared: Gaussians of the line only"
+    )

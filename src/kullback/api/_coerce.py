@@ -1,6 +1,7 @@
 """What the user gave, as a distribution of ours."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -35,9 +36,18 @@ def distribution(thing: object, name: str, *, normalize: bool = False) -> Distri
         case str():
             return parse(thing)
         case LogDensity():
-            return _density(thing.fn, thing.example, thing.support, thing.sample, name, thing.normalized)
+            return _density(
+                thing.fn,
+                thing.example,
+                thing.support,
+                thing.sample,
+                name,
+                normalized=thing.normalized,
+            )
         case Known():
-            return _density(thing.log_prob, thing.example, thing.support, thing.sample, name, True)
+            return _density(
+                thing.log_prob, thing.example, thing.support, thing.sample, name, normalized=True
+            )
         case Samples():
             raise UnsupportedError(
                 f"{name} is known by samples only, so its density is not known: fit one first, "
@@ -93,7 +103,10 @@ def probabilities(thing: object, name: str, *, normalize: bool) -> Categorical:
 def grids(p: object, q: object, dx: float | None) -> tuple[Grid, Grid] | None:
     """Returns p and q as grids if they are, checked; None if they are not."""
     if dx is not None:
-        p, q = (x if isinstance(x, Grid) else Grid(_density_values(x, n), dx) for x, n in ((p, "p"), (q, "q")))
+        p, q = (
+            x if isinstance(x, Grid) else Grid(_density_values(x, n), dx)
+            for x, n in ((p, "p"), (q, "q"))
+        )
     if not (isinstance(p, Grid) and isinstance(q, Grid)):
         return None
     for grid, name in ((p, "p"), (q, "q")):
@@ -116,9 +129,13 @@ def _density_values(thing: object, name: str) -> np.ndarray:
     try:
         values = np.asarray(thing, dtype=np.float64)
     except (TypeError, ValueError):
-        raise InputError(f"dx was given, so {name} must be the values of a density on a grid") from None
+        raise InputError(
+            f"dx was given, so {name} must be the values of a density on a grid"
+        ) from None
     if values.ndim != 1 or values.size < 3:
-        raise InputError(f"{name} has shape {values.shape}: a grid needs one axis and 3 points or more")
+        raise InputError(
+            f"{name} has shape {values.shape}: a grid needs one axis and 3 points or more"
+        )
     if not np.isfinite(values).all() or (values < 0.0).any():
         raise InputError(f"{name}: densities on a grid must be finite and not negative")
     return values
@@ -131,7 +148,13 @@ def _allowed(thing: object, array: np.ndarray) -> float:
 
 
 def _density(
-    fn: object, example: object, support: SupportWords, sample: object, name: str, normalized: bool  # noqa: FBT001
+    fn: Callable[[np.ndarray], object],
+    example: object,
+    support: SupportWords,
+    sample: Callable[[np.random.Generator, int], np.ndarray] | None,
+    name: str,
+    *,
+    normalized: bool,
 ) -> Foreign:
     event = np.asarray(example, dtype=np.float64)
     if event.ndim > 1 or not np.isfinite(event).all():
@@ -150,7 +173,9 @@ def _density(
 def _region(support: SupportWords, event: np.ndarray, name: str) -> Support:
     if event.ndim == 1:
         if support not in (None, "real"):
-            raise InputError(f"{name}: support={support!r} is for scalars; vectors live on all of R^d here")
+            raise InputError(
+                f"{name}: support={support!r} is for scalars; vectors live on all of R^d here"
+            )
         return Support("real", dimension=len(event))
     ends = _WORDS.get(support) if isinstance(support, str) else support or _WORDS["real"]
     if ends is None or len(ends) != 2 or not ends[0] < ends[1]:

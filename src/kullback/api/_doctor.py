@@ -1,6 +1,7 @@
 """A dozen exact values that an installation must reproduce."""
 
 import math
+from collections.abc import Callable
 
 from kullback._core.errors import KullbackError
 from kullback.api._measure import divergence, entropy, kl_divergence
@@ -40,7 +41,9 @@ def doctor() -> tuple[Check, ...]:
     return tuple(found)
 
 
-def _check(name: str, expected: float, verb: object, p: str, q: str) -> Check:
+def _check(
+    name: str, expected: float, verb: Callable[[str, str], Estimate], p: str, q: str
+) -> Check:
     try:
         return _judged(name, expected, verb(p, q))
     except KullbackError as error:

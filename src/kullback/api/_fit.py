@@ -82,16 +82,26 @@ def fit(
         return _to_samples(target, recipe, direction, starts or _SAMPLE_STARTS, key, told, began)
     p = _coerce.distribution(target, "target")
     if isinstance(recipe, Gaussians):
-        return _gaussians_to_density(p, target, recipe, direction, starts or _STARTS, key, told, began)
+        return _gaussians_to_density(
+            p, target, recipe, direction, starts or _STARTS, key, told, began
+        )
     return _others_to_density(p, recipe, direction, told, began)
 
 
 def _gaussians_to_density(
-    p: Distribution, target: object, recipe: Gaussians, direction: Direction,
-    starts: int, key: object, watch: Watch, began: float,
-) -> Fit:  # fmt: skip
+    p: Distribution,
+    target: object,
+    recipe: Gaussians,
+    direction: Direction,
+    starts: int,
+    key: object,
+    watch: Watch,
+    began: float,
+) -> Fit:
     scalar = p.support.dimension == 0
-    example = np.asarray(target.example, dtype=np.float64) if isinstance(target, LogDensity) else None
+    example = (
+        np.asarray(target.example, dtype=np.float64) if isinstance(target, LogDensity) else None
+    )
     nodes = _nodes.of_density(p, example)
     layout = Layout(components(recipe), nodes.x.shape[1], is_diagonal(recipe))
     tries = starts if layout.k > 1 else min(starts, 12)
@@ -105,23 +115,21 @@ def _gaussians_to_density(
         q = _gaussians.member(layout.unpack(basin.best.at), scalar=scalar)
         return q, _measured(p, q, direction, nodes)
 
-    ends = sorted(
-        ((*measured(b), b) for b in found.basins[:_MOST]), key=lambda end: end[1].value
-    )
+    ends = sorted(((*measured(b), b) for b in found.basins[:_MOST]), key=lambda end: end[1].value)
     optima = tuple(Optimum(q, d, b.count / found.starts, b.spread) for q, d, b in ends)
     path = tuple(
         _gaussians.member(layout.unpack(v), scalar=scalar) for v in _thinned(ends[0][2].best.path)
     )
-    return _fit(
-        p, optima, path, direction, recipe, found.starts, found.evaluations, began, nodes
-    )
+    return _fit(p, optima, path, direction, recipe, found.starts, found.evaluations, began, nodes)
 
 
 def _others_to_density(
     p: Distribution, recipe: object, direction: Direction, watch: Watch, began: float
 ) -> Fit:
     if p.support.dimension:
-        raise UnsupportedError(f"family {recipe!r} has scalar events, but the target lives on {p.support}")
+        raise UnsupportedError(
+            f"family {recipe!r} has scalar events, but the target lives on {p.support}"
+        )
     mean, variance = _moments(p)
     family = family_of(recipe, mean, variance)
     minima = _parametric.minima(family, _parametric.to_density(p, direction), watch)
@@ -137,7 +145,13 @@ def _others_to_density(
 
 
 def _to_samples(
-    p: Samples, recipe: object, direction: Direction, starts: int, key: object, watch: Watch, began: float
+    p: Samples,
+    recipe: object,
+    direction: Direction,
+    starts: int,
+    key: object,
+    watch: Watch,
+    began: float,
 ) -> Fit:
     if direction == "reverse":
         raise UnsupportedError(
@@ -158,37 +172,61 @@ def _to_samples(
     else:
         raise InputError(f"family {recipe!r} has scalar events, but the samples have {d} columns")
     found = solve(data, randomness.generator(key))
-    optima = tuple(
-        Optimum(q, _mean_loss(data, q), share) for q, share in found.ends[:_MOST]
-    )
+    optima = tuple(Optimum(q, _mean_loss(data, q), share) for q, share in found.ends[:_MOST])
     held_out = _held_out.score(data, solve, randomness.generator(key))
     return Fit(
-        q=optima[0].q, direction=direction, family=_words(recipe), divergence=optima[0].divergence,
-        forward_kl=None, reverse_kl=None, held_out=held_out, optima=optima, path=found.path,
-        starts=found.starts, evaluations=found.evaluations, seconds=time.perf_counter() - began,
+        q=optima[0].q,
+        direction=direction,
+        family=_words(recipe),
+        divergence=optima[0].divergence,
+        forward_kl=None,
+        reverse_kl=None,
+        held_out=held_out,
+        optima=optima,
+        path=found.path,
+        starts=found.starts,
+        evaluations=found.evaluations,
+        seconds=time.perf_counter() - began,
         notes=("maximum likelihood: KL(p||q) up to H(p), which samples alone do not give",),
-    )  # fmt: skip
+    )
 
 
 def _fit(
-    p: Distribution, optima: tuple[Optimum, ...], path: tuple[Distribution, ...],
-    direction: Direction, recipe: object, starts: int, evaluations: int, began: float,
+    p: Distribution,
+    optima: tuple[Optimum, ...],
+    path: tuple[Distribution, ...],
+    direction: Direction,
+    recipe: object,
+    starts: int,
+    evaluations: int,
+    began: float,
     nodes: Nodes | None,
-) -> Fit:  # fmt: skip
+) -> Fit:
     best = optima[0]
     other: Direction = "reverse" if direction == "forward" else "forward"
     both = {direction: best.divergence, other: _measured(p, best.q, other, nodes)}
     same = sum(o.divergence.value - best.divergence.value < 1e-6 for o in optima) - 1
     notes = [f"{same} other optimum(s) of the same value: the best q is not unique"] if same else []
     return Fit(
-        q=best.q, direction=direction, family=_words(recipe), divergence=best.divergence,
-        forward_kl=both["forward"], reverse_kl=both["reverse"], held_out=None, optima=optima,
-        path=path, starts=starts, evaluations=evaluations,
-        seconds=time.perf_counter() - began, notes=tuple(notes),
-    )  # fmt: skip
+        q=best.q,
+        direction=direction,
+        family=_words(recipe),
+        divergence=best.divergence,
+        forward_kl=both["forward"],
+        reverse_kl=both["reverse"],
+        held_out=None,
+        optima=optima,
+        path=path,
+        starts=starts,
+        evaluations=evaluations,
+        seconds=time.perf_counter() - began,
+        notes=tuple(notes),
+    )
 
 
-def _measured(p: Distribution, q: Distribution, direction: Direction, nodes: Nodes | None) -> Estimate:
+def _measured(
+    p: Distribution, q: Distribution, direction: Direction, nodes: Nodes | None
+) -> Estimate:
     """Measures the divergence anew, by a method that knows nothing of the fit."""
     pair = (p, q) if direction == "forward" else (q, p)
     name = "KL(p||q)" if direction == "forward" else "KL(q||p)"
@@ -205,7 +243,9 @@ def _mean_loss(data: Nodes, q: Distribution) -> Estimate:
     mean = float(data.weights @ losses)
     effective = 1.0 / float(data.weights @ data.weights)
     error = math.sqrt(float(data.weights @ (losses - mean) ** 2) / max(effective - 1.0, 1.0))
-    return label(CROSS_ENTROPY, Outcome(mean, error, "estimate", "mean over the rows fitted to", len(x)))
+    return label(
+        CROSS_ENTROPY, Outcome(mean, error, "estimate", "mean over the rows fitted to", len(x))
+    )
 
 
 def _moments(p: Distribution) -> tuple[float, float]:

@@ -162,9 +162,15 @@ def _both_vectors(p: object, q: object) -> bool:
 
 
 def _ask(
-    question: Question, p: object, q: object, effort: Effort, *,
-    method: str | None, dx: float | None, normalize: bool,
-) -> Estimate:  # fmt: skip
+    question: Question,
+    p: object,
+    q: object,
+    effort: Effort,
+    *,
+    method: str | None,
+    dx: float | None,
+    normalize: bool,
+) -> Estimate:
     gridded = _coerce.grids(p, q, dx)
     if gridded is not None:
         left, right = gridded
@@ -176,9 +182,11 @@ def _ask(
 
 def label(question: Question, outcome: Outcome, *pq: Distribution) -> Estimate:
     """Returns an outcome as an Estimate that says what it is of."""
-    unknown = [
-        f"log Z_{name}" for name, d in zip("pq", pq, strict=False) if not d.normalized
-    ] if outcome.kind == "estimate" and question.quantity == "kl" else []  # fmt: skip
+    unknown = (
+        [f"log Z_{name}" for name, d in zip("pq", pq, strict=False) if not d.normalized]
+        if outcome.kind == "estimate" and question.quantity == "kl"
+        else []
+    )
     signs = {"log Z_p": " + log Z_p", "log Z_q": " - log Z_q"}
     direction = question.label + "".join(signs[name] for name in dict.fromkeys(unknown))
     quantity = "kl_up_to_constant" if unknown else question.quantity
@@ -189,9 +197,17 @@ def label(question: Question, outcome: Outcome, *pq: Distribution) -> Estimate:
     interval = outcome.interval or (value - reach, value + reach)
     interval = (value, value) if outcome.kind == "infinite" else interval
     return Estimate(
-        value, outcome.error, interval, quantity, direction, outcome.kind, outcome.method,
-        outcome.n, notes, question.unit,
-    )  # fmt: skip
+        value,
+        outcome.error,
+        interval,
+        quantity,
+        direction,
+        outcome.kind,
+        outcome.method,
+        outcome.n,
+        notes,
+        question.unit,
+    )
 
 
 def _over_samples(p: Samples, q: Distribution) -> Estimate:
@@ -199,7 +215,11 @@ def _over_samples(p: Samples, q: Distribution) -> Estimate:
     if x.ndim == 2 and x.shape[1] != q.support.dimension:
         raise InputError(f"p has {x.shape[1]} columns, but q lives on {q.support}")
     losses = -q.log_prob(x)
-    weights = np.full(len(losses), 1.0 / len(losses)) if p.weights is None else p.weights / p.weights.sum()
+    weights = (
+        np.full(len(losses), 1.0 / len(losses))
+        if p.weights is None
+        else p.weights / p.weights.sum()
+    )
     if np.isposinf(losses).any():
         at = int(np.argmax(losses))
         reason = f"support: q is 0 at row {at}"

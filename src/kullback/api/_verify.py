@@ -27,7 +27,9 @@ Bests = dict[tuple[str, str, str, str], Best]
 def examples() -> tuple[str, ...]:
     """Returns the names of the bundled claims: each may be given to `verify`."""
     folder = resources.files("kullback.io") / "claims"
-    return tuple(sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml")))
+    return tuple(
+        sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml"))
+    )
 
 
 def verify(claims: str | Path | dict[str, object]) -> Verification:
@@ -62,8 +64,12 @@ def judge(content: Claim, bests: Bests) -> Verification:
     names = content.get("distributions", {})
     rows = content.get("claim", [])
     if not isinstance(names, dict) or not isinstance(rows, list) or not rows:
-        raise InputError("claims: there must be at least one [[claim]], and [distributions] be a table")
-    findings = [finding for i, row in enumerate(rows) for finding in _findings(row, names, i, bests)]
+        raise InputError(
+            "claims: there must be at least one [[claim]], and [distributions] be a table"
+        )
+    findings = [
+        finding for i, row in enumerate(rows) for finding in _findings(row, names, i, bests)
+    ]
     return Verification(
         str(content.get("title", "claims")), str(content.get("source", "")), tuple(findings)
     )
@@ -90,7 +96,9 @@ def _findings(claim: object, names: dict[str, object], i: int, bests: Bests) -> 
     what = str(claim.get("what", f"claim {i + 1}"))
     unknown = set(claim) - _KEYS
     if unknown:
-        raise InputError(f'claim "{what}": unknown key(s) {", ".join(sorted(unknown))}; known are {", ".join(sorted(_KEYS))}')
+        raise InputError(
+            f'claim "{what}": unknown key(s) {", ".join(sorted(unknown))}; known are {", ".join(sorted(_KEYS))}'
+        )
     match claim.get("quantity"):
         case "parameters":
             return _parameters(what, claim, names, bests)
@@ -145,9 +153,7 @@ def _measured(quantity: str, claim: Claim, p: Distribution, q: Distribution) -> 
     return divergence(p, q, kind=quantity, alpha=None if alpha is None else float(str(alpha)))
 
 
-def _parameters(
-    what: str, claim: Claim, names: dict[str, object], bests: Bests
-) -> list[Finding]:
+def _parameters(what: str, claim: Claim, names: dict[str, object], bests: Bests) -> list[Finding]:
     """Compares the parameters of a claimed fit with those of every optimum of the best value."""
     best = _best(claim, names, what, bests)
     claimed = _one(claim, "q", names, what)
@@ -192,9 +198,11 @@ def _best(claim: Claim, names: dict[str, object], what: str, bests: Bests) -> Be
     direction = asked.get("direction")
     if (kind is None) == (direction is None):
         raise InputError(f'claim "{what}": fit needs direction = "forward" or "reverse", or a kind')
+    if direction not in (None, "forward", "reverse"):
+        raise InputError(f'claim "{what}": direction = {direction!r}; say "forward" or "reverse"')
     wanted = (format_distribution(target), family, str(direction or ""), str(kind or ""))
     if wanted not in bests:
-        bests[wanted] = best_fit(target, *wanted[1:])
+        bests[wanted] = best_fit(target, family, direction, wanted[3])
     return bests[wanted]
 
 
@@ -209,12 +217,14 @@ def _readings(claim: Claim, side: str, names: dict[str, object], what: str) -> l
 def _one(claim: Claim, side: str, names: dict[str, object], what: str) -> Distribution:
     found = _readings(claim, side, names, what)
     if len(found) > 1:
-        raise InputError(f'claim "{what}": {claim[side]} can be read in {len(found)} ways; say which')
+        raise InputError(
+            f'claim "{what}": {claim[side]} can be read in {len(found)} ways; say which'
+        )
     return found[0][1]
 
 
 def _same_words(a: str, b: str) -> bool:
-    return not (a and b) or a.split(" ")[0] == b.split(" ")[0]
+    return not (a and b) or a.split(" ", maxsplit=1)[0] == b.split(" ", maxsplit=1)[0]
 
 
 def _claimed(claim: Claim, what: str) -> tuple[float, float]:

@@ -92,11 +92,17 @@ def _covers(found: Demo) -> Iterator[str | Table]:
             for f, r in pairs
         ]
         + [
-            ["spilled where p has next to nothing", "", share(found.forward_cover.spilled), "",
-             share(found.reverse_cover.spilled), ""]
+            [
+                "spilled where p has next to nothing",
+                "",
+                share(found.forward_cover.spilled),
+                "",
+                share(found.reverse_cover.spilled),
+                "",
+            ]
         ],
         right=(1, 2, 4),
-    )  # fmt: skip
+    )
     yield ""
     yield _output.line(f"price of the dropped mode: {found.price}", indent="  ")
 

@@ -53,9 +53,13 @@ def run(data: str, asked: Asked, report: Path | None, *, unit: Unit, output: Out
     target = _target(data, asked.columns)
     with _progress.descents("fitting", quiet=output.quiet or output.json) as watch:
         found = api.fit(
-            target, asked.family, direction=asked.direction, starts=asked.starts, key=asked.key,
+            target,
+            asked.family,
+            direction=asked.direction,
+            starts=asked.starts,
+            key=asked.key,
             watch=watch,
-        )  # fmt: skip
+        )
     where = None if report is None else _saving.save(report, _html(found, target))
     shown = _units.of_fit(found, unit)
     if output.json:

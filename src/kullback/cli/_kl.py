@@ -11,7 +11,7 @@ from kullback.cli import _output, _saving
 from kullback.cli._arguments import Given, given
 from kullback.cli._numbers import figure
 from kullback.cli._options import Measuring, Output, Unit
-from kullback.cli._sides import Side, both
+from kullback.cli._sides import Side, Sides, both
 from kullback.reports import kl_report
 from kullback.results._estimate import Estimate
 
@@ -20,19 +20,25 @@ _PUNISHES = {"forward": "q for missing what p has", "reverse": "q for having wha
 
 
 def run(
-    p: str, q: str, how: Measuring, *, max_kl: float | None, report: Path | None, unit: Unit,
+    p: str,
+    q: str,
+    how: Measuring,
+    *,
+    max_kl: float | None,
+    report: Path | None,
+    unit: Unit,
     output: Output,
-) -> int:  # fmt: skip
+) -> int:
     """Prints both directions and returns the exit code."""
     _check(how, max_kl, report)
     left, right = given(p, "p"), given(q, "q")
     sides = both(left.value, right.value, how, unit)
-    gate = _gate(sides[0].value, max_kl)
+    gate = _gate(sides.forward.value, max_kl)
     where = None if report is None else _reported(report, left, right, sides, how)
     if output.json:
         _output.show_json("kl", _as_dict(left, right, sides, max_kl, gate, report))
     else:
-        page = [*_page(left, right, sides), *_verdict(sides[0].value, max_kl, gate)]
+        page = [*_page(left, right, sides), *_verdict(sides.forward.value, max_kl, gate)]
         _output.show([*page, *([where] if where else [])])
     return gate if gate is not None else _trust(sides)
 
@@ -56,22 +62,23 @@ def _gate(value: Estimate, max_kl: float | None) -> int | None:
     return int(value.interval[1] > max_kl)
 
 
-def _trust(sides: tuple[Side, ...]) -> int:
-    return 3 if any(s.value.kind == "unresolved" for s in sides) else 0
+def _trust(sides: Sides) -> int:
+    return 3 if any(s.value.kind == "unresolved" for s in sides.known) else 0
 
 
-def _page(left: Given, right: Given, sides: tuple[Side, ...]) -> Iterator[str | Table]:
+def _page(left: Given, right: Given, sides: Sides) -> Iterator[str | Table]:
     yield _output.clean(f"p = {left.words}")
     yield _output.clean(f"q = {right.words}")
     yield ""
-    single = len(sides) == 1
-    for side in sides:
-        name = "symmetric" if single else side.name
-        yield _output.clean(f"{name:<9} {side.value}")
-    if sides[0].value.quantity.startswith("kl"):
+    of_kl = sides.forward.value.quantity.startswith("kl")
+    for side in sides.known:
+        yield _output.clean(f"{side.name:<9} {side.value}" if of_kl else str(side.value))
+    if sides.missing:
+        yield _output.line(f"reverse   not computed: {sides.missing}", indent="          ")
+    if of_kl:
         yield ""
-        yield _output.table(("", *(s.name for s in sides)), _rows(sides))
-    notes = _notes(sides)
+        yield _output.table(("", *(s.name for s in sides.known)), _rows(sides.known))
+    notes = _notes(sides.known)
     if notes:
         yield ""
         yield from notes
@@ -133,21 +140,26 @@ def _verdict(value: Estimate, max_kl: float | None, gate: int | None) -> Iterato
 
 
 def _as_dict(
-    left: Given, right: Given, sides: tuple[Side, ...], max_kl: float | None, gate: int | None,
+    left: Given,
+    right: Given,
+    sides: Sides,
+    max_kl: float | None,
+    gate: int | None,
     report: Path | None,
-) -> dict[str, object]:  # fmt: skip
+) -> dict[str, object]:
     return {
         "p": left.words,
         "q": right.words,
-        **{s.name: s.as_dict() for s in sides},
+        **{s.name: s.as_dict() for s in sides.known},
+        **({"reverse": None, "reverse_reason": sides.missing} if sides.missing else {}),
         "gate": None if gate is None else {"max_kl": max_kl, "passes": gate == 0},
         "report": None if report is None else str(report),
     }
 
 
-def _reported(
-    path: Path, left: Given, right: Given, sides: tuple[Side, ...], how: Measuring
-) -> str:
+def _reported(path: Path, left: Given, right: Given, sides: Sides, how: Measuring) -> str:
     p = distribution(left.value, "p", normalize=how.normalize)
     q = distribution(right.value, "q", normalize=how.normalize)
-    return _saving.save(path, kl_report(p, q, sides[0].value, sides[1].value))
+    if sides.reverse is None:
+        raise InputError(f"--report: it needs both directions, but {sides.missing}")
+    return _saving.save(path, kl_report(p, q, sides.forward.value, sides.reverse.value))

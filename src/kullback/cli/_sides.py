@@ -35,16 +35,44 @@ class Side:
         return {**self.value.as_dict(), **({"split": known} if known else {})}
 
 
-def both(p: object, q: object, how: Measuring, unit: Unit) -> tuple[Side, ...]:
-    """Returns forward and reverse; one side only where the divergence is symmetric."""
+@final
+@dataclass(frozen=True)
+class Sides:
+    """Both directions.
+
+    Attributes:
+        forward: of (p, q), as they were given.
+        reverse: of (q, p); None where the divergence is symmetric or no method can tell.
+        missing: why no method can tell.
+    """
+
+    forward: Side
+    reverse: Side | None
+    missing: str = ""
+
+    @property
+    def known(self) -> tuple[Side, ...]:
+        """The one or two that there are."""
+        return (self.forward,) if self.reverse is None else (self.forward, self.reverse)
+
+
+def both(p: object, q: object, how: Measuring, unit: Unit) -> Sides:
+    """Returns forward and reverse.
+
+    Raises:
+        UnsupportedError: no method can tell even the forward one.
+    """
     forward = _side("forward", p, q, how, unit)
     if how.kind is not None and "||" not in forward.value.direction:
-        return (forward,)
-    reverse = _side("reverse", q, p, how, unit)
+        return Sides(forward, None)
+    try:
+        reverse = _side("reverse", q, p, how, unit)
+    except UnsupportedError as error:
+        return Sides(forward, None, _exchanged(str(error)))
     parts = (reverse.value, reverse.cross_entropy, reverse.entropy)
     value, cross, own = (None if e is None else _renamed(e) for e in parts)
     assert value is not None
-    return forward, Side("reverse", value, cross, own)
+    return Sides(forward, Side("reverse", value, cross, own))
 
 
 def _side(name: str, p: object, q: object, how: Measuring, unit: Unit) -> Side:
@@ -52,16 +80,30 @@ def _side(name: str, p: object, q: object, how: Measuring, unit: Unit) -> Side:
     if how.kind is not None:
         kind = how.kind.replace("-", "_")
         value = divergence(
-            p, q, kind=kind, alpha=how.alpha, method=method, n=how.n, tolerance=how.tolerance,
-            dx=how.dx, normalize=how.normalize, key=how.key,
-        )  # fmt: skip
+            p,
+            q,
+            kind=kind,
+            alpha=how.alpha,
+            method=method,
+            n=how.n,
+            tolerance=how.tolerance,
+            dx=how.dx,
+            normalize=how.normalize,
+            key=how.key,
+        )
         return Side(name, unit.of(value))
     if how.alpha is not None:
         raise InputError(f"--alpha {how.alpha:g}: only --kind alpha and --kind renyi have an order")
     value = kl_divergence(
-        p, q, method=method, n=how.n, tolerance=how.tolerance, dx=how.dx,
-        normalize=how.normalize, key=how.key,
-    )  # fmt: skip
+        p,
+        q,
+        method=method,
+        n=how.n,
+        tolerance=how.tolerance,
+        dx=how.dx,
+        normalize=how.normalize,
+        key=how.key,
+    )
     return Side(name, unit.of(value), *_split(p, q, how, unit))
 
 
@@ -83,9 +125,9 @@ def _split(
 
 def _renamed(estimate: Estimate) -> Estimate:
     """What was computed with p and q exchanged says so: KL(p||q) of (q, p) is KL(q||p)."""
+    notes = tuple(_exchanged(note) for note in estimate.notes)
+    return replace(estimate, direction=_exchanged(estimate.direction), notes=notes)
 
-    def exchanged(text: str) -> str:
-        return _NAMES.sub(lambda name: "q" if name[0] == "p" else "p", text)
 
-    notes = tuple(exchanged(note) for note in estimate.notes)
-    return replace(estimate, direction=exchanged(estimate.direction), notes=notes)
+def _exchanged(text: str) -> str:
+    return _NAMES.sub(lambda name: "q" if name[0] == "p" else "p", text)

@@ -1,5 +1,6 @@
 """Where p log(p/q) is paid: the integrals over regions, which add up to the divergence."""
 
+import itertools
 import math
 
 import numpy as np
@@ -49,7 +50,7 @@ def _intervals(p: Distribution, q: Distribution) -> list[Row]:
     s = p.support
     ends = [s.low, *(float(c) for c in cuts), s.high]
     found = []
-    for low, high in zip(ends[:-1], ends[1:], strict=True):
+    for low, high in itertools.pairwise(ends):
         part = _quadrature.over(KL, p, q, low, high)
         found.append((_words(low, high), low, high, part.mass_p, part.mass_q, part.outcome))
     return found
@@ -62,7 +63,14 @@ def _outcomes(
     mass_p, mass_q = np.exp(log_p), np.exp(log_q)
     order = np.sort(np.argsort(-np.abs(terms))[:_MOST])
     rows = [
-        (f"x = {x[i]:g}", float(x[i]), float(x[i]), float(mass_p[i]), float(mass_q[i]), _sum(terms[[i]]))
+        (
+            f"x = {x[i]:g}",
+            float(x[i]),
+            float(x[i]),
+            float(mass_p[i]),
+            float(mass_q[i]),
+            _sum(terms[[i]]),
+        )
         for i in order
     ]
     rest = np.setdiff1d(np.arange(len(x)), order)
@@ -100,7 +108,9 @@ def _components(p: Distribution, q: Distribution) -> list[Row]:
         terms = piece.weight * (p.log_prob(x) - q.log_prob(x))
         error = float(terms.std(ddof=1)) / math.sqrt(_DRAWS)
         outcome = Outcome(float(terms.mean()), error, "estimate", "Monte Carlo", _DRAWS)
-        found.append((f"component {i + 1} of p", math.nan, math.nan, piece.weight, math.nan, outcome))
+        found.append(
+            (f"component {i + 1} of p", math.nan, math.nan, piece.weight, math.nan, outcome)
+        )
     return found
 
 

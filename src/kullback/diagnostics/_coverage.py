@@ -1,5 +1,7 @@
 """Which modes of p a q covers, what it spills, what it drops."""
 
+import itertools
+
 import numpy as np
 
 from kullback.diagnostics._shape import grid, modes_and_valleys
@@ -34,6 +36,6 @@ def _mass_below(p: Distribution, q: Distribution, level: float) -> float:
     edges = np.flatnonzero(low[1:] != low[:-1])
     cuts = [float(0.5 * (x[i] + x[i + 1])) for i in edges]
     ends = [min(p.support.low, q.support.low), *cuts, max(p.support.high, q.support.high)]
-    masses = [_support.mass(q, a, b) for a, b in zip(ends[:-1], ends[1:], strict=True)]
+    masses = [_support.mass(q, a, b) for a, b in itertools.pairwise(ends)]
     first = 0 if low[0] else 1
     return float(sum(masses[first::2]))

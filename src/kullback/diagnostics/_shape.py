@@ -1,5 +1,6 @@
 """The shape of a density of the line: its modes and the valleys between them."""
 
+import itertools
 import math
 
 import numpy as np
@@ -18,7 +19,7 @@ def grid(*densities: Distribution) -> Float[np.ndarray, " n"]:
     for d in densities:
         s = d.support
         marks = fill(d.landmarks(), s.low, s.high)
-        points += [np.linspace(a, b, 12) for a, b in zip(marks[:-1], marks[1:], strict=True)]
+        points += [np.linspace(a, b, 12) for a, b in itertools.pairwise(marks)]
         points.append(marks)
     return np.unique(np.concatenate(points))
 

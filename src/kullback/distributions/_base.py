@@ -24,7 +24,9 @@ class Support:
         dimension: coordinates of an event; 0 for a scalar.
     """
 
-    kind: Literal["interval", "integers", "real", "simplex", "sphere", "one_hot", "counts", "matrix"]
+    kind: Literal[
+        "interval", "integers", "real", "simplex", "sphere", "one_hot", "counts", "matrix"
+    ]
     low: float = -math.inf
     high: float = math.inf
     dimension: int = 0

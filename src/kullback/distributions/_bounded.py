@@ -1,6 +1,7 @@
 """Scalars on an interval."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import final
 
@@ -216,7 +217,7 @@ def _check_ends(distribution: Uniform | LogUniform) -> None:
 def _integral(name: str, low: Number, high: Number, a: Number, b: Number) -> Number | None:
     """Returns the integral of a statistic from low to high."""
 
-    def between(antiderivative: object) -> Number:
+    def between(antiderivative: Callable[[Number], Number]) -> Number:
         return antiderivative(high) - antiderivative(low)
 
     match name:
@@ -229,7 +230,9 @@ def _integral(name: str, low: Number, high: Number, a: Number, b: Number) -> Num
         case "power" if a == -1:
             return mp.inf if low == 0 else b * mp.log(high / low)
         case "power":
-            return mp.inf if low == 0 and a < -1 else between(lambda x: x ** (a + 1)) * b**-a / (a + 1)
+            return (
+                mp.inf if low == 0 and a < -1 else between(lambda x: x ** (a + 1)) * b**-a / (a + 1)
+            )
         case "exp":
             return a * (mp.exp((high - b) / a) - mp.exp((low - b) / a))
         case "absolute":
@@ -255,6 +258,4 @@ def _log_mean_exp(eta: Number) -> Number:
 
 def _beta_ratio(a: Number, b: Number, k: Number) -> Number:
     """B(a + k, b) / B(a, b)"""
-    return mp.exp(
-        mp.loggamma(a + k) - mp.loggamma(a + b + k) - mp.loggamma(a) + mp.loggamma(a + b)
-    )
+    return mp.exp(mp.loggamma(a + k) - mp.loggamma(a + b + k) - mp.loggamma(a) + mp.loggamma(a + b))

@@ -1,5 +1,6 @@
 """Distributions made of others: products, mixtures, maps, truncations."""
 
+import itertools
 import math
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,11 +12,12 @@ from scipy import special
 
 from kullback._core.errors import InputError
 from kullback.distributions._base import Array, Distribution, Stratum, Support
-from kullback.distributions._scalar import Scalar, from_normal
 from kullback.distributions._statistics import Real
 from kullback.solvers._quadrature import fill, integrate
 
-Name = Literal["affine", "exp", "log", "sigmoid", "logit", "tanh", "softplus", "reciprocal", "power"]
+Name = Literal[
+    "affine", "exp", "log", "sigmoid", "logit", "tanh", "softplus", "reciprocal", "power"
+]
 
 
 @final
@@ -135,7 +137,9 @@ class Transformed(Distribution):
     def landmarks(self) -> Float[np.ndarray, " m"]:
         points = np.sort(self._push(self.base.landmarks()))
         support = self.support
-        return np.unique(points[np.isfinite(points) & (points > support.low) & (points < support.high)])
+        return np.unique(
+            points[np.isfinite(points) & (points > support.low) & (points < support.high)]
+        )
 
     def strata(self) -> tuple[Stratum, ...]:
         return tuple(
@@ -172,7 +176,7 @@ class Mixture(Distribution):
     def log_prob(self, x: Array) -> Float[np.ndarray, " n"]:
         with np.errstate(divide="ignore"):
             parts = [math.log(w) + c.log_prob(x) for w, c in self._pairs]
-        return special.logsumexp(parts, axis=0)
+        return np.logaddexp.reduce(parts, axis=0)
 
     def sample(self, rng: np.random.Generator, n: int) -> Array:
         counts = rng.multinomial(n, self.weights / self.weights.sum())
@@ -207,7 +211,9 @@ class Product(Distribution):
     def support(self) -> Support:
         kinds = {p.support.kind for p in self.parts}
         kind = "counts" if all(p.support.discrete for p in self.parts) else "real"
-        return Support(kind if len(kinds) == 1 or kind == "counts" else "real", dimension=sum(self.widths))
+        return Support(
+            kind if len(kinds) == 1 or kind == "counts" else "real", dimension=sum(self.widths)
+        )
 
     @cached_property
     def widths(self) -> tuple[int, ...]:
@@ -216,7 +222,9 @@ class Product(Distribution):
 
     def log_prob(self, x: Array) -> Float[np.ndarray, " n"]:
         blocks = np.split(x, np.cumsum(self.widths)[:-1], axis=1)
-        return np.sum([p.log_prob(_block(p, b)) for p, b in zip(self.parts, blocks, strict=True)], axis=0)
+        return np.sum(
+            [p.log_prob(_block(p, b)) for p, b in zip(self.parts, blocks, strict=True)], axis=0
+        )
 
     def sample(self, rng: np.random.Generator, n: int) -> Array:
         return np.concatenate([p.sample(rng, n).reshape(n, -1) for p in self.parts], axis=1)
@@ -229,7 +237,9 @@ class Product(Distribution):
 
         def transport(z: Array) -> Array:
             blocks = np.split(z, np.cumsum(widths)[:-1], axis=1)
-            moved = [s[0].transport(b).reshape(len(z), -1) for s, b in zip(parts, blocks, strict=True)]
+            moved = [
+                s[0].transport(b).reshape(len(z), -1) for s, b in zip(parts, blocks, strict=True)
+            ]
             return np.concatenate(moved, axis=1)
 
         return (Stratum(1.0, sum(widths), transport),)
@@ -282,7 +292,7 @@ class Truncated(Distribution):
     def sample(self, rng: np.random.Generator, n: int) -> Array:
         s = self.support
         marks = fill(self._points(), s.low, s.high)
-        x = np.unique(np.concatenate([np.linspace(a, b, 64) for a, b in zip(marks[:-1], marks[1:], strict=True)]))
+        x = np.unique(np.concatenate([np.linspace(a, b, 64) for a, b in itertools.pairwise(marks)]))
         density = np.exp(self.log_prob(x))
         below = np.concatenate([[0.0], np.cumsum(0.5 * np.diff(x) * (density[1:] + density[:-1]))])
         return np.interp(rng.random(n) * below[-1], below, x)
@@ -297,7 +307,9 @@ class Truncated(Distribution):
         inner = inner[(inner > s.low) & (inner < s.high)]
         spread = float(np.ptp(self.base.landmarks())) or 1.0
         steps = spread * 2.0 ** np.arange(-40.0, 3.0)
-        near = [end + sign * steps for end, sign in ((s.low, 1.0), (s.high, -1.0)) if math.isfinite(end)]
+        near = [
+            end + sign * steps for end, sign in ((s.low, 1.0), (s.high, -1.0)) if math.isfinite(end)
+        ]
         points = np.unique(np.concatenate([inner, *near]))
         return points[(points > s.low) & (points < s.high)]
 

@@ -1,6 +1,7 @@
 """Scalars on the integers."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import final
 
@@ -37,6 +38,7 @@ class Chance:
         if self.probability is not None:
             (p,) = exact(self.probability)
             return p, 1 - p
+        assert self.logit is not None
         (logit,) = exact(self.logit)
         return 1 / (1 + mp.exp(-logit)), 1 / (1 + mp.exp(logit))
 
@@ -174,15 +176,17 @@ class NegativeBinomial(Scalar):
         p, rest = (float(v) for v in self.chance.exact())
         center = self.shape * p / rest
         width = math.sqrt(center / rest) + 1.0
-        below = lambda k: special.betainc(self.shape, k + 1.0, rest)  # noqa: E731
+        below = lambda k: special.betainc(self.shape, k + 1.0, rest)
         return _search(below, _above(u, upper), center, width)
 
 
-def _above(u: Quantiles, upper: bool) -> Quantiles:  # noqa: FBT001
+def _above(u: Quantiles, upper: bool) -> Quantiles:
     return 1.0 - u if upper else u
 
 
-def _search(below: object, u: Quantiles, center: float, width: float) -> Quantiles:
+def _search(
+    below: Callable[[Quantiles], Quantiles], u: Quantiles, center: float, width: float
+) -> Quantiles:
     """Returns the smallest integer k >= 0 with P(X <= k) >= u, by bisection."""
     low, high = np.full(u.shape, -1.0), np.full(u.shape, math.ceil(center + 60.0 * width))
     for _ in range(80):

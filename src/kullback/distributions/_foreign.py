@@ -81,9 +81,13 @@ class Foreign(Distribution):
             with np.errstate(all="ignore"):
                 hints.append(np.asarray(self.inverse(_LEVELS), dtype=np.float64))
         elif self.sampler is not None:
-            hints.append(np.quantile(self.sample(np.random.default_rng(0), 2000), np.linspace(0, 1, 33)))
+            hints.append(
+                np.quantile(self.sample(np.random.default_rng(0), 2000), np.linspace(0, 1, 33))
+            )
         points = np.concatenate(hints)
         points = points[np.isfinite(points) & (points > low) & (points < high)]
-        return np.unique(points) if self.inverse is not None and len(points) else scan(
-            self.log_prob, low, high, points
-        )  # fmt: skip
+        return (
+            np.unique(points)
+            if self.inverse is not None and len(points)
+            else scan(self.log_prob, low, high, points)
+        )

@@ -13,7 +13,7 @@ from scipy import linalg
 from kullback._core.errors import InputError
 from kullback.distributions._base import Array, Distribution, Stratum, Support
 from kullback.distributions._compound import check_weights
-from kullback.losses._mixture import CHUNK, coefficients, log_sum_exp
+from kullback.losses._mixture import CHUNK, coefficients
 
 #: The quadratic form loses about this many units of rounding; beyond it each component is centred.
 _LOSS = 1e4
@@ -73,7 +73,7 @@ class GaussianMixture(Distribution):
 
     def log_prob_columns(self, centered: Float[np.ndarray, "d n"]) -> Float[np.ndarray, " n"]:
         """Returns log densities of points given as columns, less this mixture's mean."""
-        return log_sum_exp(self.log_joint_columns(centered), np)
+        return _log_sum_exp(self.log_joint_columns(centered))
 
     def log_joint_columns(self, centered: Float[np.ndarray, "d n"]) -> Float[np.ndarray, "k n"]:
         """Returns log(weight times density) of every component, of centred columns."""
@@ -98,7 +98,10 @@ class GaussianMixture(Distribution):
     def _table(self) -> Float[np.ndarray, "k f"] | None:
         """Coefficients of the features; None where the quadratic form would lose digits."""
         centered = self.means - self.mean
-        z = [linalg.solve_triangular(r, m, lower=True) for r, m in zip(self.scale_trils, centered, strict=True)]
+        z = [
+            linalg.solve_triangular(r, m, lower=True)
+            for r, m in zip(self.scale_trils, centered, strict=True)
+        ]
         if max(float(v @ v) for v in z) > _LOSS or self._condition > 1e6:
             return None
         with np.errstate(divide="ignore"):
@@ -120,6 +123,18 @@ class GaussianMixture(Distribution):
             constant = log_weights[k] - log_det - 0.5 * d * math.log(2.0 * math.pi)
             out[k] = constant - 0.5 * np.einsum("dn,dn->n", z, z)
         return out
+
+
+def _log_sum_exp(logs: Float[np.ndarray, "k n"]) -> Float[np.ndarray, " n"]:
+    """Returns losses' `log_sum_exp` in place: `logs` is spent."""
+    peak = np.maximum.reduce(logs, axis=0)
+    np.copyto(peak, 0.0, where=np.isneginf(peak))
+    np.subtract(logs, peak, out=logs)
+    np.exp(logs, out=logs)
+    total = np.add.reduce(logs, axis=0)
+    with np.errstate(divide="ignore"):
+        np.log(total, out=total)
+    return np.add(total, peak, out=total)
 
 
 def feature_columns(x: Float[np.ndarray, "d n"]) -> Float[np.ndarray, "f n"]:

@@ -102,7 +102,7 @@ class LogNormal(Scalar):
     """exp(N(loc, scale^2))."""
 
     loc: float
-    scale: float
+    scale: Real
 
     def __post_init__(self) -> None:
         check(self, finite=("loc",), positive=("scale",))
@@ -138,7 +138,9 @@ class LogNormal(Scalar):
 
     def quantile(self, u: Quantiles, *, upper: bool = False) -> Quantiles:
         with np.errstate(over="ignore"):
-            return np.exp(self.loc + self.scale * special.ndtri(u) * (-1.0 if upper else 1.0))
+            return np.exp(
+                self.loc + float(self.scale) * special.ndtri(u) * (-1.0 if upper else 1.0)
+            )
 
 
 @final

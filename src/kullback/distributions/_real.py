@@ -13,6 +13,7 @@ from kullback.distributions._base import Support
 from kullback.distributions._scalar import Number, Scalar, check, exact, from_moments
 from kullback.distributions._statistics import (
     ONE,
+    Real,
     Statistic,
     X,
     absolute,
@@ -32,7 +33,7 @@ class Normal(Scalar):
     """N(loc, scale^2)."""
 
     loc: float
-    scale: float
+    scale: Real
 
     def __post_init__(self) -> None:
         check(self, finite=("loc",), positive=("scale",))
@@ -59,7 +60,7 @@ class Normal(Scalar):
         return from_moments(statistic, loc, scale**2)
 
     def quantile(self, u: Quantiles, *, upper: bool = False) -> Quantiles:
-        return self.loc + self.scale * special.ndtri(u) * (-1.0 if upper else 1.0)
+        return self.loc + float(self.scale) * special.ndtri(u) * (-1.0 if upper else 1.0)
 
 
 @final
@@ -126,9 +127,7 @@ class LogGamma(Scalar):
         }
 
     def mean_of(self, statistic: Statistic) -> Number | None:
-        shape, loc, scale, a, b = exact(
-            self.shape, self.loc, self.scale, statistic.a, statistic.b
-        )
+        shape, loc, scale, a, b = exact(self.shape, self.loc, self.scale, statistic.a, statistic.b)
         if statistic.name == "exp":
             moved = shape - scale / a
             if moved <= 0:

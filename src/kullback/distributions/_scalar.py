@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable
 from fractions import Fraction
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -16,7 +17,7 @@ from kullback.distributions._base import Array, Distribution, Stratum
 from kullback.distributions._statistics import Real, Statistic
 
 #: A number of arbitrary precision; mpmath has no types.
-Number = object
+Number = Any
 
 _LEVELS = np.array([1e-14, 1e-9, 1e-6, 1e-4, 0.002, 0.02, 0.1, 0.25, 0.5])
 
@@ -33,7 +34,9 @@ class Scalar(Distribution):
         """Returns E[s(x)] in the working precision, `mp.inf` where it diverges, None if unknown."""
 
     @abc.abstractmethod
-    def quantile(self, u: Float[np.ndarray, " n"], *, upper: bool = False) -> Float[np.ndarray, " n"]:
+    def quantile(
+        self, u: Float[np.ndarray, " n"], *, upper: bool = False
+    ) -> Float[np.ndarray, " n"]:
         """Returns x with P(X <= x) = u, or P(X > x) = u if `upper`; NaN where not known."""
 
     def log_prob(self, x: Array) -> Float[np.ndarray, " n"]:

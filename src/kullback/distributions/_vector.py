@@ -85,13 +85,17 @@ class Categorical(Distribution):
     logits: Float[np.ndarray, " k"] | None = None
 
     @classmethod
-    def from_probabilities(cls, p: Float[np.ndarray, " k"], *, one_hot: bool = False) -> "Categorical":
+    def from_probabilities(
+        cls, p: Float[np.ndarray, " k"], *, one_hot: bool = False
+    ) -> "Categorical":
         """Returns the distribution with these probabilities, which must sum to 1."""
         with np.errstate(divide="ignore"):
             return cls(np.log(p), p, one_hot)
 
     @classmethod
-    def from_logits(cls, logits: Float[np.ndarray, " k"], *, one_hot: bool = False) -> "Categorical":
+    def from_logits(
+        cls, logits: Float[np.ndarray, " k"], *, one_hot: bool = False
+    ) -> "Categorical":
         """Returns softmax(logits)."""
         log_p = special.log_softmax(logits)
         return cls(log_p, np.exp(log_p), one_hot, logits)
@@ -103,13 +107,20 @@ class Categorical(Distribution):
             return Support("one_hot", dimension=k)
         return Support("integers", 0.0, k - 1.0)
 
+    def landmarks(self) -> Float[np.ndarray, " m"]:
+        return np.flatnonzero(self.probabilities).astype(np.float64)
+
     def log_prob(self, x: Array) -> Float[np.ndarray, " n"]:
         index = np.argmax(x, axis=-1) if self.one_hot else np.asarray(x)
         valid = (index >= 0) & (index < len(self.probabilities)) & (index == np.floor(index))
-        return np.where(valid, self.log_probabilities[np.where(valid, index, 0).astype(int)], -np.inf)
+        return np.where(
+            valid, self.log_probabilities[np.where(valid, index, 0).astype(int)], -np.inf
+        )
 
     def sample(self, rng: np.random.Generator, n: int) -> Array:
-        index = rng.choice(len(self.probabilities), size=n, p=self.probabilities / self.probabilities.sum())
+        index = rng.choice(
+            len(self.probabilities), size=n, p=self.probabilities / self.probabilities.sum()
+        )
         return np.eye(len(self.probabilities))[index] if self.one_hot else index.astype(np.float64)
 
 
@@ -185,9 +196,20 @@ class Wishart(Distribution):
         matrices = inner @ x.reshape(-1, d, d) @ inner.T
         log_det = np.linalg.slogdet(matrices)[1]
         half_log_det = np.log(np.diag(self.scale_tril)).sum()
-        constant = 0.5 * self.df * d * math.log(2.0) + special.multigammaln(0.5 * self.df, d)
+        constant = (
+            0.5 * self.df * d * math.log(2.0)
+            + float(special.gammaln(0.5 * self.df - 0.5 * np.arange(d)).sum())
+            + 0.25 * d * (d - 1) * math.log(math.pi)
+        )
         trace = np.trace(matrices, axis1=1, axis2=2)
         return 0.5 * (self.df - d - 1) * log_det - 0.5 * trace - constant - (d + 1) * half_log_det
+
+    @cached_property
+    def _log_gamma(self) -> float:
+        """The multivariate log-gamma function at df/2."""
+        d = self.scale_tril.shape[0]
+        parts = special.gammaln(0.5 * (self.df - np.arange(d)))
+        return float(parts.sum()) + 0.25 * d * (d - 1) * math.log(math.pi)
 
     def sample(self, rng: np.random.Generator, n: int) -> Array:
         d = self.scale_tril.shape[0]
@@ -225,7 +247,12 @@ class Directional(Distribution):
         d, kappa = len(self.mean), self.concentration
         if self.power:
             a, b = 0.5 * (d - 1) + kappa, 0.5 * (d - 1)
-            return (a + b) * math.log(2.0) + b * math.log(math.pi) + special.gammaln(a) - special.gammaln(a + b)
+            return (
+                (a + b) * math.log(2.0)
+                + b * math.log(math.pi)
+                + special.gammaln(a)
+                - special.gammaln(a + b)
+            )
         order = 0.5 * d - 1.0
         if kappa == 0.0:
             return math.log(2.0) + 0.5 * d * math.log(math.pi) - special.gammaln(0.5 * d)

@@ -1,6 +1,7 @@
 """Closed forms: which pairs have one, and its value to the rounding of a float64."""
 
 import math
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -53,7 +54,9 @@ def entropy(p: Distribution) -> Outcome | None:
         return _gaussian_rule.entropy(gaussian)
     match p:
         case Categorical():
-            return exact(float(special.entr(p.probabilities / p.probabilities.sum()).sum()), _METHOD)
+            return exact(
+                float(special.entr(p.probabilities / p.probabilities.sum()).sum()), _METHOD
+            )
         case Product():
             return _sum([entropy(part) for part in p.parts])
     return None
@@ -110,7 +113,8 @@ def _categorical(p: Categorical, q: Categorical) -> Outcome:
     if unseen.any():
         mass = float(a[unseen].sum())
         return infinite(
-            f"support: q is 0 on {int(unseen.sum())} outcome(s) where p has mass {mass:.3g}", _METHOD
+            f"support: q is 0 on {int(unseen.sum())} outcome(s) where p has mass {mass:.3g}",
+            _METHOD,
         )
     seen = a > 0.0
     log_ratio = (p.log_probabilities - q.log_probabilities)[seen]
@@ -148,7 +152,7 @@ def _dirichlet(a: Float[np.ndarray, " k"], b: Float[np.ndarray, " k"]) -> Outcom
     if np.array_equal(a, b):
         return exact(0.0, _METHOD)
 
-    def terms() -> list[object]:
+    def terms() -> list[Any]:
         left, right = [mp.mpf(float(v)) for v in a], [mp.mpf(float(v)) for v in b]
         totals = mp.fsum(left), mp.fsum(right)
         constant = [mp.loggamma(totals[0]), -mp.loggamma(totals[1])]
@@ -166,7 +170,7 @@ def _wishart(p: Wishart, q: Wishart) -> Outcome | None:
     if q.scale_tril.shape[0] != d:
         return None
 
-    def terms() -> list[object]:
+    def terms() -> list[Any]:
         n, m = mp.mpf(p.df), mp.mpf(q.df)
         root_p, root_q = mp.matrix(p.scale_tril.tolist()), mp.matrix(q.scale_tril.tolist())
         spread = root_q**-1 * root_p
@@ -188,17 +192,19 @@ def _directional(p: Directional, q: Directional) -> Outcome | None:
     if p.power:
         return _power_spherical(p, q) if math.isclose(cosine, 1.0, abs_tol=1e-15) else None
 
-    def terms() -> list[object]:
+    def terms() -> list[Any]:
         a, b, order = mp.mpf(p.concentration), mp.mpf(q.concentration), mp.mpf(d) / 2 - 1
         mean = mp.besseli(order + 1, a) / mp.besseli(order, a) if a > 0 else mp.mpf(0)
         logs = [_log_vmf(b, order), -_log_vmf(a, order)]
-        inner = mp.fsum(mp.mpf(float(u)) * mp.mpf(float(v)) for u, v in zip(p.mean, q.mean, strict=True))
+        inner = mp.fsum(
+            mp.mpf(float(u)) * mp.mpf(float(v)) for u, v in zip(p.mean, q.mean, strict=True)
+        )
         return [*logs, a * mean, -b * mean * inner]
 
     return _statistic_rule.resolve(terms, sign_known=False)
 
 
-def _log_vmf(kappa: object, order: object) -> object:
+def _log_vmf(kappa: Any, order: Any) -> Any:
     """log of the integral of exp(kappa mean.x) over the sphere, less what p and q share"""
     if kappa == 0:
         return -order * mp.log(2) - mp.loggamma(order + 1)
@@ -208,10 +214,15 @@ def _log_vmf(kappa: object, order: object) -> object:
 def _power_spherical(p: Directional, q: Directional) -> Outcome | None:
     """With one mean direction, t = mean.x is a shifted Beta(a, b): two Betas with the same b."""
 
-    def terms() -> list[object]:
+    def terms() -> list[Any]:
         b = mp.mpf(len(p.mean) - 1) / 2
         first, second = b + mp.mpf(p.concentration), b + mp.mpf(q.concentration)
-        logs = [mp.loggamma(second), -mp.loggamma(second + b), -mp.loggamma(first), mp.loggamma(first + b)]
+        logs = [
+            mp.loggamma(second),
+            -mp.loggamma(second + b),
+            -mp.loggamma(first),
+            mp.loggamma(first + b),
+        ]
         return [*logs, (first - second) * (mp.digamma(first) - mp.digamma(first + b))]
 
     return _statistic_rule.resolve(terms, sign_known=True)

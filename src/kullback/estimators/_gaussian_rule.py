@@ -9,6 +9,7 @@ non-negative; M is formed from the difference of the covariances, not the other 
 """
 
 import math
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -33,12 +34,12 @@ def as_gaussian(p: Distribution) -> MultivariateNormal | None:
         return p
     if isinstance(p, Normal):
         return MultivariateNormal(np.array([float(p.loc)]), np.array([[float(p.scale)]]))
-    if isinstance(p, Product) and all(isinstance(b, (Normal, MultivariateNormal)) for b in p.parts):
-        locs = [np.atleast_1d(np.asarray(b.loc, dtype=np.float64)) for b in p.parts]
-        roots = [
-            np.array([[b.scale]]) if isinstance(b, Normal) else b.scale_tril for b in p.parts
-        ]
-        return MultivariateNormal(np.concatenate(locs), linalg.block_diag(*roots))
+    if isinstance(p, Product):
+        parts = [as_gaussian(part) for part in p.parts]
+        known = [part for part in parts if part is not None]
+        if len(known) == len(parts):
+            locs, roots = [g.loc for g in known], [g.scale_tril for g in known]
+            return MultivariateNormal(np.concatenate(locs), np.asarray(linalg.block_diag(*roots)))
     return None
 
 
@@ -125,7 +126,7 @@ def _kl_in_many_digits(p: MultivariateNormal, q: MultivariateNormal) -> float:
         return float((trace - d - log_det + mp.fsum(v**2 for v in z)) / 2)
 
 
-def _root(g: MultivariateNormal) -> object:
+def _root(g: MultivariateNormal) -> Any:
     if g.given is None:
         return mp.matrix(g.scale_tril.tolist())
     return mp.cholesky(mp.matrix(g.given.tolist()))

@@ -17,7 +17,9 @@ def measure(
         log_p, log_q = np.log(p), np.log(q)
     empty = (p > 0.0) & (q == 0.0)
     if empty.any() and question.needs_support:
-        return infinite(f"support: q is 0 on grid points where p has mass {p[empty].sum() * dx:.3g}", _METHOD)
+        return infinite(
+            f"support: q is 0 on grid points where p has mass {p[empty].sum() * dx:.3g}", _METHOD
+        )
     terms = question.contribution(log_p, log_q, np.zeros_like(log_p))
     fine = float(np.trapezoid(terms, dx=dx))
     even = np.arange(0, len(terms), 2)

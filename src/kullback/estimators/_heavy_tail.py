@@ -1,7 +1,7 @@
 """Whether what is averaged has a variance, judged by the tail of draws (Pareto k)."""
 
 import numpy as np
-from arviz_stats.base import array_stats
+from arviz_stats.base import array_stats  # pyright: ignore[reportPrivateImportUsage]
 from jaxtyping import Float
 
 #: A generalised Pareto tail has no variance from 1/2 on. Well before that an interval no longer
@@ -15,7 +15,8 @@ def pareto_k(values: Float[np.ndarray, " n"], *, right_only: bool) -> float:
     if len(finite) < 100 or np.ptp(finite) <= 1e-12 * np.abs(finite).max():
         return -np.inf
     tail = "right" if right_only else "both"
-    return float(array_stats.pareto_khat(finite, chain_axis=None, draw_axis=-1, tail=tail))
+    found = array_stats.pareto_khat(finite[None, :], tail=tail)
+    return float(np.asarray(found))
 
 
 def reason(samples: list[Float[np.ndarray, " n"]], *, right_only: bool) -> str | None:

@@ -90,7 +90,11 @@ def measure(
     ]
     n = budget.n if budget.n is not None else _FIRST
     while True:
-        average = _scrambled(integrand, pieces, n, rng) if all(strata) else _plain(integrand, sources, n, rng)
+        average = (
+            _scrambled(integrand, pieces, n, rng)
+            if all(strata)
+            else _plain(integrand, sources, n, rng)
+        )
         if not math.isfinite(average.value):
             return infinite("support: q is 0 at some draws of p", average.method)
         if budget.met(average.value, average.error) or n >= _MOST:
@@ -147,7 +151,10 @@ def _plan(
 
 
 def _plain(
-    integrand: Integrand, sources: list[tuple[float, Distribution]], n: int, rng: np.random.Generator
+    integrand: Integrand,
+    sources: list[tuple[float, Distribution]],
+    n: int,
+    rng: np.random.Generator,
 ) -> _Average:
     """Independent draws; the interval is corrected for their skewness (Hall 1992)."""
     rows = max(n // len(sources), 2)
@@ -196,7 +203,9 @@ def _scrambled(
     value, error = float(means.mean()), float(means.std(ddof=1)) / math.sqrt(REPLICATES)
     reach = error * float(stats.t.ppf(0.975, REPLICATES - 1))
     interval = (value - reach, value + reach)
-    return _Average(value, error, interval, REPLICATES * sum(counts), "stratified quasi-Monte Carlo")
+    return _Average(
+        value, error, interval, REPLICATES * sum(counts), "stratified quasi-Monte Carlo"
+    )
 
 
 def _quadratic(d: Distribution) -> bool:

@@ -38,7 +38,9 @@ class Outcome:
         """Returns factor times this number."""
         if self.kind == "infinite":
             return self
-        return replace(self, value=factor * self.value, error=abs(factor) * self.error, interval=None)
+        return replace(
+            self, value=factor * self.value, error=abs(factor) * self.error, interval=None
+        )
 
 
 def exact(value: float, method: str, *notes: str) -> Outcome:

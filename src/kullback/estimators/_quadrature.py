@@ -40,9 +40,11 @@ def measure(question: Question, p: Distribution, q: Distribution) -> Outcome:
     integral = _integrals(question, p, q, line, log_masses)
     n, outside = integral.evaluations, float(integral.value[_OUTSIDE])
     if outside > 0.0 and question.needs_support:
-        return infinite(f"support: q is 0 where p has mass {outside:.3g}; q lives on {q.support}", _METHOD)
+        return infinite(
+            f"support: q is 0 where p has mass {outside:.3g}; q lives on {q.support}", _METHOD
+        )
     found = _tails.examine(question, p, q, line.points, line.low, line.high, log_masses)
-    if found.diverges:
+    if found.diverges and found.reason:
         return infinite(found.reason, _METHOD)
     reason = found.reason or _problem(integral, found.mass)
     if reason:
@@ -85,7 +87,9 @@ def log_mass(d: Distribution, points: Float[np.ndarray, " m"]) -> float:
     points = fill(points[(points > s.low) & (points < s.high)], s.low, s.high)
     peak = float(np.max(d.log_prob(points)))
     if not math.isfinite(peak):
-        raise DensityError("the log density is -inf wherever it was looked for; give example= near its mass")
+        raise DensityError(
+            "the log density is -inf wherever it was looked for; give example= near its mass"
+        )
     whole = integrate(
         lambda x, speed: np.exp(d.log_prob(x) - peak + speed)[:, None], points, s.low, s.high
     )
@@ -93,7 +97,11 @@ def log_mass(d: Distribution, points: Float[np.ndarray, " m"]) -> float:
 
 
 def _integrals(
-    question: Question, p: Distribution, q: Distribution, line: _Line, log_masses: tuple[float, float]
+    question: Question,
+    p: Distribution,
+    q: Distribution,
+    line: _Line,
+    log_masses: tuple[float, float],
 ) -> Integral:
     """Returns the integrals of the answer and of what is needed to trust it, by column."""
 
@@ -112,10 +120,18 @@ def _integrals(
         with np.errstate(invalid="ignore"):
             gap = np.minimum(1.0, np.abs(np.where(np.isneginf(log_p), 0.0, log_p - log_q)))
         return np.stack(
-            [main, spare, mass_p, mass_q, noise, noise * gap, mass_p * outside,
-             mass_p * (empty & ~outside)],
+            [
+                main,
+                spare,
+                mass_p,
+                mass_q,
+                noise,
+                noise * gap,
+                mass_p * outside,
+                mass_p * (empty & ~outside),
+            ],
             axis=1,
-        )  # fmt: skip
+        )
 
     loose = 1e30
     tolerance = (1e-12, 1e-10, 1e-12, loose, loose, loose, loose, loose)
@@ -149,7 +165,11 @@ def _value(question: Question, integral: Integral, beyond: _tails.Remainder) -> 
     value, error = integral.value, integral.error
     deficit = abs(float(value[_MASS_P]) + beyond.mass - 1.0)
     main = float(value[_MAIN]) + beyond.value
-    blur = float(value[_NOISE]) + beyond.error + deficit * (1.0 + abs(main) + 2.0 * abs(math.log(deficit + 1e-300)))
+    blur = (
+        float(value[_NOISE])
+        + beyond.error
+        + deficit * (1.0 + abs(main) + 2.0 * abs(math.log(deficit + 1e-300)))
+    )
     error_main = float(error[_MAIN]) + blur
     leak = 1.0 - float(value[_MASS_Q])
     if question.nonnegative is None or abs(leak) > 1e-9 or beyond.value != 0.0:
@@ -175,7 +195,9 @@ def over(question: Question, p: Distribution, q: Distribution, low: float, high:
     inside = whole.points[(whole.points > low) & (whole.points < high)]
     points = np.concatenate([[low], inside, [high]])
     line = _Line(fill(points[np.isfinite(points)], -math.inf, math.inf), low, high)
-    integral = _integrals(question, p, q, line, (log_mass(p, whole.points), log_mass(q, whole.points)))
+    integral = _integrals(
+        question, p, q, line, (log_mass(p, whole.points), log_mass(q, whole.points))
+    )
     error = float(integral.error[_MAIN] + integral.value[_NOISE])
     if float(integral.value[_OUTSIDE]) > 0.0 and question.needs_support:
         outcome = infinite("support: q is 0 where p has mass", _METHOD)

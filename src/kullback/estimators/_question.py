@@ -49,7 +49,6 @@ class Question:
         """Whether p's mass outside q's support makes the answer infinite."""
         return self.quantity in _INFINITE_OUTSIDE
 
-
     @property
     def of_logs(self) -> bool:
         """Whether a draw of p adds a difference of logs, not a ratio of densities."""
@@ -91,6 +90,13 @@ ENTROPY = Question("entropy", "H(p)", _cross)
 def of_divergence(row: Divergence) -> Question:
     """Returns the question that a symmetric or other f-divergence asks."""
     return Question(
-        row.kind, row.label, _moved(row.contribution), None, row.finish, row.unit, row.convention,
-        over_q=row.needs_q, order=row.order,
-    )  # fmt: skip
+        row.kind,
+        row.label,
+        _moved(row.contribution),
+        None,
+        row.finish,
+        row.unit,
+        row.convention,
+        over_q=row.needs_q,
+        order=row.order,
+    )

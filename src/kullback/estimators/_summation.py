@@ -5,10 +5,11 @@ import math
 import numpy as np
 
 from kullback.distributions._base import Distribution
+from kullback.distributions._vector import Categorical
 from kullback.estimators._outcome import Outcome, infinite, unresolved
 from kullback.estimators._question import Question
 from kullback.estimators._rounding import rounding
-from kullback.solvers._series import Sum, add_up
+from kullback.solvers._series import Sum, Terms, add_up
 
 _METHOD = "sum"
 _MAIN, _SPARE, _MASS_P, _MASS_Q, _NOISE, _SLOPE, _EMPTY = range(7)
@@ -24,7 +25,9 @@ def measure(question: Question, p: Distribution, q: Distribution) -> Outcome:
     found = add_up(_columns(question, p, q), _start(p, low, high), low, high)
     empty = float(found.value[_EMPTY])
     if empty > 0.0 and question.needs_support:
-        return infinite(f"support: q is 0 where p has mass {empty:.3g}; q lives on {q.support}", _METHOD)
+        return infinite(
+            f"support: q is 0 where p has mass {empty:.3g}; q lives on {q.support}", _METHOD
+        )
     if found.slope > -1.0 - 1e-3:
         return infinite("tails: p's tail is too heavy for q; the sum diverges", _METHOD)
     mass = float(found.value[_MASS_P])
@@ -39,7 +42,7 @@ def measure(question: Question, p: Distribution, q: Distribution) -> Outcome:
     return Outcome(answer, width, "numeric", _METHOD, found.terms)
 
 
-def _columns(question: Question, p: Distribution, q: Distribution) -> object:
+def _columns(question: Question, p: Distribution, q: Distribution) -> Terms:
     def columns(x: np.ndarray) -> np.ndarray:
         log_p, log_q = p.log_prob(x), q.log_prob(x)
         mass_p = np.exp(log_p)
@@ -60,8 +63,12 @@ def _columns(question: Question, p: Distribution, q: Distribution) -> object:
 
 
 def _start(p: Distribution, low: float, high: float) -> float:
+    """Returns an integer in p's bulk."""
+    if isinstance(p, Categorical):
+        return float(np.argmax(p.probabilities))
     marks = p.landmarks()
-    middle = float(np.floor(marks[len(marks) // 2])) if len(marks) else (low if math.isfinite(low) else 0.0)
+    fallback = low if math.isfinite(low) else 0.0
+    middle = float(np.floor(marks[len(marks) // 2])) if len(marks) else fallback
     return min(max(middle, low), high)
 
 

@@ -35,7 +35,8 @@ def gap(p: Distribution, q: Distribution) -> Outcome | None:
     if not any(masses) and not isinstance(p, Scalar):
         return None
     where = " and ".join(
-        f"{words} where p has mass {_words(m)}" for (words, *_), m in zip(sides, masses, strict=True)
+        f"{words} where p has mass {_words(m)}"
+        for (words, *_), m in zip(sides, masses, strict=True)
     )
     return infinite(f"support: q is 0 on {where}", _METHOD)
 
@@ -72,4 +73,3 @@ def _inner(low: float, high: float) -> np.ndarray:
 
 def _words(value: float) -> str:
     return f"{value:.3g}" if value > 0.0 else "below 1e-300"
-

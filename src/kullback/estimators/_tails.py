@@ -55,9 +55,13 @@ def examine(
 
 
 def _side(
-    question: Question, p: Distribution, q: Distribution, tail: Tail, end: float,
+    question: Question,
+    p: Distribution,
+    q: Distribution,
+    tail: Tail,
+    end: float,
     log_masses: tuple[float, float],
-) -> Remainder:  # fmt: skip
+) -> Remainder:
     if tail.factor == 0.0 or tail.length < 4.0:
         return Remainder()
     t = np.linspace(0.3, 1.0, 61) * tail.length
@@ -98,7 +102,9 @@ def _sign(question: Question, log_p: float, log_q: float) -> float:
 
 
 def _words(end: float, log_p: float, log_q: float) -> str:
-    place = f"towards {end:g}" if math.isfinite(end) else f"towards {'-' if end < 0 else '+'}infinity"
+    place = (
+        f"towards {end:g}" if math.isfinite(end) else f"towards {'-' if end < 0 else '+'}infinity"
+    )
     heavier = "p's tail is too heavy for q" if log_p > log_q else "q's tail is too heavy for p"
     return f"{place}, {heavier}"
 

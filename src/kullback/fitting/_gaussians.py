@@ -65,7 +65,9 @@ def descents(
             raise
     usable = [m for m in minima if _sane(layout.unpack(m.at))]
     if not usable:
-        raise UnsupportedError("no start led to an optimum: is the target a density with finite moments?")
+        raise UnsupportedError(
+            "no start led to an optimum: is the target a density with finite moments?"
+        )
     basins = gather(usable, lambda m: _features(layout.unpack(m.at)))
     return Descents(
         [_back(b, layout, center, root) for b in basins],
@@ -158,5 +160,7 @@ def _log_prob(p: Distribution, x: Float[np.ndarray, "n d"]) -> Float[np.ndarray,
 
 def _regular(covariance: Float[np.ndarray, "d d"]) -> Float[np.ndarray, "d d"]:
     if not np.isfinite(covariance).all() or np.diag(covariance).min() <= 0.0:
-        raise UnsupportedError("the target has no finite, positive variance: no Gaussian is closest to it")
+        raise UnsupportedError(
+            "the target has no finite, positive variance: no Gaussian is closest to it"
+        )
     return covariance

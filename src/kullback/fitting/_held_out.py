@@ -81,7 +81,9 @@ def score(data: Nodes, solve: Solver, rng: np.random.Generator) -> Estimate | No
     log_q = np.empty(n)
     for i in range(FOLDS):
         kept = fold != i
-        q = solve(Nodes(data.x[kept], data.weights[kept] / data.weights[kept].sum()), rng).ends[0][0]
+        q = solve(Nodes(data.x[kept], data.weights[kept] / data.weights[kept].sum()), rng).ends[0][
+            0
+        ]
         x = data.x[~kept]
         log_q[~kept] = q.log_prob(x[:, 0] if q.support.dimension == 0 else x)
     mean = float(data.weights @ log_q)

@@ -73,7 +73,9 @@ def _plane(p: Distribution, example: Float[np.ndarray, " d"]) -> Nodes:
         x, log_p = _rectangle(p, center, reach, 121)
         peak = log_p.max()
         if not math.isfinite(peak):
-            raise DensityError("p's log density is -inf all around the example; give one near its mass")
+            raise DensityError(
+                "p's log density is -inf all around the example; give one near its mass"
+            )
         inside = x[log_p > peak - 45.0]
         low, high = inside.min(axis=0), inside.max(axis=0)
         cell = 2.0 * reach / 120.0

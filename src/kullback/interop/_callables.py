@@ -29,7 +29,7 @@ def vectorized(fn: Callable[..., object], event: np.ndarray, name: str) -> Batch
             both = np.asarray(fn(pair), dtype=np.float64)
         if both.shape == (2,) and np.array_equal(both, [one, one], equal_nan=True):
             return lambda x: _batch(fn, x, name)
-    except Exception:  # noqa: BLE001, S110 - any failure only means that fn takes one event at a time
+    except Exception:
         pass
     jax = sys.modules.get("jax")
     if jax is not None:
@@ -39,7 +39,7 @@ def vectorized(fn: Callable[..., object], event: np.ndarray, name: str) -> Batch
                 both = np.asarray(mapped(pair), dtype=np.float64)
             if both.shape == (2,):
                 return lambda x: _batch(mapped, x, name)
-        except Exception:  # noqa: BLE001, S110 - not traceable: plain Python then
+        except Exception:
             pass
     return lambda x: np.array([_number(_call(fn, row, name), name) for row in x])
 

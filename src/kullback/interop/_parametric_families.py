@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -34,7 +35,7 @@ def family_of(family: object, mean: float, variance: float) -> Parametric:
     constraints = {
         name: constraint
         for name, constraint in cls.arg_constraints.items()
-        if name not in ("validate_args",)
+        if name != "validate_args"
     }
     maps = [_map(cls.__name__, name, constraint) for name, constraint in constraints.items()]
 
@@ -54,7 +55,7 @@ def family_of(family: object, mean: float, variance: float) -> Parametric:
 
 def _class(family: object) -> type:
     try:
-        import numpyro.distributions as numpyro  # noqa: PLC0415 - JAX is loaded for such families only
+        import numpyro.distributions as numpyro
     except ImportError:
         raise MissingDependencyError(
             "NumPyro is needed for this family: pip install numpyro"
@@ -76,7 +77,7 @@ def _class(family: object) -> type:
     return family
 
 
-def _word(constraint: object) -> str:
+def _word(constraint: Any) -> str:
     text = type(constraint).__name__.lower().strip("_")
     if "greaterthan" in text and getattr(constraint, "lower_bound", 1.0) == 0.0:
         return "positive"

@@ -28,9 +28,25 @@ _COMMA_NUMBER = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?", re.ASCII)
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+", re.ASCII)
 _BLANK = " \r\n"
 _NO_VALUE = {
-    "", "na", "n/a", "#n/a", "nan", "-nan", "null", "none", "nil", "?", "-", ".",
-    "inf", "+inf", "-inf", "infinity", "+infinity", "-infinity",
-}  # fmt: skip
+    "",
+    "na",
+    "n/a",
+    "#n/a",
+    "nan",
+    "-nan",
+    "null",
+    "none",
+    "nil",
+    "?",
+    "-",
+    ".",
+    "inf",
+    "+inf",
+    "-inf",
+    "infinity",
+    "+infinity",
+    "-infinity",
+}
 
 
 @final

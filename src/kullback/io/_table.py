@@ -64,9 +64,11 @@ def check_finite(columns: Sequence[str], values: Float[np.ndarray, "n d"], sourc
 
 def not_finite(source: str, column: str, count: int, first: str) -> str:
     """Returns what is said of a column with cells that are missing, NaN or infinite."""
-    cells = "1 cell that is not a finite number," if count == 1 else (
-        f"{count:,} cells that are not finite numbers, the first"
-    )  # fmt: skip
+    cells = (
+        "1 cell that is not a finite number,"
+        if count == 1
+        else (f"{count:,} cells that are not finite numbers, the first")
+    )
     return (
         f"{source}: column {column!r} has {cells} on {first}; "
         "drop such rows or fill the cells first"

@@ -142,40 +142,60 @@ _PLAIN = {
     for row in [
         Divergence("forward_kl", "KL(p||q)", forward_kl, needs_q=False),
         Divergence("reverse_kl", "KL(q||p)", _reverse_kl),
+        Divergence("jeffreys", "J(p,q)", _jeffreys, convention="KL(p||q) + KL(q||p), not its half"),
         Divergence(
-            "jeffreys", "J(p,q)", _jeffreys, convention="KL(p||q) + KL(q||p), not its half"
-        ),
-        Divergence(
-            "jensen_shannon", "JS(p,q)", _jensen_shannon,
+            "jensen_shannon",
+            "JS(p,q)",
+            _jensen_shannon,
             convention="mean of KL(p||m) and KL(q||m), m = (p+q)/2; at most log 2",
         ),
         Divergence(
-            "jensen_shannon_sum", "2JS(p,q)", lambda a, b: 2.0 * _jensen_shannon(a, b),
+            "jensen_shannon_sum",
+            "2JS(p,q)",
+            lambda a, b: 2.0 * _jensen_shannon(a, b),
             convention="sum of KL(p||m) and KL(q||m), m = (p+q)/2; at most 2 log 2",
         ),
         Divergence(
-            "jensen_shannon_distance", "sqrt JS(p,q)", _jensen_shannon, unit="",
+            "jensen_shannon_distance",
+            "sqrt JS(p,q)",
+            _jensen_shannon,
+            unit="",
             convention="square root of the Jensen-Shannon divergence in nats, a metric",
             finish=lambda v: math.sqrt(max(v, 0.0)),
         ),
         Divergence(
-            "pearson_chi2", "chi2(p||q)", _chi_square, unit="",
-            convention="integral of (p - q)^2 / q", order=2.0,
+            "pearson_chi2",
+            "chi2(p||q)",
+            _chi_square,
+            unit="",
+            convention="integral of (p - q)^2 / q",
+            order=2.0,
         ),
         Divergence(
-            "neyman_chi2", "chi2(q||p)", _neyman, unit="",
-            convention="integral of (p - q)^2 / p", order=-1.0,
+            "neyman_chi2",
+            "chi2(q||p)",
+            _neyman,
+            unit="",
+            convention="integral of (p - q)^2 / p",
+            order=-1.0,
         ),
         Divergence(
-            "squared_hellinger", "H2(p,q)", _squared_hellinger, unit="",
-            convention="half the integral of (sqrt p - sqrt q)^2; at most 1", order=0.5,
+            "squared_hellinger",
+            "H2(p,q)",
+            _squared_hellinger,
+            unit="",
+            convention="half the integral of (sqrt p - sqrt q)^2; at most 1",
+            order=0.5,
         ),
         Divergence(
-            "total_variation", "TV(p,q)", _total_variation, unit="",
+            "total_variation",
+            "TV(p,q)",
+            _total_variation,
+            unit="",
             convention="half the integral of |p - q|; at most 1",
         ),
     ]
-}  # fmt: skip
+}
 
 KINDS = (*_PLAIN, "alpha", "renyi")
 
@@ -199,10 +219,12 @@ def divergence_row(kind: str, alpha: float | None = None) -> Divergence:
     if alpha in (0.0, 1.0):
         return _PLAIN["forward_kl" if alpha == 1.0 else "reverse_kl"]
     return Divergence(
-        "alpha", f"D_alpha={alpha:g}(p||q)", _alpha(alpha),
+        "alpha",
+        f"D_alpha={alpha:g}(p||q)",
+        _alpha(alpha),
         convention="integral of (p^a q^(1-a) - a p - (1-a) q) / (a (a-1)); a -> 1 is KL(p||q)",
         order=alpha,
-    )  # fmt: skip
+    )
 
 
 def _renyi(alpha: float) -> Divergence:
@@ -216,7 +238,10 @@ def _renyi(alpha: float) -> Divergence:
         return math.log1p(inside) / (alpha - 1.0) if inside > -1.0 else math.inf
 
     return Divergence(
-        "renyi", f"R_alpha={alpha:g}(p||q)", _alpha(alpha),
+        "renyi",
+        f"R_alpha={alpha:g}(p||q)",
+        _alpha(alpha),
         convention="log of the integral of p^a q^(1-a), over a - 1; a -> 1 is KL(p||q)",
-        finish=finish, order=alpha,
-    )  # fmt: skip
+        finish=finish,
+        order=alpha,
+    )

@@ -6,16 +6,18 @@ same lines serve NumPy/BLAS, JAX tracers and GPUs.
 """
 
 import math
+from typing import Any
 
 import numpy as np
 
 #: Rows at a time in NumPy: the features and the component densities stay in the cache.
 CHUNK = 4096
 
-Array = object
+#: An array of whichever namespace; no type says that.
+Array = Any
 
 
-def namespace(*arrays: Array) -> object:
+def namespace(*arrays: Array) -> Any:
     """Returns jax.numpy if any array is a JAX array or tracer, otherwise NumPy."""
     for array in arrays:
         if type(array).__module__.partition(".")[0] in ("jax", "jaxlib"):
@@ -23,9 +25,7 @@ def namespace(*arrays: Array) -> object:
     return np
 
 
-def gaussian_mixture_log_prob(
-    x: Array, weights: Array, means: Array, scale_trils: Array
-) -> Array:
+def gaussian_mixture_log_prob(x: Array, weights: Array, means: Array, scale_trils: Array) -> Array:
     """Returns log sum_k w_k N(x_i; m_k, L_k L_k') for n points.
 
     Differentiable and traceable in every argument. Accurate while no mean lies more than some
@@ -48,7 +48,7 @@ def gaussian_mixture_log_prob(
     return log_sum_exp(table @ features((x - center).T, xp), xp)
 
 
-def coefficients(weights: Array, means: Array, scale_trils: Array, xp: object) -> Array:
+def coefficients(weights: Array, means: Array, scale_trils: Array, xp: Any) -> Array:
     """Returns the (k, f) coefficients of the features in each component's log joint density."""
     k, d = means.shape
     inverse = xp.linalg.inv(scale_trils)
@@ -63,13 +63,13 @@ def coefficients(weights: Array, means: Array, scale_trils: Array, xp: object) -
     return xp.concatenate([xp.reshape(constant, (k, 1)), linear, products], axis=1)
 
 
-def features(x: Array, xp: object) -> Array:
+def features(x: Array, xp: Any) -> Array:
     """Returns [1, x, upper(x x')] of n points given as (d, n), as (f, n)."""
     rows, columns = np.triu_indices(x.shape[0])
     return xp.concatenate([xp.ones_like(x[:1]), x, x[rows] * x[columns]], axis=0)
 
 
-def log_sum_exp(logs: Array, xp: object) -> Array:
+def log_sum_exp(logs: Array, xp: Any) -> Array:
     """Returns log sum_k exp(logs[k]) for (k, n); -inf where all are."""
     peak = xp.max(logs, axis=0)
     shift = xp.where(xp.isfinite(peak), peak, 0.0)

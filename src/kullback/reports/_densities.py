@@ -80,14 +80,22 @@ def of_samples(
     steps = np.concatenate([[0.0], np.repeat(heights, 2), [0.0]])
     series = Series(f"{len(x)} samples of p", np.repeat(edges, 2), steps, "sample", "area")
     inner = np.linspace(low, high, points)
-    return Backdrop(series, Line(np.union1d(inner, where.x), discrete=False), float(heights.max()), cut=False)
+    return Backdrop(
+        series, Line(np.union1d(inner, where.x), discrete=False), float(heights.max()), cut=False
+    )
 
 
 def densities(
-    title: str, caption: str, backdrop: Backdrop, curves: Sequence[Curve], *,
-    x_label: str = "x", bands: tuple[Band, ...] = (), size: Size = "wide",
+    title: str,
+    caption: str,
+    backdrop: Backdrop,
+    curves: Sequence[Curve],
+    *,
+    x_label: str = "x",
+    bands: tuple[Band, ...] = (),
+    size: Size = "wide",
     annotations: tuple[Annotation, ...] = (),
-) -> Figure:  # fmt: skip
+) -> Figure:
     """Returns a figure of the backdrop and the curves before it, from 0 up."""
     where = backdrop.line
     shown = [(c, density(c.of)) for c in curves]
@@ -105,12 +113,20 @@ def densities(
     y_label = "" if size == "small" else "probability" if where.discrete else "density"
     x_label = "" if size == "small" else x_label
     return Figure(
-        title, caption, Axis(x_label, where.span), Axis(y_label, (0.0, 1.06 * max(tops))),
-        (backdrop.series, *front), bands, annotations, size,
-    )  # fmt: skip
+        title,
+        caption,
+        Axis(x_label, where.span),
+        Axis(y_label, (0.0, 1.06 * max(tops))),
+        (backdrop.series, *front),
+        bands,
+        annotations,
+        size,
+    )
 
 
-def snapshots(title: str, caption: str, backdrop: Backdrop, fit: Fit, *, x_label: str = "x") -> Figure:
+def snapshots(
+    title: str, caption: str, backdrop: Backdrop, fit: Fit, *, x_label: str = "x"
+) -> Figure:
     """Returns q along the path of a fit, from faint to full, the last one thick with its name."""
     last = len(fit.path) - 1
     index = np.unique(np.linspace(0, last, min(_SNAPSHOTS, last + 1)).astype(int))
@@ -119,7 +135,13 @@ def snapshots(title: str, caption: str, backdrop: Backdrop, fit: Fit, *, x_label
         share = place / max(len(index) - 1, 1)
         name = "start" if i == 0 and last else "end" if i == last else ""
         curves.append(
-            Curve(name, fit.direction, fit.path[i], dashed=i == 0 and last > 0, strength=0.25 + 0.75 * share**1.5)
+            Curve(
+                name,
+                fit.direction,
+                fit.path[i],
+                dashed=i == 0 and last > 0,
+                strength=0.25 + 0.75 * share**1.5,
+            )
         )
     return densities(title, caption, backdrop, curves, x_label=x_label, size="half")
 

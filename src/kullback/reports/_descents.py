@@ -27,7 +27,9 @@ def gaps_to_density(p: Distribution, fit: Fit) -> Values:
     for q in fit.path:
         log_q = density(q).log_at(x)
         with np.errstate(invalid="ignore"):
-            terms = forward_kl(log_p, log_q) if fit.direction == "forward" else forward_kl(log_q, log_p)
+            terms = (
+                forward_kl(log_p, log_q) if fit.direction == "forward" else forward_kl(log_q, log_p)
+            )
         total = terms.sum() if p.support.discrete else np.trapezoid(terms, x)
         found.append(float(total))
     return np.array(found) - found[-1]
@@ -55,7 +57,10 @@ def descent(title: str, caption: str, gaps: dict[str, tuple[Fit, Values]]) -> Fi
         return None
     longest = max(len(s.x) for s in series)
     return Figure(
-        title, caption, Axis("step", (0.0, longest - 0.5)),
+        title,
+        caption,
+        Axis("step", (0.0, longest - 0.5)),
         Axis("divergence above that of the last step, in nats", log=True),
-        tuple(series), size="wide",
-    )  # fmt: skip
+        tuple(series),
+        size="wide",
+    )

@@ -108,7 +108,7 @@ class Column:
     """The head of a column; numbers stand to the right."""
 
     name: str
-    numeric: bool = False
+    align: Literal["left", "right"] = "left"
 
 
 @final

@@ -87,11 +87,15 @@ def frame(figure: Figure, width: float, height: float) -> Frame:
     longest = _DIGIT * max((len(n) for n in x_names), default=1) + 12.0
     every = max(1, math.ceil(longest * len(x_names) / (x.stop - x.start)))
     return Frame(
-        width, height, x, y,
+        width,
+        height,
+        x,
+        y,
         tuple(zip(x_values, x_names, strict=True))[::every],
         tuple(zip(y_values, y_names, strict=True)),
-        legend, shelves,
-    )  # fmt: skip
+        legend,
+        shelves,
+    )
 
 
 def top_of(f: Frame, bands: int) -> float:
@@ -203,4 +207,6 @@ def _proper(low: float, high: float) -> tuple[float, float]:
     """Widens a range that rounding would close."""
     least = 1e-9 * max(abs(low), abs(high)) or 1e-9
     middle = 0.5 * (low + high)
-    return (low, high) if high - low > least else (middle - max(0.5, least), middle + max(0.5, least))
+    return (
+        (low, high) if high - low > least else (middle - max(0.5, least), middle + max(0.5, least))
+    )

@@ -1,8 +1,8 @@
 """A page as HTML: one file that needs nothing else. What is given is escaped here and only here."""
 
+from collections.abc import Iterator
 from html import escape
 from itertools import count
-from collections.abc import Iterator
 
 from kullback.reports._figures import (
     Badge,
@@ -85,7 +85,7 @@ def _table(table: Table) -> str:
     columns = range(len(table.columns))
     long = [any(_length(row[i]) > _LONG for row in table.rows) for i in columns]
     classes = [
-        ' class="num"' if c.numeric else ' class="long"' if wide else ""
+        ' class="num"' if c.align == "right" else ' class="long"' if wide else ""
         for c, wide in zip(table.columns, long, strict=True)
     ]
     head = "".join(_head(c) for c in table.columns)
@@ -103,7 +103,7 @@ def _table(table: Table) -> str:
 
 
 def _head(column: Column) -> str:
-    kind = ' class="num"' if column.numeric else ""
+    kind = ' class="num"' if column.align == "right" else ""
     return f'<th scope="col"{kind}>{escape(column.name)}</th>'
 
 
@@ -146,7 +146,4 @@ def _caption(text: str, tag: str) -> str:
 
 def _footer(page: Page) -> str:
     made = "".join(f"<div><dt>{escape(n)}</dt><dd>{escape(v)}</dd></div>" for n, v in page.made)
-    return (
-        "<footer><strong>How this was made</strong>"
-        f"<dl>{made}</dl></footer>"
-    )
+    return f"<footer><strong>How this was made</strong><dl>{made}</dl></footer>"

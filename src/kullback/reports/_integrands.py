@@ -19,9 +19,16 @@ _NAMES: dict[Direction, tuple[str, str]] = {
 
 
 def integrand(
-    p: Distribution, q: Distribution, direction: Direction, where: Line, *,
-    total: Estimate, regions: tuple[Region, ...] = (), title: str = "", x_label: str = "x",
-) -> Figure:  # fmt: skip
+    p: Distribution,
+    q: Distribution,
+    direction: Direction,
+    where: Line,
+    *,
+    total: Estimate,
+    regions: tuple[Region, ...] = (),
+    title: str = "",
+    x_label: str = "x",
+) -> Figure:
     """Returns p log(p/q), or q log(q/p) for the reverse direction, over the line.
 
     Args:

@@ -22,7 +22,9 @@ def marks(s: Series, f: Frame) -> str:
 def swatch(s: Series, x: float, y: float) -> str:
     """Returns a sample of how a series looks, for the legend, 22 wide, centred on y."""
     if s.style in ("area", "bars", "signed"):
-        shape = f'<rect class="area key" x="{x:.1f}" y="{y - 6:.1f}" width="22" height="12" rx="2"/>'
+        shape = (
+            f'<rect class="area key" x="{x:.1f}" y="{y - 6:.1f}" width="22" height="12" rx="2"/>'
+        )
     elif s.style == "cloud":
         shape = f'<path class="cloud big" d="M{x + 11:.1f} {y:.1f}h0"/>'
     elif s.style == "dots":
@@ -98,7 +100,9 @@ def _bars(s: Series, f: Frame) -> str:
     def path(wanted: np.ndarray, style: str) -> str:
         seen = wanted & np.isfinite(s.y)
         pairs = zip(f.x(s.x[seen]), f.y(s.y[seen]), strict=True)
-        d = "".join(f"M{x - 0.5 * width:.1f},{base:.1f}V{y:.1f}h{width:.1f}V{base:.1f}Z" for x, y in pairs)
+        d = "".join(
+            f"M{x - 0.5 * width:.1f},{base:.1f}V{y:.1f}h{width:.1f}V{base:.1f}Z" for x, y in pairs
+        )
         return f'<path {style} d="{d}"/>' if d else ""
 
     above = path(s.y > 0.0, 'class="area bar"')

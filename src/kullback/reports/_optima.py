@@ -38,11 +38,19 @@ def optima_table(fit: Fit, describe: Callable[[Distribution], str], title: str) 
         row += _parameters(components(o.q)) if flat else [describe(o.q)]
         rows.append((*row, remarks[i]))
     unit = f", {best.unit}" if best.unit else ""
-    names = [Column("weight", True), Column("mean", True), Column("sd", True)] if flat else [Column("q")]
+    names = (
+        [Column("weight", "right"), Column("mean", "right"), Column("sd", "right")]
+        if flat
+        else [Column("q")]
+    )
     columns = (
-        Column("optimum"), Column(f"{best.direction}{unit}", True), Column("above the best", True),
-        Column("share of starts", True), *names, Column("note"),
-    )  # fmt: skip
+        Column("optimum"),
+        Column(f"{best.direction}{unit}", "right"),
+        Column("above the best", "right"),
+        Column("share of starts", "right"),
+        *names,
+        Column("note"),
+    )
     return Table(title, columns, tuple(rows), _caption(fit))
 
 
@@ -51,7 +59,11 @@ def relations(fit: Fit) -> list[str]:
     found = ["best"]
     for j, o in enumerate(fit.optima[1:], start=1):
         tie = next(
-            (i for i in range(j) if abs(fit.optima[i].divergence.value - o.divergence.value) < _SAME),
+            (
+                i
+                for i in range(j)
+                if abs(fit.optima[i].divergence.value - o.divergence.value) < _SAME
+            ),
             None,
         )
         if tie is None:
@@ -73,11 +85,15 @@ def optima_gallery(fit: Fit, backdrop: Backdrop, title: str) -> Gallery | None:
     for i, o in enumerate(fit.optima[:_MOST_DRAWN]):
         head = f"#{i + 1}: {value_of(o.divergence)}"
         curve = Curve("", fit.direction, o.q)
-        figures.append(densities(head, f"{percent(o.share)} of the starts", backdrop, [curve], size="small"))
+        figures.append(
+            densities(head, f"{percent(o.share)} of the starts", backdrop, [curve], size="small")
+        )
     unnamed = tuple(_without_legend(f) for f in figures)
     left = len(fit.optima) - len(figures)
     more = f" {left} more are in the table." if left > 0 else ""
-    return Gallery(title, unnamed, f"Each optimum before p, with its {fit.divergence.direction}.{more}")
+    return Gallery(
+        title, unnamed, f"Each optimum before p, with its {fit.divergence.direction}.{more}"
+    )
 
 
 def component_table(fit: Fit, columns: tuple[str, ...]) -> Table | None:
@@ -86,8 +102,8 @@ def component_table(fit: Fit, columns: tuple[str, ...]) -> Table | None:
     if found is None:
         return None
     names = columns[:_MOST_COLUMNS]
-    head = [Column("component"), Column("weight", True)]
-    head += [Column(f"{what} of {n}", True) for what in ("mean", "sd") for n in names]
+    head = [Column("component"), Column("weight", "right")]
+    head += [Column(f"{what} of {n}", "right") for what in ("mean", "sd") for n in names]
     rows = tuple(
         (
             str(i + 1),
@@ -104,7 +120,9 @@ def component_table(fit: Fit, columns: tuple[str, ...]) -> Table | None:
 
 def _caption(fit: Fit) -> str:
     shown = sum(o.share for o in fit.optima)
-    rest = f" The other {percent(1.0 - shown)} of the starts ended elsewhere." if shown < 0.999 else ""
+    rest = (
+        f" The other {percent(1.0 - shown)} of the starts ended elsewhere." if shown < 0.999 else ""
+    )
     ways = {kind_of(o.divergence).split(", n =")[0] for o in fit.optima}
     return f"{fit.starts} starts. Each divergence was measured anew after the fit ({'; '.join(sorted(ways))}).{rest}"
 
@@ -131,7 +149,3 @@ def _mirror(a: Components | None, b: Components | None) -> float | None:
         and np.abs(a.weights - b.weights[::-1]).max() < _CLOSE
     )
     return 0.5 * float(sums.mean()) if alike else None
-
-
-def _without_legend(figure):  # placeholder
-    return figure

@@ -128,7 +128,9 @@ def _notes(figure: Figure, f: Frame) -> str:
             continue
         half = 0.5 * text_width(note.text)
         x = min(max(x, f.x.start + half), f.x.stop - half)
-        parts.append(f'<text class="mid note" x="{x:.1f}" y="{y - 6:.1f}">{escape(note.text)}</text>')
+        parts.append(
+            f'<text class="mid note" x="{x:.1f}" y="{y - 6:.1f}">{escape(note.text)}</text>'
+        )
     return "".join(parts)
 
 

@@ -1,5 +1,6 @@
 """Where an axis has its marks, and what stands at them."""
 
+import itertools
 import math
 
 #: Marks stand at 1, 2 or 5 times a power of ten.
@@ -50,7 +51,7 @@ def labels(values: list[float], *, log: bool = False) -> list[str]:
     if not values:
         return []
     largest = max(abs(v) for v in values)
-    step = min((b - a for a, b in zip(values[:-1], values[1:], strict=True)), default=largest)
+    step = min((b - a for a, b in itertools.pairwise(values)), default=largest)
     if largest >= 1e6 or 0.0 < largest < 1e-3:
         digits = max(0, math.ceil(math.log10(largest / step) - 1e-9)) if step else 0
         return [_scientific(v, min(digits, 12)) for v in values]

@@ -49,48 +49,109 @@ class Estimate:
 
     @classmethod
     def exact(
-        cls, value: float, *, quantity: str, direction: str, method: str,
-        n: int | None = None, notes: tuple[str, ...] = (), unit: str = "nats",
-    ) -> "Estimate":  # fmt: skip
+        cls,
+        value: float,
+        *,
+        quantity: str,
+        direction: str,
+        method: str,
+        n: int | None = None,
+        notes: tuple[str, ...] = (),
+        unit: str = "nats",
+    ) -> "Estimate":
         """Returns a value that is right up to the rounding of a float64."""
         error = abs(value) * 2.0**-52
         return cls(
-            value, error, (value - error, value + error), quantity, direction, "exact",
-            method, n, notes, unit,
-        )  # fmt: skip
+            value,
+            error,
+            (value - error, value + error),
+            quantity,
+            direction,
+            "exact",
+            method,
+            n,
+            notes,
+            unit,
+        )
 
     @classmethod
     def numeric(
-        cls, value: float, error: float, *, quantity: str, direction: str, method: str,
-        n: int | None = None, notes: tuple[str, ...] = (), unit: str = "nats",
-    ) -> "Estimate":  # fmt: skip
+        cls,
+        value: float,
+        error: float,
+        *,
+        quantity: str,
+        direction: str,
+        method: str,
+        n: int | None = None,
+        notes: tuple[str, ...] = (),
+        unit: str = "nats",
+    ) -> "Estimate":
         """Returns a value with a bound on its numerical error."""
         return cls(
-            value, error, (value - error, value + error), quantity, direction, "numeric",
-            method, n, notes, unit,
-        )  # fmt: skip
+            value,
+            error,
+            (value - error, value + error),
+            quantity,
+            direction,
+            "numeric",
+            method,
+            n,
+            notes,
+            unit,
+        )
 
     @classmethod
     def infinite(
-        cls, reason: str, *, quantity: str, direction: str, method: str,
-        notes: tuple[str, ...] = (), unit: str = "nats",
-    ) -> "Estimate":  # fmt: skip
+        cls,
+        reason: str,
+        *,
+        quantity: str,
+        direction: str,
+        method: str,
+        notes: tuple[str, ...] = (),
+        unit: str = "nats",
+    ) -> "Estimate":
         """Returns plus infinity, with its reason."""
         return cls(
-            math.inf, 0.0, (math.inf, math.inf), quantity, direction, "infinite",
-            method, None, (reason, *notes), unit,
-        )  # fmt: skip
+            math.inf,
+            0.0,
+            (math.inf, math.inf),
+            quantity,
+            direction,
+            "infinite",
+            method,
+            None,
+            (reason, *notes),
+            unit,
+        )
 
     @classmethod
     def unresolved(
-        cls, value: float, reason: str, *, quantity: str, direction: str, method: str,
-        n: int | None = None, notes: tuple[str, ...] = (), unit: str = "nats",
-    ) -> "Estimate":  # fmt: skip
+        cls,
+        value: float,
+        reason: str,
+        *,
+        quantity: str,
+        direction: str,
+        method: str,
+        n: int | None = None,
+        notes: tuple[str, ...] = (),
+        unit: str = "nats",
+    ) -> "Estimate":
         """Returns a number that may not be relied on, with the reason; its error is unknown."""
         return cls(
-            value, math.inf, (-math.inf, math.inf), quantity, direction, "unresolved",
-            method, n, (reason, *notes), unit,
-        )  # fmt: skip
+            value,
+            math.inf,
+            (-math.inf, math.inf),
+            quantity,
+            direction,
+            "unresolved",
+            method,
+            n,
+            (reason, *notes),
+            unit,
+        )
 
     @property
     def nats(self) -> "Estimate":

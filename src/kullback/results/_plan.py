@@ -59,5 +59,8 @@ class Plan:
         return asdict(self)
 
     def __str__(self) -> str:
-        lines = [f"{c.direction} ({c.name}): {c.method}; {c.expectation}; {c.does}" for c in (self.forward, self.reverse)]
+        lines = [
+            f"{c.direction} ({c.name}): {c.method}; {c.expectation}; {c.does}"
+            for c in (self.forward, self.reverse)
+        ]
         return "\n".join(lines)

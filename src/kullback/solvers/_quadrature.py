@@ -5,6 +5,7 @@ outermost, x runs away exponentially in t (or towards a finite end like exp(-t))
 tails and end-point singularities become exponentials, which the same rule integrates well.
 """
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,21 +23,35 @@ FAR = 1e150
 
 # Gauss 7, Kronrod 15 (Piessens et al., QUADPACK, 1983), positive nodes.
 _HALF_NODES = [
-    0.991455371120812639206854697526329, 0.949107912342758524526189684047851,
-    0.864864423359769072789712788640926, 0.741531185599394439863864773280788,
-    0.586087235467691130294144691693013, 0.405845151377397166906606412076961,
-    0.207784955007898467600689403773245, 0.0,
-]  # fmt: skip
+    0.991455371120812639206854697526329,
+    0.949107912342758524526189684047851,
+    0.864864423359769072789712788640926,
+    0.741531185599394439863864773280788,
+    0.586087235467691130294144691693013,
+    0.405845151377397166906606412076961,
+    0.207784955007898467600689403773245,
+    0.0,
+]
 _HALF_KRONROD = [
-    0.022935322010529224963732008058970, 0.063092092629978553290700663189204,
-    0.104790010322250183839876322541518, 0.140653259715525918745189590510238,
-    0.169004726639267902826583426598550, 0.190350578064785409913256402421014,
-    0.204432940075298892414161999234649, 0.209482141084727828012999174891714,
-]  # fmt: skip
+    0.022935322010529224963732008058970,
+    0.063092092629978553290700663189204,
+    0.104790010322250183839876322541518,
+    0.140653259715525918745189590510238,
+    0.169004726639267902826583426598550,
+    0.190350578064785409913256402421014,
+    0.204432940075298892414161999234649,
+    0.209482141084727828012999174891714,
+]
 _HALF_GAUSS = [
-    0.0, 0.129484966168869693270611432679082, 0.0, 0.279705391489276667901467771423780,
-    0.0, 0.381830050505118944950369775488975, 0.0, 0.417959183673469387755102040816327,
-]  # fmt: skip
+    0.0,
+    0.129484966168869693270611432679082,
+    0.0,
+    0.279705391489276667901467771423780,
+    0.0,
+    0.381830050505118944950369775488975,
+    0.0,
+    0.417959183673469387755102040816327,
+]
 _NODES = np.array([-v for v in _HALF_NODES] + _HALF_NODES[-2::-1])
 _KRONROD = np.array(_HALF_KRONROD + _HALF_KRONROD[-2::-1])
 _GAUSS = np.array(_HALF_GAUSS + _HALF_GAUSS[-2::-1])
@@ -118,7 +133,7 @@ def fill(points: Float[np.ndarray, " k"], low: float, high: float) -> Float[np.n
     for origin in origins:
         for side in (points[points > origin], points[points < origin][::-1]):
             distance = np.abs(side - origin)
-            for near, far in zip(distance[:-1], distance[1:], strict=True):
+            for near, far in itertools.pairwise(distance):
                 if far > 4.0 * near:
                     steps = np.geomspace(near, far, 2 + math.ceil(math.log(far / near, 4.0)))
                     found.append(origin + math.copysign(1.0, side[0] - origin) * steps[1:-1])
@@ -200,7 +215,7 @@ def _adapt(
         kept = ~rough
         done += [part[kept].sum(axis=0) for part in (value, gap + rounding, absolute)]
         if not rough.any():
-            return Integral(*done, evaluations)
+            return Integral(done[0], done[1], done[2], evaluations)
         middle = 0.5 * (a[rough] + b[rough])
         a, b = np.concatenate([a[rough], middle]), np.concatenate([middle, b[rough]])
         value, gap, absolute = _rule(f, a, b)

@@ -1,0 +1,181 @@
+"""Figures of the plane: draws, ellipses of components, lines of equal density, margins."""
+
+import itertools
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from kullback.distributions._base import Distribution
+from kullback.distributions._compound import Mixture
+from kullback.distributions._real import Normal
+from kullback.reports._components import Components, components
+from kullback.reports._contours import contour, levels
+from kullback.reports._densities import Curve, densities, of_samples
+from kullback.reports._figures import Axis, Figure, Gallery, Role, Series, Size
+from kullback.results._fit import Fit
+
+Table2D = Float[np.ndarray, "n d"]
+Box = tuple[tuple[float, float], tuple[float, float]]
+
+_MOST_POINTS = 2000
+#: Columns shown in pairs.
+MOST_COLUMNS = 4
+_SIDE = 110
+_MASSES = (0.5, 0.9, 0.99)
+_CIRCLE = np.linspace(0.0, 2.0 * math.pi, 73)
+
+
+def thinned(samples: Table2D, weights: Float[np.ndarray, " n"] | None) -> Table2D:
+    """Returns at most 2000 rows: the first drawn without return, in proportion to their weights."""
+    n = len(samples)
+    if n <= _MOST_POINTS and weights is None:
+        return samples
+    chance = None if weights is None else weights / weights.sum()
+    size = min(n, _MOST_POINTS)
+    picked = np.random.default_rng(0).choice(n, size, replace=weights is not None, p=chance)
+    return samples[np.sort(picked)]
+
+
+def pair(
+    samples: Table2D, q: Distribution, role: Role, axes: tuple[int, int], names: tuple[str, str],
+    *, title: str = "", size: Size = "half", caption: str = "",
+) -> Figure:  # fmt: skip
+    """Returns two columns of samples against each other, with the ellipses of q's components."""
+    i, j = axes
+    cloud = Series("samples of p", samples[:, i], samples[:, j], "sample", "cloud")
+    found = components(q)
+    ellipses = () if found is None else rings(found, axes, role)
+    return Figure(
+        title, caption, Axis(names[0], _reach(samples[:, i])), Axis(names[1], _reach(samples[:, j])),
+        (cloud, *ellipses), size=size,
+    )  # fmt: skip
+
+
+def rings(found: Components, axes: tuple[int, int], role: Role) -> tuple[Series, ...]:
+    """Returns the ellipses one, two and three sds from the mean of every component."""
+    unit = np.stack([np.cos(_CIRCLE), np.sin(_CIRCLE)])
+    picked = np.array(axes)
+    series = []
+    for reach, strength in ((1.0, 1.0), (2.0, 0.7), (3.0, 0.45)):
+        parts = []
+        for mean, covariance in zip(found.means, found.covariances, strict=True):
+            root = np.linalg.cholesky(covariance[np.ix_(picked, picked)])
+            parts.append(mean[picked, None] + reach * root @ unit)
+            parts.append(np.full((2, 1), np.nan))
+        x, y = np.concatenate(parts, axis=1)
+        name = "q: 1, 2 and 3 sd around each component" if reach == 1.0 else ""
+        series.append(Series(name, x, y, role, "line", strength))
+    return tuple(series)
+
+
+def pairs(samples: Table2D, fit: Fit, columns: tuple[str, ...]) -> Gallery:
+    """Returns all pairs of the first columns."""
+    shown = range(min(len(columns), MOST_COLUMNS))
+    figures = tuple(
+        pair(
+            samples, fit.q, fit.direction, (i, j), (columns[i], columns[j]),
+            title=f"{columns[j]} against {columns[i]}",
+        )
+        for i, j in itertools.combinations(shown, 2)
+    )  # fmt: skip
+    left = len(columns) - len(shown)
+    more = f" The first {len(shown)} of {len(columns)} columns." if left else ""
+    return Gallery(
+        "Columns in pairs", figures,
+        f"{len(samples)} rows as points; ellipses 1, 2 and 3 sd around each component of q.{more}",
+    )  # fmt: skip
+
+
+def margins(
+    samples: Table2D, weights: Float[np.ndarray, " n"] | None, fit: Fit, columns: tuple[str, ...]
+) -> Gallery | None:
+    """Returns the histogram of each of the first columns with the margin of q; None if not Gaussian."""
+    found = components(fit.q)
+    if found is None:
+        return None
+    figures = []
+    for i, name in enumerate(columns[:MOST_COLUMNS]):
+        margin = _margin(found, i)
+        behind = of_samples(samples[:, i], weights, [margin], points=200)
+        curve = Curve("q", fit.direction, margin)
+        figures.append(densities(name, "", behind, [curve], x_label=name, size="half"))
+    return Gallery("Columns one by one", tuple(figures))
+
+
+def contours(shown: Sequence[tuple[str, Role, Distribution]], box: Box) -> tuple[Series, ...]:
+    """Returns, for each density, the lines that hold 50, 90 and 99 % of its mass in the box."""
+    x, y = (np.linspace(*ends, _SIDE) for ends in box)
+    grid = np.stack(np.meshgrid(x, y), axis=-1)
+    series = []
+    for name, role, d in shown:
+        log_z = d.log_prob(grid.reshape(-1, 2)).reshape(_SIDE, _SIDE)
+        z = np.exp(log_z - log_z.max())
+        for level, strength in zip(levels(z, _MASSES), (1.0, 0.7, 0.45), strict=True):
+            lines = contour(x, y, z, level)
+            series.append(Series(name if strength == 1.0 else "", *lines, role, "line", strength))
+    return tuple(series)
+
+
+def plane(
+    title: str, shown: Sequence[tuple[str, Role, Distribution]], box: Box, names: tuple[str, str]
+) -> Figure:
+    """Returns densities of the plane by their contours."""
+    return Figure(
+        title, "Lines of equal density that hold 50, 90 and 99 % of the mass.",
+        Axis(names[0], box[0]), Axis(names[1], box[1]), contours(shown, box), size="wide",
+    )  # fmt: skip
+
+
+def box_of(*distributions: Distribution) -> Box | None:
+    """Returns the rectangle that holds densities of the plane; None where it is not known."""
+    corners = [c for d in distributions if (c := _hull(d)) is not None]
+    if not corners:
+        return None
+    low = np.min([c[0] for c in corners], axis=0)
+    high = np.max([c[1] for c in corners], axis=0)
+    if len(corners) < len(distributions):
+        low, high = low - 0.75 * (high - low), high + 0.75 * (high - low)
+        low, high = _shrunk(distributions, low, high)
+    pad = 0.03 * (high - low)
+    (a, c), (b, d) = (low - pad).tolist(), (high + pad).tolist()
+    return (a, b), (c, d)
+
+
+def _hull(d: Distribution) -> tuple[np.ndarray, np.ndarray] | None:
+    found = components(d)
+    if found is not None:
+        reach = 3.3 * found.sds
+        return (found.means - reach).min(axis=0), (found.means + reach).max(axis=0)
+    pieces = d.strata()
+    if not pieces:
+        return None
+    rng = np.random.default_rng(0)
+    x = np.concatenate([s.transport(rng.standard_normal((1000, s.dimension))) for s in pieces])
+    return np.quantile(x, 0.002, axis=0), np.quantile(x, 0.998, axis=0)
+
+
+def _shrunk(
+    distributions: Sequence[Distribution], low: np.ndarray, high: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the part of a rectangle where any of the densities is more than faint."""
+    axes = [np.linspace(a, b, _SIDE) for a, b in zip(low, high, strict=True)]
+    grid = np.stack(np.meshgrid(*axes), axis=-1).reshape(-1, 2)
+    logs = [d.log_prob(grid) for d in distributions]
+    seen = grid[np.any([v > v.max() - 7.0 for v in logs], axis=0)]
+    return seen.min(axis=0), seen.max(axis=0)
+
+
+def _margin(found: Components, i: int) -> Distribution:
+    parts = tuple(
+        Normal(float(m), float(s)) for m, s in zip(found.means[:, i], found.sds[:, i], strict=True)
+    )
+    return parts[0] if len(parts) == 1 else Mixture(found.weights, parts)
+
+
+def _reach(values: Float[np.ndarray, " n"]) -> tuple[float, float]:
+    """Returns the range of the samples and a little more; ellipses beyond it are cut off."""
+    low, high = float(values.min()), float(values.max())
+    pad = 0.08 * (high - low)
+    return low - pad, high + pad

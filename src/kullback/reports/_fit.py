@@ -1,0 +1,202 @@
+"""The report on a fit: the best q before what it was fitted to, and the other optima."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+from jaxtyping import Float
+
+from kullback.distributions._base import Distribution
+from kullback.reports._clouds import box_of, contours, margins, pair, pairs, plane, thinned
+from kullback.reports._components import components
+from kullback.reports._components import describe as in_words
+from kullback.reports._densities import Backdrop, Curve, densities, of_density, of_samples, snapshots
+from kullback.reports._descents import descent, gaps_to_density, gaps_to_samples
+from kullback.reports._figures import Block, Fact, Gallery, Notes, Page, Section
+from kullback.reports._html import render
+from kullback.reports._integrands import integrand
+from kullback.reports._line import is_scalar
+from kullback.reports._making import fact, family, made
+from kullback.reports._numbers import sentence
+from kullback.reports._optima import component_table, optima_gallery, optima_table
+from kullback.results._estimate import Estimate
+from kullback.results._fit import Fit
+
+Describe = Callable[[Distribution], str]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class _Given:
+    """What q was fitted to, as far as it is known."""
+
+    fit: Fit
+    target: Distribution | None
+    samples: Float[np.ndarray, "n d"] | None
+    weights: Float[np.ndarray, " n"] | None
+    columns: tuple[str, ...]
+    describe: Describe
+
+    @property
+    def scalar(self) -> bool:
+        return is_scalar(self.fit.q)
+
+    def backdrop(self, others: list[Distribution], points: int = 360) -> Backdrop | None:
+        """Returns p's density or a histogram of its samples; None off the line."""
+        if not self.scalar:
+            return None
+        if self.samples is not None:
+            return of_samples(self.samples[:, 0], self.weights, others, points)
+        known = self.target is not None and is_scalar(self.target)
+        return of_density(self.target, others, points) if known and self.target is not None else None
+
+
+def fit_report(
+    fit: Fit, target: Distribution | None = None, samples: Float[np.ndarray, "n d"] | None = None, *,
+    columns: tuple[str, ...] = (), weights: Float[np.ndarray, " n"] | None = None,
+    describe: Describe = in_words, key: object = None,
+) -> str:  # fmt: skip
+    """Returns a fit as one HTML page that needs nothing else.
+
+    Args:
+        fit: what was found.
+        target: p, where its density is known.
+        samples: draws of p, where it is known by these.
+        columns: their names.
+        weights: of the samples.
+        describe: writes a distribution in words.
+        key: the randomness it was made with, for the foot of the page.
+    """
+    d = max(fit.q.support.dimension, 1)
+    names = columns or (("x",) if d == 1 else tuple(f"x{i}" for i in range(d)))
+    given = _Given(fit, target, samples, weights, names, describe)
+    sections = [
+        Section("The fit", "", _pictures(given)),
+        Section("All optima that were found", _LEAD, _optima(given)),
+    ]
+    way = _way(given)
+    sections += [Section("The way there", "", way)] if way else []
+    notes = (*fit.notes, *_measured_notes(fit))
+    sections += [Section("Notes", "", (Notes(notes),))] if notes else []
+    title = f"{family(fit)[:1].upper()}{family(fit)[1:]} fitted to p, {fit.direction}"
+    foot = made(key=key, seconds=fit.seconds, clock="wall-clock", fits=(fit,))
+    return render(Page(title, _summary(given), _facts(fit), tuple(sections), foot))
+
+
+_LEAD = "Where a descent ends depends on where it starts; a fit from one start may be any of these."
+_AIMS = {
+    "forward": "KL(p||q), which makes q cover all of p",
+    "reverse": "KL(q||p), which makes q seek a part of p that it can match",
+}
+
+
+def _summary(given: _Given) -> str:
+    fit = given.fit
+    what = "a known density" if given.samples is None else _rows(given)
+    held = ""
+    if fit.held_out is not None:
+        held = f" On rows that were held out: {sentence(fit.held_out)}."
+    return (
+        f"{family(fit)[:1].upper()}{family(fit)[1:]} was fitted to {what} by minimising {_AIMS[fit.direction]}. "
+        f"{sentence(fit.divergence)}.{held} Best of {fit.starts} starts: q = {given.describe(fit.q)}."
+    )
+
+
+def _rows(given: _Given) -> str:
+    assert given.samples is not None
+    n, d = given.samples.shape
+    return f"{n} samples of {d} variables" if d > 1 else f"{n} samples of {given.columns[0]}"
+
+
+def _facts(fit: Fit) -> tuple[Fact, ...]:
+    minimised = fact(fit.divergence, fit.direction, f"{fit.divergence.direction}, minimised")
+    known: list[Estimate | None] = [fit.forward_kl, fit.reverse_kl]
+    others = [
+        fact(e, "forward" if e is fit.forward_kl else "reverse", f"{e.direction}, of the same q")
+        for e in known
+        if e is not None and e.direction != fit.divergence.direction
+    ]
+    held = [] if fit.held_out is None else [fact(fit.held_out, "neutral", "E_p[log q], rows held out")]
+    return (minimised, *others, *held)
+
+
+def _pictures(given: _Given) -> tuple[Block, ...]:
+    fit, x = given.fit, given.columns[0]
+    blocks: list[Block] = []
+    behind = given.backdrop([fit.q])
+    if behind is not None:
+        curves = [Curve(f"q, {fit.direction} fit", fit.direction, fit.q)]
+        caption = f"q = {given.describe(fit.q)}."
+        blocks.append(densities("p and the fitted q", caption, behind, curves, x_label=x))
+        blocks += _integrands(given, behind)
+    elif given.samples is not None:
+        blocks += _clouds(given, given.samples)
+    elif given.target is not None and given.target.support.dimension == 2:
+        box = box_of(fit.q, given.target)
+        shown = [("p", "p", given.target), ("q", fit.direction, fit.q)]
+        blocks += [plane("p and the fitted q", shown, box, given.columns[:2])] if box else []
+    table = component_table(fit, given.columns)
+    blocks += [] if table is None else [table]
+    return tuple(blocks)
+
+
+def _integrands(given: _Given, behind: Backdrop) -> list[Block]:
+    fit, p = given.fit, given.target
+    if p is None or given.samples is not None or fit.forward_kl is None or fit.reverse_kl is None:
+        return []
+    totals = (("forward", fit.forward_kl), ("reverse", fit.reverse_kl))
+    items = tuple(
+        integrand(p, fit.q, d, behind.line, total=e, x_label=given.columns[0]) for d, e in totals
+    )
+    return [Gallery("Where both divergences of this q are paid", items)]
+
+
+def _clouds(given: _Given, samples: Float[np.ndarray, "n d"]) -> list[Block]:
+    fit, names = given.fit, given.columns
+    shown = thinned(samples, given.weights)
+    blocks: list[Block] = []
+    if samples.shape[1] == 2:
+        some = "" if len(shown) == len(samples) else f" {len(shown)} of {len(samples)} rows are drawn."
+        caption = f"Ellipses are 1, 2 and 3 sd around each component of q.{some}"
+        blocks.append(
+            pair(shown, fit.q, fit.direction, (0, 1), (names[0], names[1]),
+                 title="Samples of p and the fitted q", size="wide", caption=caption)
+        )  # fmt: skip
+    else:
+        blocks.append(pairs(shown, fit, names))
+    margin = margins(samples, given.weights, fit, names)
+    return blocks if margin is None else [*blocks, margin]
+
+
+def _optima(given: _Given) -> tuple[Block, ...]:
+    fit = given.fit
+    blocks: list[Block] = [optima_table(fit, given.describe, f"Optima of {fit.divergence.direction}")]
+    behind = given.backdrop([o.q for o in fit.optima], 200)
+    gallery = None if behind is None else optima_gallery(fit, behind, "")
+    return tuple(blocks if gallery is None else [*blocks, gallery])
+
+
+def _way(given: _Given) -> tuple[Block, ...]:
+    fit = given.fit
+    if len(fit.path) < 2:
+        return ()
+    if given.samples is not None:
+        gaps = gaps_to_samples(given.samples, given.weights, fit)
+    elif given.target is not None and given.scalar:
+        gaps = gaps_to_density(given.target, fit)
+    else:
+        return ()
+    caption = "The best descent; of a long one, steps at equal distances. Computed for drawing only."
+    figure = descent("How far the descent still had to go", caption, {fit.divergence.direction: (fit, gaps)})
+    behind = given.backdrop([fit.path[0], fit.q], 240)
+    blocks: list[Block] = [] if figure is None else [figure]
+    if behind is not None:
+        words = "From the start, faint and dashed, to the end."
+        blocks.append(snapshots("q along the descent", words, behind, fit, x_label=given.columns[0]))
+    return tuple(blocks)
+
+
+def _measured_notes(fit: Fit) -> tuple[str, ...]:
+    measured = (fit.divergence, fit.forward_kl, fit.reverse_kl, fit.held_out)
+    return tuple(dict.fromkeys(f"{e.direction}: {n}" for e in measured if e is not None for n in e.notes))

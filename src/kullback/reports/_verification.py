@@ -1,0 +1,38 @@
+"""The report on published numbers, recomputed."""
+
+from kullback.reports._figures import Fact, Page, Role, Section
+from kullback.reports._html import render
+from kullback.reports._making import made
+from kullback.reports._tables import claims_table, stamps
+from kullback.results._verification import Verification
+
+_ROLES: dict[str, Role] = {"confirmed": "forward", "refuted": "reverse", "cannot tell": "neutral"}
+
+
+def verification_report(verification: Verification, *, key: object = None, seconds: float = 0.0) -> str:
+    """Returns the findings on a source as one HTML page that needs nothing else.
+
+    Args:
+        verification: what was found.
+        key: the randomness it was made with, for the foot of the page.
+        seconds: CPU seconds it took.
+    """
+    total = len(verification.findings)
+    facts = tuple(
+        Fact(stamp, str(n), f"of {total} published numbers", role)
+        for stamp, role in _ROLES.items()
+        if (n := sum(f.stamp == stamp for f in verification.findings))
+    )
+    summary = (
+        f"{total} numbers published in {verification.source} were recomputed, each with its error: "
+        f"{stamps(verification)}. "
+        + ("None is refuted." if verification.passes else "At least one does not hold.")
+    )
+    section = Section(
+        "The claims",
+        "A claim is confirmed if it is what was found, to the digits it was published with; refuted if it "
+        "is not; where the claim or the computation leaves room, the verdict is that one cannot tell.",
+        (claims_table(verification),),
+    )
+    foot = made(key=key, seconds=seconds, clock="CPU")
+    return render(Page(verification.title, summary, facts, (section,), foot))
