@@ -234,7 +234,7 @@ lindley(1.3) | lognormal(0.3, sd=0.7)
 lindley(1.3) | normal(0.3, sd=1.7)
 lindley(1.3) | weibull(1.5, scale=2.2)
 halfcauchy(scale=1.7) | lognormal(0.3, sd=0.7)
-halfcauchy(scale=1.7) | inverse_gamma(0.7, scale=0.4)
+halfcauchy(scale=1.7) | inverse_gamma(0.7, scale=0.4) | inf
 halfcauchy(scale=1.7) | pareto(scale=1, shape=2) | inf
 cauchy(0.3, scale=1.7) | student_t(3.5)
 student_t(3.5) | cauchy(0.3, scale=1.7)
@@ -661,7 +661,7 @@ def write(only=None):
 
     old = {}
     if TABLE.exists():
-        old = {(r["quantity"], r["p"], r["q"]): r for r in json.loads(TABLE.read_text())["rows"]}
+        old = {(r["quantity"], r["p"], r["q"]): r for r in read_table()}
     rows = []
     for group, quantity, p, q, near, infinite in cases():
         known = old.get((quantity, p, q))
@@ -749,6 +749,11 @@ def verdict(row, estimate):
     return (text if bad else None), kind, relative, share
 
 
+def read_table():
+    """Returns the rows of the table."""
+    return json.loads(TABLE.read_text())["rows"]
+
+
 def ask(row, **options):
     import kullback as kb
 
@@ -774,7 +779,7 @@ def run(only):
     """Measures every row, by the plan and with each forced method, and writes the report."""
     from kullback._core.errors import KullbackError
 
-    rows = json.loads(TABLE.read_text())["rows"]
+    rows = read_table()
     found = defaultdict(list)
     problems = []
     for row in rows:

@@ -97,6 +97,7 @@ class Mass:
     low: int
     high: object
     mode: int
+    last: int = 0  # no early end of a sum before this
 
     def __rmul__(self, weight):
         return Sum([(number(weight), self)])
@@ -139,6 +140,7 @@ def as_mixture(value):
         return Mass(
             lambda k: _log_sum_exp([w + d.at(k) for w, d in terms]),
             min(d.low for d in kinds), max(d.high for d in kinds), kinds[0].mode,
+            max(d.mode for d in kinds),
         )  # fmt: skip
     return Density(
         lambda x: _log_sum_exp([w + d.at(x) for w, d in terms]),
@@ -620,7 +622,7 @@ def _tanh_sinh(level):
 
 @cache
 def _exp_sinh(level):
-    """New nodes of a level on (0, inf): x = exp(pi/2 sinh u), until x is 1e3000."""
+    """New nodes of a level on (0, inf): x = exp(pi/2 sinh u), until x is 1e30000."""
     step = mp.mpf(2) ** -level
     nodes = []
     for side in (1, -1):
@@ -630,7 +632,7 @@ def _exp_sinh(level):
                 u = side * k * step
                 x = mp.exp(mp.pi / 2 * mp.sinh(u))
                 weight = x * mp.pi / 2 * mp.cosh(u)
-                if x > mp.mpf(10) ** 3000 or x < mp.mpf(10) ** -90:
+                if x > mp.mpf(10) ** 30000 or x < mp.mpf(10) ** -90:
                     break
                 nodes.append((x, weight))
             k += 1
@@ -746,7 +748,7 @@ def add_up(f, over, low, high):
             term = f(k)
             total, absolute = total + term, absolute + abs(term)
             quiet = quiet + 1 if abs(term) <= absolute * mp.mpf(10) ** -45 else 0
-            if quiet > 60:
+            if quiet > 60 and (step < 0 or k > over.last):
                 break
             k += step
     return total

@@ -63,7 +63,7 @@ def fit(
         UnsupportedError: this direction cannot be fitted from what is known, with what to do instead.
 
     Example:
-        >>> found = fit("uniform(0, 1)", FullRank(), direction="forward")
+        >>> found = fit("uniform(0, 1)", "gaussian", direction="forward")
         >>> round(found.q.loc, 6), round(found.q.scale, 6)
         (0.5, 0.288675)
     """

@@ -45,13 +45,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         _output.error("interrupted")
         return _INTERRUPTED
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit):  # the second is how rich leaves when help is cut off
         _output.abandon_stdout()
         return _DONE
     except OSError as error:
-        if error.filename is None:
-            raise
-        _output.error(f"{error.filename}: {error.strerror}")
+        _output.abandon_stdout()
+        _output.error(f"{error.filename or 'the output'}: {error.strerror}")
         return _BAD_INPUT
     return code
 

@@ -3,6 +3,7 @@
 These are the imports inside functions that the package allows itself at this edge: with them,
 --help and a mistyped option wait for neither NumPy nor polars.
 """
+# ruff: noqa: PLC0415
 
 from pathlib import Path
 from typing import Annotated, Literal

@@ -23,7 +23,7 @@ def run(report: Path | None, *, starts: int, key: int, unit: Unit, output: Outpu
     _saving.check_place(report)
     with _progress.descents("fitting both directions", quiet=output.quiet or output.json) as watch:
         found = api.demo(starts=starts, key=key, watch=watch)
-    where = None if report is None else _saving.save(report, demo_report(found))
+    where = None if report is None else _saving.save(report, demo_report(found, key=key))
     if output.json:
         body = {**_as_dict(found, unit), "report": None if report is None else str(report)}
         _output.show_json("demo", body)

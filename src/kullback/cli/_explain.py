@@ -1,5 +1,6 @@
 """`kullback explain P Q`: where a divergence is paid."""
 
+import math
 from collections.abc import Iterator
 
 from rich.table import Table
@@ -28,7 +29,7 @@ def run(p: str, q: str, *, normalize: bool, unit: Unit, output: Output) -> int:
 def _page(found: Contributions) -> Iterator[str | Table]:
     total = found.total
     rows = [
-        [r.name, f"{r.mass_p:.4f}", f"{r.mass_q:.4f}", figure(r.contribution, unit=False)]
+        [r.name, _mass(r.mass_p), _mass(r.mass_q), figure(r.contribution, unit=False)]
         for r in found.regions
     ]
     headers = ("region", "mass of p", "mass of q", f"adds to {total.direction}, {total.unit}")
@@ -37,8 +38,12 @@ def _page(found: Contributions) -> Iterator[str | Table]:
     yield f"total: {total}"
     yield f"  = cross-entropy {found.cross_entropy}"
     yield f"  - entropy {found.entropy}"
-    if any(r.contribution.value < 0.0 for r in found.regions):
-        least = min(r.contribution.value for r in found.regions)
+    least = min((r.contribution.value for r in found.regions if r.mass_q > r.mass_p), default=0.0)
+    if least < 0.0:
         yield f"A region may add less than 0 (here {short(least)}): q has more there than p."
     for note in total.notes if total.reason is None else total.notes[1:]:
         yield _output.line(f"note: {note}", indent="  ")
+
+
+def _mass(value: float) -> str:
+    return "unknown" if math.isnan(value) else f"{value:.4f}"

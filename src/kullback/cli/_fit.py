@@ -60,8 +60,8 @@ def run(data: str, asked: Asked, report: Path | None, *, unit: Unit, output: Out
             key=asked.key,
             watch=watch,
         )
-    where = None if report is None else _saving.save(report, _html(found, target))
     shown = _units.of_fit(found, unit)
+    where = None if report is None else _saving.save(report, _html(shown, target, asked.key))
     if output.json:
         body = {"data": data, **shown.as_dict(format_distribution)}
         _output.show_json("fit", {**body, "report": None if report is None else str(report)})
@@ -79,10 +79,10 @@ def _target(data: str, columns: str | None) -> Samples | Distribution:
     return parse(data)
 
 
-def _html(found: Fit, target: Samples | Distribution) -> str:
+def _html(found: Fit, target: Samples | Distribution, key: int) -> str:
     if isinstance(target, Samples):
-        return fit_report(found, None, target.values, target.columns)
-    return fit_report(found, target, None, ())
+        return fit_report(found, None, target.values, target.columns, key=key)
+    return fit_report(found, target, key=key)
 
 
 def _page(data: str, target: Samples | Distribution, found: Fit) -> Iterator[str | Table]:

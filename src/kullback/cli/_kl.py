@@ -1,18 +1,23 @@
 """`kullback kl`: both directions, side by side."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from rich.table import Table
 
-from kullback._core.errors import InputError
+from kullback._core.errors import InputError, UnsupportedError
 from kullback.api._coerce import distribution
+from kullback.api._explain import explain
 from kullback.cli import _output, _saving
 from kullback.cli._arguments import Given, given
 from kullback.cli._numbers import figure
 from kullback.cli._options import Measuring, Output, Unit
 from kullback.cli._sides import Side, Sides, both
+from kullback.cli._units import of_contributions
+from kullback.distributions._base import Distribution
 from kullback.reports import kl_report
+from kullback.results._contributions import Contributions
 from kullback.results._estimate import Estimate
 
 _MEAN = {"forward": "under p", "reverse": "under q"}
@@ -34,7 +39,7 @@ def run(
     left, right = given(p, "p"), given(q, "q")
     sides = both(left.value, right.value, how, unit)
     gate = _gate(sides.forward.value, max_kl)
-    where = None if report is None else _reported(report, left, right, sides, how)
+    where = None if report is None else _reported(report, left, right, sides, how, unit)
     if output.json:
         _output.show_json("kl", _as_dict(left, right, sides, max_kl, gate, report))
     else:
@@ -157,9 +162,21 @@ def _as_dict(
     }
 
 
-def _reported(path: Path, left: Given, right: Given, sides: Sides, how: Measuring) -> str:
-    p = distribution(left.value, "p", normalize=how.normalize)
-    q = distribution(right.value, "q", normalize=how.normalize)
+def _reported(
+    path: Path, left: Given, right: Given, sides: Sides, how: Measuring, unit: Unit
+) -> str:
     if sides.reverse is None:
         raise InputError(f"--report: it needs both directions, but {sides.missing}")
-    return _saving.save(path, kl_report(p, q, sides.forward.value, sides.reverse.value))
+    p = distribution(left.value, "p", normalize=how.normalize)
+    q = distribution(right.value, "q", normalize=how.normalize)
+    forward, reverse = _parts(p, q, sides.forward, unit), _parts(q, p, sides.reverse, unit)
+    seconds = time.process_time()
+    return _saving.save(path, kl_report(p, q, forward, reverse, key=how.key, seconds=seconds))
+
+
+def _parts(p: Distribution, q: Distribution, side: Side, unit: Unit) -> Contributions | Estimate:
+    """The regions where there are any, else the divergence as it was printed."""
+    try:
+        return of_contributions(explain(p, q), unit)
+    except UnsupportedError:
+        return side.value

@@ -1,5 +1,6 @@
 """What is printed: results to stdout, messages to stderr, nothing else anywhere."""
 
+import contextlib
 import errno
 import json
 import math
@@ -79,7 +80,7 @@ def show(parts: Iterable[str | Text | Table]) -> None:
 
 
 def show_json(command: str, body: dict[str, object]) -> None:
-    """Prints one JSON object to stdout, without NaN and infinities."""
+    """Prints one JSON object to stdout; what is infinite or unknown (NaN) in it is null."""
     whole = _finite({"schema": SCHEMA, "command": command, **body})
     _write(json.dumps(whole, allow_nan=False, indent=2) + "\n")
 
@@ -99,9 +100,10 @@ def flush() -> None:
 
 def abandon_stdout() -> None:
     """Lets what is still to come go nowhere: the reader has left."""
-    devnull = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(devnull, sys.stdout.fileno())
-    os.close(devnull)
+    with contextlib.suppress(OSError, AttributeError):  # no file, or none at all
+        devnull = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(devnull, sys.stdout.fileno())
+        os.close(devnull)
 
 
 def terminal_for_progress(*, quiet: bool) -> Console | None:
@@ -154,7 +156,7 @@ def _finite(value: object) -> object:
             return {str(k): _finite(v) for k, v in value.items()}
         case list() | tuple():
             return [_finite(v) for v in value]
-        case float() if math.isinf(value):
+        case float() if not math.isfinite(value):
             return None
         case _:
             return value

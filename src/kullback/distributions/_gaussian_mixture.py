@@ -1,7 +1,7 @@
 """Mixtures of Gaussian vectors: densities as matrix products, draws by strata."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import final
@@ -96,16 +96,19 @@ class GaussianMixture(Distribution):
 
     @cached_property
     def _table(self) -> Float[np.ndarray, "k f"] | None:
-        """Coefficients of the features; None where the quadratic form would lose digits."""
-        centered = self.means - self.mean
+        return self.table_about(self.mean)
+
+    def table_about(self, center: Float[np.ndarray, " d"]) -> Float[np.ndarray, "k f"] | None:
+        """Returns the coefficients of the features of x - center; None where digits would be lost."""
+        moved = self.means - center
         z = [
             linalg.solve_triangular(r, m, lower=True)
-            for r, m in zip(self.scale_trils, centered, strict=True)
+            for r, m in zip(self.scale_trils, moved, strict=True)
         ]
         if max(float(v @ v) for v in z) > _LOSS or self._condition > 1e6:
             return None
         with np.errstate(divide="ignore"):
-            return coefficients(self.weights, centered, self.scale_trils, np)
+            return np.asarray(coefficients(self.weights, moved, self.scale_trils, np))
 
     @cached_property
     def _condition(self) -> float:
@@ -123,6 +126,24 @@ class GaussianMixture(Distribution):
             constant = log_weights[k] - log_det - 0.5 * d * math.log(2.0 * math.pi)
             out[k] = constant - 0.5 * np.einsum("dn,dn->n", z, z)
         return out
+
+
+def log_prob_pair(p: GaussianMixture, q: GaussianMixture) -> Callable[[Array], tuple[Array, Array]]:
+    """Returns what gives both log densities of n points from one matrix product."""
+    center, k = p.mean, len(p.weights)
+    tables = p.table_about(center), q.table_about(center)
+    if tables[0] is None or tables[1] is None:
+        return lambda x: (p.log_prob(x), q.log_prob(x))
+    table = np.concatenate([tables[0], tables[1]])
+
+    def both(x: Array) -> tuple[Array, Array]:
+        out = np.empty((2, len(x)))
+        for rows in chunks(len(x)):
+            logs = table @ feature_columns((x[rows] - center).T)
+            out[0, rows], out[1, rows] = _log_sum_exp(logs[:k]), _log_sum_exp(logs[k:])
+        return out[0], out[1]
+
+    return both
 
 
 def _log_sum_exp(logs: Float[np.ndarray, "k n"]) -> Float[np.ndarray, " n"]:

@@ -19,7 +19,7 @@ from scipy import special, stats
 from kullback._core import randomness
 from kullback.distributions._base import Array, Distribution, Stratum
 from kullback.distributions._compound import Mixture
-from kullback.distributions._gaussian_mixture import GaussianMixture
+from kullback.distributions._gaussian_mixture import GaussianMixture, log_prob_pair
 from kullback.distributions._real import Normal
 from kullback.distributions._vector import MultivariateNormal
 from kullback.estimators import _heavy_tail
@@ -134,16 +134,18 @@ def _plan(
     question: Question, p: Distribution, q: Distribution
 ) -> tuple[Integrand, list[tuple[float, Distribution]]]:
     """Returns what to average and over which distributions with which weights."""
+    mixtures = isinstance(p, GaussianMixture) and isinstance(q, GaussianMixture)
+    both = log_prob_pair(p, q) if mixtures else lambda x: (p.log_prob(x), q.log_prob(x))
     if not question.over_q:
 
         def over_p(x: Array) -> Float[np.ndarray, " n"]:
-            log_p = p.log_prob(x)
-            return question.contribution(log_p, q.log_prob(x), -log_p)
+            log_p, log_q = both(x)
+            return question.contribution(log_p, log_q, -log_p)
 
         return over_p, [(1.0, p)]
 
     def over_both(x: Array) -> Float[np.ndarray, " n"]:
-        log_p, log_q = p.log_prob(x), q.log_prob(x)
+        log_p, log_q = both(x)
         middle = np.logaddexp(log_p, log_q) - math.log(2.0)
         return question.contribution(log_p, log_q, -middle)
 

@@ -61,9 +61,12 @@ def _call(fn: Callable[..., object], x: np.ndarray, name: str) -> object:
 
 def _number(value: object, name: str) -> float:
     try:
-        array = np.asarray(value, dtype=np.float64)
+        # None would become NaN.
+        array = np.asarray([] if value is None else value, dtype=np.float64)
     except (TypeError, ValueError):
-        raise DensityError(f"{name}: the log density returned {value!r}, not a number") from None
+        array = np.empty(0)
+    if array.size == 0:
+        raise DensityError(f"{name}: the log density returned {value!r}, not a number")
     if array.size != 1 or array.ndim > 1:
         raise DensityError(
             f"{name}: the log density of one event has shape {array.shape}; it must be one number, "

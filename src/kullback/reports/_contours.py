@@ -24,7 +24,7 @@ def contour(
     xs = np.broadcast_to(x, z.shape)
     ys = np.broadcast_to(y[:, None], z.shape)
     places = [np.stack([a[:-1, :-1], a[:-1, 1:], a[1:, 1:], a[1:, :-1]]) for a in (xs, ys)]
-    kind = sum((corners[i] > level) * (1 << i) for i in range(4))
+    kind = ((corners > level) * np.array([1, 2, 4, 8])[:, None, None]).sum(axis=0)
     pieces = []
     for code, joins in _JOINS.items():
         at = np.nonzero(kind == code)

@@ -73,23 +73,23 @@ def _fits(demo: Demo, backdrop: Backdrop) -> Section:
         Curve("reverse fit, min KL(q||p)", "reverse", demo.reverse.q, dashed=True),
     ]
     bands = tuple(
-        Band(m.low, m.high, f"{m.verdict} by the {name} fit", "bad" if m.verdict == "dropped" else "unsure")
+        Band(
+            m.low,
+            m.high,
+            f"{m.verdict} by the {name} fit",
+            "bad" if m.verdict == "dropped" else "unsure",
+        )
         for name, cover in (("forward", demo.forward_cover), ("reverse", demo.reverse_cover))
         for m in cover.modes
         if m.verdict != "covered"
     )
-    caption = (
-        f"Forward: {describe(demo.forward.q)}. Reverse: {describe(demo.reverse.q)}."
-    )
+    caption = f"Forward: {describe(demo.forward.q)}. Reverse: {describe(demo.reverse.q)}."
     figure = densities("The target and both fits", caption, backdrop, curves, bands=bands)
-    tables = Gallery(
-        "", (
-            coverage_table(demo.forward_cover, "Forward fit: the modes of p"),
-            coverage_table(demo.reverse_cover, "Reverse fit: the modes of p"),
-        ),
-    )  # fmt: skip
+    table = coverage_table(
+        {"forward fit": demo.forward_cover, "reverse fit": demo.reverse_cover}, "The modes of p"
+    )
     both = directions_table({"forward": demo.forward, "reverse": demo.reverse})
-    blocks: tuple[Block, ...] = (figure, tables)
+    blocks: tuple[Block, ...] = (figure, table)
     lead = "KL(p||q) punishes a q that is small where p is not; KL(q||p) punishes a q that is where p is not."
     return Section("Two directions, two fits", lead, blocks if both is None else (*blocks, both))
 
@@ -105,23 +105,23 @@ def _paid(demo: Demo, backdrop: Backdrop) -> Section:
         total=demo.reverse.divergence, regions=demo.reverse_parts.regions,
         title="Reverse fit: q log(q/p)",
     )  # fmt: skip
-    tables = Gallery(
-        "", (
-            regions_table(demo.forward_parts, "forward", "Forward fit, region by region"),
-            regions_table(demo.reverse_parts, "reverse", "Reverse fit, region by region"),
-        ),
-    )  # fmt: skip
+    tables = (
+        regions_table(demo.forward_parts, "forward", "Forward fit, region by region"),
+        regions_table(demo.reverse_parts, "reverse", "Reverse fit, region by region"),
+    )
     return Section(
         "Where each divergence is paid",
         "The divergence is the integral of what is drawn here. It may be negative in places, never in total.",
-        (Gallery("", (forward, reverse)), tables),
+        (Gallery("", (forward, reverse)), *tables),
     )
 
 
 def _optima(demo: Demo) -> Section:
     blocks: list[Block] = []
     for name, fit in (("Forward", demo.forward), ("Reverse", demo.reverse)):
-        blocks.append(optima_table(fit, describe, f"{name} fit: optima of {fit.divergence.direction}"))
+        blocks.append(
+            optima_table(fit, describe, f"{name} fit: optima of {fit.divergence.direction}")
+        )
         behind = of_density(demo.target, [o.q for o in fit.optima], points=200)
         gallery = optima_gallery(fit, behind, "")
         blocks += [] if gallery is None else [gallery]
@@ -139,10 +139,14 @@ def _descents(demo: Demo) -> Section:
     }
     figure = descent(
         "How far each descent still had to go",
-        "The best descent in each direction; of a long one, steps at equal distances. Sums over a grid, for drawing only.",
+        "The best descent in each direction; of a long one, steps at equal distances. "
+        "Sums over a grid, for drawing only.",
         gaps,
     )
-    items = tuple(_path(demo, name, fit) for name, fit in (("Forward", demo.forward), ("Reverse", demo.reverse)))
+    items = tuple(
+        _path(demo, name, fit)
+        for name, fit in (("Forward", demo.forward), ("Reverse", demo.reverse))
+    )
     gallery = Gallery("", items)
     blocks: tuple[Block, ...] = (gallery,) if figure is None else (figure, gallery)
     return Section("The way there", "", blocks)
@@ -151,5 +155,8 @@ def _descents(demo: Demo) -> Section:
 def _path(demo: Demo, name: str, fit: Fit) -> Figure:
     behind = of_density(demo.target, [fit.path[0], fit.q], points=240)
     return snapshots(
-        f"{name} fit: q along its descent", "From the start, faint and dashed, to the end.", behind, fit
+        f"{name} fit: q along its descent",
+        "From the start, faint and dashed, to the end.",
+        behind,
+        fit,
     )

@@ -55,11 +55,11 @@ def descent(title: str, caption: str, gaps: dict[str, tuple[Fit, Values]]) -> Fi
             series.append(Series(name, steps, shown, fit.direction, "dots"))
     if not series:
         return None
-    longest = max(len(s.x) for s in series)
+    longest = max(int(np.flatnonzero(np.isfinite(s.y))[-1]) for s in series)
     return Figure(
         title,
         caption,
-        Axis("step", (0.0, longest - 0.5)),
+        Axis("step", (-0.4, longest + 0.4)),
         Axis("divergence above that of the last step, in nats", log=True),
         tuple(series),
         size="wide",

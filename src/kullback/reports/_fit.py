@@ -8,12 +8,18 @@ import numpy as np
 from jaxtyping import Float
 
 from kullback.distributions._base import Distribution
-from kullback.reports._clouds import box_of, contours, margins, pair, pairs, plane, thinned
-from kullback.reports._components import components
+from kullback.reports._clouds import box_of, margins, pair, pairs, plane, thinned
 from kullback.reports._components import describe as in_words
-from kullback.reports._densities import Backdrop, Curve, densities, of_density, of_samples, snapshots
+from kullback.reports._densities import (
+    Backdrop,
+    Curve,
+    densities,
+    of_density,
+    of_samples,
+    snapshots,
+)
 from kullback.reports._descents import descent, gaps_to_density, gaps_to_samples
-from kullback.reports._figures import Block, Fact, Gallery, Notes, Page, Section
+from kullback.reports._figures import Block, Fact, Gallery, Notes, Page, Role, Section
 from kullback.reports._html import render
 from kullback.reports._integrands import integrand
 from kullback.reports._line import is_scalar
@@ -21,7 +27,7 @@ from kullback.reports._making import fact, family, made
 from kullback.reports._numbers import sentence
 from kullback.reports._optima import component_table, optima_gallery, optima_table
 from kullback.results._estimate import Estimate
-from kullback.results._fit import Fit
+from kullback.results._fit import Direction, Fit
 
 Describe = Callable[[Distribution], str]
 
@@ -49,14 +55,21 @@ class _Given:
         if self.samples is not None:
             return of_samples(self.samples[:, 0], self.weights, others, points)
         known = self.target is not None and is_scalar(self.target)
-        return of_density(self.target, others, points) if known and self.target is not None else None
+        return (
+            of_density(self.target, others, points) if known and self.target is not None else None
+        )
 
 
 def fit_report(
-    fit: Fit, target: Distribution | None = None, samples: Float[np.ndarray, "n d"] | None = None, *,
-    columns: tuple[str, ...] = (), weights: Float[np.ndarray, " n"] | None = None,
-    describe: Describe = in_words, key: object = None,
-) -> str:  # fmt: skip
+    fit: Fit,
+    target: Distribution | None = None,
+    samples: Float[np.ndarray, "n d"] | None = None,
+    columns: tuple[str, ...] = (),
+    *,
+    weights: Float[np.ndarray, " n"] | None = None,
+    describe: Describe = in_words,
+    key: object = None,
+) -> str:
     """Returns a fit as one HTML page that needs nothing else.
 
     Args:
@@ -117,7 +130,9 @@ def _facts(fit: Fit) -> tuple[Fact, ...]:
         for e in known
         if e is not None and e.direction != fit.divergence.direction
     ]
-    held = [] if fit.held_out is None else [fact(fit.held_out, "neutral", "E_p[log q], rows held out")]
+    held = (
+        [] if fit.held_out is None else [fact(fit.held_out, "neutral", "E_p[log q], rows held out")]
+    )
     return (minimised, *others, *held)
 
 
@@ -134,8 +149,12 @@ def _pictures(given: _Given) -> tuple[Block, ...]:
         blocks += _clouds(given, given.samples)
     elif given.target is not None and given.target.support.dimension == 2:
         box = box_of(fit.q, given.target)
-        shown = [("p", "p", given.target), ("q", fit.direction, fit.q)]
-        blocks += [plane("p and the fitted q", shown, box, given.columns[:2])] if box else []
+        names = given.columns[0], given.columns[1]
+        shown: list[tuple[str, Role, Distribution]] = [
+            ("p", "p", given.target),
+            ("q", fit.direction, fit.q),
+        ]
+        blocks += [plane("p and the fitted q", shown, box, names)] if box else []
     table = component_table(fit, given.columns)
     blocks += [] if table is None else [table]
     return tuple(blocks)
@@ -145,7 +164,10 @@ def _integrands(given: _Given, behind: Backdrop) -> list[Block]:
     fit, p = given.fit, given.target
     if p is None or given.samples is not None or fit.forward_kl is None or fit.reverse_kl is None:
         return []
-    totals = (("forward", fit.forward_kl), ("reverse", fit.reverse_kl))
+    totals: tuple[tuple[Direction, Estimate], ...] = (
+        ("forward", fit.forward_kl),
+        ("reverse", fit.reverse_kl),
+    )
     items = tuple(
         integrand(p, fit.q, d, behind.line, total=e, x_label=given.columns[0]) for d, e in totals
     )
@@ -157,7 +179,9 @@ def _clouds(given: _Given, samples: Float[np.ndarray, "n d"]) -> list[Block]:
     shown = thinned(samples, given.weights)
     blocks: list[Block] = []
     if samples.shape[1] == 2:
-        some = "" if len(shown) == len(samples) else f" {len(shown)} of {len(samples)} rows are drawn."
+        some = (
+            "" if len(shown) == len(samples) else f" {len(shown)} of {len(samples)} rows are drawn."
+        )
         caption = f"Ellipses are 1, 2 and 3 sd around each component of q.{some}"
         blocks.append(
             pair(shown, fit.q, fit.direction, (0, 1), (names[0], names[1]),
@@ -171,7 +195,9 @@ def _clouds(given: _Given, samples: Float[np.ndarray, "n d"]) -> list[Block]:
 
 def _optima(given: _Given) -> tuple[Block, ...]:
     fit = given.fit
-    blocks: list[Block] = [optima_table(fit, given.describe, f"Optima of {fit.divergence.direction}")]
+    blocks: list[Block] = [
+        optima_table(fit, given.describe, f"Optima of {fit.divergence.direction}")
+    ]
     behind = given.backdrop([o.q for o in fit.optima], 200)
     gallery = None if behind is None else optima_gallery(fit, behind, "")
     return tuple(blocks if gallery is None else [*blocks, gallery])
@@ -187,16 +213,24 @@ def _way(given: _Given) -> tuple[Block, ...]:
         gaps = gaps_to_density(given.target, fit)
     else:
         return ()
-    caption = "The best descent; of a long one, steps at equal distances. Computed for drawing only."
-    figure = descent("How far the descent still had to go", caption, {fit.divergence.direction: (fit, gaps)})
+    caption = (
+        "The best descent; of a long one, steps at equal distances. Computed for drawing only."
+    )
+    figure = descent(
+        "How far the descent still had to go", caption, {fit.divergence.direction: (fit, gaps)}
+    )
     behind = given.backdrop([fit.path[0], fit.q], 240)
     blocks: list[Block] = [] if figure is None else [figure]
     if behind is not None:
         words = "From the start, faint and dashed, to the end."
-        blocks.append(snapshots("q along the descent", words, behind, fit, x_label=given.columns[0]))
+        blocks.append(
+            snapshots("q along the descent", words, behind, fit, x_label=given.columns[0])
+        )
     return tuple(blocks)
 
 
 def _measured_notes(fit: Fit) -> tuple[str, ...]:
     measured = (fit.divergence, fit.forward_kl, fit.reverse_kl, fit.held_out)
-    return tuple(dict.fromkeys(f"{e.direction}: {n}" for e in measured if e is not None for n in e.notes))
+    return tuple(
+        dict.fromkeys(f"{e.direction}: {n}" for e in measured if e is not None for n in e.notes)
+    )

@@ -74,7 +74,7 @@ def frame(figure: Figure, width: float, height: float) -> Frame:
     top = 10.0 + _LINE * rows + (_LINE if figure.y.label else 0.0)
     bottom = height - (44.0 if figure.x.label else 26.0)
     y_low, y_high = _y_range(figure)
-    y_values = _values(figure.y, y_low, y_high, (bottom - top) / 44.0)
+    y_values = _values(figure.y, y_low, y_high, (bottom - top) / 36.0)
     y_names = labels(y_values, log=figure.y.log)
     left = 14.0 + _DIGIT * max((len(n) for n in y_names), default=0)
     x_low, x_high = _x_range(figure)
@@ -82,16 +82,13 @@ def frame(figure: Figure, width: float, height: float) -> Frame:
     shelves = _shelves(figure.bands, x)
     room = _LINE * (max(shelves, default=-1) + 1)
     y = Scale(y_low, y_high, bottom, top + room + 4.0, figure.y.log)
-    x_values = _values(figure.x, x_low, x_high, (x.stop - x.start) / 62.0)
-    x_names = labels(x_values, log=figure.x.log)
-    longest = _DIGIT * max((len(n) for n in x_names), default=1) + 12.0
-    every = max(1, math.ceil(longest * len(x_names) / (x.stop - x.start)))
+    x_marks = _spread(figure.x, x)
     return Frame(
         width,
         height,
         x,
         y,
-        tuple(zip(x_values, x_names, strict=True))[::every],
+        x_marks,
         tuple(zip(y_values, y_names, strict=True)),
         legend,
         shelves,
@@ -116,6 +113,20 @@ def text_width(text: str) -> float:
 def _values(axis: Axis, low: float, high: float, most: float) -> list[float]:
     make = log_ticks if axis.log else ticks
     return make(low, high, max(2, int(most)))
+
+
+def _spread(axis: Axis, x: Scale) -> tuple[tuple[float, str], ...]:
+    """Returns as many marks of the x axis as leave room between what stands at them."""
+    length = x.stop - x.start
+    for most in range(max(4, int(length / 20.0)), 1, -1):
+        values = _values(axis, x.low, x.high, most)
+        names = labels(values, log=axis.log)
+        apart = (
+            max(max(text_width(n) for n in names) + 18.0, min(64.0, length / 6.0)) if names else 0.0
+        )
+        if len(values) < 2 or apart * (len(values) - 1) <= x.one(values[-1]) - x.one(values[0]):
+            return tuple(zip(values, names, strict=True))
+    return ()
 
 
 def _legend(

@@ -28,7 +28,7 @@ _HATCH = (
     'patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><path d="M0,0V5"/></pattern></defs></svg>'
 )
 #: A column of texts longer than this gets room.
-_LONG = 40
+_LONG = 24
 
 
 def render(page: Page) -> str:
@@ -85,7 +85,7 @@ def _table(table: Table) -> str:
     columns = range(len(table.columns))
     long = [any(_length(row[i]) > _LONG for row in table.rows) for i in columns]
     classes = [
-        ' class="num"' if c.align == "right" else ' class="long"' if wide else ""
+        ' class="num"' if c.align == "right" else f' class="{"long" if wide else "short"}"'
         for c, wide in zip(table.columns, long, strict=True)
     ]
     head = "".join(_head(c) for c in table.columns)

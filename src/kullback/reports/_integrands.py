@@ -46,6 +46,8 @@ def integrand(
     log_over, log_under = over.log_at(x), under.log_at(x)
     with np.errstate(invalid="ignore", over="ignore"):
         terms = np.where(np.isneginf(log_over), 0.0, np.exp(log_over) * (log_over - log_under))
+    if total.unit == "bits":
+        terms = terms / math.log(2.0)
     formula = f"{first} log({first}/{second})"
     style = "bars" if where.discrete else "signed"
     role: Role = direction
@@ -56,13 +58,15 @@ def integrand(
         _caption(total, second, infinite=bool(missing.any()), negative=bool((terms < 0.0).any())),
         Axis(x_label, where.span),
         Axis(formula, _span(terms)),
-        (Series(formula, x, np.where(np.isfinite(terms), terms, np.nan), role, style),),
+        (Series("", x, np.where(np.isfinite(terms), terms, np.nan), role, style),),
         (*bands, *_empty(x, missing, second)) if len(bands) > 1 else _empty(x, missing, second),
     )
 
 
-def divergence_of(parts: Contributions, direction: Direction) -> Estimate:
+def divergence_of(parts: Contributions | Estimate, direction: Direction) -> Estimate:
     """Returns the total under its proper name: explain(q, p) calls its first argument p."""
+    if isinstance(parts, Estimate):
+        return parts
     return parts.total if direction == "forward" else exchanged(parts.total)
 
 

@@ -14,42 +14,49 @@ from kullback.reports._making import fact, made
 from kullback.reports._numbers import sentence
 from kullback.reports._tables import regions_table
 from kullback.results._contributions import Contributions
+from kullback.results._estimate import Estimate
 from kullback.results._fit import Direction
 
 Describe = Callable[[Distribution], str]
 
 
+Parts = Contributions | Estimate
+_LEAD = (
+    "A region may add a negative amount, where the other distribution has more; "
+    "the sum is the divergence."
+)
+
+
 def kl_report(
-    p: Distribution, q: Distribution, *, forward: Contributions, reverse: Contributions,
+    p: Distribution, q: Distribution, forward: Parts, reverse: Parts, *,
     describe: Describe = in_words, key: object = None, seconds: float = 0.0,
 ) -> str:  # fmt: skip
     """Returns both divergences of two distributions as one HTML page that needs nothing else.
 
     Args:
         p, q: the distributions.
-        forward: explain(p, q).
-        reverse: explain(q, p).
+        forward: explain(p, q), or the divergence alone where there are no regions.
+        reverse: explain(q, p), or the divergence alone, named by p and q as they are here.
         describe: writes a distribution in words.
         key: the randomness it was made with, for the foot of the page.
         seconds: CPU seconds it took.
     """
     totals = divergence_of(forward, "forward"), divergence_of(reverse, "reverse")
     names = describe(p), describe(q)
+    means = ""
+    if all(t.quantity == "kl" for t in totals):
+        means = " The first is the mean of log(p/q) under p, the second that of log(q/p) under q."
     summary = (
-        f"p = {names[0]} and q = {names[1]}. {sentence(totals[0])}; {sentence(totals[1])}. "
-        "The first is the mean of log(p/q) under p, the second that of log(q/p) under q."
+        f"p = {names[0]} and q = {names[1]}. {sentence(totals[0])}; {sentence(totals[1])}.{means}"
     )
     facts = (fact(totals[0], "forward"), fact(totals[1], "reverse"))
     notes = tuple(dict.fromkeys(f"{t.direction}: {n}" for t in totals for n in t.notes))
     sections = [Section("The two distributions", "", _pictures(p, q, names))]
-    sections.append(Section("Where each divergence is paid", _LEAD, _paid(p, q, forward, reverse)))
-    if notes:
-        sections.append(Section("Notes", "", (Notes(notes),)))
+    paid = _paid(p, q, forward, reverse)
+    sections += [Section("Where each divergence is paid", _LEAD, paid)] if paid else []
+    sections += [Section("Notes", "", (Notes(notes),))] if notes else []
     foot = made(key=key, seconds=seconds, clock="CPU")
-    return render(Page("KL divergence of p and q, both ways", summary, facts, tuple(sections), foot))
-
-
-_LEAD = "A region may add a negative amount, where the other distribution has more; the sum is the divergence."
+    return render(Page("Two divergences of p and q", summary, facts, tuple(sections), foot))
 
 
 def _drawable(p: Distribution, q: Distribution) -> bool:
@@ -67,15 +74,15 @@ def _pictures(p: Distribution, q: Distribution, names: tuple[str, str]) -> tuple
     return (Notes((caption, f"Not drawn: they live on {p.support} and {q.support}.")),)
 
 
-def _paid(
-    p: Distribution, q: Distribution, forward: Contributions, reverse: Contributions
-) -> tuple[Block, ...]:
-    sides: tuple[tuple[Direction, Contributions], ...] = (("forward", forward), ("reverse", reverse))
-    tables = Gallery("", tuple(regions_table(c, d, f"{divergence_of(c, d).direction}, region by region") for d, c in sides))
-    if not _drawable(p, q):
-        return (tables,)
-    where = of_density(p, [q]).line
-    drawn = tuple(
-        integrand(p, q, d, where, total=divergence_of(c, d), regions=c.regions) for d, c in sides
-    )
-    return (Gallery("", drawn), tables)
+def _paid(p: Distribution, q: Distribution, forward: Parts, reverse: Parts) -> tuple[Block, ...]:
+    sides: tuple[tuple[Direction, Parts], ...] = (("forward", forward), ("reverse", reverse))
+    drawn, tables = [], []
+    where = of_density(p, [q]).line if _drawable(p, q) else None
+    for direction, parts in sides:
+        total = divergence_of(parts, direction)
+        regions = parts.regions if isinstance(parts, Contributions) else ()
+        if where is not None and total.quantity == "kl":
+            drawn.append(integrand(p, q, direction, where, total=total, regions=regions))
+        if isinstance(parts, Contributions):
+            tables.append(regions_table(parts, direction, f"{total.direction}, region by region"))
+    return (*([Gallery("", tuple(drawn))] if drawn else []), *tables)

@@ -2,11 +2,11 @@
 
 from kullback._version import __version__
 from kullback.reports._components import components
+from kullback.reports._figures import Fact, Role
+from kullback.reports._numbers import error_of, interval_of, kind_of, percent, value_of
 from kullback.results._demo import Coverage, ModeCover
 from kullback.results._estimate import Estimate
 from kullback.results._fit import Fit
-from kullback.reports._figures import Fact, Role
-from kullback.reports._numbers import error_of, interval_of, kind_of, percent, value_of
 
 
 def fact(e: Estimate, role: Role = "neutral", label: str = "") -> Fact:
@@ -16,7 +16,9 @@ def fact(e: Estimate, role: Role = "neutral", label: str = "") -> Fact:
     return Fact(label or e.direction, value_of(e) + unit, "; ".join(d for d in details if d), role)
 
 
-def made(*, key: object, seconds: float, clock: str, fits: tuple[Fit, ...] = ()) -> tuple[tuple[str, str], ...]:
+def made(
+    *, key: object, seconds: float, clock: str, fits: tuple[Fit, ...] = ()
+) -> tuple[tuple[str, str], ...]:
     """Returns what the foot of a page says: version, key, time, and what the fits took."""
     rows = [("kullback", __version__)]
     if key is not None:
@@ -26,7 +28,9 @@ def made(*, key: object, seconds: float, clock: str, fits: tuple[Fit, ...] = ())
         rows.append(("evaluations", f"{sum(f.evaluations for f in fits):,}".replace(",", " ")))
     if seconds > 0.0:
         rows.append((f"{clock} seconds", f"{seconds:.1f}"))
-    rows.append(("numbers", "nats, float64; ± is an error bound (numeric) or a standard error (estimate)"))
+    rows.append(
+        ("numbers", "nats, float64; ± is an error bound (numeric) or a standard error (estimate)")
+    )
     return tuple(rows)
 
 

@@ -8,6 +8,8 @@ from jaxtyping import Float
 from kullback.reports._figures import Series
 from kullback.reports._frame import Frame, Scale
 
+#: Pixels by which a curve may be moved.
+_UNSEEN = 0.08
 Pixels = Float[np.ndarray, " n"]
 
 
@@ -37,25 +39,36 @@ def swatch(s: Series, x: float, y: float) -> str:
 
 def polyline(x: Pixels, y: Pixels) -> str:
     """Returns path data through the points, in pieces where one is not finite."""
-    good = np.isfinite(x) & np.isfinite(y)
     pieces = []
-    for run in _runs(good):
-        points = np.round(np.stack([x[run], y[run]], axis=1), 1)
-        moved = np.r_[True, np.abs(np.diff(points, axis=0)).sum(axis=1) > 0.0]
-        texts = [f"{a:g},{b:g}" for a, b in _bent(points[moved])]
+    for run in _runs(np.isfinite(x) & np.isfinite(y)):
+        points = np.stack([x[run], y[run]], axis=1)
+        kept = points[_telling(points)]
+        texts = [f"{a:.1f},{b:.1f}" for a, b in kept]
         pieces.append("M" + " ".join(texts) + ("h0" if len(texts) == 1 else ""))
     return "".join(pieces)
 
 
-def _bent(points: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 2"]:
-    """Drops points that lie on the straight line between their neighbours."""
-    if len(points) < 3:
-        return points
-    before, after = np.diff(points[:-1], axis=0), np.diff(points[1:], axis=0)
-    turn = before[:, 0] * after[:, 1] - before[:, 1] * after[:, 0]
-    ahead = (before * after).sum(axis=1) > 0.0
-    straight = (np.abs(turn) < 1e-9) & ahead
-    return points[np.r_[True, ~straight, True]]
+def _telling(points: Float[np.ndarray, "n 2"]) -> np.ndarray:
+    """Returns which points are needed: all others lie on the lines between them (Douglas, Peucker)."""
+    needed = np.zeros(len(points), dtype=bool)
+    needed[[0, -1]] = True
+    open_ends = [(0, len(points) - 1)]
+    while open_ends:
+        start, stop = open_ends.pop()
+        if stop - start < 2:
+            continue
+        along = points[stop] - points[start]
+        moved = points[start + 1 : stop] - points[start]
+        length = float(np.hypot(*along))
+        off = np.hypot(*moved.T)
+        if length > 0.0:
+            off = np.abs(along[0] * moved[:, 1] - along[1] * moved[:, 0]) / length
+        worst = int(np.argmax(off))
+        if off[worst] > _UNSEEN:
+            middle = start + 1 + worst
+            needed[middle] = True
+            open_ends += [(start, middle), (middle, stop)]
+    return needed
 
 
 def _runs(good: np.ndarray) -> list[slice]:

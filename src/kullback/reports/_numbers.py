@@ -1,6 +1,7 @@
 """Numbers as a reader wants them: to the digits that the error leaves, with error and kind."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 from kullback.results._estimate import Estimate
@@ -25,6 +26,37 @@ def number(x: float, digits: int = 6) -> str:
     if math.isinf(x):
         return "∞" if x > 0.0 else "-∞"
     return f"{x + 0.0:.{digits}g}"
+
+
+def full(x: float, digits: int = 6) -> str:
+    """Returns a number to so many significant digits, zeros at its end too.
+
+    Example:
+        >>> full(0.5033), full(0.0), full(1234567.0)
+        ('0.503300', '0', '1.23457e+06')
+    """
+    return f"{x:#.{digits}g}".rstrip(".") if math.isfinite(x) and x != 0.0 else number(x)
+
+
+def aligned(values: Sequence[float], digits: int = 5) -> list[str]:
+    """Returns numbers to the decimals that show so many digits of the largest.
+
+    Each gets its own decimals where the smallest would vanish.
+
+    Example:
+        >>> aligned([-0.0100436, 2.001004, 0.0])
+        ['-0.0100', '2.0010', '0.0000']
+        >>> aligned([0.001, 250.0])
+        ['0.001', '250']
+    """
+    largest = max((abs(v) for v in values), default=0.0)
+    sizes = [abs(v) for v in values if abs(v) > _SMALL * largest]
+    if not sizes or not math.isfinite(largest):
+        return [number(v, digits) for v in values]
+    places = max(0, digits - 1 - math.floor(math.log10(largest)))
+    if places > 9 or largest >= 1e7 or min(sizes) < 10.0 ** (1 - places):
+        return [number(v, digits) for v in values]
+    return [f"{round(v, places) + 0.0:.{places}f}" for v in values]
 
 
 def percent(share: float) -> str:
@@ -55,7 +87,7 @@ def value_of(e: Estimate) -> str:
     sign = f"{_SIGNS[e.kind]} " if e.kind in _SIGNS else ""
     coarse = math.isfinite(error) and error > _SMALL * abs(e.value)
     if not coarse or not 1e-5 < error < 1e6 or not math.isfinite(e.value):
-        return sign + number(e.value)
+        return sign + full(e.value)
     return sign + f"{e.value:.{_decimals(error)}f}"
 
 
@@ -81,7 +113,7 @@ def with_error(e: Estimate) -> str:
 
 def kind_of(e: Estimate) -> str:
     """Returns how the number came about: "numeric: quadrature, n = 1950", or why there is none."""
-    count = "" if e.n is None else f", n = {e.n}"
+    count = "" if e.n is None else f", n\u00a0=\u00a0{e.n}"
     kind = _KINDS.get(e.kind, e.kind)
     return f"{kind}: {e.reason or e.method + count}"
 
@@ -117,6 +149,11 @@ def exchanged(e: Estimate) -> Estimate:
         'KL(q||p)'
     """
     return replace(e, direction=e.direction.translate(_SWAP)) if e.direction in _SWAPPED else e
+
+
+def method_of(e: Estimate) -> str:
+    """Returns how the number came about, without the count of draws."""
+    return kind_of(e).split(", n\u00a0=")[0]
 
 
 def _decimals(error: float) -> int:

@@ -1,14 +1,24 @@
 """The optima of a fit as a table and as small pictures; which of them are the same, or mirrored."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
 from kullback.distributions._base import Distribution
 from kullback.reports._components import Components, components
 from kullback.reports._densities import Backdrop, Curve, densities
-from kullback.reports._figures import Cell, Column, Gallery, Table
-from kullback.reports._numbers import kind_of, number, percent, value_of, with_error
+from kullback.reports._figures import Column, Gallery, Table
+from kullback.reports._line import ceiling, density
+from kullback.reports._numbers import (
+    aligned,
+    full,
+    method_of,
+    number,
+    percent,
+    value_of,
+    with_error,
+)
 from kullback.results._fit import Fit
 
 #: Divergences closer than this are the same.
@@ -24,28 +34,22 @@ _MOST_DRAWN = 6
 def optima_table(fit: Fit, describe: Callable[[Distribution], str], title: str) -> Table:
     """Returns the optima, best first: divergence, share of the starts, parameters, relations."""
     best = fit.divergence
-    remarks = relations(fit)
-    flat = all(_is_flat(components(o.q)) for o in fit.optima)
+    found = [components(o.q) for o in fit.optima]
+    known = [c for c in found if c is not None and c.means.shape[1] == 1]
+    flat = len(known) == len(found)
+    parameters = _parameters(known) if flat else [[describe(o.q)] for o in fit.optima]
     rows = []
-    for i, o in enumerate(fit.optima):
-        above = o.divergence.value - fit.optima[0].divergence.value
-        row: list[Cell] = [
-            f"#{i + 1}",
-            with_error(o.divergence),
-            "" if i == 0 else f"+{number(max(above, 0.0), 4)}",
-            percent(o.share),
-        ]
-        row += _parameters(components(o.q)) if flat else [describe(o.q)]
-        rows.append((*row, remarks[i]))
-    unit = f", {best.unit}" if best.unit else ""
-    names = (
-        [Column("weight", "right"), Column("mean", "right"), Column("sd", "right")]
-        if flat
-        else [Column("q")]
-    )
+    for i, (o, cells, remark) in enumerate(
+        zip(fit.optima, parameters, relations(fit), strict=True)
+    ):
+        above = o.divergence.value - best.value
+        gap = "" if i == 0 else "0" if above < _SAME else f"+{full(above, 4)}"
+        row = (f"#{i + 1}", with_error(o.divergence), gap, percent(o.share))
+        rows.append((*row, *cells, remark))
+    names = [Column(n, "right") for n in ("weight", "mean", "sd")] if flat else [Column("q")]
     columns = (
         Column("optimum"),
-        Column(f"{best.direction}{unit}", "right"),
+        Column(f"{best.direction}{f', {best.unit}' if best.unit else ''}", "right"),
         Column("above the best", "right"),
         Column("share of starts", "right"),
         *names,
@@ -73,7 +77,7 @@ def relations(fit: Fit) -> list[str]:
         if centre is None:
             found.append(f"same value as #{tie + 1}")
         else:
-            found.append(f"mirror image of #{tie + 1} about x = {number(round(centre, 6), 4)}")
+            found.append(f"mirror image of #{tie + 1}\nabout x = {number(round(centre, 6), 4)}")
     return found
 
 
@@ -81,19 +85,24 @@ def optima_gallery(fit: Fit, backdrop: Backdrop, title: str) -> Gallery | None:
     """Returns the density of each optimum before the target; None if there is only one."""
     if len(fit.optima) < 2:
         return None
-    figures = []
-    for i, o in enumerate(fit.optima[:_MOST_DRAWN]):
-        head = f"#{i + 1}: {value_of(o.divergence)}"
-        curve = Curve("", fit.direction, o.q)
-        figures.append(
-            densities(head, f"{percent(o.share)} of the starts", backdrop, [curve], size="small")
+    behind = replace(backdrop, series=replace(backdrop.series, name=""))
+    shown = fit.optima[:_MOST_DRAWN]
+    tops = [ceiling(density(o.q), behind.line.x) for o in shown]
+    behind = replace(behind, top=max(behind.top, *tops))
+    figures = tuple(
+        densities(
+            f"#{i + 1}: {value_of(o.divergence)}",
+            f"{percent(o.share)} of the starts",
+            behind,
+            [Curve("", fit.direction, o.q)],
+            size="small",
         )
-    unnamed = tuple(_without_legend(f) for f in figures)
+        for i, o in enumerate(shown)
+    )
     left = len(fit.optima) - len(figures)
     more = f" {left} more are in the table." if left > 0 else ""
-    return Gallery(
-        title, unnamed, f"Each optimum before p, with its {fit.divergence.direction}.{more}"
-    )
+    caption = f"Each optimum before p, with its {fit.divergence.direction}.{more}"
+    return Gallery(title, figures, caption)
 
 
 def component_table(fit: Fit, columns: tuple[str, ...]) -> Table | None:
@@ -104,15 +113,9 @@ def component_table(fit: Fit, columns: tuple[str, ...]) -> Table | None:
     names = columns[:_MOST_COLUMNS]
     head = [Column("component"), Column("weight", "right")]
     head += [Column(f"{what} of {n}", "right") for what in ("mean", "sd") for n in names]
-    rows = tuple(
-        (
-            str(i + 1),
-            number(float(found.weights[i]), 5),
-            *(number(float(v), 5) for v in found.means[i, : len(names)]),
-            *(number(float(v), 5) for v in found.sds[i, : len(names)]),
-        )
-        for i in range(len(found.weights))
-    )
+    values = [found.weights, *found.means.T[: len(names)], *found.sds.T[: len(names)]]
+    cells = [aligned([float(v) for v in column]) for column in values]
+    rows = tuple((str(i + 1), *row) for i, row in enumerate(zip(*cells, strict=True)))
     left = len(columns) - len(names)
     caption = f"The first {len(names)} of {len(columns)} columns." if left else ""
     return Table("The fitted q", tuple(head), rows, caption)
@@ -123,18 +126,21 @@ def _caption(fit: Fit) -> str:
     rest = (
         f" The other {percent(1.0 - shown)} of the starts ended elsewhere." if shown < 0.999 else ""
     )
-    ways = {kind_of(o.divergence).split(", n =")[0] for o in fit.optima}
+    ways = {method_of(o.divergence) for o in fit.optima}
     return f"{fit.starts} starts. Each divergence was measured anew after the fit ({'; '.join(sorted(ways))}).{rest}"
 
 
-def _is_flat(c: Components | None) -> bool:
-    return c is not None and c.means.shape[1] == 1
-
-
-def _parameters(c: Components | None) -> list[Cell]:
-    assert c is not None
-    columns = (c.weights, c.means[:, 0], c.sds[:, 0])
-    return ["\n".join(number(round(float(v), 6), 5) for v in column) for column in columns]
+def _parameters(found: list[Components]) -> list[list[str]]:
+    """Returns weights, means and sds of each, one component to a line, digits under digits."""
+    columns = []
+    for values in (
+        [c.weights for c in found],
+        [c.means[:, 0] for c in found],
+        [c.sds[:, 0] for c in found],
+    ):
+        texts = iter(aligned([round(float(v), 9) for part in values for v in part]))
+        columns.append(["\n".join(next(texts) for _ in part) for part in values])
+    return [list(row) for row in zip(*columns, strict=True)]
 
 
 def _mirror(a: Components | None, b: Components | None) -> float | None:

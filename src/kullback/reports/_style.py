@@ -21,7 +21,7 @@ main{max-width:1000px;margin:0 auto;padding:40px 24px 24px}
 h1{font-size:30px;line-height:1.2;letter-spacing:-.01em;margin:0 0 14px;overflow-wrap:anywhere}
 h2{font-size:22px;line-height:1.25;margin:52px 0 6px;padding-top:18px;border-top:1px solid var(--rule)}
 h3{font-size:16px;line-height:1.35;margin:0 0 6px;font-weight:650}
-p{margin:0 0 12px;max-width:76ch}
+p{margin:0 0 12px;max-width:76ch;text-wrap:pretty}
 .summary{font-size:17.5px}
 .caption{color:var(--soft);font-size:14px;line-height:1.5;margin:8px 0 0;max-width:84ch}
 .notes{margin:12px 0;padding-left:20px;max-width:80ch}
@@ -31,6 +31,8 @@ figure{margin:22px 0;min-width:0}
 .items{display:grid;gap:26px 24px;grid-template-columns:repeat(2,minmax(0,1fr))}
 .items.small{grid-template-columns:repeat(3,minmax(0,1fr))}
 .items>*{margin:0}
+.items.small h3{font-size:14.5px;margin:0}
+.items.small .caption{margin:2px 0 0}
 footer{margin:56px 0 0;padding:16px 0 8px;border-top:1px solid var(--rule);color:var(--soft);font-size:14px}
 footer dl{display:flex;flex-wrap:wrap;gap:2px 28px;margin:4px 0 0}
 footer div{display:flex;gap:8px}
@@ -46,13 +48,14 @@ _FACTS = """
 """
 _TABLES = """
 .tabled{margin:22px 0;min-width:0}
-.scroll{overflow-x:auto;border:1px solid var(--rule);border-radius:8px}
-table{border-collapse:collapse;width:100%;font-size:14px;line-height:1.45}
+.scroll{overflow-x:auto;width:fit-content;max-width:100%;border:1px solid var(--rule);border-radius:8px}
+table{border-collapse:collapse;font-size:14px;line-height:1.45}
 th,td{padding:7px 12px;text-align:left;vertical-align:top}
 th{font-weight:650;background:var(--paper);border-bottom:1px solid var(--rule);vertical-align:bottom}
 tbody tr:nth-child(even){background:var(--paper)}
 .num{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
-.long{min-width:14em}
+.short{white-space:nowrap}
+.long{min-width:13em}
 .badge{display:inline-block;white-space:nowrap;border-radius:99px;padding:0 9px;font-weight:600;font-size:13px}
 .badge.good{color:var(--good);background:var(--good-tint)}
 .badge.bad{color:var(--bad);background:var(--bad-tint)}

@@ -8,6 +8,7 @@ from kullback.reports._numbers import (
     error_of,
     exchanged,
     kind_of,
+    method_of,
     number,
     percent,
     sentence,
@@ -24,23 +25,28 @@ _COVER: dict[str, Tone] = {"covered": "good", "thin": "unsure", "dropped": "bad"
 _STAMPS: dict[str, Tone] = {"confirmed": "good", "refuted": "bad", "cannot tell": "unsure"}
 
 
-def coverage_table(cover: Coverage, title: str) -> Table:
-    """Returns what q does with each mode of p, and what it spills."""
-    rows = tuple(
-        (m.name, percent(m.mass_p), percent(m.mass_q), Badge(m.verdict, _COVER[m.verdict]))
-        for m in cover.modes
-    )
-    columns = (
-        Column("mode of p"),
-        Column("mass of p", "right"),
-        Column("mass of q", "right"),
-        Column("q has it"),
-    )
-    return Table(
-        title, columns, rows,
-        f"Spilled, where p has next to nothing: {percent(cover.spilled)} of q. "
-        f"Dropped, in modes that q leaves out: {percent(cover.dropped)} of p.",
-    )  # fmt: skip
+def coverage_table(covers: dict[str, Coverage], title: str) -> Table:
+    """Returns what each fit does with each mode of p, and what it spills.
+
+    Args:
+        covers: by the name of the fit; all of one p.
+        title: of the table.
+    """
+    columns = [Column("mode of p"), Column("mass of p", "right")]
+    for name in covers:
+        columns += [Column(f"{name}: mass of q", "right"), Column(f"{name}: the mode is")]
+    rows: list[tuple[Cell, ...]] = []
+    for modes in zip(*(c.modes for c in covers.values()), strict=True):
+        row: list[Cell] = [modes[0].name, percent(modes[0].mass_p)]
+        for m in modes:
+            row += [percent(m.mass_q), Badge(m.verdict, _COVER[m.verdict])]
+        rows.append(tuple(row))
+    ends = [
+        f"The {name} spills {percent(c.spilled)} of q where p has next to nothing, "
+        f"and drops {percent(c.dropped)} of p."
+        for name, c in covers.items()
+    ]
+    return Table(title, tuple(columns), tuple(rows), " ".join(ends))
 
 
 def regions_table(parts: Contributions, direction: Direction, title: str) -> Table:
@@ -68,9 +74,10 @@ def claims_table(found: Verification, title: str = "") -> Table:
         Column("claim"), Column("verdict"), Column("claimed", "right"), Column("found", "right"),
         Column("difference", "right"), Column("remark"),
     )  # fmt: skip
-    return Table(
-        title, columns, tuple(_claim(f) for f in found.findings), f"Source: {found.source}"
-    )
+    ways = sorted({method_of(f.found) for f in found.findings if f.found is not None})
+    caption = f"Found by: {'; '.join(ways)}." if ways else ""
+    source = f"Source: {found.source}. " if found.source else ""
+    return Table(title, columns, tuple(_claim(f) for f in found.findings), source + caption)
 
 
 def directions_table(fits: dict[str, Fit]) -> Table | None:
@@ -81,7 +88,7 @@ def directions_table(fits: dict[str, Fit]) -> Table | None:
             return None
         both = {"forward": fit.forward_kl, "reverse": fit.reverse_kl}
         cells = [
-            with_error(e) + ("\nminimised" if d == fit.direction else "") for d, e in both.items()
+            with_error(e) + (", minimised" if d == fit.direction else "") for d, e in both.items()
         ]
         rows.append((name, *cells))
     columns = (Column("fit"), Column("KL(p||q), nats", "right"), Column("KL(q||p), nats", "right"))
@@ -126,21 +133,24 @@ def _decomposition(parts: Contributions, direction: Direction) -> str:
 def _claim(f: Finding) -> tuple[Cell, ...]:
     read = f"Read: {f.reading}." if f.reading else ""
     remark = f.remark[:1].upper() + f.remark[1:] + "." if f.remark else ""
-    gap = "" if f.found is None else _difference(f.claimed, f.found)
+    gap = "" if f.found is None or f.claimed is None else _difference(f.claimed, f.found)
     return (
         f.claim,
         Badge(f.stamp, _STAMPS[f.stamp]),
-        number(f.claimed, 8),
-        "not found"
-        if f.found is None
-        else f"{with_error(f.found)}\n{kind_of(f.found).split(', n =')[0]}",
+        "" if f.claimed is None else number(f.claimed, 8),
+        "not found" if f.found is None else _found(f.found),
         gap,
         "\n".join(part for part in (read, remark) if part),
     )
+
+
+def _found(e: Estimate) -> str:
+    """Returns the number with its error; its kind too, where it is not the usual one."""
+    return with_error(e) if e.kind in ("numeric", "exact") else f"{with_error(e)}\n{kind_of(e)}"
 
 
 def _difference(claimed: float, found: Estimate) -> str:
     gap = claimed - found.value
     if not math.isfinite(gap) or found.kind == "unresolved":
         return ""
-    return f"{gap:+.3g}"
+    return f"{gap:+#.3g}"

@@ -44,10 +44,11 @@ def labels(values: list[float], *, log: bool = False) -> list[str]:
 
     Example:
         >>> labels([0.0, 0.5, 1.0]), labels([-2e6, 0.0]), labels([0.001, 1.0], log=True)
-        (['0.0', '0.5', '1.0'], ['−2·10⁶', '0'], ['10⁻³', '1'])
+        (['0.0', '0.5', '1.0'], ['−2·10⁶', '0'], ['0.001', '1'])
     """
     if log:
-        return [_power(v) for v in values]
+        plain = all(1e-4 < v < 1e4 for v in values)
+        return [f"{v:g}" if plain else _power(v) for v in values]
     if not values:
         return []
     largest = max(abs(v) for v in values)
@@ -72,8 +73,6 @@ def _fits(value: float, places: int) -> bool:
 def _power(value: float) -> str:
     exponent = math.floor(math.log10(value) + 1e-9)
     factor = value / 10.0**exponent
-    if -3 < exponent < 4:
-        return f"{value:g}"
     raised = f"10{str(exponent).translate(_RAISED)}"
     return raised if abs(factor - 1.0) < 1e-6 else f"{factor:g}·{raised}"
 

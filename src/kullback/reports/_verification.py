@@ -9,7 +9,9 @@ from kullback.results._verification import Verification
 _ROLES: dict[str, Role] = {"confirmed": "forward", "refuted": "reverse", "cannot tell": "neutral"}
 
 
-def verification_report(verification: Verification, *, key: object = None, seconds: float = 0.0) -> str:
+def verification_report(
+    verification: Verification, *, key: object = None, seconds: float = 0.0
+) -> str:
     """Returns the findings on a source as one HTML page that needs nothing else.
 
     Args:
@@ -23,8 +25,9 @@ def verification_report(verification: Verification, *, key: object = None, secon
         for stamp, role in _ROLES.items()
         if (n := sum(f.stamp == stamp for f in verification.findings))
     )
+    source = f" published in {verification.source}" if verification.source else ""
     summary = (
-        f"{total} numbers published in {verification.source} were recomputed, each with its error: "
+        f"{total} numbers{source} were recomputed, each with its error: "
         f"{stamps(verification)}. "
         + ("None is refuted." if verification.passes else "At least one does not hold.")
     )

@@ -1,0 +1,153 @@
+"""Fits in both directions, against what is known of their optima."""
+
+import math
+
+import numpy as np
+import pytest
+
+import kullback as kb
+from kullback.io import dataset
+
+THREE = "0.3*normal(-2, sd=0.3) + 0.4*normal(0, sd=0.4) + 0.3*normal(2, sd=0.3)"
+
+
+@pytest.fixture(scope="module")
+def forward():
+    return kb.fit(THREE, kb.Mixture(2), direction="forward", starts=40)
+
+
+@pytest.fixture(scope="module")
+def reverse():
+    return kb.fit(THREE, kb.Mixture(2), direction="reverse", starts=60)
+
+
+def table(q):
+    return [(w, c.loc, c.scale) for w, c in zip(q.weights, q.components, strict=True)]
+
+
+def test_the_forward_optimum(forward):
+    assert forward.divergence.direction == "KL(p||q)"
+    assert forward.divergence.value == pytest.approx(0.2702, abs=5e-5)
+    rows = sorted(table(forward.q), key=lambda r: r[2])
+    assert rows[0] == pytest.approx((0.273, math.copysign(2.027, rows[0][1]), 0.274), abs=6e-4)
+    assert rows[1] == pytest.approx((0.727, math.copysign(0.763, rows[1][1]), 1.144), abs=6e-4)
+
+
+def test_the_reverse_optima(reverse):
+    values = sorted({round(o.divergence.value, 4) for o in reverse.optima})
+    assert values == [0.3524, 0.3697, 0.5033, 0.5872]
+    assert sum(o.share for o in reverse.optima) == pytest.approx(1.0)
+    assert "not unique" in reverse.notes[0]
+    rows = sorted(table(reverse.q), key=lambda r: r[2])
+    assert rows[0] == pytest.approx((0.426, math.copysign(2.001, rows[0][1]), 0.299), abs=6e-4)
+
+
+def test_each_fit_is_measured_in_both_directions(forward, reverse):
+    assert forward.forward_kl.value == forward.divergence.value
+    assert reverse.reverse_kl.value == reverse.divergence.value
+    assert reverse.forward_kl.value > 2.0 > forward.forward_kl.value
+
+
+def test_reverse_kl_has_no_false_optimum(reverse):
+    assert min(o.divergence.value for o in reverse.optima) > 0.35
+
+
+def test_forward_gaussian_matches_moments():
+    found = kb.fit(THREE, kb.FullRank(), direction="forward")
+    assert found.q.loc == pytest.approx(0.0, abs=1e-6)
+    assert found.q.scale**2 == pytest.approx(0.3 * 0.09 * 2 + 0.4 * 0.16 + 2.4, rel=1e-6)
+
+
+@pytest.mark.parametrize("direction", ["forward", "reverse"])
+def test_a_gaussian_is_found_exactly_in_two_variables(direction):
+    covariance = np.array([[2.0, 0.9], [0.9, 1.0]])
+    precision = np.linalg.inv(covariance)
+
+    def log_p(x):
+        moved = x - np.array([3.0, -1.0])
+        return 7.0 - 0.5 * np.einsum("...i,ij,...j", moved, precision, moved)
+
+    found = kb.fit(kb.LogDensity(log_p, np.zeros(2)), kb.FullRank(), direction=direction)
+    assert found.q.loc == pytest.approx([3.0, -1.0], abs=1e-5)
+    assert found.q.covariance == pytest.approx(covariance, abs=1e-4)
+    assert abs(found.divergence.value) < 1e-6
+
+
+def test_mean_field_reverse_is_too_narrow_by_the_known_factor():
+    p = "mvnormal([0, 0], cov=[[1, 0.8], [0.8, 1]])"
+    found = kb.fit(p, kb.MeanField(), direction="reverse")
+    assert np.diag(found.q.covariance) == pytest.approx([0.36, 0.36], abs=1e-4)
+    wide = kb.fit(p, kb.MeanField(), direction="forward")
+    assert np.diag(wide.q.covariance) == pytest.approx([1.0, 1.0], abs=1e-4)
+
+
+def test_a_numpyro_family():
+    forward = kb.fit("weibull(2, scale=3)", "gamma", direction="forward")
+    reverse = kb.fit("weibull(2, scale=3)", "gamma", direction="reverse")
+    assert 0 < forward.divergence.value < kb.kl_divergence("weibull(2, scale=3)", reverse.q).value
+    assert 0 < reverse.divergence.value < kb.kl_divergence(forward.q, "weibull(2, scale=3)").value
+
+
+def test_samples_by_maximum_likelihood():
+    x = np.random.default_rng(0).normal(3.0, 2.0, 500)
+    found = kb.fit(kb.Samples(x), kb.FullRank(), direction="forward")
+    assert found.q.loc == pytest.approx(x.mean())
+    assert found.q.scale == pytest.approx(x.std(), rel=1e-5)
+    assert found.divergence.quantity == "cross_entropy"
+    assert found.forward_kl is None
+
+
+def test_old_faithful():
+    data = dataset("faithful")
+    found = kb.fit(kb.Samples(data.values, columns=data.columns), kb.Mixture(2), direction="forward")
+    assert found.divergence.value * len(data.values) == pytest.approx(1130.264, abs=0.01)
+    assert found.held_out.value == pytest.approx(-found.divergence.value, abs=3 * found.held_out.standard_error)
+    assert 0.03 < found.held_out.standard_error < 0.2
+
+
+def test_weights_are_repeated_rows():
+    x = np.random.default_rng(1).normal(size=(60, 2))
+    repeats = np.arange(60) % 3 + 1
+    a = kb.fit(kb.Samples(x, repeats), kb.FullRank(), direction="forward").q
+    b = kb.fit(kb.Samples(np.repeat(x, repeats, axis=0)), kb.FullRank(), direction="forward").q
+    assert a.covariance == pytest.approx(b.covariance, rel=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("target", "family", "direction", "message"),
+    [
+        ("cauchy(0, scale=1)", kb.FullRank(), "forward", "infinite for every Gaussian"),
+        ("gamma(2, rate=1)", kb.FullRank(), "reverse", "infinite for every Gaussian"),
+        (kb.Samples([1.0, 2.0]), kb.Mixture(3), "forward", "more components than there are samples"),
+        (kb.Samples(np.zeros((5, 1))), kb.FullRank(), "forward", "column x0 is constant"),
+        (kb.Samples([1.0, 2.0, 4.0]), kb.FullRank(), "reverse", "fit p first"),
+        (THREE, kb.Mixture(2), "sideways", 'say "forward"'),
+        (THREE, "nonsense", "forward", '"nonsense" is not known'),
+        (THREE, "mixture:x", "forward", "such as mixture:2"),
+        ("poisson(3)", kb.FullRank(), "forward", "discrete target"),
+    ],
+)
+def test_what_cannot_be_fitted(target, family, direction, message):
+    with pytest.raises(kb.KullbackError, match=message):
+        kb.fit(target, family, direction=direction)
+
+
+def test_bad_samples():
+    with pytest.raises(kb.InputError, match="column x1 has 1 NaN.*row 2"):
+        kb.Samples([[1.0, 2.0], [1.0, 3.0], [1.0, math.nan]])
+    with pytest.raises(kb.InputError, match="samples are empty"):
+        kb.Samples([])
+    with pytest.raises(kb.InputError, match="k must be a positive integer"):
+        kb.Mixture(0)
+    with pytest.raises(kb.InputError, match="weights must be finite"):
+        kb.Samples([1.0, 2.0], [-1.0, 1.0])
+
+
+def test_ctrl_c_keeps_what_there_is():
+    def stop(done):
+        if done == 3:
+            raise KeyboardInterrupt
+
+    found = kb.fit(THREE, kb.Mixture(2), direction="reverse", watch=stop)
+    assert found.starts == 3
+    assert math.isfinite(found.divergence.value)

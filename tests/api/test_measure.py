@@ -1,0 +1,209 @@
+"""The verbs: what they return, and what they refuse."""
+
+import math
+
+import numpy as np
+import pytest
+
+import kullback as kb
+
+THREE = "0.3*normal(-2, sd=0.3) + 0.4*normal(0, sd=0.4) + 0.3*normal(2, sd=0.3)"
+CLAIMED = "0.52*normal(-1.98, sd=0.41) + 0.48*normal(1.97, sd=0.42)"
+REVERSE = "0.426*normal(-2.001, sd=0.299) + 0.574*normal(0.010, sd=0.418)"
+
+
+@pytest.mark.parametrize(
+    ("p", "q", "truth"),
+    [
+        ("normal(0, sd=1)", "normal(1e-8, sd=1)", 5e-17),
+        ("normal(50, sd=0.01)", "normal(0, sd=1)", 1254.1052201859881),
+        ("normal(0, sd=2)", "normal(0, sd=3)", math.log(1.5) + 2 / 9 - 0.5),
+        ("normal(0, var=2)", "normal(0, var=3)", 0.5 * math.log(1.5) + 1 / 3 - 0.5),
+    ],
+)
+def test_exact_values(p, q, truth):
+    found = kb.kl_divergence(p, q)
+    assert found.kind == "exact"
+    assert found.value == pytest.approx(truth, rel=1e-10, abs=0.0)
+
+
+@pytest.mark.parametrize(
+    ("p", "q", "truth"),
+    [(THREE, CLAIMED, 2.70353303269), (CLAIMED, THREE, 0.57314205370), (REVERSE, THREE, 0.35241403806)],
+)
+def test_mixtures_by_quadrature(p, q, truth):
+    found = kb.kl_divergence(p, q)
+    assert found.kind == "numeric"
+    assert abs(found.value - truth) <= found.standard_error + 1e-11
+
+
+def test_the_order_of_the_arguments_is_the_direction():
+    forward = kb.kl_divergence("normal(0, sd=2)", "normal(0, sd=3)")
+    reverse = kb.kl_divergence("normal(0, sd=3)", "normal(0, sd=2)")
+    assert forward.value == pytest.approx(0.127687, abs=1e-6)
+    assert reverse.value == pytest.approx(0.219535, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("p", "q", "reason"),
+    [
+        ("cauchy(0, scale=1)", "normal(0, sd=1)", "tails"),
+        ("student_t(2, 0, scale=1)", "0.5*normal(0, sd=1) + 0.5*normal(1, sd=1)", "tails"),
+        ("uniform(0, 2)", "uniform(0, 1)", "q is 0 on x > 1 where p has mass 0.5"),
+        ("normal(0, sd=1)", "gamma(2, rate=1)", "q is 0 on x < 0 where p has mass 0.5"),
+        ("poisson(3)", "normal(0, sd=1)", "p is discrete and q continuous"),
+        ([0.5, 0.5], [1.0, 0.0], "q is 0 on 1 outcome"),
+    ],
+)
+def test_infinite_with_its_reason(p, q, reason):
+    found = kb.kl_divergence(p, q)
+    assert found.kind == "infinite"
+    assert found.value == math.inf
+    assert reason in (found.reason or "")
+
+
+def test_the_k3_form_is_not_used_where_q_drops_a_mode():
+    found = kb.kl_divergence(REVERSE, THREE, method="monte carlo", n=20_000)
+    assert found.kind == "estimate"
+    assert found.standard_error < 8.8e-4 / 9
+    assert abs(found.value - 0.35241403806) < 4.5 * found.standard_error
+
+
+def test_stratified_draws_beat_plain_ones_where_a_mode_is_missed():
+    found = kb.kl_divergence(THREE, CLAIMED, method="monte carlo", n=20_000)
+    assert found.standard_error < 2.8e-2 / 9
+    assert abs(found.value - 2.70353303269) < 4.5 * found.standard_error
+
+
+def test_monte_carlo_stops_at_the_tolerance():
+    rng = np.random.default_rng(0)
+    p = kb.Known(lambda x: -np.abs(x) - math.log(2.0), lambda g, n: g.laplace(size=n))
+    del rng
+    found = kb.kl_divergence(p, "normal(0, sd=1)", method="monte carlo", tolerance=2e-3)
+    assert found.kind == "estimate"
+    assert found.standard_error <= 2e-3
+    assert abs(found.value - 0.22579135264) < 4.5 * found.standard_error
+
+
+def test_same_key_same_number():
+    values = [kb.kl_divergence(THREE, CLAIMED, method="monte carlo", n=4000, key=k).value for k in (1, 1, 2)]
+    assert values[0] == values[1] != values[2]
+
+
+def heavy(df):
+    def sample(rng, n):
+        return rng.standard_normal((n, 3)) / np.sqrt(rng.chisquare(df, (n, 1)) / df)
+
+    def log_prob(x):
+        constant = math.lgamma((df + 3) / 2) - math.lgamma(df / 2) - 1.5 * math.log(df * math.pi)
+        return constant - (df + 3) / 2 * np.log1p(np.sum(x * x, axis=-1) / df)
+
+    return kb.Known(log_prob, sample, np.zeros(3))
+
+
+def test_a_heavy_tail_is_unresolved():
+    found = kb.kl_divergence(heavy(3.0), "mvnormal([0, 0, 0], sd=[1, 1, 1])")
+    assert found.kind == "unresolved"
+    assert "variance may be infinite" in (found.reason or "")
+    assert found.as_dict()["standard_error"] is None
+
+
+def test_unnormalised_on_the_line_is_normalised_and_beyond_it_labelled():
+    on_line = kb.kl_divergence(kb.LogDensity(lambda x: 3.0 - 0.5 * x**2, 0.0), "normal(1, sd=2)")
+    assert abs(on_line.value - 0.44314718056) <= on_line.standard_error + 1e-10
+    q = kb.LogDensity(lambda x: 1.0 - 0.5 * np.sum(np.square(x), axis=-1), np.zeros(2))
+    beyond = kb.kl_divergence("mvnormal([0, 0], sd=[1, 1])", q)
+    assert beyond.quantity == "kl_up_to_constant"
+    assert beyond.direction == "KL(p||q) - log Z_q"
+    assert abs(beyond.value + 1.0 + math.log(2 * math.pi)) < 5 * beyond.standard_error + 1e-9
+
+
+def test_grids_need_their_spacing():
+    x = np.linspace(-10.0, 12.0, 2201)
+    p, q = (np.exp(-0.5 * ((x - m) / s) ** 2) / s / math.sqrt(2 * math.pi) for m, s in ((0, 1), (1, 2)))
+    found = kb.kl_divergence(p, q, dx=0.01)
+    assert abs(found.value - 0.44314718056) < 1e-6
+    with pytest.raises(kb.InputError, match="dx=... if this is a density on a grid"):
+        kb.kl_divergence(p, q)
+
+
+@pytest.mark.parametrize(
+    ("p", "message"),
+    [
+        ([0.2, 0.2], "sums to 0.4, not 1: say normalize=True"),
+        ([[0.2, 0.8]], r"shape \(1, 2\).*Samples"),
+        ([-0.1, 1.1], r"p\[0\] is -0.1: probabilities must not be negative"),
+        ([math.nan, 1.0], r"p\[0\] is nan"),
+        ([math.inf, 1.0], r"p\[0\] is inf"),
+        ([], "p is empty"),
+        ("normal(0, 2)", "standard deviation or a variance"),
+        ("nonsense(1)", "nonsense"),
+        (lambda x: x, "p is a function: say what it is"),
+        (object(), "is a object, which is not understood"),
+        (kb.LogDensity(lambda x: math.nan, 0.0), "log density is nan"),
+        (kb.LogDensity(lambda x: None, 0.0), "returned None"),
+        (kb.LogDensity(lambda x: np.zeros(3), 0.0), r"shape \(3,\)"),
+        (kb.LogDensity(lambda x: 1 / 0, 0.0), "raised ZeroDivisionError: division by zero"),
+    ],
+)
+def test_bad_input_gets_one_message(p, message):
+    q = [0.5, 0.5] if isinstance(p, list) else "normal(0, sd=1)"
+    with pytest.raises(kb.InputError, match=message):
+        kb.kl_divergence(p, q)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"method": "magic"}, 'method="magic" is not known'),
+        ({"n": 3}, "n=3: the number of draws"),
+        ({"tolerance": -1.0}, "tolerance=-1.0"),
+        ({"key": "a", "method": "monte carlo"}, "key='a' is not a key"),
+    ],
+)
+def test_bad_options(options, message):
+    with pytest.raises(kb.KullbackError, match=message):
+        kb.kl_divergence(THREE, CLAIMED, **options)
+
+
+def test_samples_have_a_cross_entropy_but_no_kl():
+    x = np.random.default_rng(0).normal(size=4000)
+    found = kb.cross_entropy(kb.Samples(x), "normal(0, sd=1)")
+    assert found.quantity == "cross_entropy"
+    assert abs(found.value - 0.5 * math.log(2 * math.pi * math.e)) < 4 * found.standard_error
+    with pytest.raises(kb.UnsupportedError, match="fit one first"):
+        kb.kl_divergence(kb.Samples(x), "normal(0, sd=1)")
+
+
+@pytest.mark.parametrize("kind", ["jensen_shannon", "squared_hellinger", "total_variation"])
+def test_bounded_divergences_by_monte_carlo(kind):
+    exact = kb.divergence(THREE, REVERSE, kind=kind)
+    drawn = kb.divergence(THREE, REVERSE, kind=kind, method="monte carlo", n=20_000)
+    assert abs(exact.value - drawn.value) < 4.5 * drawn.standard_error
+
+
+def test_conventions_are_said():
+    once = kb.divergence(THREE, CLAIMED, kind="jensen_shannon")
+    twice = kb.divergence(THREE, CLAIMED, kind="jensen_shannon_sum")
+    root = kb.divergence(THREE, CLAIMED, kind="jensen_shannon_distance")
+    assert twice.value == pytest.approx(2 * once.value)
+    assert root.value == pytest.approx(math.sqrt(once.value))
+    assert "at most log 2" in once.notes[-1]
+    with pytest.raises(kb.InputError, match="needs a finite alpha"):
+        kb.divergence(THREE, CLAIMED, kind="renyi")
+
+
+def test_explain_adds_up():
+    parts = kb.explain(THREE, CLAIMED)
+    assert len(parts.regions) == 3
+    assert math.fsum(r.contribution.value for r in parts.regions) == pytest.approx(parts.total.value, abs=1e-12)
+    assert parts.cross_entropy.value - parts.entropy.value == pytest.approx(parts.total.value, abs=1e-10)
+    assert parts.regions[1].contribution.value > 0.9 * parts.total.value
+
+
+def test_plan_computes_nothing_and_names_both_directions():
+    found = kb.plan(heavy(3.0), "mvnormal([0, 0, 0], sd=[1, 1, 1])")
+    assert found.forward.method == "monte carlo"
+    assert found.reverse.method == "monte carlo"
+    assert "covers" in found.forward.does
+    assert "seeks" in found.reverse.does

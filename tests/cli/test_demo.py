@@ -1,0 +1,46 @@
+import pytest
+
+
+@pytest.fixture(scope="module")
+def few() -> tuple[str, ...]:
+    """Enough starts to meet the best optima."""
+    return ("demo", "--starts", "12", "--no-report")
+
+
+def test_demo_prints_both_optima_and_the_verdict(run, few):
+    ran = run(*few)
+    assert ran.code == 0
+    assert ran.err == ""
+    rows = [line.split() for line in ran.out.splitlines()]
+    assert any(row[:2] == ["forward", "KL(p||q)"] and row[2].startswith("0.27020") for row in rows)
+    assert any(row[:2] == ["reverse", "KL(q||p)"] and row[2].startswith("0.35241") for row in rows)
+    assert "forward covers all modes; reverse drops the mode at x = " in ran.out
+    assert "0.356675 nats" in ran.out
+    assert any(row[:3] == ["forward", "loss", "0.0012"] and row[-1] == "refuted" for row in rows)
+    assert any(row[:3] == ["reverse", "loss", "0.3524"] and row[-1] == "confirmed" for row in rows)
+    assert "not on one scale" in ran.out
+    assert "s of CPU time" in ran.out
+
+
+def test_mirror_images_share_a_row(run, few):
+    out = run(*few).out
+    best = [line for line in out.splitlines() if line.startswith("0.27020")]
+    assert len(best) == 1
+    assert "of 12" in best[0]
+
+
+def test_demo_json_and_report(run, tmp_path):
+    ran = run("demo", "--starts", "12", "--json")
+    assert ran.code == 0
+    body = ran.json
+    assert (body["schema"], body["command"]) == (1, "demo")
+    assert body["forward"]["divergence"]["value"] == pytest.approx(0.2702, abs=1e-4)
+    assert body["reverse"]["divergence"]["value"] == pytest.approx(0.3524, abs=1e-4)
+    assert body["reverse"]["coverage"]["dropped"] == pytest.approx(0.3, abs=0.01)
+    assert body["price"]["value"] == pytest.approx(0.356675, abs=1e-6)
+    assert body["report"] == "kullback-demo.html"
+    assert "<html" in (tmp_path / "kullback-demo.html").read_text()
+
+
+def test_lines_are_not_too_wide(run, few):
+    assert max(map(len, run(*few).out.splitlines())) <= 100

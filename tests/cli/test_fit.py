@@ -1,0 +1,64 @@
+import pytest
+
+FAITHFUL = ("fit", "faithful.csv", "--family", "mixture:2", "--direction", "forward")
+
+
+def test_old_faithful(run, tmp_path):
+    ran = run(*FAITHFUL, "--starts", "3")
+    assert ran.code == 0
+    assert "272 rows of eruptions, waiting" in ran.out
+    assert "minimised:  H(p,q) = 4.155" in ran.out
+    assert "held-out log-likelihood a row:  E_p[log q] = -4." in ran.out
+    assert "±" in ran.out
+    assert ran.out.endswith("report: ./kullback-fit.html\n")
+    assert "<html" in (tmp_path / "kullback-fit.html").read_text()
+
+
+def test_the_components_are_a_table(run):
+    out = run(*FAITHFUL, "--starts", "3", "--no-report").out
+    rows = [line.split() for line in out.splitlines()]
+    assert ["component", "weight", "column", "mean", "sd"] in rows
+    assert ["1", "0.3559", "eruptions", "2.036", "0.263"] in rows
+    assert ["waiting", "79.968", "6.004"] in rows
+
+
+def test_json_has_the_fit(run, tmp_path):
+    body = run(*FAITHFUL, "--starts", "2", "--json", "--no-report").json
+    assert (body["schema"], body["command"], body["direction"]) == (1, "fit", "forward")
+    assert body["divergence"]["quantity"] == "cross_entropy"
+    assert body["held_out"]["value"] == pytest.approx(-4.2, abs=0.1)
+    assert body["q"].startswith("0.35")
+    assert body["report"] is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_columns_are_chosen_by_name(run):
+    args = ("fit", "faithful.csv", "--family", "full_rank", "--direction", "forward", "--no-report")
+    out = run(*args, "--columns", "waiting").out
+    assert "272 rows of waiting" in out
+    assert "q = normal(70.8971, sd=13.5" in out
+
+
+def test_the_density_of_an_expression(run):
+    args = ("fit", "uniform(0, 1)", "--family", "full_rank", "--direction", "forward")
+    ran = run(*args, "--no-report")
+    assert ran.code == 0
+    assert "q = normal(0.5, sd=0.288675)" in ran.out
+    assert "minimised:  KL(p||q) = 0.176485" in ran.out
+    assert "the other:  KL(q||p) = infinite" in ran.out
+
+
+def test_units_reach_all_estimates(run):
+    args = ("fit", "uniform(0, 1)", "--family", "full_rank", "--direction", "forward")
+    body = run(*args, "--no-report", "--json", "--units", "bits").json
+    units = {body[k]["unit"] for k in ("divergence", "forward_kl", "reverse_kl")}
+    assert units | {o["divergence"]["unit"] for o in body["optima"]} == {"bits"}
+
+
+def test_a_missing_direction_is_explained(run, tmp_path):
+    ran = run("fit", "faithful.csv", "--family", "mixture:2")
+    assert ran.code == 2
+    assert ran.out == ""
+    assert "--direction forward to minimise KL(p||q): q covers" in ran.err
+    assert "--direction reverse to minimise KL(q||p): q seeks" in ran.err
+    assert list(tmp_path.iterdir()) == []

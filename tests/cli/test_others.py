@@ -1,0 +1,123 @@
+"""verify, plan, explain, doctor."""
+
+import pytest
+
+SHARP, WIDE = "normal(0, sd=2)", "normal(0, sd=3)"
+
+CLAIMS = """
+title = "two claims"
+source = "nowhere"
+[[claim]]
+what = "right"
+quantity = "kl"
+p = "normal(0, sd=2)"
+q = "normal(0, sd=3)"
+value = "0.1277"
+[[claim]]
+what = "wrong"
+quantity = "kl"
+p = "normal(0, sd=2)"
+q = "normal(0, sd=3)"
+value = "{wrong}"
+"""
+
+
+def test_verify_fails_on_a_refuted_claim(run, write):
+    claims = write("claims.toml", CLAIMS.format(wrong="0.5"))
+    ran = run("verify", claims)
+    assert ran.code == 1
+    rows = [line.split() for line in ran.out.splitlines()]
+    assert any(row[:1] == ["right"] and row[-1] == "confirmed" for row in rows)
+    assert any(row[:1] == ["wrong"] and row[-1] == "refuted" for row in rows)
+    assert "1 confirmed, 1 refuted, 0 cannot tell" in ran.out
+    body = run("verify", claims, "--json").json
+    assert (body["schema"], body["command"], body["passes"]) == (1, "verify", False)
+
+
+def test_verify_passes_where_nothing_is_refuted(run, write):
+    ran = run("verify", write("claims.toml", CLAIMS.format(wrong="0.12769")))
+    assert ran.code == 0
+    assert "2 confirmed" in ran.out
+
+
+def test_verify_shows_both_readings_of_a_bundled_example(run):
+    out = run("verify", "two-gaussians").out
+    assert "0.127687 nats" in out
+    assert "0.0360659 nats" in out
+    assert "var = 2, var = 3" in out
+
+
+def test_verify_lists_the_examples(run):
+    assert run("verify", "--list").out.split() == ["f-gan", "three-modes", "two-gaussians"]
+    assert "f-gan" in run("verify", "--list", "--json").json["examples"]
+
+
+def test_verify_writes_a_report(run, write, tmp_path):
+    claims = write("claims.toml", CLAIMS.format(wrong="0.5"))
+    ran = run("verify", claims, "--report", "claims.html")
+    assert ran.code == 1
+    assert "report: ./claims.html" in ran.out
+    assert "<html" in (tmp_path / "claims.html").read_text()
+
+
+def test_plan_marks_the_chosen_methods(run):
+    ran = run("plan", "normal(0, sd=1)", "uniform(0, 1)")
+    assert ran.code == 0
+    rows = [line.split() for line in ran.out.splitlines()]
+    assert any(row[:3] == ["forward", "->", "support"] for row in rows)
+    assert any(row[:4] == ["reverse", "->", "closed", "form"] for row in rows)
+    assert "…" not in ran.out
+    body = run("plan", SHARP, WIDE, "--json").json
+    assert (body["schema"], body["command"]) == (1, "plan")
+    assert body["forward"]["method"] == "closed form"
+
+
+def test_explain_adds_up(run):
+    ran = run("explain", SHARP, "laplace(0, scale=3)")
+    assert ran.code == 0
+    assert "total: KL(p||q) =" in ran.out
+    body = run("explain", SHARP, "laplace(0, scale=3)", "--json", "--units", "bits").json
+    parts = [r["contribution"]["value"] for r in body["regions"]]
+    assert sum(parts) == pytest.approx(body["total"]["value"], rel=1e-9)
+    assert {r["contribution"]["unit"] for r in body["regions"]} == {"bits"}
+    assert min(parts) < 0.0
+
+
+def test_explain_says_what_it_does_not_know(run):
+    mixed = "0.5*mvnormal([0, 0], sd=[1, 1]) + 0.5*mvnormal([3, 3], sd=[1, 1])"
+    args = ("explain", mixed, "mvnormal([0, 0], sd=[2, 2])")
+    ran = run(*args)
+    assert ran.code == 0
+    assert "nan" not in ran.out
+    assert [r["mass_q"] for r in run(*args, "--json").json["regions"]] == [None, None]
+
+
+@pytest.mark.parametrize("topic", ["direction", "negative"])
+def test_explain_a_topic(run, topic):
+    ran = run("explain", topic)
+    assert ran.code == 0
+    assert "KL(p||q)" in ran.out
+    assert run("explain", topic, "--json").json["topic"] == topic
+
+
+def test_doctor_finds_this_installation_right(run):
+    ran = run("doctor")
+    assert ran.code == 0
+    assert "numpy 2" in ran.out
+    assert "WRONG" not in ran.out
+    body = run("doctor", "--json").json
+    assert (body["schema"], body["command"], body["passes"]) == (1, "doctor", True)
+    assert len(body["checks"]) >= 12
+    assert set(body["versions"]) >= {"python", "kullback", "numpy", "scipy", "jax", "numpyro"}
+
+
+def test_doctor_fails_on_a_wrong_value(run, monkeypatch):
+    from dataclasses import replace
+
+    from kullback.api import _doctor
+
+    first, *rest = _doctor.doctor()
+    monkeypatch.setattr(_doctor, "doctor", lambda: (replace(first, passed=False), *rest))
+    ran = run("doctor")
+    assert ran.code == 1
+    assert "WRONG" in ran.out
