@@ -386,7 +386,7 @@ truncated(normal(0, sd=1), 8, inf) | exponential(rate=1)
 truncated(normal(0, sd=1), 35, inf) | pareto(scale=35, shape=100)
 truncated(normal(0, sd=1), 8, 9) | uniform(8, 9)
 truncated(gamma(2, rate=1), 1, 5) | gamma(2, rate=1)
-truncated(cauchy(0, scale=1), 0, inf) | halfcauchy(scale=1)
+truncated(cauchy(0, scale=1), 0, inf) | halfcauchy(scale=1) | 0
 truncated(student_t(3), 0, inf) | exponential(rate=1)
 uniform(0, 1) | truncated(normal(0, sd=1), -1, 2)
 normal(0, sd=1) | 0.5*student_t(3) + 0.5*normal(2, sd=1)
@@ -621,7 +621,7 @@ def _lines(text):
 
 
 def cases():
-    """Yields (group, quantity, p, q, near, infinite), every pair that is asked of the library."""
+    """Yields (group, quantity, p, q, near, known value), every pair that is asked of the library."""
     for form, base, other in FAMILIES:
         a = form.format(*map(_number, base))
         b = form.format(*map(_number, other))
@@ -646,7 +646,8 @@ def cases():
             if mark == ["skip"]:
                 continue
             infinite = (group == "infinite" and mark != ["finite"]) or mark == ["inf"]
-            yield group, "kl", p, q, False, infinite
+            known = mark[0] if mark and mark[0] not in ("finite", "inf") else infinite and "inf"
+            yield group, "kl", p, q, False, known
     for (p,) in _lines(ENTROPIES):
         yield "entropy", "entropy", p, p, False, False
     for p, q in _lines(CROSS_ENTROPIES):
@@ -663,14 +664,14 @@ def write(only=None):
     if TABLE.exists():
         old = {(r["quantity"], r["p"], r["q"]): r for r in read_table()}
     rows = []
-    for group, quantity, p, q, near, infinite in cases():
+    for group, quantity, p, q, near, given in cases():
         known = old.get((quantity, p, q))
         if known and (only is None or not re.search(only, p + "|" + q)):
             rows.append({**known, "group": group})
             continue
         start = time.process_time()
-        if infinite:
-            value = "inf"
+        if given:
+            value = given
         else:
             try:
                 value = _value(reference, mp, quantity, p, q, near)

@@ -472,7 +472,9 @@ def _dirichlet_kl(a, b):
 def _mvnormal_kl(p, q):
     """(tr(Sq^-1 Sp) + (mq - mp)' Sq^-1 (mq - mp) - d + log det Sq / det Sp) / 2"""
     (m, s), (n, t) = p, q
-    inverse, shift = t**-1, n - m
+    unit = mp.diag([1 / mp.sqrt(t[i, i]) for i in range(t.rows)])
+    s, t, shift = unit * s * unit, unit * t * unit, unit * (n - m)
+    inverse = t**-1
     trace = sum((inverse * s)[i, i] for i in range(s.rows))
     quadratic = (shift.T * inverse * shift)[0]
     return (trace + quadratic - s.rows + mp.log(mp.det(t) / mp.det(s))) / 2

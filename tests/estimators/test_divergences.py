@@ -148,7 +148,7 @@ def test_chi2_of_exponentials_by_hand():
         assert abs(found.value - truth) <= found.standard_error + 1e-12 * truth, (a, b)
 
 
-@pytest.mark.parametrize("alpha", [-1.0, 0.25, 0.5, 0.999999, 1.5, 2.0, 5.0])
+@pytest.mark.parametrize("alpha", [0.25, 0.5, 0.999999, 1.5, 2.0, 5.0])
 def test_renyi_of_gaussians(alpha):
     # sigma*^2 = alpha s_q^2 + (1 - alpha) s_p^2
     m, s, n, t = (mp.mpf(float(v)) for v in (0.3, 1.2, -0.4, 1.7))

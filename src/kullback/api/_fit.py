@@ -115,7 +115,11 @@ def _gaussians_to_density(
         q = _gaussians.member(layout.unpack(basin.best.at), scalar=scalar)
         return q, _measured(p, q, direction, nodes)
 
-    ends = sorted(((*measured(b), b) for b in found.basins[:_MOST]), key=lambda end: end[1].value)
+    # Mirror images are equal but for rounding: the one that starts further left comes first.
+    ends = sorted(
+        ((*measured(b), b) for b in found.basins[:_MOST]),
+        key=lambda e: (round(e[1].value, 8), float(layout.unpack(e[2].best.at).means.min())),
+    )
     optima = tuple(Optimum(q, d, b.count / found.starts, b.spread) for q, d, b in ends)
     path = tuple(
         _gaussians.member(layout.unpack(v), scalar=scalar) for v in _thinned(ends[0][2].best.path)

@@ -148,7 +148,7 @@ def _divergence(what: str, quantity: str, claim: Claim, p: Reading, q: Reading) 
 
 def _measured(quantity: str, claim: Claim, p: Distribution, q: Distribution) -> Estimate:
     if quantity == "kl":
-        return kl_divergence(p, q)
+        return replace(kl_divergence(p, q), direction=f"KL({claim['p']}||{claim['q']})")
     alpha = claim.get("alpha")
     return divergence(p, q, kind=quantity, alpha=None if alpha is None else float(str(alpha)))
 

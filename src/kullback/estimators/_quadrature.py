@@ -195,13 +195,15 @@ def over(question: Question, p: Distribution, q: Distribution, low: float, high:
     inside = whole.points[(whole.points > low) & (whole.points < high)]
     points = np.concatenate([[low], inside, [high]])
     line = _Line(fill(points[np.isfinite(points)], -math.inf, math.inf), low, high)
-    integral = _integrals(
-        question, p, q, line, (log_mass(p, whole.points), log_mass(q, whole.points))
-    )
+    log_masses = (log_mass(p, whole.points), log_mass(q, whole.points))
+    integral = _integrals(question, p, q, line, log_masses)
+    beyond = _tails.examine(question, p, q, line.points, low, high, log_masses)
     error = float(integral.error[_MAIN] + integral.value[_NOISE])
     if float(integral.value[_OUTSIDE]) > 0.0 and question.needs_support:
         outcome = infinite("support: q is 0 where p has mass", _METHOD)
+    elif beyond.reason is not None:
+        outcome = infinite(beyond.reason, _METHOD)
     else:
-        value = float(integral.value[_MAIN])
+        value, error = float(integral.value[_MAIN]) + beyond.value, error + beyond.error
         outcome = Outcome(value, error, "numeric", _METHOD, integral.evaluations)
     return Part(outcome, float(integral.value[_MASS_P]), float(integral.value[_MASS_Q]))

@@ -55,16 +55,17 @@ def choose(
     """
     if isinstance(p, Transformed) and isinstance(q, Transformed) and not question.of_scale:
         p, q = _shared_maps_off(p, q)
-    rows = [row for row in TABLE if method in (None, row.name)]
+    if method is not None and method not in NAMES:
+        raise UnsupportedError(f'method="{method}" is not known; choose from {", ".join(NAMES)}')
+    # An infinite answer is infinite by every method.
+    rows = [row for row in TABLE if method is None or row.name in (method, "support")]
     for row in rows:
         run = row.prepare(question, p, q)
         if run is not None:
             return row, run
-    if method is not None and not rows:
-        raise UnsupportedError(f'method="{method}" is not known; choose from {", ".join(NAMES)}')
-    wanted = "no method" if method is None else f'method "{method}" cannot'
+    wanted = "no method applies" if method is None else f'method "{method}" does not apply'
     raise UnsupportedError(
-        f"{question.label}: {wanted} fit(s) p on {p.support} and q on {q.support}; "
+        f"{question.label}: {wanted} to p on {p.support} and q on {q.support}; "
         "kullback plan prints what each method needs"
     )
 

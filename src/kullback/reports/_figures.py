@@ -140,7 +140,7 @@ class Fact:
     label: str
     value: str
     detail: str
-    role: Role = "neutral"
+    role: Role | Tone = "neutral"
 
 
 @final

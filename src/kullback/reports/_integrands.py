@@ -6,7 +6,7 @@ import numpy as np
 
 from kullback.distributions._base import Distribution
 from kullback.reports._figures import Axis, Band, Figure, Role, Series
-from kullback.reports._line import Line, density
+from kullback.reports._line import Line, density, height
 from kullback.reports._numbers import exchanged, sentence
 from kullback.results._contributions import Contributions, Region
 from kullback.results._estimate import Estimate
@@ -52,14 +52,14 @@ def integrand(
     style = "bars" if where.discrete else "signed"
     role: Role = direction
     bands = tuple(_band(r) for r in regions if not math.isnan(r.low) and r.low < r.high)
-    missing = np.isposinf(terms)
+    holes = _empty(where, np.isposinf(terms), second)
     return Figure(
         title or f"{formula}, which KL({first}||{second}) sums up",
-        _caption(total, second, infinite=bool(missing.any()), negative=bool((terms < 0.0).any())),
+        _caption(total, second, infinite=bool(holes), negative=bool((terms < 0.0).any())),
         Axis(x_label, where.span),
-        Axis(formula, _span(terms)),
+        Axis(formula, _span(where, terms)),
         (Series("", x, np.where(np.isfinite(terms), terms, np.nan), role, style),),
-        (*bands, *_empty(x, missing, second)) if len(bands) > 1 else _empty(x, missing, second),
+        (*(bands if len(bands) > 1 else ()), *holes),
     )
 
 
@@ -75,23 +75,28 @@ def _band(region: Region) -> Band:
     return Band(region.low, region.high, f"{value:+.3f}".replace("-", "−"))
 
 
-def _span(terms: np.ndarray) -> tuple[float, float] | None:
-    """Returns a range that leaves out the highest few points if they tower above the rest."""
-    finite = terms[np.isfinite(terms)]
-    if not len(finite) or not finite.any():
+def _span(where: Line, terms: np.ndarray) -> tuple[float, float]:
+    """Returns a range that leaves out peaks of almost no area."""
+    finite = np.where(np.isfinite(terms), terms, 0.0)
+    if not finite.any():
         return 0.0, 1.0
-    low, high = float(min(finite.min(), 0.0)), float(max(finite.max(), 0.0))
-    most = 20.0 * float(np.quantile(np.abs(finite[finite != 0.0]), 0.9))
-    low, high = max(low, -most), min(high, most)
-    return low - 0.05 * (high - low) * (low < 0.0), high + 0.05 * (high - low)
+    most = float(np.abs(finite).max()) if where.discrete else height(where.x, finite)
+    low, high = max(float(finite.min()), -most, -1e300), min(float(finite.max()), most)
+    low, high = min(low, 0.0), max(high, 0.0)
+    pad = 0.05 * (high - low)
+    return low - pad * (low < 0.0), high + pad
 
 
-def _empty(x: np.ndarray, missing: np.ndarray, name: str) -> tuple[Band, ...]:
-    """Returns a band wherever the integrand is infinite."""
+def _empty(where: Line, missing: np.ndarray, name: str) -> tuple[Band, ...]:
+    """Returns a band wherever the integrand is infinite, single points of the line left out."""
     edges = np.flatnonzero(np.diff(np.r_[False, missing, False].astype(int)))
+    x, least = where.x, 0.0 if where.discrete else 1e-3 * float(np.ptp(where.x))
+    ends = [(float(x[a]), float(x[b - 1])) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+    half = 0.4 if where.discrete else 0.0
     return tuple(
-        Band(float(x[a]), float(x[b - 1]), f"∞: {name} is 0 here", "bad")
-        for a, b in zip(edges[::2], edges[1::2], strict=True)
+        Band(low - half, high + half, f"∞: {name} is 0 here", "bad")
+        for low, high in ends
+        if high - low >= least
     )
 
 

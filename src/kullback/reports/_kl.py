@@ -56,7 +56,12 @@ def kl_report(
     sections += [Section("Where each divergence is paid", _LEAD, paid)] if paid else []
     sections += [Section("Notes", "", (Notes(notes),))] if notes else []
     foot = made(key=key, seconds=seconds, clock="CPU")
-    return render(Page("Two divergences of p and q", summary, facts, tuple(sections), foot))
+    return render(Page(_title(totals), summary, facts, tuple(sections), foot))
+
+
+def _title(totals: tuple[Estimate, Estimate]) -> str:
+    kl = all(t.quantity == "kl" for t in totals)
+    return f"{'KL divergence' if kl else 'Divergence'} of p and q in both directions"
 
 
 def _drawable(p: Distribution, q: Distribution) -> bool:

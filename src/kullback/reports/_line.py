@@ -107,13 +107,18 @@ def sounding(*distributions: Distribution) -> Values:
 def ceiling(d: Density, x: Values) -> float:
     """Returns how high to draw a density: to its top, unless that is a peak of no width."""
     values = np.nan_to_num(d.at(x))
-    if d.of.support.discrete:
-        return float(values.max())
-    inner = np.sort(values[:-1])[::-1]
-    order = np.argsort(-values[:-1], kind="stable")
-    mass = np.cumsum((values[:-1] * np.diff(x))[order])
-    level = inner[min(int(np.searchsorted(mass, 0.1)), len(inner) - 1)]
-    return float(min(values.max(), 2.5 * level)) if level > 0.0 else float(values.max())
+    return float(values.max()) if d.of.support.discrete else height(x, values)
+
+
+def height(x: Values, values: Values) -> float:
+    """Returns the top of a curve, or less where a peak holds almost none of the area below it."""
+    size = np.abs(values)
+    area = 0.5 * (size[1:] + size[:-1]) * np.diff(x)
+    level = np.minimum(size[1:], size[:-1])
+    order = np.argsort(-level, kind="stable")
+    reached = np.searchsorted(np.cumsum(area[order]), 0.1 * area.sum())
+    typical = float(level[order[min(int(reached), len(order) - 1)]])
+    return float(min(size.max(), 2.5 * typical)) if typical > 0.0 else float(size.max())
 
 
 def _log_prob(d: Distribution, x: Values) -> Values:

@@ -3,13 +3,13 @@
 #: Okabe and Ito's blue and vermilion, told apart by every kind of colour vision.
 _LIGHT = """
 --ground:#fff;--paper:#f6f7f9;--ink:#1c2128;--soft:#57606a;--rule:#d8dee4;--grid:#eaeef2;
---p:#4b535d;--forward:#0067b1;--reverse:#d1520a;--q:#0067b1;--sample:#6b7480;--neutral:#57606a;
+--p:#4b535d;--forward:#0067b1;--reverse:#d1520a;--q:#00776b;--sample:#6b7480;--neutral:#57606a;
 --good:#116b3c;--bad:#b3200e;--unsure:#6a5300;
 --good-tint:#dcf3e4;--bad-tint:#fde4df;--unsure-tint:#f6edd0;--band:#8c96a1;
 """
 _DARK = """
 --ground:#14181d;--paper:#1c2228;--ink:#e4e8ec;--soft:#a3adb8;--rule:#38414b;--grid:#272e36;
---p:#aab4bf;--forward:#58b2f4;--reverse:#ff9d5c;--q:#58b2f4;--sample:#98a3af;--neutral:#a3adb8;
+--p:#aab4bf;--forward:#58b2f4;--reverse:#ff9d5c;--q:#3fc9b6;--sample:#98a3af;--neutral:#a3adb8;
 --good:#6fd79a;--bad:#ff9280;--unsure:#e6c867;
 --good-tint:#173a27;--bad-tint:#4a1f19;--unsure-tint:#3d3415;--band:#8c96a1;
 """
@@ -77,6 +77,7 @@ svg .axis{stroke:var(--soft);stroke-width:1;fill:none}
 svg .zero{stroke:var(--soft);stroke-width:1;fill:none}
 svg .grid{stroke:var(--grid);stroke-width:1;fill:none}
 .r-p{--c:var(--p)}.r-q{--c:var(--q)}.r-forward{--c:var(--forward)}.r-reverse{--c:var(--reverse)}
+.r-good{--c:var(--good)}.r-bad{--c:var(--bad)}.r-unsure{--c:var(--unsure)}
 .r-sample{--c:var(--sample)}.r-neutral{--c:var(--neutral)}
 .line,.dashed{fill:none;stroke:var(--c);stroke-width:2.2;stroke-linejoin:round;stroke-linecap:round}
 .dashed{stroke-dasharray:7 5}

@@ -1,12 +1,12 @@
 """The report on published numbers, recomputed."""
 
-from kullback.reports._figures import Fact, Page, Role, Section
+from kullback.reports._figures import Fact, Page, Section, Tone
 from kullback.reports._html import render
 from kullback.reports._making import made
 from kullback.reports._tables import claims_table, stamps
 from kullback.results._verification import Verification
 
-_ROLES: dict[str, Role] = {"confirmed": "forward", "refuted": "reverse", "cannot tell": "neutral"}
+_TONES: dict[str, Tone] = {"confirmed": "good", "refuted": "bad", "cannot tell": "unsure"}
 
 
 def verification_report(
@@ -21,16 +21,12 @@ def verification_report(
     """
     total = len(verification.findings)
     facts = tuple(
-        Fact(stamp, str(n), f"of {total} published numbers", role)
-        for stamp, role in _ROLES.items()
+        Fact(stamp, str(n), f"of {total} published numbers", tone)
+        for stamp, tone in _TONES.items()
         if (n := sum(f.stamp == stamp for f in verification.findings))
     )
-    source = f" published in {verification.source}" if verification.source else ""
-    summary = (
-        f"{total} numbers{source} were recomputed, each with its error: "
-        f"{stamps(verification)}. "
-        + ("None is refuted." if verification.passes else "At least one does not hold.")
-    )
+    source = f" Source: {verification.source}." if verification.source else ""
+    summary = f"{total} published numbers were recomputed, each with its error: {stamps(verification)}.{source}"
     section = Section(
         "The claims",
         "A claim is confirmed if it is what was found, to the digits it was published with; refuted if it "
