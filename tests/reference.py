@@ -506,9 +506,9 @@ class Chart:
         up, down = -_softplus(-t), -_softplus(t)  # log of the fractions from low and from high
         fraction = _exp(up)
         x = low + width * fraction if t < 0 else high - width * _exp(down)
-        unit = low == 0 and high == 1
+        log_rest = down + mp.log(width) if high == 1 else None
         log_x = up + mp.log(width) if low == 0 else None
-        return Point(x, log_x, down if unit else None), width * _exp(up + down)
+        return Point(x, log_x, log_rest), width * _exp(up + down)
 
     def t(self, x):
         low, high = self.low, self.high

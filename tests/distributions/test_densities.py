@@ -10,7 +10,11 @@ from kullback.io import parse
 from tests import reference
 
 EXPRESSIONS = sorted(
-    {p for form, *values in audit.FAMILIES for p in (form.format(*map(audit._number, v)) for v in values)}
+    {
+        p
+        for form, *values in audit.FAMILIES
+        for p in (form.format(*map(audit._number, v)) for v in values)
+    }
     | {p for (p,) in audit._lines(audit.ENTROPIES)}
 )
 

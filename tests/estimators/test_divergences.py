@@ -97,7 +97,11 @@ def test_overlapping_uniforms():
 
 
 def test_disjoint_supports():
-    for p, q in [("uniform(0, 1)", "uniform(2, 3)"), ("bernoulli(0)", "bernoulli(1)"), ([1.0, 0.0], [0.0, 1.0])]:
+    for p, q in [
+        ("uniform(0, 1)", "uniform(2, 3)"),
+        ("bernoulli(0)", "bernoulli(1)"),
+        ([1.0, 0.0], [0.0, 1.0]),
+    ]:
         truths = {"total_variation": 1.0, "squared_hellinger": 1.0, "jensen_shannon": math.log(2.0)}
         for kind, truth in truths.items():
             found = kb.divergence(p, q, kind=kind)
@@ -144,7 +148,9 @@ def test_chi2_of_exponentials_by_hand():
     # int p^2/q - 1 = a^2 / (b (2a - b)) - 1
     for a, b in [(1.01, 2.0), (3.0, 1.0), (1.0, 1.9), (1.0, 1.0000001)]:
         truth = float(mp.mpf(a) ** 2 / (mp.mpf(b) * (2 * mp.mpf(a) - b)) - 1)
-        found = kb.divergence(f"exponential(rate={a})", f"exponential(rate={b})", kind="pearson_chi2")
+        found = kb.divergence(
+            f"exponential(rate={a})", f"exponential(rate={b})", kind="pearson_chi2"
+        )
         assert abs(found.value - truth) <= found.standard_error + 1e-12 * truth, (a, b)
 
 
@@ -158,5 +164,7 @@ def test_renyi_of_gaussians(alpha):
     if mixed <= 0:
         assert found.kind == "infinite"
         return
-    truth = a * (m - n) ** 2 / (2 * mixed) + mp.log(mixed / (s ** (2 * (1 - a)) * t ** (2 * a))) / (2 * (1 - a))
+    truth = a * (m - n) ** 2 / (2 * mixed) + mp.log(mixed / (s ** (2 * (1 - a)) * t ** (2 * a))) / (
+        2 * (1 - a)
+    )
     assert abs(found.value - float(truth)) <= found.standard_error + 1e-9 * abs(float(truth))

@@ -9,17 +9,33 @@ from kullback.solvers._quadrature import fill, integrate
 from kullback.solvers._series import add_up
 
 CASES = [
-    ("gaussian", lambda x: np.exp(-x * x / 2), [-5.0, 0.0, 5.0], -np.inf, np.inf, math.sqrt(2 * math.pi)),
+    (
+        "gaussian",
+        lambda x: np.exp(-x * x / 2),
+        [-5.0, 0.0, 5.0],
+        -np.inf,
+        np.inf,
+        math.sqrt(2 * math.pi),
+    ),
     ("cauchy", lambda x: 1 / (1 + x * x), [-1.0, 0.0, 1.0], -np.inf, np.inf, math.pi),
     ("power tail", lambda x: x**-1.1, [1.5, 2.0], 1.0, np.inf, 10.0),
     ("root at the end", lambda x: x**-0.5, [0.25, 0.5], 0.0, 1.0, 2.0),
     ("log at the end", lambda x: -np.log(x), [0.25, 0.5], 0.0, 1.0, 1.0),
     ("kink", lambda x: np.exp(-np.abs(x)), [-1.0, 0.0, 1.0], -np.inf, np.inf, 2.0),
-    ("narrow", lambda x: np.exp(-((x / 1e-6) ** 2) / 2), [-8e-6, -3e-6, -1e-6, 0.0, 1e-6, 3e-6, 8e-6], -1.0, 1.0, 1e-6 * math.sqrt(2 * math.pi)),
+    (
+        "narrow",
+        lambda x: np.exp(-((x / 1e-6) ** 2) / 2),
+        [-8e-6, -3e-6, -1e-6, 0.0, 1e-6, 3e-6, 8e-6],
+        -1.0,
+        1.0,
+        1e-6 * math.sqrt(2 * math.pi),
+    ),
 ]
 
 
-@pytest.mark.parametrize(("name", "f", "points", "low", "high", "truth"), CASES, ids=[c[0] for c in CASES])
+@pytest.mark.parametrize(
+    ("name", "f", "points", "low", "high", "truth"), CASES, ids=[c[0] for c in CASES]
+)
 def test_error_covers_the_truth(name, f, points, low, high, truth):
     def columns(x, speed):
         with np.errstate(all="ignore"):

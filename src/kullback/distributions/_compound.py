@@ -147,6 +147,12 @@ class Transformed(Distribution):
             for s in self.base.strata()
         )
 
+    def pull(self, x: Array) -> Array:
+        """Returns the events of the base that are mapped to x."""
+        for f in reversed(self.maps):
+            x = f.inverse(x)
+        return x
+
     def _push(self, x: Array) -> Array:
         for f in self.maps:
             x = f.forward(x)

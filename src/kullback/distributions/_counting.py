@@ -105,7 +105,8 @@ class Binomial(Scalar):
     def quantile(self, u: Quantiles, *, upper: bool = False) -> Quantiles:
         p, n = float(self.chance), self.total
         width = math.sqrt(n * p * (1.0 - p)) + 1.0
-        found = _search(lambda k: special.bdtr(k, n, p), _above(u, upper), n * p, width)
+        below = lambda k: special.betainc(np.maximum(n - k, 1e-300), k + 1.0, 1.0 - p)  # noqa: E731
+        found = _search(below, _above(u, upper), n * p, width)
         return np.clip(found, 0.0, n)
 
 

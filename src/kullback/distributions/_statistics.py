@@ -45,7 +45,7 @@ _FUNCTIONS: dict[str, Callable[[np.ndarray, float, float, float], np.ndarray]] =
     "log": lambda x, a, b, c: np.log(x),
     "log_square": lambda x, a, b, c: (np.log(x) - a) ** 2,
     "log1m": lambda x, a, b, c: np.log1p(-x),
-    "log1m_power": lambda x, a, b, c: np.log1p(-(x**a)),
+    "log1m_power": lambda x, a, b, c: np.log(-np.expm1(a * np.log(x))),
     "log1p": lambda x, a, b, c: np.log1p(x),
     "power": lambda x, a, b, c: (x / b) ** a,
     "exp": lambda x, a, b, c: np.exp((x - b) / a),

@@ -9,12 +9,11 @@ from mpmath import mp
 from scipy import special
 
 from kullback.distributions._base import Distribution
-from kullback.distributions._compound import Product, Transformed
 from kullback.distributions._scalar import Scalar
 from kullback.distributions._vector import Categorical, Directional, Dirichlet, Multinomial, Wishart
 from kullback.estimators import _gaussian_rule, _statistic_rule
 from kullback.estimators._gaussian_rule import as_gaussian
-from kullback.estimators._outcome import Outcome, exact, infinite, total
+from kullback.estimators._outcome import Outcome, exact, infinite
 from kullback.estimators._question import Question
 
 _METHOD = "closed form"
@@ -38,10 +37,6 @@ def kl(p: Distribution, q: Distribution) -> Outcome | None:
             return _wishart(p, q)
         case Directional(), Directional():
             return _directional(p, q)
-        case Transformed(), Transformed() if p.maps == q.maps:
-            return kl(p.base, q.base)
-        case Product(), Product() if p.widths == q.widths:
-            return _sum([kl(a, b) for a, b in zip(p.parts, q.parts, strict=True)])
     return None
 
 
@@ -57,8 +52,6 @@ def entropy(p: Distribution) -> Outcome | None:
             return exact(
                 float(special.entr(p.probabilities / p.probabilities.sum()).sum()), _METHOD
             )
-        case Product():
-            return _sum([entropy(part) for part in p.parts])
     return None
 
 
@@ -74,8 +67,6 @@ def cross_entropy(p: Distribution, q: Distribution) -> Outcome | None:
             seen = p.probabilities > 0.0
             weights = p.probabilities[seen] / p.probabilities.sum()
             return exact(-float(weights @ q.log_probabilities[seen]), _METHOD)
-        case Product(), Product() if p.widths == q.widths:
-            return _sum([cross_entropy(a, b) for a, b in zip(p.parts, q.parts, strict=True)])
     return None
 
 
@@ -98,11 +89,6 @@ def power_divergence(question: Question, p: Distribution, q: Distribution) -> Ou
             return exact(change / (alpha * (alpha - 1.0)), _METHOD)
         case _:
             return exact(change, _METHOD)
-
-
-def _sum(parts: list[Outcome | None]) -> Outcome | None:
-    known = [part for part in parts if part is not None]
-    return total(known) if len(known) == len(parts) else None
 
 
 def _categorical(p: Categorical, q: Categorical) -> Outcome:

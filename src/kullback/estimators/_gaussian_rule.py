@@ -46,9 +46,10 @@ def as_gaussian(p: Distribution) -> MultivariateNormal | None:
 def kl(p: MultivariateNormal, q: MultivariateNormal) -> Outcome:
     """Returns KL(p||q)."""
     d = len(p.loc)
-    condition = float(np.linalg.cond(q.scale_tril)) ** 2
+    condition = min(float(np.linalg.cond(q.scale_tril)), 1e150) ** 2
     if condition > _CONDITION and d <= _SMALL:
-        return exact(_kl_in_many_digits(p, q), _METHOD)
+        digits = 60 + int(2.0 * math.log10(condition))
+        return exact(_kl_in_many_digits(p, q, digits), _METHOD)
     value = 0.5 * (_covariance_part(p, q) + _mean_part(p, q))
     if condition > _CONDITION:
         error = value * min(1.0, 10.0 * d * condition * 2.0**-52)
@@ -114,9 +115,9 @@ def excess(x: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
         return np.where(near, series, x - np.log1p(x))
 
 
-def _kl_in_many_digits(p: MultivariateNormal, q: MultivariateNormal) -> float:
+def _kl_in_many_digits(p: MultivariateNormal, q: MultivariateNormal, digits: int) -> float:
     d = len(p.loc)
-    with mp.workdps(80):
+    with mp.workdps(digits):
         roots = [_root(g) for g in (p, q)]
         inverse = roots[1] ** -1
         spread = inverse * roots[0]

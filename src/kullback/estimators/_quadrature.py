@@ -9,8 +9,8 @@ from jaxtyping import Float
 
 from kullback._core.errors import DensityError
 from kullback.distributions._base import Distribution
-from kullback.distributions._foreign import Foreign
 from kullback.estimators import _tails
+from kullback.estimators._emptiness import certainly_empty
 from kullback.estimators._outcome import Outcome, infinite, unresolved
 from kullback.estimators._question import Question
 from kullback.estimators._rounding import rounding
@@ -19,6 +19,8 @@ from kullback.solvers._quadrature import Integral, fill, integrate
 _METHOD = "quadrature"
 #: A density may miss this much mass before the answer is refused.
 _MISSING = 1e-6
+#: Landmarks further out are left to the tails, which start at the last one that is kept.
+_FAR = 1e120
 #: The columns that are integrated together.
 _MAIN, _SPARE, _MASS_P, _MASS_Q, _NOISE, _SLOPE, _OUTSIDE, _UNDERFLOW = range(8)
 
@@ -33,6 +35,7 @@ class _Line:
     high: float
 
 
+@np.errstate(all="ignore")
 def measure(question: Question, p: Distribution, q: Distribution) -> Outcome:
     """Returns the answer with an error bound; infinite or unresolved with the reason."""
     line = _line(question, p, q)
@@ -73,9 +76,17 @@ def _line(question: Question, p: Distribution, q: Distribution) -> _Line:
         others = others[(others > own[0] - reach) & (others < own[-1] + reach)]
     points = np.unique(np.concatenate([own, others, ends]))
     points = points[np.isfinite(points) & (points > low) & (points < high)]
+    near = points[np.abs(points) < _FAR]
+    points = near if len(near) else points
     if not len(points):
         points = np.array([0.5 * (low + high) if math.isfinite(low + high) else 0.0])
-    return _Line(fill(points, low, high), low, high)
+    return _Line(fill(_where_q_is_known(points, q), low, high), low, high)
+
+
+def _where_q_is_known(points: Float[np.ndarray, " m"], q: Distribution) -> Float[np.ndarray, " m"]:
+    """Leaves out points where log q overflows: the tails begin before, and say what it comes to."""
+    known = ~np.isneginf(q.log_prob(points)) | certainly_empty(q, points)
+    return points[known] if known.any() else points
 
 
 def log_mass(d: Distribution, points: Float[np.ndarray, " m"]) -> float:
@@ -110,7 +121,7 @@ def _integrals(
         log_q = q.log_prob(x) - log_masses[1]
         mass_p, mass_q = np.exp(log_p + speed), np.exp(log_q + speed)
         empty = np.isneginf(log_q) & ~np.isneginf(log_p)
-        outside = empty & _outside(q, x)
+        outside = empty & certainly_empty(q, x)
         noise = mass_p * (rounding(p, x, log_p) + rounding(q, x, log_q))
         if question.needs_support:
             # Both kinds of emptiness are judged by their mass, in columns of their own.
@@ -138,13 +149,6 @@ def _integrals(
     return integrate(
         columns, line.points, line.low, line.high, tolerance=tolerance, noise=(_NOISE, _SLOPE)
     )
-
-
-def _outside(q: Distribution, x: np.ndarray) -> np.ndarray:
-    """Whether a density of 0 there means no mass; inside a declared support it is underflow."""
-    if isinstance(q, Foreign) and not q.strict:
-        return (x < q.support.low) | (x > q.support.high)
-    return np.full(x.shape, fill_value=True)
 
 
 def _problem(integral: Integral, mass_beyond: float) -> str | None:
@@ -189,6 +193,7 @@ class Part:
     mass_q: float
 
 
+@np.errstate(all="ignore")
 def over(question: Question, p: Distribution, q: Distribution, low: float, high: float) -> Part:
     """Returns what the interval from low to high adds to the answer of `measure`."""
     whole = _line(question, p, q)

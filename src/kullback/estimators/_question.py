@@ -47,7 +47,14 @@ class Question:
     @property
     def needs_support(self) -> bool:
         """Whether p's mass outside q's support makes the answer infinite."""
-        return self.quantity in _INFINITE_OUTSIDE
+        return self.quantity in _INFINITE_OUTSIDE_Q or (self.order is not None and self.order >= 1.0)
+
+    @property
+    def needs_reverse_support(self) -> bool:
+        """Whether q's mass outside p's support makes the answer infinite."""
+        return self.quantity in ("reverse_kl", "jeffreys") or (
+            self.order is not None and self.order <= 0.0
+        )
 
     @property
     def of_logs(self) -> bool:
@@ -68,8 +75,7 @@ _BOUNDED = (
     "total_variation",
 )
 
-#: Quantities that are infinite as soon as q is 0 where p is not.
-_INFINITE_OUTSIDE = ("kl", "cross_entropy", "forward_kl", "jeffreys", "pearson_chi2")
+_INFINITE_OUTSIDE_Q = ("kl", "cross_entropy", "forward_kl", "jeffreys")
 
 
 def _cross(log_p: Logs, log_q: Logs, log_speed: Logs) -> Logs:

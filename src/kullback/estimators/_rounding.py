@@ -15,7 +15,7 @@ def rounding(
 ) -> Float[np.ndarray, " n"]:
     """Returns a bound on the rounding error of log_prob at n points."""
     if isinstance(d, Scalar):
-        return 2.0 * _EPSILON * (1.0 + d.magnitude(x))
+        return 8.0 * _EPSILON * (1.0 + d.magnitude(x))
     if isinstance(d, Mixture):
         parts = [rounding(c, x, log_prob) for c in d.components]
         # The component that matters at x is not the far one whose terms are large.

@@ -87,13 +87,9 @@ def _now(outcome: Outcome | None) -> Run | None:
 
 
 def _by_support(question: Question, p: Distribution, q: Distribution) -> Run | None:
-    if question.quantity == "reverse_kl":
-        p, q = q, p
-    elif not question.needs_support:
-        return None
-    gaps = [_support.gap(p, q)]
-    if question.quantity == "jeffreys":
-        gaps.append(_support.gap(q, p))
+    gaps = [_support.gap(p, q)] if question.needs_support else []
+    if question.needs_reverse_support:
+        gaps.append(_support.gap(q, p, names="qp"))
     return _now(next((g for g in gaps if g is not None), None))
 
 
@@ -159,13 +155,13 @@ def _by_monte_carlo(question: Question, p: Distribution, q: Distribution) -> Run
 
 TABLE = (
     Method("support", "q is 0 somewhere p is not", "infinite", _by_support),
+    Method("parts", "independent blocks: the sum over blocks", "as its parts", _by_parts),
     Method(
         "closed form",
         "densities made of statistics whose means are known; Gaussian, finite, Dirichlet ...",
         "exact, infinite",
         _by_closed_form,
     ),
-    Method("parts", "independent blocks: the sum over blocks", "as its parts", _by_parts),
     Method("sum", "discrete distributions", "numeric, infinite, unresolved", _by_sum),
     Method("quadrature", "densities of the line", "numeric, infinite, unresolved", _by_quadrature),
     Method("monte carlo", "anything p can be drawn from", "estimate, unresolved", _by_monte_carlo),

@@ -17,6 +17,7 @@ _MAIN, _SPARE, _MASS_P, _MASS_Q, _NOISE, _SLOPE, _EMPTY = range(7)
 _MISSING = 1e-6
 
 
+@np.errstate(all="ignore")
 def measure(question: Question, p: Distribution, q: Distribution) -> Outcome:
     """Returns the answer: exact to rounding over few outcomes, else with a truncation bound."""
     low, high = p.support.low, p.support.high

@@ -13,16 +13,17 @@ from kullback.solvers._series import add_up
 _METHOD = "support"
 
 
-def gap(p: Distribution, q: Distribution) -> Outcome | None:
+def gap(p: Distribution, q: Distribution, *, names: str = "pq") -> Outcome | None:
     """Returns infinity with the place where p has mass and q has none; None if q covers p."""
     a, b = p.support, q.support
+    one, other = names
     if a.discrete != b.discrete:
         kinds = ("discrete", "continuous") if a.discrete else ("continuous", "discrete")
-        return infinite(f"support: p is {kinds[0]} and q {kinds[1]}", _METHOD)
+        return infinite(f"support: {one} is {kinds[0]} and {other} {kinds[1]}", _METHOD)
     if a.dimension:
         special = {"simplex", "sphere"} & {a.kind, b.kind}
         if special and a.kind != b.kind:
-            return infinite(f"support: p lives on {a}, q on {b}", _METHOD)
+            return infinite(f"support: {one} lives on {a}, {other} on {b}", _METHOD)
         return None
     sides = []
     if a.low < b.low:
@@ -35,17 +36,17 @@ def gap(p: Distribution, q: Distribution) -> Outcome | None:
     if not any(masses) and not isinstance(p, Scalar):
         return None
     where = " and ".join(
-        f"{words} where p has mass {_words(m)}"
+        f"{words} where {one} has mass {_words(m)}"
         for (words, *_), m in zip(sides, masses, strict=True)
     )
-    return infinite(f"support: q is 0 on {where}", _METHOD)
+    return infinite(f"support: {other} is 0 on {where}", _METHOD)
 
 
 def mass(p: Distribution, low: float, high: float) -> float:
     """Returns P(low < x < high) of a scalar."""
     if p.support.discrete:
         first = p.support.low if math.isinf(low) or low < p.support.low else math.floor(low) + 1.0
-        last = min(math.ceil(high) - 1.0, p.support.high)
+        last = p.support.high if math.isinf(high) else min(math.ceil(high) - 1.0, p.support.high)
         if first > last:
             return 0.0
         start = first if math.isfinite(first) else last

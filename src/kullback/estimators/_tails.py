@@ -15,8 +15,10 @@ from kullback.distributions._base import Distribution
 from kullback.estimators._question import Question
 from kullback.solvers._quadrature import Tail, tails
 
-#: Slopes flatter than this are not told apart from 0.
-_FLAT = 1e-5
+#: A log size that no convergent integral comes to.
+_HUGE = 1e4
+#: Standard errors of a decay above which the model of a tail is not believed.
+_ROUGH = 1e-2
 #: A tail that has fallen this far, in nats below the rest, is not looked at.
 _NEGLIGIBLE = 40.0
 
@@ -64,16 +66,48 @@ def _side(
 ) -> Remainder:
     if tail.factor == 0.0 or tail.length < 4.0:
         return Remainder()
-    t = np.linspace(0.3, 1.0, 61) * tail.length
-    x, speed = tail(t), tail.log_speed(t)
-    log_p, log_q = p.log_prob(x) - log_masses[0], q.log_prob(x) - log_masses[1]
-    mass = _extrapolate(t, log_p + speed, 1.0, "")
+    view = _look(question, p, q, tail, np.linspace(0.0, tail.seen, 2001), log_masses)
+    # Where log q overflows, what the integrand does up to there has to tell.
+    over = np.flatnonzero(np.isposinf(view.size))
+    length = float(view.t[over[0] - 1]) if len(over) and over[0] > 0 else tail.seen
+    view = _look(question, p, q, tail, np.linspace(0.3, 1.0, 61) * length, log_masses)
+    mass = _extrapolate(view.t, view.mass, 1.0, "", tail.length)
     if mass.reason is not None:
         mass = Remainder()
-    sign = math.copysign(1.0, _sign(question, log_p[-1], log_q[-1]))
-    size = _log_size(question, log_p, log_q) + speed
-    beyond = _extrapolate(t, size, sign, _words(end, log_p[-1], log_q[-1]))
+    words = _words(end, view.log_p, view.log_q)
+    sign = math.copysign(1.0, _sign(question, view.log_p, view.log_q))
+    stop = max(tail.length if view.t[-1] == tail.seen else 0.0, float(view.t[-1]))
+    beyond = _extrapolate(view.t, view.size, sign, words, stop)
+    if beyond.diverges and not tail.infinite and tail.anchor != 0.0:
+        # Floats are too coarse close to such an end to tell a divergence from rounding.
+        return Remainder(reason=f"{beyond.reason}, as far as floats can tell")
     return replace(beyond, mass=mass.value, error=beyond.error + mass.error)
+
+
+@final
+@dataclass(frozen=True)
+class _View:
+    """Log sizes of the integrand and of p along a tail, and the log densities at its last point."""
+
+    t: np.ndarray
+    size: np.ndarray
+    mass: np.ndarray
+    log_p: float
+    log_q: float
+
+
+def _look(
+    question: Question,
+    p: Distribution,
+    q: Distribution,
+    tail: Tail,
+    t: np.ndarray,
+    log_masses: tuple[float, float],
+) -> _View:
+    x, speed = tail(t), tail.log_speed(t)
+    log_p, log_q = p.log_prob(x) - log_masses[0], q.log_prob(x) - log_masses[1]
+    size = _log_size(question, log_p, log_q) + speed
+    return _View(t, size, log_p + speed, float(log_p[-1]), float(log_q[-1]))
 
 
 def _log_size(question: Question, log_p: np.ndarray, log_q: np.ndarray) -> np.ndarray:
@@ -109,33 +143,58 @@ def _words(end: float, log_p: float, log_q: float) -> str:
     return f"{place}, {heavier}"
 
 
-def _extrapolate(t: np.ndarray, size: np.ndarray, sign: float, where: str) -> Remainder:
-    """Returns what a tail of these log sizes adds beyond the last t."""
-    if not np.isfinite(size[-20:]).all() or size[-1] < -_NEGLIGIBLE:
-        return Remainder()
+def _extrapolate(t: np.ndarray, size: np.ndarray, sign: float, where: str, end: float) -> Remainder:
+    """Returns what a tail of these log sizes adds beyond t = end."""
     recent = len(t) // 2
+    if not np.isfinite(size[recent:]).all() or size[-1] < -_NEGLIGIBLE:
+        return Remainder()
+    if size[-1] > _HUGE and sign > 0.0:
+        return Remainder(reason=f"tails: {where}", diverges=True)
+    decay, power, shift, blur = _fit(t[recent:], size[recent:])
     slope = float(np.polyfit(t[3 * recent // 2 :], size[3 * recent // 2 :], 1)[0])
-    decay, power = _fit(t[recent:], size[recent:])
-    if slope > -_FLAT and (power > -1.0 or decay < 0.0):
+    settled = abs(decay) < 1e-5 and blur < 1e-5
+    rising = bool((np.diff(size[recent:]) > 0.0).all())
+    if (settled and power > -1.0 + 1e-3) or (rising and (decay < -blur or blur > _ROUGH)):
         if sign < 0.0:
             return Remainder(reason=f"tails: {where}; the integral tends to minus infinity")
         return Remainder(reason=f"tails: {where}", diverges=True)
-    if slope > -_FLAT or (decay < 0.1 * abs(slope) and power > -1.2):
-        return Remainder(reason=f"tails: {where}; whether the integral converges cannot be told")
-    last = math.exp(size[-1])
-    plain = last / abs(slope)
-    if decay < 0.1 * abs(slope):
-        fine = last * t[-1] / (-power - 1.0)
+    if blur > _ROUGH and slope < -1.0:
+        # It falls faster and faster: what is left is less than the tangent says.
+        left = math.exp(size[-1]) / -slope
+        return Remainder(sign * 0.5 * left, left)
+    last = math.exp(min(size[-1] - decay * (end - t[-1]) + _logs(power, shift, t[-1], end), 700.0))
+    if settled and power < -1.2:
+        fine = last * (end + shift) / (-power - 1.0)
         return Remainder(sign * fine, 0.5 * fine)
-    fine = last * _beyond(decay, power, t[-1])
-    return Remainder(sign * fine, 3.0 * abs(fine - plain) + 1e-4 * fine)
+    if settled or decay < 3.0 * blur:
+        return Remainder(reason=f"tails: {where}; whether the integral converges cannot be told")
+    fine = last * _beyond(decay, power, end + shift)
+    plain = last / abs(slope) if slope < 0.0 else 2.0 * fine
+    error = min(3.0 * abs(fine - plain), fine) + (1e-4 + 10.0 * blur / decay) * fine
+    return Remainder(sign * fine, error)
 
 
-def _fit(t: np.ndarray, size: np.ndarray) -> tuple[float, float]:
-    """Returns a and b of the model size = -a t + b log t + c."""
-    design = np.stack([-t, np.log(t), np.ones_like(t)], axis=1)
-    decay, power, _ = np.linalg.lstsq(design, size, rcond=None)[0]
-    return float(decay), float(power)
+def _logs(power: float, shift: float, start: float, end: float) -> float:
+    return power * math.log((end + shift) / (start + shift))
+
+
+def _fit(t: np.ndarray, size: np.ndarray) -> tuple[float, float, float, float]:
+    """Returns a, b, c of the model size = -a t + b log(t + c) + d, and three standard errors of a.
+
+    A log ratio that is a constant plus a multiple of t is what c is for.
+    """
+    best = (math.inf, 0.0, 0.0, 0.0, 0.0)
+    reach = float(t[-1])
+    shifts = [0.0, *(reach * np.geomspace(1e-3, 1e3, 37)), *(-t[0] * np.linspace(0.05, 0.95, 19))]
+    for shift in shifts:
+        design = np.stack([-t, np.log(t + shift), np.ones_like(t)], axis=1)
+        found = np.linalg.lstsq(design, size, rcond=None)[0]
+        variance = float((size - design @ found).var())
+        if variance < best[0]:
+            scale = float(np.linalg.pinv(design.T @ design)[0, 0])
+            spread = 3.0 * math.sqrt(max(scale * variance, 0.0)) + 1e-9
+            best = (variance, float(found[0]), float(found[1]), float(shift), spread)
+    return best[1:]
 
 
 def _beyond(decay: float, power: float, start: float) -> float:

@@ -22,7 +22,10 @@ Box = tuple[tuple[float, float], tuple[float, float]]
 _MOST_POINTS = 2000
 #: Columns shown in pairs.
 MOST_COLUMNS = 4
-_SIDE = 110
+_SIDE = 180
+#: A density of the plane is shown down to this many nats below its top.
+_FAINT = 6.0
+_TRIES = 8
 _MASSES = (0.5, 0.9, 0.99)
 _CIRCLE = np.linspace(0.0, 2.0 * math.pi, 73)
 
@@ -65,7 +68,7 @@ def rings(found: Components, axes: tuple[int, int], role: Role) -> tuple[Series,
             parts.append(mean[picked, None] + reach * root @ unit)
             parts.append(np.full((2, 1), np.nan))
         x, y = np.concatenate(parts, axis=1)
-        name = "q: 1, 2 and 3 sd around each component" if reach == 1.0 else ""
+        name = "q: 1, 2, 3 sd" if reach == 1.0 else ""
         series.append(Series(name, x, y, role, "line", strength))
     return tuple(series)
 
@@ -136,8 +139,7 @@ def box_of(*distributions: Distribution) -> Box | None:
     low = np.min([c[0] for c in corners], axis=0)
     high = np.max([c[1] for c in corners], axis=0)
     if len(corners) < len(distributions):
-        low, high = low - 0.75 * (high - low), high + 0.75 * (high - low)
-        low, high = _shrunk(distributions, low, high)
+        low, high = _grown(distributions, low, high)
     pad = 0.03 * (high - low)
     (a, c), (b, d) = (low - pad).tolist(), (high + pad).tolist()
     return (a, b), (c, d)
@@ -156,15 +158,21 @@ def _hull(d: Distribution) -> tuple[np.ndarray, np.ndarray] | None:
     return np.quantile(x, 0.002, axis=0), np.quantile(x, 0.998, axis=0)
 
 
-def _shrunk(
+def _grown(
     distributions: Sequence[Distribution], low: np.ndarray, high: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the part of a rectangle where any of the densities is more than faint."""
-    axes = [np.linspace(a, b, _SIDE) for a, b in zip(low, high, strict=True)]
-    grid = np.stack(np.meshgrid(*axes), axis=-1).reshape(-1, 2)
-    logs = [d.log_prob(grid) for d in distributions]
-    seen = grid[np.any([v > v.max() - 7.0 for v in logs], axis=0)]
-    return seen.min(axis=0), seen.max(axis=0)
+    """Returns the rectangle around all places where a density is more than faint."""
+    for _ in range(_TRIES):
+        reach = 0.6 * (high - low)
+        wide = low - reach, high + reach
+        axes = [np.linspace(a, b, _SIDE) for a, b in zip(*wide, strict=True)]
+        grid = np.stack(np.meshgrid(*axes), axis=-1).reshape(-1, 2)
+        logs = [d.log_prob(grid) for d in distributions]
+        seen = grid[np.any([v > v.max() - _FAINT for v in logs], axis=0)]
+        low, high = seen.min(axis=0), seen.max(axis=0)
+        if (low > wide[0]).all() and (high < wide[1]).all():
+            break
+    return low, high
 
 
 def _margin(found: Components, i: int) -> Distribution:

@@ -1,6 +1,7 @@
 """Distributions in words and, where they are Gaussians or mixtures of them, in numbers."""
 
 from dataclasses import dataclass, fields, is_dataclass
+from fractions import Fraction
 from typing import final
 
 import numpy as np
@@ -85,8 +86,8 @@ def _fields(d: Distribution) -> str:
 
 
 def _short(value: object) -> str:
-    if isinstance(value, float):
-        return number(value, 4)
+    if isinstance(value, float | Fraction):
+        return number(float(value), 4)
     if isinstance(value, np.ndarray):
         return np.array2string(value, precision=4, separator=", ", threshold=8)
     return describe(value) if isinstance(value, Distribution) else str(value)

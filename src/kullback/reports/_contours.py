@@ -3,13 +3,15 @@
 import numpy as np
 from jaxtyping import Float
 
-#: The edges of a cell that the line joins, by which of its corners are high.
-#: Corners and edges count from the lower left, against the clock; an edge starts at its corner.
+#: The sides of a cell that the line joins, by which of its corners are high, which stay on its left.
+#: Corners and sides count from the lower left, against the clock; a side starts at its corner.
 _JOINS: dict[int, tuple[tuple[int, int], ...]] = {
-    1: ((3, 0),), 2: ((0, 1),), 3: ((3, 1),), 4: ((1, 2),), 5: ((3, 2), (0, 1)), 6: ((0, 2),),
-    7: ((3, 2),), 8: ((2, 3),), 9: ((2, 0),), 10: ((3, 0), (1, 2)), 11: ((2, 1),), 12: ((1, 3),),
-    13: ((1, 0),), 14: ((0, 3),),
+    1: ((0, 3),), 2: ((1, 0),), 3: ((1, 3),), 4: ((2, 1),), 5: ((0, 3), (2, 1)), 6: ((2, 0),),
+    7: ((2, 3),), 8: ((3, 2),), 9: ((0, 2),), 10: ((1, 0), (3, 2)), 11: ((1, 2),), 12: ((3, 1),),
+    13: ((0, 1),), 14: ((3, 0),),
 }  # fmt: skip
+#: Row, column and whether it is upright.
+Edge = tuple[int, int, int]
 Points = tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]
 
 
@@ -19,21 +21,16 @@ def contour(
     z: Float[np.ndarray, "ny nx"],
     level: float,
 ) -> Points:
-    """Returns the line z = level as pieces of two points, NaN between them."""
-    corners = np.stack([z[:-1, :-1], z[:-1, 1:], z[1:, 1:], z[1:, :-1]])
-    xs = np.broadcast_to(x, z.shape)
-    ys = np.broadcast_to(y[:, None], z.shape)
-    places = [np.stack([a[:-1, :-1], a[:-1, 1:], a[1:, 1:], a[1:, :-1]]) for a in (xs, ys)]
-    kind = ((corners > level) * np.array([1, 2, 4, 8])[:, None, None]).sum(axis=0)
-    pieces = []
-    for code, joins in _JOINS.items():
-        at = np.nonzero(kind == code)
-        for start, stop in joins:
-            ends = [_crossing(corners, places, e, at, level) for e in (start, stop)]
-            gap = np.full_like(ends[0], np.nan)
-            pieces.append(np.stack([ends[0], ends[1], gap], axis=2))
-    joined = np.concatenate(pieces, axis=1).reshape(2, -1)
-    return joined[0], joined[1]
+    """Returns the lines z = level, one after the other, NaN between them."""
+    joins, places = _segments(x, y, z, level)
+    parts = []
+    for chain in _chains(joins):
+        parts.append(np.array([places[e] for e in chain]))
+        parts.append(np.full((1, 2), np.nan))
+    if not parts:
+        return np.empty(0), np.empty(0)
+    joined = np.concatenate(parts)
+    return joined[:, 0], joined[:, 1]
 
 
 def levels(z: Float[np.ndarray, "ny nx"], masses: tuple[float, ...]) -> list[float]:
@@ -44,12 +41,53 @@ def levels(z: Float[np.ndarray, "ny nx"], masses: tuple[float, ...]) -> list[flo
     return [float(values[i]) for i in index]
 
 
+def _segments(
+    x: Float[np.ndarray, " nx"],
+    y: Float[np.ndarray, " ny"],
+    z: Float[np.ndarray, "ny nx"],
+    level: float,
+) -> tuple[list[tuple[Edge, Edge]], dict[Edge, tuple[float, float]]]:
+    """Returns which edges of the grid are joined, and where the level is crossed on each."""
+    high = z > level
+    kind = high[:-1, :-1] + 2 * high[:-1, 1:] + 4 * high[1:, 1:] + 8 * high[1:, :-1]
+    joins, places = [], {}
+    for i, j in np.argwhere((kind > 0) & (kind < 15)).tolist():
+        for start, stop in _JOINS[int(kind[i, j])]:
+            pair = _edge(i, j, start), _edge(i, j, stop)
+            joins.append(pair)
+            for edge in pair:
+                if edge not in places:
+                    places[edge] = _crossing(x, y, z, level, edge)
+    return joins, places
+
+
+def _edge(i: int, j: int, side: int) -> Edge:
+    """Returns the edge of the grid that is this side of cell (i, j)."""
+    return ((i, j, 0), (i, j + 1, 1), (i + 1, j, 0), (i, j, 1))[side]
+
+
 def _crossing(
-    corners: Float[np.ndarray, "4 n m"], places: list[Float[np.ndarray, "4 n m"]], edge: int,
-    at: tuple[np.ndarray, ...], level: float,
-) -> Float[np.ndarray, "2 c"]:  # fmt: skip
-    """Returns where the level is crossed on an edge of the cells `at`."""
-    a, b = edge, (edge + 1) % 4
-    first, second = corners[a][at], corners[b][at]
-    share = (level - first) / (second - first)
-    return np.stack([p[a][at] + share * (p[b][at] - p[a][at]) for p in places])
+    x: Float[np.ndarray, " nx"],
+    y: Float[np.ndarray, " ny"],
+    z: Float[np.ndarray, "ny nx"],
+    level: float,
+    edge: Edge,
+) -> tuple[float, float]:
+    i, j, upright = edge
+    k, m = (i + 1, j) if upright else (i, j + 1)
+    share = float((level - z[i, j]) / (z[k, m] - z[i, j]))
+    return float(x[j] + share * (x[m] - x[j])), float(y[i] + share * (y[k] - y[i]))
+
+
+def _chains(joins: list[tuple[Edge, Edge]]) -> list[list[Edge]]:
+    """Returns the lines that segments make up: each ends where it began or at the border."""
+    after = dict(joins)
+    starts = [a for a in after if a not in set(after.values())]
+    chains = []
+    for start in [*starts, *list(after)]:
+        chain = [start]
+        while chain[-1] in after:
+            chain.append(after.pop(chain[-1]))
+        if len(chain) > 1:
+            chains.append(chain)
+    return chains

@@ -16,7 +16,10 @@ from kullback.results._fit import Fit
 Values = Float[np.ndarray, " n"]
 #: Curves drawn along a path.
 _SNAPSHOTS = 14
-_BINS = (12, 90)
+_BINS = (12, 60)
+#: A fit is drawn at most so many times as high as the histogram.
+_OVER = 1.6
+_Y_LABELS = {"linear": "density", "log": "density of log x", "outcomes": "probability"}
 
 
 @final
@@ -53,8 +56,8 @@ def of_density(p: Distribution, others: Sequence[Distribution], points: int = 36
     """Returns p's density, on points that also show the others."""
     where = line(p, *others, points=points)
     shown = density(p)
-    y = shown.at(where.x)
-    top = ceiling(shown, where.x)
+    y = shown.on(where)
+    top = ceiling(shown, where)
     name = "p, normalised to draw it" if not p.normalized else "p"
     series = Series(name, where.x, y, "p", "bars" if where.discrete else "area")
     return Backdrop(series, where, top, bool(np.nanmax(y) > 1.001 * top))
@@ -65,24 +68,26 @@ def of_samples(
 ) -> Backdrop:
     """Returns a histogram of draws of p, as a density; of single outcomes where q is discrete."""
     weights = np.full(len(x), 1.0 / len(x)) if weights is None else weights / weights.sum()
-    where = line(others[0], *others[1:], points=points)
+    where = line(others[0], *others[1:], points=points, straight=True)
     if where.discrete:
         values, which = np.unique(x, return_inverse=True)
         shares = np.bincount(which, weights)
         both = np.union1d(where.x, np.arange(values[0], values[-1] + 1.0))
         if len(both) <= 2 * len(where.x) + 50:
-            where = Line(both, discrete=True)
+            where = Line(both, "outcomes")
         series = Series(f"{len(x)} samples of p", values, shares, "sample", "bars")
         return Backdrop(series, where, float(shares.max()), cut=False)
-    low, high = _seen(x, where)
+    ends = (
+        max(float(where.x[0]), others[0].support.low),
+        min(float(where.x[-1]), others[0].support.high),
+    )
+    low, high = _seen(x, ends)
     edges = np.linspace(low, high, _bins(x, low, high) + 1)
     heights = np.histogram(x, edges, weights=weights)[0] / np.diff(edges)
     steps = np.concatenate([[0.0], np.repeat(heights, 2), [0.0]])
     series = Series(f"{len(x)} samples of p", np.repeat(edges, 2), steps, "sample", "area")
     inner = np.linspace(low, high, points)
-    return Backdrop(
-        series, Line(np.union1d(inner, where.x), discrete=False), float(heights.max()), cut=False
-    )
+    return Backdrop(series, Line(inner, "linear"), float(heights.max()), cut=False)
 
 
 def densities(
@@ -101,21 +106,22 @@ def densities(
     shown = [(c, density(c.of)) for c in curves]
     style = "dots" if where.discrete else "line"
     front = tuple(
-        Series(c.name, where.x, d.at(where.x), c.role, "dashed" if c.dashed else style, c.strength)
+        Series(c.name, where.x, d.on(where), c.role, "dashed" if c.dashed else style, c.strength)
         for c, d in shown
     )
-    tops = [backdrop.top, *(ceiling(d, where.x) for _, d in shown)]
+    most = _OVER * backdrop.top if backdrop.series.role == "sample" else math.inf
+    tops = [backdrop.top, *(min(ceiling(d, where), most) for _, d in shown)]
     cut = backdrop.cut or any(
         float(np.nanmax(s.y)) > 1.001 * t for s, t in zip(front, tops[1:], strict=True)
     )
     if cut:
         caption = f"{caption} Peaks of almost no width are cut off at the top.".strip()
-    y_label = "" if size == "small" else "probability" if where.discrete else "density"
+    y_label = "" if size == "small" else _Y_LABELS[where.kind]
     x_label = "" if size == "small" else x_label
     return Figure(
         title,
         caption,
-        Axis(x_label, where.span),
+        where.axis(x_label),
         Axis(y_label, (0.0, 1.06 * max(tops))),
         (backdrop.series, *front),
         bands,
@@ -146,16 +152,16 @@ def snapshots(
     return densities(title, caption, backdrop, curves, x_label=x_label, size="half")
 
 
-def _seen(x: Values, where: Line) -> tuple[float, float]:
+def _seen(x: Values, window: tuple[float, float]) -> tuple[float, float]:
     """Returns the range of the draws and of the fits; of many draws without the last in 2000."""
     ends = (0.0, 1.0) if len(x) < 2000 else (0.0005, 0.9995)
     low, high = (float(v) for v in np.quantile(x, ends))
-    return min(low, where.span[0]), max(high, where.span[1])
+    return min(low, window[0]), max(high, window[1])
 
 
 def _bins(x: Values, low: float, high: float) -> int:
-    """Freedman and Diaconis' number of bins, within reason."""
+    """Returns Freedman and Diaconis' number of bins, or the root of n if more, within reason."""
     quarters = np.quantile(x, [0.25, 0.75])
     width = 2.0 * float(quarters[1] - quarters[0]) / len(x) ** (1.0 / 3.0)
     wanted = (high - low) / width if width > 0.0 else math.inf
-    return int(min(max(wanted, _BINS[0]), _BINS[1]))
+    return int(min(max(wanted, math.sqrt(len(x)), _BINS[0]), _BINS[1]))

@@ -7,7 +7,7 @@ from jaxtyping import Float
 
 from kullback.distributions._base import Distribution
 from kullback.losses._divergences import forward_kl
-from kullback.reports._figures import Axis, Figure, Series
+from kullback.reports._figures import Axis, Figure, Series, Size
 from kullback.reports._line import density, sounding
 from kullback.results._fit import Fit
 
@@ -45,7 +45,9 @@ def gaps_to_samples(samples: Float[np.ndarray, "n d"], weights: Values | None, f
     return np.array(found) - found[-1]
 
 
-def descent(title: str, caption: str, gaps: dict[str, tuple[Fit, Values]]) -> Figure | None:
+def descent(
+    title: str, caption: str, gaps: dict[str, tuple[Fit, Values]], size: Size = "wide"
+) -> Figure | None:
     """Returns the gaps of one or more fits on a logarithmic axis; None if none is worth drawing."""
     series = []
     for name, (fit, gap) in gaps.items():
@@ -60,7 +62,7 @@ def descent(title: str, caption: str, gaps: dict[str, tuple[Fit, Values]]) -> Fi
         title,
         caption,
         Axis("step", (-0.4, longest + 0.4)),
-        Axis("divergence above that of the last step, in nats", log=True),
+        Axis("above the value at the last step, in nats", log=True),
         tuple(series),
-        size="wide",
+        size=size,
     )

@@ -59,11 +59,12 @@ class Annotation:
 @final
 @dataclass(frozen=True)
 class Axis:
-    """A label, a scale and, where the data should not choose it, a range."""
+    """A label, a scale and, where the data should not choose it, a range; `whole` for counts."""
 
     label: str
     span: tuple[float, float] | None = None
     log: bool = False
+    whole: bool = False
 
 
 @final

@@ -92,7 +92,8 @@ def fit_report(
     sections += [Section("The way there", "", way)] if way else []
     notes = (*fit.notes, *_measured_notes(fit))
     sections += [Section("Notes", "", (Notes(notes),))] if notes else []
-    title = f"{family(fit)[:1].upper()}{family(fit)[1:]} fitted to p, {fit.direction}"
+    aim = "KL(p||q)" if fit.direction == "forward" else "KL(q||p)"
+    title = f"{family(fit)[:1].upper()}{family(fit)[1:]} fitted to p by minimising {aim}"
     foot = made(key=key, seconds=fit.seconds, clock="wall-clock", fits=(fit,))
     return render(Page(title, _summary(given), _facts(fit), tuple(sections), foot))
 
@@ -107,12 +108,18 @@ _AIMS = {
 def _summary(given: _Given) -> str:
     fit = given.fit
     what = "a known density" if given.samples is None else _rows(given)
-    held = ""
+    held, up_to = "", ""
     if fit.held_out is not None:
         held = f" On rows that were held out: {sentence(fit.held_out)}."
+    if fit.divergence.quantity == "cross_entropy":
+        up_to = (
+            " Up to the entropy of p, which samples alone do not give, that is the cross-entropy:"
+        )
+    q = f": q = {given.describe(fit.q)}" if given.scalar else ""
     return (
-        f"{family(fit)[:1].upper()}{family(fit)[1:]} was fitted to {what} by minimising {_AIMS[fit.direction]}. "
-        f"{sentence(fit.divergence)}.{held} Best of {fit.starts} starts: q = {given.describe(fit.q)}."
+        f"{family(fit)[:1].upper()}{family(fit)[1:]} was fitted to {what} by minimising "
+        f"{_AIMS[fit.direction]}.{up_to} {sentence(fit.divergence)}.{held} "
+        f"This is the best of {fit.starts} {'start' if fit.starts == 1 else 'starts'}{q}."
     )
 
 
@@ -123,7 +130,8 @@ def _rows(given: _Given) -> str:
 
 
 def _facts(fit: Fit) -> tuple[Fact, ...]:
-    minimised = fact(fit.divergence, fit.direction, f"{fit.divergence.direction}, minimised")
+    what = "Cross-entropy " if fit.divergence.quantity == "cross_entropy" else ""
+    minimised = fact(fit.divergence, fit.direction, f"{what}{fit.divergence.direction}, minimised")
     known: list[Estimate | None] = [fit.forward_kl, fit.reverse_kl]
     others = [
         fact(e, "forward" if e is fit.forward_kl else "reverse", f"{e.direction}, of the same q")
@@ -155,7 +163,7 @@ def _pictures(given: _Given) -> tuple[Block, ...]:
             ("q", fit.direction, fit.q),
         ]
         blocks += [plane("p and the fitted q", shown, box, names)] if box else []
-    table = component_table(fit, given.columns)
+    table = None if given.scalar else component_table(fit, given.columns)
     blocks += [] if table is None else [table]
     return tuple(blocks)
 
@@ -213,20 +221,19 @@ def _way(given: _Given) -> tuple[Block, ...]:
         gaps = gaps_to_density(given.target, fit)
     else:
         return ()
-    caption = (
-        "The best descent; of a long one, steps at equal distances. Computed for drawing only."
-    )
-    figure = descent(
-        "How far the descent still had to go", caption, {fit.divergence.direction: (fit, gaps)}
-    )
     behind = given.backdrop([fit.path[0], fit.q], 240)
-    blocks: list[Block] = [] if figure is None else [figure]
-    if behind is not None:
-        words = "From the start, faint and dashed, to the end."
-        blocks.append(
-            snapshots("q along the descent", words, behind, fit, x_label=given.columns[0])
-        )
-    return tuple(blocks)
+    figure = descent(
+        "How far the descent still had to go",
+        "The best descent; of a long one, steps at equal distances. For drawing only.",
+        {fit.divergence.direction: (fit, gaps)},
+        "wide" if behind is None else "half",
+    )
+    figures = [] if figure is None else [figure]
+    if behind is None:
+        return tuple(figures)
+    words = "From the start, faint and dashed, to the end."
+    figures.append(snapshots("q along the descent", words, behind, fit, x_label=given.columns[0]))
+    return (Gallery("", tuple(figures)),)
 
 
 def _measured_notes(fit: Fit) -> tuple[str, ...]:

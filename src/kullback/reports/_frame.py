@@ -14,7 +14,7 @@ from kullback.reports._ticks import labels, log_ticks, ticks
 FONT = 13.0
 _DIGIT, _LINE = 7.4, 18.0
 #: Styles that stand on 0.
-_STANDING = ("area", "signed", "bars")
+STANDING = ("area", "signed", "bars")
 #: An axis of powers of ten shows so many of them.
 _DECADES = 12.0
 
@@ -74,7 +74,7 @@ def frame(figure: Figure, width: float, height: float) -> Frame:
     top = 10.0 + _LINE * rows + (_LINE if figure.y.label else 0.0)
     bottom = height - (44.0 if figure.x.label else 26.0)
     y_low, y_high = _y_range(figure)
-    y_values = _values(figure.y, y_low, y_high, (bottom - top) / 36.0)
+    y_values = _values(figure.y, y_low, y_high, (bottom - top) / 32.0)
     y_names = labels(y_values, log=figure.y.log)
     left = 14.0 + _DIGIT * max((len(n) for n in y_names), default=0)
     x_low, x_high = _x_range(figure)
@@ -112,7 +112,8 @@ def text_width(text: str) -> float:
 
 def _values(axis: Axis, low: float, high: float, most: float) -> list[float]:
     make = log_ticks if axis.log else ticks
-    return make(low, high, max(2, int(most)))
+    found = make(low, high, max(2, int(most)))
+    return [v for v in found if v == round(v)] if axis.whole else found
 
 
 def _spread(axis: Axis, x: Scale) -> tuple[tuple[float, str], ...]:
@@ -187,7 +188,7 @@ def _y_range(figure: Figure) -> tuple[float, float]:
         return _decades(_finite([s.y[s.y > 0.0] for s in figure.series]))
     else:
         values = _finite([s.y for s in figure.series])
-        standing = any(s.style in _STANDING for s in figure.series)
+        standing = any(s.style in STANDING for s in figure.series)
         low, high = _padded(np.append(values, 0.0) if standing else values, 0.05)
         if standing and not (values < 0.0).any():
             low = 0.0

@@ -53,35 +53,35 @@ def _section(section: Section, names: Iterator[str]) -> str:
     return f"<section><h2>{escape(section.title)}</h2>{lead}{blocks}</section>\n"
 
 
-def _block(block: Block, names: Iterator[str]) -> str:
+def _block(block: Block, names: Iterator[str], level: int = 3) -> str:
     match block:
         case Figure():
-            return _figure(block, names)
+            return _figure(block, names, level)
         case Table():
-            return _table(block)
+            return _table(block, level)
         case Gallery():
             return _gallery(block, names)
         case Notes(items):
             return f'<ul class="notes">{"".join(f"<li>{escape(i)}</li>" for i in items)}</ul>'
 
 
-def _figure(figure: Figure, names: Iterator[str]) -> str:
+def _figure(figure: Figure, names: Iterator[str], level: int) -> str:
     drawn = draw(figure, next(names))
     if figure.size == "wide":
         drawn += draw(figure, next(names), narrow=True)
-    return f"<figure>{_title(figure.title)}{drawn}{_caption(figure.caption, 'figcaption')}</figure>"
+    return f"<figure>{_title(figure.title, level)}{drawn}{_caption(figure.caption, 'figcaption')}</figure>"
 
 
 def _gallery(gallery: Gallery, names: Iterator[str]) -> str:
     small = all(isinstance(i, Figure) and i.size == "small" for i in gallery.items)
-    items = "".join(_block(i, names) for i in gallery.items)
+    items = "".join(_block(i, names, 4 if gallery.title or small else 3) for i in gallery.items)
     return (
-        f'<div class="gallery">{_title(gallery.title)}'
+        f'<div class="gallery">{_title(gallery.title, 3)}'
         f'<div class="items{" small" if small else ""}">{items}</div>{_caption(gallery.caption, "p")}</div>'
     )
 
 
-def _table(table: Table) -> str:
+def _table(table: Table, level: int) -> str:
     columns = range(len(table.columns))
     long = [any(_length(row[i]) > _LONG for row in table.rows) for i in columns]
     classes = [
@@ -95,7 +95,7 @@ def _table(table: Table) -> str:
     )
     label = escape(table.title or "table", quote=True)
     return (
-        f'<div class="tabled">{_title(table.title)}'
+        f'<div class="tabled">{_title(table.title, level)}'
         f'<div class="scroll" role="region" tabindex="0" aria-label="{label}">'
         f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
         f"{_caption(table.caption, 'p')}</div>"
@@ -136,8 +136,8 @@ def _fact(fact: Fact) -> str:
     )
 
 
-def _title(text: str) -> str:
-    return f"<h3>{escape(text)}</h3>" if text else ""
+def _title(text: str, level: int) -> str:
+    return f"<h{level}>{escape(text)}</h{level}>" if text else ""
 
 
 def _caption(text: str, tag: str) -> str:

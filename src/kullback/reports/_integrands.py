@@ -45,19 +45,22 @@ def integrand(
     x = where.x
     log_over, log_under = over.log_at(x), under.log_at(x)
     with np.errstate(invalid="ignore", over="ignore"):
-        terms = np.where(np.isneginf(log_over), 0.0, np.exp(log_over) * (log_over - log_under))
+        terms = np.where(
+            np.isneginf(log_over), 0.0, np.exp(log_over + where.log_speed) * (log_over - log_under)
+        )
     if total.unit == "bits":
         terms = terms / math.log(2.0)
     formula = f"{first} log({first}/{second})"
     style = "bars" if where.discrete else "signed"
     role: Role = direction
     bands = tuple(_band(r) for r in regions if not math.isnan(r.low) and r.low < r.high)
+    span = _span(where, terms)
     holes = _empty(where, np.isposinf(terms), second)
     return Figure(
         title or f"{formula}, which KL({first}||{second}) sums up",
-        _caption(total, second, infinite=bool(holes), negative=bool((terms < 0.0).any())),
-        Axis(x_label, where.span),
-        Axis(formula, _span(where, terms)),
+        _caption(total, second, terms, span, infinite=bool(holes)),
+        where.axis(x_label),
+        Axis(f"{formula}, of log x" if where.kind == "log" else formula, span),
         (Series("", x, np.where(np.isfinite(terms), terms, np.nan), role, style),),
         (*(bands if len(bands) > 1 else ()), *holes),
     )
@@ -72,7 +75,7 @@ def divergence_of(parts: Contributions | Estimate, direction: Direction) -> Esti
 
 def _band(region: Region) -> Band:
     value = region.contribution.value
-    return Band(region.low, region.high, f"{value:+.3f}".replace("-", "−"))
+    return Band(region.low, region.high, f"{value:+.3f}".replace("-", "−").replace("+inf", "∞"))
 
 
 def _span(where: Line, terms: np.ndarray) -> tuple[float, float]:
@@ -80,7 +83,7 @@ def _span(where: Line, terms: np.ndarray) -> tuple[float, float]:
     finite = np.where(np.isfinite(terms), terms, 0.0)
     if not finite.any():
         return 0.0, 1.0
-    most = float(np.abs(finite).max()) if where.discrete else height(where.x, finite)
+    most = height(where, finite)
     low, high = max(float(finite.min()), -most, -1e300), min(float(finite.max()), most)
     low, high = min(low, 0.0), max(high, 0.0)
     pad = 0.05 * (high - low)
@@ -90,17 +93,25 @@ def _span(where: Line, terms: np.ndarray) -> tuple[float, float]:
 def _empty(where: Line, missing: np.ndarray, name: str) -> tuple[Band, ...]:
     """Returns a band wherever the integrand is infinite, single points of the line left out."""
     edges = np.flatnonzero(np.diff(np.r_[False, missing, False].astype(int)))
-    x, least = where.x, 0.0 if where.discrete else 1e-3 * float(np.ptp(where.x))
-    ends = [(float(x[a]), float(x[b - 1])) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+    runs = [(int(a), int(b) - 1) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+    x, place = where.x, where.place
+    least = 0.0 if where.discrete else 1e-3 * float(np.ptp(place))
     half = 0.4 if where.discrete else 0.0
     return tuple(
-        Band(low - half, high + half, f"∞: {name} is 0 here", "bad")
-        for low, high in ends
-        if high - low >= least
+        Band(float(x[a]) - half, float(x[b]) + half, f"∞: {name} is 0 here", "bad")
+        for a, b in runs
+        if place[b] - place[a] >= least
     )
 
 
-def _caption(total: Estimate, under: str, *, infinite: bool, negative: bool) -> str:
-    taken = ", less the hatched one below" if negative else ""
-    hole = f" It is infinite where {under} has no mass." if infinite else ""
-    return f"The area above 0{taken}, is {sentence(total)}.{hole}"
+def _caption(
+    total: Estimate, under: str, terms: np.ndarray, span: tuple[float, float], *, infinite: bool
+) -> str:
+    taken = ", less the hatched one below," if (terms < 0.0).any() else ""
+    hole = f" The integrand is infinite where {under} has no mass." if infinite else ""
+    finite = terms[np.isfinite(terms)]
+    cut = len(finite) and (finite.max() > span[1] or finite.min() < span[0])
+    peaks = " Peaks of almost no width are cut off." if cut else ""
+    if total.kind in ("infinite", "unresolved"):
+        return f"{sentence(total)}.{hole}{peaks}"
+    return f"The area above 0{taken} is {sentence(total)}.{hole}{peaks}"

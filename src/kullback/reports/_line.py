@@ -3,13 +3,14 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import Literal, final
 
 import numpy as np
 from jaxtyping import Float
 
 from kullback.distributions._base import Distribution
 from kullback.reports._components import components
+from kullback.reports._figures import Axis
 
 Values = Float[np.ndarray, " n"]
 
@@ -20,7 +21,44 @@ _STRETCH = 8.0
 #: Outcomes drawn one by one.
 _MOST_OUTCOMES = 400
 _FINE = 24
+#: The axis is logarithmic where the 95th percentile is so many times the 5th.
+_SPREAD = 300.0
 _SD_STEPS = np.concatenate([-np.geomspace(8.0, 0.05, 24), [0.0], np.geomspace(0.05, 8.0, 24)])
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Line:
+    """Points of the line at which to draw, in order.
+
+    Attributes:
+        x: the points.
+        kind: how they are spaced and what the axis shows: "log" where mass is spread over powers of
+            ten of a positive x, and densities are then of log x; "outcomes" for whole numbers.
+    """
+
+    x: Values
+    kind: Literal["linear", "log", "outcomes"]
+
+    @property
+    def discrete(self) -> bool:
+        return self.kind == "outcomes"
+
+    @property
+    def place(self) -> Values:
+        """Where the points stand on the axis, up to its scale: areas are areas over this."""
+        return np.log(self.x) if self.kind == "log" else self.x
+
+    @property
+    def log_speed(self) -> Values:
+        """What turns log densities of x into those of `place`: log dx/dplace."""
+        return self.place if self.kind == "log" else np.zeros_like(self.x)
+
+    def axis(self, label: str) -> Axis:
+        """Returns the axis that shows the points."""
+        pad = 0.6 if self.discrete else 0.0
+        span = float(self.x[0]) - pad, float(self.x[-1]) + pad
+        return Axis(label, span, log=self.kind == "log", whole=self.discrete)
 
 
 @final
@@ -40,25 +78,11 @@ class Density:
         """Returns log densities, -inf where there is no mass."""
         return _log_prob(self.of, x) - self.log_mass
 
-    def at(self, x: Values) -> Values:
-        """Returns densities; infinite ones as NaN, which is where a curve breaks."""
+    def on(self, where: Line) -> Values:
+        """Returns densities as the axis shows them; NaN, where a curve breaks, for infinite ones."""
         with np.errstate(over="ignore"):
-            values = np.exp(self.log_at(x))
+            values = np.exp(self.log_at(where.x) + where.log_speed)
         return np.where(np.isfinite(values), values, np.nan)
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class Line:
-    """Points of the line at which to draw, in order."""
-
-    x: Values
-    discrete: bool
-
-    @property
-    def span(self) -> tuple[float, float]:
-        pad = 0.6 if self.discrete else 0.0
-        return float(self.x[0]) - pad, float(self.x[-1]) + pad
 
 
 def is_scalar(d: Distribution) -> bool:
@@ -78,15 +102,25 @@ def density(d: Distribution) -> Density:
     return Density(d, peak + math.log(mass))
 
 
-def line(p: Distribution, *others: Distribution, points: int = 360) -> Line:
-    """Returns points that show p and the others, more of them where they change fast."""
+def line(p: Distribution, *others: Distribution, points: int = 360, straight: bool = False) -> Line:
+    """Returns points that show p and the others, more of them where they change fast.
+
+    Args:
+        p: what must be seen.
+        others: what should be seen with it.
+        points: at least so many, unless there are fewer outcomes.
+        straight: never a logarithmic axis.
+    """
     if p.support.discrete:
         return _outcomes(p, others)
-    ends = [_window(d) for d in (p, *others)]
-    low, high = ends[0]
+    log = not straight and _spreads(p, *others)
+    windows = [_window(d, log=log) for d in (p, *others)]
+    low, high = windows[0]
     reach = _STRETCH * (high - low)
-    low = min(low, max(min(e[0] for e in ends), low - reach))
-    high = max(high, min(max(e[1] for e in ends), high + reach))
+    low = min(low, max(min(w[0] for w in windows), low - reach))
+    high = max(high, min(max(w[1] for w in windows), high + reach))
+    if log:
+        return Line(np.exp(np.linspace(low, high, points)), "log")
     x = [np.linspace(low, high, points)]
     for d in (p, *others):
         marks = _marks(d)
@@ -94,7 +128,7 @@ def line(p: Distribution, *others: Distribution, points: int = 360) -> Line:
         narrow = len(marks) > 1 and np.diff(marks).min() < (high - low) / points
         x.append(_filled(marks, 3) if narrow else marks[:0])
         x.append(_ends(d, low, high))
-    return Line(np.unique(np.concatenate(x)), discrete=False)
+    return Line(np.unique(np.concatenate(x)), "linear")
 
 
 def sounding(*distributions: Distribution) -> Values:
@@ -104,20 +138,19 @@ def sounding(*distributions: Distribution) -> Values:
     return np.unique(np.concatenate([_filled(_marks(d), _FINE) for d in distributions]))
 
 
-def ceiling(d: Density, x: Values) -> float:
+def ceiling(d: Density, where: Line) -> float:
     """Returns how high to draw a density: to its top, unless that is a peak of no width."""
-    values = np.nan_to_num(d.at(x))
-    return float(values.max()) if d.of.support.discrete else height(x, values)
+    return height(where, np.nan_to_num(d.on(where)))
 
 
-def height(x: Values, values: Values) -> float:
+def height(where: Line, values: Values) -> float:
     """Returns the top of a curve, or less where a peak holds almost none of the area below it."""
     size = np.abs(values)
-    area = 0.5 * (size[1:] + size[:-1]) * np.diff(x)
-    level = np.minimum(size[1:], size[:-1])
-    order = np.argsort(-level, kind="stable")
-    reached = np.searchsorted(np.cumsum(area[order]), 0.1 * area.sum())
-    typical = float(level[order[min(int(reached), len(order) - 1)]])
+    if where.discrete:
+        return float(size.max())
+    level, area, order = _by_level(where.place, size)
+    reached = int(np.searchsorted(area, 0.9 * area[-1]))
+    typical = float(level[order[min(reached, len(order) - 1)]])
     return float(min(size.max(), 2.5 * typical)) if typical > 0.0 else float(size.max())
 
 
@@ -139,19 +172,40 @@ def _filled(marks: Values, pieces: int) -> Values:
     return np.unique(np.concatenate([inner.ravel(), marks[-1:]]))
 
 
-def _window(d: Distribution) -> tuple[float, float]:
-    """Returns the hull of where the density is more than faint."""
+def _window(d: Distribution, *, log: bool) -> tuple[float, float]:
+    """Returns the hull of where the density is more than faint, of log x if `log`."""
     x = _filled(_marks(d), _FINE)
-    log_p = _log_prob(d, x)
-    with np.errstate(invalid="ignore"):
-        relative = np.exp(log_p - log_p.max())
-    mass = relative * np.gradient(x)
-    order = np.argsort(relative)
-    middle = order[np.searchsorted(np.cumsum(mass[order]), 0.5 * mass.sum()).clip(max=len(x) - 1)]
-    seen = x[relative > _FAINT * relative[middle]]
+    place = np.log(x) if log else x
+    log_p = _log_prob(d, x) + (place if log else 0.0)
+    relative = np.exp(log_p - log_p.max())
+    level, mass, order = _by_level(place, relative)
+    middle = level[order[np.searchsorted(mass, 0.5 * mass[-1])]]
+    seen = place[relative > _FAINT * middle]
     low, high = float(seen[0]), float(seen[-1])
     pad = 0.03 * (high - low) or 1.0
     return low - pad, high + pad
+
+
+def _by_level(place: Values, values: Values) -> tuple[Values, Values, np.ndarray]:
+    """Returns the lower level of every panel, the area below it summed from low to high, the order."""
+    level = np.minimum(values[1:], values[:-1])
+    order = np.argsort(level, kind="stable")
+    return level, np.cumsum((level * np.diff(place))[order]), order
+
+
+def _spreads(*distributions: Distribution) -> bool:
+    """Whether mass is spread over powers of ten of a positive x."""
+    if any(d.support.low < 0.0 for d in distributions):
+        return False
+    for d in distributions:
+        x = _filled(_marks(d), _FINE)
+        log_p = _log_prob(d, x)
+        level = np.minimum(log_p[1:], log_p[:-1])
+        mass = np.cumsum(np.exp(level - level.max() + np.log(np.diff(x))))
+        ends = x[np.searchsorted(mass, np.array([0.05, 0.95]) * mass[-1])]
+        if ends[1] > _SPREAD * ends[0]:
+            return True
+    return False
 
 
 def _ends(d: Distribution, low: float, high: float) -> Values:
@@ -178,4 +232,4 @@ def _outcomes(p: Distribution, others: Sequence[Distribution]) -> Line:
         seen.append(x[log_p > log_p.max() + math.log(_FAINT)])
     low, high = min(s[0] for s in seen), max(s[-1] for s in seen)
     step = max(1.0, math.ceil((high - low) / _MOST_OUTCOMES))
-    return Line(np.arange(low, high + 1.0, step), discrete=True)
+    return Line(np.arange(low, high + 1.0, step), "outcomes")

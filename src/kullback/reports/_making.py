@@ -38,7 +38,8 @@ def family(fit: Fit) -> str:
     """Returns what q was chosen from, in words: "a mixture of 2 Gaussians"."""
     found = components(fit.q)
     if found is None:
-        return fit.family
+        article = "an" if fit.family[:1] in "AEIOU" else "a"
+        return f"{article} {fit.family} distribution"
     k = len(found.weights)
     return "a Gaussian" if k == 1 else f"a mixture of {k} Gaussians"
 

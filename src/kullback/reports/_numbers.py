@@ -1,6 +1,7 @@
 """Numbers as a reader wants them: to the digits that the error leaves, with error and kind."""
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -9,7 +10,7 @@ from kullback.results._estimate import Estimate
 _SIGNS = {"lower_bound": "≥", "upper_bound": "≤"}
 _KINDS = {"lower_bound": "lower bound", "upper_bound": "upper bound"}
 _SWAP = str.maketrans("pq", "qp")
-_SWAPPED = ("KL(p||q)", "KL(q||p)", "H(p,q)", "H(q,p)", "H(p)", "H(q)")
+_NAMES = re.compile(r"(?<![A-Za-z])[pq](?![A-Za-z])")
 #: Below this share of the value an error says nothing about the digits shown.
 _SMALL = 1e-6
 
@@ -142,13 +143,23 @@ def interval_of(e: Estimate) -> str:
 
 
 def exchanged(e: Estimate) -> Estimate:
-    """Returns the estimate with p and q exchanged in its name: what was asked of (q, p).
+    """Returns the estimate with p and q exchanged in its words: what was asked of (q, p).
 
     Example:
         >>> exchanged(Estimate.exact(1.0, quantity="kl", direction="KL(p||q)", method="m")).direction
         'KL(q||p)'
     """
-    return replace(e, direction=e.direction.translate(_SWAP)) if e.direction in _SWAPPED else e
+    return replace(e, direction=swapped(e.direction), notes=tuple(swapped(n) for n in e.notes))
+
+
+def swapped(text: str) -> str:
+    """Returns a text with p and q exchanged.
+
+    Example:
+        >>> swapped("q is 0 where p has mass 0.3")
+        'p is 0 where q has mass 0.3'
+    """
+    return _NAMES.sub(lambda found: found[0].translate(_SWAP), text)
 
 
 def method_of(e: Estimate) -> str:

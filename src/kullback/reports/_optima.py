@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
+from jaxtyping import Float
 
 from kullback.distributions._base import Distribution
 from kullback.reports._components import Components, components
@@ -25,8 +26,8 @@ from kullback.results._fit import Fit
 _SAME = 1e-6
 #: Parameters closer than this share of the scale are the same.
 _CLOSE = 1e-3
-#: Coordinates written out.
-_MOST_COLUMNS = 4
+#: Coordinates of a mean, and variables of a component, written out.
+_MOST_COLUMNS, _MOST_ROWS = 3, 12
 #: Optima drawn.
 _MOST_DRAWN = 6
 
@@ -34,10 +35,11 @@ _MOST_DRAWN = 6
 def optima_table(fit: Fit, describe: Callable[[Distribution], str], title: str) -> Table:
     """Returns the optima, best first: divergence, share of the starts, parameters, relations."""
     best = fit.divergence
-    found = [components(o.q) for o in fit.optima]
-    known = [c for c in found if c is not None and c.means.shape[1] == 1]
-    flat = len(known) == len(found)
-    parameters = _parameters(known) if flat else [[describe(o.q)] for o in fit.optima]
+    known = [c for c in (components(o.q) for o in fit.optima) if c is not None]
+    gaussian = len(known) == len(fit.optima)
+    names, parameters = (
+        _parameters(known) if gaussian else (("q",), [(describe(o.q),) for o in fit.optima])
+    )
     rows = []
     for i, (o, cells, remark) in enumerate(
         zip(fit.optima, parameters, relations(fit), strict=True)
@@ -46,13 +48,12 @@ def optima_table(fit: Fit, describe: Callable[[Distribution], str], title: str) 
         gap = "" if i == 0 else "0" if above < _SAME else f"+{full(above, 4)}"
         row = (f"#{i + 1}", with_error(o.divergence), gap, percent(o.share))
         rows.append((*row, *cells, remark))
-    names = [Column(n, "right") for n in ("weight", "mean", "sd")] if flat else [Column("q")]
     columns = (
         Column("optimum"),
         Column(f"{best.direction}{f', {best.unit}' if best.unit else ''}", "right"),
         Column("above the best", "right"),
         Column("share of starts", "right"),
-        *names,
+        *(Column(n, "right" if gaussian else "left") for n in names),
         Column("note"),
     )
     return Table(title, columns, tuple(rows), _caption(fit))
@@ -87,7 +88,7 @@ def optima_gallery(fit: Fit, backdrop: Backdrop, title: str) -> Gallery | None:
         return None
     behind = replace(backdrop, series=replace(backdrop.series, name=""))
     shown = fit.optima[:_MOST_DRAWN]
-    tops = [ceiling(density(o.q), behind.line.x) for o in shown]
+    tops = [ceiling(density(o.q), behind.line) for o in shown]
     behind = replace(behind, top=max(behind.top, *tops))
     figures = tuple(
         densities(
@@ -110,15 +111,30 @@ def component_table(fit: Fit, columns: tuple[str, ...]) -> Table | None:
     found = components(fit.q)
     if found is None:
         return None
-    names = columns[:_MOST_COLUMNS]
-    head = [Column("component"), Column("weight", "right")]
-    head += [Column(f"{what} of {n}", "right") for what in ("mean", "sd") for n in names]
-    values = [found.weights, *found.means.T[: len(names)], *found.sds.T[: len(names)]]
-    cells = [aligned([float(v) for v in column]) for column in values]
-    rows = tuple((str(i + 1), *row) for i, row in enumerate(zip(*cells, strict=True)))
+    names = columns[:_MOST_ROWS]
+    means, sds = (
+        [aligned([float(v) for v in column]) for column in table.T[: len(names)]]
+        for table in (found.means, found.sds)
+    )
+    rows = tuple(
+        (
+            str(i + 1),
+            weight,
+            "\n".join(names),
+            *("\n".join(c[i] for c in cells) for cells in (means, sds)),
+        )
+        for i, weight in enumerate(aligned([float(w) for w in found.weights]))
+    )
+    head = (
+        Column("component"),
+        Column("weight", "right"),
+        Column("variable"),
+        Column("mean", "right"),
+        Column("sd", "right"),
+    )
     left = len(columns) - len(names)
-    caption = f"The first {len(names)} of {len(columns)} columns." if left else ""
-    return Table("The fitted q", tuple(head), rows, caption)
+    caption = f"The first {len(names)} of {len(columns)} variables." if left else ""
+    return Table("The fitted q", head, rows, caption)
 
 
 def _caption(fit: Fit) -> str:
@@ -126,21 +142,31 @@ def _caption(fit: Fit) -> str:
     rest = (
         f" The other {percent(1.0 - shown)} of the starts ended elsewhere." if shown < 0.999 else ""
     )
-    ways = {method_of(o.divergence) for o in fit.optima}
-    return f"{fit.starts} starts. Each divergence was measured anew after the fit ({'; '.join(sorted(ways))}).{rest}"
+    what = "cross-entropy" if fit.divergence.quantity == "cross_entropy" else "divergence"
+    ways = "; ".join(sorted({method_of(o.divergence) for o in fit.optima}))
+    return f"{fit.starts} starts. Each {what} was measured anew after the fit ({ways}).{rest}"
 
 
-def _parameters(found: list[Components]) -> list[list[str]]:
-    """Returns weights, means and sds of each, one component to a line, digits under digits."""
-    columns = []
-    for values in (
-        [c.weights for c in found],
-        [c.means[:, 0] for c in found],
-        [c.sds[:, 0] for c in found],
-    ):
-        texts = iter(aligned([round(float(v), 9) for part in values for v in part]))
-        columns.append(["\n".join(next(texts) for _ in part) for part in values])
-    return [list(row) for row in zip(*columns, strict=True)]
+def _parameters(found: list[Components]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Returns the names of the columns, and for each q one component to a line."""
+    weights = _stacked([c.weights for c in found])
+    if found[0].means.shape[1] == 1:
+        tiny = _SAME * max(float(c.sds.max()) for c in found)
+        means = [np.where(np.abs(c.means[:, 0]) < tiny, 0.0, c.means[:, 0]) for c in found]
+        columns = (weights, _stacked(means), _stacked([c.sds[:, 0] for c in found]))
+        return ("weight", "mean", "sd"), list(zip(*columns, strict=True))
+    means = ["\n".join(_vector(m) for m in c.means) for c in found]
+    return ("weight", "mean"), list(zip(weights, means, strict=True))
+
+
+def _stacked(values: list[Float[np.ndarray, " k"]]) -> list[str]:
+    texts = iter(aligned([float(v) for part in values for v in part]))
+    return ["\n".join(next(texts) for _ in part) for part in values]
+
+
+def _vector(mean: Float[np.ndarray, " d"]) -> str:
+    more = ", …" if len(mean) > _MOST_COLUMNS else ""
+    return f"({', '.join(number(float(v), 4) for v in mean[:_MOST_COLUMNS])}{more})"
 
 
 def _mirror(a: Components | None, b: Components | None) -> float | None:

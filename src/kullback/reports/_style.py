@@ -31,7 +31,8 @@ figure{margin:22px 0;min-width:0}
 .items{display:grid;gap:26px 24px;grid-template-columns:repeat(2,minmax(0,1fr))}
 .items.small{grid-template-columns:repeat(3,minmax(0,1fr))}
 .items>*{margin:0}
-.items.small h3{font-size:14.5px;margin:0}
+h4{font-size:14.5px;line-height:1.35;margin:0 0 4px;font-weight:600}
+.gallery>h3{margin-bottom:12px}
 .items.small .caption{margin:2px 0 0}
 footer{margin:56px 0 0;padding:16px 0 8px;border-top:1px solid var(--rule);color:var(--soft);font-size:14px}
 footer dl{display:flex;flex-wrap:wrap;gap:2px 28px;margin:4px 0 0}
@@ -113,7 +114,7 @@ th,td{padding:6px 9px}
 _PAPER = """
 main{padding:0;max-width:none}
 h2{margin-top:28px}
-h2,h3{break-after:avoid}
+h2,h3,h4{break-after:avoid}
 figure,.tabled,.fact,tr{break-inside:avoid}
 .scroll{overflow:visible}
 body{font-size:11pt}

@@ -7,6 +7,7 @@ import numpy as np
 
 from kullback.reports._figures import Band, Figure
 from kullback.reports._frame import (
+    STANDING,
     Frame,
     frame,
     label_span,
@@ -99,7 +100,8 @@ def _grid(f: Frame) -> str:
 def _axes(figure: Figure, f: Frame) -> str:
     bottom = f.y.start
     parts = [f'<path class="axis" d="M{f.x.start:.1f},{bottom:.1f}H{f.x.stop:.1f}"/>']
-    if not f.y.log and f.y.low < 0.0 < f.y.high:
+    standing = any(s.style in STANDING for s in figure.series)
+    if standing and f.y.low < 0.0 < f.y.high:
         parts.append(f'<path class="zero" d="M{f.x.start:.1f},{f.y.one(0.0):.1f}H{f.x.stop:.1f}"/>')
     for value, label in f.x_ticks:
         x = f.x.one(value)

@@ -12,6 +12,7 @@ from kullback.reports._numbers import (
     number,
     percent,
     sentence,
+    swapped,
     value_of,
     with_error,
 )
@@ -112,7 +113,7 @@ def _region(r: Region, direction: Direction, largest: float) -> tuple[Cell, ...]
     )
     signed = f"{value:+.6f}" if math.isfinite(value) and abs(value) < 1e6 else number(value)
     return (
-        r.name, percent(mass_p), percent(mass_q),
+        r.name if direction == "forward" else swapped(r.name), percent(mass_p), percent(mass_q),
         Bar(signed, 0.0 if math.isnan(share) else share), error_of(r.contribution),
     )  # fmt: skip
 

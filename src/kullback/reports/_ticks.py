@@ -82,4 +82,5 @@ def _scientific(value: float, digits: int) -> str:
         return "0"
     factor, exponent = f"{value:.{digits}e}".split("e")
     short = factor.rstrip("0").rstrip(".") if "." in factor else factor
-    return f"{short}·10{str(int(exponent)).translate(_RAISED)}".translate(_MINUS)
+    power = f"10{str(int(exponent)).translate(_RAISED)}"
+    return {"1": power, "-1": f"−{power}"}.get(short, f"{short}·{power}").translate(_MINUS)

@@ -78,23 +78,27 @@ class Tail:
     """The map from t >= 0 to x beyond an outermost point, towards an end of the line.
 
     x = anchor + factor expm1(t) towards infinity, x = end + factor exp(-t) towards a finite end.
+    It is followed up to t = `length`; up to `seen` floats are fine enough for slopes: near an end
+    other than 0 they are coarse.
     """
 
     anchor: float
     factor: float
     infinite: bool
     length: float
+    seen: float
 
     @classmethod
     def beyond(cls, point: float, end: float, width: float) -> "Tail":
         """Returns the map from a point to an end, growing from a width."""
         if math.isinf(end):
             reach = math.log(FAR) - math.log(width)
-            return cls(point, math.copysign(width, end), infinite=True, length=reach)
-        # Closer to an end other than 0, floats are too coarse to place a point.
-        smallest = max(abs(end) * 1e-12, 1e-300)
-        reach = math.log(max(abs(point - end) / smallest, 2.0))
-        return cls(end, point - end, infinite=False, length=reach)
+            return cls(point, math.copysign(width, end), infinite=True, length=reach, seen=reach)
+        reach, seen = (
+            math.log(max(abs(point - end) / max(abs(end) * close, 1e-300), 2.0))
+            for close in (1e-15, 1e-12)
+        )
+        return cls(end, point - end, infinite=False, length=reach, seen=seen)
 
     def __call__(self, t: np.ndarray) -> np.ndarray:
         return self.anchor + self.factor * (np.expm1(t) if self.infinite else np.exp(-t))
@@ -134,7 +138,7 @@ def fill(points: Float[np.ndarray, " k"], low: float, high: float) -> Float[np.n
         for side in (points[points > origin], points[points < origin][::-1]):
             distance = np.abs(side - origin)
             for near, far in itertools.pairwise(distance):
-                if far > 4.0 * near:
+                if 0.0 < near and 1.4 < math.log(far) - math.log(near) < 690.0:
                     steps = np.geomspace(near, far, 2 + math.ceil(math.log(far / near, 4.0)))
                     found.append(origin + math.copysign(1.0, side[0] - origin) * steps[1:-1])
     merged = np.unique(np.concatenate(found))
@@ -242,10 +246,6 @@ def _rule(
     gauss = np.einsum("pnm,n->pm", y, _GAUSS) * half[:, None]
     absolute = np.einsum("pnm,n->pm", np.abs(y), _KRONROD) * half[:, None]
     gap = np.abs(kronrod - gauss)
-    # QUADPACK's scaling: the Kronrod rule is far better than the distance when that is small.
-    with np.errstate(all="ignore"):
-        ratio = np.where(absolute > 0.0, 200.0 * gap / absolute, 0.0)
-        gap = np.where(ratio < 1.0, absolute * ratio**1.5, gap)
     return kronrod, gap, absolute
 
 
