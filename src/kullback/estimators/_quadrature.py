@@ -21,6 +21,8 @@ _METHOD = "quadrature"
 _MISSING = 1e-6
 #: Landmarks further out are left to the tails, which start at the last one that is kept.
 _FAR = 1e120
+#: Where log q is lower than this, it is about to overflow.
+_STEEP = 1e100
 #: The columns that are integrated together.
 _MAIN, _SPARE, _MASS_P, _MASS_Q, _NOISE, _SLOPE, _OUTSIDE, _UNDERFLOW = range(8)
 
@@ -85,7 +87,7 @@ def _line(question: Question, p: Distribution, q: Distribution) -> _Line:
 
 def _where_q_is_known(points: Float[np.ndarray, " m"], q: Distribution) -> Float[np.ndarray, " m"]:
     """Leaves out points where log q overflows: the tails begin before, and say what it comes to."""
-    known = ~np.isneginf(q.log_prob(points)) | certainly_empty(q, points)
+    known = (q.log_prob(points) > -_STEEP) | certainly_empty(q, points)
     return points[known] if known.any() else points
 
 

@@ -31,6 +31,8 @@ def measure(question: Question, p: Distribution, q: Distribution) -> Outcome:
         )
     if found.slope > -1.0 - 1e-3:
         return infinite("tails: p's tail is too heavy for q; the sum diverges", _METHOD)
+    if np.isposinf(found.value[_MAIN]):
+        return infinite("tails: p's tail is too heavy for q; the terms grow without bound", _METHOD)
     mass = float(found.value[_MASS_P])
     missing = max(1.0 - mass - float(found.beyond[_MASS_P]), mass - 1.0, 0.0)
     if not np.isfinite(found.value).all() or missing > _MISSING:

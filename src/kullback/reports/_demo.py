@@ -86,7 +86,7 @@ def _fits(demo: Demo, backdrop: Backdrop) -> Section:
     caption = f"Forward: {describe(demo.forward.q)}. Reverse: {describe(demo.reverse.q)}."
     figure = densities("The target and both fits", caption, backdrop, curves, bands=bands)
     table = coverage_table(
-        {"forward fit": demo.forward_cover, "reverse fit": demo.reverse_cover}, "The modes of p"
+        {"forward": demo.forward_cover, "reverse": demo.reverse_cover}, "The modes of p"
     )
     both = directions_table({"forward": demo.forward, "reverse": demo.reverse})
     blocks: tuple[Block, ...] = (figure, table)

@@ -137,7 +137,7 @@ def snapshots(
     last = len(fit.path) - 1
     index = np.unique(np.linspace(0, last, min(_SNAPSHOTS, last + 1)).astype(int))
     curves = []
-    for place, i in enumerate(index):
+    for place, i in enumerate(index.tolist()):
         share = place / max(len(index) - 1, 1)
         name = "start" if i == 0 and last else "end" if i == last else ""
         curves.append(

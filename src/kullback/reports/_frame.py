@@ -74,7 +74,7 @@ def frame(figure: Figure, width: float, height: float) -> Frame:
     top = 10.0 + _LINE * rows + (_LINE if figure.y.label else 0.0)
     bottom = height - (44.0 if figure.x.label else 26.0)
     y_low, y_high = _y_range(figure)
-    y_values = _values(figure.y, y_low, y_high, (bottom - top) / 32.0)
+    y_values = _values(figure.y, y_low, y_high, int((bottom - top) / 32.0))
     y_names = labels(y_values, log=figure.y.log)
     left = 14.0 + _DIGIT * max((len(n) for n in y_names), default=0)
     x_low, x_high = _x_range(figure)
@@ -110,9 +110,9 @@ def text_width(text: str) -> float:
     return _DIGIT * len(text)
 
 
-def _values(axis: Axis, low: float, high: float, most: float) -> list[float]:
+def _values(axis: Axis, low: float, high: float, most: int) -> list[float]:
     make = log_ticks if axis.log else ticks
-    found = make(low, high, max(2, int(most)))
+    found = make(low, high, max(2, most))
     return [v for v in found if v == round(v)] if axis.whole else found
 
 

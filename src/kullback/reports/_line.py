@@ -166,7 +166,7 @@ def _marks(d: Distribution) -> Values:
     return np.unique(found.means + found.sds * _SD_STEPS)
 
 
-def _filled(marks: Values, pieces: int) -> Values:
+def _filled(marks: Float[np.ndarray, " m"], pieces: int) -> Values:
     steps = np.arange(pieces) / pieces
     inner = marks[:-1, None] + np.diff(marks)[:, None] * steps
     return np.unique(np.concatenate([inner.ravel(), marks[-1:]]))
@@ -186,7 +186,9 @@ def _window(d: Distribution, *, log: bool) -> tuple[float, float]:
     return low - pad, high + pad
 
 
-def _by_level(place: Values, values: Values) -> tuple[Values, Values, np.ndarray]:
+def _by_level(
+    place: Float[np.ndarray, " m"], values: Float[np.ndarray, " m"]
+) -> tuple[Values, Values, np.ndarray]:
     """Returns the lower level of every panel, the area below it summed from low to high, the order."""
     level = np.minimum(values[1:], values[:-1])
     order = np.argsort(level, kind="stable")

@@ -52,7 +52,7 @@ _TABLES = """
 .scroll{overflow-x:auto;width:fit-content;max-width:100%;border:1px solid var(--rule);border-radius:8px}
 table{border-collapse:collapse;font-size:14px;line-height:1.45}
 th,td{padding:7px 12px;text-align:left;vertical-align:top}
-th{font-weight:650;background:var(--paper);border-bottom:1px solid var(--rule);vertical-align:bottom}
+th{font-weight:650;background:var(--paper);border-bottom:1px solid var(--rule);vertical-align:bottom;white-space:nowrap}
 tbody tr:nth-child(even){background:var(--paper)}
 .num{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
 .short{white-space:nowrap}
@@ -107,6 +107,7 @@ h2{font-size:20px;margin-top:40px}
 .summary{font-size:16.5px}
 .items,.items.small{grid-template-columns:minmax(0,1fr)}
 .items.small svg{max-width:340px}
+svg.half text{font-size:14.5px}
 svg.wide{display:none}
 svg.narrow{display:block}
 th,td{padding:6px 9px}

@@ -30,12 +30,12 @@ def coverage_table(covers: dict[str, Coverage], title: str) -> Table:
     """Returns what each fit does with each mode of p, and what it spills.
 
     Args:
-        covers: by the name of the fit; all of one p.
+        covers: by the direction of the fit; all of one p.
         title: of the table.
     """
     columns = [Column("mode of p"), Column("mass of p", "right")]
     for name in covers:
-        columns += [Column(f"{name}: mass of q", "right"), Column(f"{name}: the mode is")]
+        columns += [Column(f"mass of q, {name}", "right"), Column(f"{name} fit")]
     rows: list[tuple[Cell, ...]] = []
     for modes in zip(*(c.modes for c in covers.values()), strict=True):
         row: list[Cell] = [modes[0].name, percent(modes[0].mass_p)]
@@ -43,7 +43,7 @@ def coverage_table(covers: dict[str, Coverage], title: str) -> Table:
             row += [percent(m.mass_q), Badge(m.verdict, _COVER[m.verdict])]
         rows.append(tuple(row))
     ends = [
-        f"The {name} spills {percent(c.spilled)} of q where p has next to nothing, "
+        f"The {name} fit spills {percent(c.spilled)} of q where p has next to nothing, "
         f"and drops {percent(c.dropped)} of p."
         for name, c in covers.items()
     ]

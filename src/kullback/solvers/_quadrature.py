@@ -116,9 +116,9 @@ class Tail:
 def tails(points: Float[np.ndarray, " k"], low: float, high: float) -> tuple[Tail, Tail]:
     """Returns the maps beyond the first and the last point, towards low and high."""
     first, last = float(points[0]), float(points[-1])
-    spread = last - first
-    width = spread / max(len(points) - 1, 1) or max(abs(first), 1.0) * 1e-3
-    return Tail.beyond(first, low, width), Tail.beyond(last, high, width)
+    alone = max(abs(first), 1.0) * 1e-3
+    widths = (float(points[1] - first), float(last - points[-2])) if len(points) > 1 else (alone, alone)
+    return Tail.beyond(first, low, widths[0]), Tail.beyond(last, high, widths[1])
 
 
 def fill(points: Float[np.ndarray, " k"], low: float, high: float) -> Float[np.ndarray, " m"]:
