@@ -81,7 +81,7 @@ def divergence(
 
     Example:
         >>> print(divergence([0.5, 0.5], [0.9, 0.1], kind="total_variation"))
-        TV(p,q) = 0.400000 ± 4.4e-16 (numeric, sum, n = 2)
+        TV(p,q) = 0.4 ± ... (numeric, sum, n = 2)
 
     Source: Nowozin, Cseke and Tomioka (2016), f-GAN, table 1; Renyi (1961).
     """

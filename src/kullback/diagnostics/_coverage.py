@@ -1,6 +1,7 @@
 """Which modes of p a q covers, what it spills, what it drops."""
 
 import itertools
+import math
 
 import numpy as np
 
@@ -25,7 +26,7 @@ def coverage(p: Distribution, q: Distribution) -> Coverage:
         verdict = "dropped" if share < _DROPPED else "thin" if share < _THIN else "covered"
         found.append(ModeCover(f"mode at x = {mode + 0.0:.2f}", low, high, *masses, verdict))
     lowest = float(p.log_prob(modes).min()) + float(np.log(_EMPTY))
-    dropped = sum(m.mass_p for m in found if m.verdict == "dropped")
+    dropped = math.fsum(m.mass_p for m in found if m.verdict == "dropped")
     return Coverage(tuple(found), _mass_below(p, q, lowest), dropped)
 
 

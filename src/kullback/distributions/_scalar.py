@@ -47,14 +47,14 @@ class Scalar(Distribution):
             inside &= x == np.floor(x)
         safe = np.where(inside, x, self._interior)
         with np.errstate(all="ignore"):
-            terms = [c * s(safe) for s, c in self._coefficients]
-            total = np.sum(terms, axis=0)
+            terms = (c * s(safe) for s, c in self._coefficients)
+            total = sum(terms, start=np.zeros_like(safe))
         return np.where(inside, np.where(np.isnan(total), -math.inf, total), -math.inf)
 
     def magnitude(self, x: Array) -> Float[np.ndarray, " n"]:
         """Returns the sum of the absolute terms of log_prob: what its rounding is relative to."""
         with np.errstate(all="ignore"):
-            terms = np.sum([np.abs(c * s(x)) for s, c in self._coefficients], axis=0)
+            terms = sum((np.abs(c * s(x)) for s, c in self._coefficients), start=np.zeros_like(x))
         return np.where(np.isfinite(terms), terms, 0.0)
 
     def sample(self, rng: np.random.Generator, n: int) -> Array:

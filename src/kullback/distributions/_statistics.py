@@ -54,7 +54,9 @@ _FUNCTIONS: dict[str, Callable[[np.ndarray, float, float, float], np.ndarray]] =
     "log1p_square": lambda x, a, b, c: _log1p_square((x - a) / (b * math.sqrt(c))),
     "log_factorial": lambda x, a, b, c: special.gammaln(x + 1.0),
     "log_choose": lambda x, a, b, c: _log_choose(a, x),
-    "log_rising": lambda x, a, b, c: special.gammaln(a) - special.betaln(a, x + 1.0) - np.log(x + a),
+    "log_rising": lambda x, a, b, c: (
+        special.gammaln(a) - special.betaln(a, x + 1.0) - np.log(x + a)
+    ),
 }
 
 ONE = Statistic("one")

@@ -85,7 +85,7 @@ def _line(question: Question, p: Distribution, q: Distribution) -> _Line:
     return _Line(fill(_where_q_is_known(points, q), low, high), low, high)
 
 
-def _where_q_is_known(points: Float[np.ndarray, " m"], q: Distribution) -> Float[np.ndarray, " m"]:
+def _where_q_is_known(points: Float[np.ndarray, " m"], q: Distribution) -> Float[np.ndarray, " k"]:
     """Leaves out points where log q overflows: the tails begin before, and say what it comes to."""
     known = (q.log_prob(points) > -_STEEP) | certainly_empty(q, points)
     return points[known] if known.any() else points

@@ -47,7 +47,9 @@ class Question:
     @property
     def needs_support(self) -> bool:
         """Whether p's mass outside q's support makes the answer infinite."""
-        return self.quantity in _INFINITE_OUTSIDE_Q or (self.order is not None and self.order >= 1.0)
+        return self.quantity in _INFINITE_OUTSIDE_Q or (
+            self.order is not None and self.order >= 1.0
+        )
 
     @property
     def needs_reverse_support(self) -> bool:

@@ -184,7 +184,9 @@ def _truncated(thing: Any, library: Library) -> Batch:
         np.broadcast_to(library.array(getattr(thing, name, default)), batch)
         for name, default in (("low", -math.inf), ("high", math.inf))
     ]
-    cut = [Truncated(bases[i], float(ends[0][i]), float(ends[1][i])) for i in np.ndindex(*batch)]
+    pieces: list[Any] = list(np.ravel(bases))
+    low, high = (np.ravel(end) for end in ends)
+    cut = [Truncated(p, float(a), float(b)) for p, a, b in zip(pieces, low, high, strict=True)]
     return _array(cut, batch)
 
 

@@ -54,15 +54,19 @@ def _array(value: Any) -> Array:
 def _evaluate(thing: Any) -> Evaluator:
     with float64():
         wide = _widen(thing, {})
-    density = _padded(_traced(_supported(wide)))
+    inside, density = _inside(wide), _padded(_traced(wide.log_prob))
 
     def log_prob(x: Array) -> Array:
         with float64():
-            return density(x)
+            return np.where(inside(x), density(x), -np.inf)
+
+    drawn = _traced(lambda key, count: wide.sample(key, (count,)), static=1)
 
     def sample(rng: np.random.Generator, n: int) -> Array:
         with float64():
-            return _array(wide.sample(jax.random.key(int(rng.integers(2**32))), (n,)))
+            keys = [jax.random.key(int(rng.integers(2**32))) for _ in _pieces(n)]
+            pairs = zip(_pieces(n), keys, strict=True)
+            return np.concatenate([drawn(k, _padding(rows))[:rows] for rows, k in pairs])
 
     def quantile(u: Array) -> Array:
         with float64():
@@ -71,47 +75,71 @@ def _evaluate(thing: Any) -> Evaluator:
     return Evaluator(log_prob, sample if _can_sample(thing) else None, quantile)
 
 
-def _traced(log_prob: Callable[[Any], Any]) -> Callable[[Array], Array]:
-    """Returns a density compiled if it can be, otherwise called as it is."""
-    compiled, plain = jax.jit(log_prob), [False]
+def _traced(fn: Callable[..., Any], *, static: int | None = None) -> Callable[..., Array]:
+    """Returns a function compiled if it can be, otherwise called as it is.
 
-    def call(x: Array) -> Array:
+    Args:
+        fn: takes arrays.
+        static: the position of an argument that is a plain number.
+    """
+    compiled, plain = jax.jit(fn, static_argnums=static), [False]
+
+    def call(x: Any, *rest: int) -> Array:
         if not plain[0]:
             try:
-                return np.asarray(compiled(x))
+                return _array(compiled(x, *rest))
             except jax.errors.JAXTypeError:
                 plain[0] = True
-        return np.asarray(log_prob(jnp.asarray(x)))
+        return _array(fn(x if rest else jnp.asarray(x), *rest))
 
     return call
+
+
+def _pieces(n: int) -> list[int]:
+    """n as a sum of numbers up to the largest count; at least one, perhaps 0."""
+    whole, rest = divmod(n, _COUNTS[-1])
+    return [_COUNTS[-1]] * whole + [rest] * (rest > 0 or n == 0)
+
+
+def _padding(n: int) -> int:
+    """The smallest count that holds n."""
+    return next(c for c in _COUNTS if c >= n)
 
 
 def _padded(density: Callable[[Array], Array]) -> Callable[[Array], Array]:
     """Returns a density that is only ever called with a few numbers of points."""
 
     def call(x: Array) -> Array:
-        out = []
-        for start in range(0, len(x), _COUNTS[-1]):
-            rows = x[start : start + _COUNTS[-1]]
-            count = next(c for c in _COUNTS if c >= len(rows))
-            rest = np.broadcast_to(rows[:1], (count - len(rows), *rows.shape[1:]))
-            out.append(density(np.concatenate([rows, rest]))[: len(rows)])
-        return np.concatenate(out) if out else np.zeros(x.shape[:1])
+        if not len(x):
+            return np.zeros(x.shape[:1])
+        out, start = [], 0
+        for count in _pieces(len(x)):
+            rows = x[start : start + count]
+            rest = np.broadcast_to(rows[:1], (_padding(count) - count, *rows.shape[1:]))
+            out.append(density(np.concatenate([rows, rest]))[:count])
+            start += count
+        return np.concatenate(out)
 
     return call
 
 
-def _supported(wide: Any) -> Callable[[Any], Any]:
-    """Returns the log density with -inf outside the support, where NumPyro computes something."""
+def _inside(wide: Any) -> Callable[[Array], Array]:
+    """Returns a test of which events are in the support, (n, *batch), by NumPy.
+
+    Not within the compiled density: the eigenvalues of a batch of matrices hang there.
+    """
     support, batch = wide.support, tuple(wide.batch_shape)
     if support is None or is_dependent(support):
-        return wide.log_prob
+        return lambda x: np.ones(x.shape[: 1 + len(batch)], dtype=bool)
 
-    def log_prob(x: Any) -> Any:
-        inside = jnp.reshape(support(x), (len(x), *batch, -1)).all(axis=-1)
-        return jnp.where(inside, wide.log_prob(x), -jnp.inf)
+    def call(x: Array) -> Array:
+        shape = (len(x), *batch)
+        if not len(x):
+            return np.ones(shape, dtype=bool)
+        valid = np.asarray(support(x)).reshape(*shape, -1)
+        return np.asarray(valid.all(axis=-1))
 
-    return log_prob
+    return call
 
 
 def _can_sample(thing: Any) -> bool:

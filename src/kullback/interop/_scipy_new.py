@@ -90,7 +90,7 @@ def _recognised(thing: Any) -> Distribution | None:
     for method in vars(type(thing)).values():
         family = getattr(method, "__self__", None)
         if family is not None and hasattr(family, "_shape_info"):
-            shapes = [_parameter(thing, info.name) for info in family._shape_info()]
+            shapes = [_parameter(thing, info.name) for info in family._shape_info()]  # noqa: SLF001
             return _scipy_scalars.recognise(family, shapes, 0.0, 1.0)
     return None
 

@@ -126,7 +126,7 @@ def read(frozen: Any) -> Distribution:
         UnsupportedError: a discrete distribution does not live on the integers.
     """
     family = frozen.dist
-    shapes, loc, scale = family._parse_args(*frozen.args, **frozen.kwds)
+    shapes, loc, scale = family._parse_args(*frozen.args, **frozen.kwds)  # noqa: SLF001
     name = f"scipy.stats.{family.name}"
     numbers = check_single([*shapes, loc, scale], name)
     *shapes, loc, scale = numbers
@@ -135,7 +135,7 @@ def read(frozen: Any) -> Distribution:
     found = recognise(family, shapes, loc, scale)
     if found is not None:
         return found
-    if not np.all(family._argcheck(*shapes)):
+    if not np.all(family._argcheck(*shapes)):  # noqa: SLF001
         raise InputError(f"{name}: a shape parameter is out of range: {tuple(shapes)}")
     return _called(frozen, name)
 

@@ -30,7 +30,9 @@ _MASSES = (0.5, 0.9, 0.99)
 _CIRCLE = np.linspace(0.0, 2.0 * math.pi, 73)
 
 
-def thinned(samples: Table2D, weights: Float[np.ndarray, " n"] | None) -> Table2D:
+def thinned(
+    samples: Table2D, weights: Float[np.ndarray, " n"] | None
+) -> Float[np.ndarray, "few d"]:
     """Returns at most 2000 rows: the first drawn without return, in proportion to their weights."""
     n = len(samples)
     if n <= _MOST_POINTS and weights is None:
@@ -154,8 +156,8 @@ def _hull(d: Distribution) -> tuple[np.ndarray, np.ndarray] | None:
     if not pieces:
         return None
     rng = np.random.default_rng(0)
-    x = np.concatenate([s.transport(rng.standard_normal((1000, s.dimension))) for s in pieces])
-    return np.quantile(x, 0.002, axis=0), np.quantile(x, 0.998, axis=0)
+    x = np.concatenate([s.transport(rng.standard_normal((4000, s.dimension))) for s in pieces])
+    return np.quantile(x, 0.0005, axis=0), np.quantile(x, 0.9995, axis=0)
 
 
 def _grown(

@@ -11,14 +11,14 @@ from kullback.reports._figures import Axis, Figure, Series, Size
 from kullback.reports._line import density, sounding
 from kullback.results._fit import Fit
 
-Values = Float[np.ndarray, " n"]
+Gaps = Float[np.ndarray, " steps"]
 #: Smaller gaps are rounding of the sums.
 _FLOOR = 1e-11
 #: Samples looked at for every step.
 _MOST_ROWS = 20_000
 
 
-def gaps_to_density(p: Distribution, fit: Fit) -> Values:
+def gaps_to_density(p: Distribution, fit: Fit) -> Gaps:
     """Returns the divergence along the path less that at its end, by sums over one set of points."""
     ends = [fit.path[i] for i in sorted({0, len(fit.path) // 2, len(fit.path) - 1})]
     x = sounding(p, *ends)
@@ -35,7 +35,9 @@ def gaps_to_density(p: Distribution, fit: Fit) -> Values:
     return np.array(found) - found[-1]
 
 
-def gaps_to_samples(samples: Float[np.ndarray, "n d"], weights: Values | None, fit: Fit) -> Values:
+def gaps_to_samples(
+    samples: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"] | None, fit: Fit
+) -> Gaps:
     """Returns the cross-entropy along the path less that at its end, over rows fitted to."""
     every = max(1, math.ceil(len(samples) / _MOST_ROWS))
     x = samples[::every]
@@ -46,7 +48,7 @@ def gaps_to_samples(samples: Float[np.ndarray, "n d"], weights: Values | None, f
 
 
 def descent(
-    title: str, caption: str, gaps: dict[str, tuple[Fit, Values]], size: Size = "wide"
+    title: str, caption: str, gaps: dict[str, tuple[Fit, Gaps]], size: Size = "wide"
 ) -> Figure | None:
     """Returns the gaps of one or more fits on a logarithmic axis; None if none is worth drawing."""
     series = []

@@ -210,14 +210,14 @@ def _padded(values: Float[np.ndarray, " n"], share: float) -> tuple[float, float
     return low - share * (high - low), high + share * (high - low)
 
 
-def _finite(parts: list[Float[np.ndarray, " n"]]) -> Float[np.ndarray, " n"]:
+def _finite(parts: list[np.ndarray]) -> Float[np.ndarray, " n"]:
     values = np.concatenate(parts) if parts else np.empty(0)
     return values[np.isfinite(values)]
 
 
 def _proper(low: float, high: float) -> tuple[float, float]:
     """Widens a range that rounding would close."""
-    least = 1e-9 * max(abs(low), abs(high)) or 1e-9
+    least = 1e-13 * max(abs(low), abs(high)) or 1e-300
     middle = 0.5 * (low + high)
     return (
         (low, high) if high - low > least else (middle - max(0.5, least), middle + max(0.5, least))

@@ -74,8 +74,15 @@ def divergence_of(parts: Contributions | Estimate, direction: Direction) -> Esti
 
 
 def _band(region: Region) -> Band:
-    value = region.contribution.value
-    return Band(region.low, region.high, f"{value:+.3f}".replace("-", "−").replace("+inf", "∞"))
+    return Band(region.low, region.high, _signed(region.contribution.value))
+
+
+def _signed(value: float) -> str:
+    """Returns a contribution in a few characters."""
+    if math.isinf(value):
+        return "∞"
+    plain = value == 0.0 or 5e-4 <= abs(value) < 1e4
+    return (f"{value:+.3f}" if plain else f"{value:+.1e}").replace("-", "−")
 
 
 def _span(where: Line, terms: np.ndarray) -> tuple[float, float]:

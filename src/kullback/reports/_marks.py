@@ -119,7 +119,7 @@ def _bars(s: Series, f: Frame) -> str:
         return f'<path {style} d="{d}"/>' if d else ""
 
     above = path(s.y > 0.0, 'class="area bar"')
-    return above + path(s.y < 0.0, 'class="below bar"')
+    return above + path(s.y < 0.0, f'class="below{" bar" if width > 4.0 else ""}"')
 
 
 def _dots(s: Series, f: Frame) -> str:

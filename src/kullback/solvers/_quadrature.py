@@ -117,7 +117,9 @@ def tails(points: Float[np.ndarray, " k"], low: float, high: float) -> tuple[Tai
     """Returns the maps beyond the first and the last point, towards low and high."""
     first, last = float(points[0]), float(points[-1])
     alone = max(abs(first), 1.0) * 1e-3
-    widths = (float(points[1] - first), float(last - points[-2])) if len(points) > 1 else (alone, alone)
+    widths = (
+        (float(points[1] - first), float(last - points[-2])) if len(points) > 1 else (alone, alone)
+    )
     return Tail.beyond(first, low, widths[0]), Tail.beyond(last, high, widths[1])
 
 

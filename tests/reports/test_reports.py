@@ -1,0 +1,215 @@
+"""Whole pages: they parse, hold the numbers of the results, fetch nothing, run nothing."""
+
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+import kullback as kb
+from kullback.api._explain import explain
+from kullback.distributions._base import Distribution
+from kullback.io import parse
+from kullback.reports import demo_report, fit_report, kl_report, verification_report
+from kullback.reports._optima import relations
+from kullback.results._demo import Coverage, Demo, ModeCover
+from kullback.results._estimate import Estimate
+from kullback.results._verification import Finding, Verification
+
+TARGET = "0.3*normal(-2, sd=0.3)+0.4*normal(0, sd=0.4)+0.3*normal(2, sd=0.3)"
+NASTY = '<script>alert("1")</script>'
+VOID = {"meta", "br", "path", "rect", "link"}
+
+
+class _Page(HTMLParser):
+    """Checks that every element is closed where it should be."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.tags, self.ids, self.words = [], [], [], []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.ids += [v for k, v in attrs if k == "id"]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+
+def _check(text: str) -> str:
+    """Returns the words of a page that is sound and needs nothing else."""
+    page = _Page(text)
+    assert text.startswith("<!DOCTYPE html>")
+    assert len(set(page.ids)) == len(page.ids)
+    assert not {"script", "link", "img", "iframe", "object"} & set(page.tags)
+    assert "http" not in text
+    assert "@import" not in text
+    assert set(re.findall(r"url\(([^)]*)\)", text)) <= {"#hatch"} | {f"#{i}" for i in page.ids}
+    for data in re.findall(r' (?:d|x|y|width|height|viewBox)="([^"]*)"', text):
+        assert not re.search("nan|inf|None", data)
+    return " ".join(page.words)
+
+
+@pytest.fixture(scope="module")
+def fits():
+    return {d: kb.fit(TARGET, kb.Mixture(2), direction=d, starts=8) for d in ("forward", "reverse")}
+
+
+@pytest.fixture(scope="module")
+def claims():
+    found = Estimate.numeric(
+        2.703533, 1e-12, quantity="kl", direction="KL(p||q)", method="quadrature"
+    )
+    return Verification(
+        f"A title with {NASTY}",
+        "an article & more",
+        (
+            Finding("forward loss", 0.0012, "refuted", found, remark="another fit is better"),
+            Finding("reverse loss", 0.3524, "confirmed", found, reading="2 is a variance"),
+            Finding(NASTY, None, "cannot tell", None),
+        ),
+    )
+
+
+@pytest.fixture(scope="module")
+def demo(fits, claims):
+    modes = [(-2.0, 0.3, 0.28, "covered"), (0.0, 0.4, 0.41, "thin"), (2.0, 0.3, 0.002, "dropped")]
+    covers = tuple(ModeCover(f"mode at x = {m:.2f}", m - 1, m + 1, p, q, v) for m, p, q, v in modes)
+    cover = Coverage(covers, 0.0227, 0.3)
+    p = parse(TARGET)
+    return Demo(
+        target=p,
+        forward=fits["forward"],
+        reverse=fits["reverse"],
+        forward_cover=cover,
+        reverse_cover=cover,
+        forward_parts=explain(p, fits["forward"].q),
+        reverse_parts=explain(fits["reverse"].q, p),
+        price=Estimate.exact(0.356675, quantity="kl", direction="KL(p_A||p)", method="-log p(A)"),
+        claims=claims,
+        seconds=1.25,
+    )
+
+
+def test_demo(demo):
+    text = demo_report(demo, key=17)
+    words = _check(text)
+    for fit in (demo.forward, demo.reverse):
+        for e in (fit.forward_kl, fit.reverse_kl, *(o.divergence for o in fit.optima)):
+            assert f"{e.value:#.6g}" in words
+    for region in (*demo.forward_parts.regions, *demo.reverse_parts.regions):
+        assert f"{region.contribution.value:+.6f}" in words
+    for expected in ("KL(p||q)", "KL(q||p)", "0.356675", "2.27 %", "dropped", "thin", "covered",
+                     "refuted", "confirmed", "cannot tell", "numeric", "17", "1.2", kb.__version__):  # fmt: skip
+        assert expected in words
+    assert NASTY not in text
+
+
+def test_reverse_regions_keep_their_masses_apart(demo):
+    row = demo.reverse_parts.regions[0]
+    text = demo_report(demo)
+    cells = f'{100 * row.mass_q:.2f} %</td><td class="num">{100 * row.mass_p:.2f} %'
+    assert cells in text
+
+
+def test_mirror_images_are_named(fits):
+    notes = relations(fits["forward"])
+    assert notes[0] == "best"
+    assert any("mirror image of #1" in n for n in notes)
+
+
+def test_verification(claims):
+    text = verification_report(claims, key=3)
+    words = _check(text)
+    assert NASTY not in text
+    for expected in ("2.70353 ± 1.0e-12", "0.0012", "2 is a variance", "1 refuted", "not found"):
+        assert expected in words
+
+
+@pytest.mark.parametrize(
+    ("p", "q"),
+    [
+        ("normal(0, sd=1)", "student_t(3, 0.5, scale=1.2)"),
+        ("uniform(0, 2)", "uniform(1, 3)"),
+        ("poisson(4)", "negative_binomial(3, failure=0.5)"),
+        ("gamma(0.3, scale=1)", "lognormal(0, sd=2)"),
+        ("categorical([0.5, 0.3, 0.2])", "categorical([0.2, 0, 0.8])"),
+        ("product(normal(0, sd=1), normal(0, sd=2))", "product(normal(0, sd=1), normal(1, sd=2))"),
+        ("normal(1e9, sd=1e-3)", "normal(1e9, sd=2e-3)"),
+    ],
+)
+def test_kl(p, q):
+    p, q = parse(p), parse(q)
+    forward, reverse = explain(p, q), explain(q, p)
+    words = _check(kl_report(p, q, forward, reverse))
+    for parts, name in ((forward, "KL(p||q)"), (reverse, "KL(q||p)")):
+        value = parts.total.value
+        written = "is infinite" if np.isinf(value) else f"= {value:#.6g}"
+        assert f"{name} {written}" in words
+
+
+def test_kl_without_regions():
+    p, q = parse("dirichlet([1, 2, 3])"), parse("dirichlet([2, 2, 2])")
+    forward = kb.kl_divergence(p, q)
+    reverse = Estimate.exact(0.5, quantity="kl", direction="KL(q||p)", method="m")
+    words = _check(kl_report(p, q, forward, reverse, describe=lambda d: NASTY))
+    assert "Not drawn" in words
+    assert f"{forward.value:#.6g}" in words
+
+
+def test_logarithmic_axis_where_mass_spreads_over_powers_of_ten():
+    p, q = parse("gamma(0.3, scale=1)"), parse("lognormal(0, sd=2)")
+    assert "density of log x" in kl_report(p, q, explain(p, q), explain(q, p))
+
+
+def test_fit_to_a_density(fits):
+    fit = fits["reverse"]
+    words = _check(fit_report(fit, parse(TARGET), None, (), key=5))
+    assert f"KL(q||p) = {fit.divergence.value:#.6g}" in words
+    assert "mirror image" in words
+
+
+@pytest.mark.parametrize("d", [1, 2, 5])
+def test_fit_to_samples(d):
+    x = np.random.default_rng(0).normal(size=(60, d)) * np.logspace(-3, 3, d)
+    columns = tuple(f"{NASTY}{i}" for i in range(d))
+    fit = kb.fit(x, kb.FullRank(), direction="forward")
+    text = fit_report(fit, None, x, columns)
+    words = _check(text)
+    assert NASTY not in text
+    assert "&lt;script&gt;" in text
+    assert f"{fit.held_out.value:.2f}" in words
+    assert fit.notes[0] in words
+
+
+def test_weighted_samples_weigh():
+    x = np.concatenate([np.zeros(50), np.ones(50)])[:, None] + np.linspace(0, 0.1, 100)[:, None]
+    fit = kb.fit(x, kb.FullRank(), direction="forward")
+    plain, weighted = (
+        fit_report(fit, None, x, ("x",), weights=w) for w in (None, np.repeat([1.0, 3.0], 50))
+    )
+    _check(weighted)
+    assert plain != weighted
+
+
+def test_fit_to_a_plane_is_drawn_by_contours():
+    target = kb.LogDensity(lambda x: -0.5 * (x**2).sum(axis=-1) / np.array(4.0), np.zeros(2))
+    p = _coerced(target)
+    fit = kb.fit(target, kb.FullRank(), direction="forward")
+    assert "50, 90 and 99 %" in _check(fit_report(fit, p, None, ("a", "b")))
+
+
+def _coerced(target: kb.LogDensity) -> Distribution:
+    from kullback.api import _coerce
+
+    return _coerce.distribution(target, "p")
