@@ -14,11 +14,15 @@ def test_every_public_name_is_there():
 
 def test_importing_is_lazy():
     code = "import sys, kullback; print([m for m in ('jax', 'numpy', 'scipy', 'polars') if m in sys.modules])"
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    out = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
     assert out.strip() == "[]"
 
 
 def test_measuring_expressions_loads_no_jax():
     code = "import sys, kullback as kb; kb.kl_divergence('normal(0, sd=2)', 'normal(0, sd=3)'); print('jax' in sys.modules)"
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    out = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
     assert out.strip() == "False"

@@ -99,9 +99,13 @@ def test_samples_by_maximum_likelihood():
 
 def test_old_faithful():
     data = dataset("faithful")
-    found = kb.fit(kb.Samples(data.values, columns=data.columns), kb.Mixture(2), direction="forward")
+    found = kb.fit(
+        kb.Samples(data.values, columns=data.columns), kb.Mixture(2), direction="forward"
+    )
     assert found.divergence.value * len(data.values) == pytest.approx(1130.264, abs=0.01)
-    assert found.held_out.value == pytest.approx(-found.divergence.value, abs=3 * found.held_out.standard_error)
+    assert found.held_out.value == pytest.approx(
+        -found.divergence.value, abs=3 * found.held_out.standard_error
+    )
     assert 0.03 < found.held_out.standard_error < 0.2
 
 
@@ -118,7 +122,12 @@ def test_weights_are_repeated_rows():
     [
         ("cauchy(0, scale=1)", kb.FullRank(), "forward", "infinite for every Gaussian"),
         ("gamma(2, rate=1)", kb.FullRank(), "reverse", "infinite for every Gaussian"),
-        (kb.Samples([1.0, 2.0]), kb.Mixture(3), "forward", "more components than there are samples"),
+        (
+            kb.Samples([1.0, 2.0]),
+            kb.Mixture(3),
+            "forward",
+            "more components than there are samples",
+        ),
         (kb.Samples(np.zeros((5, 1))), kb.FullRank(), "forward", "column x0 is constant"),
         (kb.Samples([1.0, 2.0, 4.0]), kb.FullRank(), "reverse", "fit p first"),
         (THREE, kb.Mixture(2), "sideways", 'say "forward"'),

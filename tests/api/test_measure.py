@@ -29,7 +29,11 @@ def test_exact_values(p, q, truth):
 
 @pytest.mark.parametrize(
     ("p", "q", "truth"),
-    [(THREE, CLAIMED, 2.70353303269), (CLAIMED, THREE, 0.57314205370), (REVERSE, THREE, 0.35241403806)],
+    [
+        (THREE, CLAIMED, 2.70353303269),
+        (CLAIMED, THREE, 0.57314205370),
+        (REVERSE, THREE, 0.35241403806),
+    ],
 )
 def test_mixtures_by_quadrature(p, q, truth):
     found = kb.kl_divergence(p, q)
@@ -86,7 +90,10 @@ def test_monte_carlo_stops_at_the_tolerance():
 
 
 def test_same_key_same_number():
-    values = [kb.kl_divergence(THREE, CLAIMED, method="monte carlo", n=4000, key=k).value for k in (1, 1, 2)]
+    values = [
+        kb.kl_divergence(THREE, CLAIMED, method="monte carlo", n=4000, key=k).value
+        for k in (1, 1, 2)
+    ]
     assert values[0] == values[1] != values[2]
 
 
@@ -120,7 +127,9 @@ def test_unnormalised_on_the_line_is_normalised_and_beyond_it_labelled():
 
 def test_grids_need_their_spacing():
     x = np.linspace(-10.0, 12.0, 2201)
-    p, q = (np.exp(-0.5 * ((x - m) / s) ** 2) / s / math.sqrt(2 * math.pi) for m, s in ((0, 1), (1, 2)))
+    p, q = (
+        np.exp(-0.5 * ((x - m) / s) ** 2) / s / math.sqrt(2 * math.pi) for m, s in ((0, 1), (1, 2))
+    )
     found = kb.kl_divergence(p, q, dx=0.01)
     assert abs(found.value - 0.44314718056) < 1e-6
     with pytest.raises(kb.InputError, match="dx=... if this is a density on a grid"):
@@ -196,8 +205,12 @@ def test_conventions_are_said():
 def test_explain_adds_up():
     parts = kb.explain(THREE, CLAIMED)
     assert len(parts.regions) == 3
-    assert math.fsum(r.contribution.value for r in parts.regions) == pytest.approx(parts.total.value, abs=1e-12)
-    assert parts.cross_entropy.value - parts.entropy.value == pytest.approx(parts.total.value, abs=1e-10)
+    assert math.fsum(r.contribution.value for r in parts.regions) == pytest.approx(
+        parts.total.value, abs=1e-12
+    )
+    assert parts.cross_entropy.value - parts.entropy.value == pytest.approx(
+        parts.total.value, abs=1e-10
+    )
     assert parts.regions[1].contribution.value > 0.9 * parts.total.value
 
 

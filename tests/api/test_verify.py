@@ -30,15 +30,33 @@ def test_the_second_article_is_read_both_ways():
 
 
 @pytest.mark.parametrize(
-    ("value", "stamp"), [("0.1277", "confirmed"), ("0.128", "confirmed"), ("0.1276", "refuted"), ("1.3e-1", "confirmed")]
+    ("value", "stamp"),
+    [
+        ("0.1277", "confirmed"),
+        ("0.128", "confirmed"),
+        ("0.1276", "refuted"),
+        ("1.3e-1", "confirmed"),
+    ],
 )
 def test_the_last_printed_digit_counts(value, stamp):
-    claim = {"what": "a", "quantity": "kl", "p": "normal(0, sd=2)", "q": "normal(0, sd=3)", "value": value}
+    claim = {
+        "what": "a",
+        "quantity": "kl",
+        "p": "normal(0, sd=2)",
+        "q": "normal(0, sd=3)",
+        "value": value,
+    }
     assert stamps(kb.verify({"claim": [claim]})) == [stamp]
 
 
 def test_one_reading_that_matches_confirms():
-    claim = {"what": "a", "quantity": "kl", "p": "normal(0, 2)", "q": "normal(0, 3)", "value": "0.0361"}
+    claim = {
+        "what": "a",
+        "quantity": "kl",
+        "p": "normal(0, 2)",
+        "q": "normal(0, 3)",
+        "value": "0.0361",
+    }
     found = kb.verify({"claim": [claim]})
     assert stamps(found) == ["cannot tell", "confirmed"]
     assert found.findings[1].reading == "var = 2, var = 3"
@@ -48,7 +66,10 @@ def test_one_reading_that_matches_confirms():
     ("content", "message"),
     [
         ({}, r"at least one \[\[claim\]\]"),
-        ({"claim": [{"what": "a", "quantity": "kl", "p": "normal(0, sd=1)"}]}, 'claim "a": q is missing'),
+        (
+            {"claim": [{"what": "a", "quantity": "kl", "p": "normal(0, sd=1)"}]},
+            'claim "a": q is missing',
+        ),
         ({"claim": [{"what": "a", "colour": 1}]}, "unknown key"),
         ({"claim": [{"what": "a"}]}, "quantity is missing"),
         ({"claim": [{"what": "a", "quantity": "optimum", "value": "1"}]}, "fit must be a table"),

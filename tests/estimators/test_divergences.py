@@ -1,5 +1,6 @@
 """f-divergences against mpmath, also with supports that only overlap."""
 
+import itertools
 import math
 
 import pytest
@@ -49,9 +50,9 @@ def _truth(kind, p, q, cuts):
     cuts = [mp.mpf(c) for c in cuts]
     gap = lambda x: _density(p, x) - _density(q, x)  # noqa: E731
     found = []
-    for a, b in zip(cuts[:-1], cuts[1:], strict=True):
+    for a, b in itertools.pairwise(cuts):
         grid = [a + (b - a) * (k + HALF) / 60 for k in range(60)]
-        for x, y in zip(grid[:-1], grid[1:], strict=True):
+        for x, y in itertools.pairwise(grid):
             if mp.sign(gap(x)) * mp.sign(gap(y)) < 0:
                 found.append(mp.findroot(gap, (x, y), solver="anderson", tol=1e-25))
     f = _integrands()[kind]

@@ -2,6 +2,8 @@
 # ruff: noqa: E501 - tables, one case a line
 
 import math
+import subprocess
+import sys
 from fractions import Fraction
 
 import numpy as np
@@ -401,3 +403,13 @@ def test_what_cannot_be_used_says_why(make, error, message):
 )
 def test_other_things_are_none(thing):
     assert as_distribution(thing) is None
+
+
+def test_other_libraries_are_not_imported_for_it():
+    code = (
+        "import sys, scipy.stats; from kullback.interop import as_distribution;"
+        "as_distribution(scipy.stats.norm()); as_distribution(object());"
+        "print([m for m in ('jax', 'numpyro', 'torch') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -19,9 +19,16 @@ def made(seed, k=3, d=2):
 def test_log_prob_against_scipy():
     w, m, roots = made(0)
     x = np.random.default_rng(1).normal(size=(50, 2)) * 3
-    parts = [wk * stats.multivariate_normal(mk, r @ r.T).pdf(x) for wk, mk, r in zip(w, m, roots, strict=True)]
-    np.testing.assert_allclose(gaussian_mixture_log_prob(x, w, m, roots), np.log(sum(parts)), rtol=1e-9)
-    np.testing.assert_allclose(GaussianMixture(w, m, roots).log_prob(x), np.log(sum(parts)), rtol=1e-9)
+    parts = [
+        wk * stats.multivariate_normal(mk, r @ r.T).pdf(x)
+        for wk, mk, r in zip(w, m, roots, strict=True)
+    ]
+    np.testing.assert_allclose(
+        gaussian_mixture_log_prob(x, w, m, roots), np.log(sum(parts)), rtol=1e-9
+    )
+    np.testing.assert_allclose(
+        GaussianMixture(w, m, roots).log_prob(x), np.log(sum(parts)), rtol=1e-9
+    )
 
 
 def test_far_and_narrow_components_keep_their_digits():

@@ -1,6 +1,7 @@
 """Whole pages: they parse, hold the numbers of the results, fetch nothing, run nothing."""
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -8,12 +9,15 @@ import pytest
 
 import kullback as kb
 from kullback.api._explain import explain
-from kullback.distributions._base import Distribution
+from kullback.distributions._base import Support
+from kullback.distributions._foreign import Foreign
+from kullback.distributions._vector import MultivariateNormal
 from kullback.io import parse
 from kullback.reports import demo_report, fit_report, kl_report, verification_report
 from kullback.reports._optima import relations
 from kullback.results._demo import Coverage, Demo, ModeCover
 from kullback.results._estimate import Estimate
+from kullback.results._fit import Optimum
 from kullback.results._verification import Finding, Verification
 
 TARGET = "0.3*normal(-2, sd=0.3)+0.4*normal(0, sd=0.4)+0.3*normal(2, sd=0.3)"
@@ -202,14 +206,11 @@ def test_weighted_samples_weigh():
     assert plain != weighted
 
 
-def test_fit_to_a_plane_is_drawn_by_contours():
-    target = kb.LogDensity(lambda x: -0.5 * (x**2).sum(axis=-1) / np.array(4.0), np.zeros(2))
-    p = _coerced(target)
-    fit = kb.fit(target, kb.FullRank(), direction="forward")
+def test_fit_to_a_plane_is_drawn_by_contours(fits):
+    p = Foreign(
+        "p", Support("real", dimension=2), lambda x: -((x[:, 0] - x[:, 1] ** 2) ** 2) - x[:, 1] ** 2
+    )
+    q = MultivariateNormal(np.zeros(2), np.eye(2))
+    optimum = Optimum(q, fits["forward"].divergence, 1.0)
+    fit = replace(fits["forward"], q=q, optima=(optimum,), path=(q,))
     assert "50, 90 and 99 %" in _check(fit_report(fit, p, None, ("a", "b")))
-
-
-def _coerced(target: kb.LogDensity) -> Distribution:
-    from kullback.api import _coerce
-
-    return _coerce.distribution(target, "p")

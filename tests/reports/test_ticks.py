@@ -1,5 +1,7 @@
 """Marks of axes: round numbers, few enough, inside the range, with labels that tell them apart."""
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +19,7 @@ def test_ticks_are_few_and_inside(low, width, most):
 @given(low=st.floats(-1e3, 1e3), width=st.floats(1e-2, 1e3))
 def test_steps_are_1_2_or_5(low, width):
     found = ticks(low, low + width, 8)
-    for a, b in zip(found[:-1], found[1:], strict=True):
+    for a, b in itertools.pairwise(found):
         assert f"{b - a:.3e}"[:5] in ("1.000", "2.000", "5.000")
 
 

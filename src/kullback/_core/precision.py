@@ -10,4 +10,4 @@ def float64() -> AbstractContextManager[object]:
     The flag is thread-local and restored on exit; NumPy needs nothing.
     """
     jax = sys.modules.get("jax")
-    return nullcontext() if jax is None else jax.enable_x64(True)
+    return nullcontext() if jax is None else jax.enable_x64(True)  # noqa: FBT003

@@ -70,7 +70,7 @@ class Poisson(Scalar):
 
     def quantile(self, u: Quantiles, *, upper: bool = False) -> Quantiles:
         center, width = self.rate, math.sqrt(self.rate) + 1.0
-        return _search(lambda k: special.pdtr(k, self.rate), _above(u, upper), center, width)
+        return _search(lambda k: special.pdtr(k, self.rate), _above(u, upper=upper), center, width)
 
 
 @final
@@ -106,7 +106,7 @@ class Binomial(Scalar):
         p, n = float(self.chance), self.total
         width = math.sqrt(n * p * (1.0 - p)) + 1.0
         below = lambda k: special.betainc(np.maximum(n - k, 1e-300), k + 1.0, 1.0 - p)  # noqa: E731
-        found = _search(below, _above(u, upper), n * p, width)
+        found = _search(below, _above(u, upper=upper), n * p, width)
         return np.clip(found, 0.0, n)
 
 
@@ -177,11 +177,14 @@ class NegativeBinomial(Scalar):
         p, rest = (float(v) for v in self.chance.exact())
         center = self.shape * p / rest
         width = math.sqrt(center / rest) + 1.0
-        below = lambda k: special.betainc(self.shape, k + 1.0, rest)
-        return _search(below, _above(u, upper), center, width)
+
+        def below(k: Quantiles) -> Quantiles:
+            return special.betainc(self.shape, k + 1.0, rest)
+
+        return _search(below, _above(u, upper=upper), center, width)
 
 
-def _above(u: Quantiles, upper: bool) -> Quantiles:
+def _above(u: Quantiles, *, upper: bool) -> Quantiles:
     return 1.0 - u if upper else u
 
 

@@ -134,8 +134,7 @@ def _plan(
     question: Question, p: Distribution, q: Distribution
 ) -> tuple[Integrand, list[tuple[float, Distribution]]]:
     """Returns what to average and over which distributions with which weights."""
-    mixtures = isinstance(p, GaussianMixture) and isinstance(q, GaussianMixture)
-    both = log_prob_pair(p, q) if mixtures else lambda x: (p.log_prob(x), q.log_prob(x))
+    both = _pair(p, q)
     if not question.over_q:
 
         def over_p(x: Array) -> Float[np.ndarray, " n"]:
@@ -150,6 +149,13 @@ def _plan(
         return question.contribution(log_p, log_q, -middle)
 
     return over_both, [(0.5, p), (0.5, q)]
+
+
+def _pair(p: Distribution, q: Distribution) -> Callable[[Array], tuple[Array, Array]]:
+    """Returns what gives log p and log q at n events."""
+    if isinstance(p, GaussianMixture) and isinstance(q, GaussianMixture):
+        return log_prob_pair(p, q)
+    return lambda x: (p.log_prob(x), q.log_prob(x))
 
 
 def _plain(

@@ -146,7 +146,7 @@ def _by_monte_carlo(question: Question, p: Distribution, q: Distribution) -> Run
     if any(isinstance(d, Foreign) and d.sampler is None for d in drawn):
         return None
     # scipy.stats and arviz-stats take two seconds to import: only this row pays for them.
-    from kullback.estimators import _monte_carlo
+    from kullback.estimators import _monte_carlo  # noqa: PLC0415
 
     return lambda effort: _monte_carlo.measure(
         question, p, q, budget=_monte_carlo.Budget(effort.n, effort.tolerance), key=effort.key

@@ -24,24 +24,23 @@ def vectorized(fn: Callable[..., object], event: np.ndarray, name: str) -> Batch
     with float64():
         one = _number(_call(fn, event, name), name)
     pair = np.stack([event, event])
-    try:
-        with float64(), np.errstate(all="ignore"):
-            both = np.asarray(fn(pair), dtype=np.float64)
-        if both.shape == (2,) and np.array_equal(both, [one, one], equal_nan=True):
-            return lambda x: _batch(fn, x, name)
-    except Exception:
-        pass
+    if np.array_equal(_attempt(fn, pair), [one, one], equal_nan=True):
+        return lambda x: _batch(fn, x, name)
     jax = sys.modules.get("jax")
     if jax is not None:
-        try:
-            mapped = jax.jit(jax.vmap(fn))
-            with float64():
-                both = np.asarray(mapped(pair), dtype=np.float64)
-            if both.shape == (2,):
-                return lambda x: _batch(mapped, x, name)
-        except Exception:
-            pass
+        mapped = jax.jit(jax.vmap(fn))
+        if _attempt(mapped, pair).shape == (2,):
+            return lambda x: _batch(mapped, x, name)
     return lambda x: np.array([_number(_call(fn, row, name), name) for row in x])
+
+
+def _attempt(fn: Callable[..., object], pair: np.ndarray) -> np.ndarray:
+    """Returns fn of two events; empty if it fails, which only means that it takes one at a time."""
+    try:
+        with float64(), np.errstate(all="ignore"):
+            return np.asarray(fn(pair), dtype=np.float64)
+    except Exception:  # noqa: BLE001 - whatever the user's function raises
+        return np.empty(0)
 
 
 def _batch(fn: Callable[..., object], x: np.ndarray, name: str) -> np.ndarray:

@@ -55,7 +55,7 @@ def family_of(family: object, mean: float, variance: float) -> Parametric:
 
 def _class(family: object) -> type:
     try:
-        import numpyro.distributions as numpyro
+        import numpyro.distributions as numpyro  # noqa: PLC0415 - JAX is loaded for such families only
     except ImportError:
         raise MissingDependencyError(
             "NumPyro is needed for this family: pip install numpyro"

@@ -113,7 +113,7 @@ def _relaxed(temperature: float, given: tuple[str, float]) -> Distribution:
     return push_all(base, [Bijection("sigmoid")], "RelaxedBernoulli")
 
 
-def _multivariate_normal(loc: Vector, given: tuple[str, Matrix]) -> Distribution:
+def _multivariate_normal(loc: Float[np.ndarray, " _"], given: tuple[str, Matrix]) -> Distribution:
     name, matrix = given
     # NumPyro keeps a scalar loc as one coordinate that stands for all.
     loc = np.array(np.broadcast_to(loc, matrix.shape[:1]))
@@ -127,7 +127,11 @@ def _low_rank(loc: Vector, factor: Float[np.ndarray, "d r"], diagonal: Vector) -
     return MultivariateNormal.from_covariance(loc, factor @ factor.T + np.diag(diagonal))
 
 
-def _matrix_normal(loc: Float[np.ndarray, "n p"], rows: Matrix, columns: Matrix) -> Distribution:
+def _matrix_normal(
+    loc: Float[np.ndarray, "n p"],
+    rows: Float[np.ndarray, "n n"],
+    columns: Float[np.ndarray, "p p"],
+) -> Distribution:
     """An event is the matrix row after row: the Kronecker product of the two roots is its root."""
     return MultivariateNormal(loc.ravel(), np.kron(np.tril(rows), np.tril(columns)))
 
@@ -136,7 +140,7 @@ def _random_walk(scale: float, steps: int) -> Distribution:
     return MultivariateNormal(np.zeros(steps), scale * np.tril(np.ones((steps, steps))))
 
 
-def _circulant(loc: Vector, given: tuple[str, Vector]) -> Distribution:
+def _circulant(loc: Vector, given: tuple[str, Float[np.ndarray, " _"]]) -> Distribution:
     name, values = given
     row = values if name == "covariance_row" else np.fft.irfft(values, len(loc))
     return MultivariateNormal.from_covariance(loc, linalg.toeplitz(row))

@@ -17,6 +17,8 @@ _DIGIT, _LINE = 7.4, 18.0
 STANDING = ("area", "signed", "bars")
 #: An axis of powers of ten shows so many of them.
 _DECADES = 12.0
+#: Larger numbers do not count.
+_HUGE = 1e300
 
 
 @final
@@ -212,7 +214,7 @@ def _padded(values: Float[np.ndarray, " n"], share: float) -> tuple[float, float
 
 def _finite(parts: list[np.ndarray]) -> Float[np.ndarray, " n"]:
     values = np.concatenate(parts) if parts else np.empty(0)
-    return values[np.isfinite(values)]
+    return values[np.abs(values) < _HUGE]
 
 
 def _proper(low: float, high: float) -> tuple[float, float]:

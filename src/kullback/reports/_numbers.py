@@ -107,7 +107,7 @@ def with_error(e: Estimate) -> str:
 
     Example:
         >>> with_error(Estimate.numeric(0.35241, 2e-9, quantity="kl", direction="KL(q||p)", method="m"))
-        '0.35241 ± 2.0e-09'
+        '0.352410 ± 2.0e-09'
     """
     return " ".join(part for part in (value_of(e), error_of(e)) if part)
 

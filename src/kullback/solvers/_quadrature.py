@@ -140,7 +140,7 @@ def fill(points: Float[np.ndarray, " k"], low: float, high: float) -> Float[np.n
         for side in (points[points > origin], points[points < origin][::-1]):
             distance = np.abs(side - origin)
             for near, far in itertools.pairwise(distance):
-                if 0.0 < near and 1.4 < math.log(far) - math.log(near) < 690.0:
+                if near > 0.0 and 1.4 < math.log(far) - math.log(near) < 690.0:
                     steps = np.geomspace(near, far, 2 + math.ceil(math.log(far / near, 4.0)))
                     found.append(origin + math.copysign(1.0, side[0] - origin) * steps[1:-1])
     merged = np.unique(np.concatenate(found))
