@@ -220,3 +220,17 @@ def test_plan_computes_nothing_and_names_both_directions():
     assert found.reverse.method == "monte carlo"
     assert "covers" in found.forward.does
     assert "seeks" in found.reverse.does
+
+
+@pytest.mark.parametrize(
+    "fn",
+    [
+        lambda x: -0.5 * x[0] ** 2 - 0.5 * x[1] ** 2,
+        lambda x: -0.5 * np.sum(x**2, axis=-1),
+        lambda x: -0.5 * float(x @ x),
+    ],
+    ids=["one event", "vectorised", "a float"],
+)
+def test_a_log_density_may_take_one_event_or_many(fn):
+    found = kb.fit(kb.LogDensity(fn, np.zeros(2)), kb.MeanField(), direction="reverse", starts=1)
+    assert found.q.covariance == pytest.approx(np.eye(2), abs=1e-5)

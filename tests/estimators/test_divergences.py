@@ -48,7 +48,7 @@ PAIRS = [
 def _truth(kind, p, q, cuts):
     p, q = reference.read(p), reference.read(q)
     cuts = [mp.mpf(c) for c in cuts]
-    gap = lambda x: _density(p, x) - _density(q, x)  # noqa: E731
+    gap = lambda x: _density(p, x) - _density(q, x)
     found = []
     for a, b in itertools.pairwise(cuts):
         grid = [a + (b - a) * (k + HALF) / 60 for k in range(60)]

@@ -1,5 +1,5 @@
 """Every NumPyro class against NumPyro's own log density, computed in float64."""
-# ruff: noqa: E501 - tables, one case a line
+
 
 from fractions import Fraction
 

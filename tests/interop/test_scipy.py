@@ -1,5 +1,5 @@
 """Every SciPy distribution against SciPy's own log density."""
-# ruff: noqa: E501 - tables, one case a line
+
 
 import math
 import subprocess
