@@ -1,6 +1,5 @@
 """Every NumPyro class against NumPyro's own log density, computed in float64."""
 
-
 from fractions import Fraction
 
 import jax

@@ -1,6 +1,5 @@
 """Every SciPy distribution against SciPy's own log density."""
 
-
 import math
 import subprocess
 import sys

@@ -1,6 +1,5 @@
 """Every torch class against torch's own log density, computed in float64."""
 
-
 from fractions import Fraction
 
 import numpy as np

@@ -101,7 +101,7 @@ class GeneralizedGamma(Scalar):
 class LogNormal(Scalar):
     """exp(N(loc, scale^2))."""
 
-    loc: float
+    loc: Real
     scale: Real
 
     def __post_init__(self) -> None:
@@ -139,7 +139,7 @@ class LogNormal(Scalar):
     def quantile(self, u: Quantiles, *, upper: bool = False) -> Quantiles:
         with np.errstate(over="ignore"):
             return np.exp(
-                self.loc + float(self.scale) * special.ndtri(u) * (-1.0 if upper else 1.0)
+                float(self.loc) + float(self.scale) * special.ndtri(u) * (-1.0 if upper else 1.0)
             )
 
 

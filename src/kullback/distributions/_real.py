@@ -32,7 +32,7 @@ Quantiles = Float[np.ndarray, " n"]
 class Normal(Scalar):
     """N(loc, scale^2)."""
 
-    loc: float
+    loc: Real
     scale: Real
 
     def __post_init__(self) -> None:
@@ -60,7 +60,7 @@ class Normal(Scalar):
         return from_moments(statistic, loc, scale**2)
 
     def quantile(self, u: Quantiles, *, upper: bool = False) -> Quantiles:
-        return self.loc + float(self.scale) * special.ndtri(u) * (-1.0 if upper else 1.0)
+        return float(self.loc) + float(self.scale) * special.ndtri(u) * (-1.0 if upper else 1.0)
 
 
 @final
@@ -108,7 +108,7 @@ class LogGamma(Scalar):
     """
 
     shape: float
-    loc: float
+    loc: Real
     scale: float
 
     def __post_init__(self) -> None:
@@ -139,7 +139,7 @@ class LogGamma(Scalar):
     def quantile(self, u: Quantiles, *, upper: bool = False) -> Quantiles:
         inverse = special.gammaincinv if upper == (self.scale > 0) else special.gammainccinv
         with np.errstate(divide="ignore"):
-            return self.loc - self.scale * np.log(inverse(self.shape, u))
+            return float(self.loc) - self.scale * np.log(inverse(self.shape, u))
 
 
 @final

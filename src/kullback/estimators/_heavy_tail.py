@@ -5,8 +5,8 @@ from arviz_stats.base import array_stats  # pyright: ignore[reportPrivateImportU
 from jaxtyping import Float
 
 #: A generalised Pareto tail has no variance from 1/2 on. Well before that an interval no longer
-#: covers, and k is estimated with an error of about .06.
-_LIMIT = 0.33
+#: covers, and k is estimated with an error of about .05.
+_LIMIT = 0.27
 
 
 def pareto_k(values: Float[np.ndarray, " n"], *, right_only: bool) -> float:
@@ -15,6 +15,8 @@ def pareto_k(values: Float[np.ndarray, " n"], *, right_only: bool) -> float:
     if len(finite) < 100 or np.ptp(finite) <= 1e-12 * np.abs(finite).max():
         return -np.inf
     tail = "right" if right_only else "both"
+    if len(np.unique(np.sort(finite)[-len(finite) // 50 :])) < 5:
+        return -np.inf
     found = array_stats.pareto_khat(finite[None, :], tail=tail)
     return float(np.asarray(found))
 

@@ -30,7 +30,7 @@ from kullback.estimators._question import Question
 REPLICATES = 32
 _FIRST, _MOST = 2**13, 2**21
 #: Draws whose tail is examined before any are averaged.
-_PILOT = 20_000
+_PILOT = 60_000
 #: Above this many coordinates a wider normal costs more than it finds.
 _WIDE = 10
 

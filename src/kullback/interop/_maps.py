@@ -10,7 +10,7 @@ import numpy as np
 from kullback._core.errors import InputError, UnsupportedError
 from kullback.distributions._base import Array, Distribution, Support
 from kullback.distributions._bounded import Beta, LogUniform, Uniform
-from kullback.distributions._compound import Bijection, Transformed, Truncated
+from kullback.distributions._compound import Bijection, Transformed
 from kullback.distributions._foreign import Foreign
 from kullback.distributions._positive import (
     GeneralizedGamma,
@@ -21,7 +21,7 @@ from kullback.distributions._positive import (
 )
 from kullback.distributions._real import Laplace, LogGamma, Logistic, Normal, StudentT
 from kullback.distributions._statistics import Real
-from kullback.interop._parameters import logarithm, nearest
+from kullback.interop._parameters import kept, logarithm, nearest
 
 #: Where each map is defined; the others take the whole line.
 _DOMAINS = {
@@ -119,13 +119,11 @@ def _folded(p: Distribution, what: str) -> Distribution:
         both = np.logaddexp(p.log_prob(x), p.log_prob(-x))
         return np.where(x >= 0.0, both, -math.inf)
 
-    # Truncated distributions are integrated, not drawn from.
-    drawable = not isinstance(p, Truncated)
     return Foreign(
         what,
         Support("interval", max(0.0, -high), max(-low, high)),
         density,
-        sampler=(lambda rng, n: np.abs(p.sample(rng, n))) if drawable else None,
+        sampler=lambda rng, n: np.abs(p.sample(rng, n)),
         strict=True,
         hints=tuple(float(v) for v in np.unique(np.abs(p.landmarks()))),
     )
@@ -194,7 +192,9 @@ def _move_log_gamma(p: Any, loc: Fraction, scale: Fraction) -> Distribution:
 
 #: Families closed under every affine map.
 _LOCATION_SCALE: dict[type, Callable[[Any, Fraction, Fraction], Distribution]] = {
-    Normal: lambda p, loc, scale: Normal(*_moved(p, loc, scale)),
+    Normal: lambda p, loc, scale: Normal(
+        kept(loc + scale * Fraction(p.loc)), _plain(abs(scale) * Fraction(p.scale))
+    ),
     Laplace: lambda p, loc, scale: Laplace(*_moved(p, loc, scale)),
     Logistic: lambda p, loc, scale: Logistic(*_moved(p, loc, scale)),
     StudentT: lambda p, loc, scale: StudentT(p.df, *_moved(p, loc, scale)),
@@ -211,7 +211,7 @@ _SCALE: dict[type, Callable[[Any, Fraction], Distribution]] = {
     InverseGaussian: lambda p, b: InverseGaussian(
         nearest(b * Fraction(p.mean)), nearest(b * Fraction(p.shape))
     ),
-    LogNormal: lambda p, b: LogNormal(nearest(Fraction(p.loc) + logarithm(b)), p.scale),
+    LogNormal: lambda p, b: LogNormal(kept(Fraction(p.loc) + logarithm(b)), p.scale),
     LogUniform: lambda p, b: LogUniform(
         nearest(b * Fraction(p.low)), nearest(b * Fraction(p.high))
     ),

@@ -33,6 +33,11 @@ def nearest(value: Fraction | float) -> float:
     return float(value)
 
 
+def kept(value: Fraction) -> Real:
+    """Returns an exact number as the float64 that it is, or as it is if it is none."""
+    return float(value) if Fraction(float(value)) == value else value
+
+
 def positive_fraction(value: float, what: str) -> Fraction:
     """Returns a positive, finite number as a fraction, so that 1/value is not rounded."""
     if not 0.0 < value < math.inf:
@@ -161,5 +166,5 @@ def _gaussian_vector(p: Distribution) -> tuple[Array, Array] | None:
         return p.loc, p.scale_tril
     if isinstance(p, Product) and all(isinstance(part, Normal) for part in p.parts):
         normals: Any = p.parts
-        return np.array([n.loc for n in normals]), np.diag([n.scale for n in normals])
+        return np.array([n.loc for n in normals]), np.diag([float(n.scale) for n in normals])
     return None

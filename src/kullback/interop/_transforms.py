@@ -165,7 +165,7 @@ def linear(base: Distribution, apply: Callable[[Array], Array]) -> Distribution 
         loc, root = base.loc, base.scale_tril
     elif isinstance(base, Product) and all(isinstance(p, Normal) for p in base.parts):
         normals: Any = base.parts
-        loc, root = np.array([p.loc for p in normals]), np.diag([p.scale for p in normals])
+        loc, root = np.array([p.loc for p in normals]), np.diag([float(p.scale) for p in normals])
     elif isinstance(base, Product) and all(isinstance(p, MultivariateNormal) for p in base.parts):
         vectors: Any = base.parts
         loc = np.concatenate([p.loc for p in vectors])
