@@ -81,7 +81,9 @@ def _target(data: str, columns: str | None) -> Samples | Distribution:
 
 def _html(found: Fit, target: Samples | Distribution, key: int) -> str:
     if isinstance(target, Samples):
-        return fit_report(found, None, target.values, target.columns, key=key)
+        return fit_report(
+            found, None, target.values, target.columns, weights=target.weights, key=key
+        )
     return fit_report(found, target, key=key)
 
 

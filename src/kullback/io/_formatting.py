@@ -91,7 +91,7 @@ def _near(value: float, allowed: float, digits: int) -> str:
     return next((t for t in texts if abs(float(t) - value) <= allowed), texts[-1])
 
 
-def _location(name: str, loc: float, spread: str, value: Real, digits: int) -> str:
+def _location(name: str, loc: Real, spread: str, value: Real, digits: int) -> str:
     return f"{name}({_number(loc, digits)}, {spread}={_number(value, digits)})"
 
 
