@@ -51,13 +51,13 @@ def _batch(fn: Callable[..., object], x: np.ndarray, name: str) -> np.ndarray:
         return np.asarray(_call(fn, x, name), dtype=np.float64)
 
 
-def _call(fn: Callable[..., object], x: np.ndarray, name: str) -> object:
+def _call(fn: Callable[..., object], x: np.ndarray | np.floating, name: str) -> object:
     try:
         with np.errstate(all="ignore"):
             return fn(x)
     except Exception as error:
         raise DensityError(
-            f"{name}: the log density raised {type(error).__name__}: {error} (at x of shape {x.shape})"
+            f"{name}: the log density raised {type(error).__name__}: {error} (at x of shape {np.shape(x)})"
         ) from error
 
 
