@@ -1,6 +1,7 @@
 """Monte Carlo KL between Gaussian mixtures: draws per CPU second, against NumPyro and torch, one run.
 
-Run: python -m benchmarks.bench_mixture_kl. Writes benchmarks/results/mixture_kl.md.
+Run: NPROC=8 python -m benchmarks.bench_mixture_kl (with two XLA threads, batched LAPACK calls of JAX 0.10 can
+wait for each other for ever). Writes benchmarks/results/mixture_kl.md.
 """
 
 import importlib.util
