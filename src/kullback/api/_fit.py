@@ -29,6 +29,8 @@ Watch = Callable[[int], None]
 #: Starts for a mixture, unless said: every local optimum worth knowing should be met.
 _STARTS = 60
 _SAMPLE_STARTS = 10
+#: Starts for each fold that is held out.
+_FOLD_STARTS = 3
 #: Local optima reported.
 _MOST = 12
 
@@ -75,7 +77,7 @@ def fit(
         raise InputError(f"starts={starts}: at least one start is needed")
     began = time.perf_counter()
     recipe = parse_family(family) if isinstance(family, str) else family
-    told = watch or (lambda _: None)
+    told = watch or _silent
     if isinstance(target, np.ndarray) and target.ndim >= 1:
         target = Samples(target)
     if isinstance(target, Samples):
@@ -170,14 +172,16 @@ def _to_samples(
         _check_rows(p, components(recipe))
         layout = Layout(components(recipe), d, is_diagonal(recipe))
         solve = _held_out.gaussian_solver(layout, starts, watch)
+        again = _held_out.gaussian_solver(layout, min(starts, _FOLD_STARTS), _silent, keep=False)
     elif d == 1:
         mean, variance = float(data.mean[0]), float(data.covariance[0, 0])
         solve = _held_out.parametric_solver(family_of(recipe, mean, variance), watch)
+        again = _held_out.parametric_solver(family_of(recipe, mean, variance), _silent)
     else:
         raise InputError(f"family {recipe!r} has scalar events, but the samples have {d} columns")
     found = solve(data, randomness.generator(key))
     optima = tuple(Optimum(q, _mean_loss(data, q), share) for q, share in found.ends[:_MOST])
-    held_out = _held_out.score(data, solve, randomness.generator(key))
+    held_out = _held_out.score(data, again, randomness.generator(key))
     return Fit(
         q=optima[0].q,
         direction=direction,
@@ -289,6 +293,11 @@ def _check_rows(p: Samples, k: int) -> None:
         )
     if n <= d:
         raise InputError(f"{n} sample(s) of {d} columns: a covariance needs more rows than columns")
+
+
+def _silent(done: int) -> None:
+    """Tells nobody."""
+    del done
 
 
 def _thinned(path: tuple[Float[np.ndarray, " m"], ...]) -> list[Float[np.ndarray, " m"]]:

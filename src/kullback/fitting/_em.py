@@ -28,15 +28,19 @@ def maximum_likelihood(
     starts: int,
     rng: np.random.Generator,
     watch: Callable[[int], None],
+    keep: bool,
 ) -> list[Minimum]:
-    """Returns the end of EM from each start, values being minus the mean log-likelihood."""
+    """Returns the end of EM from each start, values being minus the mean log-likelihood.
+
+    When interrupted, what there is is returned if `keep`, otherwise nothing is.
+    """
     found: list[Minimum] = []
     try:
         for _ in range(1 if layout.k == 1 else starts):
             found.append(climb(data, layout, _seed(data, layout, rng)))
             watch(len(found))
     except KeyboardInterrupt:
-        if not found:
+        if not (found and keep):
             raise
     return found
 

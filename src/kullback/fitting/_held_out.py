@@ -32,13 +32,17 @@ class Found:
 Solver = Callable[[Nodes, np.random.Generator], Found]
 
 
-def gaussian_solver(layout: Layout, starts: int, watch: Callable[[int], None]) -> Solver:
+def gaussian_solver(
+    layout: Layout, starts: int, watch: Callable[[int], None], *, keep: bool = True
+) -> Solver:
     """Returns EM for a layout, in coordinates in which the data have mean 0 and unit scales."""
 
     def solve(data: Nodes, rng: np.random.Generator) -> Found:
         center, scale = data.mean, np.sqrt(np.diag(data.covariance))
         unit = Nodes((data.x - center) / scale, data.weights)
-        minima = _em.maximum_likelihood(unit, layout, starts=starts, rng=rng, watch=watch)
+        minima = _em.maximum_likelihood(
+            unit, layout, starts=starts, rng=rng, watch=watch, keep=keep
+        )
         basins = gather(minima, lambda m: np.sort(layout.unpack(m.at).means.ravel()), within=0.05)
 
         def back(vector: Float[np.ndarray, " m"]) -> Distribution:
@@ -72,20 +76,23 @@ def parametric_solver(family: _parametric.Parametric, watch: Callable[[int], Non
 def score(data: Nodes, solve: Solver, rng: np.random.Generator) -> Estimate | None:
     """Returns the mean log-probability of rows left out of the fit, by cross-validation.
 
-    Its standard error is that of a mean over rows. None when there are too few rows to leave out.
+    Its standard error is that of a mean over rows. None when there are too few rows to leave out, or
+    when it is interrupted.
     """
     n = len(data.x)
     if n < 2 * FOLDS:
         return None
     fold = rng.permutation(n) % FOLDS
     log_q = np.empty(n)
-    for i in range(FOLDS):
-        kept = fold != i
-        q = solve(Nodes(data.x[kept], data.weights[kept] / data.weights[kept].sum()), rng).ends[0][
-            0
-        ]
-        x = data.x[~kept]
-        log_q[~kept] = q.log_prob(x[:, 0] if q.support.dimension == 0 else x)
+    try:
+        for i in range(FOLDS):
+            kept = fold != i
+            part = Nodes(data.x[kept], data.weights[kept] / data.weights[kept].sum())
+            q = solve(part, rng).ends[0][0]
+            x = data.x[~kept]
+            log_q[~kept] = q.log_prob(x[:, 0] if q.support.dimension == 0 else x)
+    except KeyboardInterrupt:
+        return None
     mean = float(data.weights @ log_q)
     effective = 1.0 / float(data.weights @ data.weights)
     error = float(np.sqrt(data.weights @ (log_q - mean) ** 2 / max(effective - 1.0, 1.0)))
