@@ -178,7 +178,8 @@ def _to_samples(
         solve = _held_out.parametric_solver(family_of(recipe, mean, variance), watch)
         again = _held_out.parametric_solver(family_of(recipe, mean, variance), _silent)
     else:
-        raise InputError(f"family {recipe!r} has scalar events, but the samples have {d} columns")
+        name = family_of(recipe, 0.0, 1.0).name
+        raise InputError(f"family {name} has scalar events, but the samples have {d} columns")
     found = solve(data, randomness.generator(key))
     optima = tuple(Optimum(q, _mean_loss(data, q), share) for q, share in found.ends[:_MOST])
     held_out = _held_out.score(data, again, randomness.generator(key))

@@ -4,11 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import final
 
+import numpy as np
+
 from kullback._core.errors import UnsupportedError
 from kullback.distributions._base import Distribution
 from kullback.distributions._compound import Product, Transformed
 from kullback.distributions._foreign import Foreign
-from kullback.distributions._vector import Categorical
+from kullback.distributions._real import Normal
+from kullback.distributions._vector import Categorical, MultivariateNormal
 from kullback.estimators import _closed_form, _quadrature, _summation, _support
 from kullback.estimators._outcome import Outcome, total
 from kullback.estimators._question import Question
@@ -115,12 +118,24 @@ def _by_closed_form(question: Question, p: Distribution, q: Distribution) -> Run
 
 def _by_parts(question: Question, p: Distribution, q: Distribution) -> Run | None:
     additive = question.of_logs or question.quantity in ("reverse_kl", "jeffreys")
+    if isinstance(p, Product) or isinstance(q, Product):
+        p, q = _as_product(p), _as_product(q)
     if not (additive and isinstance(p, Product) and isinstance(q, Product)):
         return None
     if p.widths != q.widths:
         return None
     runs = [choose(question, a, b)[1] for a, b in zip(p.parts, q.parts, strict=True)]
     return lambda effort: total([run(effort) for run in runs])
+
+
+def _as_product(d: Distribution) -> Distribution:
+    """A Gaussian with independent coordinates is a product by another name."""
+    if not isinstance(d, MultivariateNormal):
+        return d
+    scales = np.diag(d.scale_tril)
+    if np.any(d.scale_tril != np.diag(scales)):
+        return d
+    return Product(tuple(Normal(float(m), float(s)) for m, s in zip(d.loc, scales, strict=True)))
 
 
 def _by_sum(question: Question, p: Distribution, q: Distribution) -> Run | None:
