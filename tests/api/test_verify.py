@@ -71,7 +71,7 @@ def test_one_reading_that_matches_confirms():
             'claim "a": q is missing',
         ),
         ({"claim": [{"what": "a", "colour": 1}]}, "unknown key"),
-        ({"claim": [{"what": "a"}]}, "quantity is missing"),
+        ({"claim": [{"what": "a"}]}, "quantity is missing or unknown"),
         ({"claim": [{"what": "a", "quantity": "optimum", "value": "1"}]}, "fit must be a table"),
     ],
 )

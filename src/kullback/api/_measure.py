@@ -182,14 +182,17 @@ def _ask(
 
 def label(question: Question, outcome: Outcome, *pq: Distribution) -> Estimate:
     """Returns an outcome as an Estimate that says what it is of."""
-    unknown = (
-        [f"log Z_{name}" for name, d in zip("pq", pq, strict=False) if not d.normalized]
-        if outcome.kind == "estimate" and question.quantity == "kl"
-        else []
-    )
-    signs = {"log Z_p": " + log Z_p", "log Z_q": " - log Z_q"}
-    direction = question.label + "".join(signs[name] for name in dict.fromkeys(unknown))
-    quantity = "kl_up_to_constant" if unknown else question.quantity
+    unknown = [
+        name
+        for name, d in zip("p" if question.quantity == "entropy" else "pq", pq, strict=False)
+        if not d.normalized and outcome.kind == "estimate"
+    ]
+    plus = "+" if question.quantity == "kl" else "-"
+    constants = {"p": f" {plus} log Z_p", "q": " - log Z_q"}
+    if question.quantity == "cross_entropy":
+        constants["p"] = ""
+    direction = question.label + "".join(constants[name] for name in unknown)
+    quantity = f"{question.quantity}_up_to_constant" if unknown else question.quantity
     notes = (*outcome.notes, *([question.convention] if question.convention else []))
     half = outcome.quantile if outcome.kind == "estimate" else 1.0
     reach = half * outcome.error

@@ -12,6 +12,7 @@ from kullback.api._best import Best, best_fit
 from kullback.api._measure import divergence, kl_divergence
 from kullback.distributions._base import Distribution
 from kullback.io import format_distribution, readings
+from kullback.losses._divergences import KINDS
 from kullback.results._estimate import Estimate
 from kullback.results._verification import Finding, Stamp, Verification
 
@@ -104,10 +105,10 @@ def _findings(claim: object, names: dict[str, object], i: int, bests: Bests) -> 
             return _parameters(what, claim, names, bests)
         case "optimum":
             return [_optimum(what, claim, names, bests)]
-        case str(quantity):
+        case str(quantity) if quantity == "kl" or quantity in KINDS:
             return _divergences(what, quantity, claim, names, bests)
     raise InputError(
-        f'claim "{what}": quantity is missing; say "kl", another kind of divergence, "optimum" or "parameters"'
+        f'claim "{what}": quantity is missing or unknown; say "kl", a kind of divergence, "optimum" or "parameters"'
     )
 
 

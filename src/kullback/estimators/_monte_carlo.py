@@ -77,11 +77,12 @@ def measure(
     if not light:
         # The tail is judged by draws of its own: judging by those that are averaged would let
         # through the averages that happen to lack large values.
-        seen = [integrand(source.sample(pilot, _PILOT)) for _, source in sources]
+        parts = [part for _, source in sources for part in _parts(source)]
+        drawn = max(_PILOT // len(parts), _PILOT // 6)
+        seen = [integrand(part.sample(pilot, drawn)) for part in parts]
         problem = _heavy_tail.reason(seen, right_only=question.of_logs)
         if problem is not None:
-            value = sum(w * float(v.mean()) for (w, _), v in zip(sources, seen, strict=True))
-            return _stopped(seen, value, problem)
+            return _stopped(seen, problem)
     strata = [source.strata() for _, source in sources]
     pieces = [
         Stratum(w * s.weight, s.dimension, s.transport)
@@ -102,10 +103,18 @@ def measure(
         n = min(_next(n, average.value, average.error, budget), _MOST)
 
 
-def _stopped(seen: list[Float[np.ndarray, " n"]], value: float, problem: str) -> Outcome:
+def _parts(d: Distribution) -> list[Distribution]:
+    """The components of a mixture: a rare one may be the one whose tail is heavy."""
+    if isinstance(d, Mixture):
+        return [c for w, c in zip(d.weights, d.components, strict=True) if w > 0.0]
+    return [d]
+
+
+def _stopped(seen: list[Float[np.ndarray, " n"]], problem: str) -> Outcome:
     if any(np.isposinf(v).any() for v in seen):
         return infinite("support: q is 0 at some draws of p", "Monte Carlo")
-    return unresolved(value, problem, "Monte Carlo", sum(len(v) for v in seen))
+    mean = float(np.concatenate(seen).mean())
+    return unresolved(mean, problem, "Monte Carlo", sum(len(v) for v in seen))
 
 
 def _next(n: int, value: float, error: float, budget: Budget) -> int:

@@ -56,6 +56,8 @@ def measure(question: Question, p: Distribution, q: Distribution) -> Outcome:
         return unresolved(float(integral.value[_MAIN]), reason, _METHOD, n)
     value, error = _value(question, integral, found)
     answer = question.finish(value)
+    if not math.isfinite(answer):
+        return infinite("support: p and q do not overlap", _METHOD)
     width = max(abs(question.finish(value + e) - answer) for e in (error, -error))
     notes = tuple(
         f"log normalising constant of {name}, by quadrature: {constant:.10g}"
@@ -103,6 +105,12 @@ def log_mass(d: Distribution, points: Float[np.ndarray, " m"]) -> float:
         raise DensityError(
             "the log density is -inf wherever it was looked for; give example= near its mass"
         )
+    side = _tails.improper(d, points, s.low, s.high, peak)
+    if side is not None:
+        raise DensityError(
+            f"exp(log density) does not integrate, towards {side}: it is improper; give support= where "
+            "it ends, or a density that falls off"
+        )
     whole = integrate(
         lambda x, speed: np.exp(d.log_prob(x) - peak + speed)[:, None], points, s.low, s.high
     )
@@ -124,7 +132,8 @@ def _integrals(
         mass_p, mass_q = np.exp(log_p + speed), np.exp(log_q + speed)
         empty = np.isneginf(log_q) & ~np.isneginf(log_p)
         outside = empty & certainly_empty(q, x)
-        noise = mass_p * (rounding(p, x, log_p) + rounding(q, x, log_q))
+        felt = mass_q if question.bounded else mass_p
+        noise = mass_p * rounding(p, x, log_p) + felt * rounding(q, x, log_q)
         if question.needs_support:
             # Both kinds of emptiness are judged by their mass, in columns of their own.
             log_q = np.where(empty, log_p, log_q)

@@ -157,6 +157,8 @@ def _by_quadrature(question: Question, p: Distribution, q: Distribution) -> Run 
 
 
 def _by_monte_carlo(question: Question, p: Distribution, q: Distribution) -> Run | None:
+    if not ((p.normalized and q.normalized) or question.of_logs):
+        return None
     drawn = (p, q) if question.over_q else (p,)
     if any(isinstance(d, Foreign) and d.sampler is None for d in drawn):
         return None

@@ -84,6 +84,20 @@ def _side(
     return replace(beyond, mass=mass.value, error=beyond.error + mass.error)
 
 
+def improper(
+    d: Distribution, points: Float[np.ndarray, " m"], low: float, high: float, peak: float
+) -> str | None:
+    """Returns the end towards which a density does not integrate, if there is one."""
+    for tail, end in zip(tails(points, low, high), (low, high), strict=True):
+        if tail.factor == 0.0 or tail.length < 4.0:
+            continue
+        t = np.linspace(0.3, 1.0, 61) * tail.seen
+        size = d.log_prob(tail(t)) - peak + tail.log_speed(t)
+        if _extrapolate(t, size, 1.0, "", tail.length).reason is not None:
+            return f"{end:g}"
+    return None
+
+
 @final
 @dataclass(frozen=True)
 class _View:

@@ -44,9 +44,12 @@ def descents(
 
     Works in coordinates in which p has mean 0 and covariance I. `watch` is told of each descent.
     """
-    center, root = nodes.mean, np.linalg.cholesky(_regular(nodes.covariance))
+    if direction == "reverse":
+        center, root = nodes.bulk()
+    else:
+        center, root = nodes.mean, np.linalg.cholesky(_regular(nodes.covariance))
     if layout.diagonal:
-        root = np.diag(np.sqrt(np.diag(nodes.covariance)))
+        root = np.diag(np.sqrt(np.diag(root @ root.T)))
     inverse = np.linalg.inv(root)
     white = Nodes((nodes.x - center) @ inverse.T, nodes.weights)
     if direction == "forward":
@@ -95,12 +98,33 @@ def _starts(
 ) -> Iterator[Float[np.ndarray, " m"]]:
     """Yields random mixtures: means drawn from p, scales over a decade, any weights."""
     k, d = layout.k, layout.d
-    for _ in range(n):
+    for i in range(n):
+        if d == 1 and i % 3 == 2:
+            yield _at_scales_of_p(nodes, layout, rng)
+            continue
         means = nodes.x[rng.choice(len(nodes.x), k, p=nodes.weights)]
         means = means + 0.1 * rng.standard_normal((k, d))
         scales = np.exp(rng.uniform(np.log(0.1), np.log(1.2), k))
         roots = scales[:, None, None] * np.eye(d)
         yield layout.pack(GaussianMixture(rng.dirichlet(np.full(k, 2.0)), means, roots))
+
+
+def _at_scales_of_p(
+    nodes: Nodes, layout: Layout, rng: np.random.Generator
+) -> Float[np.ndarray, " m"]:
+    """A mixture on the line as narrow as p is where its means are: nodes crowd where p is narrow."""
+    x = nodes.x[:, 0]
+    order = np.argsort(x)
+    x, weights = x[order], nodes.weights[order]
+    at = rng.choice(len(x), layout.k, p=weights)
+    below = np.cumsum(weights)
+    near = np.searchsorted(below, np.minimum(below[at] + rng.uniform(0.02, 0.3, layout.k), 1.0))
+    widths = np.abs(x[np.minimum(near, len(x) - 1)] - x[at])
+    scales = np.clip(widths, 1e-4, 3.0)
+    means = x[at][:, None]
+    return layout.pack(
+        GaussianMixture(rng.dirichlet(np.full(layout.k, 2.0)), means, scales[:, None, None])
+    )
 
 
 def _order(mixture: GaussianMixture) -> np.ndarray:
@@ -142,7 +166,7 @@ def _sane(q: GaussianMixture) -> bool:
     """Whether q is no spike between nodes and has not run away."""
     scales = np.diagonal(q.scale_trils, axis1=1, axis2=2)
     heavy = q.weights > 1e-6
-    return bool((scales[heavy] > 1e-4).all() and (scales[heavy] < 1e3).all())
+    return bool((scales[heavy] > 1e-5).all() and (scales[heavy] < 1e3).all())
 
 
 def _check_covered(p: Distribution) -> None:

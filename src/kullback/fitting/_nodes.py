@@ -31,6 +31,16 @@ class Nodes:
     def mean(self) -> Float[np.ndarray, " d"]:
         return self.weights @ self.x
 
+    def bulk(self) -> tuple[Float[np.ndarray, " d"], Float[np.ndarray, "d d"]]:
+        """Returns the median and a diagonal of quartile distances: they exist for every tail."""
+        quartiles = []
+        for x in self.x.T:
+            order = np.argsort(x)
+            below = np.cumsum(self.weights[order])
+            quartiles.append(x[order][np.searchsorted(below, [0.16, 0.5, 0.84])])
+        low, middle, high = np.array(quartiles).T
+        return middle, np.diag(np.maximum(0.5 * (high - low), 1e-300))
+
     @property
     def covariance(self) -> Float[np.ndarray, "d d"]:
         moved = self.x - self.mean
