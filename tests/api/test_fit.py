@@ -178,3 +178,26 @@ def test_ctrl_c_while_rows_are_held_out_keeps_the_fit(monkeypatch):
     found = kb.fit(kb.Samples(x), kb.Mixture(2), direction="forward", starts=3)
     assert found.starts == 3
     assert found.held_out is None
+
+
+def test_an_interrupted_fit_says_so():
+    def stop(done):
+        if done == 2:
+            raise KeyboardInterrupt
+
+    found = kb.fit(THREE, kb.Mixture(2), direction="forward", watch=stop)
+    assert found.interrupted
+    assert found.notes[-1] == "interrupted after 2 of 60 starts"
+
+
+@pytest.mark.parametrize(
+    ("target", "best"),
+    [
+        ("cauchy(0, scale=1)", 0.18276),
+        ("0.9*normal(-20, sd=0.01) + 0.1*normal(20, sd=10)", 0.10536),
+        ("0.7*normal(0, sd=0.001) + 0.3*normal(0.5, sd=1)", 0.35540),
+    ],
+)
+def test_reverse_fits_of_heavy_tails_and_narrow_modes(target, best):
+    found = kb.fit(target, kb.FullRank(), direction="reverse")
+    assert found.divergence.value == pytest.approx(best, abs=2e-5)

@@ -234,3 +234,16 @@ def test_plan_computes_nothing_and_names_both_directions():
 def test_a_log_density_may_take_one_event_or_many(fn):
     found = kb.fit(kb.LogDensity(fn, np.zeros(2)), kb.MeanField(), direction="reverse", starts=1)
     assert found.q.covariance == pytest.approx(np.eye(2), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    "fn", [lambda x: 0.0 * x, lambda x: -np.log1p(np.abs(x)), lambda x: -np.maximum(x, 0.0)]
+)
+def test_an_improper_density_is_refused(fn):
+    with pytest.raises(kb.DensityError, match="does not integrate, towards"):
+        kb.kl_divergence("normal(0, sd=1)", kb.LogDensity(fn, 0.0))
+
+
+def test_a_rare_component_with_a_heavy_tail_is_seen():
+    p = "0.9999*mvnormal([0, 0], sd=[1, 1]) + 0.0001*product(cauchy(0, scale=1), cauchy(0, scale=1))"
+    assert kb.kl_divergence(p, "mvnormal([0, 0], cov=[[1, 0.5], [0.5, 1]])").kind == "unresolved"

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Float
@@ -126,7 +127,10 @@ def _gaussians_to_density(
     path = tuple(
         _gaussians.member(layout.unpack(v), scalar=scalar) for v in _thinned(ends[0][2].best.path)
     )
-    return _fit(p, optima, path, direction, recipe, found.starts, found.evaluations, began, nodes)
+    made = _fit(p, optima, path, direction, recipe, found.starts, found.evaluations, began, nodes)
+    if not found.interrupted:
+        return made
+    return replace(made, notes=(*made.notes, _interrupted(found.starts, tries)))
 
 
 def _others_to_density(
@@ -182,7 +186,11 @@ def _to_samples(
         raise InputError(f"family {name} has scalar events, but the samples have {d} columns")
     found = solve(data, randomness.generator(key))
     optima = tuple(Optimum(q, _mean_loss(data, q), share) for q, share in found.ends[:_MOST])
-    held_out = _held_out.score(data, again, randomness.generator(key))
+    stopped = isinstance(recipe, Gaussians) and components(recipe) > 1 and found.starts < starts
+    held_out = None if stopped else _held_out.score(data, again, randomness.generator(key))
+    notes = ["maximum likelihood: KL(p||q) up to H(p), which samples alone do not give"]
+    if stopped:
+        notes.append(_interrupted(found.starts, starts))
     return Fit(
         q=optima[0].q,
         direction=direction,
@@ -196,7 +204,7 @@ def _to_samples(
         starts=found.starts,
         evaluations=found.evaluations,
         seconds=time.perf_counter() - began,
-        notes=("maximum likelihood: KL(p||q) up to H(p), which samples alone do not give",),
+        notes=tuple(notes),
     )
 
 
@@ -212,6 +220,11 @@ def _fit(
     nodes: Nodes | None,
 ) -> Fit:
     best = optima[0]
+    if not math.isfinite(best.divergence.value):
+        raise UnsupportedError(
+            f"the divergence is infinite at every q that was reached ({best.divergence.reason}): if p ends "
+            "somewhere, say where with support=, or choose a family on that support"
+        )
     other: Direction = "reverse" if direction == "forward" else "forward"
     both = {direction: best.divergence, other: _measured(p, best.q, other, nodes)}
     same = sum(o.divergence.value - best.divergence.value < 1e-6 for o in optima) - 1
@@ -294,6 +307,11 @@ def _check_rows(p: Samples, k: int) -> None:
         )
     if n <= d:
         raise InputError(f"{n} sample(s) of {d} columns: a covariance needs more rows than columns")
+
+
+def _interrupted(done: int, asked: int) -> str:
+    """What `notes` say of a fit that was stopped."""
+    return f"interrupted after {done} of {asked} starts"
 
 
 def _silent(done: int) -> None:

@@ -29,7 +29,7 @@ def run(report: Path | None, *, starts: int, key: int, unit: Unit, output: Outpu
         _output.show_json("demo", body)
     else:
         _output.show([*_page(found, unit), *([where] if where else [])])
-    return 0
+    return 130 if found.forward.interrupted or found.reverse.interrupted else 0
 
 
 def _page(found: Demo, unit: Unit) -> Iterator[str | Table]:

@@ -67,6 +67,8 @@ def run(data: str, asked: Asked, report: Path | None, *, unit: Unit, output: Out
         _output.show_json("fit", {**body, "report": None if report is None else str(report)})
     else:
         _output.show([*_page(data, target, shown), *([where] if where else [])])
+    if found.interrupted:
+        return 130
     return 3 if found.divergence.kind == "unresolved" else 0
 
 

@@ -23,11 +23,12 @@ from kullback.solvers._minimise import Minimum, descend_all
 @final
 @dataclass(frozen=True)
 class Descents:
-    """The basins found, how many starts there were, and evaluations over all of them."""
+    """The basins found, how many starts there were, evaluations over all, and whether it was stopped."""
 
     basins: list[Basin]
     starts: int
     evaluations: int
+    interrupted: bool
 
 
 def descents(
@@ -59,6 +60,7 @@ def descents(
         z = standard_normal(layout.d)
         objective = Reverse(layout, z.x, z.weights, lambda y: _log_prob(p, center + y @ root.T))
     minima: list[Minimum] = []
+    interrupted = False
     try:
         for minimum in descend_all(objective, _starts(white, layout, starts, rng)):
             minima.append(minimum)
@@ -66,6 +68,7 @@ def descents(
     except KeyboardInterrupt:
         if not minima:
             raise
+        interrupted = True
     usable = [m for m in minima if _sane(layout.unpack(m.at))]
     if not usable:
         raise UnsupportedError(
@@ -76,6 +79,7 @@ def descents(
         [_back(b, layout, center, root) for b in basins],
         len(minima),
         sum(m.evaluations for m in minima),
+        interrupted,
     )
 
 

@@ -67,6 +67,11 @@ class Fit:
     seconds: float
     notes: tuple[str, ...] = ()
 
+    @property
+    def interrupted(self) -> bool:
+        """Whether it was stopped before all starts were made; `notes` say when."""
+        return any(note.startswith("interrupted") for note in self.notes)
+
     def log_prob(self, x: object) -> Float[np.ndarray, " n"]:
         """Returns log q at n events."""
         return self.q.log_prob(np.asarray(x, dtype=np.float64))
