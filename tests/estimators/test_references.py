@@ -1,6 +1,6 @@
 """Every row of tests/data/references.json: exact means exact, and a stated bound holds.
 
-Rows that fail today are listed at the end of benchmarks/results/audit.md; none is marked xfail.
+The rows as a table: benchmarks/results/audit.md; none is marked
 """
 
 import math

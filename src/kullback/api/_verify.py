@@ -143,7 +143,7 @@ def _divergence(what: str, quantity: str, claim: Claim, p: Reading, q: Reading) 
         other = _measured("kl", claim, q[1], p[1])
         same = _stamp(claimed, other, tolerance) == "confirmed"
         fits = "matches the claim" if same else "does not match either"
-        remark = f"the other direction is {other.value:.4f}, which {fits}"
+        remark = f"the other direction is {_with_error(other)}, which {fits}"
     return Finding(what, claimed, stamp, found, reading, remark)
 
 
@@ -185,7 +185,7 @@ def _better(claim: Claim, names: dict[str, object], what: str, bests: Bests) -> 
     if "fit" not in claim:
         return ""
     best = _best(claim, names, what, bests)
-    return f"best fit found: {best.divergence.value:.4f} at {best.words}"
+    return f"best fit found: {_with_error(best.divergence)} at {best.words}"
 
 
 def _best(claim: Claim, names: dict[str, object], what: str, bests: Bests) -> Best:
@@ -226,6 +226,10 @@ def _one(claim: Claim, side: str, names: dict[str, object], what: str) -> Distri
 
 def _same_words(a: str, b: str) -> bool:
     return not (a and b) or a.split(" ", maxsplit=1)[0] == b.split(" ", maxsplit=1)[0]
+
+
+def _with_error(found: Estimate) -> str:
+    return f"{found.value:.4f} ± {found.standard_error:.1e}"
 
 
 def _claimed(claim: Claim, what: str) -> tuple[float, float]:

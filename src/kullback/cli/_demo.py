@@ -108,7 +108,9 @@ def _covers(found: Demo) -> Iterator[str | Table]:
 
 
 def _value(estimate: Estimate | None) -> str:
-    return "unknown" if estimate is None else short(estimate.value)
+    if estimate is None:
+        return "unknown"
+    return f"{short(estimate.value)} ± {estimate.standard_error:.1e}"
 
 
 def _as_dict(found: Demo, unit: Unit) -> dict[str, object]:
