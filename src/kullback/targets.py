@@ -1,8 +1,8 @@
 """Layer 4: what is known about p. Recipes; nothing is computed here."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import final
+from typing import Literal, final
 
 import numpy as np
 from jaxtyping import Float
@@ -70,6 +70,41 @@ class LogDensity:
     support: SupportWords = None
     sample: Callable[[np.random.Generator, int], Array] | None = None
     normalized: bool = False
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Unconstrained:
+    """A log density over all of R^d by its values and gradients, and the way back to the user's names.
+
+    What every target that is fitted by gradients becomes. All arrays are NumPy float64, all
+    functions take n points at once.
+
+    Attributes:
+        dimension: d.
+        evaluate: maps u of shape (n, d) to the log densities (n,) and their gradients (n, d). The
+            density is that of u, its log Jacobian included. What the user's function returns is
+            passed on, NaN too.
+        constrain: maps u to the user's parameters, each of shape (n, *shape).
+        log_jacobian: maps u to log |d constrain(u) / du|, (n,).
+        unconstrain: the inverse of `constrain`; None if the way back is not known.
+        start: a point to begin at, (d,).
+        coordinates: names of the d coordinates of u, such as "beta[2]".
+        bare: whether there is a single parameter without a name: events are then arrays, not dicts.
+        gradient: where gradients come from.
+        origin: what p was given as, in words, such as "PyMC model".
+    """
+
+    dimension: int
+    evaluate: Callable[[Array], tuple[Array, Array]]
+    constrain: Callable[[Array], dict[str, Array]]
+    log_jacobian: Callable[[Array], Array]
+    unconstrain: Callable[[Mapping[str, Array]], Array] | None
+    start: Float[np.ndarray, " d"]
+    coordinates: tuple[str, ...]
+    bare: bool = False
+    gradient: Literal["automatic", "given", "differences"] = "automatic"
+    origin: str = "function"
 
 
 @final
