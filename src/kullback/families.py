@@ -20,11 +20,33 @@ class FullRank:
 
 @final
 @dataclass(frozen=True)
+class LowRank:
+    """One Gaussian whose covariance is diagonal plus r outer products: for hundreds of coordinates.
+
+    Attributes:
+        r: how many.
+    """
+
+    r: int
+
+    def __post_init__(self) -> None:
+        if isinstance(self.r, bool) or not isinstance(self.r, int) or self.r < 1:
+            raise InputError(f"LowRank(r={self.r!r}): r must be a positive integer")
+
+
+@final
+@dataclass(frozen=True)
+class Auto:
+    """The simplest of mean field, full rank and mixtures that may be trusted."""
+
+
+@final
+@dataclass(frozen=True)
 class Mixture:
     """A mixture of k Gaussians.
 
     Attributes:
-        k: components.
+        k: components; "auto" adds them as long as they help (reverse fits to log densities).
         covariance: "full", or "diagonal" for independent coordinates within a component.
 
     Example:
@@ -32,12 +54,13 @@ class Mixture:
         'full'
     """
 
-    k: int
+    k: int | Literal["auto"]
     covariance: Literal["full", "diagonal"] = "full"
 
     def __post_init__(self) -> None:
-        if isinstance(self.k, bool) or not isinstance(self.k, int) or self.k < 1:
-            raise InputError(f"Mixture(k={self.k!r}): k must be a positive integer")
+        counted = isinstance(self.k, int) and not isinstance(self.k, bool) and self.k >= 1
+        if not counted and self.k != "auto":
+            raise InputError(f'Mixture(k={self.k!r}): k must be a positive integer or "auto"')
         if self.covariance not in ("full", "diagonal"):
             raise InputError(
                 f'Mixture(covariance={self.covariance!r}): choose "full" or "diagonal"'
@@ -49,8 +72,18 @@ Gaussians = MeanField | FullRank | Mixture
 
 
 def components(family: Gaussians) -> int:
-    """Returns how many Gaussians a member has."""
-    return family.k if isinstance(family, Mixture) else 1
+    """Returns how many Gaussians a member has.
+
+    Raises:
+        InputError: it is not said, Mixture("auto"), where that is not found out.
+    """
+    if not isinstance(family, Mixture):
+        return 1
+    if family.k == "auto":
+        raise InputError(
+            'Mixture("auto") is for direction="reverse" and a LogDensity: say how many'
+        )
+    return family.k
 
 
 def is_diagonal(family: Gaussians) -> bool:
@@ -60,8 +93,8 @@ def is_diagonal(family: Gaussians) -> bool:
     )
 
 
-def parse_family(text: str) -> Gaussians | str:
-    """Returns the recipe of "mixture:2", "full_rank" or "mean_field"; other names as they are.
+def parse_family(text: str) -> Gaussians | LowRank | Auto | str:
+    """Returns the recipe of "mixture:2", "full_rank", "low_rank:5", "auto" ...; other names as they are.
 
     Raises:
         InputError: the number of components is not one.
@@ -69,9 +102,17 @@ def parse_family(text: str) -> Gaussians | str:
     name, _, argument = text.strip().lower().replace("-", "_").partition(":")
     match name:
         case "mixture" | "gmm":
+            if argument == "auto":
+                return Mixture("auto")
             if not argument.isdigit() or int(argument) < 1:
                 raise InputError(f'family "{text}": say how many components, such as mixture:2')
             return Mixture(int(argument))
+        case "low_rank" | "lowrank":
+            if not argument.isdigit() or int(argument) < 1:
+                raise InputError(f'family "{text}": say how many directions, such as low_rank:5')
+            return LowRank(int(argument))
+        case "auto":
+            return Auto()
         case "full_rank" | "fullrank" | "gaussian":
             return FullRank()
         case "mean_field" | "meanfield":

@@ -10,8 +10,9 @@ from jaxtyping import Float
 from kullback._core.errors import InputError
 
 Array = np.ndarray
-#: "positive", "unit", "simplex", (low, high), or None for the whole space.
-SupportWords = str | tuple[float, float] | None
+#: "positive", "unit", "simplex", (low, high), a NumPyro constraint, or None for the whole space; in
+#: fits of log densities also a dict of these by parameter.
+SupportWords = str | tuple[float, float] | object | None
 
 
 @final
@@ -54,11 +55,15 @@ class LogDensity:
 
     Attributes:
         fn: maps an event to a number; -inf where there is no mass. Vectorised NumPy functions,
-            scalar functions and JAX functions all do.
-        example: an event, for its shape, best near the mass: 0.0 for a scalar, zeros(d) for a vector.
-        support: "positive", "unit", (low, high) or None for the whole space.
+            scalar functions and JAX functions all do; fits differentiate JAX functions.
+        example: an event, for its shape, best near the mass: 0.0 for a scalar, zeros(d) for a vector;
+            for fits any pytree, such as {"mu": 0.0, "theta": zeros(8)}.
+        support: "positive", "unit", "simplex", (low, high), a NumPyro constraint, a dict of these by
+            parameter, or None for the whole space.
         sample: maps (generator, n) to n draws, if p can be drawn from.
         normalized: whether exp(fn) integrates to 1.
+        gradient: for fits of functions that JAX cannot trace: a function that returns the gradient at an
+            event, or "differences" for central differences.
 
     Example:
         >>> LogDensity(lambda x: -0.5 * x**2, 0.0).normalized
@@ -70,6 +75,7 @@ class LogDensity:
     support: SupportWords = None
     sample: Callable[[np.random.Generator, int], Array] | None = None
     normalized: bool = False
+    gradient: Callable[[Array], object] | Literal["differences"] | None = None
 
 
 @final

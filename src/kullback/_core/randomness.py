@@ -21,6 +21,11 @@ def split(key: object, n: int) -> list[np.random.Generator]:
     return [np.random.default_rng(s) for s in np.random.SeedSequence(_entropy(key)).spawn(n)]
 
 
+def named(key: object, name: str, index: int = 0) -> np.random.Generator:
+    """Returns the generator of a stage of a computation, whatever other stages drew."""
+    return np.random.default_rng(np.random.SeedSequence([*_entropy(key), *name.encode(), index]))
+
+
 def _entropy(key: object) -> list[int]:
     if isinstance(key, (int, np.integer)) and not isinstance(key, bool):
         if key < 0:

@@ -178,7 +178,7 @@ def _region(support: SupportWords, event: np.ndarray, name: str) -> Support:
             )
         return Support("real", dimension=len(event))
     ends = _WORDS.get(support) if isinstance(support, str) else support or _WORDS["real"]
-    if ends is None or len(ends) != 2 or not ends[0] < ends[1]:
+    if not isinstance(ends, tuple) or len(ends) != 2 or not ends[0] < ends[1]:
         raise InputError(
             f'{name}: support={support!r} is not understood; say "positive", "unit" or (low, high)'
         )

@@ -18,7 +18,9 @@ from kullback.results._estimate import Estimate
 TARGET = "0.3*normal(-2, sd=0.3) + 0.4*normal(0, sd=0.4) + 0.3*normal(2, sd=0.3)"
 
 
-def demo(*, starts: int = 60, key: object = 0, watch: Callable[[int], None] | None = None) -> Demo:
+def demo(
+    *, starts: int = 60, key: object = 0, watch: Callable[[int | str], None] | None = None
+) -> Demo:
     """Returns the experiment: both fits, all optima, what they cover, what the article claimed.
 
     Args:

@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from kullback._core import randomness
 from kullback._core.errors import InputError, UnsupportedError
-from kullback.api import _coerce
+from kullback.api import _coerce, _reverse
 from kullback.api._measure import label
 from kullback.distributions._base import Distribution
 from kullback.estimators import _select
@@ -26,7 +26,8 @@ from kullback.results._estimate import Estimate
 from kullback.results._fit import Direction, Fit, Optimum
 from kullback.targets import LogDensity, Samples
 
-Watch = Callable[[int], None]
+#: Told what is being done, in words, or how many descents are done.
+Watch = Callable[[int | str], None]
 #: Starts for a mixture, unless said: every local optimum worth knowing should be met.
 _STARTS = 60
 _SAMPLE_STARTS = 10
@@ -79,6 +80,9 @@ def fit(
     began = time.perf_counter()
     recipe = parse_family(family) if isinstance(family, str) else family
     told = watch or _silent
+    density = _reverse.log_density(target) if direction == "reverse" else None
+    if density is not None and isinstance(recipe, _reverse.RECIPES):
+        return _reverse.fit_log_density(density, recipe, starts=starts, key=key, watch=told)
     if isinstance(target, np.ndarray) and target.ndim >= 1:
         target = Samples(target)
     if isinstance(target, Samples):
@@ -314,7 +318,7 @@ def _interrupted(done: int, asked: int) -> str:
     return f"interrupted after {done} of {asked} starts"
 
 
-def _silent(done: int) -> None:
+def _silent(done: int | str) -> None:
     """Tells nobody."""
     del done
 

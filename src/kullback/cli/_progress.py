@@ -7,8 +7,8 @@ from kullback.cli import _output
 
 
 @contextmanager
-def descents(what: str, *, quiet: bool) -> Iterator[Callable[[int], None] | None]:
-    """Yields what to call with the number of descents done; None where nobody watches.
+def descents(what: str, *, quiet: bool) -> Iterator[Callable[[int | str], None] | None]:
+    """Yields what to call with the number of descents done, or in words what is being done; None where nobody watches.
 
     Args:
         what: is being done, such as "fitting".
@@ -19,4 +19,6 @@ def descents(what: str, *, quiet: bool) -> Iterator[Callable[[int], None] | None
         yield None
         return
     with console.status(_output.clean(what)) as status:
-        yield lambda count: status.update(f"{_output.clean(what)}: {count} descents")
+        yield lambda done: status.update(
+            f"{_output.clean(what)}: {done if isinstance(done, str) else f'{done} descents'}"
+        )

@@ -1,5 +1,20 @@
 """Layer 2: the formulas, once. Pure array functions, for NumPy and for traced JAX arrays alike."""
 
+from kullback.losses._autoencoder import AutoencoderElbo, autoencoder_elbo
+from kullback.losses._collapse import PosteriorCollapse, posterior_collapse
+from kullback.losses._gaussian import gaussian_kl, gaussian_kl_per_dimension
 from kullback.losses._mixture import gaussian_mixture_kl, gaussian_mixture_log_prob
+from kullback.losses._recognition import RecognizedKl, recognize_kl
 
-__all__ = ["gaussian_mixture_kl", "gaussian_mixture_log_prob"]
+__all__ = [
+    "AutoencoderElbo",
+    "PosteriorCollapse",
+    "RecognizedKl",
+    "autoencoder_elbo",
+    "gaussian_kl",
+    "gaussian_kl_per_dimension",
+    "gaussian_mixture_kl",
+    "gaussian_mixture_log_prob",
+    "posterior_collapse",
+    "recognize_kl",
+]

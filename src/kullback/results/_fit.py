@@ -9,7 +9,9 @@ import numpy as np
 from jaxtyping import Float
 
 from kullback._core import randomness
+from kullback._core.errors import UnsupportedError
 from kullback.distributions._base import Distribution
+from kullback.results._diagnosis import Diagnosis, Draws, Posterior
 from kullback.results._estimate import Estimate
 
 Direction = Literal["forward", "reverse"]
@@ -51,6 +53,7 @@ class Fit:
         evaluations: of the objective, over all descents.
         seconds: wall time.
         notes: what a careful reader should know.
+        posterior: the trust report; None unless p is a log density fitted in reverse.
     """
 
     q: Distribution
@@ -66,6 +69,40 @@ class Fit:
     evaluations: int
     seconds: float
     notes: tuple[str, ...] = ()
+    posterior: Posterior | None = None
+
+    @property
+    def elbo(self) -> Estimate:
+        """E_q[log p - log q] on fresh draws: a lower bound of the log evidence."""
+        return self._report("elbo").elbo
+
+    @property
+    def log_evidence(self) -> Estimate:
+        """The log of the integral of p."""
+        return self._report("log_evidence").log_evidence
+
+    @property
+    def jeffreys(self) -> Estimate:
+        """KL(q||p) + KL(p||q)."""
+        return self._report("jeffreys").jeffreys
+
+    @property
+    def diagnosis(self) -> Diagnosis:
+        """The findings and the verdict."""
+        return self._report("diagnosis").diagnosis
+
+    @property
+    def draws(self) -> Draws:
+        """Draws of q, with weights, and draws towards p."""
+        return self._report("draws").draws
+
+    def _report(self, what: str) -> Posterior:
+        if self.posterior is None:
+            raise UnsupportedError(
+                f"fit.{what} belongs to reverse fits of a log density: "
+                'fit(LogDensity(fn, example), family, direction="reverse")'
+            )
+        return self.posterior
 
     @property
     def interrupted(self) -> bool:
@@ -100,6 +137,7 @@ class Fit:
             "starts": self.starts,
             "evaluations": self.evaluations,
             "notes": list(self.notes),
+            "posterior": None if self.posterior is None else self.posterior.as_dict(),
         }
 
     def __str__(self) -> str:

@@ -1,0 +1,300 @@
+"""Reverse fits to log densities: the ELBO climbed, then everything measured again on fresh draws."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import final
+
+import numpy as np
+
+from kullback._core import randomness
+from kullback._core.errors import DensityError, InputError
+from kullback.diagnostics._faults import check_found
+from kullback.diagnostics._posterior import Report, check_proper, diagnose
+from kullback.diagnostics._towards_p import tempered_draws
+from kullback.diagnostics._verdict import Remedies
+from kullback.distributions._approximation import Approximation
+from kullback.distributions._base import Distribution
+from kullback.distributions._gaussian_mixture import GaussianMixture
+from kullback.distributions._vector import MultivariateNormal
+from kullback.families import Auto, FullRank, LowRank, MeanField, Mixture, is_diagonal
+from kullback.fitting._natural_gradient import Gaussians
+from kullback.fitting._reverse import ReverseFit, reverse_fit
+from kullback.fitting._reverse_mixture import MOST_COMPONENTS, WORTH, reverse_mixture, with_another
+from kullback.fitting._search import Search, one, search
+from kullback.interop._jax_density import unconstrained
+from kullback.interop.models import recognise
+from kullback.results._diagnosis import Rung
+from kullback.results._estimate import Estimate
+from kullback.results._fit import Fit, Optimum
+from kullback.solvers._density import Density
+from kullback.solvers._tempering import Tempered
+from kullback.targets import LogDensity, Unconstrained
+
+Recipe = MeanField | FullRank | LowRank | Mixture | Auto
+RECIPES = (MeanField, FullRank, LowRank, Mixture, Auto)
+Watch = Callable[[str], None]
+#: Climbs to modes, unless said.
+_CLIMBS = 8
+
+
+def log_density(target: object) -> Unconstrained | None:
+    """Returns what is known by its log density only, with gradients; None for anything else."""
+    if isinstance(target, Unconstrained):
+        return target
+    if isinstance(target, LogDensity):
+        return unconstrained(target)
+    return recognise(target)
+
+
+@final
+@dataclass(eq=False)
+class Job:
+    """A target with what has been found out about it; shared by the families tried on it."""
+
+    target: Unconstrained
+    key: object
+    watch: Watch
+    climbs: int
+    density: Density = field(init=False)
+    _search: Search | None = None
+    _tempered: Tempered | None = None
+
+    def __post_init__(self) -> None:
+        self.density = Density(self.target.evaluate, self.target.dimension)
+
+    def generator(self, name: str, index: int) -> np.random.Generator:
+        """Returns the randomness of a stage."""
+        return randomness.named(self.key, name, index)
+
+    def search(self) -> Search:
+        """Returns the modes, looked for once."""
+        if self._search is None:
+            self.watch("climbing to the modes")
+            try:
+                self._search = search(
+                    self.density, self.target.start, self.generator("climbs", 0), climbs=self.climbs
+                )
+            except DensityError:
+                check_found(self.density, self.target)
+                raise
+            top = self._search.modes[0]
+            check_proper(
+                self.target, self.density, one(top.at, top.root), self.generator("rays", 0)
+            )
+        return self._search
+
+    def tempered(self) -> Tempered:
+        """Returns draws of p from afar, made once."""
+        if self._tempered is None:
+            self._tempered = tempered_draws(
+                self.density,
+                self.search(),
+                self.generator("tempering", 0),
+                watch=lambda beta: self.watch(f"tempering from afar, β = {beta:.2g}"),
+            )
+        return self._tempered
+
+    def told(self, gradients: int, elbo: float) -> None:
+        """Says how far an ascent is."""
+        self.watch(f"ELBO {elbo:.3f} on the draws of the fit, {gradients} gradients")
+
+
+def fit_log_density(
+    target: Unconstrained,
+    recipe: Recipe,
+    *,
+    starts: int | None,
+    key: object,
+    watch: Watch,
+) -> Fit:
+    """Returns the closest member of a family in KL(q||p), with its trust report."""
+    began = time.perf_counter()
+    job = Job(target, key, watch, starts or _CLIMBS)
+    if isinstance(recipe, Auto):
+        return _ladder(job, began)
+    made = _fit_one(job, recipe)
+    return _result(job, recipe, made, _report(job, recipe, made), began)
+
+
+def _ladder(job: Job, began: float) -> Fit:
+    """Climbs from mean field to full rank to mixtures until a fit may be trusted."""
+    rungs: list[Rung] = []
+    best: tuple[Recipe, ReverseFit, Report] | None = None
+    recipes: list[Recipe] = [MeanField(), FullRank(), Mixture("auto")]
+    if job.target.dimension == 1:
+        recipes = recipes[1:]
+    for recipe in recipes:
+        before = job.density.count
+        made = _fit_one(job, recipe, best)
+        report = _report(job, recipe, made)
+        rungs.append(
+            Rung(
+                _words(recipe, made.q),
+                report.posterior.elbo,
+                report.reverse_kl,
+                report.posterior.diagnosis.verdict,
+                job.density.count - before,
+            )
+        )
+        if best is None or report.posterior.elbo.value > best[2].posterior.elbo.value:
+            best = recipe, made, report
+        if report.posterior.diagnosis.verdict == "trust" or made.interrupted:
+            break
+    assert best is not None
+    recipe, made, report = best
+    report = replace(report, posterior=replace(report.posterior, ladder=tuple(rungs)))
+    return _result(job, recipe, made, report, began)
+
+
+def _fit_one(
+    job: Job, recipe: Recipe, before: "tuple[Recipe, ReverseFit, Report] | None" = None
+) -> ReverseFit:
+    found = job.search()
+    match recipe:
+        case MeanField() | FullRank():
+            return reverse_fit(job.density, found, recipe, job.generator, watch=job.told)
+        case Mixture(k="auto"):
+            return _grown(job, recipe, before)
+        case Mixture():
+            assert isinstance(recipe.k, int)
+            draws = job.tempered().points.x
+            return reverse_mixture(
+                job.density,
+                found,
+                draws,
+                recipe.k,
+                job.generator,
+                diagonal=is_diagonal(recipe),
+                watch=job.told,
+            )
+        case _:
+            raise InputError(f"{recipe!r} cannot be fitted to a log density yet")
+
+
+def _grown(
+    job: Job, recipe: Mixture, before: "tuple[Recipe, ReverseFit, Report] | None"
+) -> ReverseFit:
+    """Adds components to the best Gaussian as long as each gains."""
+    single: MeanField | FullRank = MeanField() if is_diagonal(recipe) else FullRank()
+    if before is not None and isinstance(before[0], type(single)):
+        made = before[1]
+    else:
+        made = reverse_fit(job.density, job.search(), single, job.generator, watch=job.told)
+    points = job.tempered().points
+    idle = 0
+    while len(made.q.weights) < MOST_COMPONENTS and idle < 2 and not made.interrupted:
+        ratio = points.log_p - flat(made.q).log_prob(points.x)
+        richer = with_another(job.density, made.q, points.x, ratio, job.generator, watch=job.told)
+        gained = richer.trace[-1][1] - made.trace[-1][1]
+        trace = (*made.trace, *richer.trace)
+        if gained > WORTH:
+            made, idle = replace(richer, trace=trace), 0
+        else:
+            break
+    return made
+
+
+def _report(job: Job, recipe: Recipe, made: ReverseFit) -> Report:
+    return diagnose(
+        job.target,
+        job.density,
+        job.search(),
+        job.tempered,
+        made.q,
+        flat(made.q).log_prob,
+        job.generator,
+        trace=made.trace,
+        fit_error=made.noise,
+        remedies=_remedies(recipe),
+        watch=job.watch,
+    )
+
+
+def _remedies(recipe: Recipe) -> Remedies:
+    match recipe:
+        case MeanField() | LowRank():
+            return Remedies('try family="full_rank", or family="auto"', 'try family="mixture:auto"')
+        case FullRank():
+            return Remedies('try family="mixture:auto"', 'try family="mixture:auto"')
+        case _:
+            more = "use fit.draws.tempered, or a sampler such as NUTS started at fit.starting_points(4)"
+            return Remedies(more, more)
+
+
+def _result(job: Job, recipe: Recipe, made: ReverseFit, report: Report, began: float) -> Fit:
+    log_evidence = report.posterior.log_evidence
+    q = named(job.target, made.q)
+    others = tuple(_other(job, o, log_evidence) for o in made.others)
+    notes = [f"gradients by {job.target.gradient} differentiation of a {job.target.origin}"]
+    if made.interrupted:
+        notes.append(f"interrupted at {made.noise[0]:.2g} nats of fit error")
+    return Fit(
+        q=q,
+        direction="reverse",
+        family=_words(recipe, made.q),
+        divergence=report.reverse_kl,
+        forward_kl=report.forward_kl,
+        reverse_kl=report.reverse_kl,
+        held_out=None,
+        optima=(Optimum(q, report.reverse_kl, math.nan), *others),
+        path=(),
+        starts=job.search().climbs,
+        evaluations=job.density.count,
+        seconds=time.perf_counter() - began,
+        notes=tuple(notes),
+        posterior=report.posterior,
+    )
+
+
+def _other(job: Job, q: Gaussians, log_evidence: Estimate) -> Optimum:
+    """Another optimum, with its KL measured on draws of its own."""
+    base = flat(q)
+    x = base.sample(job.generator("other", int(1e6 * abs(float(q.means[0, 0]))) % 10**6), 1024)
+    ratio = job.density(x)[0] - base.log_prob(x)
+    value = log_evidence.value - float(ratio.mean())
+    error = math.hypot(float(ratio.std()) / 32.0, log_evidence.standard_error)
+    kl = Estimate(
+        value,
+        error,
+        (value - 1.96 * error, value + 1.96 * error),
+        "kl",
+        "KL(q||p)",
+        "estimate",
+        "log evidence - ELBO",
+        1024,
+    )
+    return Optimum(named(job.target, q), kl, math.nan)
+
+
+def named(target: Unconstrained, q: Gaussians) -> Distribution:
+    """Returns q in the user's parameters."""
+    return Approximation(
+        flat(q),
+        target.constrain,
+        target.log_jacobian,
+        target.unconstrain,
+        target.coordinates,
+        target.bare,
+    )
+
+
+def flat(q: Gaussians) -> MultivariateNormal | GaussianMixture:
+    """Returns q over the unconstrained coordinates."""
+    roots = [np.diag(r) for r in q.roots] if q.diagonal else [_lower(r) for r in q.roots]
+    if len(roots) == 1:
+        return MultivariateNormal(q.means[0], roots[0])
+    return GaussianMixture(q.weights / q.weights.sum(), q.means, np.array(roots))
+
+
+def _lower(root: np.ndarray) -> np.ndarray:
+    """The lower triangular root of the same covariance, by a QR: no square of the condition."""
+    upper: np.ndarray = np.linalg.qr(root.T)[1]
+    return (upper * np.sign(np.diag(upper))[:, None]).T
+
+
+def _words(recipe: Recipe, q: Gaussians) -> str:
+    if isinstance(recipe, Mixture) and recipe.k == "auto":
+        return f"Mixture(k={len(q.weights)}) found by adding components"
+    return str(recipe)

@@ -1,0 +1,102 @@
+"""Log densities that are none: what went wrong, where, and what to write instead."""
+
+import numpy as np
+from jaxtyping import Float
+
+from kullback._core.errors import DensityError
+from kullback.diagnostics._weights import Weighed
+from kullback.solvers._density import Density
+from kullback.targets import Unconstrained
+
+Array = np.ndarray
+#: Rounding of the log density, in nats, beyond which differences of it mean nothing.
+_ROUNDING = 1e-3
+
+
+def check_faults(density: Density, target: Unconstrained, weighed: Weighed) -> None:
+    """Raises if the log density or its gradient was no number at a draw of q, or is too coarse."""
+    largest = float(np.abs(weighed.log_p[np.isfinite(weighed.log_p)]).max(initial=0.0))
+    if largest * 2.0**-52 > _ROUNDING:
+        raise DensityError(
+            f"the log density is about {weighed.log_p[0]:.3g}, of which float64 keeps steps of "
+            f"{largest * 2.0**-52:.1g} nats: subtract the constant from it"
+        )
+    check_found(density, target)
+
+
+def check_found(density: Density, target: Unconstrained) -> None:
+    """Raises if faults have been met since they were last cleared."""
+    kinds = {kind for kind, _ in density.faults}
+    if not kinds:
+        return
+    share = 100.0 * density.faulty / max(density.count, 1)
+    u = density.faults[0][1]
+    where = place(target, u)
+    if "value" in kinds:
+        u = next(at for kind, at in density.faults if kind == "value")
+        raise DensityError(
+            f"the log density is NaN (or +inf) at {place(target, u)}, where q has mass ({density.faulty} "
+            f"points, {share:.2g} % of all): check that parameter's data and formula there; where p has no "
+            "mass return -inf, and say with support= where parameters live"
+        )
+    _, gradient = target.evaluate(u[None])
+    bad = [
+        name for name, g in zip(target.coordinates, gradient[0], strict=True) if not np.isfinite(g)
+    ]
+    raise DensityError(
+        f"the log density is finite but its gradient in {', '.join(bad[:5])} is not, at {where}: often "
+        "jnp.where whose unused branch is NaN or infinite (apply a safe value inside too: "
+        "jnp.where(ok, f(jnp.where(ok, x, 1.0)), 0.0)), or jnp.abs, jnp.sqrt or norm at 0"
+    )
+
+
+def where_dead(
+    target: Unconstrained, x: Float[np.ndarray, "n d"], log_p: Float[np.ndarray, " n"]
+) -> str:
+    """Returns a message that says where the log density is -inf, and which support to give."""
+    dead = np.isneginf(log_p)
+    share = 100.0 * float(dead.mean())
+    text = f"the log density is -inf at {share:.2g} % of q's draws: KL(q||p) is infinite"
+    for i, name in enumerate(target.coordinates):
+        low, high = x[dead, i], x[~dead, i]
+        if not len(high):
+            break
+        if low.max() < high.min():
+            return f"{text}. p has no mass for {name} < {_end(low.max(), high.min())}; " + _say(
+                name, low.max(), high.min(), lower=True
+            )
+        if low.min() > high.max():
+            return f"{text}. p has no mass for {name} > {_end(high.max(), low.min())}; " + _say(
+                name, high.max(), low.min(), lower=False
+            )
+    first = x[int(np.argmax(dead))]
+    return (
+        f"{text}, such as {place(target, first)}; say where the parameters live, such as "
+        'support="positive" or support=(low, high), or a dict of these by parameter'
+    )
+
+
+def place(target: Unconstrained, u: Float[np.ndarray, " d"]) -> str:
+    """Returns a point in the user's names."""
+    shown = [f"{n} = {v:.4g}" for n, v in zip(target.coordinates, u, strict=True)]
+    more = f", and {len(shown) - 6} more" if len(shown) > 6 else ""
+    return ", ".join(shown[:6]) + more
+
+
+def _end(a: float, b: float) -> str:
+    middle = 0.5 * (a + b)
+    for digits in range(6):
+        rounded = round(middle, digits)
+        if a <= rounded <= b:
+            return f"{rounded:g}"
+    return f"{middle:.6g}"
+
+
+def _say(name: str, a: float, b: float, *, lower: bool) -> str:
+    end = _end(a, b)
+    stem = name.split("[", maxsplit=1)[0]
+    if lower and float(end) == 0.0:
+        words = '"positive"'
+    else:
+        words = f"({end}, float('inf'))" if lower else f"(float('-inf'), {end})"
+    return f"say support={words}, or support={{'{stem}': {words}}} for that parameter alone"

@@ -1,0 +1,189 @@
+"""Draws of p that owe nothing, or little, to q: a few Langevin steps from q, and tempering from afar."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import final
+
+import numpy as np
+from jaxtyping import Float
+from scipy import special
+
+from kullback.diagnostics._weights import Value, Weighed, heavy_log_prob
+from kullback.fitting._natural_gradient import Gaussians
+from kullback.fitting._search import Search
+from kullback.solvers._bridge import bridge
+from kullback.solvers._density import Density
+from kullback.solvers._modes import Mode
+from kullback.solvers._moves import Points, Wide, move
+from kullback.solvers._tempering import Tempered, temper
+
+Array = np.ndarray
+
+_PROBED, _STEPS = 512, 10
+_CHAINS, _LENGTH = 256, 4
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Probe:
+    """Draws of q after a few Langevin steps towards p.
+
+    Attributes:
+        points: where they ended.
+        jeffreys: how much log p - log q rose on the way: KL(q||p) + KL(p||q) if the way was long enough.
+        acceptance: of the last step.
+    """
+
+    points: Points
+    jeffreys: Value
+    acceptance: float
+
+
+def probe(
+    density: Density,
+    q: Gaussians,
+    log_q: Callable[[Array], Array],
+    weighed: Weighed,
+    rng: np.random.Generator,
+) -> Probe:
+    """Returns the first draws of q, each a few preconditioned MALA steps on."""
+    n = min(_PROBED, weighed.own)
+    points = Points(weighed.x[:n], weighed.log_p[:n], weighed.gradient[:n])
+    root, step = overall_root(q), density.dimension ** (-1.0 / 6.0)
+    odds = np.ones(n)
+    for _ in range(_STEPS):
+        points, odds, step = move(density, points, root, step, rng)
+    rise = points.log_p - log_q(points.x) - weighed.log_ratio[:n]
+    error = float(rise.std(ddof=1)) / math.sqrt(n)
+    return Probe(points, (float(rise.mean()), error), float(odds.mean()))
+
+
+def overall_root(q: Gaussians) -> Float[np.ndarray, "d d"]:
+    """Returns the root of the covariance of the whole mixture."""
+    if len(q.weights) == 1:
+        return np.diag(q.roots[0]) if q.diagonal else q.roots[0]
+    roots = np.array([np.diag(r) for r in q.roots]) if q.diagonal else q.roots
+    moved = q.means - q.weights @ q.means
+    covariance = np.einsum("k,kij,klj->il", q.weights, roots, roots)
+    return np.linalg.cholesky(covariance + np.einsum("k,ki,kj->ij", q.weights, moved, moved))
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Afar:
+    """Draws of p that started far from it and never saw q.
+
+    Attributes:
+        tempered: the draws.
+        log_q, log_r: at the draws, r being what the weighed draws come from.
+        threshold: none of the draws of q has a log q below it.
+        modes: those found by climbing that lie below the threshold.
+    """
+
+    tempered: Tempered
+    log_q: Float[np.ndarray, " n"]
+    log_r: Float[np.ndarray, " n"]
+    threshold: float
+    modes: tuple[Mode, ...]
+
+    @property
+    def x(self) -> Float[np.ndarray, "n d"]:
+        """The draws."""
+        return self.tempered.points.x
+
+    @property
+    def log_ratio(self) -> Float[np.ndarray, " n"]:
+        """log p - log q at the draws."""
+        return self.tempered.points.log_p - self.log_q
+
+    @property
+    def log_evidence(self) -> Value:
+        """The log of the integral of p, by tempering alone."""
+        return self.tempered.log_evidence, self.tempered.standard_error
+
+    @cached_property
+    def outside(self) -> Value:
+        """The share of the draws that lie where none of thousands of draws of q did."""
+        beyond = self.by_chain((self.log_q < self.threshold).astype(float))
+        n = len(beyond)
+        value = float(beyond.mean())
+        # None seen does not mean none: the error is that of one chain more.
+        return value, math.hypot(float(beyond.std(ddof=1)) / math.sqrt(n), 0.5 / n)
+
+    @property
+    def eubo(self) -> Value:
+        """E_p[log p - log q] on the draws."""
+        means = self.by_chain(self.log_ratio)
+        return float(means.mean()), float(means.std(ddof=1)) / math.sqrt(len(means))
+
+    def bridged(self, weighed: Weighed) -> Value:
+        """Returns the log evidence by a bridge between the weighed draws and these."""
+        flat = weighed.log_p - weighed.log_r
+        return bridge(
+            np.where(np.isfinite(flat), flat, -1e300),
+            self.tempered.points.log_p - self.log_r,
+            groups=(None, self.tempered.chain),
+        )
+
+    def by_chain(self, values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " c"]:
+        """Returns the mean of each chain."""
+        chain = self.tempered.chain
+        return np.bincount(chain, values) / np.bincount(chain)
+
+
+def tempered_draws(
+    density: Density,
+    found: Search,
+    rng: np.random.Generator,
+    *,
+    watch: Callable[[float], None],
+) -> Tempered:
+    """Returns draws of p by tempering from a normal many times as wide as p is at its modes."""
+    return temper(density, wide_around(found), chains=_CHAINS, length=_LENGTH, rng=rng, watch=watch)
+
+
+def from_afar(
+    tempered: Tempered,
+    found: Search,
+    q: Gaussians,
+    log_q: Callable[[Array], Array],
+    weighed: Weighed,
+) -> Afar:
+    """Returns tempered draws, held against q."""
+    threshold = float(weighed.log_q[: weighed.own].min())
+    missed = tuple(m for m in found.modes if m.proper and float(log_q(m.at[None])[0]) < threshold)
+    x = tempered.points.x
+    logs = log_q(x)
+    own = weighed.own / len(weighed.x)
+    log_r = np.logaddexp(math.log(own) + logs, math.log1p(-own) + heavy_log_prob(q, x))
+    return Afar(tempered, logs, log_r, threshold, missed)
+
+
+def wide_around(found: Search) -> Wide:
+    """Returns where tempering starts: the best start of the fits, not the fit, made much wider."""
+    start = found.starts[0]
+    d = start.means.shape[1]
+    times = 20.0 if d <= 10 else 10.0 if d <= 30 else 6.0
+    center = start.means[0]
+    covariance = times**2 * overall_root(start) @ overall_root(start).T
+    for mode in found.modes:
+        if mode.proper:
+            away = mode.at - center
+            covariance = covariance + np.outer(away, away)
+    scale = np.sqrt(np.diag(covariance))
+    white = covariance / scale / scale[:, None]
+    return Wide(center, scale[:, None] * np.linalg.cholesky(white + 1e-12 * np.eye(d)))
+
+
+def mode_share(modes: tuple[Mode, ...], log_evidence: float) -> float:
+    """Returns the share of p's mass at some modes, by Laplace's approximation, at most 1."""
+    if not modes:
+        return 0.0
+    log_mass = float(np.logaddexp.reduce([m.log_mass for m in modes]))
+    return (
+        float(special.expit(log_mass - log_evidence))
+        if log_mass > log_evidence
+        else math.exp(log_mass - log_evidence)
+    )

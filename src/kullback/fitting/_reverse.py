@@ -1,0 +1,143 @@
+"""The reverse fit of Gaussians to a log density: from the starts, on more and more draws, to the best."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import final
+
+import numpy as np
+
+from kullback._core.errors import DensityError
+from kullback.families import Gaussians as Recipe
+from kullback.families import is_diagonal
+from kullback.fitting._natural_gradient import Ascent, Gaussians, ascend
+from kullback.fitting._search import Search
+from kullback.solvers._density import Density
+from kullback.solvers._whitened import whitened
+
+#: When the draws are many enough: the error of the fit in nats, and of each mean and sd in sds.
+NATS, SDS = 0.01, 0.05
+_FEWEST, _PER_DIMENSION, _MOST = 64, 4, 2**15
+#: Fits are made from this many starts, and the best one goes on.
+_STARTS = 4
+#: A step worth more than this many nats, where an ascent has ended, means that it is nowhere.
+_HOPELESS = 1e6
+Watch = Callable[[int, float], None]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class ReverseFit:
+    """Where the ascents ended.
+
+    Attributes:
+        q: the best.
+        others: the other optima, from other starts.
+        trace: (gradients, ELBO on the draws, draws) of the best one.
+        noise: the error that the draws leave, in nats and in sds.
+        draws: how many the last ascent had.
+        grown: whether the scales grew without end.
+        interrupted: whether it was stopped.
+    """
+
+    q: Gaussians
+    others: tuple[Gaussians, ...]
+    trace: tuple[tuple[int, float, int], ...]
+    noise: tuple[float, float]
+    draws: int
+    grown: bool
+    interrupted: bool = False
+
+
+def reverse_fit(
+    density: Density,
+    found: Search,
+    recipe: Recipe,
+    generator: Callable[[str, int], np.random.Generator],
+    *,
+    watch: Watch,
+) -> ReverseFit:
+    """Returns the Gaussian of the family that is closest in KL(q||p).
+
+    Args:
+        density: log p, unnormalised.
+        found: where to start.
+        recipe: MeanField() or FullRank().
+        generator: randomness, by the name of a stage and its number.
+        watch: told gradients and ELBO.
+    """
+    d = density.dimension
+    n = max(_FEWEST, _PER_DIMENSION * d)
+    z = whitened(d, n, generator("draws", 0))
+    starts = [_shaped(q, diagonal=is_diagonal(recipe)) for q in found.starts[:_STARTS]]
+    ends = [ascend(density, q, z, watch=watch) for q in starts]
+    ends.sort(key=lambda a: a.slope.elbo, reverse=True)
+    best = ends[0]
+    if not math.isfinite(best.slope.elbo):
+        # Nothing to go on from: whoever looks at draws of this q will find p to be 0, or no number, there.
+        return ReverseFit(best.q, (), (), (math.inf, math.inf), n, grown=False)
+    if not math.isfinite(best.slope.noise[0]) or best.slope.decrement > _HOPELESS:
+        raise DensityError(
+            "no Gaussian near the log density was found: at the best one it still rises by "
+            f"{best.slope.decrement:.2g} nats a step. Its scales are beyond what float64 can follow: give "
+            "an example closer to its mass, or parameters of order one, such as x / 1e6"
+        )
+    others = tuple(a.q for a in ends[1:] if _apart(a.q, best.q))
+    return more_draws(density, best, n, generator, others, watch=watch)
+
+
+def more_draws(
+    density: Density,
+    best: Ascent,
+    n: int,
+    generator: Callable[[str, int], np.random.Generator],
+    others: tuple[Gaussians, ...] = (),
+    *,
+    watch: Watch,
+) -> ReverseFit:
+    """Returns the fit on so many draws that more would not change it."""
+    trace = [(count, elbo, n) for count, elbo in best.trace]
+    fit = ReverseFit(best.q, others, tuple(trace), best.slope.noise, n, grown=best.grown)
+    level = 0
+    try:
+        while not _settled(fit.noise) and n * len(best.q.weights) < _MOST and not best.grown:
+            level += 1
+            n = _more(n, fit.noise)
+            z = whitened(density.dimension, n, generator("draws", level))
+            best = ascend(density, best.q, z, watch=watch)
+            trace += [(count, elbo, n) for count, elbo in best.trace]
+            fit = replace(
+                fit,
+                q=best.q,
+                trace=tuple(trace),
+                noise=best.slope.noise,
+                draws=n,
+                grown=best.grown,
+            )
+    except KeyboardInterrupt:
+        return replace(fit, interrupted=True)
+    return fit
+
+
+def _settled(noise: tuple[float, float]) -> bool:
+    return noise[0] <= NATS and noise[1] <= SDS
+
+
+def _more(n: int, noise: tuple[float, float]) -> int:
+    """The number of draws that would do, between twice and eight times as many, a power of two times n."""
+    wanted = np.nan_to_num(max(noise[0] / NATS, (noise[1] / SDS) ** 2), nan=8.0, posinf=8.0)
+    return n * int(2 ** np.clip(math.ceil(math.log2(max(wanted, 1.0))), 1, 3))
+
+
+def _shaped(q: Gaussians, *, diagonal: bool) -> Gaussians:
+    """The start within the family: the best diagonal is that of the precision."""
+    if not diagonal or q.diagonal:
+        return q
+    precisions = [np.sum(np.linalg.inv(root) ** 2, axis=0) for root in q.roots]
+    return replace(q, roots=1.0 / np.sqrt(np.array(precisions)))
+
+
+def _apart(a: Gaussians, b: Gaussians) -> bool:
+    """Whether two Gaussians are different optima: more than two sds apart somewhere."""
+    scale = b.roots[0] if b.diagonal else np.linalg.norm(b.roots[0], axis=1)
+    return bool(np.max(np.abs(a.means[0] - b.means[0]) / scale) > 2.0)

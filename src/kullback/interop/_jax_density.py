@@ -1,0 +1,53 @@
+"""A `LogDensity` as values and gradients over the whole space."""
+
+import jax
+
+from kullback._core.errors import InputError
+from kullback.interop._compiled import compiled
+from kullback.interop._supports import layout
+from kullback.interop._tracing import TracingError
+from kullback.interop.models import numpy_function
+from kullback.targets import LogDensity, Unconstrained
+
+
+def unconstrained(p: LogDensity) -> Unconstrained:
+    """Returns the log density of a JAX function in unconstrained coordinates; of a NumPy one by differences.
+
+    Raises:
+        InputError: the example or the support cannot be used.
+        DensityError: the function cannot be traced, raises, or does not return one number.
+    """
+    if not callable(p.fn):
+        raise InputError(f"LogDensity: fn must be a function, got {type(p.fn).__name__}")
+    if p.gradient is not None:
+        given = None if isinstance(p.gradient, str) else p.gradient
+        return numpy_function(p.fn, p.example, gradient=given, support=p.support)
+    parts = layout(p.example, p.support)
+    fn = p.fn
+
+    def log_density(u: jax.Array) -> jax.Array:
+        return fn(parts.constrain_one(u)) + parts.log_jacobian_one(u)
+
+    whole = (
+        fn
+        if parts.is_real and parts.bare and parts.leaves[0].shape == (parts.dimension,)
+        else log_density
+    )
+    try:
+        evaluate = compiled(whole, parts.dimension)
+    except TracingError as error:
+        if error.obstacle != "array":
+            raise
+        return numpy_function(p.fn, p.example, gradient=None, support=p.support)
+    return Unconstrained(
+        dimension=parts.dimension,
+        evaluate=evaluate,
+        constrain=parts.constrain,
+        log_jacobian=parts.log_jacobian,
+        unconstrain=parts.unconstrain,
+        start=parts.start,
+        coordinates=parts.coordinates,
+        bare=parts.bare,
+        gradient="automatic",
+        origin="JAX function",
+    )

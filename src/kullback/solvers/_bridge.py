@@ -1,0 +1,56 @@
+"""The ratio of two integrals, from draws of both densities."""
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy import optimize, special
+
+Array = np.ndarray
+
+
+def bridge(
+    log_ratio_0: Float[np.ndarray, " n"],
+    log_ratio_1: Float[np.ndarray, " m"],
+    *,
+    groups: tuple[Int[np.ndarray, " n"] | None, Int[np.ndarray, " m"] | None] = (None, None),
+    weights: Float[np.ndarray, " n"] | None = None,
+) -> tuple[float, float]:
+    """Returns log(Z_1 / Z_0) by the bridge of least variance, and its standard error.
+
+    Args:
+        log_ratio_0: log f_1 - log f_0 at draws of f_0.
+        log_ratio_1: the same at draws of f_1.
+        groups: which draws belong together, such as to one chain; every draw for itself if None.
+        weights: of the draws of f_0, with mean 1; 1 if not given.
+
+    Source: Bennett (1976); Meng and Wong (1996).
+    """
+    n, m = len(log_ratio_0), len(log_ratio_1)
+    balance = np.log(m / n)
+    w = np.ones(n) if weights is None else weights
+    seen = np.concatenate([log_ratio_0, log_ratio_1])
+    seen = seen[np.isfinite(seen)]
+    if len(seen) == 0:
+        return -np.inf, np.inf
+
+    def sides(log_constant: float) -> tuple[np.ndarray, np.ndarray]:
+        shifted = balance - log_constant
+        return w * special.expit(log_ratio_0 + shifted), special.expit(-(log_ratio_1 + shifted))
+
+    def excess(log_constant: float) -> float:
+        down, up = sides(log_constant)
+        return float(np.log(max(down.mean(), 1e-300) / max(up.mean(), 1e-300))) - balance
+
+    low, high = seen.min() - 10.0, seen.max() + 10.0
+    if excess(low) * excess(high) > 0.0:
+        return float("nan"), np.inf
+    found = float(optimize.brentq(excess, low, high, xtol=1e-8))  # pyright: ignore[reportArgumentType]
+    down, up = sides(found)
+    error = np.hypot(_relative_error(down, groups[0]), _relative_error(up, groups[1]))
+    return found, float(error)
+
+
+def _relative_error(values: Float[np.ndarray, " n"], group: Array | None) -> float:
+    """The standard error of a mean, in units of the mean, from the means of groups."""
+    if group is not None:
+        values = np.bincount(group, values) / np.bincount(group)
+    return float(values.std(ddof=1) / np.sqrt(len(values)) / max(values.mean(), 1e-300))

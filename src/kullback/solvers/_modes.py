@@ -1,0 +1,191 @@
+"""Modes of a density: L-BFGS from a start, finished by Newton steps, with the curvature there."""
+
+import math
+from dataclasses import dataclass, field, replace
+from typing import final
+
+import numpy as np
+from jaxtyping import Float
+from scipy import linalg, optimize
+
+from kullback.solvers._density import Density
+
+Vector = Float[np.ndarray, " d"]
+Matrix = Float[np.ndarray, "d d"]
+
+#: An iteration that gains less than this, in nats, is one of a climb that is at its end.
+_GAIN = 0.02
+_IDLE = 3
+_NEWTON = 20
+#: Newton's decrement, in nats, below which the top is reached.
+_CLOSE = 1e-3
+#: No coordinate is looked for further out.
+_FARTHEST = 1e160
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Mode:
+    """A local maximum of a log density.
+
+    Attributes:
+        at: where.
+        value: the log density there.
+        root: (d, d), lower, root root' being the inverse of minus the Hessian.
+        proper: whether the gradient vanishes and the Hessian is negative definite there; if not, `at`
+            is only where the climb ended.
+        path: points on the way there.
+    """
+
+    at: Vector
+    value: float
+    root: Matrix
+    proper: bool
+    path: tuple[Vector, ...] = field(default=())
+
+    @property
+    def log_mass(self) -> float:
+        """Laplace's approximation of the log of the integral."""
+        d = len(self.at)
+        return self.value + _log_det(self.root) + 0.5 * d * math.log(2.0 * math.pi)
+
+    def distance(self, x: Vector) -> float:
+        """Returns how far x is, in standard deviations of this mode."""
+        z = linalg.solve_triangular(self.root, x - self.at, lower=True, check_finite=False)
+        return float(np.linalg.norm(z))
+
+
+def climb(
+    density: Density, start: Vector, *, root: Matrix | None = None, iterations: int = 200
+) -> tuple[Vector, ...]:
+    """Returns the path of L-BFGS from a start, in coordinates in which `root` is the identity."""
+    d = len(start)
+    root = np.eye(d) if root is None else root
+    path, values = [start], [math.inf]
+    origin = density(start[None])[0][0]
+
+    def objective(v: Vector) -> tuple[float, Vector]:
+        value, gradient = density((start + root @ v)[None])
+        if not math.isfinite(value[0]):
+            return 1e100, np.zeros(d)
+        return float(origin - value[0]), -gradient[0] @ root
+
+    def follow(intermediate_result: optimize.OptimizeResult) -> None:
+        if not np.isfinite(intermediate_result.x).all():
+            raise StopIteration
+        path.append(start + root @ intermediate_result.x)
+        values.append(float(intermediate_result.fun))
+        idle = len(values) > _IDLE + 1 and values[-1 - _IDLE] - values[-1] < _GAIN
+        if idle:
+            raise StopIteration
+
+    optimize.minimize(
+        objective,
+        np.zeros(d),
+        jac=True,
+        method="L-BFGS-B",
+        callback=follow,
+        options={"maxiter": iterations, "maxcor": 20, "ftol": 0.0, "gtol": 1e-10, "maxls": 30},
+    )
+    return tuple(path)
+
+
+def find(density: Density, start: Vector) -> Mode:
+    """Returns the mode above a start; coordinates of very different scales are rescaled at need."""
+    path = climb(density, start)
+    mode = mode_at(density, path[-1])
+    if not mode.proper:
+        again = climb(density, start, root=np.diag(reach(density, start)))
+        other = mode_at(density, again[-1])
+        if other.proper:
+            mode, path = other, again
+    return replace(mode, path=path)
+
+
+def mode_at(density: Density, at: Vector, scale: Vector | None = None) -> Mode:
+    """Returns the mode that Newton's method reaches from a point close by.
+
+    Args:
+        density: what is climbed.
+        at: a point.
+        scale: how far the density reaches along each coordinate, about; found out if not given.
+    """
+    value, gradient = (a[0] for a in density(at[None]))
+    scale = reach(density, at) if scale is None else scale
+    root, definite = np.diag(scale), False
+    for _ in range(_NEWTON):
+        root, definite = _curvature(density, at, scale)
+        scale = np.linalg.norm(root, axis=1)
+        step = root @ (root.T @ gradient)
+        if 0.5 * float(gradient @ step) < _CLOSE:
+            return Mode(at, float(value), root, definite)
+        moved = _best_on(density, at, step, float(value))
+        if moved is None:
+            return Mode(at, float(value), root, proper=False)
+        at, value, gradient = moved
+    return Mode(at, float(value), root, proper=False)
+
+
+def reach(density: Density, at: Vector) -> Vector:
+    """Returns how far the density reaches along each coordinate: where it has fallen by about a nat.
+
+    Steps of each coordinate grow or shrink by powers of ten, all coordinates at once.
+    """
+    _, gradient = (a[0] for a in density(at[None]))
+    finest = 1e-6 * np.abs(at)
+    step, low, high = np.ones(len(at)), np.zeros(len(at)), np.full(len(at), np.inf)
+    curvature = np.ones(len(at))
+    for _ in range(60):
+        with np.errstate(all="ignore"):
+            moved, slope = density(at + np.diag(step))
+            curvature = np.abs(np.diag(slope) - gradient) / step
+            drop = np.where(np.isfinite(moved), 0.5 * curvature * step**2, np.inf)
+        far, near = (drop > 10.0) & (step > finest), (drop < 1e-3) & (step < _FARTHEST)
+        if not (far | near).any():
+            break
+        high, low = np.where(far, step, high), np.where(near, step, low)
+        bounded = np.isfinite(high) & (low > 0.0)
+        between = np.sqrt(np.where(bounded, low, 1.0)) * np.sqrt(np.where(bounded, high, 1.0))
+        jump = np.where(far, step / _jump(drop), np.where(near, step * _jump(drop), step))
+        step = np.where(bounded & (far | near), between, jump).clip(finest, _FARTHEST)
+    with np.errstate(all="ignore"):
+        scale = curvature**-0.5
+    return np.where(np.isfinite(scale) & (scale < _FARTHEST), scale, 1.0)
+
+
+def _jump(drop: Vector) -> Vector:
+    """A factor that would lead a parabola to a drop of about 1, if the drop is known at all."""
+    with np.errstate(all="ignore"):
+        ideal = np.sqrt(np.where(drop < 1.0, 1.0 / drop, drop))
+    return np.where(np.isfinite(ideal), np.clip(ideal, 2.0, 1e160), 1e3)
+
+
+def _curvature(density: Density, at: Vector, scale: Vector) -> tuple[Matrix, bool]:
+    """Returns the root of the inverse of minus the Hessian, and whether that was positive definite."""
+    d = len(at)
+    step = np.maximum(1e-2 * scale, 64.0 * np.spacing(np.abs(at)))
+    _, slopes = density(np.concatenate([at + np.diag(step), at - np.diag(step)]))
+    white = -(slopes[:d] - slopes[d:]) / (2.0 * step)[:, None] * scale[:, None] * scale
+    white = 0.5 * (white + white.T)
+    if not np.isfinite(white).all():
+        return np.diag(scale), False
+    values, vectors = np.linalg.eigh(white)
+    definite = bool(values[0] > 1e-7 * max(float(values[-1]), 1e-7))
+    sizes = np.maximum(np.abs(values), 1e-7 * max(float(np.abs(values).max()), 1e-7))
+    covariance = (vectors / sizes) @ vectors.T
+    return scale[:, None] * np.linalg.cholesky(covariance), definite
+
+
+def _best_on(
+    density: Density, at: Vector, step: Vector, value: float
+) -> tuple[Vector, float, Vector] | None:
+    """Returns the first point that is higher, of shorter and shorter steps; None if there is none."""
+    for length in 0.5 ** np.arange(12.0):
+        tried, gradient = density((at + length * step)[None])
+        if tried[0] > value:
+            return at + length * step, float(tried[0]), gradient[0]
+    return None
+
+
+def _log_det(root: Matrix) -> float:
+    return float(np.log(np.abs(np.diag(root))).sum())

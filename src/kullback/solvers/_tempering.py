@@ -1,0 +1,153 @@
+"""Tempered sequential Monte Carlo: from a wide normal to a density, with the log of its integral.
+
+Points walk through wide^(1 - beta) p^beta, beta from 0 to 1. At each temperature a few points are drawn by
+their weights, each starts a Hamiltonian chain, and all points of all chains are kept ("waste-free").
+The ratio of neighbouring integrals is the bridge of least variance between their points.
+
+Sources: Del Moral, Doucet, Jasra (2006); Dau and Chopin (2022); Bennett (1976).
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+from jaxtyping import Float
+
+from kullback.solvers._bridge import bridge
+from kullback.solvers._density import Density
+from kullback.solvers._moves import Points, Wide, move
+
+Array = np.ndarray
+#: The share of points that must stay effective from one temperature to the next.
+_EFFECTIVE = 0.5
+_MOST_TEMPERATURES = 400
+#: A trajectory goes a quarter of a turn around a Gaussian, so that its end forgets its start.
+_TURN, _MOST_LEAPS = 1.5, 8
+#: Trajectories at each temperature that are not kept.
+_SETTLE = 2
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Tempered:
+    """Points of p reached from afar.
+
+    Attributes:
+        points: (n, ...), of all chains.
+        chain: which chain each point is of, (n,).
+        log_evidence: the log of the integral of p.
+        standard_error: of it: the chances of the points, and their lag behind the temperature.
+        temperatures: how many were passed.
+        complete: whether p itself was reached.
+    """
+
+    points: Points
+    chain: Array
+    log_evidence: float
+    standard_error: float
+    temperatures: int
+    complete: bool
+
+
+def temper(
+    density: Density,
+    wide: Wide,
+    *,
+    chains: int,
+    length: int,
+    rng: np.random.Generator,
+    watch: Callable[[float], None],
+) -> Tempered:
+    """Returns points of p that started from a wide normal.
+
+    Args:
+        density: p.
+        wide: where to start.
+        chains: how many.
+        length: points kept of each.
+        rng: randomness.
+        watch: told beta, from 0 to 1.
+    """
+    chain = np.tile(np.arange(chains), length)
+    points = Points.at(density, wide.sample(rng, chains * length))
+    log_ratio = points.log_p - wide(points.x)[0]
+    beta, step, passed = 0.0, 1.0, 0
+    log_evidence = one_sided = variance = 0.0
+    while beta < 1.0 and passed < _MOST_TEMPERATURES:
+        rise = _rise(log_ratio, 1.0 - beta)
+        beta = 1.0 if rise >= 1.0 - beta else beta + rise
+        log_weights = rise * log_ratio
+        if not np.isfinite(log_weights).any():
+            break
+        root = _root(wide, points.x, np.exp(log_weights - log_weights.max()), length)
+        points = points.take(_resampled(log_weights, chains, rng))
+        kept = []
+        for _ in range(length + (length if beta >= 1.0 else _SETTLE)):
+            jittered = step * rng.uniform(0.8, 1.2)
+            leaps = int(np.clip(round(_TURN / step), 1, _MOST_LEAPS))
+            points, _, new = move(
+                density, points, root, jittered, rng, leaps=leaps, beta=beta, wide=wide
+            )
+            step = min(new * step / jittered, _TURN)
+            kept.append(points)
+        points = Points.joined(kept[-length:])
+        log_ratio = points.log_p - wide(points.x)[0]
+        gained, error = bridge(log_weights, rise * log_ratio, groups=(chain, chain))
+        log_evidence, variance = log_evidence + gained, variance + error**2
+        one_sided += float(np.logaddexp.reduce(log_weights)) - math.log(len(log_weights))
+        passed += 1
+        watch(beta)
+    error = math.hypot(math.sqrt(variance), 1.5 * (log_evidence - one_sided))
+    return Tempered(points, chain, log_evidence, error, passed, complete=beta >= 1.0)
+
+
+def _rise(log_ratio: Float[np.ndarray, " n"], most: float) -> float:
+    """How much beta may grow so that the effective share of the points stays what it must be."""
+    finite = np.where(np.isfinite(log_ratio), log_ratio, -1e300)
+    alive = float(np.isfinite(log_ratio).mean())
+    top = finite.max()
+
+    def share(rise: float) -> float:
+        weights = np.exp(np.maximum(rise * (finite - top), -745.0))
+        return float(weights.sum() ** 2 / (weights @ weights)) / len(weights)
+
+    goal = _EFFECTIVE * alive
+    if share(most) >= goal:
+        return most
+    low, high = 0.0, most
+    for _ in range(60):
+        middle = 0.5 * (low + high) if low > 0.0 else high * 0.01
+        low, high = (middle, high) if share(middle) >= goal else (low, middle)
+        if low > 0.0 and high - low < 1e-3 * high:
+            break
+    return max(low, 1e-300)
+
+
+def _resampled(log_weights: Float[np.ndarray, " m"], count: int, rng: np.random.Generator) -> Array:
+    """Indices of `count` points drawn by their weights, by systematic resampling."""
+    weights = np.exp(log_weights - log_weights.max())
+    heights = (rng.random() + np.arange(count)) / count
+    below = np.cumsum(weights) / weights.sum()
+    return np.minimum(np.searchsorted(below, heights), len(weights) - 1)
+
+
+def _root(
+    wide: Wide, x: Array, weights: Float[np.ndarray, " n"], length: int
+) -> Float[np.ndarray, "d d"]:
+    """A root of the covariance of weighted points, drawn to the shape of `wide` by Ledoit and Wolf's rule."""
+    weights = weights / weights.sum()
+    v = np.linalg.solve(wide.root, (x - weights @ x).T)
+    covariance = (v * weights) @ v.T
+    size = float(np.trace(covariance)) / len(v)
+    away = float(np.sum((covariance - size * np.eye(len(v))) ** 2))
+    squares = np.einsum("dn,dn->n", v, v)
+    quadratic = np.einsum("dn,de,en->n", v, covariance, v, optimize=True)
+    scatter = squares**2 - 2.0 * quadratic + float(np.sum(covariance**2))
+    # Points of a chain are alike, and chains have common parents. A direction that is thought too long
+    # is explored badly and stays so: better to doubt too much.
+    doubt = float(weights**2 @ scatter) * 2.0 * length
+    shrink = 1.0 if away <= doubt else doubt / away
+    mixed = (1.0 - shrink) * covariance + (shrink + 1e-10) * size * np.eye(len(v))
+    return wide.root @ np.linalg.cholesky(mixed)
