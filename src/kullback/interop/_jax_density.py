@@ -1,5 +1,8 @@
 """A `LogDensity` as values and gradients over the whole space."""
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
 
 from kullback._core.errors import InputError
@@ -23,16 +26,13 @@ def unconstrained(p: LogDensity) -> Unconstrained:
         given = None if isinstance(p.gradient, str) else p.gradient
         return numpy_function(p.fn, p.example, gradient=given, support=p.support)
     parts = layout(p.example, p.support)
-    fn = p.fn
+    fn: Callable[[Any], Any] = p.fn
 
     def log_density(u: jax.Array) -> jax.Array:
         return fn(parts.constrain_one(u)) + parts.log_jacobian_one(u)
 
-    whole = (
-        fn
-        if parts.is_real and parts.bare and parts.leaves[0].shape == (parts.dimension,)
-        else log_density
-    )
+    plain = parts.is_real and parts.bare and parts.leaves[0].shape == (parts.dimension,)
+    whole: Callable[[Any], Any] = fn if plain else log_density
     try:
         evaluate = compiled(whole, parts.dimension)
     except TracingError as error:

@@ -46,7 +46,8 @@ class Diagnosis:
     @property
     def verdict(self) -> Verdict:
         """The worst of the findings."""
-        return max((f.verdict for f in self.findings), key=_ORDER.index, default="caution")
+        worst = max((_ORDER.index(f.verdict) for f in self.findings), default=1)
+        return _ORDER[worst]
 
     @property
     def decided_by(self) -> Finding | None:

@@ -102,17 +102,16 @@ def find(density: Density, start: Vector) -> Mode:
     return replace(mode, path=path)
 
 
-def mode_at(density: Density, at: Vector, scale: Vector | None = None) -> Mode:
+def mode_at(density: Density, at: Vector) -> Mode:
     """Returns the mode that Newton's method reaches from a point close by.
 
     Args:
         density: what is climbed.
         at: a point.
-        scale: how far the density reaches along each coordinate, about; found out if not given.
     """
     value, gradient = (a[0] for a in density(at[None]))
-    scale = reach(density, at) if scale is None else scale
-    root, definite = np.diag(scale), False
+    scale = reach(density, at)
+    root = np.diag(scale)
     for _ in range(_NEWTON):
         root, definite = _curvature(density, at, scale)
         scale = np.linalg.norm(root, axis=1)

@@ -91,7 +91,7 @@ def move(
     """
     value, slope = _target(points, beta, wide)
     start = rng.standard_normal(points.x.shape)
-    momentum, there = start, points
+    momentum, there, value_there = start, points, value
     for _ in range(leaps):
         momentum = momentum + 0.5 * step * _bounded(slope @ root, step)
         there = Points.at(density, there.x + step * momentum @ root.T)
