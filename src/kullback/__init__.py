@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from kullback.api._fit import fit
     from kullback.api._measure import cross_entropy, divergence, entropy, kl_divergence
     from kullback.api._plan import plan
+    from kullback.api._store import load, save
     from kullback.api._verify import verify
-    from kullback.families import FullRank, MeanField, Mixture
+    from kullback.families import FullRank, LowRank, MeanField, Mixture
     from kullback.results._estimate import Estimate
     from kullback.results._fit import Fit
     from kullback.targets import Grid, Known, LogDensity, Samples
@@ -36,8 +37,9 @@ _HOMES = {
     "kullback.api._explain": ("explain",),
     "kullback.api._fit": ("fit",),
     "kullback.api._plan": ("plan",),
+    "kullback.api._store": ("load", "save"),
     "kullback.api._verify": ("verify",),
-    "kullback.families": ("FullRank", "MeanField", "Mixture"),
+    "kullback.families": ("FullRank", "LowRank", "MeanField", "Mixture"),
     "kullback.results._fit": ("Fit",),
     "kullback.api._measure": ("cross_entropy", "divergence", "entropy", "kl_divergence"),
     "kullback.results._estimate": ("Estimate",),
@@ -59,8 +61,11 @@ __all__ = [  # noqa: RUF022 - by layer, as in _HOMES
     "explain",
     "fit",
     "plan",
+    "load",
+    "save",
     "verify",
     "FullRank",
+    "LowRank",
     "MeanField",
     "Mixture",
     "Estimate",

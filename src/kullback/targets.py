@@ -99,6 +99,7 @@ class Unconstrained:
         bare: whether there is a single parameter without a name: events are then arrays, not dicts.
         gradient: where gradients come from.
         origin: what p was given as, in words, such as "PyMC model".
+        layout: plain values from which `constrain` can be built again; None if it cannot.
     """
 
     dimension: int
@@ -111,6 +112,7 @@ class Unconstrained:
     bare: bool = False
     gradient: Literal["automatic", "given", "differences"] = "automatic"
     origin: str = "function"
+    layout: dict[str, object] | None = None
 
 
 @final

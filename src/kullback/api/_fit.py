@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
@@ -45,6 +46,7 @@ def fit(
     starts: int | None = None,
     key: object = 0,
     watch: Watch | None = None,
+    checkpoint: str | Path | None = None,
 ) -> Fit:
     """Returns the member of a family that is closest to the target, and the other optima found.
 
@@ -54,13 +56,17 @@ def fit(
 
     Args:
         target: `Samples`, or an array (n, d) of them; any distribution that `kl_divergence` takes;
-            an unnormalised `LogDensity` of one or two variables.
-        family: MeanField(), FullRank(), Mixture(k), a class of NumPyro with scalar events, or the
-            name of one of these, such as "mixture:2" or "gamma".
+            an unnormalised `LogDensity`, of any number of parameters in reverse; a model of PyMC, or
+            what `kullback.interop.models` makes of one of NumPyro, Stan, torch or NumPy.
+        family: MeanField(), FullRank(), LowRank(r), Mixture(k), a class of NumPyro with scalar events, or
+            the name of one of these, such as "mixture:2" or "gamma". For reverse fits of log densities
+            also "auto" and "mixture:auto", which take what is needed.
         direction: "forward" or "reverse"; there is no default.
         starts: descents from random starts; 60 for a mixture and a density.
         key: randomness, an int or a JAX key.
-        watch: called with the number of descents done.
+        watch: called with the number of descents done, or with words about what is being done.
+        checkpoint: a file for what is found on the way, for reverse fits of log densities: a killed run
+            that is started again goes on from there, and ends with the same bits.
 
     Raises:
         InputError: something given cannot be used.
@@ -82,7 +88,9 @@ def fit(
     told = watch or _silent
     density = _reverse.log_density(target) if direction == "reverse" else None
     if density is not None and isinstance(recipe, _reverse.RECIPES):
-        return _reverse.fit_log_density(density, recipe, starts=starts, key=key, watch=told)
+        return _reverse.fit_log_density(
+            density, recipe, starts=starts, key=key, watch=told, checkpoint=checkpoint
+        )
     if isinstance(target, np.ndarray) and target.ndim >= 1:
         target = Samples(target)
     if isinstance(target, Samples):

@@ -4,11 +4,13 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
 from typing import final
 
 import numpy as np
 
-from kullback._core import randomness
+from kullback._core.checkpoint import Checkpoint
 from kullback._core.errors import DensityError, InputError
 from kullback.diagnostics._faults import check_found
 from kullback.diagnostics._posterior import Report, check_proper, diagnose
@@ -19,12 +21,15 @@ from kullback.distributions._base import Distribution
 from kullback.distributions._gaussian_mixture import GaussianMixture
 from kullback.distributions._vector import MultivariateNormal
 from kullback.families import Auto, FullRank, LowRank, MeanField, Mixture, is_diagonal
+from kullback.fitting._low_rank import low_rank_fit
 from kullback.fitting._natural_gradient import Gaussians
 from kullback.fitting._reverse import ReverseFit, reverse_fit
 from kullback.fitting._reverse_mixture import MOST_COMPONENTS, WORTH, reverse_mixture, with_another
+from kullback.fitting._run import Run
 from kullback.fitting._search import Search, one, search
 from kullback.interop._jax_density import unconstrained
 from kullback.interop.models import recognise
+from kullback.io._archive import read_stages, write_stages
 from kullback.results._diagnosis import Rung
 from kullback.results._estimate import Estimate
 from kullback.results._fit import Fit, Optimum
@@ -54,51 +59,37 @@ class Job:
     """A target with what has been found out about it; shared by the families tried on it."""
 
     target: Unconstrained
-    key: object
-    watch: Watch
+    run: Run
     climbs: int
     density: Density = field(init=False)
-    _search: Search | None = None
-    _tempered: Tempered | None = None
 
     def __post_init__(self) -> None:
         self.density = Density(self.target.evaluate, self.target.dimension)
 
-    def generator(self, name: str, index: int) -> np.random.Generator:
-        """Returns the randomness of a stage."""
-        return randomness.named(self.key, name, index)
-
+    @cached_property
     def search(self) -> Search:
-        """Returns the modes, looked for once."""
-        if self._search is None:
-            self.watch("climbing to the modes")
-            try:
-                self._search = search(
-                    self.density, self.target.start, self.generator("climbs", 0), climbs=self.climbs
-                )
-            except DensityError:
-                check_found(self.density, self.target)
-                raise
-            top = self._search.modes[0]
-            check_proper(
-                self.target, self.density, one(top.at, top.root), self.generator("rays", 0)
-            )
-        return self._search
-
-    def tempered(self) -> Tempered:
-        """Returns draws of p from afar, made once."""
-        if self._tempered is None:
-            self._tempered = tempered_draws(
+        """The modes, looked for once."""
+        self.run.watch("climbing to the modes")
+        rng = self.run.generator("climbs")
+        try:
+            found = self.run.once(
+                "modes",
                 self.density,
-                self.search(),
-                self.generator("tempering", 0),
-                watch=lambda beta: self.watch(f"tempering from afar, β = {beta:.2g}"),
+                lambda: search(self.density, self.target.start, rng, climbs=self.climbs),
             )
-        return self._tempered
+        except DensityError:
+            check_found(self.density, self.target)
+            raise
+        top = found.modes[0]
+        check_proper(self.target, self.density, one(top.at, top.root), self.run.generator("rays"))
+        return found
 
-    def told(self, gradients: int, elbo: float) -> None:
-        """Says how far an ascent is."""
-        self.watch(f"ELBO {elbo:.3f} on the draws of the fit, {gradients} gradients")
+    @cached_property
+    def tempered(self) -> Tempered:
+        """Draws of p from afar, made once."""
+        return self.run.once(
+            "tempering", self.density, lambda: tempered_draws(self.density, self.search, self.run)
+        )
 
 
 def fit_log_density(
@@ -108,14 +99,37 @@ def fit_log_density(
     starts: int | None,
     key: object,
     watch: Watch,
+    checkpoint: str | Path | None = None,
 ) -> Fit:
     """Returns the closest member of a family in KL(q||p), with its trust report."""
     began = time.perf_counter()
-    job = Job(target, key, watch, starts or _CLIMBS)
+    kept = _checkpoint(target, recipe, key, checkpoint)
+    job = Job(target, Run(key, watch, kept), starts or _CLIMBS)
     if isinstance(recipe, Auto):
         return _ladder(job, began)
     made = _fit_one(job, recipe)
     return _result(job, recipe, made, _report(job, recipe, made), began)
+
+
+def _checkpoint(
+    target: Unconstrained, recipe: Recipe, key: object, path: str | Path | None
+) -> Checkpoint:
+    """What an interrupted run left in a file. Raises InputError if that was another fit."""
+    if path is None:
+        return Checkpoint()
+    value, gradient = target.evaluate(target.start[None])
+    mark = {
+        "coordinates": tuple(target.coordinates),
+        "family": str(recipe),
+        "key": str(key),
+        "at the start": (float(value[0]), *map(float, gradient[0])),
+    }
+    stored = read_stages(path) if Path(path).exists() else {}
+    if stored and stored.pop("of", None) != mark:
+        raise InputError(
+            f"{path}: this checkpoint is of another density, family or key; remove it, or name another file"
+        )
+    return Checkpoint(stored, lambda stages: write_stages({**stages, "of": mark}, path))
 
 
 def _ladder(job: Job, began: float) -> Fit:
@@ -151,26 +165,27 @@ def _ladder(job: Job, began: float) -> Fit:
 def _fit_one(
     job: Job, recipe: Recipe, before: "tuple[Recipe, ReverseFit, Report] | None" = None
 ) -> ReverseFit:
-    found = job.search()
+    found = job.search
     match recipe:
         case MeanField() | FullRank():
-            return reverse_fit(job.density, found, recipe, job.generator, watch=job.told)
+            return reverse_fit(job.density, found, recipe, job.run)
         case Mixture(k="auto"):
             return _grown(job, recipe, before)
         case Mixture():
             assert isinstance(recipe.k, int)
-            draws = job.tempered().points.x
+            draws = job.tempered.points.x
             return reverse_mixture(
                 job.density,
                 found,
                 draws,
                 recipe.k,
-                job.generator,
+                job.run,
                 diagonal=is_diagonal(recipe),
-                watch=job.told,
             )
-        case _:
-            raise InputError(f"{recipe!r} cannot be fitted to a log density yet")
+        case LowRank():
+            return low_rank_fit(job.density, found, recipe.r, job.run)
+        case Auto():
+            raise AssertionError("the ladder takes its rungs one by one")
 
 
 def _grown(
@@ -181,18 +196,15 @@ def _grown(
     if before is not None and isinstance(before[0], type(single)):
         made = before[1]
     else:
-        made = reverse_fit(job.density, job.search(), single, job.generator, watch=job.told)
-    points = job.tempered().points
-    idle = 0
-    while len(made.q.weights) < MOST_COMPONENTS and idle < 2 and not made.interrupted:
+        made = reverse_fit(job.density, job.search, single, job.run)
+    points = job.tempered.points
+    while len(made.q.weights) < MOST_COMPONENTS and not made.interrupted:
         ratio = points.log_p - flat(made.q).log_prob(points.x)
-        richer = with_another(job.density, made.q, points.x, ratio, job.generator, watch=job.told)
+        richer = with_another(job.density, made.q, points.x, ratio, job.run)
         gained = richer.trace[-1][1] - made.trace[-1][1]
-        trace = (*made.trace, *richer.trace)
-        if gained > WORTH:
-            made, idle = replace(richer, trace=trace), 0
-        else:
+        if gained <= WORTH:
             break
+        made = replace(richer, trace=(*made.trace, *richer.trace))
     return made
 
 
@@ -200,15 +212,15 @@ def _report(job: Job, recipe: Recipe, made: ReverseFit) -> Report:
     return diagnose(
         job.target,
         job.density,
-        job.search(),
-        job.tempered,
+        job.search,
+        lambda: job.tempered,
         made.q,
         flat(made.q).log_prob,
-        job.generator,
+        job.run,
         trace=made.trace,
         fit_error=made.noise,
+        curvature=made.curvature,
         remedies=_remedies(recipe),
-        watch=job.watch,
     )
 
 
@@ -240,7 +252,7 @@ def _result(job: Job, recipe: Recipe, made: ReverseFit, report: Report, began: f
         held_out=None,
         optima=(Optimum(q, report.reverse_kl, math.nan), *others),
         path=(),
-        starts=job.search().climbs,
+        starts=job.search.climbs,
         evaluations=job.density.count,
         seconds=time.perf_counter() - began,
         notes=tuple(notes),
@@ -251,7 +263,7 @@ def _result(job: Job, recipe: Recipe, made: ReverseFit, report: Report, began: f
 def _other(job: Job, q: Gaussians, log_evidence: Estimate) -> Optimum:
     """Another optimum, with its KL measured on draws of its own."""
     base = flat(q)
-    x = base.sample(job.generator("other", int(1e6 * abs(float(q.means[0, 0]))) % 10**6), 1024)
+    x = base.sample(job.run.generator("other", int(1e6 * abs(float(q.means[0, 0]))) % 10**6), 1024)
     ratio = job.density(x)[0] - base.log_prob(x)
     value = log_evidence.value - float(ratio.mean())
     error = math.hypot(float(ratio.std()) / 32.0, log_evidence.standard_error)
@@ -277,6 +289,7 @@ def named(target: Unconstrained, q: Gaussians) -> Distribution:
         target.unconstrain,
         target.coordinates,
         target.bare,
+        target.layout,
     )
 
 

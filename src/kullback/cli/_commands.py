@@ -6,13 +6,22 @@ These are the imports inside functions that the package allows itself at this ed
 # ruff: noqa: PLC0415
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import Parameter
 
-from kullback.cli._options import HOW, OUTPUT, UNIT, Flag, Measuring, Output, Unit
+from kullback.cli._options import (
+    HOW,
+    OUTPUT,
+    UNIT,
+    Direction,
+    Fitting,
+    Flag,
+    Measuring,
+    Output,
+    Unit,
+)
 
-Direction = Literal["forward", "reverse"]
 #: A report that is written unless --no-report is said.
 Report = Annotated[Path | None, Parameter(negative_none="no-")]
 
@@ -85,22 +94,33 @@ def fit(
     """The member of a family that is closest to data or to a density.
 
     DATA is a file of rows (.csv, .tsv, .parquet, .npy; faithful.csv comes with
-    kullback), or the expression of a density p, such as
-    "0.5*normal(-2, sd=1) + 0.5*normal(2, sd=1)".
+    kullback), the expression of a density p, such as
+    "0.5*normal(-2, sd=1) + 0.5*normal(2, sd=1)", or a log density in a Python
+    file, such as model.py:log_posterior. That file is executed, so give only
+    one that you would run. The name in it is a function log_posterior(x), with
+    example = ... (a point x) and perhaps support = ... beside it; or a
+    kullback.LogDensity; or a PyMC model. Exit code 3 if the fit should not be
+    used.
 
     Args:
-        data: file or expression.
-        family: mixture:2 (or any number), full_rank, mean_field, or a family such as gamma.
+        data: file, expression or FILE.py:NAME.
+        family: mixture:2 (or any number), full_rank, mean_field, or a family such as gamma;
+            for FILE.py:NAME also mixture:auto, low_rank:5 and auto, the default, which takes
+            the simplest that may be trusted.
         direction: forward minimises KL(p||q), reverse KL(q||p). Must be said.
         columns: of the file, separated by commas; all by default.
-        starts: descents from random starts.
+        starts: descents from random starts; for FILE.py:NAME climbs to modes.
         report: write the HTML report to this file.
         key: randomness.
     """
+    if ".py" in data:
+        from kullback.cli import _compilation
+
+        _compilation.remember()
     from kullback.cli import _fit
 
-    asked = _fit.Asked(family, direction, columns, starts, key)
-    return _fit.run(data, asked, report, unit=unit, output=output)
+    asked = Fitting(data, family, direction, columns, starts, key)
+    return _fit.run(asked, report, unit=unit, output=output)
 
 
 def verify(

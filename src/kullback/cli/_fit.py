@@ -1,29 +1,34 @@
 """`kullback fit`: the closest member of a family, in a direction that must be said."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
 from rich.table import Table
+from rich.text import Text
 
 from kullback._core.errors import InputError
 from kullback.api import _fit as api
-from kullback.cli import _optima, _output, _progress, _saving, _units
+from kullback.api._coerce import distribution
+from kullback.cli import _optima, _output, _posterior, _progress, _saving, _units
 from kullback.cli._arguments import columns_of, is_file
 from kullback.cli._components import components
+from kullback.cli._models import is_model, model
 from kullback.cli._numbers import near
-from kullback.cli._options import Output, Unit
+from kullback.cli._options import Fitting, Output, Unit
 from kullback.distributions._base import Distribution
 from kullback.io import find_table, format_distribution, parse
 from kullback.reports import fit_report
-from kullback.results._fit import Direction, Fit
-from kullback.targets import Samples
+from kullback.results._fit import Fit
+from kullback.targets import LogDensity, Samples, Unconstrained
 
 _NO_DIRECTION = (
     "--direction is missing, and there is no default. Say --direction forward to minimise "
     "KL(p||q): q covers all of p (maximum likelihood; data need it). Say --direction reverse to "
-    "minimise KL(q||p): q seeks a part of p that it can match (p must be an expression)"
+    "minimise KL(q||p): q seeks a part of p that it can match (p must be an expression or a log "
+    "density in a Python file)"
 )
 _NO_FAMILY = (
     "--family is missing: say --family mixture:2 for two Gaussians, full_rank for one, "
@@ -32,71 +37,102 @@ _NO_FAMILY = (
 
 
 @final
-@dataclass(frozen=True)
-class Asked:
-    """The options of a fit, as typed."""
+@dataclass(frozen=True, eq=False)
+class _Target:
+    """What is fitted; `known` is the same for pages that compute with it, None if they need not."""
 
-    family: str | None
-    direction: Direction | None
-    columns: str | None
-    starts: int | None
-    key: int
+    given: Samples | Distribution | LogDensity | Unconstrained
+    known: Samples | Distribution | None
 
 
-def run(data: str, asked: Asked, report: Path | None, *, unit: Unit, output: Output) -> int:
+def run(asked: Fitting, report: Path | None, *, unit: Unit, output: Output) -> int:
     """Prints the fit and returns the exit code."""
     if asked.direction is None:
         raise InputError(_NO_DIRECTION)
-    if asked.family is None:
+    if asked.family is None and not (is_model(asked.data) and asked.direction == "reverse"):
         raise InputError(_NO_FAMILY)
     _saving.check_place(report)
-    target = _target(data, asked.columns)
+    with _opened(asked) as target:
+        found = _fitted(target, asked, output)
+        shown = _posterior.as_typed(_units.of_fit(found, unit))
+        page = None if output.json else list(_page(asked.data, target, shown))
+        html = None if report is None else _html(shown, target, asked.key)
+    where = None if report is None or html is None else _saving.save(report, html)
+    if page is None:
+        body = {"data": asked.data, **_as_dict(shown)}
+        _output.show_json("fit", {**body, "report": None if report is None else str(report)})
+    else:
+        _output.show([*page, *([where] if where else [])])
+    return _code(found)
+
+
+def _fitted(target: _Target, asked: Fitting, output: Output) -> Fit:
+    assert asked.direction is not None
     with _progress.descents("fitting", quiet=output.quiet or output.json) as watch:
-        found = api.fit(
-            target,
-            asked.family,
+        return api.fit(
+            target.given,
+            asked.family or "auto",
             direction=asked.direction,
             starts=asked.starts,
             key=asked.key,
             watch=watch,
         )
-    shown = _units.of_fit(found, unit)
-    where = None if report is None else _saving.save(report, _html(shown, target, asked.key))
-    if output.json:
-        body = {"data": data, **shown.as_dict(format_distribution)}
-        _output.show_json("fit", {**body, "report": None if report is None else str(report)})
-    else:
-        _output.show([*_page(data, target, shown), *([where] if where else [])])
+
+
+def _code(found: Fit) -> int:
     if found.interrupted:
         return 130
+    if found.posterior is not None:
+        return 3 if found.posterior.diagnosis.verdict == "do not use" else 0
     return 3 if found.divergence.kind == "unresolved" else 0
 
 
-def _target(data: str, columns: str | None) -> Samples | Distribution:
-    if is_file(data):
+@contextmanager
+def _opened(asked: Fitting) -> Iterator[_Target]:
+    data, columns = asked.data, asked.columns
+    if is_model(data):
+        if columns is not None:
+            raise InputError(f"--columns {columns}: {data} is a log density, not a file of rows")
+        with model(data) as given:
+            plain = isinstance(given, LogDensity) and not isinstance(given.example, dict)
+            yield _Target(given, distribution(given, "p") if plain else None)
+    elif is_file(data):
         table = columns_of(find_table(data), columns)
-        return Samples(table.values, columns=table.columns)
-    if columns is not None:
+        samples = Samples(table.values, columns=table.columns)
+        yield _Target(samples, samples)
+    elif columns is not None:
         raise InputError(f"--columns {columns}: {data} is an expression, not a file with columns")
-    return parse(data)
+    else:
+        p = parse(data)
+        yield _Target(p, p)
 
 
-def _html(found: Fit, target: Samples | Distribution, key: int) -> str:
-    if isinstance(target, Samples):
-        return fit_report(
-            found, None, target.values, target.columns, weights=target.weights, key=key
-        )
-    return fit_report(found, target, key=key)
+def _html(found: Fit, target: _Target, key: int) -> str:
+    p = target.known
+    if isinstance(p, Samples):
+        return fit_report(found, None, p.values, p.columns, weights=p.weights, key=key)
+    return fit_report(found, p, key=key)
 
 
-def _page(data: str, target: Samples | Distribution, found: Fit) -> Iterator[str | Table]:
+def _as_dict(found: Fit) -> dict[str, object]:
+    if found.posterior is not None:
+        return _posterior.as_dict(found)
+    return found.as_dict(format_distribution)
+
+
+def _page(data: str, given: _Target, found: Fit) -> Iterator[str | Text | Table]:
+    if found.posterior is not None:
+        yield from _posterior.page(data, found)
+        return
+    target = given.known
     names = target.columns if isinstance(target, Samples) else _names(found)
     if isinstance(target, Samples):
         yield _output.line(
             f"p: {len(target.values)} rows of {', '.join(names)} ({data})", indent="   "
         )
     else:
-        yield _output.clean(f"p = {format_distribution(target)}")
+        p = data if target is None or is_model(data) else format_distribution(target)
+        yield _output.clean(f"p = {p}")
     yield f"{found.direction} fit of {found.family}, minimising {_minimised(found)}"
     yield ""
     yield _output.clean(f"q = {format_distribution(found.q)}")

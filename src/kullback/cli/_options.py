@@ -8,6 +8,7 @@ from cyclopts import Parameter
 from kullback.results._estimate import Estimate
 
 Units = Literal["nats", "bits"]
+Direction = Literal["forward", "reverse"]
 #: An option without a value.
 Flag = Annotated[bool, Parameter(show_default=False)]
 
@@ -69,6 +70,25 @@ class Measuring:
     dx: float | None = None
     normalize: Flag = False
     key: int = 0
+
+
+@final
+@dataclass(frozen=True)
+class Fitting:
+    """What is fitted, and how, as typed.
+
+    Attributes:
+        data: a file, an expression, or a name in a Python file.
+        family, direction, columns, starts: None if not said.
+        key: randomness.
+    """
+
+    data: str
+    family: str | None
+    direction: Direction | None
+    columns: str | None
+    starts: int | None
+    key: int
 
 
 OUTPUT = Output()

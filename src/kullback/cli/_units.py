@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from kullback.cli._options import Unit
 from kullback.results._contributions import Contributions
+from kullback.results._diagnosis import Posterior
 from kullback.results._estimate import Estimate
 from kullback.results._fit import Fit
 
@@ -21,6 +22,28 @@ def of_fit(fit: Fit, unit: Unit) -> Fit:
         reverse_kl=moved(fit.reverse_kl),
         held_out=moved(fit.held_out),
         optima=tuple(replace(o, divergence=unit.of(o.divergence)) for o in fit.optima),
+        posterior=None if fit.posterior is None else of_posterior(fit.posterior, unit),
+    )
+
+
+def of_posterior(found: Posterior, unit: Unit) -> Posterior:
+    """Returns a trust report with all its estimates and its trace in a unit."""
+    nat = Estimate.exact(1.0, quantity="entropy", direction="one nat", method="definition")
+    size = unit.of(nat).value
+    return replace(
+        found,
+        elbo=unit.of(found.elbo),
+        entropy=unit.of(found.entropy),
+        energy=unit.of(found.energy),
+        log_evidence=unit.of(found.log_evidence),
+        routes=tuple(unit.of(r) for r in found.routes),
+        agreement=unit.of(found.agreement),
+        jeffreys=unit.of(found.jeffreys),
+        probe=unit.of(found.probe),
+        trace=tuple((gradients, elbo * size, n) for gradients, elbo, n in found.trace),
+        ladder=tuple(
+            replace(r, elbo=unit.of(r.elbo), reverse_kl=unit.of(r.reverse_kl)) for r in found.ladder
+        ),
     )
 
 

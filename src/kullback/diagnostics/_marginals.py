@@ -8,8 +8,11 @@ from jaxtyping import Float
 
 from kullback.diagnostics._towards_p import Afar
 from kullback.diagnostics._weights import Weighed
+from kullback.fitting._natural_gradient import Gaussians
 from kullback.results._diagnosis import Parameter
 from kullback.results._estimate import Estimate
+from kullback.solvers._whitened import whitened
+from kullback.targets import Unconstrained
 
 Array = np.ndarray
 #: A column per coordinate, by name.
@@ -28,46 +31,78 @@ def columns(values: Mapping[str, Array], *, bare: bool) -> Columns:
     return out
 
 
+#: Draws from which the means and sds of q itself are taken.
+_EXACT = 4096
+Moments = dict[str, tuple[float, float]]
+
+
+def of_q(target: Unconstrained, q: Gaussians, rng: np.random.Generator) -> Moments:
+    """Returns the mean and sd of each parameter under q: exact where it is a coordinate of q itself.
+
+    The draws have q's mean and covariance exactly, component by component.
+    """
+    z = whitened(target.dimension, max(_EXACT, 2 * target.dimension), rng)
+    places = q.place(z)
+    k, n, d = places.shape
+    weights = np.repeat(q.weights / n, n)
+    out: Moments = {}
+    for name, x in columns(target.constrain(places.reshape(k * n, d)), bare=target.bare).items():
+        mean = float(weights @ x)
+        out[name] = mean, math.sqrt(max(float(weights @ (x - mean) ** 2), 0.0))
+    return out
+
+
+def expected_shrinkage(
+    target: Unconstrained, curvature: Float[np.ndarray, "d d"] | None, q: Gaussians
+) -> dict[str, float]:
+    """Returns the sd of a mean-field q over that of p by linear response of the means, by coordinate."""
+    if curvature is None or not q.diagonal or np.linalg.eigvalsh(curvature)[0] <= 0.0:
+        return {}
+    spread = np.sqrt(np.diag(np.linalg.inv(curvature)))
+    return dict(zip(target.coordinates, (1.0 / spread).tolist(), strict=True))
+
+
 def by_weights(
-    weighed: Weighed, everywhere: Columns, expected: Mapping[str, float]
+    weighed: Weighed, everywhere: Columns, moments: Moments, expected: Mapping[str, float]
 ) -> list[Parameter]:
     """Returns the parameters, p's moments being those of the weighed draws."""
     n, m = len(weighed.x), weighed.own
     weights = weighed.weights
     out = []
     for name, x in everywhere.items():
-        own = x[:m]
-        mean_q, sd_q = float(own.mean()), float(own.std())
+        mean_q, sd_q = moments[name]
         mean = float(np.mean(weights * x))
         moved = weights * (x - mean)
         variance = float(np.mean(weights * (x - mean) ** 2))
-        spread = moved[:m] / n - (own - mean_q) / m
-        error = math.sqrt(m * np.var(spread) + (n - m) * np.var(moved[m:]) / n**2)
+        error = math.sqrt(m * np.var(moved[:m]) + (n - m) * np.var(moved[m:])) / n
         by_draw = weights * ((x - mean) ** 2 - variance)
         doubt = 0.5 * float(by_draw.std()) / math.sqrt(n) / max(variance, 1e-300)
         out.append(
-            _parameter(name, mean_q, sd_q, m, (mean, error), variance, doubt, expected, "weights")
+            _parameter(name, mean_q, sd_q, (mean, error), variance, doubt, expected, "weights")
         )
     return out
 
 
 def by_tempering(
-    weighed: Weighed, everywhere: Columns, afar: Afar, there: Columns, expected: Mapping[str, float]
+    everywhere: Columns,
+    afar: Afar,
+    there: Columns,
+    moments: Moments,
+    expected: Mapping[str, float],
 ) -> list[Parameter]:
     """Returns the parameters, p's moments being those of the tempered draws."""
-    m = weighed.own
     out = []
-    for name, x in everywhere.items():
-        own, far = x[:m], there[name]
-        mean_q, sd_q = float(own.mean()), float(own.std())
+    for name in everywhere:
+        far = there[name]
+        mean_q, sd_q = moments[name]
         chains = afar.by_chain(far)
         mean = float(chains.mean())
-        error = math.hypot(float(chains.std(ddof=1)) / math.sqrt(len(chains)), sd_q / math.sqrt(m))
+        error = float(chains.std(ddof=1)) / math.sqrt(len(chains))
         squares = afar.by_chain((far - mean) ** 2)
         variance = float(squares.mean())
         doubt = 0.5 * float(squares.std(ddof=1)) / math.sqrt(len(squares)) / max(variance, 1e-300)
         out.append(
-            _parameter(name, mean_q, sd_q, m, (mean, error), variance, doubt, expected, "tempering")
+            _parameter(name, mean_q, sd_q, (mean, error), variance, doubt, expected, "tempering")
         )
     return out
 
@@ -76,7 +111,6 @@ def _parameter(
     name: str,
     mean_q: float,
     sd_q: float,
-    m: int,
     mean_p: tuple[float, float],
     variance_p: float,
     doubt: float,
@@ -90,9 +124,7 @@ def _parameter(
         mean_q,
         sd_q,
         _number((mean_p[0] - mean_q) / sd_p, mean_p[1] / sd_p, "mean_shift", name, method),
-        _number(
-            ratio, ratio * math.hypot(doubt, 1.0 / math.sqrt(2.0 * m)), "sd_ratio", name, method
-        ),
+        _number(ratio, ratio * doubt, "sd_ratio", name, method),
         expected.get(name),
     )
 

@@ -1,7 +1,7 @@
 """The trust report of a reverse fit: everything that can be measured, then the verdict."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import final
 
@@ -15,6 +15,7 @@ from kullback.diagnostics._towards_p import Afar, Probe, from_afar, mode_share, 
 from kullback.diagnostics._verdict import Remedies
 from kullback.diagnostics._weights import RELIABLE, Value, Weighed, weigh
 from kullback.fitting._natural_gradient import Gaussians
+from kullback.fitting._run import Run
 from kullback.fitting._search import Search
 from kullback.results._diagnosis import Diagnosis, Draws, Finding, Posterior
 from kullback.results._estimate import Estimate
@@ -64,12 +65,12 @@ def diagnose(
     tempered: Callable[[], Tempered],
     q: Gaussians,
     log_q: Callable[[Array], Array],
-    generator: Callable[[str, int], np.random.Generator],
+    run: Run,
     *,
     trace: tuple[tuple[int, float, int], ...],
     fit_error: tuple[float, float],
+    curvature: Array | None,
     remedies: Remedies,
-    watch: Callable[[str], None],
 ) -> Report:
     """Returns the trust report.
 
@@ -79,28 +80,34 @@ def diagnose(
         found: what climbing found.
         tempered: gives draws of p from afar, which owe nothing to q.
         q, log_q: the fit and its log density at n points.
-        generator: randomness, by the name of a stage and its number.
-        trace, fit_error: of the fit.
+        run: randomness and progress.
+        trace, fit_error, curvature: of the fit.
         remedies: what to type next.
-        watch: told what is being done.
 
     Raises:
         DensityError: the log density is no log density where q is: NaN, improper, -inf on a part.
     """
     density.forget()
-    watch("measuring the ELBO on fresh draws")
-    weighed = weigh(density, q, log_q, generator("weights", 0))
+    run.watch("measuring the ELBO on fresh draws")
+    weighed = weigh(density, q, log_q, run.generator("weights"))
     check_faults(density, target, weighed)
     if weighed.dead > 0.0:
         raise DensityError(
             where_dead(target, weighed.x[: weighed.own], weighed.log_p[: weighed.own])
         )
-    rays = check_proper(target, density, q, generator("rays", 1))
-    watch("probing with Langevin steps")
-    probed = probe(density, q, log_q, weighed, generator("probe", 0))
+    rays = check_proper(target, density, q, run.generator("rays", 1))
+    run.watch("probing with Langevin steps")
+    probed = probe(density, q, log_q, weighed, run.generator("probe"))
     afar = from_afar(tempered(), found, q, log_q, weighed)
     evidence = weigh_up(weighed, afar, rays)
-    parameters = _parameters(target, weighed, afar, by_weights=evidence.by_weights)
+    moments = _marginals.of_q(target, q, run.generator("moments"))
+    expected = _marginals.expected_shrinkage(target, curvature, q)
+    here = _marginals.columns(target.constrain(weighed.x), bare=target.bare)
+    if evidence.by_weights:
+        parameters = _marginals.by_weights(weighed, here, moments, expected)
+    else:
+        there = _marginals.columns(target.constrain(afar.x), bare=target.bare)
+        parameters = _marginals.by_tempering(here, afar, there, moments, expected)
     findings = _findings(
         weighed, probed, afar, evidence, rays, parameters, fit_error, trace, remedies
     )
@@ -167,6 +174,8 @@ def weigh_up(weighed: Weighed, afar: Afar, rays: Rays) -> Evidence:
             middle[0],
             math.hypot(middle[1], 0.5 * max(abs(middle[0] - second[0]) - 2.0 * second[1], 0.0)),
         )
+        if reached and second[1] < middle[1]:
+            middle, method = second, "tempering from afar"
         values = _through(weighed, afar, middle)
     names = ("log_evidence", "kl", "kl", "jeffreys", "eubo")
     words = ("log evidence", "KL(q||p)", "KL(p||q)", "KL(q||p) + KL(p||q)", "EUBO")
@@ -244,17 +253,6 @@ def _findings(
             )
         )
     return found
-
-
-def _parameters(
-    target: Unconstrained, weighed: Weighed, afar: Afar, *, by_weights: bool
-) -> list[_marginals.Parameter]:
-    here = _marginals.columns(target.constrain(weighed.x), bare=target.bare)
-    expected: Mapping[str, float] = {}
-    if by_weights:
-        return _marginals.by_weights(weighed, here, expected)
-    there = _marginals.columns(target.constrain(afar.x), bare=target.bare)
-    return _marginals.by_tempering(weighed, here, afar, there, expected)
 
 
 def _draws(target: Unconstrained, weighed: Weighed, probed: Probe, afar: Afar) -> Draws:

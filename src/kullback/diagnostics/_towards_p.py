@@ -12,6 +12,7 @@ from scipy import special
 
 from kullback.diagnostics._weights import Value, Weighed, heavy_log_prob
 from kullback.fitting._natural_gradient import Gaussians
+from kullback.fitting._run import Run
 from kullback.fitting._search import Search
 from kullback.solvers._bridge import bridge
 from kullback.solvers._density import Density
@@ -133,15 +134,18 @@ class Afar:
         return np.bincount(chain, values) / np.bincount(chain)
 
 
-def tempered_draws(
-    density: Density,
-    found: Search,
-    rng: np.random.Generator,
-    *,
-    watch: Callable[[float], None],
-) -> Tempered:
+def tempered_draws(density: Density, found: Search, run: Run) -> Tempered:
     """Returns draws of p by tempering from a normal many times as wide as p is at its modes."""
-    return temper(density, wide_around(found), chains=_CHAINS, length=_LENGTH, rng=rng, watch=watch)
+    return temper(
+        density,
+        wide_around(found),
+        chains=_CHAINS,
+        length=_LENGTH,
+        rng=run.generator("tempering"),
+        watch=lambda beta: run.watch(f"tempering from afar, β = {beta:.2g}"),
+        resume=run.checkpoint.get("tempering on the way"),
+        keep=lambda state: run.checkpoint.on_the_way("tempering on the way", state),
+    )
 
 
 def from_afar(

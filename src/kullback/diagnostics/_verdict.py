@@ -43,7 +43,7 @@ def divergence(kl: Estimate, remedies: Remedies) -> Finding:
         return Finding(name, "do not use", text, remedies.richer)
     if kl.kind == "unresolved":
         return Finding(name, "do not use", f"{name} unresolved: {kl.notes[0]}", remedies.richer)
-    upper = kl.value + 2.0 * kl.standard_error
+    upper = max(kl.value, kl.value + 2.0 * kl.standard_error - 0.5 * _FINE)
     verdict = _level(upper, _FINE, _FAIR, sure=kl.value - 2.0 * kl.standard_error)
     return Finding(name, verdict, str(kl), "" if verdict == "trust" else remedies.richer)
 

@@ -161,7 +161,8 @@ def smoothed(log_weights: Float[np.ndarray, " n"]) -> tuple[Float[np.ndarray, " 
     level = float(np.logaddexp.reduce(finite)) - math.log(len(finite))
     if float(finite.max()) - level < math.log(_SMALL):
         return np.exp(finite - level), level, -math.inf
-    normalized, k = array_stats.psislw(finite)
+    with np.errstate(all="ignore"):
+        normalized, k = array_stats.psislw(finite)
     # Smoothing changes the largest only: the smallest tell by how much the sum was divided.
     low = int(np.argmin(finite))
     level = float(finite[low] - normalized[low]) - math.log(len(finite))

@@ -25,6 +25,7 @@ class Approximation(Distribution):
         unconstrain: the inverse of `constrain`; None if it is not known.
         coordinates: names of the unconstrained coordinates.
         bare: whether there is one parameter without a name.
+        layout: plain values from which `constrain` can be built again; None if it cannot.
     """
 
     base: Distribution
@@ -33,6 +34,7 @@ class Approximation(Distribution):
     unconstrain: Callable[[Parameters], Array] | None
     coordinates: tuple[str, ...]
     bare: bool
+    layout: dict[str, object] | None = None
 
     @property
     def support(self) -> Support:

@@ -1,16 +1,17 @@
 """The reverse fit of Gaussians to a log density: from the starts, on more and more draws, to the best."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
+from jaxtyping import Float
 
 from kullback._core.errors import DensityError
 from kullback.families import Gaussians as Recipe
 from kullback.families import is_diagonal
 from kullback.fitting._natural_gradient import Ascent, Gaussians, ascend
+from kullback.fitting._run import Run
 from kullback.fitting._search import Search
 from kullback.solvers._density import Density
 from kullback.solvers._whitened import whitened
@@ -22,7 +23,6 @@ _FEWEST, _PER_DIMENSION, _MOST = 64, 4, 2**15
 _STARTS = 4
 #: A step worth more than this many nats, where an ascent has ended, means that it is nowhere.
 _HOPELESS = 1e6
-Watch = Callable[[int, float], None]
 
 
 @final
@@ -37,6 +37,7 @@ class ReverseFit:
         noise: the error that the draws leave, in nats and in sds.
         draws: how many the last ascent had.
         grown: whether the scales grew without end.
+        curvature: E_q[minus the Hessian of log p] in the coordinates of q, (d, d), of a single Gaussian.
         interrupted: whether it was stopped.
     """
 
@@ -46,6 +47,7 @@ class ReverseFit:
     noise: tuple[float, float]
     draws: int
     grown: bool
+    curvature: Float[np.ndarray, "d d"] | None = None
     interrupted: bool = False
 
 
@@ -53,9 +55,7 @@ def reverse_fit(
     density: Density,
     found: Search,
     recipe: Recipe,
-    generator: Callable[[str, int], np.random.Generator],
-    *,
-    watch: Watch,
+    run: Run,
 ) -> ReverseFit:
     """Returns the Gaussian of the family that is closest in KL(q||p).
 
@@ -63,14 +63,13 @@ def reverse_fit(
         density: log p, unnormalised.
         found: where to start.
         recipe: MeanField() or FullRank().
-        generator: randomness, by the name of a stage and its number.
-        watch: told gradients and ELBO.
+        run: randomness, progress, checkpoint.
     """
     d = density.dimension
     n = max(_FEWEST, _PER_DIMENSION * d)
-    z = whitened(d, n, generator("draws", 0))
+    z = whitened(d, n, run.generator("draws"))
     starts = [_shaped(q, diagonal=is_diagonal(recipe)) for q in found.starts[:_STARTS]]
-    ends = [ascend(density, q, z, watch=watch) for q in starts]
+    ends = [climbed(density, q, z, run, f"{recipe} from start {i}") for i, q in enumerate(starts)]
     ends.sort(key=lambda a: a.slope.elbo, reverse=True)
     best = ends[0]
     if not math.isfinite(best.slope.elbo):
@@ -83,19 +82,25 @@ def reverse_fit(
             "an example closer to its mass, or parameters of order one, such as x / 1e6"
         )
     others = tuple(a.q for a in ends[1:] if _apart(a.q, best.q))
-    return more_draws(density, best, n, generator, others, watch=watch)
+    return more_draws(density, best, n, run, str(recipe), others)
+
+
+def climbed(
+    density: Density, start: Gaussians, z: Float[np.ndarray, "n d"], run: Run, name: str
+) -> Ascent:
+    """Returns the end of an ascent, kept under a name."""
+    return run.once(name, density, lambda: ascend(density, start, z, watch=run.told))
 
 
 def more_draws(
     density: Density,
     best: Ascent,
     n: int,
-    generator: Callable[[str, int], np.random.Generator],
+    run: Run,
+    name: str,
     others: tuple[Gaussians, ...] = (),
-    *,
-    watch: Watch,
 ) -> ReverseFit:
-    """Returns the fit on so many draws that more would not change it."""
+    """Returns the fit on so many draws that more would not change it; stages are kept under `name`."""
     trace = [(count, elbo, n) for count, elbo in best.trace]
     fit = ReverseFit(best.q, others, tuple(trace), best.slope.noise, n, grown=best.grown)
     level = 0
@@ -103,8 +108,8 @@ def more_draws(
         while not _settled(fit.noise) and n * len(best.q.weights) < _MOST and not best.grown:
             level += 1
             n = _more(n, fit.noise)
-            z = whitened(density.dimension, n, generator("draws", level))
-            best = ascend(density, best.q, z, watch=watch)
+            z = whitened(density.dimension, n, run.generator("draws", level))
+            best = climbed(density, best.q, z, run, f"{name} on {n} draws")
             trace += [(count, elbo, n) for count, elbo in best.trace]
             fit = replace(
                 fit,
@@ -115,8 +120,10 @@ def more_draws(
                 grown=best.grown,
             )
     except KeyboardInterrupt:
-        return replace(fit, interrupted=True)
-    return fit
+        fit = replace(fit, interrupted=True)
+    if len(best.q.weights) > 1:
+        return fit
+    return replace(fit, curvature=np.eye(density.dimension) - best.slope.hessian[0])
 
 
 def _settled(noise: tuple[float, float]) -> bool:

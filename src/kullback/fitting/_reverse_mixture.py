@@ -1,7 +1,6 @@
 """The reverse fit of mixtures to a log density: components from draws of p and from its modes."""
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -11,13 +10,12 @@ from kullback._core.errors import DensityError
 from kullback.fitting._em import maximum_likelihood
 from kullback.fitting._natural_gradient import Ascent, Gaussians, ascend, slope_at
 from kullback.fitting._nodes import Nodes
-from kullback.fitting._reverse import ReverseFit, Watch, more_draws
+from kullback.fitting._reverse import ReverseFit, climbed, more_draws
+from kullback.fitting._run import Run
 from kullback.fitting._search import Search
 from kullback.objectives import Layout
 from kullback.solvers._density import Density
 from kullback.solvers._whitened import whitened
-
-Generator = Callable[[str, int], np.random.Generator]
 
 _FEWEST, _PER_DIMENSION, _PILOT = 64, 4, 32
 _EM_STARTS = 3
@@ -33,10 +31,9 @@ def reverse_mixture(
     found: Search,
     draws: Float[np.ndarray, "n d"],
     k: int,
-    generator: Generator,
+    run: Run,
     *,
     diagonal: bool,
-    watch: Watch,
 ) -> ReverseFit:
     """Returns the mixture of k Gaussians that is closest in KL(q||p), of several starts.
 
@@ -45,30 +42,27 @@ def reverse_mixture(
         found: its modes.
         draws: of p, about.
         k: components.
-        generator: randomness.
+        run: randomness, progress, checkpoint.
         diagonal: whether coordinates are independent within a component.
-        watch: told gradients and ELBO.
     """
     d = density.dimension
-    z = whitened(d, max(_FEWEST, _PER_DIMENSION * d), generator("mixture draws", k))
-    starts = [_by_likelihood(draws, k, generator("mixture start", k), diagonal=diagonal)]
+    z = whitened(d, max(_FEWEST, _PER_DIMENSION * d), run.generator("mixture draws", k))
+    starts = [_by_likelihood(draws, k, run.generator("mixture start", k), diagonal=diagonal)]
     at_modes = _by_modes(found, k, diagonal=diagonal)
     if at_modes is not None:
         starts.append(at_modes)
-    return best_of(density, starts, z, generator, watch=watch)
+    return best_of(density, starts, z, run, f"mixture of {k}")
 
 
 def best_of(
-    density: Density,
-    starts: list[Gaussians],
-    z: Float[np.ndarray, "n d"],
-    generator: Generator,
-    *,
-    watch: Watch,
+    density: Density, starts: list[Gaussians], z: Float[np.ndarray, "n d"], run: Run, name: str
 ) -> ReverseFit:
     """Returns the end of the best of several starts, on draws enough."""
     ends = sorted(
-        (pruned(density, ascend(density, q, z, watch=watch), z, watch=watch) for q in starts),
+        (
+            pruned(density, climbed(density, q, z, run, f"{name} from start {i}"), z, run)
+            for i, q in enumerate(starts)
+        ),
         key=lambda a: a.slope.elbo,
         reverse=True,
     )
@@ -78,7 +72,7 @@ def best_of(
             "support= where the parameters live"
         )
     others = tuple(a.q for a in ends[1:] if a.slope.elbo < ends[0].slope.elbo - 0.01)
-    return more_draws(density, ends[0], len(z), generator, others, watch=watch)
+    return more_draws(density, ends[0], len(z), run, name, others)
 
 
 def with_another(
@@ -86,9 +80,7 @@ def with_another(
     q: Gaussians,
     draws: Float[np.ndarray, "n d"],
     log_ratio: Float[np.ndarray, " n"],
-    generator: Generator,
-    *,
-    watch: Watch,
+    run: Run,
 ) -> ReverseFit:
     """Returns the fit with one component more, put where p exceeds q most among draws of p.
 
@@ -97,20 +89,19 @@ def with_another(
         q: the mixture so far.
         draws: of p, about.
         log_ratio: log p - log q there.
-        generator: randomness.
-        watch: told gradients and ELBO.
+        run: randomness, progress, checkpoint.
     """
     k = len(q.weights) + 1
     z = whitened(
         density.dimension,
         max(_FEWEST, _PER_DIMENSION * density.dimension),
-        generator("mixture draws", k),
+        run.generator("mixture draws", k),
     )
     starts = [added(q, at) for at in _worst(draws, log_ratio)]
-    starts.append(_by_likelihood(draws, k, generator("mixture start", k), diagonal=q.diagonal))
+    starts.append(_by_likelihood(draws, k, run.generator("mixture start", k), diagonal=q.diagonal))
     scored = [(slope_at(density, s, z[: _PILOT // 2 * 2]).elbo, i) for i, s in enumerate(starts)]
     scored.sort(reverse=True)
-    return best_of(density, [starts[i] for _, i in scored[:2]], z, generator, watch=watch)
+    return best_of(density, [starts[i] for _, i in scored[:2]], z, run, f"{k} components")
 
 
 def added(q: Gaussians, at: Float[np.ndarray, " d"]) -> Gaussians:
@@ -122,14 +113,14 @@ def added(q: Gaussians, at: Float[np.ndarray, " d"]) -> Gaussians:
     )
 
 
-def pruned(density: Density, end: Ascent, z: Float[np.ndarray, "n d"], *, watch: Watch) -> Ascent:
+def pruned(density: Density, end: Ascent, z: Float[np.ndarray, "n d"], run: Run) -> Ascent:
     """Returns the ascent without components that have lost their weight, gone on."""
     heavy = end.q.weights > _NEGLIGIBLE
     if heavy.all():
         return end
     weights = end.q.weights[heavy] / end.q.weights[heavy].sum()
     fewer = Gaussians(weights, end.q.means[heavy], end.q.roots[heavy])
-    again = ascend(density, fewer, z, watch=watch)
+    again = ascend(density, fewer, z, watch=run.told)
     return replace(again, trace=(*end.trace, *again.trace))
 
 

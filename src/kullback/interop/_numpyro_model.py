@@ -8,12 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from numpyro import handlers
-from numpyro.distributions import Delta, biject_to, constraints
+from numpyro.distributions import Delta, biject_to
 from numpyro.infer import init_to_uniform
 from numpyro.infer.util import log_density
 
 from kullback._core.errors import (
-    DensityError,
     InputError,
     KullbackError,
     MissingDependencyError,
@@ -79,12 +78,14 @@ def numpyro_model(model: Callable[..., Any], *args: Any, **kwargs: Any) -> Uncon
             values, jacobian = _replay(ready, args, kwargs, layout, u)
             return dense(args, kwargs, {k: values[k] for k in latent}) + jacobian
 
-    extra = any(s["type"] == "deterministic" for s in sites.values())
+    names = [k for k, s in sites.items() if k in latent or s["type"] == "deterministic"]
     replay = functools.partial(_replay, ready, args, kwargs, layout)
+    several = _batched(lambda u: replay(u)[0])
+    plain = not moving and len(names) == len(latent)
     return Unconstrained(
         dimension=layout.dimension,
         evaluate=compiled(density, layout.dimension, name=name),
-        constrain=_batched(lambda u: replay(u)[0]) if moving or extra else layout.constrain,
+        constrain=layout.constrain if plain else lambda u: _in_order(several(u), names),
         log_jacobian=_batched(lambda u: replay(u)[1]) if moving else layout.log_jacobian,
         unconstrain=_inverse(ready, args, kwargs, layout) if moving else layout.unconstrain,
         start=layout.start,
@@ -95,10 +96,10 @@ def numpyro_model(model: Callable[..., Any], *args: Any, **kwargs: Any) -> Uncon
 
 def _sites(model: Any, args: Any, kwargs: Any, name: str) -> dict[str, Site]:
     """Returns the sites of a model at the point u = 0."""
-    return _trace(model, args, kwargs, name, radius=0.0)
+    return _trace(model, args, kwargs, name, radius=0)
 
 
-def _trace(model: Any, args: Any, kwargs: Any, name: str, *, radius: float) -> dict[str, Site]:
+def _trace(model: Any, args: Any, kwargs: Any, name: str, *, radius: int) -> dict[str, Site]:
     started = handlers.substitute(
         handlers.seed(model, jax.random.key(1)), substitute_fn=init_to_uniform(radius=radius)
     )
@@ -160,8 +161,8 @@ def _check_data(sites: Mapping[str, Site]) -> None:
             continue
         fn = site["fn"]
         seen = np.asarray(getattr(fn, "_mask", True))
-        seen = np.broadcast_to(seen.reshape(*seen.shape, *(1 for _ in fn.event_shape)), data.shape)
-        bad = np.argwhere(np.isnan(data) & seen)
+        seen = np.reshape(seen, (*seen.shape, *(1 for _ in fn.event_shape)))
+        bad = np.argwhere(np.isnan(data) & np.broadcast_to(seen, data.shape))
         if len(bad):
             first = ", ".join(map(str, bad[0])) or "()"
             raise InputError(
@@ -175,7 +176,7 @@ def _moving(model: Any, args: Any, kwargs: Any, latent: Mapping[str, Site]) -> b
     arrays = [k for k, s in latent.items() if any(np.ndim(b) or not _plain(b) for b in _bounds(s))]
     if not arrays:
         return False
-    other = _trace(model, args, kwargs, "model", radius=1.0)
+    other = _trace(model, args, kwargs, "model", radius=1)
     return any(
         not np.array_equal(a, b)
         for k in arrays
@@ -195,7 +196,7 @@ def _bounds(site: Site) -> list[Any]:
     return [e for e in ends if e is not None]
 
 
-def _dense(model: Any, sites: Mapping[str, Site]) -> Callable[[Any, Any, Any], jax.Array]:
+def _dense(model: Any, sites: Mapping[str, Site]) -> Callable[[Any, Any, Any], Any]:
     """Returns the log joint density of a model at constrained values, discrete sites summed out."""
     discrete = [
         s
@@ -260,6 +261,11 @@ def _inverse(
         return batched({k: np.asarray(values[k], dtype=np.float64) for k in names})
 
     return call
+
+
+def _in_order(values: dict[str, Array], names: list[str]) -> dict[str, Array]:
+    """Returns values in the order of the model; JAX sorts them by name."""
+    return {name: values[name] for name in names}
 
 
 def _batched(fn: Callable[[Any], Any]) -> Callable[[Any], Any]:

@@ -136,11 +136,23 @@ class Layout:
 
     def constrain_one(self, u: jax.Array) -> Any:
         """Returns an event as the user's function takes it, from u (d,); traceable."""
-        values = [leaf.support.constrain(leaf.take(u), jnp) for leaf in self.leaves]
+        return self.assemble(
+            {leaf.name: leaf.support.constrain(leaf.take(u), jnp) for leaf in self.leaves}
+        )
+
+    def assemble(self, values: Mapping[str, Any]) -> Any:
+        """Returns an event as the user's function takes it, from its parts by name."""
         if self.structure is None:
-            return dict(zip((leaf.name for leaf in self.leaves), values, strict=True))
+            return values[BARE] if self.bare else dict(values)
         tree, places = self.structure
-        return jax.tree.unflatten(tree, [values[i] for i in places])
+        return jax.tree.unflatten(tree, [values[self.leaves[i].name] for i in places])
+
+    def take_apart(self, event: Any) -> dict[str, Any]:
+        """Returns the parts of an event by name, whatever their shapes."""
+        if self.bare:
+            return {BARE: event}
+        paths, _ = jax.tree_util.tree_flatten_with_path(event)
+        return {".".join(map(_step, path)): value for path, value in paths}
 
     def log_jacobian_one(self, u: jax.Array) -> jax.Array:
         """Returns log |d constrain(u) / du| at u (d,); traceable."""

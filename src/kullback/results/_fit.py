@@ -1,20 +1,31 @@
 """What a fit found: the best q, the other optima, the way there."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, final
+from typing import Any, Literal, final
 
 import numpy as np
 from jaxtyping import Float
 
 from kullback._core import randomness
-from kullback._core.errors import UnsupportedError
+from kullback._core.errors import MissingDependencyError, UnsupportedError
+from kullback.distributions._approximation import Approximation
 from kullback.distributions._base import Distribution
 from kullback.results._diagnosis import Diagnosis, Draws, Posterior
 from kullback.results._estimate import Estimate
 
 Direction = Literal["forward", "reverse"]
+
+_CITATIONS = (
+    "Lin, Khan, Schmidt (2019), Fast and simple natural-gradient variational inference",
+    "Giordano, Ingram, Broderick (2024), Black box variational inference with a deterministic objective",
+    "Arenz et al. (2023), A unified perspective on natural gradient variational inference with mixtures",
+    "Del Moral, Doucet, Jasra (2006), Sequential Monte Carlo samplers",
+    "Dau, Chopin (2022), Waste-free sequential Monte Carlo",
+    "Meng, Wong (1996), Simulating ratios of normalizing constants via a simple identity",
+    "Vehtari, Simpson, Gelman, Yao, Gabry (2024), Pareto smoothed importance sampling",
+)
 
 
 @final
@@ -109,12 +120,56 @@ class Fit:
         """Whether it was stopped before all starts were made; `notes` say when."""
         return any(note.startswith("interrupted") for note in self.notes)
 
-    def log_prob(self, x: object) -> Float[np.ndarray, " n"]:
-        """Returns log q at n events."""
-        return self.q.log_prob(np.asarray(x, dtype=np.float64))
+    def starting_points(self, n: int, *, key: object = 0) -> list[dict[str, np.ndarray]]:
+        """Returns where n chains of a sampler may start: draws of p from afar, else of q, by parameter."""
+        pool = self.draws.tempered
+        size = len(next(iter(pool.values())))
+        rows = randomness.generator(key).choice(size, n, replace=n > size)
+        return [{name: values[i] for name, values in pool.items()} for i in rows]
 
-    def sample(self, n: int, *, key: object = 0) -> np.ndarray:
-        """Returns n draws of q."""
+    @property
+    def inverse_metric(self) -> Float[np.ndarray, "d d"]:
+        """The covariance of q's unconstrained coordinates: the inverse mass matrix for NUTS."""
+        base = self.q.base if isinstance(self.q, Approximation) else self.q
+        covariance = getattr(base, "covariance", None)
+        if covariance is None:
+            raise UnsupportedError(f"q is a {type(base).__name__}, which has no covariance here")
+        return np.asarray(covariance)
+
+    def citations(self) -> tuple[str, ...]:
+        """Returns the sources of the methods used."""
+        return _CITATIONS if self.posterior is not None else ()
+
+    def to_datatree(self) -> Any:
+        """Returns an ArviZ DataTree: q's draws as one chain, with log p, log q and weights.
+
+        Raises:
+            MissingDependencyError: arviz-base is not installed.
+        """
+        try:
+            from arviz_base import from_dict  # noqa: PLC0415 - an optional package
+        except ImportError:
+            raise MissingDependencyError(
+                "to_datatree needs ArviZ: pip install 'kullback[arviz]'"
+            ) from None
+        draws = self.draws
+        one_chain = {name: values[None] for name, values in draws.plain.items()}
+        statistics = {"lp": draws.log_p, "log_q": draws.log_q, "weight": draws.weights}
+        return from_dict(
+            {
+                "posterior": one_chain,
+                "sample_stats": {name: values[None] for name, values in statistics.items()},
+            },
+            attrs={"/": {"inference_library": "kullback", "family": self.family}},
+        )
+
+    def log_prob(self, x: Any) -> Float[np.ndarray, " n"]:
+        """Returns log q at n events: an array, or a dict of arrays by parameter."""
+        given = x if isinstance(x, Mapping) else np.asarray(x, dtype=np.float64)
+        return self.q.log_prob(given)  # pyright: ignore[reportArgumentType]
+
+    def sample(self, n: int, *, key: object = 0) -> Any:
+        """Returns n draws of q: an array (n, ...), or a dict of these by parameter."""
         return self.q.sample(randomness.generator(key), n)
 
     def as_dict(self, describe: Callable[[Distribution], str]) -> dict[str, object]:
@@ -141,4 +196,7 @@ class Fit:
         }
 
     def __str__(self) -> str:
-        return f"{self.direction} fit of {self.family}: {self.divergence}"
+        line = f"{self.direction} fit of {self.family}: {self.divergence}"
+        if self.posterior is None:
+            return line
+        return f"{line}\n{self.elbo}\n{self.log_evidence}\n{self.diagnosis}"

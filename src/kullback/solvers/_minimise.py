@@ -10,6 +10,7 @@ from jaxtyping import Float
 from scipy import optimize
 
 Vector = Float[np.ndarray, " m"]
+_IDLE = 10
 Objective = Callable[[Vector], tuple[float, Vector]]
 
 
@@ -24,15 +25,24 @@ class Minimum:
     evaluations: int
 
 
-def descend(objective: Objective, start: Vector, *, iterations: int = 500) -> Minimum:
-    """Returns the end of L-BFGS from a start."""
-    path = [start]
+def descend(
+    objective: Objective, start: Vector, *, iterations: int = 500, gain: float = 0.0
+) -> Minimum:
+    """Returns the end of L-BFGS from a start; it also ends where ten iterations gain less than `gain`."""
+    path, values = [start], [math.inf]
+
+    def follow(intermediate_result: optimize.OptimizeResult) -> None:
+        path.append(intermediate_result.x.copy())
+        values.append(float(intermediate_result.fun))
+        if len(values) > _IDLE and values[-_IDLE] - values[-1] < gain:
+            raise StopIteration
+
     found = optimize.minimize(
         _guarded(objective),
         start,
         jac=True,
         method="L-BFGS-B",
-        callback=lambda x: path.append(x.copy()),
+        callback=follow,
         options={"maxiter": iterations, "maxcor": 20, "ftol": 1e-15, "gtol": 1e-9, "maxls": 40},
     )
     return Minimum(float(found.fun), found.x, (*path, found.x), int(found.nfev))

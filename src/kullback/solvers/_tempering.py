@@ -10,7 +10,7 @@ Sources: Del Moral, Doucet, Jasra (2006); Dau and Chopin (2022); Bennett (1976).
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 import numpy as np
 from jaxtyping import Float
@@ -59,6 +59,8 @@ def temper(
     length: int,
     rng: np.random.Generator,
     watch: Callable[[float], None],
+    resume: dict[str, Any] | None = None,
+    keep: Callable[[dict[str, Any]], None] | None = None,
 ) -> Tempered:
     """Returns points of p that started from a wide normal.
 
@@ -69,38 +71,86 @@ def temper(
         length: points kept of each.
         rng: randomness.
         watch: told beta, from 0 to 1.
+        resume: a state that was kept, to go on from with the same bits.
+        keep: told the state at each temperature.
     """
     chain = np.tile(np.arange(chains), length)
-    points = Points.at(density, wide.sample(rng, chains * length))
-    log_ratio = points.log_p - wide(points.x)[0]
-    beta, step, passed = 0.0, 1.0, 0
-    log_evidence = one_sided = variance = 0.0
-    while beta < 1.0 and passed < _MOST_TEMPERATURES:
-        rise = _rise(log_ratio, 1.0 - beta)
-        beta = 1.0 if rise >= 1.0 - beta else beta + rise
-        log_weights = rise * log_ratio
-        if not np.isfinite(log_weights).any():
+    if resume is None:
+        points = Points.at(density, wide.sample(rng, chains * length))
+        now = _Walk(points, 0.0, 1.0, 0, 0.0, 0.0, 0.0)
+    else:
+        now = _Walk(**resume["walk"])
+        rng.bit_generator.state = resume["randomness"]
+        density.count = resume["gradients"]
+    while now.beta < 1.0 and now.passed < _MOST_TEMPERATURES:
+        on = _next(density, wide, now, chain, length, rng)
+        if on is None:
             break
-        root = _root(wide, points.x, np.exp(log_weights - log_weights.max()), length)
-        points = points.take(_resampled(log_weights, chains, rng))
-        kept = []
-        for _ in range(length + (length if beta >= 1.0 else _SETTLE)):
-            jittered = step * rng.uniform(0.8, 1.2)
-            leaps = int(np.clip(round(_TURN / step), 1, _MOST_LEAPS))
-            points, _, new = move(
-                density, points, root, jittered, rng, leaps=leaps, beta=beta, wide=wide
-            )
-            step = min(new * step / jittered, _TURN)
-            kept.append(points)
-        points = Points.joined(kept[-length:])
-        log_ratio = points.log_p - wide(points.x)[0]
-        gained, error = bridge(log_weights, rise * log_ratio, groups=(chain, chain))
-        log_evidence, variance = log_evidence + gained, variance + error**2
-        one_sided += float(np.logaddexp.reduce(log_weights)) - math.log(len(log_weights))
-        passed += 1
-        watch(beta)
-    error = math.hypot(math.sqrt(variance), 1.5 * (log_evidence - one_sided))
-    return Tempered(points, chain, log_evidence, error, passed, complete=beta >= 1.0)
+        now = on
+        watch(now.beta)
+        if keep is not None:
+            state = rng.bit_generator.state
+            keep({"walk": vars(now), "randomness": state, "gradients": density.count})
+    error = math.hypot(math.sqrt(now.variance), 1.5 * (now.log_evidence - now.one_sided))
+    return Tempered(
+        now.points, chain, now.log_evidence, error, now.passed, complete=now.beta >= 1.0
+    )
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class _Walk:
+    """How far the points are: inverse temperature, step size, temperatures passed, log evidence."""
+
+    points: Points
+    beta: float
+    step: float
+    passed: int
+    log_evidence: float
+    one_sided: float
+    variance: float
+
+
+def _next(
+    density: Density,
+    wide: Wide,
+    now: _Walk,
+    chain: Array,
+    length: int,
+    rng: np.random.Generator,
+) -> _Walk | None:
+    """The points at the next temperature; None if none of them has any weight there."""
+    log_ratio = now.points.log_p - wide(now.points.x)[0]
+    rise = _rise(log_ratio, 1.0 - now.beta)
+    beta = 1.0 if rise >= 1.0 - now.beta else now.beta + rise
+    log_weights = rise * log_ratio
+    if not np.isfinite(log_weights).any():
+        return None
+    root = _root(wide, now.points.x, np.exp(log_weights - log_weights.max()), length)
+    chains = len(chain) // length
+    points, step = now.points.take(_resampled(log_weights, chains, rng)), now.step
+    kept = []
+    for _ in range(length + (length if beta >= 1.0 else _SETTLE)):
+        jittered = step * rng.uniform(0.8, 1.2)
+        leaps = int(np.clip(round(_TURN / step), 1, _MOST_LEAPS))
+        points, _, new = move(
+            density, points, root, jittered, rng, leaps=leaps, beta=beta, wide=wide
+        )
+        step = min(new * step / jittered, _TURN)
+        kept.append(points)
+    points = Points.joined(kept[-length:])
+    after = rise * (points.log_p - wide(points.x)[0])
+    gained, error = bridge(log_weights, after, groups=(chain, chain))
+    forward = float(np.logaddexp.reduce(log_weights)) - math.log(len(log_weights))
+    return _Walk(
+        points,
+        beta,
+        step,
+        now.passed + 1,
+        now.log_evidence + gained,
+        now.one_sided + forward,
+        now.variance + error**2,
+    )
 
 
 def _rise(log_ratio: Float[np.ndarray, " n"], most: float) -> float:

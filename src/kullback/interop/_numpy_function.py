@@ -1,0 +1,196 @@
+"""A plain Python or NumPy log density as one over the whole space, its gradient by differences or given."""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from kullback._core.errors import DensityError, InputError
+from kullback._core.precision import float64
+from kullback.interop._bijections import in_chunks
+from kullback.interop._callables import vectorized
+from kullback.interop._supports import BARE, Layout, layout
+from kullback.interop._tracing import location
+from kullback.targets import Unconstrained
+
+Array = np.ndarray
+#: Steps relative to the size of a coordinate: eps^(1/5) for four points, errors h^4 and eps/h.
+_STEP = float(np.finfo(float).eps ** 0.2)
+#: Points of one call of a function that takes batches.
+_POINTS = 100_000
+
+
+def numpy_function(
+    fn: Callable[[Any], object],
+    example: object,
+    *,
+    gradient: Callable[[Any], object] | Literal["differences"] | None = None,
+    support: object = None,
+    name: str = "p",
+) -> Unconstrained:
+    """Returns a log density that JAX cannot trace as one over the whole space.
+
+    Args:
+        fn: maps an event, as the example is one, to a number; one that takes a batch of arrays at
+            once is called so.
+        example: an event inside the support.
+        gradient: maps an event to the gradient of fn there, of the event's own shape; by default
+            central differences of fourth order over the unconstrained coordinates, 4 d calls.
+        support: as of `LogDensity`.
+        name: what the density is called in messages.
+
+    Raises:
+        InputError: the example is not inside the support.
+        DensityError: fn raises, or does not return one number, or gradient not one per coordinate.
+
+    Example:
+        >>> target = numpy_function(lambda x: -0.5 * np.sum(x**2), np.zeros(2))
+        >>> target.evaluate(np.array([[1.0, 2.0]]))[1].round(9)
+        array([[-1., -2.]])
+    """
+    if not (gradient is None or gradient == "differences" or callable(gradient)):
+        raise InputError(f'gradient is a function or "differences", got {gradient!r}')
+    parts = layout(example, support)
+    values = _values(fn, parts, name)
+    evaluate = (
+        _with_gradient(values, gradient, parts, name)
+        if callable(gradient)
+        else lambda u: (values(u), _differences(values, u))
+    )
+    return Unconstrained(
+        dimension=parts.dimension,
+        evaluate=evaluate,
+        constrain=parts.constrain,
+        log_jacobian=parts.log_jacobian,
+        unconstrain=parts.unconstrain,
+        start=parts.start,
+        coordinates=parts.coordinates,
+        bare=parts.bare,
+        gradient="given" if callable(gradient) else "differences",
+        origin="NumPy function",
+    )
+
+
+def _values(fn: Callable[[Any], object], parts: Layout, name: str) -> Callable[[Array], Array]:
+    """Returns the log density of n points u, the Jacobian included."""
+    if parts.bare:
+        batched = vectorized(fn, parts.constrain(parts.start[None])[BARE][0], name)
+    else:
+
+        def batched(events: Any) -> Array:
+            return np.array([_one(fn, event, name) for event in events])
+
+        batched(_events(parts, parts.start[None]))
+
+    def values(u: Array) -> Array:
+        if not len(u):
+            return np.zeros(0)
+        events = parts.constrain(u)[BARE] if parts.bare else _events(parts, u)
+        return batched(events) + parts.log_jacobian(u)
+
+    return values
+
+
+def _events(parts: Layout, u: Array) -> list[Any]:
+    """Returns n events as the user's function takes them, of NumPy arrays."""
+    named = parts.constrain(u)
+    return [parts.assemble({k: v[i] for k, v in named.items()}) for i in range(len(u))]
+
+
+def _one(fn: Callable[[Any], object], event: Any, name: str) -> float:
+    value = _called(fn, event, name)
+    array = np.asarray([] if value is None else value)
+    if array.size != 1 or array.ndim > 1 or array.dtype.kind not in "iufb":
+        what = "None" if value is None else f"{type(value).__name__} of shape {array.shape}"
+        raise DensityError(
+            f"{name}: the log density returned {what}: a log density is one number; sum it"
+        )
+    return float(array.reshape(()))
+
+
+def _called(fn: Callable[[Any], object], event: Any, name: str) -> object:
+    try:
+        with np.errstate(all="ignore"):
+            return fn(event)
+    except Exception as error:
+        raise DensityError(
+            f"{error} ({type(error).__name__} raised by the log density of {name} "
+            f"at {event}{location(error)})"
+        ) from error
+
+
+def _differences(values: Callable[[Array], Array], u: Array) -> Array:
+    """Returns gradients by central differences of fourth order: (8 (f1 - f-1) - (f2 - f-2)) / 12 h.
+
+    Where a point of the stencil has no finite density, the others may: then those of second order,
+    and NaN where these fail too.
+    """
+    n, d = u.shape
+    out = np.empty((n, d))
+    rows = max(1, _POINTS // (4 * d))
+    for start in range(0, n, rows):
+        part = u[start : start + rows]
+        step = _STEP * np.maximum(1.0, np.abs(part))
+        # The step that is taken is the rounded one.
+        step = (part + step) - part
+        shifts = np.array([1.0, -1.0, 2.0, -2.0])[:, None, None, None]
+        moves = shifts * (step[:, :, None] * np.eye(d))
+        found = values((part[:, None, :] + moves).reshape(-1, d)).reshape(4, len(part), d)
+        with np.errstate(invalid="ignore", over="ignore"):
+            near, far = found[0] - found[1], found[2] - found[3]
+            fine = (8.0 * near - far) / (12.0 * step)
+            out[start : start + rows] = np.where(np.isfinite(fine), fine, near / (2.0 * step))
+    return out
+
+
+def _with_gradient(
+    values: Callable[[Array], Array], gradient: Callable[[Any], object], parts: Layout, name: str
+) -> Callable[[Array], tuple[Array, Array]]:
+    """Returns values with the user's gradients, which are over events, taken to those over u."""
+    pull = _pullback(parts)
+
+    def evaluate(u: Array) -> tuple[Array, Array]:
+        slopes = [_slope(gradient, event, parts, name) for event in _events(parts, u)]
+        return values(u), pull(u, np.array(slopes).reshape(len(u), -1))
+
+    evaluate(parts.start[None])
+    return evaluate
+
+
+def _slope(gradient: Callable[[Any], object], event: Any, parts: Layout, name: str) -> Array:
+    """Returns a gradient over an event as one vector, in the order of the leaves."""
+    slope = _called(gradient, event, f"{name}'s gradient")
+    named = parts.take_apart(slope)
+    shapes = {k: np.shape(v) for k, v in named.items()}
+    wanted = {leaf.name: leaf.shape for leaf in parts.leaves}
+    if shapes != wanted:
+        bare = parts.bare and BARE in shapes
+        got, want = (shapes[BARE], wanted[BARE]) if bare else (shapes, wanted)
+        raise DensityError(f"{name}: the gradient has shape {got}; it must be {want}, as an event")
+    return np.concatenate([np.ravel(np.asarray(named[k], dtype=np.float64)) for k in wanted])
+
+
+def _pullback(parts: Layout) -> Callable[[Array, Array], Array]:
+    """Returns the map from gradients over events to those over u, the Jacobian's part added."""
+    if parts.is_real:
+        return lambda u, slopes: slopes
+
+    def one(rows: tuple[jax.Array, jax.Array]) -> jax.Array:
+        u, slope = rows
+
+        def inner(u: jax.Array) -> jax.Array:
+            values = [leaf.support.constrain(leaf.take(u), jnp) for leaf in parts.leaves]
+            event = jnp.concatenate([jnp.ravel(v) for v in values])
+            return jnp.dot(event, slope) + parts.log_jacobian_one(u)
+
+        return jax.grad(inner)(u)
+
+    program = jax.jit(jax.vmap(one))
+
+    def pull(u: Array, slopes: Array) -> Array:
+        with float64():
+            return in_chunks(program, (u, slopes))
+
+    return pull
