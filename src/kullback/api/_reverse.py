@@ -87,6 +87,7 @@ class Job:
     @cached_property
     def tempered(self) -> Tempered:
         """Draws of p from afar, made once."""
+        self.run.watch("tempering from afar")
         return self.run.once(
             "tempering", self.density, lambda: tempered_draws(self.density, self.search, self.run)
         )
@@ -154,7 +155,8 @@ def _ladder(job: Job, began: float) -> Fit:
         )
         if best is None or report.posterior.elbo.value > best[2].posterior.elbo.value:
             best = recipe, made, report
-        if report.posterior.diagnosis.verdict == "trust" or made.interrupted:
+        stopped = made.interrupted or job.tempered.interrupted
+        if report.posterior.diagnosis.verdict == "trust" or stopped:
             break
     assert best is not None
     recipe, made, report = best
@@ -239,9 +241,14 @@ def _result(job: Job, recipe: Recipe, made: ReverseFit, report: Report, began: f
     log_evidence = report.posterior.log_evidence
     q = named(job.target, made.q)
     others = tuple(_other(job, o, log_evidence) for o in made.others)
-    notes = [f"gradients by {job.target.gradient} differentiation of a {job.target.origin}"]
-    if made.interrupted:
-        notes.append(f"interrupted at {made.noise[0]:.2g} nats of fit error")
+    spent = made.trace[-1][0] if made.trace else job.density.count
+    notes = [
+        f"{spent} gradients to the end of the fit, {job.density.count - spent} more to report on it; "
+        f"{job.target.gradient} derivatives of a {job.target.origin}"
+    ]
+    if made.interrupted or job.tempered.interrupted:
+        where = "the fit" if made.interrupted else "the report on it"
+        notes.insert(0, f"interrupted during {where}: this is the best there was")
     return Fit(
         q=q,
         direction="reverse",
@@ -298,7 +305,9 @@ def flat(q: Gaussians) -> MultivariateNormal | GaussianMixture:
     roots = [np.diag(r) for r in q.roots] if q.diagonal else [_lower(r) for r in q.roots]
     if len(roots) == 1:
         return MultivariateNormal(q.means[0], roots[0])
-    return GaussianMixture(q.weights / q.weights.sum(), q.means, np.array(roots))
+    order = np.lexsort(q.means.T[::-1])
+    weights = q.weights / q.weights.sum()
+    return GaussianMixture(weights[order], q.means[order], np.array(roots)[order])
 
 
 def _lower(root: np.ndarray) -> np.ndarray:

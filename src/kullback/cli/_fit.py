@@ -39,10 +39,15 @@ _NO_FAMILY = (
 @final
 @dataclass(frozen=True, eq=False)
 class _Target:
-    """What is fitted; `known` is the same for pages that compute with it, None if they need not."""
+    """What is fitted."""
 
     given: Samples | Distribution | LogDensity | Unconstrained
-    known: Samples | Distribution | None
+
+    def known(self) -> Samples | Distribution | None:
+        """Returns it for pages that compute with it; None if there is no such thing."""
+        if isinstance(self.given, LogDensity):
+            return distribution(self.given, "p")
+        return None if isinstance(self.given, Unconstrained) else self.given
 
 
 def run(asked: Fitting, report: Path | None, *, unit: Unit, output: Output) -> int:
@@ -94,21 +99,18 @@ def _opened(asked: Fitting) -> Iterator[_Target]:
         if columns is not None:
             raise InputError(f"--columns {columns}: {data} is a log density, not a file of rows")
         with model(data) as given:
-            plain = isinstance(given, LogDensity) and not isinstance(given.example, dict)
-            yield _Target(given, distribution(given, "p") if plain else None)
+            yield _Target(given)
     elif is_file(data):
         table = columns_of(find_table(data), columns)
-        samples = Samples(table.values, columns=table.columns)
-        yield _Target(samples, samples)
+        yield _Target(Samples(table.values, columns=table.columns))
     elif columns is not None:
         raise InputError(f"--columns {columns}: {data} is an expression, not a file with columns")
     else:
-        p = parse(data)
-        yield _Target(p, p)
+        yield _Target(parse(data))
 
 
 def _html(found: Fit, target: _Target, key: int) -> str:
-    p = target.known
+    p = None if found.posterior is not None else target.known()
     if isinstance(p, Samples):
         return fit_report(found, None, p.values, p.columns, weights=p.weights, key=key)
     return fit_report(found, p, key=key)
@@ -124,7 +126,7 @@ def _page(data: str, given: _Target, found: Fit) -> Iterator[str | Text | Table]
     if found.posterior is not None:
         yield from _posterior.page(data, found)
         return
-    target = given.known
+    target = given.known()
     names = target.columns if isinstance(target, Samples) else _names(found)
     if isinstance(target, Samples):
         yield _output.line(

@@ -85,9 +85,7 @@ def _told(error: BaseException, path: Path) -> str:
         line, code = error.lineno, (error.text or "").strip()
         file, text = Path(error.filename).name, error.msg
     else:
-        own = [
-            f for f in traceback.extract_tb(error.__traceback__) if _same(f.filename, str(path))
-        ]
+        own = [f for f in traceback.extract_tb(error.__traceback__) if _same(f.filename, str(path))]
         line = own[-1].lineno if own else None
         code = linecache.getline(str(path), line).strip() if line else ""
         file, text = path.name, str(error) or kind
@@ -128,4 +126,3 @@ def _instead(module: ModuleType, name: str) -> str:
     if close:
         return f"; did you mean {close[0]}?"
     return f"; it has {', '.join(names[:8])}" if names else ""
-

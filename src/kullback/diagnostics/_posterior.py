@@ -103,7 +103,7 @@ def diagnose(
     moments = _marginals.of_q(target, q, run.generator("moments"))
     expected = _marginals.expected_shrinkage(target, curvature, q)
     here = _marginals.columns(target.constrain(weighed.x), bare=target.bare)
-    if evidence.by_weights:
+    if evidence.by_weights or not afar.tempered.complete:
         parameters = _marginals.by_weights(weighed, here, moments, expected)
     else:
         there = _marginals.columns(target.constrain(afar.x), bare=target.bare)
@@ -155,7 +155,7 @@ def weigh_up(weighed: Weighed, afar: Afar, rays: Rays) -> Evidence:
         ),
         _estimate(second, "log_evidence", "log evidence", "tempering from afar", len(afar.x))
         if reached
-        else _unresolved(second[0], "tempering did not arrive", "log_evidence", "log evidence"),
+        else _unresolved(second[0], _why_not(afar), "log_evidence", "log evidence"),
     )
     if by_weights:
         method = "importance weighting"
@@ -198,6 +198,16 @@ def weigh_up(weighed: Weighed, afar: Afar, rays: Rays) -> Evidence:
         n,
     )
     return Evidence(routes, agreement, made[0], made[1], made[2], made[3], made[4], by_weights)
+
+
+def _why_not(afar: Afar) -> str:
+    if afar.tempered.interrupted:
+        return "tempering was interrupted"
+    return (
+        "tempering did not arrive"
+        if not afar.tempered.complete
+        else "tempering lies below the ELBO"
+    )
 
 
 def _through(

@@ -107,6 +107,8 @@ class Afar:
     @cached_property
     def outside(self) -> Value:
         """The share of the draws that lie where none of thousands of draws of q did."""
+        if not self.tempered.complete:
+            return math.nan, math.inf
         beyond = self.by_chain((self.log_q < self.threshold).astype(float))
         n = len(beyond)
         value = float(beyond.mean())

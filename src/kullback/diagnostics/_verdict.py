@@ -68,6 +68,10 @@ def routes(agreement: Estimate) -> Finding:
 def outside(share: Estimate, mode_share: float, remedies: Remedies) -> Finding:
     """Judges the share of p that q does not reach."""
     name = "mass outside q"
+    if share.kind == "unresolved":
+        return Finding(
+            name, "caution", "not known: there are no draws of p from afar", remedies.modes
+        )
     low = max(share.value - _SIGMAS * share.standard_error, 0.0)
     text = f"{100.0 * share.value:.1f} ± {100.0 * share.standard_error:.1f} % of p's mass is where q has none"
     worst = max(low, mode_share)

@@ -107,12 +107,14 @@ class Ascent:
         slope: the ELBO there.
         trace: (gradients so far, ELBO on the draws) of each iteration.
         grown: whether it ended because the scales grew without end.
+        interrupted: whether it ended because someone pressed Ctrl-C.
     """
 
     q: Gaussians
     slope: Slope
     trace: tuple[tuple[int, float], ...]
     grown: bool = False
+    interrupted: bool = False
 
 
 def ascend(
@@ -126,11 +128,15 @@ def ascend(
     """Returns the end of the ascent from a start on the draws z."""
     q, slope = start, slope_at(density, start, z)
     trace = [(density.count, slope.elbo)]
-    length, grown = 1.0, False
+    length, grown, interrupted = 1.0, False, False
     for i in range(iterations):
         if slope.decrement < max(_FINE, _SHARE * slope.noise[0]) and math.isfinite(slope.elbo):
             break
-        better, length = _step(density, q, slope, z, length)
+        try:
+            better, length = _step(density, q, slope, z, length)
+        except KeyboardInterrupt:
+            interrupted = True
+            break
         if better is None:
             break
         q, slope = better
@@ -140,7 +146,7 @@ def ascend(
         grown = i == iterations - 1 and q.longest() > _ENDLESS * start.longest()
     if not math.isfinite(slope.elbo):
         q = start  # Wherever it wandered, it wandered blind.
-    return Ascent(q, slope, tuple(trace), grown=grown)
+    return Ascent(q, slope, tuple(trace), grown=grown, interrupted=interrupted)
 
 
 def _step(

@@ -69,7 +69,12 @@ def reverse_fit(
     n = max(_FEWEST, _PER_DIMENSION * d)
     z = whitened(d, n, run.generator("draws"))
     starts = [_shaped(q, diagonal=is_diagonal(recipe)) for q in found.starts[:_STARTS]]
-    ends = [climbed(density, q, z, run, f"{recipe} from start {i}") for i, q in enumerate(starts)]
+    ends: list[Ascent] = []
+    for i, q in enumerate(starts):
+        ends.append(climbed(density, q, z, run, f"{recipe} from start {i}"))
+        if ends[-1].interrupted:
+            break
+    interrupted = ends[-1].interrupted
     ends.sort(key=lambda a: a.slope.elbo, reverse=True)
     best = ends[0]
     if not math.isfinite(best.slope.elbo):
@@ -82,6 +87,7 @@ def reverse_fit(
             "an example closer to its mass, or parameters of order one, such as x / 1e6"
         )
     others = tuple(a.q for a in ends[1:] if _apart(a.q, best.q))
+    best = replace(best, interrupted=interrupted)
     return more_draws(density, best, n, run, str(recipe), others)
 
 
@@ -102,25 +108,24 @@ def more_draws(
 ) -> ReverseFit:
     """Returns the fit on so many draws that more would not change it; stages are kept under `name`."""
     trace = [(count, elbo, n) for count, elbo in best.trace]
-    fit = ReverseFit(best.q, others, tuple(trace), best.slope.noise, n, grown=best.grown)
     level = 0
-    try:
-        while not _settled(fit.noise) and n * len(best.q.weights) < _MOST and not best.grown:
-            level += 1
-            n = _more(n, fit.noise)
-            z = whitened(density.dimension, n, run.generator("draws", level))
-            best = climbed(density, best.q, z, run, f"{name} on {n} draws")
-            trace += [(count, elbo, n) for count, elbo in best.trace]
-            fit = replace(
-                fit,
-                q=best.q,
-                trace=tuple(trace),
-                noise=best.slope.noise,
-                draws=n,
-                grown=best.grown,
-            )
-    except KeyboardInterrupt:
-        fit = replace(fit, interrupted=True)
+    while not (_settled(best.slope.noise) or best.grown or best.interrupted):
+        if n * len(best.q.weights) >= _MOST:
+            break
+        level += 1
+        n = _more(n, best.slope.noise)
+        z = whitened(density.dimension, n, run.generator("draws", level))
+        best = climbed(density, best.q, z, run, f"{name} on {n} draws")
+        trace += [(count, elbo, n) for count, elbo in best.trace]
+    fit = ReverseFit(
+        best.q,
+        others,
+        tuple(trace),
+        best.slope.noise,
+        n,
+        grown=best.grown,
+        interrupted=best.interrupted,
+    )
     if len(best.q.weights) > 1:
         return fit
     return replace(fit, curvature=np.eye(density.dimension) - best.slope.hessian[0])

@@ -58,14 +58,15 @@ def best_of(
     density: Density, starts: list[Gaussians], z: Float[np.ndarray, "n d"], run: Run, name: str
 ) -> ReverseFit:
     """Returns the end of the best of several starts, on draws enough."""
-    ends = sorted(
-        (
-            pruned(density, climbed(density, q, z, run, f"{name} from start {i}"), z, run)
-            for i, q in enumerate(starts)
-        ),
-        key=lambda a: a.slope.elbo,
-        reverse=True,
-    )
+    ends: list[Ascent] = []
+    for i, q in enumerate(starts):
+        end = climbed(density, q, z, run, f"{name} from start {i}")
+        ends.append(end if end.interrupted else pruned(density, end, z, run))
+        if end.interrupted:
+            break
+    interrupted = ends[-1].interrupted
+    ends.sort(key=lambda a: a.slope.elbo, reverse=True)
+    ends[0] = replace(ends[0], interrupted=interrupted)
     if not math.isfinite(ends[0].slope.elbo):
         raise DensityError(
             "the log density is -inf or NaN at draws of every mixture that was tried: say with "

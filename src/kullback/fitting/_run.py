@@ -43,5 +43,7 @@ class Run:
             density.count = kept["gradients"]
             return kept["result"]
         result = compute()
+        if getattr(result, "interrupted", False):
+            return result
         self.checkpoint.put(name, {"result": result, "gradients": density.count})
         return result

@@ -31,7 +31,7 @@ from kullback.solvers._density import Density, Evaluate
 Array = np.ndarray
 
 #: Draws of a step, and of the comparison after each window.
-DRAWS, _COMPARED = 32, 512
+DRAWS, _COMPARED = 64, 512
 #: The first step, in sds of the start, and how many of them a window has; their product is kept.
 _STEP, _WINDOW = 0.05, 200
 #: Batches of a window whose means tell the error of its average.

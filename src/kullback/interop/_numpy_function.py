@@ -1,16 +1,14 @@
 """A plain Python or NumPy log density as one over the whole space, its gradient by differences or given."""
 
+import math
 from collections.abc import Callable
 from typing import Any, Literal
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from kullback._core.errors import DensityError, InputError
-from kullback._core.precision import float64
-from kullback.interop._bijections import in_chunks
 from kullback.interop._callables import vectorized
+from kullback.interop._pullback import pullback
 from kullback.interop._supports import BARE, Layout, layout
 from kullback.interop._tracing import location
 from kullback.targets import Unconstrained
@@ -75,14 +73,12 @@ def numpy_function(
 
 def _values(fn: Callable[[Any], object], parts: Layout, name: str) -> Callable[[Array], Array]:
     """Returns the log density of n points u, the Jacobian included."""
-    if parts.bare:
-        batched = vectorized(fn, parts.constrain(parts.start[None])[BARE][0], name)
-    else:
+    first = _events(parts, parts.start[None])[0]
+    _one(fn, first, name)
+    many = vectorized(fn, np.asarray(first), name) if parts.bare else None
 
-        def batched(events: Any) -> Array:
-            return np.array([_one(fn, event, name) for event in events])
-
-        batched(_events(parts, parts.start[None]))
+    def batched(events: Any) -> Array:
+        return many(events) if many else np.array([_one(fn, event, name) for event in events])
 
     def values(u: Array) -> Array:
         if not len(u):
@@ -149,11 +145,11 @@ def _with_gradient(
     values: Callable[[Array], Array], gradient: Callable[[Any], object], parts: Layout, name: str
 ) -> Callable[[Array], tuple[Array, Array]]:
     """Returns values with the user's gradients, which are over events, taken to those over u."""
-    pull = _pullback(parts)
+    pull, size = pullback(parts), sum(math.prod(leaf.shape) for leaf in parts.leaves)
 
     def evaluate(u: Array) -> tuple[Array, Array]:
         slopes = [_slope(gradient, event, parts, name) for event in _events(parts, u)]
-        return values(u), pull(u, np.array(slopes).reshape(len(u), -1))
+        return values(u), pull(u, np.array(slopes).reshape(len(u), size))
 
     evaluate(parts.start[None])
     return evaluate
@@ -170,27 +166,3 @@ def _slope(gradient: Callable[[Any], object], event: Any, parts: Layout, name: s
         got, want = (shapes[BARE], wanted[BARE]) if bare else (shapes, wanted)
         raise DensityError(f"{name}: the gradient has shape {got}; it must be {want}, as an event")
     return np.concatenate([np.ravel(np.asarray(named[k], dtype=np.float64)) for k in wanted])
-
-
-def _pullback(parts: Layout) -> Callable[[Array, Array], Array]:
-    """Returns the map from gradients over events to those over u, the Jacobian's part added."""
-    if parts.is_real:
-        return lambda u, slopes: slopes
-
-    def one(rows: tuple[jax.Array, jax.Array]) -> jax.Array:
-        u, slope = rows
-
-        def inner(u: jax.Array) -> jax.Array:
-            values = [leaf.support.constrain(leaf.take(u), jnp) for leaf in parts.leaves]
-            event = jnp.concatenate([jnp.ravel(v) for v in values])
-            return jnp.dot(event, slope) + parts.log_jacobian_one(u)
-
-        return jax.grad(inner)(u)
-
-    program = jax.jit(jax.vmap(one))
-
-    def pull(u: Array, slopes: Array) -> Array:
-        with float64():
-            return in_chunks(program, (u, slopes))
-
-    return pull

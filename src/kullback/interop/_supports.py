@@ -62,7 +62,7 @@ class Leaf:
     def take(self, u: Any) -> Any:
         """Returns its own coordinates in u, of shape (..., *free_shape)."""
         own = u[..., self.offset : self.offset + self.size]
-        return own.reshape(*u.shape[:-1], *self.free_shape)
+        return own.reshape((*u.shape[:-1], *self.free_shape))
 
     def unconstrain(self, values: object) -> Array:
         """Returns the coordinates (n, size) of n values.

@@ -59,12 +59,21 @@ class Annotation:
 @final
 @dataclass(frozen=True)
 class Axis:
-    """A label, a scale and, where the data should not choose it, a range; `whole` for counts."""
+    """A label, a scale and, where the data should not choose it, a range.
+
+    Attributes:
+        label: what is measured.
+        span: the range.
+        log: powers of ten.
+        whole: counts.
+        names: what stands at 0, 1, 2 ... instead of numbers.
+    """
 
     label: str
     span: tuple[float, float] | None = None
     log: bool = False
     whole: bool = False
+    names: tuple[str, ...] = ()
 
 
 @final
@@ -80,6 +89,36 @@ class Figure:
     bands: tuple[Band, ...] = ()
     annotations: tuple[Annotation, ...] = ()
     size: Size = "half"
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Corner:
+    """Columns one by one along the diagonal, and in pairs below it.
+
+    Attributes:
+        title, caption: as of a figure.
+        axes: of each column, with its name and its range.
+        margins: densities of each column.
+        clouds: the draws, which are columns of points: name, role, and (n, columns).
+    """
+
+    title: str
+    caption: str
+    axes: tuple[Axis, ...]
+    margins: tuple[tuple[Series, ...], ...]
+    clouds: tuple[tuple[str, Role, Float[np.ndarray, "n d"]], ...]
+
+
+@final
+@dataclass(frozen=True)
+class Banner:
+    """The one thing to know before reading on: a word, why, and what to do."""
+
+    word: str
+    tone: Tone
+    text: str
+    remedy: str = ""
 
 
 @final
@@ -152,7 +191,7 @@ class Notes:
     items: tuple[str, ...]
 
 
-Block = Figure | Gallery | Table | Notes
+Block = Figure | Corner | Gallery | Table | Notes
 
 
 @final
@@ -176,6 +215,7 @@ class Page:
         facts: the numbers to take away.
         sections: in reading order.
         made: how it was made, as name and value.
+        banner: above the summary.
     """
 
     title: str
@@ -183,3 +223,4 @@ class Page:
     facts: tuple[Fact, ...]
     sections: tuple[Section, ...]
     made: tuple[tuple[str, str], ...]
+    banner: Banner | None = None

@@ -26,6 +26,7 @@ from kullback.reports._line import is_scalar
 from kullback.reports._making import fact, family, made
 from kullback.reports._numbers import sentence
 from kullback.reports._optima import component_table, optima_gallery, optima_table
+from kullback.reports._posterior import posterior_report
 from kullback.results._estimate import Estimate
 from kullback.results._fit import Direction, Fit
 
@@ -81,6 +82,8 @@ def fit_report(
         describe: writes a distribution in words.
         key: the randomness it was made with, for the foot of the page.
     """
+    if fit.posterior is not None:
+        return posterior_report(fit, key=key)
     d = max(fit.q.support.dimension, 1)
     names = columns or (("x",) if d == 1 else tuple(f"x{i}" for i in range(d)))
     given = _Given(fit, target, samples, weights, names, describe)

@@ -77,7 +77,7 @@ def frame(figure: Figure, width: float, height: float) -> Frame:
     bottom = height - (44.0 if figure.x.label else 26.0)
     y_low, y_high = _y_range(figure)
     y_values = _values(figure.y, y_low, y_high, int((bottom - top) / 32.0))
-    y_names = labels(y_values, log=figure.y.log)
+    y_names = list(figure.y.names) or labels(y_values, log=figure.y.log)
     left = 14.0 + _DIGIT * max((len(n) for n in y_names), default=0)
     x_low, x_high = _x_range(figure)
     x = Scale(x_low, x_high, left, width - 12.0, figure.x.log)
@@ -113,6 +113,8 @@ def text_width(text: str) -> float:
 
 
 def _values(axis: Axis, low: float, high: float, most: int) -> list[float]:
+    if axis.names:
+        return [float(i) for i in range(len(axis.names))]
     make = log_ticks if axis.log else ticks
     found = make(low, high, max(2, most))
     return [v for v in found if v == round(v)] if axis.whole else found

@@ -4,12 +4,15 @@ from collections.abc import Iterator
 from html import escape
 from itertools import count
 
+from kullback.reports._corner import draw_corner
 from kullback.reports._figures import (
     Badge,
+    Banner,
     Bar,
     Block,
     Cell,
     Column,
+    Corner,
     Fact,
     Figure,
     Gallery,
@@ -41,7 +44,8 @@ def render(page: Page) -> str:
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         f"<title>{title}</title><style>{SHEET}</style></head>\n<body>{_HATCH}<main>"
-        f'<header><h1>{title}</h1><p class="summary">{escape(page.summary)}</p></header>'
+        f"<header><h1>{title}</h1>{_banner(page.banner)}"
+        f'<p class="summary">{escape(page.summary)}</p></header>'
         + (f'<div class="facts">{facts}</div>' if facts else "")
         + f"\n{body}\n{_footer(page)}</main></body></html>\n"
     )
@@ -57,6 +61,8 @@ def _block(block: Block, names: Iterator[str], level: int = 3) -> str:
     match block:
         case Figure():
             return _figure(block, names, level)
+        case Corner():
+            return _corner(block, names, level)
         case Table():
             return _table(block, level)
         case Gallery():
@@ -70,6 +76,21 @@ def _figure(figure: Figure, names: Iterator[str], level: int) -> str:
     if figure.size == "wide":
         drawn += draw(figure, next(names), narrow=True)
     return f"<figure>{_title(figure.title, level)}{drawn}{_caption(figure.caption, 'figcaption')}</figure>"
+
+
+def _corner(corner: Corner, names: Iterator[str], level: int) -> str:
+    drawn = draw_corner(corner, next(names)) + draw_corner(corner, next(names), narrow=True)
+    return f"<figure>{_title(corner.title, level)}{drawn}{_caption(corner.caption, 'figcaption')}</figure>"
+
+
+def _banner(banner: Banner | None) -> str:
+    if banner is None:
+        return ""
+    remedy = f'<p class="remedy">{escape(banner.remedy)}</p>' if banner.remedy else ""
+    return (
+        f'<div class="banner {banner.tone}"><strong>{_SIGNS[banner.tone]} {escape(banner.word)}'
+        f"</strong><p>{escape(banner.text)}</p>{remedy}</div>"
+    )
 
 
 def _gallery(gallery: Gallery, names: Iterator[str]) -> str:

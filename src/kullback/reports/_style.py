@@ -47,6 +47,14 @@ _FACTS = """
 .fact .value{font-size:24px;line-height:1.3;font-weight:650;font-variant-numeric:tabular-nums;overflow-wrap:anywhere}
 .fact .detail{font-size:13px;color:var(--soft);line-height:1.4;overflow-wrap:anywhere}
 """
+_BANNER = """
+.banner{border-radius:10px;padding:14px 18px;margin:0 0 18px;overflow-wrap:anywhere}
+.banner.good{background:var(--good-tint)}.banner.bad{background:var(--bad-tint)}.banner.unsure{background:var(--unsure-tint)}
+.banner strong{font-size:22px}
+.banner.good strong{color:var(--good)}.banner.bad strong{color:var(--bad)}.banner.unsure strong{color:var(--unsure)}
+.banner p{margin:4px 0 0}
+.banner .remedy{font-weight:600}
+"""
 _TABLES = """
 .tabled{margin:22px 0;min-width:0}
 .scroll{overflow-x:auto;width:fit-content;max-width:100%;border:1px solid var(--rule);border-radius:8px}
@@ -94,6 +102,13 @@ svg .grid{stroke:var(--grid);stroke-width:1;fill:none}
 .dots{fill:none;stroke:var(--c);stroke-width:7;stroke-linecap:round}
 .cloud{fill:none;stroke:var(--c);stroke-width:3.4;stroke-linecap:round;opacity:.42}
 .cloud.big{stroke-width:7}
+.corner{margin:0 auto 0 0}
+svg.corner.narrow{display:none}
+.corner .cloud{stroke-width:2.6;opacity:.4}
+.corner .box{fill:none;stroke:var(--rule);stroke-width:1}
+.corner .axis{stroke:var(--soft)}
+svg.corner text.tick{font-size:11px;fill:var(--soft)}
+svg.corner text.name{font-size:13px;font-weight:600}
 .band{fill:var(--band);fill-opacity:.09;stroke:var(--ground);stroke-width:2}
 .band.bad{fill:var(--bad);fill-opacity:.1}
 .band.good{fill:var(--good);fill-opacity:.09}
@@ -109,7 +124,8 @@ h2{font-size:20px;margin-top:40px}
 .items.small svg{max-width:340px}
 svg.half text{font-size:14.5px}
 svg.wide{display:none}
-svg.narrow{display:block}
+svg.narrow,svg.corner.narrow{display:block}
+svg.corner.broad{display:none}
 th,td{padding:6px 9px}
 """
 _PAPER = """
@@ -124,7 +140,7 @@ body{font-size:11pt}
 SHEET = (
     f":root{{color-scheme:light dark;{_LIGHT}}}"
     f"@media screen and (prefers-color-scheme:dark){{:root{{{_DARK}}}}}"
-    f"{_TEXT}{_FACTS}{_TABLES}{_PLOTS}"
+    f"{_TEXT}{_FACTS}{_BANNER}{_TABLES}{_PLOTS}"
     f"@media screen and (max-width:640px){{{_NARROW}}}"
     f"@media print{{{_PAPER}}}"
 ).replace("\n", "")

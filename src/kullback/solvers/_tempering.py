@@ -41,6 +41,7 @@ class Tempered:
         standard_error: of it: the chances of the points, and their lag behind the temperature.
         temperatures: how many were passed.
         complete: whether p itself was reached.
+        interrupted: whether someone pressed Ctrl-C on the way.
     """
 
     points: Points
@@ -49,6 +50,7 @@ class Tempered:
     standard_error: float
     temperatures: int
     complete: bool
+    interrupted: bool = False
 
 
 def temper(
@@ -82,8 +84,13 @@ def temper(
         now = _Walk(**resume["walk"])
         rng.bit_generator.state = resume["randomness"]
         density.count = resume["gradients"]
+    interrupted = False
     while now.beta < 1.0 and now.passed < _MOST_TEMPERATURES:
-        on = _next(density, wide, now, chain, length, rng)
+        try:
+            on = _next(density, wide, now, chain, length, rng)
+        except KeyboardInterrupt:
+            interrupted = True
+            break
         if on is None:
             break
         now = on
@@ -93,7 +100,13 @@ def temper(
             keep({"walk": vars(now), "randomness": state, "gradients": density.count})
     error = math.hypot(math.sqrt(now.variance), 1.5 * (now.log_evidence - now.one_sided))
     return Tempered(
-        now.points, chain, now.log_evidence, error, now.passed, complete=now.beta >= 1.0
+        now.points,
+        chain,
+        now.log_evidence,
+        error,
+        now.passed,
+        complete=now.beta >= 1.0,
+        interrupted=interrupted,
     )
 
 
