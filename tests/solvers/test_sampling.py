@@ -6,7 +6,7 @@ import pytest
 from kullback.solvers._bridge import bridge
 from kullback.solvers._density import Density
 from kullback.solvers._modes import find, reach
-from kullback.solvers._moves import Points, Wide, move
+from kullback.solvers._moves import Points, move
 from kullback.solvers._tempering import temper
 from kullback.solvers._whitened import whitened
 from tests.posteriors import banana, gaussian, modes, rotated
@@ -65,7 +65,8 @@ def test_tempering_gives_the_evidence_within_its_error(p, times):
         top = find(density, p.start)
         found = temper(
             density,
-            Wide(top.at, times * top.root),
+            top.at,
+            times * top.root,
             chains=256,
             length=4,
             rng=np.random.default_rng(seed),
@@ -79,18 +80,17 @@ def test_tempering_gives_the_evidence_within_its_error(p, times):
 
 def test_tempering_goes_on_from_a_kept_state_with_the_same_bits():
     p, kept = banana(), []
-    wide = Wide(np.zeros(2), 20.0 * np.eye(2))
 
     def run(resume=None, keep=None):
         return temper(
-            Density(p.evaluate, 2), wide, chains=64, length=2, rng=np.random.default_rng(3),
+            Density(p.evaluate, 2), np.zeros(2), 20.0 * np.eye(2), chains=64, length=2, rng=np.random.default_rng(3),
             watch=lambda beta: None, resume=resume, keep=keep,
         )  # fmt: skip
 
     whole = run(keep=kept.append)
     again = run(resume=kept[1])
     assert again.log_evidence == whole.log_evidence
-    np.testing.assert_array_equal(again.points.x, whole.points.x)
+    np.testing.assert_array_equal(again.x, whole.x)
 
 
 @pytest.mark.parametrize(

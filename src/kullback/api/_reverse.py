@@ -175,7 +175,7 @@ def _fit_one(
             return _grown(job, recipe, before)
         case Mixture():
             assert isinstance(recipe.k, int)
-            draws = job.tempered.points.x
+            draws = job.tempered.x
             return reverse_mixture(
                 job.density,
                 found,
@@ -199,10 +199,10 @@ def _grown(
         made = before[1]
     else:
         made = reverse_fit(job.density, job.search, single, job.run)
-    points = job.tempered.points
+    draws = job.tempered
     while len(made.q.weights) < MOST_COMPONENTS and not made.interrupted:
-        ratio = points.log_p - flat(made.q).log_prob(points.x)
-        richer = with_another(job.density, made.q, points.x, ratio, job.run)
+        ratio = draws.log_p - flat(made.q).log_prob(draws.x)
+        richer = with_another(job.density, made.q, draws.x, ratio, job.run)
         gained = richer.trace[-1][1] - made.trace[-1][1]
         if gained <= WORTH:
             break

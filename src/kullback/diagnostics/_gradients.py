@@ -7,12 +7,14 @@ it: so noise does not pass for bias, whatever the number of parameters.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Float
 
-from kullback.fitting._elbo_gradients import ESTIMATORS, Drawn, drawn_at
+from kullback._core.errors import DensityError
+from kullback.fitting._elbo_gradients import ESTIMATORS, Contributions, Drawn, drawn_at
 from kullback.fitting._natural_gradient import Gaussians
 from kullback.results._estimate import Estimate
 from kullback.results._gradients import GradientRow
@@ -22,9 +24,11 @@ from kullback.solvers._whitened import whitened
 Array = np.ndarray
 
 #: Draws of a batch, and batches.
-DRAWS, _BATCHES = 16, 256
+DRAWS, _BATCHES = 16, 512
 #: Sets of whitened draws of which the gradient itself is the mean, and their least size.
 _SETS, _SIZE = 8, 512
+#: A variance below this is rounding.
+_NOTHING = 1e-16
 #: How far from the optimum the other place is: in sds, and in the logs of the scales.
 _MOVED, _WIDER = 1.0, math.log(1.5)
 
@@ -47,14 +51,20 @@ def compare(
         q: a single Gaussian.
         place: what it is called.
         rng: randomness.
+
+    Raises:
+        DensityError: p is 0 at draws of q.
     """
-    truth = _truth(density, q, rng)
+    truth = _truth(density, q, place, rng)
     gradient = truth.mean(axis=0)
     d = q.means.shape[1]
-    drawn = drawn_at(density, q, rng.standard_normal((_BATCHES * DRAWS, d)))
-    batches = {name: _estimates(name, drawn, diagonal=q.diagonal) for name in ESTIMATORS}
-    apart = {name: DRAWS * _squares(made) for name, made in batches.items()}
-    biases = {name: _bias(made, truth) for name, made in batches.items()}
+    drawn = _inside(drawn_at(density, q, rng.standard_normal((_BATCHES * DRAWS, d))), place)
+    apart, biases = {}, {}
+    for name, row in ESTIMATORS.items():
+        made = _estimates(row.estimate, drawn, diagonal=q.diagonal)
+        apart[name] = DRAWS * _squares(made)
+        steady = _estimates(row.steadied, drawn, diagonal=q.diagonal) if row.steadied else made
+        biases[name] = _bias(steady, truth)
     fit = [name for name, row in ESTIMATORS.items() if row.fits]
     best = min(fit, key=lambda name: float(apart[name].mean()))
     rows = [
@@ -69,25 +79,38 @@ def compare(
         )
         for name, row in ESTIMATORS.items()
     ]
-    return rows, _norm(gradient, truth)
+    return rows, _norm(gradient, truth, _SETS * _size(d))
 
 
-def _truth(density: Density, q: Gaussians, rng: np.random.Generator) -> Float[np.ndarray, "s p"]:
+def _truth(
+    density: Density, q: Gaussians, place: str, rng: np.random.Generator
+) -> Float[np.ndarray, "s p"]:
     """Path gradients, each from one set of whitened draws."""
     d = q.means.shape[1]
-    n = max(_SIZE, 4 * d)
-    sets = [drawn_at(density, q, whitened(d, n, rng)) for _ in range(_SETS)]
+    sets = [_inside(drawn_at(density, q, whitened(d, _size(d), rng)), place) for _ in range(_SETS)]
     row = ESTIMATORS["stick_the_landing"]
     return np.array([row.estimate(s).each(diagonal=q.diagonal).mean(axis=0) for s in sets])
 
 
-def _estimates(name: str, drawn: Drawn, *, diagonal: bool) -> Float[np.ndarray, "b p"]:
+def _inside(drawn: Drawn, place: str) -> Drawn:
+    outside = int((~np.isfinite(drawn.log_p)).sum())
+    if outside:
+        raise DensityError(
+            f"p is 0 or not a number at {outside} of {len(drawn.z)} draws of q {place}, where the ELBO is "
+            "-infinite and has no gradient: say with support= where the parameters live"
+        )
+    return drawn
+
+
+def _estimates(
+    estimate: Callable[[Drawn], Contributions], drawn: Drawn, *, diagonal: bool
+) -> Float[np.ndarray, "b p"]:
     """The estimate of each batch."""
-    row, out = ESTIMATORS[name], []
+    out = []
     for i in range(0, len(drawn.z), DRAWS):
         part = slice(i, i + DRAWS)
         batch = Drawn(drawn.z[part], drawn.log_p[part], drawn.log_q[part], drawn.pull[part])
-        shift, root = row.estimate(batch).mean(diagonal=diagonal)
+        shift, root = estimate(batch).mean(diagonal=diagonal)
         flat = root if diagonal else root[np.tril_indices(len(root))]
         out.append(np.concatenate([shift, flat]))
     return np.array(out)
@@ -109,19 +132,21 @@ def _bias(made: Float[np.ndarray, "b p"], truth: Float[np.ndarray, "s p"]) -> Es
     return _estimate(float(own.mean() - exact.mean()), error, "bias", "bias", len(made) * DRAWS)
 
 
-def _norm(gradient: Float[np.ndarray, " p"], truth: Float[np.ndarray, "s p"]) -> Estimate:
+def _size(d: int) -> int:
+    return max(_SIZE, 4 * d)
+
+
+def _norm(gradient: Float[np.ndarray, " p"], truth: Float[np.ndarray, "s p"], n: int) -> Estimate:
     size = float(np.linalg.norm(gradient))
     noise = math.sqrt(float(np.var(truth, axis=0, ddof=1).sum()) / len(truth))
-    return _estimate(
-        size, noise, "gradient", "|gradient of the ELBO|", len(truth) * _SIZE, "whitened draws"
-    )
+    return _estimate(size, noise, "gradient", "|gradient of the ELBO|", n, "whitened draws")
 
 
 def _ratio(own: Float[np.ndarray, " b"], best: Float[np.ndarray, " b"]) -> Estimate:
     """The ratio of two variances on the same draws."""
     low = float(best.mean())
-    if low < 1e-20:
-        value = 1.0 if own is best else math.inf
+    if low < _NOTHING:
+        value = 1.0 if float(own.mean()) < _NOTHING else math.inf
         return _estimate(value, 0.0, "ratio", "variance / best", len(own))
     value = float(own.mean()) / low
     return _estimate(value, _error(own - value * best) / low, "ratio", "variance / best", len(own))

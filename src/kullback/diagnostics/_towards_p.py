@@ -17,7 +17,7 @@ from kullback.fitting._search import Search
 from kullback.solvers._bridge import bridge
 from kullback.solvers._density import Density
 from kullback.solvers._modes import Mode
-from kullback.solvers._moves import Points, Wide, move
+from kullback.solvers._moves import Points, move
 from kullback.solvers._tempering import Tempered, temper
 
 Array = np.ndarray
@@ -92,12 +92,12 @@ class Afar:
     @property
     def x(self) -> Float[np.ndarray, "n d"]:
         """The draws."""
-        return self.tempered.points.x
+        return self.tempered.x
 
     @property
     def log_ratio(self) -> Float[np.ndarray, " n"]:
         """log p - log q at the draws."""
-        return self.tempered.points.log_p - self.log_q
+        return self.tempered.log_p - self.log_q
 
     @property
     def log_evidence(self) -> Value:
@@ -126,7 +126,7 @@ class Afar:
         flat = weighed.log_p - weighed.log_r
         return bridge(
             np.where(np.isfinite(flat), flat, -1e300),
-            self.tempered.points.log_p - self.log_r,
+            self.tempered.log_p - self.log_r,
             groups=(None, self.tempered.chain),
         )
 
@@ -138,9 +138,11 @@ class Afar:
 
 def tempered_draws(density: Density, found: Search, run: Run) -> Tempered:
     """Returns draws of p by tempering from a normal many times as wide as p is at its modes."""
+    center, root = wide_around(found)
     return temper(
         density,
-        wide_around(found),
+        center,
+        root,
         chains=_CHAINS,
         length=_LENGTH,
         rng=run.generator("tempering"),
@@ -160,15 +162,15 @@ def from_afar(
     """Returns tempered draws, held against q."""
     threshold = float(weighed.log_q[: weighed.own].min())
     missed = tuple(m for m in found.modes if m.proper and float(log_q(m.at[None])[0]) < threshold)
-    x = tempered.points.x
+    x = tempered.x
     logs = log_q(x)
     own = weighed.own / len(weighed.x)
     log_r = np.logaddexp(math.log(own) + logs, math.log1p(-own) + heavy_log_prob(q, x))
     return Afar(tempered, logs, log_r, threshold, missed)
 
 
-def wide_around(found: Search) -> Wide:
-    """Returns where tempering starts: the best start of the fits, not the fit, made much wider."""
+def wide_around(found: Search) -> tuple[Float[np.ndarray, " d"], Float[np.ndarray, "d d"]]:
+    """Returns the mean and root of where tempering starts: the best start of the fits, much wider."""
     start = found.starts[0]
     d = start.means.shape[1]
     times = 20.0 if d <= 10 else 10.0 if d <= 30 else 6.0
@@ -180,7 +182,7 @@ def wide_around(found: Search) -> Wide:
             covariance = covariance + np.outer(away, away)
     scale = np.sqrt(np.diag(covariance))
     white = covariance / scale / scale[:, None]
-    return Wide(center, scale[:, None] * np.linalg.cholesky(white + 1e-12 * np.eye(d)))
+    return center, scale[:, None] * np.linalg.cholesky(white + 1e-12 * np.eye(d))
 
 
 def mode_share(modes: tuple[Mode, ...], log_evidence: float) -> float:

@@ -1,7 +1,6 @@
 """Langevin and Hamiltonian moves, many points at once, for a density and its tempered kin."""
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import final
 
 import numpy as np
@@ -14,29 +13,6 @@ Array = np.ndarray
 _GOAL = 0.574
 #: The same for trajectories of several leaps (Beskos et al. 2013).
 _GOAL_OF_TRAJECTORIES = 0.7
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class Wide:
-    """A normal, from which a density is reached by tempering: its mean and a root of its covariance."""
-
-    center: Float[np.ndarray, " d"]
-    root: Float[np.ndarray, "d d"]
-
-    def __call__(self, x: Array) -> tuple[Array, Array]:
-        """Returns log densities and gradients."""
-        z = (x - self.center) @ self._inverse.T
-        constant = np.linalg.slogdet(self.root)[1] + 0.5 * x.shape[1] * np.log(2.0 * np.pi)
-        return -0.5 * np.einsum("nd,nd->n", z, z) - constant, -z @ self._inverse
-
-    def sample(self, rng: np.random.Generator, n: int) -> Array:
-        """Returns n draws."""
-        return self.center + rng.standard_normal((n, len(self.center))) @ self.root.T
-
-    @cached_property
-    def _inverse(self) -> Array:
-        return np.linalg.inv(self.root)
 
 
 @final
@@ -70,33 +46,32 @@ class Points:
 def move(
     density: Density,
     points: Points,
-    root: Float[np.ndarray, "d d"],
+    root: Float[np.ndarray, "d d"] | float,
     step: float,
     rng: np.random.Generator,
     *,
     leaps: int = 1,
     beta: float = 1.0,
-    wide: Wide | None = None,
 ) -> tuple[Points, Float[np.ndarray, " n"], float]:
     """Returns the points after a proposal each, the odds of acceptance, and the step to take next.
 
     Args:
         density: p.
         points: where they stand.
-        root: of the covariance of proposals.
+        root: of the covariance of proposals; a number for a multiple of the identity.
         step: the length of a leap, in units of `root`.
         rng: randomness.
         leaps: leapfrog steps to a proposal; 1 is MALA.
-        beta, wide: the target is wide^(1 - beta) p^beta; p itself if they are not given.
+        beta: the target is N(0, I)^(1 - beta) p^beta: p itself at 1.
     """
-    value, slope = _target(points, beta, wide)
+    value, slope = _target(points, beta)
     start = rng.standard_normal(points.x.shape)
     momentum, there, value_there = start, points, value
     for _ in range(leaps):
-        momentum = momentum + 0.5 * step * _bounded(slope @ root, step)
-        there = Points.at(density, there.x + step * momentum @ root.T)
-        value_there, slope = _target(there, beta, wide)
-        momentum = momentum + 0.5 * step * _bounded(slope @ root, step)
+        momentum = momentum + 0.5 * step * _bounded(_times(slope, root), step)
+        there = Points.at(density, there.x + step * _times(momentum, root, turned=True))
+        value_there, slope = _target(there, beta)
+        momentum = momentum + 0.5 * step * _bounded(_times(slope, root), step)
     with np.errstate(invalid="ignore"):
         log_odds = value_there - value + 0.5 * np.sum(start**2 - momentum**2, axis=1)
     odds = np.exp(np.minimum(np.where(np.isnan(log_odds), -np.inf, log_odds), 0.0))
@@ -110,13 +85,23 @@ def move(
     return kept, odds, float(step * np.exp(odds.mean() - goal))
 
 
-def _target(points: Points, beta: float, wide: Wide | None) -> tuple[Array, Array]:
-    if wide is None:
+def _target(points: Points, beta: float) -> tuple[Array, Array]:
+    if beta == 1.0:
         return points.log_p, points.gradient
-    log_wide, slope = wide(points.x)
     with np.errstate(invalid="ignore"):
-        value = beta * points.log_p + (1.0 - beta) * log_wide if beta > 0.0 else log_wide
-    return value, beta * points.gradient + (1.0 - beta) * slope
+        value = beta * points.log_p + (1.0 - beta) * log_wide(points.x)
+    return value, beta * points.gradient - (1.0 - beta) * points.x
+
+
+def log_wide(x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
+    """Returns the log density of N(0, I), from which tempering starts."""
+    return -0.5 * (np.einsum("nd,nd->n", x, x) + x.shape[1] * np.log(2.0 * np.pi))
+
+
+def _times(x: Array, root: Array | float, *, turned: bool = False) -> Array:
+    if isinstance(root, np.ndarray):
+        return x @ root.T if turned else x @ root
+    return x * root
 
 
 def _bounded(slope: Array, step: float) -> Array:

@@ -17,7 +17,7 @@ from jaxtyping import Float
 
 from kullback.solvers._bridge import bridge
 from kullback.solvers._density import Density
-from kullback.solvers._moves import Points, Wide, move
+from kullback.solvers._moves import Points, log_wide, move
 
 Array = np.ndarray
 #: The share of points that must stay effective from one temperature to the next.
@@ -35,7 +35,7 @@ class Tempered:
     """Points of p reached from afar.
 
     Attributes:
-        points: (n, ...), of all chains.
+        x, log_p: the points, (n, d), of all chains, and the log density there.
         chain: which chain each point is of, (n,).
         log_evidence: the log of the integral of p.
         standard_error: of it: the chances of the points, and their lag behind the temperature.
@@ -44,7 +44,8 @@ class Tempered:
         interrupted: whether someone pressed Ctrl-C on the way.
     """
 
-    points: Points
+    x: Float[np.ndarray, "n d"]
+    log_p: Float[np.ndarray, " n"]
     chain: Array
     log_evidence: float
     standard_error: float
@@ -55,7 +56,8 @@ class Tempered:
 
 def temper(
     density: Density,
-    wide: Wide,
+    center: Float[np.ndarray, " d"],
+    root: Float[np.ndarray, "d d"],
     *,
     chains: int,
     length: int,
@@ -68,7 +70,7 @@ def temper(
 
     Args:
         density: p.
-        wide: where to start.
+        center, root: the mean of the wide normal to start from, and the root of its covariance.
         chains: how many.
         length: points kept of each.
         rng: randomness.
@@ -77,8 +79,15 @@ def temper(
         keep: told the state at each temperature.
     """
     chain = np.tile(np.arange(chains), length)
+    log_det = float(np.linalg.slogdet(root)[1])
+
+    def seen(v: Float[np.ndarray, "n d"]) -> tuple[Array, Array]:
+        log_p, gradient = density(center + v @ root.T)
+        return log_p + log_det, gradient @ root
+
+    white = Density(seen, len(center))
     if resume is None:
-        points = Points.at(density, wide.sample(rng, chains * length))
+        points = Points.at(white, rng.standard_normal((chains * length, len(center))))
         now = _Walk(points, 0.0, 1.0, 0, 0.0, 0.0, 0.0)
     else:
         now = _Walk(**resume["walk"])
@@ -87,7 +96,7 @@ def temper(
     interrupted = False
     while now.beta < 1.0 and now.passed < _MOST_TEMPERATURES:
         try:
-            on = _next(density, wide, now, chain, length, rng)
+            on = _next(white, now, chain, length, rng)
         except KeyboardInterrupt:
             interrupted = True
             break
@@ -100,7 +109,8 @@ def temper(
             keep({"walk": vars(now), "randomness": state, "gradients": density.count})
     error = math.hypot(math.sqrt(now.variance), 1.5 * (now.log_evidence - now.one_sided))
     return Tempered(
-        now.points,
+        center + now.points.x @ root.T,
+        now.points.log_p - log_det,
         chain,
         now.log_evidence,
         error,
@@ -126,33 +136,30 @@ class _Walk:
 
 def _next(
     density: Density,
-    wide: Wide,
     now: _Walk,
     chain: Array,
     length: int,
     rng: np.random.Generator,
 ) -> _Walk | None:
     """The points at the next temperature; None if none of them has any weight there."""
-    log_ratio = now.points.log_p - wide(now.points.x)[0]
+    log_ratio = now.points.log_p - log_wide(now.points.x)
     rise = _rise(log_ratio, 1.0 - now.beta)
     beta = 1.0 if rise >= 1.0 - now.beta else now.beta + rise
     log_weights = rise * log_ratio
     if not np.isfinite(log_weights).any():
         return None
-    root = _root(wide, now.points.x, np.exp(log_weights - log_weights.max()), length)
+    root = _root(now.points.x, np.exp(log_weights - log_weights.max()), length)
     chains = len(chain) // length
     points, step = now.points.take(_resampled(log_weights, chains, rng)), now.step
     kept = []
     for _ in range(length + (length if beta >= 1.0 else _SETTLE)):
         jittered = step * rng.uniform(0.8, 1.2)
         leaps = int(np.clip(round(_TURN / step), 1, _MOST_LEAPS))
-        points, _, new = move(
-            density, points, root, jittered, rng, leaps=leaps, beta=beta, wide=wide
-        )
+        points, _, new = move(density, points, root, jittered, rng, leaps=leaps, beta=beta)
         step = min(new * step / jittered, _TURN)
         kept.append(points)
     points = Points.joined(kept[-length:])
-    after = rise * (points.log_p - wide(points.x)[0])
+    after = rise * (points.log_p - log_wide(points.x))
     gained, error = bridge(log_weights, after, groups=(chain, chain))
     forward = float(np.logaddexp.reduce(log_weights)) - math.log(len(log_weights))
     return _Walk(
@@ -197,20 +204,22 @@ def _resampled(log_weights: Float[np.ndarray, " m"], count: int, rng: np.random.
 
 
 def _root(
-    wide: Wide, x: Array, weights: Float[np.ndarray, " n"], length: int
-) -> Float[np.ndarray, "d d"]:
-    """A root of the covariance of weighted points, drawn to the shape of `wide` by Ledoit and Wolf's rule."""
+    x: Array, weights: Float[np.ndarray, " n"], length: int
+) -> Float[np.ndarray, "d d"] | float:
+    """A root of the covariance of weighted points, drawn to a multiple of I by Ledoit and Wolf's rule."""
     weights = weights / weights.sum()
-    v = np.linalg.solve(wide.root, (x - weights @ x).T)
+    v = (x - weights @ x).T
     covariance = (v * weights) @ v.T
     size = float(np.trace(covariance)) / len(v)
     away = float(np.sum((covariance - size * np.eye(len(v))) ** 2))
     squares = np.einsum("dn,dn->n", v, v)
-    quadratic = np.einsum("dn,de,en->n", v, covariance, v, optimize=True)
+    quadratic = np.einsum("dn,dn->n", v, covariance @ v)
     scatter = squares**2 - 2.0 * quadratic + float(np.sum(covariance**2))
     # Points of a chain are alike, and chains have common parents. A direction that is thought too long
     # is explored badly and stays so: better to doubt too much.
     doubt = float(weights**2 @ scatter) * 2.0 * length
-    shrink = 1.0 if away <= doubt else doubt / away
+    if away <= doubt:
+        return math.sqrt(size)
+    shrink = doubt / away
     mixed = (1.0 - shrink) * covariance + (shrink + 1e-10) * size * np.eye(len(v))
-    return wide.root @ np.linalg.cholesky(mixed)
+    return np.linalg.cholesky(mixed)
