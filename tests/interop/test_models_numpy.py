@@ -1,13 +1,20 @@
 """Plain functions as targets: values at once or in a loop, gradients given or by differences."""
 
 import math
+import sys
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from kullback._core.errors import DensityError, InputError
-from kullback.interop._numpy_function import numpy_function
+from kullback._core.errors import DensityError, InputError, MissingDependencyError
+from kullback.interop.models import (
+    numpy_function,
+    pymc_model,
+    recognise,
+    stan_program,
+    torch_function,
+)
 
 PRECISION = np.array([[2.0, 0.3], [0.3, 0.5]])
 CENTRE = np.array([1.0, -200.0])
@@ -41,6 +48,18 @@ def test_a_gradient_that_is_given():
     assert target.gradient == "given"
     np.testing.assert_array_equal(target.evaluate(U)[1], [slope(u) for u in U])
     assert target.evaluate(U[:0])[1].shape == (0, 2)
+
+
+def test_differences_of_a_narrow_density_far_away():
+    target = numpy_function(lambda x: float(-np.cosh((x[0] - 1e6) / 1e-3)), np.array([1e6]))
+    u = np.array([[1e6 + 1e-3], [1e6 - 2e-3]])
+    truth = -np.sinh((u - 1e6) / 1e-3) / 1e-3
+    np.testing.assert_allclose(target.evaluate(u)[1], truth, rtol=1e-6)
+
+
+def test_a_huge_constant_does_not_shrink_the_step():
+    target = numpy_function(lambda x: -1e12 - 3.0 * x * x, 0.0)
+    np.testing.assert_allclose(target.evaluate(np.array([[2.0]]))[1], [[-12.0]], rtol=0.1)
 
 
 def named(p):
@@ -100,6 +119,27 @@ def test_a_wall_is_passed_on():
     assert values[0] == -np.inf
     assert np.isnan(gradients[0, 0])
     assert gradients[1, 0] == pytest.approx(-1.0)
+
+
+@pytest.mark.parametrize(
+    ("library", "adaptor", "line"),
+    [
+        ("pymc", pymc_model, r"pip install 'kullback\[pymc\]'"),
+        ("stan", stan_program, r"pip install 'kullback\[stan\]'"),
+        ("torch", lambda fn: torch_function(fn, 0.0), "pip install torch"),
+    ],
+)
+def test_a_missing_library_is_named_with_the_line_to_type(monkeypatch, library, adaptor, line):
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(MissingDependencyError, match=line):
+        adaptor("model {}")
+
+
+def test_what_is_no_model_is_not_recognised():
+    assert recognise(gaussian) is None
+    assert recognise(pytest) is None
+    target = numpy_function(gaussian, np.zeros(2))
+    assert recognise(target) is target
 
 
 def raises(x):

@@ -114,6 +114,27 @@ def test_a_support_that_depends_on_another_site():
     np.testing.assert_allclose(target.evaluate(u)[0], truth + target.log_jacobian(u), rtol=1e-9)
 
 
+def test_a_discrete_site_that_is_summed_out():
+    pytest.importorskip("funsor")
+
+    def mixture(y):
+        x = numpyro.sample("x", dist.Normal(0.0, 2.0))
+        with numpyro.plate("rows", 2):
+            z = numpyro.sample("z", dist.Bernoulli(0.3), infer={"enumerate": "parallel"})
+            numpyro.sample("y", dist.Normal(x + 3.0 * z, 1.0), obs=y)
+
+    y = np.array([0.5, 2.0])
+    target = numpyro_model(mixture, y)
+    assert target.coordinates == ("x",)
+    u = np.array([[0.3], [-1.2]])
+    density = [
+        np.log(0.7 * stats.norm(x, 1).pdf(y) + 0.3 * stats.norm(x + 3.0, 1).pdf(y)).sum()
+        + stats.norm(0.0, 2.0).logpdf(x)
+        for x in u[:, 0]
+    ]
+    np.testing.assert_allclose(target.evaluate(u)[0], density, rtol=1e-10)
+
+
 def test_an_improper_prior_and_a_factor():
     def free():
         shape = numpyro.sample("a", dist.ImproperUniform(dist.constraints.positive, (), ()))

@@ -5,9 +5,9 @@ from typing import Any
 
 import jax
 
-from kullback._core.errors import InputError, UnsupportedError
+from kullback._core.errors import InputError
 from kullback.interop._compiled import compiled
-from kullback.interop._supports import Layout, layout
+from kullback.interop._supports import layout
 from kullback.interop._tracing import TracingError
 from kullback.interop.models import numpy_function
 from kullback.targets import LogDensity, Unconstrained
@@ -50,13 +50,5 @@ def unconstrained(p: LogDensity) -> Unconstrained:
         bare=parts.bare,
         gradient="automatic",
         origin="JAX function",
-        layout=_spec(parts),
+        layout=parts.saved,
     )
-
-
-def _spec(parts: Layout) -> dict[str, object] | None:
-    """Plain values for files; None if a support is an object of NumPyro's that has no word."""
-    try:
-        return parts.spec()
-    except UnsupportedError:
-        return None

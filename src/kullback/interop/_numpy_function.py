@@ -16,6 +16,8 @@ from kullback.targets import Unconstrained
 Array = np.ndarray
 #: Steps relative to the size of a coordinate: eps^(1/5) for four points, errors h^4 and eps/h.
 _STEP = float(np.finfo(float).eps ** 0.2)
+#: A step this much too long for the width of the density is taken again, and how often.
+_STEEP, _TRIES = 0.05, 4
 #: Points of one call of a function that takes batches.
 _POINTS = 100_000
 
@@ -55,7 +57,7 @@ def numpy_function(
     evaluate = (
         _with_gradient(values, gradient, parts, name)
         if callable(gradient)
-        else lambda u: (values(u), _differences(values, u))
+        else _with_differences(values)
     )
     return Unconstrained(
         dimension=parts.dimension,
@@ -68,6 +70,7 @@ def numpy_function(
         bare=parts.bare,
         gradient="given" if callable(gradient) else "differences",
         origin="NumPy function",
+        layout=parts.saved,
     )
 
 
@@ -117,28 +120,62 @@ def _called(fn: Callable[[Any], object], event: Any, name: str) -> object:
         ) from error
 
 
-def _differences(values: Callable[[Array], Array], u: Array) -> Array:
-    """Returns gradients by central differences of fourth order: (8 (f1 - f-1) - (f2 - f-2)) / 12 h.
+def _with_differences(
+    values: Callable[[Array], Array],
+) -> Callable[[Array], tuple[Array, Array]]:
+    """Returns values with gradients by central differences.
+
+    A step is relative to the size of the coordinate; it is taken again, smaller, where the
+    curvature says that the density is much narrower, or where a step leads out of it.
+    """
+
+    def evaluate(u: Array) -> tuple[Array, Array]:
+        found, gradients = values(u), np.empty(u.shape)
+        rows = max(1, _POINTS // (4 * u.shape[1]))
+        for i in range(0, len(u), rows):
+            gradients[i : i + rows] = _refined(values, u[i : i + rows], found[i : i + rows])
+        return found, gradients
+
+    return evaluate
+
+
+def _refined(values: Callable[[Array], Array], u: Array, here: Array) -> Array:
+    """Returns the gradients at u, with steps that are small against the width of the density."""
+    step = _STEP * np.maximum(1.0, np.abs(u))
+    slope, width = _differences(values, u, here, step)
+    for _ in range(_TRIES):
+        outside = ~np.isfinite(slope) & np.isfinite(here)[:, None]
+        coarse = step * _STEEP > _STEP * width
+        again = (outside | coarse).any(axis=1)
+        if not again.any():
+            break
+        step = np.where(outside, 1e-3 * step, np.where(coarse, _STEP * width, step))
+        slope[again], width[again] = _differences(values, u[again], here[again], step[again])
+    return slope
+
+
+def _differences(
+    values: Callable[[Array], Array], u: Array, here: Array, step: Array
+) -> tuple[Array, Array]:
+    """Returns gradients of fourth order, (8 (f1 - f-1) - (f2 - f-2)) / 12 h, and widths.
 
     Where a point of the stencil has no finite density, the others may: then those of second order,
-    and NaN where these fail too.
+    and NaN where these fail too. The width is the sd of a Gaussian of the curvature found.
     """
     n, d = u.shape
-    out = np.empty((n, d))
-    rows = max(1, _POINTS // (4 * d))
-    for start in range(0, n, rows):
-        part = u[start : start + rows]
-        step = _STEP * np.maximum(1.0, np.abs(part))
-        # The step that is taken is the rounded one.
-        step = (part + step) - part
-        shifts = np.array([1.0, -1.0, 2.0, -2.0])[:, None, None, None]
-        moves = shifts * (step[:, :, None] * np.eye(d))
-        found = values((part[:, None, :] + moves).reshape(-1, d)).reshape(4, len(part), d)
-        with np.errstate(invalid="ignore", over="ignore"):
-            near, far = found[0] - found[1], found[2] - found[3]
-            fine = (8.0 * near - far) / (12.0 * step)
-            out[start : start + rows] = np.where(np.isfinite(fine), fine, near / (2.0 * step))
-    return out
+    # The step that is taken is the rounded one.
+    step = (u + step) - u
+    shifts = np.array([1.0, -1.0, 2.0, -2.0])[:, None, None, None]
+    moves = shifts * (step[:, :, None] * np.eye(d))
+    found = values((u[:, None, :] + moves).reshape(-1, d)).reshape(4, n, d)
+    with np.errstate(all="ignore"):
+        near, far = found[0] - found[1], found[2] - found[3]
+        fine = (8.0 * near - far) / (12.0 * step)
+        bend = np.abs(found[0] + found[1] - 2.0 * here[:, None])
+        noise = 64.0 * np.finfo(float).eps * np.abs(found).max(axis=0)
+        width = np.where(bend > noise, step / np.sqrt(bend), np.inf)
+        slope = np.where(np.isfinite(fine), fine, near / (2.0 * step))
+    return slope, np.where(width > 0.0, width, np.inf)
 
 
 def _with_gradient(

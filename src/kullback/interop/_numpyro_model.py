@@ -65,19 +65,7 @@ def numpyro_model(model: Callable[..., Any], *args: Any, **kwargs: Any) -> Uncon
             {k: s["fn"].support for k, s in latent.items()},
         )
         moving = _moving(model, args, kwargs, latent)
-    dense = _dense(ready, sites)
-    # Constrained values are put into the model and the Jacobian is added outside it: the layout's
-    # bijections keep off the ends of an interval, NumPyro's do not.
-    if not moving:
-
-        def density(u: jax.Array) -> jax.Array:
-            return dense(args, kwargs, layout.constrain_one(u)) + layout.log_jacobian_one(u)
-    else:
-
-        def density(u: jax.Array) -> jax.Array:
-            values, jacobian = _replay(ready, args, kwargs, layout, u)
-            return dense(args, kwargs, {k: values[k] for k in latent}) + jacobian
-
+    density = _density(ready, args, kwargs, layout, _dense(ready, sites), moving=moving)
     names = [k for k, s in sites.items() if k in latent or s["type"] == "deterministic"]
     replay = functools.partial(_replay, ready, args, kwargs, layout)
     several = _batched(lambda u: replay(u)[0])
@@ -91,7 +79,29 @@ def numpyro_model(model: Callable[..., Any], *args: Any, **kwargs: Any) -> Uncon
         start=layout.start,
         coordinates=layout.coordinates,
         origin="NumPyro model",
+        layout=None if moving else layout.saved,
     )
+
+
+def _density(
+    model: Any, args: Any, kwargs: Any, layout: Layout, dense: Callable[..., Any], *, moving: bool
+) -> Callable[[jax.Array], jax.Array]:
+    """Returns the log density of one point u.
+
+    Constrained values are put into the model and the Jacobian is added outside it: the layout's
+    bijections keep off the ends of an interval, NumPyro's do not.
+    """
+
+    def fixed(u: jax.Array) -> jax.Array:
+        return dense(args, kwargs, layout.constrain_one(u)) + layout.log_jacobian_one(u)
+
+    def replayed(u: jax.Array) -> jax.Array:
+        values, jacobian = _replay(model, args, kwargs, layout, u)
+        return (
+            dense(args, kwargs, {leaf.name: values[leaf.name] for leaf in layout.leaves}) + jacobian
+        )
+
+    return replayed if moving else fixed
 
 
 def _sites(model: Any, args: Any, kwargs: Any, name: str) -> dict[str, Site]:

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -12,7 +12,6 @@ import numpy as np
 from jaxtyping import Float
 
 from kullback._core.errors import InputError, UnsupportedError
-from kullback._core.precision import float64
 from kullback.interop._bijections import (
     REAL,
     Curved,
@@ -21,6 +20,7 @@ from kullback.interop._bijections import (
     read_support,
     words,
 )
+from kullback.interop._pytrees import as_arrays, number_array, rank, step
 
 Array = np.ndarray
 #: The name of a single parameter that has none.
@@ -152,7 +152,7 @@ class Layout:
         if self.bare:
             return {BARE: event}
         paths, _ = jax.tree_util.tree_flatten_with_path(event)
-        return {".".join(map(_step, path)): value for path, value in paths}
+        return {".".join(map(step, path)): value for path, value in paths}
 
     def log_jacobian_one(self, u: jax.Array) -> jax.Array:
         """Returns log |d constrain(u) / du| at u (d,); traceable."""
@@ -204,6 +204,14 @@ class Layout:
             rows.append({"name": leaf.name, "shape": list(leaf.shape), "support": word})
         return {"bare": self.bare, "leaves": rows, "start": self.start.tolist()}
 
+    @property
+    def saved(self) -> dict[str, Any] | None:
+        """As `spec`; None where that cannot be."""
+        try:
+            return self.spec()
+        except UnsupportedError:
+            return None
+
 
 def layout(example: object, support: object = None) -> Layout:
     """Returns the parameters of an example, with their supports, as a vector over the whole space.
@@ -226,12 +234,12 @@ def layout(example: object, support: object = None) -> Layout:
         >>> parts.constrain(np.zeros((1, 3)))
         {'mu': array([0.]), 'sd': array([[1., 1.]])}
     """
-    tree = _as_arrays(example)
+    tree = as_arrays(example)
     bare = isinstance(tree, np.ndarray)
     paths, structure = jax.tree_util.tree_flatten_with_path(tree)
-    order = sorted(range(len(paths)), key=lambda i: _rank(tree, paths[i][0]))
-    names = [BARE if bare else ".".join(map(_step, paths[i][0])) for i in order]
-    values = [_array(paths[i][1], name) for i, name in zip(order, names, strict=True)]
+    order = sorted(range(len(paths)), key=lambda i: rank(tree, paths[i][0]))
+    names = [BARE if bare else ".".join(map(step, paths[i][0])) for i in order]
+    values = [number_array(paths[i][1], name) for i, name in zip(order, names, strict=True)]
     _check_names(names, values)
     chosen = _by_name(support, names)
     leaves = _leaves([(n, v.shape, chosen[n]) for n, v in zip(names, values, strict=True)])
@@ -335,58 +343,3 @@ def _check_start(result: Layout, values: list[Array]) -> None:
                 f"the example has {leaf.name} = {value}, on the edge of "
                 f"{leaf.support.describe()}: give an example inside"
             )
-
-
-def _as_arrays(example: Any) -> Any:
-    """Returns an example whose lists of numbers are arrays, and whose numbers are too."""
-    if isinstance(example, dict):
-        return {k: _as_arrays(v) for k, v in example.items()}
-    if type(example) in (list, tuple):
-        if _is_numbers(example):
-            return np.asarray(example)
-        return type(example)(_as_arrays(v) for v in example)
-    if isinstance(example, (int, float, np.generic, jax.Array, str, bytes)):
-        with float64():
-            return np.asarray(example)
-    return example
-
-
-def _is_numbers(value: Any) -> bool:
-    if type(value) in (list, tuple):
-        return len(value) > 0 and all(_is_numbers(v) for v in value)
-    return isinstance(value, (int, float, np.number))
-
-
-def _array(value: object, name: str) -> Array:
-    array = np.asarray(value)
-    if array.dtype.kind not in "iuf":
-        raise InputError(
-            f"the example has {name} of type {array.dtype}: parameters are real numbers"
-        )
-    return array.astype(np.float64)
-
-
-def _step(key: Any) -> str:
-    """One step of a path into a pytree, as a word."""
-    for attribute in ("key", "idx", "name"):
-        if hasattr(key, attribute):
-            return str(getattr(key, attribute))
-    return str(key)
-
-
-def _rank(tree: Any, path: tuple[Any, ...]) -> tuple[int, ...]:
-    """Where a leaf stands in the user's own order; JAX sorts dicts by key."""
-    return tuple(_ranks(tree, path))
-
-
-def _ranks(tree: Any, path: tuple[Any, ...]) -> Iterator[int]:
-    for key in path:
-        if isinstance(tree, dict):
-            yield list(tree).index(key.key)
-            tree = tree[key.key]
-        elif isinstance(tree, (list, tuple)):
-            index = getattr(key, "idx", None)
-            yield 0 if index is None else index
-            tree = tree if index is None else tree[index]
-        else:
-            yield getattr(key, "idx", 0)

@@ -36,13 +36,7 @@ def torch_function(
         InputError: the example is not inside the support.
         DensityError: fn raises, or does not return one number that depends on its argument.
     """
-    try:
-        torch = importlib.import_module("torch")
-    except ImportError:
-        raise MissingDependencyError(
-            "a torch function needs torch: pip install torch --index-url "
-            "https://download.pytorch.org/whl/cpu"
-        ) from None
+    torch = _torch()
     is_tensor = torch.is_tensor
     parts = layout(
         jax.tree.map(lambda v: v.detach().cpu().numpy() if is_tensor(v) else v, example), support
@@ -71,7 +65,18 @@ def torch_function(
         coordinates=parts.coordinates,
         bare=parts.bare,
         origin="torch function",
+        layout=parts.saved,
     )
+
+
+def _torch() -> Any:
+    try:
+        return importlib.import_module("torch")
+    except ImportError:
+        raise MissingDependencyError(
+            "a torch function needs torch: pip install torch --index-url "
+            "https://download.pytorch.org/whl/cpu"
+        ) from None
 
 
 def _flat(parts: Layout, u: Array) -> Array:

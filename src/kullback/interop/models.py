@@ -1,15 +1,49 @@
-"""Placeholder, until the adaptors are written."""
+"""Other people's models as targets: NumPyro, PyMC, Stan, torch and plain functions."""
 
-from typing import Any
+from kullback.interop._numpy_function import numpy_function
+from kullback.interop._numpyro_model import numpyro_model
+from kullback.interop._pymc_model import pymc_model
+from kullback.interop._stan_program import stan_program
+from kullback.interop._torch_function import torch_function
+from kullback.targets import Unconstrained
+
+__all__ = [
+    "numpy_function",
+    "numpyro_model",
+    "pymc_model",
+    "recognise",
+    "stan_program",
+    "torch_function",
+]
+
+#: Where a library's class of models lives, its name, and what reads it.
+_MODELS = (
+    ("pymc.model", "Model", pymc_model),
+    ("stan.model", "Model", stan_program),
+)
 
 
-def recognise(thing: object) -> Any:
-    """Returns None."""
+def recognise(thing: object) -> Unconstrained | None:
+    """Returns a PyMC model or a built Stan program as a density; None for anything else.
+
+    Args:
+        thing: anything; no library is imported to look at it.
+
+    Raises:
+        InputError: the model has nothing to fit, or NaN in its data.
+        UnsupportedError: a variable of it is discrete.
+        DensityError: it cannot be evaluated.
+
+    Example:
+        >>> recognise("a string") is None
+        True
+    """
+    if isinstance(thing, Unconstrained):
+        return thing
+    for module, name, reader in _MODELS:
+        if any(
+            cls.__name__ == name and f"{cls.__module__}.".startswith(f"{module}.")
+            for cls in type(thing).__mro__
+        ):
+            return reader(thing)
     return None
-
-
-def numpy_function(
-    fn: Any, example: object, *, gradient: Any = None, support: object = None
-) -> Any:
-    """Raises."""
-    raise NotImplementedError
