@@ -36,6 +36,18 @@ class LowRank:
 
 @final
 @dataclass(frozen=True)
+class Bernoulli:
+    """Independent binary latents: for a LogDensity with support="binary"."""
+
+
+@final
+@dataclass(frozen=True)
+class Categorical:
+    """Independent latents of k values: for a LogDensity with support=("categories", k)."""
+
+
+@final
+@dataclass(frozen=True)
 class Auto:
     """The simplest of mean field, full rank and mixtures that may be trusted."""
 

@@ -111,7 +111,7 @@ def test_forgetting_the_entropy_is_wrong_by_exactly_its_gradient():
     assert np.array(of_log_p, float) - by_quadrature() == pytest.approx([0.0, -1.0], abs=1e-13)
     drawn = drawn_at(quartic, LINE, np.random.default_rng(3).standard_normal((N, 1)))
     each = score_function_of_log_p(drawn).each(diagonal=False)
-    assert np.abs(scores(each, by_quadrature() + [0.0, -1.0])).max() < 4.0
+    assert np.abs(scores(each, by_quadrature() + np.array([0.0, -1.0]))).max() < 4.0
     assert abs(scores(each, by_quadrature())[1]) > 10.0
 
 

@@ -1,8 +1,6 @@
 """Whole pages: they parse, hold the numbers of the results, fetch nothing, run nothing."""
 
-import re
 from dataclasses import replace
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
@@ -19,49 +17,10 @@ from kullback.results._demo import Coverage, Demo, ModeCover
 from kullback.results._estimate import Estimate
 from kullback.results._fit import Optimum
 from kullback.results._verification import Finding, Verification
+from tests.reports.pages import words_of
 
 TARGET = "0.3*normal(-2, sd=0.3)+0.4*normal(0, sd=0.4)+0.3*normal(2, sd=0.3)"
 NASTY = '<script>alert("1")</script>'
-VOID = {"meta", "br", "path", "rect", "link"}
-
-
-class _Page(HTMLParser):
-    """Checks that every element is closed where it should be."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.tags, self.ids, self.words = [], [], [], []
-        self.feed(text)
-        assert self.open == []
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        self.ids += [v for k, v in attrs if k == "id"]
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.tags.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.words.append(data)
-
-
-def _check(text: str) -> str:
-    """Returns the words of a page that is sound and needs nothing else."""
-    page = _Page(text)
-    assert text.startswith("<!DOCTYPE html>")
-    assert len(set(page.ids)) == len(page.ids)
-    assert not {"script", "link", "img", "iframe", "object"} & set(page.tags)
-    assert "http" not in text
-    assert "@import" not in text
-    assert set(re.findall(r"url\(([^)]*)\)", text)) <= {"#hatch"} | {f"#{i}" for i in page.ids}
-    for data in re.findall(r' (?:d|x|y|width|height|viewBox)="([^"]*)"', text):
-        assert not re.search("nan|inf|None", data)
-    return " ".join(page.words)
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +66,7 @@ def demo(fits, claims):
 
 def test_demo(demo):
     text = demo_report(demo, key=17)
-    words = _check(text)
+    words = words_of(text)
     for fit in (demo.forward, demo.reverse):
         for e in (fit.forward_kl, fit.reverse_kl, *(o.divergence for o in fit.optima)):
             assert f"{e.value:#.6g}" in words
@@ -134,7 +93,7 @@ def test_mirror_images_are_named(fits):
 
 def test_verification(claims):
     text = verification_report(claims, key=3)
-    words = _check(text)
+    words = words_of(text)
     assert NASTY not in text
     for expected in ("2.70353 ± 1.0e-12", "0.0012", "2 is a variance", "1 refuted", "not found"):
         assert expected in words
@@ -155,7 +114,7 @@ def test_verification(claims):
 def test_kl(p, q):
     p, q = parse(p), parse(q)
     forward, reverse = explain(p, q), explain(q, p)
-    words = _check(kl_report(p, q, forward, reverse))
+    words = words_of(kl_report(p, q, forward, reverse))
     for parts, name in ((forward, "KL(p||q)"), (reverse, "KL(q||p)")):
         value = parts.total.value
         written = "is infinite" if np.isinf(value) else f"= {value:#.6g}"
@@ -166,7 +125,7 @@ def test_kl_without_regions():
     p, q = parse("dirichlet([1, 2, 3])"), parse("dirichlet([2, 2, 2])")
     forward = kb.kl_divergence(p, q)
     reverse = Estimate.exact(0.5, quantity="kl", direction="KL(q||p)", method="m")
-    words = _check(kl_report(p, q, forward, reverse, describe=lambda d: NASTY))
+    words = words_of(kl_report(p, q, forward, reverse, describe=lambda d: NASTY))
     assert "Not drawn" in words
     assert f"{forward.value:#.6g}" in words
 
@@ -178,7 +137,7 @@ def test_logarithmic_axis_where_mass_spreads_over_powers_of_ten():
 
 def test_fit_to_a_density(fits):
     fit = fits["reverse"]
-    words = _check(fit_report(fit, parse(TARGET), None, (), key=5))
+    words = words_of(fit_report(fit, parse(TARGET), None, (), key=5))
     assert f"KL(q||p) = {fit.divergence.value:#.6g}" in words
     assert "mirror image" in words
 
@@ -189,7 +148,7 @@ def test_fit_to_samples(d):
     columns = tuple(f"{NASTY}{i}" for i in range(d))
     fit = kb.fit(x, kb.FullRank(), direction="forward")
     text = fit_report(fit, None, x, columns)
-    words = _check(text)
+    words = words_of(text)
     assert NASTY not in text
     assert "&lt;script&gt;" in text
     assert f"{fit.held_out.value:.2f}" in words
@@ -202,7 +161,7 @@ def test_weighted_samples_weigh():
     plain, weighted = (
         fit_report(fit, None, x, ("x",), weights=w) for w in (None, np.repeat([1.0, 3.0], 50))
     )
-    _check(weighted)
+    words_of(weighted)
     assert plain != weighted
 
 
@@ -213,4 +172,4 @@ def test_fit_to_a_plane_is_drawn_by_contours(fits):
     q = MultivariateNormal(np.zeros(2), np.eye(2))
     optimum = Optimum(q, fits["forward"].divergence, 1.0)
     fit = replace(fits["forward"], q=q, optima=(optimum,), path=(q,))
-    assert "50, 90 and 99 %" in _check(fit_report(fit, p, None, ("a", "b")))
+    assert "50, 90 and 99 %" in words_of(fit_report(fit, p, None, ("a", "b")))

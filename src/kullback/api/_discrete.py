@@ -3,15 +3,18 @@
 import math
 import time
 from collections.abc import Callable
+from typing import final
+
+import numpy as np
 
 from kullback._core.errors import InputError, UnsupportedError
 from kullback.diagnostics._discrete import diagnose_discrete
 from kullback.diagnostics._verdict import Remedies
 from kullback.distributions._independent import Independent
 from kullback.families import Bernoulli, Categorical
-from kullback.fitting._discrete import discrete_fit
+from kullback.fitting._discrete import STARTS, discrete_fit
 from kullback.fitting._run import Run
-from kullback.interop._discrete_function import categories, discrete_values
+from kullback.interop._discrete_function import Values, categories, discrete_values
 from kullback.results._fit import Direction, Fit, Optimum
 from kullback.targets import LogDensity
 
@@ -20,6 +23,19 @@ _MORE = (
     "use fit.draws.tempered, draws of p by tempered Gibbs sweeps; or sum latents that depend on each other "
     'out of p, or join them into one of more values, support=("categories", k)'
 )
+
+
+@final
+class _Counted:
+    """Values of log p, and how many were asked for."""
+
+    def __init__(self, values: Values) -> None:
+        self.count = 0
+        self._values = values
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        self.count += len(x)
+        return self._values(x)
 
 
 def is_discrete(target: object) -> bool:
@@ -68,18 +84,15 @@ def fit_discrete(
     _check_family(family, k)
     run = Run(key, watch)
     m = math.prod(shape)
-    spent = 0
-
-    def counted(x):  # noqa: ANN001, ANN202
-        nonlocal spent
-        spent += len(x)
-        return values(x)
-
-    made = discrete_fit(counted, m, k, run, **({} if starts is None else {"starts": starts}))
-    to_fit = spent
+    counted = _Counted(values)
+    made = discrete_fit(counted, m, k, run, starts=starts or STARTS)
+    to_fit = counted.count
     report = diagnose_discrete(counted, made, shape, run, Remedies(_MORE, _MORE))
+    spent = counted.count
     q = Independent(made.log_probabilities, shape)
-    notes = [f"{to_fit} values of log p to the end of the fit, {spent - to_fit} more to report on it"]
+    notes = [
+        f"{to_fit} values of log p to the end of the fit, {spent - to_fit} more to report on it"
+    ]
     if made.interrupted:
         notes.insert(0, "interrupted during the fit: this is the best there was")
     return Fit(

@@ -11,13 +11,23 @@ from jaxtyping import Float
 
 from kullback._core import randomness
 from kullback._core.errors import InputError, UnsupportedError
-from kullback.api import _coerce, _reverse
+from kullback.api import _coerce
 from kullback.api._measure import label
 from kullback.distributions._base import Distribution
 from kullback.estimators import _select
 from kullback.estimators._outcome import Outcome
 from kullback.estimators._question import CROSS_ENTROPY, KL, Question
-from kullback.families import Gaussians, components, is_diagonal, parse_family
+from kullback.families import (
+    Auto,
+    FullRank,
+    Gaussians,
+    LowRank,
+    MeanField,
+    Mixture,
+    components,
+    is_diagonal,
+    parse_family,
+)
 from kullback.fitting import _gaussians, _held_out, _nodes, _parametric
 from kullback.fitting._nodes import Nodes
 from kullback.fitting._optima import Basin, gather
@@ -34,6 +44,8 @@ _STARTS = 60
 _SAMPLE_STARTS = 10
 #: Starts for each fold that is held out.
 _FOLD_STARTS = 3
+#: Targets of which more is known than a log density and its gradient.
+_NOT_BY_GRADIENTS = (str, np.ndarray, Samples, Distribution)
 #: Local optima reported.
 _MOST = 12
 
@@ -86,11 +98,16 @@ def fit(
     began = time.perf_counter()
     recipe = parse_family(family) if isinstance(family, str) else family
     told = watch or _silent
-    density = _reverse.log_density(target) if direction == "reverse" else None
-    if density is not None and isinstance(recipe, _reverse.RECIPES):
-        return _reverse.fit_log_density(
-            density, recipe, starts=starts, key=key, watch=told, checkpoint=checkpoint
-        )
+    by_gradients = direction == "reverse" and not isinstance(target, _NOT_BY_GRADIENTS)
+    if isinstance(recipe, (MeanField, FullRank, Mixture, LowRank, Auto)) and by_gradients:
+        # Here and not above: fits of tables and expressions never load JAX.
+        from kullback.api import _reverse  # noqa: PLC0415
+
+        density = _reverse.log_density(target)
+        if density is not None:
+            return _reverse.fit_log_density(
+                density, recipe, starts=starts, key=key, watch=told, checkpoint=checkpoint
+            )
     if isinstance(target, np.ndarray) and target.ndim >= 1:
         target = Samples(target)
     if isinstance(target, Samples):

@@ -14,7 +14,7 @@ from kullback._core.checkpoint import Checkpoint
 from kullback._core.errors import DensityError, InputError
 from kullback.diagnostics._faults import check_found
 from kullback.diagnostics._posterior import Report, check_proper, diagnose
-from kullback.diagnostics._towards_p import tempered_draws
+from kullback.diagnostics._towards_p import not_tempered, tempered_draws
 from kullback.diagnostics._verdict import Remedies
 from kullback.distributions._approximation import Approximation
 from kullback.distributions._base import Distribution
@@ -38,7 +38,6 @@ from kullback.solvers._tempering import Tempered
 from kullback.targets import LogDensity, Unconstrained
 
 Recipe = MeanField | FullRank | LowRank | Mixture | Auto
-RECIPES = (MeanField, FullRank, LowRank, Mixture, Auto)
 Watch = Callable[[str], None]
 #: Climbs to modes, unless said.
 _CLIMBS = 8
@@ -62,6 +61,7 @@ class Job:
     run: Run
     climbs: int
     density: Density = field(init=False)
+    stopped: bool = False
 
     def __post_init__(self) -> None:
         self.density = Density(self.target.evaluate, self.target.dimension)
@@ -86,7 +86,9 @@ class Job:
 
     @cached_property
     def tempered(self) -> Tempered:
-        """Draws of p from afar, made once."""
+        """Draws of p from afar, made once; where they began, if someone is in a hurry."""
+        if self.stopped:
+            return not_tempered(self.density, self.search)
         self.run.watch("tempering from afar")
         return self.run.once(
             "tempering", self.density, lambda: tempered_draws(self.density, self.search, self.run)
@@ -109,7 +111,17 @@ def fit_log_density(
     if isinstance(recipe, Auto):
         return _ladder(job, began)
     made = _fit_one(job, recipe)
-    return _result(job, recipe, made, _report(job, recipe, made), began)
+    try:
+        report = _report(job, recipe, made)
+    except KeyboardInterrupt:
+        job.stopped = True
+        report = _report(job, recipe, made)
+    return _result(job, recipe, made, report, began)
+
+
+def _stopped(job: Job, made: ReverseFit) -> bool:
+    """Whether someone pressed Ctrl-C."""
+    return made.interrupted or job.stopped or job.tempered.interrupted
 
 
 def _checkpoint(
@@ -142,8 +154,14 @@ def _ladder(job: Job, began: float) -> Fit:
         recipes = recipes[1:]
     for recipe in recipes:
         before = job.density.count
-        made = _fit_one(job, recipe, best)
-        report = _report(job, recipe, made)
+        try:
+            made = _fit_one(job, recipe, best)
+            report = _report(job, recipe, made)
+        except KeyboardInterrupt:
+            if best is None:
+                raise
+            job.stopped = True
+            break
         rungs.append(
             Rung(
                 _words(recipe, made.q),
@@ -155,8 +173,7 @@ def _ladder(job: Job, began: float) -> Fit:
         )
         if best is None or report.posterior.elbo.value > best[2].posterior.elbo.value:
             best = recipe, made, report
-        stopped = made.interrupted or job.tempered.interrupted
-        if report.posterior.diagnosis.verdict == "trust" or stopped:
+        if report.posterior.diagnosis.verdict == "trust" or _stopped(job, made):
             break
     assert best is not None
     recipe, made, report = best
@@ -242,11 +259,10 @@ def _result(job: Job, recipe: Recipe, made: ReverseFit, report: Report, began: f
     q = named(job.target, made.q)
     others = tuple(_other(job, o, log_evidence) for o in made.others)
     spent = made.trace[-1][0] if made.trace else job.density.count
-    notes = [
-        f"{spent} gradients to the end of the fit, {job.density.count - spent} more to report on it; "
-        f"{job.target.gradient} derivatives of a {job.target.origin}"
-    ]
-    if made.interrupted or job.tempered.interrupted:
+    more = job.density.count - spent
+    notes = [f"{spent} gradients to the end of the fit, {more} more to report on it"]
+    notes.append(f"{job.target.gradient} derivatives of a {job.target.origin}")
+    if _stopped(job, made):
         where = "the fit" if made.interrupted else "the report on it"
         notes.insert(0, f"interrupted during {where}: this is the best there was")
     return Fit(

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from rich.table import Table
 
 from kullback.api import _explain as api
-from kullback.cli import _output, _units
+from kullback.cli import _gradients, _output, _units
 from kullback.cli._arguments import given
 from kullback.cli._numbers import figure, short
 from kullback.cli._options import Output, Unit
@@ -14,7 +14,9 @@ from kullback.results._contributions import Contributions
 
 
 def run(p: str, q: str, *, normalize: bool, unit: Unit, output: Output) -> int:
-    """Prints the regions and their total, and returns the exit code."""
+    """Prints the regions and their total, and returns the exit code; or goes on to `gradients`."""
+    if p == "gradients":
+        return _gradients.run(q, output)
     left, right = given(p, "p"), given(q, "q")
     found = api.explain(left.value, right.value, normalize=normalize)
     shown = _units.of_contributions(found, unit)

@@ -22,7 +22,7 @@ _EXAMPLE = (
     "support = {{'tau': 'positive'}} for those that may not be any number"
 )
 _UNUSABLE = (
-    "{name} in {file} is a {kind}: it must be a function log_posterior(x), a kullback.LogDensity or a "
+    "{name} in {file} is of type {kind}: it must be a function log_posterior(x), a kullback.LogDensity or a "
     "PyMC model"
 )
 
@@ -81,6 +81,10 @@ def _executed(path: Path) -> ModuleType:
 def _told(error: BaseException, path: Path) -> str:
     """Returns the user's own words, then where in the file and what it was."""
     kind = type(error).__name__
+    if isinstance(error, SystemExit):
+        error = RuntimeError(f"it called sys.exit({error.code!r})").with_traceback(
+            error.__traceback__
+        )
     if isinstance(error, SyntaxError) and error.filename is not None:
         line, code = error.lineno, (error.text or "").strip()
         file, text = Path(error.filename).name, error.msg

@@ -29,6 +29,7 @@ _TYPED = (
     (re.compile(r"\buse (fit\.)"), r"use, in Python, \1"),
     (re.compile(r"with example=$"), "with example = ... in the file"),
 )
+_ROUTES = ("  route 1, which knows q", "  route 2, which does not")
 _NO_TAIL = "no weight is far above their mean, so there is no tail to fit"
 
 
@@ -48,13 +49,14 @@ def page(data: str, fit: Fit) -> Iterator[str | Text | Table]:
     assert found is not None
     yield from _verdict(found.diagnosis)
     yield ""
-    yield _output.clean(f"p: {data}, {len(found.parameters)} parameters")
+    d = len(found.parameters)
+    yield _output.clean(f"p: {data}, {d} parameter{'' if d == 1 else 's'}")
     yield f"q: {fit.family}, by minimising KL(q||p): q seeks a part of p that it can match"
     yield ""
     yield _numbers(fit, found)
     yield ""
     yield from _parameters(found)
-    if found.ladder:
+    if len(found.ladder) > 1:
         yield ""
         yield "the ladder"
         yield _ladder(found)
@@ -107,8 +109,9 @@ def _verdict(told: Diagnosis) -> Iterator[str | Text]:
         looked = f": none of {len(told.findings)} findings speaks against this q"
         yield stamp + Text(looked)
         return
-    text = decided.text.removeprefix(f"{decided.name} ")
-    yield stamp + Text(f": {_output.clean(decided.name)} {_output.clean(text)}")
+    named = decided.text.startswith(decided.name)
+    text = decided.text if named else f"{decided.name}: {decided.text}"
+    yield stamp + Text(f": {_output.clean(text)}")
     if decided.remedy:
         yield _output.line(f"  {decided.remedy}", indent="  ")
 
@@ -120,18 +123,14 @@ def _numbers(fit: Fit, found: Posterior) -> Table:
         ("= E_q[log p]", found.energy),
         ("+ H(q)", found.entropy),
         ("log evidence", found.log_evidence),
-        *((f"  by {r.method}", r) for r in found.routes if r.kind != "unresolved"),
+        *zip(_ROUTES, found.routes, strict=True),
         ("  difference of the routes", found.agreement),
         ("KL(q||p), minimised", fit.reverse_kl),
         ("KL(p||q), of the same q", fit.forward_kl),
         (found.jeffreys.direction, found.jeffreys),
         ("EUBO - ELBO, a few steps from q", found.probe),
     ]
-    cells = [
-        [name, _value(e), _how(e, named=name.startswith("  by"))]
-        for name, e in rows
-        if e is not None
-    ]
+    cells = [[name, _value(e), _how(e)] for name, e in rows if e is not None]
     share = "unresolved" if mass.kind == "unresolved" else _percent(mass)
     cells.append(["p's mass outside q", share, _how(mass)])
     cells.append(["Pareto k of the weights", *_pareto(found.pareto_k)])
@@ -142,11 +141,9 @@ def _value(e: Estimate) -> str:
     return figure(e, unit=False)
 
 
-def _how(e: Estimate, *, named: bool = False) -> str:
-    if e.reason is not None:
-        return e.reason
-    count = "" if e.n is None else f"n = {e.n}"
-    return count if named else ", ".join(part for part in (e.method, count) if part)
+def _how(e: Estimate) -> str:
+    count = "" if e.n is None else f", n = {e.n}"
+    return e.reason or f"{e.method}{count}"
 
 
 def _percent(mass: Estimate) -> str:
@@ -220,7 +217,7 @@ def _findings(told: Diagnosis) -> Table:
         [
             f.name,
             Text(f.verdict, style=_STYLES[f.verdict]),
-            f.text + (f"; {f.remedy}" if f.remedy else ""),
+            f.text.removeprefix(f"{f.name} = ") + (f"; {f.remedy}" if f.remedy else ""),
         ]
         for f in told.findings
     ]

@@ -33,6 +33,26 @@ A KL divergence is never negative. A negative number that is called one is somet
 
 A density's entropy and cross-entropy may be negative, and so may what one region of x adds to
 a KL: kullback explain P Q shows which does.""",
+    "gradients": """\
+The reverse KL is minimised by climbing the ELBO, E_q[log p - log q], and its gradient with respect
+to the parameters of q must be estimated from draws of q. Ways, all with the same mean:
+
+reparameterisation: x = m + L z, and the gradient goes through x; the entropy of q in closed form.
+  One gradient of log p a draw. Its noise does not vanish where q is p.
+stick the landing: the same, less the score term, whose mean is 0, E_q[grad log q] = 0. Its noise
+  vanishes where q is p: the best near a good fit. kullback fit uses it, on draws that have the
+  mean and the covariance of q exactly.
+score function (REINFORCE): (log p - log q) grad log q. Values of log p are enough, so it works for
+  discrete latents and for code without gradients; but each draw is noisy, and without a baseline
+  a constant added to log p is noise too. With the mean of the other draws as the baseline it has
+  the same mean and much less of it.
+
+A common mistake is to write log p grad log q alone. The gradient of KL(q||p) is the mean of
+(log q - log p) grad log q: without log q, the entropy is forgotten, and q shrinks to a point.
+Doubly reparameterised gradients (DReG) are for bounds of several draws; of one, they are
+stick the landing.
+
+kullback explain gradients model.py:name (or an expression) measures bias, variance and cost.""",
 }
 
 

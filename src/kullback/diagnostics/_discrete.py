@@ -6,16 +6,18 @@ Gibbs sweeps that start uniform and never saw q are the second route.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import final
 
 import numpy as np
+from arviz_stats.base import array_stats  # pyright: ignore[reportPrivateImportUsage]
 from jaxtyping import Float, Int
 from scipy import special
 
 from kullback.diagnostics import _verdict
 from kullback.diagnostics._verdict import Remedies
-from kullback.diagnostics._weights import RELIABLE, Value, Weighed
 from kullback.distributions._independent import Independent
 from kullback.fitting._discrete import DiscreteFit
 from kullback.fitting._run import Run
@@ -24,13 +26,22 @@ from kullback.results._estimate import Estimate, Kind
 from kullback.solvers._gibbs import Swept, sweep, temper_discrete
 
 Array = np.ndarray
+Value = tuple[float, float]
 Values = Callable[[Int[np.ndarray, "n m"]], Float[np.ndarray, " n"]]
 
 #: States up to which everything is summed exactly.
 MOST_STATES = 2**16
 _DRAWS, _PROBED, _SWEEPS = 4096, 256, 5
 _SIGMAS = 3.0
-UNSEEN = "a separate group of states that neither the starts nor the tempering visited cannot be seen"
+#: Above this Pareto k importance sampling is not reliable (Vehtari et al. 2024).
+RELIABLE = 0.7
+#: Log weights closer together than this are constant.
+_CONSTANT = 1e-6
+#: The largest weight met so often is no stray.
+_REPEATS = 20
+UNSEEN = (
+    "a separate group of states that neither the starts nor the tempering visited cannot be seen"
+)
 
 
 @final
@@ -41,6 +52,72 @@ class DiscreteReport:
     posterior: Posterior
     reverse_kl: Estimate
     forward_kl: Estimate
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Weighed:
+    """Draws of q, and of a flatter q, weighted to p. Weights are not smoothed: they repeat themselves.
+
+    Attributes:
+        x: those of q first, (n, m).
+        own: how many are of q.
+        log_p, log_q, log_r: log probabilities; r is what all draws together are drawn from.
+    """
+
+    x: Int[np.ndarray, "n m"]
+    own: int
+    log_p: Float[np.ndarray, " n"]
+    log_q: Float[np.ndarray, " n"]
+    log_r: Float[np.ndarray, " n"]
+
+    @cached_property
+    def weights(self) -> Float[np.ndarray, " n"]:
+        """Weights of all draws, with sum 1."""
+        return special.softmax(self.log_p - self.log_r)
+
+    @property
+    def log_evidence(self) -> Value:
+        """The log of the sum of p."""
+        n = len(self.x)
+        level = float(np.logaddexp.reduce(self.log_p - self.log_r)) - math.log(n)
+        return level, float(np.std(n * self.weights)) / math.sqrt(n)
+
+    @property
+    def elbo(self) -> Value:
+        """E_q[log p - log q]."""
+        ratio = (self.log_p - self.log_q)[: self.own]
+        if not np.isfinite(ratio).all():
+            return -math.inf, 0.0
+        return float(ratio.mean()), float(ratio.std()) / math.sqrt(self.own)
+
+    @property
+    def eubo(self) -> Value:
+        """E_p[log p - log q]."""
+        known = np.where(self.weights > 0.0, self.log_p - self.log_q, 0.0)
+        value = float(self.weights @ known)
+        return value, float(np.sqrt(np.sum((self.weights * (known - value)) ** 2)))
+
+    def pareto_k(self, *, own: bool = False) -> float:
+        """Returns Pareto k of the weights; -inf if there is no tail to speak of.
+
+        Where no tail can be fitted because weights repeat themselves: -inf if the largest does, so that
+        nothing larger is to be expected, else inf.
+        """
+        logs = self.log_p[: self.own] - self.log_q[: self.own] if own else self.log_p - self.log_r
+        finite = np.where(np.isfinite(logs), logs, logs.max() - 700.0)
+        k = math.nan
+        # What arviz-stats calls psislw takes minus the log weights; it raises if the tail is one value.
+        with suppress(ValueError), np.errstate(all="ignore"):
+            k = float(array_stats.psislw(-finite)[1])
+        if math.isfinite(k):
+            return k
+        return -math.inf if np.sum(finite > finite.max() - _CONSTANT) >= _REPEATS else math.inf
+
+    @property
+    def constant(self) -> bool:
+        """Whether the weights of q's own draws are constant."""
+        return bool(np.ptp((self.log_p - self.log_q)[: self.own]) < _CONSTANT)
 
 
 @final
@@ -57,6 +134,21 @@ class _Known:
     method: str
     exact: bool
     error_of_moments: float
+
+    def of(
+        self,
+        value: Value,
+        quantity: str,
+        words: str,
+        *,
+        kind: Kind = "estimate",
+        unit: str = "nats",
+    ) -> Estimate:
+        """Returns a value with what is known of it."""
+        n = len(self.x)
+        if self.exact:
+            return _exact(value[0], quantity, words, self.method, n, unit)
+        return _estimate(value, quantity, words, self.method, n, kind=kind, unit=unit)
 
 
 def states(m: int, k: int) -> Int[np.ndarray, "n m"]:
@@ -91,7 +183,7 @@ def diagnose_discrete(
         known = _counted(values, q, weighed)
         first = (known.log_evidence[0], 0.0)
         names, other = ("sum over all states", "importance weighting"), weighed.log_evidence
-        reliable = (True, weighed.pareto_k < RELIABLE)
+        reliable = (True, weighed.pareto_k() < RELIABLE)
         n = (k**m, len(weighed.x))
     else:
         swept = temper_discrete(
@@ -100,7 +192,7 @@ def diagnose_discrete(
         known = _weighed_up(q, weighed, swept)
         first, other = weighed.log_evidence, (swept.log_evidence, swept.standard_error)
         names = ("importance weighting", "tempering from afar")
-        reliable = (weighed.pareto_k < RELIABLE, swept.complete)
+        reliable = (weighed.pareto_k() < RELIABLE, swept.complete)
         n = (len(weighed.x), len(swept.x))
     routes = tuple(
         _estimate(value, "log_evidence", "log evidence", name, count)
@@ -108,6 +200,9 @@ def diagnose_discrete(
         else _unresolved(value[0], "the weights are not reliable", "log_evidence", "log evidence")
         for value, name, fine, count in zip((first, other), names, reliable, n, strict=True)
     )
+    if known.exact:
+        counted = _exact(first[0], "log_evidence", "log evidence", names[0], n[0], "nats")
+        routes = (counted, *routes[1:])
     gap = (other[0] - first[0], math.hypot(first[1], other[1]) if all(reliable) else math.inf)
     return _report(made, q, shape, weighed, probed, risen, known, routes, gap, swept, remedies)
 
@@ -125,13 +220,7 @@ def _report(
     swept: Swept | None,
     remedies: Remedies,
 ) -> DiscreteReport:
-    count = len(known.x)
-
-    def of(value: Value, quantity: str, words: str, *, kind: Kind = "estimate", unit: str = "nats"):
-        if known.exact:
-            return _exact(value[0], quantity, words, known.method, count, unit)
-        return _estimate(value, quantity, words, known.method, count, kind=kind, unit=unit)
-
+    count, of = len(known.x), known.of
     reverse = of(_less(known.log_evidence, known.elbo), "kl", "KL(q||p)")
     forward = of(_less(known.eubo, known.log_evidence), "kl", "KL(p||q)")
     jeffreys = of(_less(known.eubo, known.elbo), "jeffreys", "KL(q||p) + KL(p||q)")
@@ -142,18 +231,19 @@ def _report(
     agreement = _estimate(gap, "log_evidence", "difference of the routes", "two routes", count)
     rise = _estimate(risen, "jeffreys", "EUBO - ELBO", f"{_SWEEPS} Gibbs sweeps from q", _PROBED)
     parameters = _parameters(q, known, shape)
-    _, pareto, constant = weighed.own_weights
+    pareto = weighed.pareto_k(own=True)
     findings = [
         _verdict.divergence(reverse, remedies),
         _verdict.divergence(forward, remedies),
         _verdict.outside(outside, 0.0, remedies),
-        _verdict.routes(agreement),
         _verdict.sandwich(elbo, log_evidence, eubo),
-        _verdict.probe(rise, jeffreys, 1.0, remedies),
+        replace(_verdict.probe(rise, jeffreys, 1.0, remedies), name="Gibbs probe"),
         _verdict.marginals(parameters, remedies),
-        _verdict.pareto(pareto, constant=constant, remedies=remedies),
+        _verdict.pareto(pareto, constant=weighed.constant, remedies=remedies),
         _verdict.error_of_fit(*made.noise, made.trace[-1][0]),
     ]
+    if not known.exact:
+        findings.insert(3, _verdict.routes(agreement))
     posterior = Posterior(
         elbo=elbo,
         entropy=Estimate.exact(
@@ -161,6 +251,7 @@ def _report(
         ),
         energy=of((known.elbo[0] - q.entropy, known.elbo[1]), "energy", "E_q[log p]"),
         log_evidence=log_evidence,
+        eubo=eubo,
         routes=routes,
         agreement=agreement,
         jeffreys=jeffreys,
@@ -184,7 +275,7 @@ def _weighed(values: Values, q: Independent, rng: np.random.Generator) -> Weighe
     log_q = q.log_prob(x)
     shares = np.log([2.0 / 3.0, 1.0 / 3.0])
     log_r = np.logaddexp(shares[0] + log_q, shares[1] + flat.log_prob(x))
-    return Weighed(x, _DRAWS, values(x), log_q, log_r, np.zeros(x.shape))
+    return Weighed(x, _DRAWS, values(x), log_q, log_r)
 
 
 def _probe(
@@ -198,6 +289,8 @@ def _probe(
         x, log_p = sweep(values, x, k, rng)
     with np.errstate(invalid="ignore"):
         rise = log_p - q.log_prob(x) - before
+    if not np.isfinite(rise).all():
+        return x, (math.inf, math.inf)
     return x, (float(rise.mean()), float(rise.std(ddof=1)) / math.sqrt(_PROBED))
 
 
@@ -206,7 +299,7 @@ def _counted(values: Values, q: Independent, weighed: Weighed) -> _Known:
     m, k = q.log_probabilities.shape
     x = states(m, k)
     log_p, log_q = values(x), q.log_prob(x)
-    level = float(special.logsumexp(log_p))
+    level = float(np.logaddexp.reduce(log_p))
     p, own = np.exp(log_p - level), np.exp(log_q)
     beyond = log_q < weighed.log_q[: weighed.own].min()
     with np.errstate(invalid="ignore"):
@@ -239,24 +332,38 @@ def _weighed_up(q: Independent, weighed: Weighed, swept: Swept) -> _Known:
     afar = (swept.log_evidence, swept.standard_error)
     apart = abs(weighed.log_evidence[0] - afar[0])
     agree = apart <= _SIGMAS * math.hypot(weighed.log_evidence[1], afar[1]) + 0.02
-    if weighed.pareto_k < RELIABLE and agree and beyond[0] - _SIGMAS * beyond[1] < 0.01:
-        weights = weighed.weights / weighed.weights.sum()
+    if weighed.pareto_k() < RELIABLE and agree and beyond[0] - _SIGMAS * beyond[1] < 0.01:
+        weights = weighed.weights
         values = (weighed.log_evidence, weighed.elbo, weighed.eubo)
-        error = 1.0 / math.sqrt(float(np.sum(weights**2)) ** -1)
+        error = math.sqrt(float(np.sum(weights**2)))
         return _Known(
-            weighed.x, weights, *values, beyond, "importance weighting", exact=False, error_of_moments=error
+            weighed.x,
+            weights,
+            *values,
+            beyond,
+            "importance weighting",
+            exact=False,
+            error_of_moments=error,
         )
     eubo = by_population(swept.log_p - log_q)
     weights = np.full(len(swept.x), 1.0 / len(swept.x))
     error = 1.0 / math.sqrt(len(groups))
     return _Known(
-        swept.x, weights, afar, weighed.elbo, eubo, beyond, "tempering from afar", exact=False, error_of_moments=error
+        swept.x,
+        weights,
+        afar,
+        weighed.elbo,
+        eubo,
+        beyond,
+        "tempering from afar",
+        exact=False,
+        error_of_moments=error,
     )
 
 
 def _parameters(q: Independent, known: _Known, shape: tuple[int, ...]) -> tuple[Parameter, ...]:
     """The indicator of each value of each latent; of binary ones that of 1."""
-    m, k = q.log_probabilities.shape
+    k = q.log_probabilities.shape[1]
     out = []
     for i, index in enumerate(np.ndindex(*shape)):
         place = f"[{','.join(map(str, index))}]" if index else ""
@@ -269,17 +376,13 @@ def _parameters(q: Independent, known: _Known, shape: tuple[int, ...]) -> tuple[
             shift = ((mean_p - mean_q) / max(sd_p, sd_q), error)
             ratio = (sd_q / sd_p, sd_q / sd_p * doubt)
             name = f"x{place}" if k == 2 else f"x{place}={value}"
-            n = len(known.x)
-            make = (lambda v, *w: _exact(v[0], *w, known.method, n, "")) if known.exact else (
-                lambda v, *w: _estimate(v, *w, known.method, n, unit="")
-            )
             out.append(
                 Parameter(
                     name,
                     mean_q,
                     sd_q,
-                    make(shift, "shift", "(mean of p - mean of q) / sd"),
-                    make(ratio, "shrinkage", "sd of q / sd of p"),
+                    known.of(shift, "shift", "(mean of p - mean of q) / sd", unit=""),
+                    known.of(ratio, "shrinkage", "sd of q / sd of p", unit=""),
                 )
             )
     return tuple(out)
@@ -302,7 +405,7 @@ def _draws(
         plain=shaped(weighed.x[:own]),
         log_p=weighed.log_p[:own],
         log_q=weighed.log_q[:own],
-        weights=weighed.own_weights[0],
+        weights=special.softmax((weighed.log_p - weighed.log_q)[:own]),
         refreshed=shaped(probed),
         tempered=shaped(afar),
     )
@@ -314,8 +417,12 @@ def _less(a: Value, b: Value) -> Value:
 
 def _exact(value: float, quantity: str, words: str, method: str, n: int, unit: str) -> Estimate:
     if math.isinf(value) or math.isnan(value):
-        reason = "q has mass where p has none" if words != "KL(p||q)" else "p has mass where q has none"
-        return Estimate.infinite(reason, quantity=quantity, direction=words, method=method, unit=unit)
+        reason = (
+            "q has mass where p has none" if words != "KL(p||q)" else "p has mass where q has none"
+        )
+        return Estimate.infinite(
+            reason, quantity=quantity, direction=words, method=method, unit=unit
+        )
     if quantity in ("kl", "jeffreys"):
         value = max(value, 0.0)
     return Estimate.exact(value, quantity=quantity, direction=words, method=method, n=n, unit=unit)

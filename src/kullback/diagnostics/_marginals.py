@@ -9,7 +9,7 @@ from jaxtyping import Float
 from kullback.diagnostics._towards_p import Afar
 from kullback.diagnostics._weights import Weighed
 from kullback.fitting._natural_gradient import Gaussians
-from kullback.results._diagnosis import Parameter
+from kullback.results._diagnosis import Parameter, columns
 from kullback.results._estimate import Estimate
 from kullback.solvers._whitened import whitened
 from kullback.targets import Unconstrained
@@ -17,18 +17,6 @@ from kullback.targets import Unconstrained
 Array = np.ndarray
 #: A column per coordinate, by name.
 Columns = dict[str, Float[np.ndarray, " n"]]
-
-
-def columns(values: Mapping[str, Array], *, bare: bool) -> Columns:
-    """Returns parameters of shape (n, *shape) as columns with names such as "theta[3]"."""
-    out: Columns = {}
-    for name, array in values.items():
-        shape = array.shape[1:]
-        stem = "x" if bare else name
-        for index in np.ndindex(*shape):
-            label = stem + (f"[{','.join(map(str, index))}]" if index else "")
-            out[label] = np.asarray(array[(slice(None), *index)], dtype=np.float64)
-    return out
 
 
 #: Draws from which the means and sds of q itself are taken.

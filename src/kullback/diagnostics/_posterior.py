@@ -17,7 +17,7 @@ from kullback.diagnostics._weights import RELIABLE, Value, Weighed, weigh
 from kullback.fitting._natural_gradient import Gaussians
 from kullback.fitting._run import Run
 from kullback.fitting._search import Search
-from kullback.results._diagnosis import Diagnosis, Draws, Finding, Posterior
+from kullback.results._diagnosis import Diagnosis, Draws, Finding, Parameter, Posterior, columns
 from kullback.results._estimate import Estimate
 from kullback.solvers._density import Density
 from kullback.solvers._tempering import Tempered
@@ -102,11 +102,11 @@ def diagnose(
     evidence = weigh_up(weighed, afar, rays)
     moments = _marginals.of_q(target, q, run.generator("moments"))
     expected = _marginals.expected_shrinkage(target, curvature, q)
-    here = _marginals.columns(target.constrain(weighed.x), bare=target.bare)
+    here = columns(target.constrain(weighed.x), bare=target.bare)
     if evidence.by_weights or not afar.tempered.complete:
         parameters = _marginals.by_weights(weighed, here, moments, expected)
     else:
-        there = _marginals.columns(target.constrain(afar.x), bare=target.bare)
+        there = columns(target.constrain(afar.x), bare=target.bare)
         parameters = _marginals.by_tempering(here, afar, there, moments, expected)
     findings = _findings(
         weighed, probed, afar, evidence, rays, parameters, fit_error, trace, remedies
@@ -123,6 +123,7 @@ def diagnose(
         routes=evidence.routes,
         agreement=evidence.agreement,
         jeffreys=evidence.jeffreys,
+        eubo=evidence.eubo,
         probe=_estimate(probed.jeffreys, "jeffreys", "EUBO - ELBO", "10 MALA steps from q", 512),
         outside=_estimate(
             afar.outside, "mass", "p's mass outside q", "tempering", len(afar.x), unit=""
@@ -179,8 +180,9 @@ def weigh_up(weighed: Weighed, afar: Afar, rays: Rays) -> Evidence:
         values = _through(weighed, afar, middle)
     names = ("log_evidence", "kl", "kl", "jeffreys", "eubo")
     words = ("log evidence", "KL(q||p)", "KL(p||q)", "KL(q||p) + KL(p||q)", "EUBO")
+    reason = f"Pareto k = {weighed.pareto_k:.2f}, and {_why_not(afar)}"
     made = [
-        _estimate(v, name, word, method, n)
+        _estimate(v, name, word, method, n, reason=reason)
         for v, name, word in zip(values, names, words, strict=True)
     ]
     if rays.without_variance is not None:
@@ -232,7 +234,7 @@ def _findings(
     afar: Afar,
     evidence: Evidence,
     rays: Rays,
-    parameters: list[_marginals.Parameter],
+    parameters: list[Parameter],
     fit_error: tuple[float, float],
     trace: tuple[tuple[int, float, int], ...],
     remedies: Remedies,
@@ -242,10 +244,14 @@ def _findings(
     risen = _estimate(probed.jeffreys, "jeffreys", "EUBO - ELBO", "MALA", len(probed.points.x))
     _, k, constant = weighed.own_weights
     elbo = _estimate(weighed.elbo, "elbo", "ELBO", "", weighed.own)
+    missed = _verdict.outside(mass, share, remedies)
+    if missed.verdict == "do not use":
+        # Where q misses mass, a better shape of the same q is not the answer.
+        remedies = Remedies(remedies.modes, remedies.modes)
     found = [
         _verdict.divergence(evidence.reverse_kl, remedies),
         _verdict.divergence(evidence.forward_kl, remedies),
-        _verdict.outside(mass, share, remedies),
+        missed,
         _verdict.routes(evidence.agreement),
         _verdict.sandwich(elbo, evidence.log_evidence, evidence.eubo),
         _verdict.probe(risen, evidence.jeffreys, probed.acceptance, remedies),
@@ -320,10 +326,11 @@ def _estimate(
     *,
     unit: str = "nats",
     kind: str = "estimate",
+    reason: str = "one of its parts has no answer",
 ) -> Estimate:
     number, error = value
     if not math.isfinite(error) or not math.isfinite(number):
-        return _unresolved(number, "its error is not known", quantity, direction)
+        return _unresolved(number, reason, quantity, direction)
     if quantity in ("kl", "jeffreys"):
         number = max(number, 0.0)
     reach = 1.96 * error

@@ -152,6 +152,15 @@ def tempered_draws(density: Density, found: Search, run: Run) -> Tempered:
     )
 
 
+def not_tempered(density: Density, found: Search) -> Tempered:
+    """Returns what stands for tempered draws where there was no time for any."""
+    center, _ = wide_around(found)
+    x = np.stack([center, center])
+    return Tempered(
+        x, density(x)[0], np.arange(2), math.nan, math.inf, 0, complete=False, interrupted=True
+    )
+
+
 def from_afar(
     tempered: Tempered,
     found: Search,

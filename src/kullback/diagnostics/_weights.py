@@ -162,7 +162,7 @@ def smoothed(log_weights: Float[np.ndarray, " n"]) -> tuple[Float[np.ndarray, " 
     if float(finite.max()) - level < math.log(_SMALL):
         return np.exp(finite - level), level, -math.inf
     with np.errstate(all="ignore"):
-        normalized, k = array_stats.psislw(finite)
+        normalized, k = array_stats.psislw(-finite)  # it takes minus log weights, as of losses
     # Smoothing changes the largest only: the smallest tell by how much the sum was divided.
     low = int(np.argmin(finite))
     level = float(finite[low] - normalized[low]) - math.log(len(finite))

@@ -132,5 +132,7 @@ def kl(p: Distribution, q: Distribution, nodes: Nodes, direction: Direction) -> 
     (value, mass), (coarse, _) = values
     if direction == "reverse" and abs(mass - 1.0) > 1e-4:
         return unresolved(value, f"{1.0 - mass:.2g} of q's mass is off the rectangle", "plane sums")
+    if value < -abs(value - coarse) - 1e-9:
+        return unresolved(value, "p's mass does not end within any rectangle tried", "plane sums")
     error = abs(value - coarse) + abs(mass - 1.0) * (1.0 + abs(value)) * 10.0 + 1e-12
     return Outcome(value, error, "numeric", "plane sums", _SIDE * _SIDE)

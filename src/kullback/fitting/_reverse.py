@@ -18,7 +18,7 @@ from kullback.solvers._whitened import whitened
 
 #: When the draws are many enough: the error of the fit in nats, and of each mean and sd in sds.
 NATS, SDS = 0.01, 0.05
-_FEWEST, _PER_DIMENSION, _MOST = 64, 4, 2**15
+_FEWEST, _PER_DIMENSION, _MOST, _MOST_OF_MIXTURES = 64, 4, 2**15, 2**13
 #: Fits are made from this many starts, and the best one goes on.
 _STARTS = 4
 #: A step worth more than this many nats, where an ascent has ended, means that it is nowhere.
@@ -110,7 +110,7 @@ def more_draws(
     trace = [(count, elbo, n) for count, elbo in best.trace]
     level = 0
     while not (_settled(best.slope.noise) or best.grown or best.interrupted):
-        if n * len(best.q.weights) >= _MOST:
+        if n * len(best.q.weights) >= (_MOST if len(best.q.weights) == 1 else _MOST_OF_MIXTURES):
             break
         level += 1
         n = _more(n, best.slope.noise)

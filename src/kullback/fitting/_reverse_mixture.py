@@ -8,7 +8,7 @@ from jaxtyping import Float
 
 from kullback._core.errors import DensityError
 from kullback.fitting._em import maximum_likelihood
-from kullback.fitting._natural_gradient import Ascent, Gaussians, ascend, slope_at
+from kullback.fitting._natural_gradient import Ascent, Gaussians, ascend
 from kullback.fitting._nodes import Nodes
 from kullback.fitting._reverse import ReverseFit, climbed, more_draws
 from kullback.fitting._run import Run
@@ -17,7 +17,7 @@ from kullback.objectives import Layout
 from kullback.solvers._density import Density
 from kullback.solvers._whitened import whitened
 
-_FEWEST, _PER_DIMENSION, _PILOT = 64, 4, 32
+_FEWEST, _PER_DIMENSION = 64, 4
 _EM_STARTS = 3
 #: Components with less weight than this are removed.
 _NEGLIGIBLE = 1e-4
@@ -100,9 +100,7 @@ def with_another(
     )
     starts = [added(q, at) for at in _worst(draws, log_ratio)]
     starts.append(_by_likelihood(draws, k, run.generator("mixture start", k), diagonal=q.diagonal))
-    scored = [(slope_at(density, s, z[: _PILOT // 2 * 2]).elbo, i) for i, s in enumerate(starts)]
-    scored.sort(reverse=True)
-    return best_of(density, [starts[i] for _, i in scored[:2]], z, run, f"{k} components")
+    return best_of(density, starts, z, run, f"{k} components")
 
 
 def added(q: Gaussians, at: Float[np.ndarray, " d"]) -> Gaussians:

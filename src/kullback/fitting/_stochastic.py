@@ -6,8 +6,10 @@ triangular (diagonal in a mean-field family), its diagonal by its log. There one
 Steps are made in windows. A window's iterates are averaged, and the average is compared with the one
 before on common draws, none of which a gradient has seen. As long as the ELBO gains more than .01 nats
 beyond twice the error of the difference, the step stays; else it is halved and the windows are made
-twice as long. The fit ends after three windows in a row without a gain, when the error of the average,
-from means of batches of the last window, is below .01 nats and .05 sds; or at the cap on gradients.
+twice as long. Where neighbouring batches of a window are correlated, the gradients are so noisy that
+Adam creeps: then only the windows are made longer. The fit ends after three windows in a row without a
+gain, when the error of the average, from means of batches of the last window, is below .01 nats and .05
+sds; or at the cap on draws.
 """
 
 import math
@@ -36,6 +38,9 @@ DRAWS, _COMPARED = 64, 512
 _STEP, _WINDOW = 0.05, 200
 #: Batches of a window whose means tell the error of its average.
 _BATCHES = 10
+#: Neighbouring batches more correlated than this say that the window is too short to know its error.
+TIED = 0.35
+_ROUNDING = 1e-20
 #: Windows in a row without a gain before the end.
 _FLAT = 3
 #: Draws spent at most, unless said.
@@ -86,16 +91,16 @@ class Chart:
         d, c = len(shift), self.factor(at)
         if self.origin.diagonal:
             return np.concatenate([shift / c, root])
-        u = linalg.solve_triangular(c, shift, trans="T", lower=True)
+        u = linalg.solve_triangular(c, shift, trans=1, lower=True)
         # dC = C A, so that the part of A is tril(C' G): G = tril(C^-T tril(..)) undoes it.
-        g = linalg.solve_triangular(c, root, trans="T", lower=True)
+        g = linalg.solve_triangular(c, root, trans=1, lower=True)
         return np.concatenate([u, np.diag(c) * np.diag(g), g[np.tril_indices(d, -1)]])
 
     def errors(
         self, average: Float[np.ndarray, " p"], batches: Float[np.ndarray, "b p"]
     ) -> tuple[float, float]:
         """Returns the error of an average of iterates, by its batches: in nats, and in sds."""
-        inflation = _inflation(batches - average) / len(batches)
+        scale = inflation(batches - average) / (len(batches) - 1.0)
         d, c = self.origin.means.shape[1], self.factor(average)
         own, scales, roots = [], [], []
         centre = self.member(average)
@@ -109,7 +114,6 @@ class Chart:
                 own.append(linalg.solve_triangular(c, apart, lower=True))
                 roots.append(linalg.solve_triangular(c, other, lower=True) - np.eye(d))
             scales.append(self.member(batch))
-        ddof = len(batches) / (len(batches) - 1.0)
         shifts, changes = np.array(own), np.array(roots)
         excess = 0.5 * float(np.mean(shifts**2, axis=0).sum())
         squares = np.mean(changes**2, axis=0)
@@ -122,22 +126,27 @@ class Chart:
         worst = max(
             float(np.mean((means / sd) ** 2, axis=0).max()), float(np.mean(widths**2, axis=0).max())
         )
-        return excess * ddof * inflation, math.sqrt(worst * ddof * inflation)
+        return excess * scale, math.sqrt(worst * scale)
 
 
 def _sds(q: Gaussians) -> Float[np.ndarray, " d"]:
     return q.roots[0] if q.diagonal else np.linalg.norm(q.roots[0], axis=1)
 
 
-def _inflation(apart: Float[np.ndarray, "b p"]) -> float:
-    """How much larger the variance of the mean of correlated batches is than that of independent ones."""
+def inflation(apart: Float[np.ndarray, "b p"]) -> float:
+    """Returns how much larger the variance of the mean of correlated batches is than that of independent ones."""
+    lag = correlation(apart)
+    return (1.0 + lag) / (1.0 - lag)
+
+
+def correlation(apart: Float[np.ndarray, "b p"]) -> float:
+    """Returns the correlation of neighbouring batches, from 0 to 0.9; 0 for what is rounding."""
     total = float(np.sum(apart**2))
-    if total == 0.0:
-        return 1.0
+    if total < _ROUNDING * apart.size:
+        return 0.0
     # The mean is taken from the batches themselves, which lowers each correlation by 1 / b.
     lag = float(np.sum(apart[1:] * apart[:-1])) / total + 1.0 / len(apart)
-    lag = min(max(lag, 0.0), 0.9)
-    return (1.0 + lag) / (1.0 - lag)
+    return min(max(lag, 0.0), 0.9)
 
 
 @final
@@ -152,15 +161,17 @@ class Judge:
         """Returns log p - log q at the draws."""
         return drawn_at(self._density, self._chart.member(at), self._z).log_ratio
 
-    def gain(self, there: Array, here: Array) -> tuple[float, float]:
-        """Returns how much higher the ELBO is there, with its error."""
-        alive = np.isfinite(here)
-        if np.isfinite(there).sum() != alive.sum():
-            return (math.inf if np.isfinite(there).sum() > alive.sum() else -math.inf), 0.0
-        apart = (there - here)[alive & np.isfinite(there)]
-        if len(apart) < 2:
-            return 0.0, 0.0
-        return float(apart.mean()), float(apart.std(ddof=1)) / math.sqrt(len(apart))
+
+def paired_gain(there: Array, here: Array) -> tuple[float, float]:
+    """Returns how much higher the mean of one log-ratio is than another's, draw by draw, with its error."""
+    lives, lived = np.isfinite(there), np.isfinite(here)
+    if lives.sum() != lived.sum():
+        return (math.inf if lives.sum() > lived.sum() else -math.inf), 0.0
+    both = lived & lives
+    apart = there[both] - here[both]
+    if len(apart) < 2:
+        return 0.0, 0.0
+    return float(apart.mean()), float(apart.std(ddof=1)) / math.sqrt(len(apart))
 
 
 @final
@@ -184,10 +195,10 @@ class Climb:
         """Returns the means of batches of the next iterates; without Adam's first, still blind, steps."""
         sums = np.zeros((_BATCHES, self._chart.size))
         per = steps // _BATCHES
-        for batch in sums:
+        for i in range(_BATCHES):
             for _ in range(per):
                 self._move(step)
-                batch += self.at
+                sums[i] += self.at
         return sums / per
 
     def _move(self, step: float) -> None:
@@ -267,13 +278,14 @@ def stochastic_fit(
             spent += draws * length
             average = batches.mean(axis=0)
             there = judge.log_ratio(average)
-            gain, error = judge.gain(there, ratio)
+            gain, error = paired_gain(there, ratio)
             rising = gain > NATS + 2.0 * error
             if rising or gain > -NATS - 2.0 * error:
                 best, ratio, noise = average, there, chart.errors(average, batches)
-            flat = 0 if rising else flat + 1
+            tied = correlation(batches - average) > TIED
+            flat = 0 if rising or tied else flat + 1
             if not rising:
-                step, length = 0.5 * step, 2 * length
+                step, length = step if tied else 0.5 * step, 2 * length
             trace.append((density.count, float(ratio.mean()), _COMPARED))
             run.told(*trace[-1][:2])
             made = replace(made, q=chart.member(best), trace=tuple(trace), noise=noise, draws=spent)

@@ -15,7 +15,7 @@ _WIDE, _NARROW, _LARGEST, _GAP = 940.0, 400.0, 300.0, 10.0
 _FEW = 3
 #: Room for the marks of the y axes and for those of the x axes with the names below them.
 _LEFT, _BELOW, _ABOVE = 58.0, 42.0, 24.0
-_MARKS = 4
+_MARKS = 5
 #: As high as a line of the legend.
 _LINE = 20.0
 

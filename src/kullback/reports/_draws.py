@@ -3,13 +3,11 @@
 import math
 
 import numpy as np
-from arviz_stats.base import array_stats  # pyright: ignore[reportPrivateImportUsage]
 from jaxtyping import Float
 
-from kullback.diagnostics._marginals import columns
 from kullback.distributions._approximation import Approximation
 from kullback.reports._figures import Axis, Corner, Figure, Role, Series
-from kullback.results._diagnosis import Parameter, Posterior
+from kullback.results._diagnosis import Parameter, Posterior, columns
 from kullback.results._fit import Fit
 
 Values = Float[np.ndarray, " n"]
@@ -37,7 +35,7 @@ def pictures(fit: Fit, found: Posterior) -> Corner | Figure | None:
     if len(names) == 1:
         return Figure(title, caption, axes[0], Axis("density", (0.0, _top(margins[0]))), margins[0])
     pairs = len(names) * (len(names) - 1) // 2
-    few = max(_POINTS // pairs, 250)
+    few = min(max(_POINTS // pairs, 250), len(q[names[0]]), len(p[names[0]]))
     clouds: list[tuple[str, Role, np.ndarray]] = [
         ("p: tempered draws", "p", _table(p, names, few)),
         ("q", "reverse", _table(q, names, few)),
@@ -71,7 +69,7 @@ def _caption(found: Posterior, shown: int) -> str:
     doubt = "" if arrived else " Tempering did not arrive: these are not yet draws of p."
     return (
         f"{left}Draws of p were tempered from afar and owe nothing to q.{doubt} The outermost draws lie "
-        "beyond the axes."
+        f"beyond the axes.{' A narrow screen shows the first three only.' if shown > 3 else ''}"
     )
 
 
@@ -104,9 +102,25 @@ def _density(name: str, axis: Axis, x: Values, role: Role) -> Series:
     inside = place[(place >= low) & (place <= high)]
     if len(inside) < 2 or not np.ptp(inside) > 0.0:
         return Series(name, np.empty(0), np.empty(0), role, "area")
-    grid, density, _ = array_stats.kde(inside, grid_len=_GRID)
-    density = np.asarray(density) * len(inside) / len(place)
-    return Series(name, np.exp(grid) if axis.log else np.asarray(grid), density, role, "area")
+    grid, density = _kernel(inside)
+    density = density * len(inside) / len(place)
+    return Series(name, np.exp(grid) if axis.log else grid, density, role, "area")
+
+
+def _kernel(x: Values) -> tuple[Values, Values]:
+    """Returns a grid and a Gaussian kernel estimate there, mirrored at both ends so that none is lost.
+
+    The width is Silverman's (1986, equation 3.31).
+    """
+    low, high = float(x.min()), float(x.max())
+    quarters = np.quantile(x, [0.25, 0.75])
+    spread = min(float(x.std()), float(np.diff(quarters)[0]) / 1.34) or float(x.std())
+    width = max(0.9 * spread * len(x) ** -0.2, 1e-3 * (high - low))
+    grid = np.linspace(low, high, _GRID)
+    mirrored = np.concatenate([x, 2.0 * low - x, 2.0 * high - x])
+    z = (grid[:, None] - mirrored) / width
+    density = np.exp(-0.5 * z**2).sum(axis=1) / (len(x) * width * math.sqrt(2.0 * math.pi))
+    return grid, density
 
 
 def _top(margins: tuple[Series, ...]) -> float:

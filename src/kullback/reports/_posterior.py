@@ -27,7 +27,7 @@ from kullback.reports._figures import (
 from kullback.reports._html import render
 from kullback.reports._making import fact, made
 from kullback.reports._numbers import aligned, kind_of, number, sentence, with_error
-from kullback.reports._rungs import in_words, ladder, sandwich
+from kullback.reports._rungs import in_full, in_words, ladder, sandwich
 from kullback.results._diagnosis import Diagnosis, Parameter, Posterior
 from kullback.results._estimate import Estimate
 from kullback.results._fit import Fit
@@ -54,14 +54,14 @@ def posterior_report(fit: Fit, *, key: object = None) -> str:
         Section("q beside p", "", () if drawn is None else (drawn,)),
         Section("All parameters", "", (_parameters(found.parameters),)),
     ]
-    if found.ladder:
+    if len(found.ladder) > 1:
         sections.insert(2, Section("The ladder", _CLIMB, _ladder(found)))
     others = _others(fit)
     sections += [Section("Other optima", "", (others,))] if others else []
     sections.append(Section("Notes", "", (Notes(_notes(fit, found)),)))
     return render(
         Page(
-            f"A posterior by reverse KL: {in_words(fit.family)}",
+            f"{in_full(fit.family)[:1].upper()}{in_full(fit.family)[1:]} fitted to p by minimising KL(q||p)",
             _summary(fit, found),
             _facts(fit, found),
             tuple(sections),
@@ -78,13 +78,14 @@ def _banner(told: Diagnosis) -> Banner:
     decided = told.decided_by
     if decided is None:
         return Banner(told.verdict, _TONES[told.verdict], _FINE)
-    text = f"{decided.name}: {decided.text.removeprefix(f'{decided.name} = ')}"
+    named = decided.text.startswith(decided.name)
+    text = decided.text if named else f"{decided.name}: {decided.text}"
     return Banner(told.verdict, _TONES[told.verdict], f"{text}.", decided.remedy)
 
 
 def _summary(fit: Fit, found: Posterior) -> str:
     return (
-        f"q ({in_words(fit.family)}) was fitted to the log density of {len(found.parameters)} "
+        f"q, {in_full(fit.family)}, was fitted to the log density of {len(found.parameters)} "
         f"{'parameter' if len(found.parameters) == 1 else 'parameters'} by minimising KL(q||p), which "
         f"makes q seek a part of p that it can match. {sentence(fit.divergence)}."
     )
@@ -242,7 +243,7 @@ def _row(p: Parameter, *, expected: bool) -> tuple[Cell, ...]:
     ]
     if expected:
         known = p.expected_shrinkage
-        cells.append("" if known is None else number(known, 3))
+        cells.append("" if known is None else f"{known:.2f}")
     return tuple(cells)
 
 

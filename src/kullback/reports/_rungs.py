@@ -72,9 +72,9 @@ def sandwich(fit: Fit, found: Posterior) -> Figure:
     bands = []
     if _known(evidence):
         if evidence.value > found.elbo.value:
-            bands.append(Band(found.elbo.value, evidence.value, "", "unsure"))
+            bands.append(Band(found.elbo.value, evidence.value, "KL(q||p)"))
         if _known(eubo) and eubo.value > evidence.value:
-            bands.append(Band(evidence.value, eubo.value, "", "good"))
+            bands.append(Band(evidence.value, eubo.value, "KL(p||q)"))
     caption = (
         "Bars are 95 % intervals. KL(q||p) is the way from the ELBO to the log evidence, KL(p||q) from there "
         "to the EUBO. The two routes to the log evidence know nothing of each other."
@@ -136,19 +136,37 @@ def in_words(family: str) -> str:
         >>> in_words("Mixture(k=4) found by adding components"), in_words("LowRank(r=5)")
         ('mixture of 4', 'low rank, 5')
     """
+    name, argument = _parsed(family)
+    short = {
+        "MeanField": "mean field",
+        "FullRank": "full rank",
+        "LowRank": f"low rank, {argument}",
+        "Mixture": f"mixture of {argument}",
+    }
+    return short.get(name, family)
+
+
+def in_full(family: str) -> str:
+    """Returns a family's name as words of a sentence.
+
+    Example:
+        >>> in_full("Mixture(k=4) found by adding components")
+        'a mixture of 4 Gaussians'
+    """
+    name, argument = _parsed(family)
+    words = {
+        "MeanField": "a mean-field Gaussian",
+        "FullRank": "a full-rank Gaussian",
+        "LowRank": f"a Gaussian of low rank, {argument}",
+        "Mixture": f"a mixture of {argument} Gaussians",
+    }
+    return words.get(name, family)
+
+
+def _parsed(family: str) -> tuple[str, str]:
+    """Returns "Mixture" and "4" of "Mixture(k=4, ...) ..."."""
     name, _, inner = family.partition("(")
-    argument = inner.partition(")")[0].partition(",")[0].partition("=")[2]
-    match name:
-        case "MeanField":
-            return "mean field"
-        case "FullRank":
-            return "full rank"
-        case "LowRank":
-            return f"low rank, {argument}"
-        case "Mixture":
-            return f"mixture of {argument}"
-        case _:
-            return family
+    return name, inner.partition(")")[0].partition(",")[0].partition("=")[2]
 
 
 def _row(name: str, e: Estimate, role: Role) -> Row:

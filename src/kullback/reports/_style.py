@@ -104,7 +104,8 @@ svg .grid{stroke:var(--grid);stroke-width:1;fill:none}
 .cloud.big{stroke-width:7}
 .corner{margin:0 auto 0 0}
 svg.corner.narrow{display:none}
-.corner .cloud{stroke-width:2.6;opacity:.4}
+.corner .cloud{stroke-width:3;opacity:.5}
+.corner .r-p .cloud{stroke:var(--ink);opacity:.55}
 .corner .box{fill:none;stroke:var(--rule);stroke-width:1}
 .corner .axis{stroke:var(--soft)}
 svg.corner text.tick{font-size:11px;fill:var(--soft)}

@@ -1,5 +1,6 @@
 """Whether a fit may be used: findings with numbers, a verdict, and what it was measured by."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, final
 
@@ -153,6 +154,22 @@ class Draws:
     tempered: dict[str, np.ndarray]
 
 
+def columns(values: Mapping[str, np.ndarray], *, bare: bool) -> dict[str, Float[np.ndarray, " n"]]:
+    """Returns draws by parameter, each (n, *shape), as columns with names such as "theta[3]".
+
+    Args:
+        values: by name.
+        bare: whether there is one parameter without a name of its own; it is called "x".
+    """
+    found: dict[str, np.ndarray] = {}
+    for name, array in values.items():
+        for index in np.ndindex(*array.shape[1:]):
+            place = f"[{','.join(map(str, index))}]" if index else ""
+            column = np.asarray(array[(slice(None), *index)], dtype=np.float64)
+            found[f"{'x' if bare else name}{place}"] = column
+    return found
+
+
 @final
 @dataclass(frozen=True, eq=False)
 class Posterior:
@@ -164,6 +181,7 @@ class Posterior:
         routes: the log evidence by each independent route.
         agreement: the difference of the two routes.
         jeffreys: KL(q||p) + KL(p||q), which needs no evidence.
+        eubo: E_p[log p - log q], the upper bound of the log evidence.
         probe: the same after a few MALA steps from q: a lower bound in the long run.
         outside: the share of p's mass that lies where q has none.
         pareto_k: of the importance weights.
@@ -182,6 +200,7 @@ class Posterior:
     routes: tuple[Estimate, ...]
     agreement: Estimate
     jeffreys: Estimate
+    eubo: Estimate
     probe: Estimate
     outside: Estimate
     pareto_k: float
@@ -202,6 +221,7 @@ class Posterior:
             "routes": [r.as_dict() for r in self.routes],
             "agreement": self.agreement.as_dict(),
             "jeffreys": self.jeffreys.as_dict(),
+            "eubo": self.eubo.as_dict(),
             "probe": self.probe.as_dict(),
             "outside": self.outside.as_dict(),
             "pareto_k": self.pareto_k if np.isfinite(self.pareto_k) else None,

@@ -13,7 +13,7 @@ from typing import final
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy import optimize, special
+from scipy import special
 
 Array = np.ndarray
 Values = Callable[[Int[np.ndarray, "n m"]], Float[np.ndarray, " n"]]
@@ -78,7 +78,7 @@ def temper_discrete(
         further = _next(usable, beta)
         logs = (further - beta) * usable
         rows = logs.reshape(_POPULATIONS, _POINTS)
-        totals += special.logsumexp(rows, axis=1) - math.log(_POINTS)
+        totals += np.logaddexp.reduce(rows, axis=1) - math.log(_POINTS)
         weights = special.softmax(rows, axis=1)
         picked = [g * _POINTS + _resampled(w, rng) for g, w in enumerate(weights)]
         beta = further
@@ -86,7 +86,7 @@ def temper_discrete(
         watch(beta)
         if beta == 1.0:
             break
-    level = float(special.logsumexp(totals)) - math.log(_POPULATIONS)
+    level = float(np.logaddexp.reduce(totals)) - math.log(_POPULATIONS)
     shares = np.exp(totals - level)
     error = float(shares.std(ddof=1)) / math.sqrt(_POPULATIONS)
     return Swept(x, log_p, population, level, error, beta == 1.0)
@@ -104,12 +104,16 @@ def _next(log_p: Float[np.ndarray, " n"], beta: float) -> float:
 
     def lacking(further: float) -> float:
         logs = (further - beta) * log_p
-        share = math.exp(2.0 * special.logsumexp(logs) - special.logsumexp(2.0 * logs)) / len(log_p)
-        return share - _EFFECTIVE
+        both = 2.0 * np.logaddexp.reduce(logs) - np.logaddexp.reduce(2.0 * logs)
+        return math.exp(both) / len(log_p) - _EFFECTIVE
 
     if lacking(1.0) >= 0.0:
         return 1.0
-    return float(optimize.bisect(lacking, beta, 1.0, xtol=1e-9 * (1.0 - beta)))
+    low, high = beta, 1.0
+    for _ in range(40):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if lacking(middle) >= 0.0 else (low, middle)
+    return high
 
 
 def _resampled(weights: Float[np.ndarray, " n"], rng: np.random.Generator) -> Array:
