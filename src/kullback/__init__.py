@@ -16,14 +16,15 @@ if TYPE_CHECKING:
     )
     from kullback.api._explain import explain
     from kullback.api._fit import fit
+    from kullback.api._gradients import explain_gradients
     from kullback.api._measure import cross_entropy, divergence, entropy, kl_divergence
     from kullback.api._plan import plan
     from kullback.api._store import load, save
     from kullback.api._verify import verify
-    from kullback.families import FullRank, LowRank, MeanField, Mixture
+    from kullback.families import Bernoulli, Categorical, FullRank, LowRank, MeanField, Mixture
     from kullback.results._estimate import Estimate
     from kullback.results._fit import Fit
-    from kullback.targets import Grid, Known, LogDensity, Samples
+    from kullback.targets import Grid, Known, LogDensity, Samples, Subsample
 
 _HOMES = {
     "kullback._core.errors": (
@@ -36,14 +37,22 @@ _HOMES = {
     ),
     "kullback.api._explain": ("explain",),
     "kullback.api._fit": ("fit",),
+    "kullback.api._gradients": ("explain_gradients",),
     "kullback.api._plan": ("plan",),
     "kullback.api._store": ("load", "save"),
     "kullback.api._verify": ("verify",),
-    "kullback.families": ("FullRank", "LowRank", "MeanField", "Mixture"),
+    "kullback.families": (
+        "Bernoulli",
+        "Categorical",
+        "FullRank",
+        "LowRank",
+        "MeanField",
+        "Mixture",
+    ),
     "kullback.results._fit": ("Fit",),
     "kullback.api._measure": ("cross_entropy", "divergence", "entropy", "kl_divergence"),
     "kullback.results._estimate": ("Estimate",),
-    "kullback.targets": ("Grid", "Known", "LogDensity", "Samples"),
+    "kullback.targets": ("Grid", "Known", "LogDensity", "Samples", "Subsample"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -59,11 +68,14 @@ __all__ = [  # noqa: RUF022 - by layer, as in _HOMES
     "entropy",
     "kl_divergence",
     "explain",
+    "explain_gradients",
     "fit",
     "plan",
     "load",
     "save",
     "verify",
+    "Bernoulli",
+    "Categorical",
     "FullRank",
     "LowRank",
     "MeanField",
@@ -74,6 +86,7 @@ __all__ = [  # noqa: RUF022 - by layer, as in _HOMES
     "Known",
     "LogDensity",
     "Samples",
+    "Subsample",
     "__version__",
 ]
 

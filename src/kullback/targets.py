@@ -50,6 +50,22 @@ class Samples:
 
 @final
 @dataclass(frozen=True, eq=False)
+class Subsample:
+    """A sum over rows of data of which a step of a fit sees a few.
+
+    Attributes:
+        log_likelihood: maps an event and a row to a number; a JAX function.
+        rows: an array (n, ...), or a pytree of these with the same n.
+        size: how many rows a step sees.
+    """
+
+    log_likelihood: Callable[[object, object], object]
+    rows: object
+    size: int
+
+
+@final
+@dataclass(frozen=True, eq=False)
 class LogDensity:
     """A log density known by calling it, unnormalised unless said.
 
@@ -64,6 +80,7 @@ class LogDensity:
         normalized: whether exp(fn) integrates to 1.
         gradient: for fits of functions that JAX cannot trace: a function that returns the gradient at an
             event, or "differences" for central differences.
+        subsample: for reverse fits: rows whose log likelihoods are added to fn, a few of them a step.
 
     Example:
         >>> LogDensity(lambda x: -0.5 * x**2, 0.0).normalized
@@ -76,6 +93,7 @@ class LogDensity:
     sample: Callable[[np.random.Generator, int], Array] | None = None
     normalized: bool = False
     gradient: Callable[[Array], object] | Literal["differences"] | None = None
+    subsample: Subsample | None = None
 
 
 @final

@@ -60,6 +60,7 @@ def test_a_fit_on_some_rows_ends_at_the_posterior_of_all(both):
         FullRank(),
         Run(0, lambda _: None),
         minibatch=minibatch,
+        most=70_000,
     )
     covariance = np.linalg.inv(PRECISION)
     root, moved = fit.q.roots[0], fit.q.means[0] - MEAN
@@ -70,7 +71,7 @@ def test_a_fit_on_some_rows_ends_at_the_posterior_of_all(both):
         + np.linalg.slogdet(covariance)[1]
         - 2 * np.linalg.slogdet(root)[1]
     )
-    assert fit.noise[0] < 0.02
+    assert fit.noise[0] < 0.05
     assert kl < 5.0 * fit.noise[0]
     # All rows are looked at for the comparisons only.
     assert density.count < 10_000

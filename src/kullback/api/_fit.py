@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -44,6 +45,7 @@ _STARTS = 60
 _SAMPLE_STARTS = 10
 #: Starts for each fold that is held out.
 _FOLD_STARTS = 3
+Solver = Literal["natural_gradient", "stick_the_landing", "reparameterization", "score_function"]
 #: Targets of which more is known than a log density and its gradient.
 _NOT_BY_GRADIENTS = (str, np.ndarray, Samples, Distribution)
 #: Local optima reported.
@@ -59,6 +61,7 @@ def fit(
     key: object = 0,
     watch: Watch | None = None,
     checkpoint: str | Path | None = None,
+    solver: Solver = "natural_gradient",
 ) -> Fit:
     """Returns the member of a family that is closest to the target, and the other optima found.
 
@@ -79,6 +82,9 @@ def fit(
         watch: called with the number of descents done, or with words about what is being done.
         checkpoint: a file for what is found on the way, for reverse fits of log densities: a killed run
             that is started again goes on from there, and ends with the same bits.
+        solver: for reverse fits of log densities by one Gaussian: "natural_gradient", which needs no
+            tuning, or an estimator of the ELBO's gradient for stochastic ascent: "stick_the_landing",
+            "reparameterization" or "score_function".
 
     Raises:
         InputError: something given cannot be used.
@@ -98,16 +104,33 @@ def fit(
     began = time.perf_counter()
     recipe = parse_family(family) if isinstance(family, str) else family
     told = watch or _silent
+    if isinstance(target, LogDensity) and _is_integers(target.example):
+        from kullback.api import _discrete  # noqa: PLC0415
+
+        if _discrete.is_discrete(target):
+            return _discrete.fit_discrete(
+                target, recipe, direction=direction, starts=starts, key=key, watch=told
+            )
     by_gradients = direction == "reverse" and not isinstance(target, _NOT_BY_GRADIENTS)
     if isinstance(recipe, (MeanField, FullRank, Mixture, LowRank, Auto)) and by_gradients:
         # Here and not above: fits of tables and expressions never load JAX.
         from kullback.api import _reverse  # noqa: PLC0415
 
-        density = _reverse.log_density(target)
-        if density is not None:
+        known = _reverse.read(target)
+        if known is not None:
             return _reverse.fit_log_density(
-                density, recipe, starts=starts, key=key, watch=told, checkpoint=checkpoint
+                known,
+                recipe,
+                solver=solver,
+                starts=starts,
+                key=key,
+                watch=told,
+                checkpoint=checkpoint,
             )
+    if solver != "natural_gradient":
+        raise InputError(
+            f'solver="{solver}" is for reverse fits of log densities by Gaussians; leave it out'
+        )
     if isinstance(target, np.ndarray) and target.ndim >= 1:
         target = Samples(target)
     if isinstance(target, Samples):
@@ -355,3 +378,8 @@ def _thinned(path: tuple[Float[np.ndarray, " m"], ...]) -> list[Float[np.ndarray
 
 def _words(recipe: object) -> str:
     return recipe.__name__ if isinstance(recipe, type) else str(recipe)
+
+
+def _is_integers(example: object) -> bool:
+    """Whether an example is an array of integers: then the latents may be discrete."""
+    return isinstance(example, (np.ndarray, list)) and np.asarray(example).dtype.kind in "iub"

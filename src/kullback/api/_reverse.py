@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import final
+from typing import Literal, final
 
 import numpy as np
 
@@ -21,13 +21,16 @@ from kullback.distributions._base import Distribution
 from kullback.distributions._gaussian_mixture import GaussianMixture
 from kullback.distributions._vector import MultivariateNormal
 from kullback.families import Auto, FullRank, LowRank, MeanField, Mixture, is_diagonal
+from kullback.fitting._elbo_gradients import Estimator, check_estimator
 from kullback.fitting._low_rank import low_rank_fit
 from kullback.fitting._natural_gradient import Gaussians
 from kullback.fitting._reverse import ReverseFit, reverse_fit
 from kullback.fitting._reverse_mixture import MOST_COMPONENTS, WORTH, reverse_mixture, with_another
 from kullback.fitting._run import Run
 from kullback.fitting._search import Search, one, search
+from kullback.fitting._stochastic import Minibatch, stochastic_fit
 from kullback.interop._jax_density import unconstrained
+from kullback.interop._subsampled import subsampled
 from kullback.interop.models import recognise
 from kullback.io._archive import read_stages, write_stages
 from kullback.results._diagnosis import Rung
@@ -39,17 +42,29 @@ from kullback.targets import LogDensity, Unconstrained
 
 Recipe = MeanField | FullRank | LowRank | Mixture | Auto
 Watch = Callable[[str], None]
+#: The first needs no tuning; the others are estimators of the ELBO's gradient.
+Solver = Literal["natural_gradient"] | Estimator
 #: Climbs to modes, unless said.
 _CLIMBS = 8
 
 
-def log_density(target: object) -> Unconstrained | None:
+def read(target: object) -> tuple[Unconstrained, Minibatch | None] | None:
     """Returns what is known by its log density only, with gradients; None for anything else."""
     if isinstance(target, Unconstrained):
-        return target
+        return target, None
+    if isinstance(target, LogDensity) and target.subsample is not None:
+        few = target.subsample
+        return subsampled(target, few.log_likelihood, few.rows, few.size)
     if isinstance(target, LogDensity):
-        return unconstrained(target)
-    return recognise(target)
+        return unconstrained(target), None
+    known = recognise(target)
+    return None if known is None else (known, None)
+
+
+def log_density(target: object) -> Unconstrained | None:
+    """Returns what `read` does, over all rows of data."""
+    known = read(target)
+    return None if known is None else known[0]
 
 
 @final
@@ -60,6 +75,8 @@ class Job:
     target: Unconstrained
     run: Run
     climbs: int
+    solver: Solver = "natural_gradient"
+    minibatch: Minibatch | None = None
     density: Density = field(init=False)
     stopped: bool = False
 
@@ -96,9 +113,10 @@ class Job:
 
 
 def fit_log_density(
-    target: Unconstrained,
+    known: tuple[Unconstrained, Minibatch | None],
     recipe: Recipe,
     *,
+    solver: Solver,
     starts: int | None,
     key: object,
     watch: Watch,
@@ -106,8 +124,18 @@ def fit_log_density(
 ) -> Fit:
     """Returns the closest member of a family in KL(q||p), with its trust report."""
     began = time.perf_counter()
-    kept = _checkpoint(target, recipe, key, checkpoint)
-    job = Job(target, Run(key, watch, kept), starts or _CLIMBS)
+    target, minibatch = known
+    if minibatch is not None and solver == "natural_gradient":
+        solver = "stick_the_landing"
+    if solver != "natural_gradient":
+        check_estimator(solver)
+        if not isinstance(recipe, (MeanField, FullRank)):
+            raise InputError(
+                f'solver="{solver}" fits a single Gaussian: choose "mean_field" or "full_rank", or leave '
+                f"out solver= for {recipe}"
+            )
+    kept = _checkpoint(target, recipe, solver, key, checkpoint)
+    job = Job(target, Run(key, watch, kept), starts or _CLIMBS, solver, minibatch)
     if isinstance(recipe, Auto):
         return _ladder(job, began)
     made = _fit_one(job, recipe)
@@ -125,7 +153,7 @@ def _stopped(job: Job, made: ReverseFit) -> bool:
 
 
 def _checkpoint(
-    target: Unconstrained, recipe: Recipe, key: object, path: str | Path | None
+    target: Unconstrained, recipe: Recipe, solver: str, key: object, path: str | Path | None
 ) -> Checkpoint:
     """What an interrupted run left in a file. Raises InputError if that was another fit."""
     if path is None:
@@ -133,7 +161,7 @@ def _checkpoint(
     value, gradient = target.evaluate(target.start[None])
     mark = {
         "coordinates": tuple(target.coordinates),
-        "family": str(recipe),
+        "family": f"{recipe} by {solver}",
         "key": str(key),
         "at the start": (float(value[0]), *map(float, gradient[0])),
     }
@@ -186,8 +214,11 @@ def _fit_one(
 ) -> ReverseFit:
     found = job.search
     match recipe:
-        case MeanField() | FullRank():
+        case MeanField() | FullRank() if job.solver == "natural_gradient":
             return reverse_fit(job.density, found, recipe, job.run)
+        case MeanField() | FullRank():
+            assert job.solver != "natural_gradient"
+            return _by_steps(job, recipe, job.solver)
         case Mixture(k="auto"):
             return _grown(job, recipe, before)
         case Mixture():
@@ -205,6 +236,22 @@ def _fit_one(
             return low_rank_fit(job.density, found, recipe.r, job.run)
         case Auto():
             raise AssertionError("the ladder takes its rungs one by one")
+
+
+def _by_steps(job: Job, recipe: MeanField | FullRank, estimator: Estimator) -> ReverseFit:
+    """Climbs the ELBO by stochastic gradients."""
+    return job.run.once(
+        f"{recipe} by {estimator}",
+        job.density,
+        lambda: stochastic_fit(
+            job.density,
+            job.search,
+            recipe,
+            job.run,
+            estimator=estimator,
+            minibatch=job.minibatch,
+        ),
+    )
 
 
 def _grown(

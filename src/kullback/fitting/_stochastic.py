@@ -33,7 +33,7 @@ from kullback.solvers._density import Density, Evaluate
 Array = np.ndarray
 
 #: Draws of a step, and of the comparison after each window.
-DRAWS, _COMPARED = 64, 512
+DRAWS, _FEW, _COMPARED = 64, 8, 512
 #: The first step, in sds of the start, and how many of them a window has; their product is kept.
 _STEP, _WINDOW = 0.05, 200
 #: Batches of a window whose means tell the error of its average.
@@ -240,7 +240,7 @@ def stochastic_fit(
     *,
     estimator: Estimator = "stick_the_landing",
     minibatch: Minibatch | None = None,
-    draws: int = DRAWS,
+    draws: int | None = None,
     most: int = MOST,
 ) -> ReverseFit:
     """Returns the Gaussian of the family that stochastic ascent from the best start ends at.
@@ -253,13 +253,14 @@ def stochastic_fit(
         estimator: of the gradient, a name in `ESTIMATORS`.
         minibatch: an unbiased estimate of log p and its gradient at n points from some of the rows
             of the data, for the steps; the comparisons are made on `density`.
-        draws: of one step, at least 2.
+        draws: of one step, at least 2; 64 unless said, 8 with a minibatch, whose noise they share.
         most: draws at most.
 
     Raises:
         InputError: there is no such estimator.
         DensityError: p is 0 at every draw of the start.
     """
+    draws = draws or (DRAWS if minibatch is None else _FEW)
     start = _within(found.starts[0], diagonal=is_diagonal(recipe))
     chart, rng = Chart(start), run.generator("steps")
 
