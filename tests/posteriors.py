@@ -61,7 +61,7 @@ def funnel(d=10):
 
     def evaluate(u):
         v, x = u[:, 0], u[:, 1:]
-        spread = np.exp(-v)
+        spread = np.exp(np.minimum(-v, 700.0))
         squares = np.sum(x**2, axis=1)
         value = -(v**2) / 18.0 - 0.5 * squares * spread - 0.5 * (d - 1) * v
         value = value - 0.5 * d * math.log(2.0 * math.pi) - math.log(3.0)

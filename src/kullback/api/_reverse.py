@@ -24,7 +24,7 @@ from kullback.families import Auto, FullRank, LowRank, MeanField, Mixture, is_di
 from kullback.fitting._elbo_gradients import Estimator, check_estimator
 from kullback.fitting._low_rank import low_rank_fit
 from kullback.fitting._natural_gradient import Gaussians
-from kullback.fitting._reverse import ReverseFit, reverse_fit
+from kullback.fitting._reverse import ReverseFit, from_elsewhere, reverse_fit
 from kullback.fitting._reverse_mixture import MOST_COMPONENTS, WORTH, reverse_mixture, with_another
 from kullback.fitting._run import Run
 from kullback.fitting._search import Search, one, search
@@ -46,6 +46,8 @@ Watch = Callable[[str], None]
 Solver = Literal["natural_gradient"] | Estimator
 #: Climbs to modes, unless said.
 _CLIMBS = 8
+#: Times that a fit is made again from where tempering found mass that it misses.
+_LOOKS = 3
 
 
 def read(target: object) -> tuple[Unconstrained, Minibatch | None] | None:
@@ -141,10 +143,31 @@ def fit_log_density(
     made = _fit_one(job, recipe)
     try:
         report = _report(job, recipe, made)
+        made, report = _looked_again(job, recipe, made, report)
     except KeyboardInterrupt:
         job.stopped = True
         report = _report(job, recipe, made)
     return _result(job, recipe, made, report, began)
+
+
+def _looked_again(
+    job: Job, recipe: Recipe, made: ReverseFit, report: Report
+) -> tuple[ReverseFit, Report]:
+    """Fits again where tempering has found mass outside q, as long as that is better."""
+    for _ in range(_LOOKS):
+        outside = report.posterior.outside
+        single = isinstance(recipe, (MeanField, FullRank)) and job.solver == "natural_gradient"
+        if not single or not outside.value > 3.0 * outside.standard_error:
+            break
+        draws = job.tempered
+        missed = flat(made.q).log_prob(draws.x) < report.threshold
+        origin = draws.x[np.flatnonzero(missed)[np.argmax(draws.log_p[missed])]]
+        assert isinstance(recipe, (MeanField, FullRank))
+        better = from_elsewhere(job.density, job.search, recipe, made, origin, job.run)
+        if better is None:
+            break
+        made, report = better, _report(job, recipe, better)
+    return made, report
 
 
 def _stopped(job: Job, made: ReverseFit) -> bool:
@@ -184,7 +207,7 @@ def _ladder(job: Job, began: float) -> Fit:
         before = job.density.count
         try:
             made = _fit_one(job, recipe, best)
-            report = _report(job, recipe, made)
+            made, report = _looked_again(job, recipe, made, _report(job, recipe, made))
         except KeyboardInterrupt:
             if best is None:
                 raise

@@ -83,12 +83,10 @@ def by_tempering(
     for name in everywhere:
         far = there[name]
         mean_q, sd_q = moments[name]
-        chains = afar.by_chain(far)
-        mean = float(chains.mean())
-        error = float(chains.std(ddof=1)) / math.sqrt(len(chains))
-        squares = afar.by_chain((far - mean) ** 2)
+        mean, error = float(far.mean()), afar.error(far)
+        squares = (far - mean) ** 2
         variance = float(squares.mean())
-        doubt = 0.5 * float(squares.std(ddof=1)) / math.sqrt(len(squares)) / max(variance, 1e-300)
+        doubt = 0.5 * afar.error(squares) / max(variance, 1e-300)
         out.append(
             _parameter(name, mean_q, sd_q, (mean, error), variance, doubt, expected, "tempering")
         )

@@ -14,7 +14,7 @@ from kullback.diagnostics._weights import Value, Weighed, heavy_log_prob
 from kullback.fitting._natural_gradient import Gaussians
 from kullback.fitting._run import Run
 from kullback.fitting._search import Search
-from kullback.solvers._bridge import bridge
+from kullback.solvers._bridge import bridge, standard_error
 from kullback.solvers._density import Density
 from kullback.solvers._modes import Mode
 from kullback.solvers._moves import Points, move
@@ -109,17 +109,15 @@ class Afar:
         """The share of the draws that lie where none of thousands of draws of q did."""
         if not self.tempered.complete:
             return math.nan, math.inf
-        beyond = self.by_chain((self.log_q < self.threshold).astype(float))
-        n = len(beyond)
-        value = float(beyond.mean())
-        # None seen does not mean none: the error is that of one chain more.
-        return value, math.hypot(float(beyond.std(ddof=1)) / math.sqrt(n), 0.5 / n)
+        beyond = (self.log_q < self.threshold).astype(float)
+        # None seen does not mean none: the error is that of half a family more.
+        families = int(self.tempered.family.max()) + 1
+        return float(beyond.mean()), math.hypot(self.error(beyond), 0.5 / max(families, _CHAINS))
 
     @property
     def eubo(self) -> Value:
         """E_p[log p - log q] on the draws."""
-        means = self.by_chain(self.log_ratio)
-        return float(means.mean()), float(means.std(ddof=1)) / math.sqrt(len(means))
+        return float(self.log_ratio.mean()), self.error(self.log_ratio)
 
     def bridged(self, weighed: Weighed) -> Value:
         """Returns the log evidence by a bridge between the weighed draws and these."""
@@ -127,13 +125,12 @@ class Afar:
         return bridge(
             np.where(np.isfinite(flat), flat, -1e300),
             self.tempered.log_p - self.log_r,
-            groups=(None, self.tempered.chain),
+            groups=(None, self.tempered.family),
         )
 
-    def by_chain(self, values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " c"]:
-        """Returns the mean of each chain."""
-        chain = self.tempered.chain
-        return np.bincount(chain, values) / np.bincount(chain)
+    def error(self, values: Float[np.ndarray, " n"]) -> float:
+        """Returns the standard error of the mean of values at the draws."""
+        return standard_error(values, self.tempered.family)
 
 
 def tempered_draws(density: Density, found: Search, run: Run) -> Tempered:

@@ -12,7 +12,7 @@ from kullback.families import Gaussians as Recipe
 from kullback.families import is_diagonal
 from kullback.fitting._natural_gradient import Ascent, Gaussians, ascend
 from kullback.fitting._run import Run
-from kullback.fitting._search import Search
+from kullback.fitting._search import Search, mode_from, one
 from kullback.solvers._density import Density
 from kullback.solvers._whitened import whitened
 
@@ -89,6 +89,29 @@ def reverse_fit(
     others = tuple(a.q for a in ends[1:] if _apart(a.q, best.q))
     best = replace(best, interrupted=interrupted)
     return more_draws(density, best, n, run, str(recipe), others)
+
+
+def from_elsewhere(
+    density: Density,
+    found: Search,
+    recipe: Recipe,
+    before: ReverseFit,
+    origin: Float[np.ndarray, " d"],
+    run: Run,
+) -> ReverseFit | None:
+    """Returns the fit at the mode above a point where q has no mass, if it is better; None if not."""
+    mode = mode_from(density, origin, list(found.modes))
+    if mode is None:
+        return None
+    start = _shaped(one(mode.at, mode.root), diagonal=is_diagonal(recipe))
+    n = max(_FEWEST, _PER_DIMENSION * density.dimension)
+    z = whitened(density.dimension, n, run.generator("draws"))
+    place = ", ".join(f"{x:.6g}" for x in mode.at[:4])
+    end = climbed(density, start, z, run, f"{recipe} from {place}")
+    if not end.slope.elbo > before.trace[-1][1] + NATS:
+        return None
+    made = more_draws(density, end, n, run, f"{recipe} at {place}", (before.q, *before.others))
+    return replace(made, trace=(*before.trace, *made.trace))
 
 
 def climbed(

@@ -51,7 +51,7 @@ def search(density: Density, start: Vector, rng: np.random.Generator, *, climbs:
         direction = rng.standard_normal(len(start))
         far = reach * direction
         origin = first.at + first.root @ far if first.proper else begin + 0.5 * far
-        other = _mode_from(density, origin, modes)
+        other = mode_from(density, origin, modes)
         if other is not None:
             modes.append(other)
         if len(modes) == _MOST_MODES:
@@ -77,7 +77,7 @@ def _alive(density: Density, start: Vector, rng: np.random.Generator) -> Vector:
     )
 
 
-def _mode_from(density: Density, origin: Vector, known: list[Mode]) -> Mode | None:
+def mode_from(density: Density, origin: Vector, known: list[Mode]) -> Mode | None:
     """The mode above a point, unless it is one that is known or nothing is found."""
     if not np.isfinite(density(origin[None])[0][0]):
         return None

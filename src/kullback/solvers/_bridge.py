@@ -50,7 +50,15 @@ def bridge(
 
 
 def _relative_error(values: Float[np.ndarray, " n"], group: Array | None) -> float:
-    """The standard error of a mean, in units of the mean, from the means of groups."""
+    """The standard error of a mean, in units of the mean."""
+    return standard_error(values, group) / max(float(values.mean()), 1e-300)
+
+
+def standard_error(values: Float[np.ndarray, " n"], group: Array | None = None) -> float:
+    """Returns the standard error of a mean of values that come in groups of any size (Chan and Lai 2013)."""
+    moved = values - values.mean()
+    sums = moved if group is None else np.bincount(group, moved)
     if group is not None:
-        values = np.bincount(group, values) / np.bincount(group)
-    return float(values.std(ddof=1) / np.sqrt(len(values)) / max(values.mean(), 1e-300))
+        sums = sums[np.bincount(group) > 0]
+    few = len(sums) / max(len(sums) - 1, 1)
+    return float(np.sqrt(few * np.sum(sums**2)) / len(values))

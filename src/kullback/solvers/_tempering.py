@@ -27,6 +27,8 @@ _MOST_TEMPERATURES = 400
 _TURN, _MOST_LEAPS = 1.5, 8
 #: Trajectories at each temperature that are not kept.
 _SETTLE = 2
+#: Temperatures back to the common ancestor of a family.
+_GENERATIONS = 6
 
 
 @final
@@ -36,7 +38,8 @@ class Tempered:
 
     Attributes:
         x, log_p: the points, (n, d), of all chains, and the log density there.
-        chain: which chain each point is of, (n,).
+        family: which points have a common ancestor a few temperatures back, (n,): what they err in
+            together, such as the share of a mode.
         log_evidence: the log of the integral of p.
         standard_error: of it: the chances of the points, and their lag behind the temperature.
         temperatures: how many were passed.
@@ -46,7 +49,7 @@ class Tempered:
 
     x: Float[np.ndarray, "n d"]
     log_p: Float[np.ndarray, " n"]
-    chain: Array
+    family: Array
     log_evidence: float
     standard_error: float
     temperatures: int
@@ -88,7 +91,7 @@ def temper(
     white = Density(seen, len(center))
     if resume is None:
         points = Points.at(white, rng.standard_normal((chains * length, len(center))))
-        now = _Walk(points, 0.0, 1.0, 0, 0.0, 0.0, 0.0)
+        now = _Walk(points, np.arange(chains)[None], 0.0, 1.0, 0, 0.0, 0.0, 0.0)
     else:
         now = _Walk(**resume["walk"])
         rng.bit_generator.state = resume["randomness"]
@@ -111,7 +114,7 @@ def temper(
     return Tempered(
         center + now.points.x @ root.T,
         now.points.log_p - log_det,
-        chain,
+        np.unique(_ancestors(now.lineage), return_inverse=True)[1][chain],
         now.log_evidence,
         error,
         now.passed,
@@ -123,9 +126,13 @@ def temper(
 @final
 @dataclass(frozen=True, eq=False)
 class _Walk:
-    """How far the points are: inverse temperature, step size, temperatures passed, log evidence."""
+    """How far the points are: inverse temperature, step size, temperatures passed, log evidence.
+
+    `lineage` holds the parent of each chain among the chains before, the last few temperatures.
+    """
 
     points: Points
+    lineage: Array
     beta: float
     step: float
     passed: int
@@ -150,7 +157,8 @@ def _next(
         return None
     root = _root(now.points.x, np.exp(log_weights - log_weights.max()), length)
     chains = len(chain) // length
-    points, step = now.points.take(_resampled(log_weights, chains, rng)), now.step
+    parents = _resampled(log_weights, chains, rng)
+    points, step = now.points.take(parents), now.step
     kept = []
     for _ in range(length + (length if beta >= 1.0 else _SETTLE)):
         jittered = step * rng.uniform(0.8, 1.2)
@@ -164,6 +172,7 @@ def _next(
     forward = float(np.logaddexp.reduce(log_weights)) - math.log(len(log_weights))
     return _Walk(
         points,
+        np.concatenate([now.lineage, chain[parents][None]])[-_GENERATIONS:],
         beta,
         step,
         now.passed + 1,
@@ -171,6 +180,14 @@ def _next(
         now.one_sided + forward,
         now.variance + error**2,
     )
+
+
+def _ancestors(lineage: Array) -> Array:
+    """The ancestor of each chain, as far back as the lineage goes."""
+    found = lineage[-1]
+    for parents in lineage[-2::-1]:
+        found = parents[found]
+    return found
 
 
 def _rise(log_ratio: Float[np.ndarray, " n"], most: float) -> float:
