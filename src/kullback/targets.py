@@ -118,6 +118,7 @@ class Unconstrained:
         gradient: where gradients come from.
         origin: what p was given as, in words, such as "PyMC model".
         layout: plain values from which `constrain` can be built again; None if it cannot.
+        plain: "scalar" or "vector" where the single parameter is u itself, a number or d of them.
     """
 
     dimension: int
@@ -131,6 +132,7 @@ class Unconstrained:
     gradient: Literal["automatic", "given", "differences"] = "automatic"
     origin: str = "function"
     layout: dict[str, object] | None = None
+    plain: Literal["scalar", "vector"] | None = None
 
 
 @final

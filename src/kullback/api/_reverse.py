@@ -14,7 +14,7 @@ from kullback._core.checkpoint import Checkpoint
 from kullback._core.errors import DensityError, InputError
 from kullback.diagnostics._faults import check_found
 from kullback.diagnostics._posterior import Report, check_proper, diagnose
-from kullback.diagnostics._towards_p import not_tempered, tempered_draws
+from kullback.diagnostics._towards_p import not_tempered, tempered_draws, wide_around
 from kullback.diagnostics._verdict import Remedies
 from kullback.distributions._approximation import Approximation
 from kullback.distributions._base import Distribution
@@ -22,12 +22,13 @@ from kullback.distributions._gaussian_mixture import GaussianMixture
 from kullback.distributions._vector import MultivariateNormal
 from kullback.families import Auto, FullRank, LowRank, MeanField, Mixture, is_diagonal
 from kullback.fitting._elbo_gradients import Estimator, check_estimator
+from kullback.fitting._gaussians import member
 from kullback.fitting._low_rank import low_rank_fit
 from kullback.fitting._natural_gradient import Gaussians
 from kullback.fitting._reverse import ReverseFit, from_elsewhere, reverse_fit
 from kullback.fitting._reverse_mixture import MOST_COMPONENTS, WORTH, reverse_mixture, with_another
 from kullback.fitting._run import Run
-from kullback.fitting._search import Search, one, search
+from kullback.fitting._search import Search, look_around, one, search
 from kullback.fitting._stochastic import Minibatch, stochastic_fit
 from kullback.interop._jax_density import unconstrained
 from kullback.interop._subsampled import subsampled
@@ -48,6 +49,10 @@ Solver = Literal["natural_gradient"] | Estimator
 _CLIMBS = 8
 #: Times that a fit is made again from where tempering found mass that it misses.
 _LOOKS = 3
+#: A mode whose mass is below the evidence by more than this, in nats, is no better place for q.
+_LIGHT = 1.5
+#: The share of tempered draws outside q from which it is worth starting there.
+_SEEN = 0.01
 
 
 def read(target: object) -> tuple[Unconstrained, Minibatch | None] | None:
@@ -104,6 +109,20 @@ class Job:
         return found
 
     @cached_property
+    def everywhere(self) -> Search:
+        """The modes that climbs from far and wide find too."""
+        if self.stopped:
+            return self.search
+        self.run.watch("looking for other modes, far and wide")
+        center, root = wide_around(self.search)
+        rng = self.run.generator("far and wide")
+        return self.run.once(
+            "far and wide",
+            self.density,
+            lambda: look_around(self.density, self.search, center, root, rng),
+        )
+
+    @cached_property
     def tempered(self) -> Tempered:
         """Draws of p from afar, made once; where they began, if someone is in a hurry."""
         if self.stopped:
@@ -138,6 +157,11 @@ def fit_log_density(
             )
     kept = _checkpoint(target, recipe, solver, key, checkpoint)
     job = Job(target, Run(key, watch, kept), starts or _CLIMBS, solver, minibatch)
+    with np.errstate(all="ignore"):
+        return _fitted(job, recipe, began)
+
+
+def _fitted(job: Job, recipe: Recipe, began: float) -> Fit:
     if isinstance(recipe, Auto):
         return _ladder(job, began)
     made = _fit_one(job, recipe)
@@ -154,20 +178,35 @@ def _looked_again(
     job: Job, recipe: Recipe, made: ReverseFit, report: Report
 ) -> tuple[ReverseFit, Report]:
     """Fits again where tempering has found mass outside q, as long as that is better."""
+    if not isinstance(recipe, (MeanField, FullRank)) or job.solver != "natural_gradient":
+        return made, report
+    tried: list[np.ndarray] = []
     for _ in range(_LOOKS):
-        outside = report.posterior.outside
-        single = isinstance(recipe, (MeanField, FullRank)) and job.solver == "natural_gradient"
-        if not single or not outside.value > 3.0 * outside.standard_error:
+        origin = _missed(job, made, report, tried)
+        if origin is None:
             break
-        draws = job.tempered
-        missed = flat(made.q).log_prob(draws.x) < report.threshold
-        origin = draws.x[np.flatnonzero(missed)[np.argmax(draws.log_p[missed])]]
-        assert isinstance(recipe, (MeanField, FullRank))
-        better = from_elsewhere(job.density, job.search, recipe, made, origin, job.run)
-        if better is None:
-            break
-        made, report = better, _report(job, recipe, better)
+        tried.append(origin)
+        better = from_elsewhere(job.density, recipe, made, origin, job.run)
+        if better is not None:
+            made, report = better, _report(job, recipe, better)
     return made, report
+
+
+def _missed(
+    job: Job, made: ReverseFit, report: Report, tried: list[np.ndarray]
+) -> np.ndarray | None:
+    """A place where p has mass and q has none: a mode of much mass, or a tempered draw."""
+    log_q = flat(made.q).log_prob
+    for mode in job.everywhere.modes:
+        heavy = mode.proper and mode.log_mass > report.posterior.log_evidence.value - _LIGHT
+        known = any(mode.distance(t) < 1.0 for t in tried)
+        if heavy and not known and log_q(mode.at[None])[0] < report.threshold:
+            return mode.at
+    draws, outside = job.tempered, report.posterior.outside
+    if not outside.value > _SEEN or tried:
+        return None
+    missed = np.flatnonzero(log_q(draws.x) < report.threshold)
+    return draws.x[missed[np.argmax(draws.log_p[missed])]]
 
 
 def _stopped(job: Job, made: ReverseFit) -> bool:
@@ -301,7 +340,7 @@ def _report(job: Job, recipe: Recipe, made: ReverseFit) -> Report:
     return diagnose(
         job.target,
         job.density,
-        job.search,
+        job.everywhere,
         lambda: job.tempered,
         made.q,
         flat(made.q).log_prob,
@@ -375,6 +414,10 @@ def _other(job: Job, q: Gaussians, log_evidence: Estimate) -> Optimum:
 
 def named(target: Unconstrained, q: Gaussians) -> Distribution:
     """Returns q in the user's parameters."""
+    if target.plain is not None:
+        base = flat(q)
+        mixture = base if isinstance(base, GaussianMixture) else _single(base)
+        return member(mixture, scalar=target.plain == "scalar")
     return Approximation(
         flat(q),
         target.constrain,
@@ -384,6 +427,10 @@ def named(target: Unconstrained, q: Gaussians) -> Distribution:
         target.bare,
         target.layout,
     )
+
+
+def _single(base: MultivariateNormal) -> GaussianMixture:
+    return GaussianMixture(np.ones(1), base.loc[None], base.scale_tril[None])
 
 
 def flat(q: Gaussians) -> MultivariateNormal | GaussianMixture:

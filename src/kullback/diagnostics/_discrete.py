@@ -243,7 +243,7 @@ def _report(
         _verdict.error_of_fit(*made.noise, made.trace[-1][0]),
     ]
     if not known.exact:
-        findings.insert(3, _verdict.routes(agreement))
+        findings.insert(3, _verdict.routes(agreement, nowhere=False))
     posterior = Posterior(
         elbo=elbo,
         entropy=Estimate.exact(

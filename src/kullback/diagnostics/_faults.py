@@ -5,20 +5,24 @@ from jaxtyping import Float
 
 from kullback._core.errors import DensityError
 from kullback.diagnostics._weights import Weighed
+from kullback.results._diagnosis import columns
 from kullback.solvers._density import Density
 from kullback.targets import Unconstrained
 
 Array = np.ndarray
 #: Rounding of the log density, in nats, beyond which differences of it mean nothing.
 _ROUNDING = 1e-3
+_INFINITE = "float('inf')"
 
 
 def check_faults(density: Density, target: Unconstrained, weighed: Weighed) -> None:
     """Raises if the log density or its gradient was no number at a draw of q, or is too coarse."""
-    largest = float(np.abs(weighed.log_p[np.isfinite(weighed.log_p)]).max(initial=0.0))
+    own = weighed.log_p[: weighed.own]
+    typical = float(np.median(own[np.isfinite(own)])) if np.isfinite(own).any() else 0.0
+    largest = abs(typical)
     if largest * 2.0**-52 > _ROUNDING:
         raise DensityError(
-            f"the log density is about {weighed.log_p[0]:.3g}, of which float64 keeps steps of "
+            f"the log density is about {typical:.3g}, of which float64 keeps steps of "
             f"{largest * 2.0**-52:.1g} nats: subtract the constant from it"
         )
     check_found(density, target)
@@ -57,18 +61,17 @@ def where_dead(
     dead = np.isneginf(log_p)
     share = 100.0 * float(dead.mean())
     text = f"the log density is -inf at {share:.2g} % of q's draws: KL(q||p) is infinite"
-    for i, name in enumerate(target.coordinates):
-        low, high = x[dead, i], x[~dead, i]
+    for name, values in columns(target.constrain(x), bare=target.bare).items():
+        low, high = values[dead], values[~dead]
         if not len(high):
             break
         if low.max() < high.min():
-            return f"{text}. p has no mass for {name} < {_end(low.max(), high.min())}; " + _say(
-                name, low.max(), high.min(), lower=True
-            )
+            end = _end(float(low.max()), float(high.min()))
+            return f"{text}. p has no mass for {name} < {end}; {_say(name, end, '')}"
         if low.min() > high.max():
-            return f"{text}. p has no mass for {name} > {_end(high.max(), low.min())}; " + _say(
-                name, high.max(), low.min(), lower=False
-            )
+            end = _end(float(high.max()), float(low.min()))
+            start = "0" if values.min() > 0.0 else "float('-inf')"
+            return f"{text}. p has no mass for {name} > {end}; {_say(name, start, end)}"
     first = x[int(np.argmax(dead))]
     return (
         f"{text}, such as {place(target, first)}; say where the parameters live, such as "
@@ -77,8 +80,9 @@ def where_dead(
 
 
 def place(target: Unconstrained, u: Float[np.ndarray, " d"]) -> str:
-    """Returns a point in the user's names."""
-    shown = [f"{n} = {v:.4g}" for n, v in zip(target.coordinates, u, strict=True)]
+    """Returns a point in the user's names and the user's own parameters."""
+    values = columns(target.constrain(u[None]), bare=target.bare)
+    shown = [f"{name} = {value[0]:.4g}" for name, value in values.items()]
     more = f", and {len(shown) - 6} more" if len(shown) > 6 else ""
     return ", ".join(shown[:6]) + more
 
@@ -92,11 +96,9 @@ def _end(a: float, b: float) -> str:
     return f"{middle:.6g}"
 
 
-def _say(name: str, a: float, b: float, *, lower: bool) -> str:
-    end = _end(a, b)
+def _say(name: str, low: str, high: str) -> str:
     stem = name.split("[", maxsplit=1)[0]
-    if lower and float(end) == 0.0:
+    words = f"({low}, {high or _INFINITE})"
+    if not high and float(low) == 0.0:
         words = '"positive"'
-    else:
-        words = f"({end}, float('inf'))" if lower else f"(float('-inf'), {end})"
     return f"say support={words}, or support={{'{stem}': {words}}} for that parameter alone"

@@ -28,6 +28,8 @@ _SIGMAS = 3.0
 _LIGHT = 0.5
 #: On densities with narrow necks the errors of bridges came out half as large again as they said.
 _ALLOWANCE, _HARDLY = 1.5, 0.5
+#: The share of KL(q||p) that was missed there.
+_NECK = 0.25
 
 
 @final
@@ -152,7 +154,9 @@ def weigh_up(weighed: Weighed, afar: Afar, rays: Rays) -> Evidence:
     beyond = afar.outside[0] - _SIGMAS * afar.outside[1] > 0.01
     # From here on its error, and its bias, are those of a few large weights.
     light = weighed.pareto_k < _LIGHT
-    by_weights = reliable and (not reached or (light and agree and not beyond))
+    # Routes that differ while no draw lies outside q: it is tempering that did not quite arrive.
+    nowhere = afar.outside[0] <= 0.0
+    by_weights = reliable and (not reached or (light and (agree or nowhere) and not beyond))
     n = len(weighed.x)
     routes = (
         _estimate(first, "log_evidence", "log evidence", "importance weighting", n)
@@ -178,6 +182,10 @@ def weigh_up(weighed: Weighed, afar: Afar, rays: Rays) -> Evidence:
         middle = afar.bridged(weighed) if reached else (first[0], math.inf)
         if reached:
             middle, method = _sober(middle, second, method)
+            if weighed.own_weights[1] > RELIABLE:
+                # Where weights have such a tail, tempered draws too may not enter a narrow neck of p.
+                neck = _NECK * max(middle[0] - weighed.elbo[0], 0.0)
+                middle = middle[0], math.hypot(middle[1], neck)
         values = _through(weighed, afar, middle)
     names = ("log_evidence", "kl", "kl", "jeffreys", "eubo")
     words = ("log evidence", "KL(q||p)", "KL(p||q)", "KL(q||p) + KL(p||q)", "EUBO")
@@ -267,7 +275,7 @@ def _findings(
         _verdict.divergence(evidence.reverse_kl, remedies),
         _verdict.divergence(evidence.forward_kl, remedies),
         missed,
-        _verdict.routes(evidence.agreement),
+        _verdict.routes(evidence.agreement, nowhere=afar.outside[0] <= 0.0),
         _verdict.sandwich(elbo, evidence.log_evidence, evidence.eubo),
         _verdict.probe(risen, evidence.jeffreys, probed.acceptance, remedies),
         _verdict.marginals(tuple(parameters), remedies),
@@ -347,6 +355,8 @@ def _estimate(
     if not math.isfinite(error) or not math.isfinite(number):
         return _unresolved(number, reason, quantity, direction)
     if quantity in ("kl", "jeffreys"):
+        if number < -4.0 * error - 1e-6:
+            return _unresolved(number, "the log evidence lies below the ELBO", quantity, direction)
         number = max(number, 0.0)
     reach = 1.96 * error
     low = number - reach if quantity not in ("kl", "jeffreys", "mass") else max(number - reach, 0.0)

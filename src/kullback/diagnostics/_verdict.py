@@ -13,6 +13,8 @@ from kullback.results._estimate import Estimate
 _FINE, _FAIR = 0.1, 1.0
 #: Mass of p outside q, likewise.
 _FINE_MASS, _FAIR_MASS = 0.01, 0.1
+#: Draws of p seen outside q that are no chance, however few families they are of.
+_SEEN = 0.015
 #: Shifts of means in sds of p, and ratios of sds, likewise.
 _FINE_SHIFT, _FAIR_SHIFT = 0.3, 1.0
 _FINE_RATIO, _FAIR_RATIO = 1.3, 2.5
@@ -48,8 +50,8 @@ def divergence(kl: Estimate, remedies: Remedies) -> Finding:
     return Finding(name, verdict, str(kl), "" if verdict == "trust" else remedies.richer)
 
 
-def routes(agreement: Estimate) -> Finding:
-    """Judges whether the two routes to the log evidence agree."""
+def routes(agreement: Estimate, *, nowhere: bool) -> Finding:
+    """Judges whether the two routes to the log evidence agree; `nowhere` if no draw of p lay outside q."""
     name = "routes to the log evidence"
     gap, error = abs(agreement.value), agreement.standard_error
     if not math.isfinite(error) or not math.isfinite(gap):
@@ -61,7 +63,7 @@ def routes(agreement: Estimate) -> Finding:
         verdict: Verdict = "trust" if error < 0.7 else "caution"
         said = "agree" if verdict == "trust" else "are too rough to tell"
         return Finding(name, verdict, f"{said}: {text}")
-    verdict = "do not use" if gap - _SIGMAS * error > 0.5 else "caution"
+    verdict = "do not use" if gap - _SIGMAS * error > 0.5 and not nowhere else "caution"
     return Finding(name, verdict, f"disagree: {text}", "believe neither; see mass outside q")
 
 
@@ -80,7 +82,7 @@ def outside(share: Estimate, mode_share: float, remedies: Remedies) -> Finding:
     verdict: Verdict = "trust"
     if worst > _FAIR_MASS:
         verdict = "do not use"
-    elif worst > _FINE_MASS or share.value > 0.05:
+    elif worst > _FINE_MASS or share.value > _SEEN:
         verdict = "caution"
     return Finding(name, verdict, text, "" if verdict == "trust" else remedies.modes)
 

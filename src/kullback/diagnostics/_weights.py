@@ -120,7 +120,9 @@ class Weighed:
     @property
     def eubo(self) -> Value:
         """E_p[log p - log q], by weighting: an upper bound of the log evidence."""
-        value = float(np.mean(self.weights * self._known))
+        # About the ELBO, so that a large constant is not multiplied by the rounding of the weights.
+        level = self.elbo[0]
+        value = level + float(np.mean(self.weights * (self._known - level)))
         return value, self._error(self.weights * (self._known - value), np.zeros(self.own))
 
     @property
@@ -192,7 +194,10 @@ def weigh(
         n = int(min(len(ratio) * min((spread / _ERROR) ** 2, 3.0), _MOST - len(ratio))) or 1
     own = sum(len(p[0]) for p in parts)
     x = draw(q, rng, own // 2, freedom=_FREEDOM)
+    # A fault in the far tails, where q itself was never seen, is no reason to refuse.
+    met, faulty = list(density.faults), density.faulty
     log_p, gradient = density(x)
+    density.faults, density.faulty = met, faulty
     parts.append((x, log_p, log_q(x), gradient))
     x, log_p, logs, gradient = (np.concatenate(column) for column in zip(*parts, strict=True))
     shares = np.log([own / len(x), 1.0 - own / len(x)])

@@ -12,8 +12,9 @@ from kullback.families import Gaussians as Recipe
 from kullback.families import is_diagonal
 from kullback.fitting._natural_gradient import Ascent, Gaussians, ascend
 from kullback.fitting._run import Run
-from kullback.fitting._search import Search, mode_from, one
+from kullback.fitting._search import Search, one
 from kullback.solvers._density import Density
+from kullback.solvers._modes import climb, mode_at
 from kullback.solvers._whitened import whitened
 
 #: When the draws are many enough: the error of the fit in nats, and of each mean and sd in sds.
@@ -80,7 +81,11 @@ def reverse_fit(
     if not math.isfinite(best.slope.elbo):
         # Nothing to go on from: whoever looks at draws of this q will find p to be 0, or no number, there.
         return ReverseFit(best.q, (), (), (math.inf, math.inf), n, grown=False)
-    if not math.isfinite(best.slope.noise[0]) or best.slope.decrement > _HOPELESS:
+    lost = not math.isfinite(best.slope.noise[0]) or best.slope.decrement > _HOPELESS
+    around = best.q.place(run.generator("draws", 1).standard_normal((256, d)))[0]
+    if lost and np.isneginf(density(around)[0]).any():
+        return ReverseFit(best.q, (), (), (math.inf, math.inf), n, grown=False)
+    if lost:
         raise DensityError(
             "no Gaussian near the log density was found: at the best one it still rises by "
             f"{best.slope.decrement:.2g} nats a step. Its scales are beyond what float64 can follow: give "
@@ -93,15 +98,14 @@ def reverse_fit(
 
 def from_elsewhere(
     density: Density,
-    found: Search,
     recipe: Recipe,
     before: ReverseFit,
     origin: Float[np.ndarray, " d"],
     run: Run,
 ) -> ReverseFit | None:
     """Returns the fit at the mode above a point where q has no mass, if it is better; None if not."""
-    mode = mode_from(density, origin, list(found.modes))
-    if mode is None:
+    mode = mode_at(density, climb(density, origin)[-1])
+    if not mode.proper:
         return None
     start = _shaped(one(mode.at, mode.root), diagonal=is_diagonal(recipe))
     n = max(_FEWEST, _PER_DIMENSION * density.dimension)

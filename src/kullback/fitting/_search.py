@@ -21,6 +21,8 @@ _REACHES = (2.0, 4.0, 8.0, 16.0, 32.0)
 _TRIES = 200
 _MOST_MODES = 8
 _PILOT = 32
+#: Climbs of the search for modes that a fit has missed; fewer where there are many coordinates.
+_WIDE_CLIMBS, _MANY, _MOST_FOUND = 160, 60, 32
 
 
 @final
@@ -75,6 +77,40 @@ def _alive(density: Density, start: Vector, rng: np.random.Generator) -> Vector:
         f"the log density is {what} at the example and at {_TRIES} points around it: give an example "
         "where it is finite, and say with support= where the parameters live"
     )
+
+
+def look_around(
+    density: Density,
+    found: Search,
+    center: Vector,
+    root: Float[np.ndarray, "d d"],
+    rng: np.random.Generator,
+) -> Search:
+    """Returns the search with the modes that climbs from far and wide lead to.
+
+    Args:
+        density: what is climbed.
+        found: what is known.
+        center, root: of a wide normal, from which half of the climbs start; the others start up to a
+            thousand sds from the first mode.
+        rng: randomness.
+    """
+    modes, d = list(found.modes), len(center)
+    count = _WIDE_CLIMBS if d <= _MANY else _WIDE_CLIMBS // 8
+    first = modes[0]
+    for i in range(count):
+        z = rng.standard_normal(d)
+        far = 10.0 ** rng.uniform(0.5, 3.0)
+        origin = center + root @ z
+        if i % 2 and first.proper:
+            origin = first.at + far * first.root @ (z / np.linalg.norm(z))
+        other = mode_from(density, origin, modes)
+        if other is not None:
+            modes.append(other)
+        if len(modes) >= _MOST_FOUND:
+            break
+    modes.sort(key=lambda m: (m.proper, m.log_mass), reverse=True)
+    return Search(tuple(modes), found.starts, found.climbs + count)
 
 
 def mode_from(density: Density, origin: Vector, known: list[Mode]) -> Mode | None:

@@ -36,7 +36,7 @@ def unconstrained(p: LogDensity) -> Unconstrained:
     try:
         evaluate = compiled(whole, parts.dimension)
     except TracingError as error:
-        if error.obstacle != "array":
+        if error.obstacle not in ("array", "number"):
             raise
         return numpy_function(p.fn, p.example, gradient=None, support=p.support)
     return Unconstrained(
@@ -51,4 +51,5 @@ def unconstrained(p: LogDensity) -> Unconstrained:
         gradient="automatic",
         origin="JAX function",
         layout=parts.saved,
+        plain=parts.plain,
     )

@@ -71,6 +71,7 @@ def numpy_function(
         gradient="given" if callable(gradient) else "differences",
         origin="NumPy function",
         layout=parts.saved,
+        plain=parts.plain,
     )
 
 

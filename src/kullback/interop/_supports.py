@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, Literal, final
 
 import jax
 import jax.numpy as jnp
@@ -133,6 +133,14 @@ class Layout:
     def is_real(self) -> bool:
         """Whether u is the user's parameters themselves, put one after another."""
         return all(leaf.support is REAL for leaf in self.leaves)
+
+    @property
+    def plain(self) -> Literal["scalar", "vector"] | None:
+        """What an event is where it is u itself: a number, or a vector; None for anything else."""
+        if not (self.is_real and self.bare):
+            return None
+        shape = self.leaves[0].shape
+        return "scalar" if shape == () else "vector" if len(shape) == 1 else None
 
     def constrain_one(self, u: jax.Array) -> Any:
         """Returns an event as the user's function takes it, from u (d,); traceable."""

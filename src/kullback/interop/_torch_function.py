@@ -66,6 +66,7 @@ def torch_function(
         bare=parts.bare,
         origin="torch function",
         layout=parts.saved,
+        plain=parts.plain,
     )
 
 

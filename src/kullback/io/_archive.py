@@ -15,6 +15,7 @@ import numpy as np
 
 from kullback._core.errors import InputError
 from kullback.distributions._approximation import Approximation
+from kullback.distributions._compound import Mixture
 from kullback.distributions._gaussian_mixture import GaussianMixture
 from kullback.distributions._real import Normal
 from kullback.distributions._vector import MultivariateNormal
@@ -34,7 +35,7 @@ _CLASSES: dict[str, type] = {
     c.__name__: c
     for c in (
         Fit, Optimum, Estimate, Posterior, Diagnosis, Finding, Parameter, Rung, Draws,
-        MultivariateNormal, GaussianMixture, Normal,
+        MultivariateNormal, GaussianMixture, Normal, Mixture,
         Search, Mode, Gaussians, Slope, Ascent, Tempered, Points,
     )
 }  # fmt: skip

@@ -195,6 +195,9 @@ class Fit:
             "posterior": None if self.posterior is None else self.posterior.as_dict(),
         }
 
+    def __repr__(self) -> str:
+        return f"<{self.direction} fit of {self.family}: {self.divergence}>"
+
     def __str__(self) -> str:
         line = f"{self.direction} fit of {self.family}: {self.divergence}"
         if self.posterior is None:

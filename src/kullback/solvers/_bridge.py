@@ -5,6 +5,8 @@ from jaxtyping import Float, Int
 from scipy import optimize, special
 
 Array = np.ndarray
+#: No log ratio of integrals is looked for further from the median of the log ratios.
+_FARTHEST = 1e9
 
 
 def bridge(
@@ -40,10 +42,15 @@ def bridge(
         down, up = sides(log_constant)
         return float(np.log(max(down.mean(), 1e-300) / max(up.mean(), 1e-300))) - balance
 
-    low, high = seen.min() - 10.0, seen.max() + 10.0
-    if excess(low) * excess(high) > 0.0:
-        return float("nan"), np.inf
-    found = float(optimize.brentq(excess, low, high, xtol=1e-8))  # pyright: ignore[reportArgumentType]
+    # Log ratios of draws far out may be -1e250: the ratio of the integrals is near the many.
+    middle, reach = float(np.median(seen)), 10.0
+    while excess(middle - reach) * excess(middle + reach) > 0.0:
+        reach *= 4.0
+        if reach > _FARTHEST:
+            return float("nan"), np.inf
+    found = float(
+        optimize.brentq(excess, middle - reach, middle + reach, xtol=1e-9, maxiter=500)  # pyright: ignore[reportArgumentType]
+    )
     down, up = sides(found)
     error = np.hypot(_relative_error(down, groups[0]), _relative_error(up, groups[1]))
     return found, float(error)
