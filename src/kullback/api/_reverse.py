@@ -119,7 +119,7 @@ class Job:
         return self.run.once(
             "far and wide",
             self.density,
-            lambda: look_around(self.density, self.search, center, root, rng),
+            lambda: look_around(self.density, self.search, center, root, self.tempered.x, rng),
         )
 
     @cached_property

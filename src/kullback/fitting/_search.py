@@ -22,6 +22,7 @@ _TRIES = 200
 _MOST_MODES = 8
 _PILOT = 32
 #: Climbs of the search for modes that a fit has missed; fewer where there are many coordinates.
+_OUTLIERS = 24
 _WIDE_CLIMBS, _MANY, _MOST_FOUND = 160, 60, 32
 
 
@@ -84,6 +85,7 @@ def look_around(
     found: Search,
     center: Vector,
     root: Float[np.ndarray, "d d"],
+    draws: Float[np.ndarray, "n d"],
     rng: np.random.Generator,
 ) -> Search:
     """Returns the search with the modes that climbs from far and wide lead to.
@@ -93,17 +95,24 @@ def look_around(
         found: what is known.
         center, root: of a wide normal, from which half of the climbs start; the others start up to a
             thousand sds from the first mode.
+        draws: of p, about: climbs start at those that are furthest from the modes too.
         rng: randomness.
     """
     modes, d = list(found.modes), len(center)
+    proper = [m for m in modes if m.proper]
+    if proper:
+        away = np.min([[m.distance(x) for x in draws] for m in proper], axis=0)
+        for x in draws[np.argsort(away)[-_OUTLIERS:]]:
+            other = mode_from(density, x, modes)
+            if other is not None:
+                modes.append(other)
     count = _WIDE_CLIMBS if d <= _MANY else _WIDE_CLIMBS // 8
     first = modes[0]
     for i in range(count):
         z = rng.standard_normal(d)
-        far = 10.0 ** rng.uniform(0.5, 3.0)
         origin = center + root @ z
         if i % 2 and first.proper:
-            origin = first.at + far * first.root @ (z / np.linalg.norm(z))
+            origin = first.at + 10.0 ** rng.uniform(0.3, 3.0) * first.root @ z
         other = mode_from(density, origin, modes)
         if other is not None:
             modes.append(other)
