@@ -24,6 +24,8 @@ _STYLES = {"trust": "bold green", "caution": "bold yellow", "do not use": "bold 
 #: Parameters that are printed; the report and --json have all.
 _MOST = 30
 #: Remedies that are spelled for Python, and what they are here.
+#: Up to this many coordinates q is written out as an expression.
+_WRITTEN = 3
 _TYPED = (
     (re.compile(r'family="([^"]+)"'), r"--family \1"),
     (re.compile(r"\buse (fit\.)"), r"use, in Python, \1"),
@@ -225,11 +227,14 @@ def _findings(told: Diagnosis) -> Table:
 
 
 def _described(q: Distribution) -> str:
-    if not isinstance(q, Approximation):
+    base, d = (
+        (q.base, len(q.coordinates)) if isinstance(q, Approximation) else (q, q.support.dimension)
+    )
+    if base is q and d <= _WRITTEN:
         return format_distribution(q)
-    k = len(q.base.weights) if isinstance(q.base, GaussianMixture) else 1
+    k = len(base.weights) if isinstance(base, GaussianMixture) else 1
     what = "a Gaussian" if k == 1 else f"a mixture of {k} Gaussians"
-    return f"{what} over {len(q.coordinates)} unconstrained coordinates"
+    return f"{what} over {d} unconstrained coordinates"
 
 
 def _gaussians(q: Distribution) -> dict[str, object] | None:
@@ -242,7 +247,8 @@ def _gaussians(q: Distribution) -> dict[str, object] | None:
             weights, means, roots = base.weights, base.means, base.scale_trils
         case _:
             return None
-    names = q.coordinates if isinstance(q, Approximation) else ()
+    plain = tuple(f"x[{i}]" for i in range(base.support.dimension)) or ("x",)
+    names = q.coordinates if isinstance(q, Approximation) else plain
     return {
         "unconstrained_coordinates": list(names),
         "weights": weights.tolist(),
