@@ -5,7 +5,6 @@
 
 Pixels are made 0 or 1, so that Bernoulli log likelihoods are log probabilities of the data.
 """
-# ruff: noqa: INP001, T201
 
 import argparse
 from functools import partial
