@@ -115,9 +115,7 @@ def speed_rows(truth: Records, runs: Records) -> list[list[str]]:
     rows = []
     for name in TARGETS:
         for family in FAMILIES:
-            if name not in truth or not any(
-                f"{who}/{name}/{family}" in runs for who in ("ours", "numpyro")
-            ):
+            if name not in truth or f"numpyro/{name}/{family}" not in runs:
                 continue
             ours = runs.get(f"ours/{name}/{family}")
             if ours is None:

@@ -40,7 +40,7 @@ class Run:
         """Returns the result of a stage: the one kept from an earlier run, or a new one."""
         kept = self.checkpoint.get(name)
         if kept is not None:
-            density.count = kept["gradients"]
+            density.count = max(density.count, kept["gradients"])
             return kept["result"]
         result = compute()
         if getattr(result, "interrupted", False):
