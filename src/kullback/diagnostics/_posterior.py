@@ -25,7 +25,7 @@ from kullback.targets import Unconstrained
 
 Array = np.ndarray
 _SIGMAS = 3.0
-_LIGHT = 0.5
+_LIGHT = 0.3
 #: On densities with narrow necks the errors of bridges came out half as large again as they said.
 _ALLOWANCE, _HARDLY = 1.5, 0.5
 #: The share of KL(q||p) that was missed there.
@@ -153,7 +153,7 @@ def weigh_up(weighed: Weighed, afar: Afar, rays: Rays) -> Evidence:
     agree = abs(gap) <= _SIGMAS * error + 0.02
     beyond = afar.outside[0] - _SIGMAS * afar.outside[1] > 0.01
     # From here on its error, and its bias, are those of a few large weights.
-    light = weighed.pareto_k < _LIGHT
+    light = max(weighed.pareto_k, weighed.own_weights[1]) < _LIGHT
     # Routes that differ while no draw lies outside q: it is tempering that did not quite arrive.
     nowhere = afar.outside[0] <= 0.0
     by_weights = reliable and (not reached or (light and (agree or nowhere) and not beyond))

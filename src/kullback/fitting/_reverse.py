@@ -10,7 +10,7 @@ from jaxtyping import Float
 from kullback._core.errors import DensityError
 from kullback.families import Gaussians as Recipe
 from kullback.families import is_diagonal
-from kullback.fitting._natural_gradient import Ascent, Gaussians, ascend
+from kullback.fitting._natural_gradient import Ascent, Gaussians, ascend, slope_at
 from kullback.fitting._run import Run
 from kullback.fitting._search import Search, one
 from kullback.solvers._density import Density
@@ -112,7 +112,8 @@ def from_elsewhere(
     z = whitened(density.dimension, n, run.generator("draws"))
     place = ", ".join(f"{x:.6g}" for x in mode.at[:4])
     end = climbed(density, start, z, run, f"{recipe} from {place}")
-    if not end.slope.elbo > before.trace[-1][1] + NATS:
+    # On the same draws: fewer draws flatter a fit.
+    if not end.slope.elbo > slope_at(density, before.q, z).elbo + NATS:
         return None
     made = more_draws(density, end, n, run, f"{recipe} at {place}", (before.q, *before.others))
     return replace(made, trace=(*before.trace, *made.trace))
