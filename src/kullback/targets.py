@@ -1,6 +1,6 @@
 """Layer 4: what is known about p. Recipes; nothing is computed here."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, final
 
@@ -13,12 +13,22 @@ Array = np.ndarray
 #: "positive", "unit", "simplex", (low, high), a NumPyro constraint, or None for the whole space; in
 #: fits of log densities also a dict of these by parameter.
 SupportWords = str | tuple[float, float] | object | None
+#: What the numbers of a column are: reals, numbers of events, or codes of categories.
+Kind = Literal["continuous", "count", "category"]
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class Samples:
     """Draws of p: an array (n,) or (n, d), perhaps with weights.
+
+    Attributes:
+        values: numbers; codes 0, 1, ... in columns of categories; NaN where a value is missing.
+        weights: how many draws a row stands for.
+        columns: a name for each column.
+        kinds: of each column.
+        labels: the names of a category column's codes; () for other columns.
+        missing: whether NaN means that a value is missing; otherwise NaN is refused.
 
     Raises:
         InputError: empty, NaN or infinite values, wrong shape, weights that are not weights.
@@ -31,9 +41,19 @@ class Samples:
     values: Float[np.ndarray, "n d"]
     weights: Float[np.ndarray, " n"] | None = None
     columns: tuple[str, ...] = ()
+    kinds: tuple[Kind, ...] = ()
+    labels: tuple[tuple[str, ...], ...] = ()
+    missing: bool = False
 
     def __init__(
-        self, values: object, weights: object = None, *, columns: tuple[str, ...] = ()
+        self,
+        values: object,
+        weights: object = None,
+        *,
+        columns: tuple[str, ...] = (),
+        kinds: tuple[Kind, ...] = (),
+        labels: tuple[tuple[str, ...], ...] = (),
+        missing: bool = False,
     ) -> None:
         table = _floats(values, "samples")
         table = table[:, None] if table.ndim == 1 else table
@@ -41,11 +61,35 @@ class Samples:
             raise InputError(f"samples must be of shape (n,) or (n, d), got {table.shape}")
         if table.size == 0:
             raise InputError(f"samples are empty: shape {table.shape}")
-        names = columns or tuple(f"x{i}" for i in range(table.shape[1]))
-        _check_finite(table, names)
+        d = table.shape[1]
+        names = columns or tuple(f"x{i}" for i in range(d))
+        _check_finite(table, names, missing=missing)
         object.__setattr__(self, "values", table)
         object.__setattr__(self, "weights", _weights(weights, len(table)))
         object.__setattr__(self, "columns", names)
+        object.__setattr__(self, "kinds", kinds or ("continuous",) * d)
+        object.__setattr__(self, "labels", labels or ((),) * d)
+        object.__setattr__(self, "missing", missing)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Stream:
+    """Draws of p in files that may be bigger than memory, read anew at every pass.
+
+    Attributes:
+        read: starts a pass: yields rows (m, d) with their weights (m,), or None for weights of 1. Every
+            pass yields the same rows in the same order; pieces may be of any size.
+        columns, kinds, labels, missing: as of `Samples`.
+        source: what is read, for messages.
+    """
+
+    read: Callable[[], Iterator[tuple[Array, Array | None]]]
+    columns: tuple[str, ...]
+    kinds: tuple[Kind, ...]
+    labels: tuple[tuple[str, ...], ...]
+    missing: bool = False
+    source: str = "rows"
 
 
 @final
@@ -173,13 +217,15 @@ def _floats(values: object, what: str) -> Array:
         raise InputError(f"{what} must be numbers in a rectangular array: {error}") from None
 
 
-def _check_finite(table: Array, names: tuple[str, ...]) -> None:
-    bad = ~np.isfinite(table)
+def _check_finite(table: Array, names: tuple[str, ...], *, missing: bool) -> None:
+    bad = np.isinf(table) if missing else ~np.isfinite(table)
     if bad.any():
         row, column = (int(i) for i in np.argwhere(bad)[0])
+        what = "infinite" if missing else "NaN or infinite"
+        remedy = "drop or fill them" if missing else "drop or fill them, or say missing=True"
         raise InputError(
-            f"samples: column {names[column]} has {int(bad[:, column].sum())} NaN or infinite "
-            f"value(s), the first, {table[row, column]}, at row {row}; drop or fill them"
+            f"samples: column {names[column]} has {int(bad[:, column].sum())} {what} "
+            f"value(s), the first, {table[row, column]}, at row {row}; {remedy}"
         )
 
 

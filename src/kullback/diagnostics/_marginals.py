@@ -105,25 +105,26 @@ def _parameter(
 ) -> Parameter:
     sd_p = math.sqrt(max(variance_p, 1e-300))
     ratio = sd_q / sd_p
+    shift = Estimate.sampled(
+        (mean_p[0] - mean_q) / sd_p,
+        mean_p[1] / sd_p,
+        quantity="mean_shift",
+        direction=f"mean_shift({name})",
+        method=method,
+        unit="",
+    )
     return Parameter(
         name,
         mean_q,
         sd_q,
-        _number((mean_p[0] - mean_q) / sd_p, mean_p[1] / sd_p, "mean_shift", name, method),
-        _number(ratio, ratio * doubt, "sd_ratio", name, method),
+        shift,
+        Estimate.sampled(
+            ratio,
+            ratio * doubt,
+            quantity="sd_ratio",
+            direction=f"sd_ratio({name})",
+            method=method,
+            unit="",
+        ),
         expected.get(name),
-    )
-
-
-def _number(value: float, error: float, quantity: str, name: str, method: str) -> Estimate:
-    reach = 1.96 * error
-    return Estimate(
-        value,
-        error,
-        (value - reach, value + reach),
-        quantity,
-        f"{quantity}({name})",
-        "estimate",
-        method,
-        unit="",
     )

@@ -39,17 +39,4 @@ def unconstrained(p: LogDensity) -> Unconstrained:
         if error.obstacle not in ("array", "number"):
             raise
         return numpy_function(p.fn, p.example, gradient=None, support=p.support)
-    return Unconstrained(
-        dimension=parts.dimension,
-        evaluate=evaluate,
-        constrain=parts.constrain,
-        log_jacobian=parts.log_jacobian,
-        unconstrain=parts.unconstrain,
-        start=parts.start,
-        coordinates=parts.coordinates,
-        bare=parts.bare,
-        gradient="automatic",
-        origin="JAX function",
-        layout=parts.saved,
-        plain=parts.plain,
-    )
+    return parts.target(evaluate, gradient="automatic", origin="JAX function")

@@ -59,20 +59,7 @@ def numpy_function(
         if callable(gradient)
         else _with_differences(values)
     )
-    return Unconstrained(
-        dimension=parts.dimension,
-        evaluate=evaluate,
-        constrain=parts.constrain,
-        log_jacobian=parts.log_jacobian,
-        unconstrain=parts.unconstrain,
-        start=parts.start,
-        coordinates=parts.coordinates,
-        bare=parts.bare,
-        gradient="given" if callable(gradient) else "differences",
-        origin="NumPy function",
-        layout=parts.saved,
-        plain=parts.plain,
-    )
+    return parts.target(evaluate, gradient="given" if callable(gradient) else "differences", origin="NumPy function")
 
 
 def _values(fn: Callable[[Any], object], parts: Layout, name: str) -> Callable[[Array], Array]:

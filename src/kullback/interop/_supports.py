@@ -195,6 +195,29 @@ class Layout:
             raise InputError(f"no values of {', '.join(missing)}; there are {', '.join(values)}")
         return np.concatenate([leaf.unconstrain(values[leaf.name]) for leaf in self.leaves], axis=1)
 
+    def target(
+        self,
+        evaluate: Callable[[Array], tuple[Array, Array]],
+        *,
+        gradient: Literal["automatic", "given", "differences"],
+        origin: str,
+    ) -> Unconstrained:
+        """Returns these parameters with the values and gradients of a log density of u."""
+        return Unconstrained(
+            dimension=self.dimension,
+            evaluate=evaluate,
+            constrain=self.constrain,
+            log_jacobian=self.log_jacobian,
+            unconstrain=self.unconstrain,
+            start=self.start,
+            coordinates=self.coordinates,
+            bare=self.bare,
+            gradient=gradient,
+            origin=origin,
+            layout=self.saved,
+            plain=self.plain,
+        )
+
     def spec(self) -> dict[str, Any]:
         """Returns what `from_spec` needs to build this again, as plain JSON.
 

@@ -55,19 +55,7 @@ def torch_function(
             gradients[i : i + _ROWS] = pull(rows, slope)
         return values, gradients
 
-    return Unconstrained(
-        dimension=parts.dimension,
-        evaluate=evaluate,
-        constrain=parts.constrain,
-        log_jacobian=parts.log_jacobian,
-        unconstrain=parts.unconstrain,
-        start=parts.start,
-        coordinates=parts.coordinates,
-        bare=parts.bare,
-        origin="torch function",
-        layout=parts.saved,
-        plain=parts.plain,
-    )
+    return parts.target(evaluate, gradient="automatic", origin="torch function")
 
 
 def _torch() -> Any:

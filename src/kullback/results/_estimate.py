@@ -102,6 +102,48 @@ class Estimate:
         )
 
     @classmethod
+    def sampled(
+        cls,
+        value: float,
+        standard_error: float,
+        *,
+        quantity: str,
+        direction: str,
+        method: str,
+        n: int | None = None,
+        notes: tuple[str, ...] = (),
+        unit: str = "nats",
+        kind: Literal["estimate", "lower_bound"] = "estimate",
+        nonnegative: bool = False,
+        reason: str = "its standard error is not known",
+    ) -> "Estimate":
+        """Returns an average over draws; unresolved, with the reason, where its error is not finite.
+
+        What cannot be negative is 0 where chance makes it so, and unresolved where chance cannot.
+        """
+        if math.isfinite(value) and nonnegative and value < -4.0 * standard_error - 1e-6:
+            reason = f"it cannot be negative, but came out as {value:.3g} ± {standard_error:.2g}"
+            standard_error = math.inf
+        if not (math.isfinite(value) and math.isfinite(standard_error)):
+            return cls.unresolved(
+                value, reason, quantity=quantity, direction=direction, method=method, n=n, unit=unit
+            )
+        least = 0.0 if nonnegative else -math.inf
+        value, reach = max(value, least), 1.96 * standard_error
+        return cls(
+            value,
+            standard_error,
+            (max(value - reach, least), value + reach),
+            quantity,
+            direction,
+            kind,
+            method,
+            n,
+            notes,
+            unit,
+        )
+
+    @classmethod
     def infinite(
         cls,
         reason: str,
