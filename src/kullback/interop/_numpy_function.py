@@ -59,7 +59,9 @@ def numpy_function(
         if callable(gradient)
         else _with_differences(values)
     )
-    return parts.target(evaluate, gradient="given" if callable(gradient) else "differences", origin="NumPy function")
+    return parts.target(
+        evaluate, gradient="given" if callable(gradient) else "differences", origin="NumPy function"
+    )
 
 
 def _values(fn: Callable[[Any], object], parts: Layout, name: str) -> Callable[[Array], Array]:

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -70,17 +71,15 @@ def numpyro_model(model: Callable[..., Any], *args: Any, **kwargs: Any) -> Uncon
     replay = functools.partial(_replay, ready, args, kwargs, layout)
     several = _batched(lambda u: replay(u)[0])
     plain = not moving and len(names) == len(latent)
-    return Unconstrained(
-        dimension=layout.dimension,
-        evaluate=compiled(density, layout.dimension, name=name),
-        constrain=layout.constrain if plain else lambda u: _in_order(several(u), names),
-        log_jacobian=_batched(lambda u: replay(u)[1]) if moving else layout.log_jacobian,
-        unconstrain=_inverse(ready, args, kwargs, layout) if moving else layout.unconstrain,
-        start=layout.start,
-        coordinates=layout.coordinates,
-        origin="NumPyro model",
-        layout=None if moving else layout.saved,
+    target = layout.target(
+        compiled(density, layout.dimension, name=name), gradient="automatic", origin="NumPyro model"
     )
+    if not plain:
+        target = replace(target, constrain=lambda u: _in_order(several(u), names))
+    if not moving:
+        return target
+    jacobian, inverse = _batched(lambda u: replay(u)[1]), _inverse(ready, args, kwargs, layout)
+    return replace(target, log_jacobian=jacobian, unconstrain=inverse, layout=None)
 
 
 def _density(

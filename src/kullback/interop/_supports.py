@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, final
 
@@ -21,6 +21,7 @@ from kullback.interop._bijections import (
     words,
 )
 from kullback.interop._pytrees import as_arrays, number_array, rank, step
+from kullback.targets import Unconstrained
 
 Array = np.ndarray
 #: The name of a single parameter that has none.
