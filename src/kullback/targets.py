@@ -1,48 +1,58 @@
 """Layer 4: what is known about p. Recipes; nothing is computed here."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, final
 
 import numpy as np
 from jaxtyping import Float
 
+from kullback._core import kinds as kinds_
 from kullback._core.errors import InputError
+from kullback._core.kinds import Kind, Labels
 
 Array = np.ndarray
 #: "positive", "unit", "simplex", (low, high), a NumPyro constraint, or None for the whole space; in
 #: fits of log densities also a dict of these by parameter.
 SupportWords = str | tuple[float, float] | object | None
-#: What the numbers of a column are: reals, numbers of events, or codes of categories.
-Kind = Literal["continuous", "count", "category"]
+#: Libraries whose objects are data frames or series.
+_FRAMES = {"pandas", "polars", "pyarrow", "modin", "cudf", "narwhals", "dask", "duckdb", "ibis"}
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """Draws of p: an array (n,) or (n, d), perhaps with weights.
+    """Draws of p: an array (n,) or (n, d), or a data frame, perhaps with weights.
+
+    Of a data frame of pandas, polars or pyarrow, text, booleans and categories become codes with labels.
 
     Attributes:
         values: numbers; codes 0, 1, ... in columns of categories; NaN where a value is missing.
-        weights: how many draws a row stands for.
-        columns: a name for each column.
-        kinds: of each column.
+        weights: how many draws a row stands for. May be given as the name of a column of the data frame.
+        columns: a name for each column; of a data frame those to take, all by default.
+        kinds: of each column. May be given by name, {"visits": "count"}, for those that are not what
+            they seem: numbers are continuous, text is a category.
         labels: the names of a category column's codes; () for other columns.
         missing: whether NaN means that a value is missing; otherwise NaN is refused.
 
     Raises:
-        InputError: empty, NaN or infinite values, wrong shape, weights that are not weights.
+        InputError: empty, NaN or infinite values, wrong shape, weights that are not weights, counts
+            that are none, columns that are neither numbers nor categories (dates, lists).
 
     Example:
         >>> Samples([1.0, 2.0, 4.0]).values.shape
         (3, 1)
+        >>> import polars
+        >>> cats = Samples(polars.DataFrame({"kg": [4.1, 3.6, 5.0], "colour": ["red", "grey", "red"]}))
+        >>> cats.kinds, cats.labels
+        (('continuous', 'category'), ((), ('grey', 'red')))
     """
 
     values: Float[np.ndarray, "n d"]
     weights: Float[np.ndarray, " n"] | None = None
     columns: tuple[str, ...] = ()
     kinds: tuple[Kind, ...] = ()
-    labels: tuple[tuple[str, ...], ...] = ()
+    labels: Labels = ()
     missing: bool = False
 
     def __init__(
@@ -50,25 +60,32 @@ class Samples:
         values: object,
         weights: object = None,
         *,
-        columns: tuple[str, ...] = (),
-        kinds: tuple[Kind, ...] = (),
-        labels: tuple[tuple[str, ...], ...] = (),
+        columns: Sequence[str] = (),
+        kinds: Sequence[Kind] | Mapping[str, Kind] = (),
+        labels: Labels = (),
         missing: bool = False,
     ) -> None:
-        table = _floats(values, "samples")
-        table = table[:, None] if table.ndim == 1 else table
-        if table.ndim != 2:
-            raise InputError(f"samples must be of shape (n,) or (n, d), got {table.shape}")
+        if type(values).__module__.partition(".")[0] in _FRAMES:
+            # Here and not above: arrays need no narwhals.
+            from kullback._core import frames  # noqa: PLC0415
+
+            name = weights if isinstance(weights, str) else None
+            read = frames.read(values, names=columns, weights=name, kinds=kinds)
+            table, names, said, labels = read.values, read.names, read.kinds, read.labels
+            weights = weights if name is None else read.weights
+        else:
+            if isinstance(weights, str):
+                raise InputError(f"weights={weights!r}: only a data frame has columns by name")
+            table, names, said, labels = _of_array(values, tuple(columns), kinds, labels)
         if table.size == 0:
             raise InputError(f"samples are empty: shape {table.shape}")
-        d = table.shape[1]
-        names = columns or tuple(f"x{i}" for i in range(d))
         _check_finite(table, names, missing=missing)
+        kinds_.check_values(table, names, said, labels, "samples")
         object.__setattr__(self, "values", table)
         object.__setattr__(self, "weights", _weights(weights, len(table)))
         object.__setattr__(self, "columns", names)
-        object.__setattr__(self, "kinds", kinds or ("continuous",) * d)
-        object.__setattr__(self, "labels", labels or ((),) * d)
+        object.__setattr__(self, "kinds", said)
+        object.__setattr__(self, "labels", labels)
         object.__setattr__(self, "missing", missing)
 
 
@@ -87,7 +104,7 @@ class Stream:
     read: Callable[[], Iterator[tuple[Array, Array | None]]]
     columns: tuple[str, ...]
     kinds: tuple[Kind, ...]
-    labels: tuple[tuple[str, ...], ...]
+    labels: Labels
     missing: bool = False
     source: str = "rows"
 
@@ -210,10 +227,44 @@ class Grid:
             raise InputError(f"dx must be positive and finite, got {self.dx}")
 
 
+def _of_array(
+    values: object,
+    columns: tuple[str, ...],
+    kinds: Sequence[Kind] | Mapping[str, Kind],
+    labels: Labels,
+) -> tuple[Array, tuple[str, ...], tuple[Kind, ...], Labels]:
+    """Returns the table, and the names, the kinds and the labels of its columns."""
+    table = _floats(values, "samples")
+    table = table[:, None] if table.ndim == 1 else table
+    if table.ndim != 2:
+        raise InputError(f"samples must be of shape (n,) or (n, d), got {table.shape}")
+    d = table.shape[1]
+    names = columns or tuple(f"x{i}" for i in range(d))
+    if len(names) != d or (labels and len(labels) != d):
+        what = f"{len(names)} names" if len(names) != d else f"labels for {len(labels)}"
+        raise InputError(f"samples have {d} columns, but there are {what}")
+    if len(set(names)) != d:
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InputError(f"samples: two columns have the name {twice!r}; rename one")
+    by_name = kinds_.resolve(kinds, names)
+    said: tuple[Kind, ...] = tuple(by_name.get(name, "continuous") for name in names)
+    made = list(labels) or [()] * d
+    for i, kind in enumerate(said):
+        if kind == "category" and not made[i]:
+            table = table.copy() if table is values else table
+            table[:, i], made[i] = kinds_.coded(table[:, i], names[i], "samples")
+    return table, names, said, tuple(made)
+
+
 def _floats(values: object, what: str) -> Array:
     try:
-        return np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+        array = np.asarray(values)
+        if array.dtype.kind not in "biufOUS":
+            raise InputError(f"{what} must be real numbers, not {array.dtype}")
+        return np.asarray(array, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        if isinstance(error, InputError):
+            raise
         raise InputError(f"{what} must be numbers in a rectangular array: {error}") from None
 
 

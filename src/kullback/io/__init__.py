@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from kullback.io._families import families
     from kullback.io._files import read_table
     from kullback.io._formatting import format_distribution
+    from kullback.io._samples import read_samples
+    from kullback.io._scan import scan
     from kullback.io._table import Table
     from kullback.io._writing import write_atomic
 
@@ -19,8 +21,10 @@ __all__ = [
     "find_table",
     "format_distribution",
     "parse",
+    "read_samples",
     "read_table",
     "readings",
+    "scan",
     "write_atomic",
 ]
 
@@ -31,8 +35,10 @@ _HOME_OF = {
     "find_table": "_data",
     "format_distribution": "_formatting",
     "parse": "_expressions",
+    "read_samples": "_samples",
     "read_table": "_files",
     "readings": "_expressions",
+    "scan": "_scan",
     "write_atomic": "_writing",
 }
 

@@ -5,6 +5,8 @@ in minutes (W. Haerdle, Smoothing Techniques, 1991; Azzalini and Bowman, Applied
 1990). Facts of nature, in the public domain.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
@@ -45,6 +47,21 @@ def find_table(path: str | Path) -> Table:
         InputError: as `read_table`.
     """
     path = Path(path)
-    if not path.exists() and path.name == str(path) and path.name.removesuffix(".csv") in _NAMES:
-        return dataset(path.name.removesuffix(".csv"))
-    return read_table(path)
+    return dataset(path.name.removesuffix(".csv")) if _is_bundled(path) else read_table(path)
+
+
+@contextmanager
+def find_file(path: str | Path) -> Iterator[Path]:
+    """Yields a path, or that of the bundled data set of that name if there is no file."""
+    path = Path(path)
+    if not _is_bundled(path):
+        yield path
+        return
+    name = f"{path.name.removesuffix('.csv')}.csv"
+    with resources.as_file(resources.files("kullback.io") / "data" / name) as found:
+        yield found
+
+
+def _is_bundled(path: Path) -> bool:
+    bare = path.name == str(path) and path.name.removesuffix(".csv") in _NAMES
+    return bare and not path.exists()

@@ -3,16 +3,19 @@
 import difflib
 import itertools
 import tokenize
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import polars as pl
+from jaxtyping import Float
 
 from kullback._core.errors import InputError
 from kullback.io._csv import read_csv
 from kullback.io._table import Table, check_finite, check_size, numbered, table
 
+Result = TypeVar("Result")
 #: What NumPy raises over a header that makes no sense.
 _NOT_AN_ARRAY = (
     ValueError,
@@ -36,15 +39,28 @@ def read_table(path: str | Path) -> Table:
         InputError: it is not there, not readable, or holds anything but finite numbers; with
             the line (CSV) or row and the column.
     """
-    path = Path(path)
+    return read_file(Path(path), _READERS)
+
+
+def read_file(path: Path, readers: Mapping[str, Callable[[Path], Result]]) -> Result:
+    """Returns what the reader for the ending of a file makes of it.
+
+    Args:
+        path: of the file.
+        readers: by ending.
+
+    Raises:
+        InputError: there is no such file, it is empty, of no known format or cannot be read.
+    """
     try:
-        _check_exists(path)
-        return _reader(path)(path)
+        check_exists(path)
+        return _reader(path, readers)(path)
     except OSError as error:
         raise InputError(f"{path}: this cannot be read: {error.strerror or error}") from None
 
 
-def _check_exists(path: Path) -> None:
+def check_exists(path: Path) -> None:
+    """Raises InputError if there is no such file, or nothing in it."""
     if path.is_dir():
         raise InputError(f"{path}: this is a directory; give a file in it")
     if not path.exists():
@@ -61,10 +77,12 @@ def _near(path: Path) -> str:
     return f"; did you mean {path.parent / near[0]}?" if near else f" in {path.parent.resolve()}"
 
 
-def _reader(path: Path) -> Callable[[Path], Table]:
-    reader = _READERS.get(path.suffix.lower())
+def _reader(
+    path: Path, readers: Mapping[str, Callable[[Path], Result]]
+) -> Callable[[Path], Result]:
+    reader = readers.get(path.suffix.lower())
     if reader is None:
-        *first, last = _READERS
+        *first, last = readers
         ending = f"the ending {path.suffix!r}" if path.suffix else "a name without an ending"
         raise InputError(
             f"{path}: {ending} does not name a format; {', '.join(first)} and {last} are read"
@@ -94,7 +112,12 @@ def _read_parquet(path: Path) -> Table:
     return table(columns, values, source)
 
 
-def _read_npy(path: Path) -> Table:
+def read_npy(path: Path) -> tuple[tuple[str, ...], Float[np.ndarray, "n d"]]:
+    """Returns names for the columns of an .npy file and its numbers, finite or not.
+
+    Raises:
+        InputError: it is damaged, or holds anything but a table of real numbers.
+    """
     source = str(path)
     with path.open("rb") as file:
         if file.read(6) != b"\x93NUMPY":
@@ -116,9 +139,13 @@ def _read_npy(path: Path) -> Table:
         raise InputError(f"{source}: its shape is {mapped.shape}; save (rows, columns) or (rows,)")
     columns = numbered(1 if mapped.ndim == 1 else mapped.shape[1])
     check_size(len(mapped), len(columns), source)
-    values = np.array(mapped, dtype=np.float64).reshape(len(mapped), len(columns))
-    check_finite(columns, values, source)
-    return table(columns, values, source)
+    return columns, np.array(mapped, dtype=np.float64).reshape(len(mapped), len(columns))
+
+
+def _read_npy(path: Path) -> Table:
+    columns, values = read_npy(path)
+    check_finite(columns, values, str(path))
+    return table(columns, values, str(path))
 
 
 _READERS: dict[str, Callable[[Path], Table]] = {
