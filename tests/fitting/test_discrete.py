@@ -7,7 +7,7 @@ from scipy.special import logsumexp
 
 from kullback._core.errors import DensityError, InputError, UnsupportedError
 from kullback.api._discrete import fit_discrete, is_discrete
-from kullback.diagnostics._discrete import states
+from kullback.diagnostics._discrete_known import states
 from kullback.distributions._independent import Independent
 from kullback.families import Bernoulli, Categorical
 from kullback.fitting._discrete import discrete_fit, gradient_at

@@ -13,7 +13,9 @@ import numpy as np
 from kullback._core.checkpoint import Checkpoint
 from kullback._core.errors import DensityError, InputError
 from kullback.diagnostics._faults import check_found
-from kullback.diagnostics._posterior import Report, check_proper, diagnose
+from kullback.diagnostics._posterior import diagnose
+from kullback.diagnostics._rays import check_proper
+from kullback.diagnostics._report import Report
 from kullback.diagnostics._towards_p import not_tempered, tempered_draws, wide_around
 from kullback.diagnostics._verdict import Remedies
 from kullback.distributions._approximation import Approximation
@@ -342,13 +344,10 @@ def _report(job: Job, recipe: Recipe, made: ReverseFit) -> Report:
         job.density,
         job.everywhere,
         lambda: job.tempered,
-        made.q,
+        made,
         flat(made.q).log_prob,
         job.run,
-        trace=made.trace,
-        fit_error=made.noise,
-        curvature=made.curvature,
-        remedies=_remedies(recipe),
+        _remedies(recipe),
     )
 
 
@@ -399,15 +398,13 @@ def _other(job: Job, q: Gaussians, log_evidence: Estimate) -> Optimum:
     ratio = job.density(x)[0] - base.log_prob(x)
     value = log_evidence.value - float(ratio.mean())
     error = math.hypot(float(ratio.std()) / 32.0, log_evidence.standard_error)
-    kl = Estimate(
+    kl = Estimate.sampled(
         value,
         error,
-        (value - 1.96 * error, value + 1.96 * error),
-        "kl",
-        "KL(q||p)",
-        "estimate",
-        "log evidence - ELBO",
-        1024,
+        quantity="kl",
+        direction="KL(q||p)",
+        method="log evidence - ELBO",
+        n=1024,
     )
     return Optimum(named(job.target, q), kl, math.nan)
 

@@ -16,7 +16,7 @@ _INFINITE = "float('inf')"
 
 
 def check_faults(density: Density, target: Unconstrained, weighed: Weighed) -> None:
-    """Raises if the log density or its gradient was no number at a draw of q, or is too coarse."""
+    """Raises if log p or its gradient was no number at a draw of q, -inf there, or is too coarse."""
     own = weighed.log_p[: weighed.own]
     typical = float(np.median(own[np.isfinite(own)])) if np.isfinite(own).any() else 0.0
     largest = abs(typical)
@@ -26,6 +26,8 @@ def check_faults(density: Density, target: Unconstrained, weighed: Weighed) -> N
             f"{largest * 2.0**-52:.1g} nats: subtract the constant from it"
         )
     check_found(density, target)
+    if weighed.dead > 0.0:
+        raise DensityError(_where_dead(target, weighed.x[: weighed.own], own))
 
 
 def check_found(density: Density, target: Unconstrained) -> None:
@@ -54,7 +56,7 @@ def check_found(density: Density, target: Unconstrained) -> None:
     )
 
 
-def where_dead(
+def _where_dead(
     target: Unconstrained, x: Float[np.ndarray, "n d"], log_p: Float[np.ndarray, " n"]
 ) -> str:
     """Returns a message that says where the log density is -inf, and which support to give."""

@@ -7,7 +7,11 @@ from typing import final
 import numpy as np
 from jaxtyping import Float
 
+from kullback._core.errors import DensityError
+from kullback.diagnostics._towards_p import overall_root
+from kullback.fitting._natural_gradient import Gaussians
 from kullback.solvers._density import Density
+from kullback.targets import Unconstrained
 
 #: Where along a ray the fall is measured, in sds: a power law falls alike from each to the next.
 _PLACES = (1e2, 1e4, 1e6)
@@ -51,6 +55,28 @@ class Rays:
 
     def _first(self, rows: np.ndarray) -> Float[np.ndarray, " d"] | None:
         return self.directions[int(np.argmax(rows))] if rows.any() else None
+
+
+def check_proper(
+    target: Unconstrained, density: Density, q: Gaussians, rng: np.random.Generator
+) -> Rays:
+    """Returns how p falls far from q. Raises DensityError if it cannot be normalised."""
+    rays = look_out(density, q.means[0], overall_root(q), rng)
+    direction = rays.improper
+    if direction is None:
+        return rays
+    along = overall_root(q) @ direction
+    scaled = along / np.abs(along).max()
+    named = [
+        f"{value:+.2g} {name}"
+        for value, name in zip(scaled, target.coordinates, strict=True)
+        if abs(value) > 0.05
+    ]
+    raise DensityError(
+        f"the log density does not fall along {' '.join(named[:6])}: it cannot be normalised there "
+        "(improper or flat). Add a proper prior on these parameters, or remove the direction that the "
+        "data do not determine"
+    )
 
 
 def look_out(

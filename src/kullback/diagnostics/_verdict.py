@@ -1,12 +1,12 @@
 """The rules: from what was measured to findings, each with its verdict and its remedy."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
 
-from kullback.results._diagnosis import Finding, Parameter, Verdict
+from kullback.results._diagnosis import Finding, Parameter, Posterior, Verdict
 from kullback.results._estimate import Estimate
 
 #: KL in nats up to which a fit may be used as it is, and used with care.
@@ -20,8 +20,10 @@ _FINE_SHIFT, _FAIR_SHIFT = 0.3, 1.0
 _FINE_RATIO, _FAIR_RATIO = 1.3, 2.5
 #: Errors of a finding beyond which it is not chance; many parameters are looked at.
 _SIGMAS = 3.0
-_RELIABLE, _HOPELESS = 0.7, 1.0
+#: Above this Pareto k importance sampling is not reliable (Vehtari et al. 2024).
+RELIABLE = 0.7
 
+ROUTES = "routes to the log evidence"
 UNSEEN = (
     "a mode that neither the climbs nor the tempering visited cannot be seen: where p is known to have "
     "others, start there with example="
@@ -35,6 +37,47 @@ class Remedies:
 
     richer: str
     modes: str
+
+
+def findings(
+    found: Posterior,
+    kls: tuple[Estimate, Estimate],
+    remedies: Remedies,
+    *,
+    draws: int,
+    constant: bool,
+    mode_share: float = 0.0,
+    nowhere: bool = False,
+    probed: tuple[str, float] = ("Langevin probe", 1.0),
+) -> list[Finding]:
+    """Returns what is judged of every reverse fit.
+
+    Args:
+        found: what was measured; its diagnosis is not looked at.
+        kls: KL(q||p) and KL(p||q).
+        remedies: what to type next.
+        draws: those of the fit.
+        constant: whether the importance weights are.
+        mode_share: of p's mass, at modes that q does not reach.
+        nowhere: whether no draw of p lay outside q.
+        probed: the name of the probe, and its acceptance.
+    """
+    missed = outside(found.outside, mode_share, remedies)
+    if missed.verdict == "do not use":
+        # Where q misses mass, a better shape of the same q is not the answer.
+        remedies = Remedies(remedies.modes, remedies.modes)
+    name, acceptance = probed
+    return [
+        divergence(kls[0], remedies),
+        divergence(kls[1], remedies),
+        missed,
+        routes(found.agreement, nowhere=nowhere),
+        sandwich(found.elbo, found.log_evidence, found.eubo),
+        replace(probe(found.probe, found.jeffreys, acceptance, remedies), name=name),
+        marginals(found.parameters, remedies),
+        pareto(found.pareto_k, constant=constant, remedies=remedies),
+        error_of_fit(*found.fit_error, draws),
+    ]
 
 
 def divergence(kl: Estimate, remedies: Remedies) -> Finding:
@@ -52,7 +95,7 @@ def divergence(kl: Estimate, remedies: Remedies) -> Finding:
 
 def routes(agreement: Estimate, *, nowhere: bool) -> Finding:
     """Judges whether the two routes to the log evidence agree; `nowhere` if no draw of p lay outside q."""
-    name = "routes to the log evidence"
+    name = ROUTES
     gap, error = abs(agreement.value), agreement.standard_error
     if not math.isfinite(error) or not math.isfinite(gap):
         return Finding(
@@ -140,20 +183,20 @@ def pareto(k: float, *, constant: bool, remedies: Remedies) -> Finding:
         return Finding(name, "trust", "no weight is above five times their mean: there is no tail")
     verdict: Verdict = "trust"
     text = f"k = {k:.2f}"
-    if k > _RELIABLE:
+    if k > RELIABLE:
         verdict = "caution"
-        text += f" > {_RELIABLE}: importance weights of q are not reliable"
+        text += f" > {RELIABLE}: importance weights of q are not reliable"
     return Finding(name, verdict, text, "" if verdict == "trust" else remedies.richer)
 
 
-def sandwich(elbo: Estimate, log_evidence: Estimate, eubo: Estimate | None) -> Finding:
+def sandwich(elbo: Estimate, log_evidence: Estimate, eubo: Estimate) -> Finding:
     """Judges ELBO <= log evidence <= EUBO."""
     name = "ELBO ≤ log evidence ≤ EUBO"
     low, middle = elbo.value, log_evidence.value
     slack = 4.0 * math.hypot(elbo.standard_error, log_evidence.standard_error) + 1e-9
     text = f"{low:.3f} ≤ {middle:.3f}"
     broken = low > middle + slack
-    if eubo is not None and math.isfinite(eubo.value):
+    if math.isfinite(eubo.value):
         text += f" ≤ {eubo.value:.3f}"
         slack = 4.0 * math.hypot(eubo.standard_error, log_evidence.standard_error) + 1e-9
         broken = broken or middle > eubo.value + slack

@@ -27,9 +27,6 @@ _ERROR = 0.01
 _FREEDOM = 5.0
 #: Below this spread log weights are constant up to rounding, and say nothing of what q misses.
 CONSTANT = 1e-6
-#: Above this Pareto k importance sampling is not reliable (Vehtari et al. 2024).
-RELIABLE = 0.7
-
 #: With no weight above this many times their mean, thousands of weights have no heavy tail.
 _SMALL = 5.0
 

@@ -8,6 +8,8 @@ Kind = Literal[
     "exact", "numeric", "estimate", "lower_bound", "upper_bound", "infinite", "unresolved"
 ]
 
+#: What cannot be negative.
+_NONNEGATIVE = frozenset({"kl", "jeffreys", "mass"})
 _SYMBOLS = {"lower_bound": "≥", "upper_bound": "≤"}
 _NATS_PER_BIT = math.log(2.0)
 
@@ -114,13 +116,20 @@ class Estimate:
         notes: tuple[str, ...] = (),
         unit: str = "nats",
         kind: Literal["estimate", "lower_bound"] = "estimate",
-        nonnegative: bool = False,
         reason: str = "its standard error is not known",
     ) -> "Estimate":
         """Returns an average over draws; unresolved, with the reason, where its error is not finite.
 
-        What cannot be negative is 0 where chance makes it so, and unresolved where chance cannot.
+        A KL, a Jeffreys or a mass is 0 where chance makes it negative, unresolved where chance cannot.
+
+        Example:
+            >>> said = {"quantity": "kl", "direction": "KL(p||q)", "method": "Monte Carlo"}
+            >>> print(Estimate.sampled(-0.01, 0.02, **said))
+            KL(p||q) = 0.000 ± 0.020 nats (Monte Carlo)
+            >>> print(Estimate.sampled(-0.31, 0.02, **said))
+            KL(p||q) unresolved: it cannot be negative, but came out as -0.31 ± 0.02 (Monte Carlo)
         """
+        nonnegative = quantity in _NONNEGATIVE
         if math.isfinite(value) and nonnegative and value < -4.0 * standard_error - 1e-6:
             reason = f"it cannot be negative, but came out as {value:.3g} ± {standard_error:.2g}"
             standard_error = math.inf
