@@ -1,0 +1,141 @@
+"""Newton's method in a box, for a few parameters: gradients are given, curvature is measured."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+from jaxtyping import Float
+
+Vector = Float[np.ndarray, " m"]
+#: Maps a point to a value and its gradient.
+Objective = Callable[[Vector], tuple[float, Vector]]
+
+_STEP = 1e-5
+_LONGEST = 2.0
+_FLAT = 1e-9
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Stationary:
+    """Where Newton's method ended.
+
+    Attributes:
+        value, at: the least value, and where.
+        bound: which coordinates ended at an end of the box.
+        flat: whether some direction has no curvature to speak of: it is not told by the value.
+        evaluations: of the objective.
+    """
+
+    value: float
+    at: Vector
+    bound: np.ndarray
+    flat: bool
+    evaluations: int
+
+
+def newton(
+    objective: Objective, start: Vector, low: Vector, high: Vector, *, iterations: int = 200
+) -> Stationary:
+    """Returns a minimum of a smooth function in a box, to the rounding of its gradient.
+
+    Directions of negative curvature are followed downwards. Values decide as long as they can tell two
+    points apart, then the size of the gradient does: a value alone fixes a minimum to half its digits only.
+
+    Args:
+        objective: maps (m,) to a value and a gradient; what is not finite counts as too far.
+        start: where to begin.
+        low, high: the box.
+        iterations: at most.
+    """
+    counted = _Counted(objective)
+    at = np.clip(start, low, high)
+    value, gradient = counted(at)
+    hessian = _hessian(counted, at)
+    for _ in range(iterations):
+        free = _free(at, gradient, low, high)
+        step = _direction(hessian, gradient, free)
+        found = _searched(counted, at, value, gradient, step, (low, high))
+        if found is None:
+            break
+        moved = float(np.max(np.abs(found[0] - at)))
+        at, value, gradient = found
+        hessian = _hessian(counted, at)
+        if moved < 1e-13 * (1.0 + float(np.max(np.abs(at)))):
+            break
+    free = _free(at, gradient, low, high)
+    return Stationary(value, at, ~free, _is_flat(hessian, free), counted.count)
+
+
+@final
+class _Counted:
+    """The objective, its overflows made infinite, and how often it was asked."""
+
+    def __init__(self, objective: Objective) -> None:
+        self.count = 0
+        self._objective = objective
+
+    def __call__(self, at: Vector) -> tuple[float, Vector]:
+        self.count += 1
+        with np.errstate(all="ignore"):
+            value, gradient = self._objective(at)
+        if not (math.isfinite(value) and np.isfinite(gradient).all()):
+            return math.inf, np.zeros_like(at)
+        return float(value), gradient
+
+
+def _hessian(objective: _Counted, at: Vector) -> Float[np.ndarray, "m m"]:
+    rows = []
+    for i in range(len(at)):
+        step = np.zeros_like(at)
+        step[i] = _STEP * (1.0 + abs(float(at[i])))
+        rows.append((objective(at + step)[1] - objective(at - step)[1]) / (2.0 * step[i]))
+    hessian = np.array(rows)
+    return 0.5 * (hessian + hessian.T)
+
+
+def _free(at: Vector, gradient: Vector, low: Vector, high: Vector) -> np.ndarray:
+    """Which coordinates are not held by an end of the box."""
+    return ~(((at <= low) & (gradient >= 0.0)) | ((at >= high) & (gradient <= 0.0)))
+
+
+def _direction(hessian: Float[np.ndarray, "m m"], gradient: Vector, free: np.ndarray) -> Vector:
+    step = np.zeros_like(gradient)
+    if not free.any():
+        return step
+    curvature, axes = np.linalg.eigh(hessian[np.ix_(free, free)])
+    size = np.maximum(np.abs(curvature), 1e-12 * max(float(np.max(np.abs(curvature))), 1e-300))
+    step[free] = -axes @ ((axes.T @ gradient[free]) / size)
+    longest = float(np.max(np.abs(step)))
+    return step * min(1.0, _LONGEST / longest) if longest > 0.0 else step
+
+
+def _searched(
+    objective: _Counted,
+    at: Vector,
+    value: float,
+    gradient: Vector,
+    step: Vector,
+    box: tuple[Vector, Vector],
+) -> tuple[Vector, float, Vector] | None:
+    """Returns the first point on the way back from a step that is better, None if none is."""
+    size = float(np.max(np.abs(gradient)))
+    for shrink in 0.5 ** np.arange(40.0):
+        there = np.clip(at + shrink * step, *box)
+        if np.array_equal(there, at):
+            return None
+        new, slope = objective(there)
+        told = 1e-13 * (1.0 + abs(value))
+        if new < value - told or (
+            abs(new - value) <= told and float(np.max(np.abs(slope))) < 0.9 * size
+        ):
+            return there, new, slope
+    return None
+
+
+def _is_flat(hessian: Float[np.ndarray, "m m"], free: np.ndarray) -> bool:
+    if not free.any():
+        return False
+    return float(np.linalg.eigvalsh(hessian[np.ix_(free, free)])[0]) < _FLAT
