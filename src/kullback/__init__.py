@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from kullback.families import Bernoulli, Categorical, FullRank, LowRank, MeanField, Mixture
     from kullback.results._estimate import Estimate
     from kullback.results._fit import Fit
-    from kullback.targets import Grid, Known, LogDensity, Samples, Subsample
+    from kullback.targets import Grid, Known, LogDensity, Samples
 
 _HOMES = {
     "kullback._core.errors": (
@@ -52,7 +52,7 @@ _HOMES = {
     "kullback.results._fit": ("Fit",),
     "kullback.api._measure": ("cross_entropy", "divergence", "entropy", "kl_divergence"),
     "kullback.results._estimate": ("Estimate",),
-    "kullback.targets": ("Grid", "Known", "LogDensity", "Samples", "Subsample"),
+    "kullback.targets": ("Grid", "Known", "LogDensity", "Samples"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -86,7 +86,6 @@ __all__ = [  # noqa: RUF022 - by layer, as in _HOMES
     "Known",
     "LogDensity",
     "Samples",
-    "Subsample",
     "__version__",
 ]
 
