@@ -1,6 +1,7 @@
 """The families of scalars that are fitted without JAX: one row each."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -8,7 +9,7 @@ from kullback.fitting import _scalars_bounded as bounded
 from kullback.fitting import _scalars_counts as counts
 from kullback.fitting import _scalars_positive as positive
 from kullback.fitting import _scalars_real as real
-from kullback.fitting._scalar_family import Domain, ScalarFamily, Values
+from kullback.fitting._scalar_family import Best, Domain, ScalarFamily, Values
 
 REAL = Domain()
 POSITIVE = Domain(0.0)
@@ -19,38 +20,53 @@ CIRCLE = Domain(-math.pi, math.pi, closed=(True, True))
 COUNTS = Domain(0.0, closed=(True, False), integers=True)
 BINARY = Domain(0.0, 1.0, closed=(True, True), integers=True)
 
+
+def _row(
+    name: str,
+    parameters: int,
+    domain: Domain,
+    maximise: Callable[[Values, Values], Best],
+    *,
+    moving_ends: bool = False,
+) -> ScalarFamily:
+    """Returns a row of a family that needs no start."""
+    return ScalarFamily(
+        name, parameters, domain, lambda x, weights, near=None: maximise(x, weights), moving_ends
+    )
+
+
 _ROWS = (
-    ScalarFamily("normal", 2, REAL, real.normal),
-    ScalarFamily("laplace", 2, REAL, real.laplace),
+    _row("normal", 2, REAL, real.normal),
+    _row("laplace", 2, REAL, real.laplace),
     ScalarFamily("logistic", 2, REAL, real.logistic),
     ScalarFamily("cauchy", 2, REAL, real.cauchy),
     ScalarFamily("gumbel", 2, REAL, real.gumbel),
     ScalarFamily("student_t", 3, REAL, real.student_t),
-    ScalarFamily("uniform", 2, REAL, bounded.uniform, moving_ends=True),
-    ScalarFamily("vonmises", 2, CIRCLE, bounded.vonmises),
-    ScalarFamily("exponential", 1, FROM_ZERO, positive.exponential),
-    ScalarFamily("gamma", 2, POSITIVE, positive.gamma),
-    ScalarFamily("lognormal", 2, POSITIVE, positive.lognormal),
-    ScalarFamily("weibull", 2, POSITIVE, positive.weibull),
-    ScalarFamily("inverse_gamma", 2, POSITIVE, positive.inverse_gamma),
-    ScalarFamily("inverse_gaussian", 2, POSITIVE, positive.inverse_gaussian),
-    ScalarFamily("frechet", 2, POSITIVE, positive.frechet),
-    ScalarFamily("halfnormal", 1, FROM_ZERO, positive.halfnormal),
-    ScalarFamily("halfcauchy", 1, FROM_ZERO, positive.halfcauchy),
-    ScalarFamily("rayleigh", 1, POSITIVE, positive.rayleigh),
-    ScalarFamily("maxwell", 1, POSITIVE, positive.maxwell),
-    ScalarFamily("chi2", 1, POSITIVE, positive.chi2),
-    ScalarFamily("chi", 1, POSITIVE, positive.chi),
-    ScalarFamily("lindley", 1, FROM_ZERO, positive.lindley),
-    ScalarFamily("pareto", 2, POSITIVE, positive.pareto, moving_ends=True),
-    ScalarFamily("loguniform", 2, POSITIVE, positive.loguniform, moving_ends=True),
-    ScalarFamily("beta", 2, UNIT, bounded.beta),
-    ScalarFamily("kumaraswamy", 2, UNIT, bounded.kumaraswamy),
-    ScalarFamily("continuous_bernoulli", 1, CLOSED_UNIT, bounded.continuous_bernoulli),
-    ScalarFamily("poisson", 1, COUNTS, counts.poisson),
-    ScalarFamily("geometric", 1, COUNTS, counts.geometric),
-    ScalarFamily("negative_binomial", 2, COUNTS, counts.negative_binomial),
-    ScalarFamily("bernoulli", 1, BINARY, counts.bernoulli),
+    _row("uniform", 2, REAL, bounded.uniform, moving_ends=True),
+    _row("vonmises", 2, CIRCLE, bounded.vonmises),
+    _row("exponential", 1, FROM_ZERO, positive.exponential),
+    _row("gamma", 2, POSITIVE, positive.gamma),
+    _row("lognormal", 2, POSITIVE, positive.lognormal),
+    _row("weibull", 2, POSITIVE, positive.weibull),
+    _row("inverse_gamma", 2, POSITIVE, positive.inverse_gamma),
+    _row("inverse_gaussian", 2, POSITIVE, positive.inverse_gaussian),
+    _row("frechet", 2, POSITIVE, positive.frechet),
+    _row("halfnormal", 1, FROM_ZERO, positive.halfnormal),
+    _row("halfcauchy", 1, FROM_ZERO, positive.halfcauchy),
+    _row("rayleigh", 1, POSITIVE, positive.rayleigh),
+    _row("maxwell", 1, POSITIVE, positive.maxwell),
+    _row("chi2", 1, POSITIVE, positive.chi2),
+    _row("chi", 1, POSITIVE, positive.chi),
+    _row("lindley", 1, FROM_ZERO, positive.lindley),
+    _row("pareto", 2, POSITIVE, positive.pareto, moving_ends=True),
+    _row("loguniform", 2, POSITIVE, positive.loguniform, moving_ends=True),
+    _row("beta", 2, UNIT, bounded.beta),
+    _row("kumaraswamy", 2, UNIT, bounded.kumaraswamy),
+    _row("continuous_bernoulli", 1, CLOSED_UNIT, bounded.continuous_bernoulli),
+    _row("poisson", 1, COUNTS, counts.poisson),
+    _row("geometric", 1, COUNTS, counts.geometric),
+    _row("negative_binomial", 2, COUNTS, counts.negative_binomial),
+    _row("bernoulli", 1, BINARY, counts.bernoulli),
 )
 
 TABLE = {row.name: row for row in _ROWS}

@@ -14,12 +14,13 @@ from kullback.solvers._newton import newton
 _STEEPEST = 1e6
 
 
-def uniform(x: Values, weights: Values, near: Best | None = None) -> Best:
+def uniform(x: Values, weights: Values) -> Best:
     """Returns the uniform distribution between the smallest and the largest row."""
-    return Best(Uniform(float(x.min()), float(x.max())))
+    used = x[weights > 0.0]
+    return Best(Uniform(float(used.min()), float(used.max())))
 
 
-def beta(x: Values, weights: Values, near: Best | None = None) -> Best:
+def beta(x: Values, weights: Values) -> Best:
     """Returns the beta distribution with the mean of log x and that of log(1 - x)."""
     logs, rest = mean(weights, np.log(x)), mean(weights, np.log1p(-x))
 
@@ -40,7 +41,7 @@ def beta(x: Values, weights: Values, near: Best | None = None) -> Best:
     return Best(Beta(float(a), float(b)), (), end.evaluations)
 
 
-def kumaraswamy(x: Values, weights: Values, near: Best | None = None) -> Best:
+def kumaraswamy(x: Values, weights: Values) -> Best:
     """Returns the Kumaraswamy distribution: one equation for a, then b = -1 / mean log(1 - x^a)."""
     share = weights / weights.sum()
     logs = np.log(x)
@@ -57,7 +58,7 @@ def kumaraswamy(x: Values, weights: Values, near: Best | None = None) -> Best:
     return Best(Kumaraswamy(a, b))
 
 
-def continuous_bernoulli(x: Values, weights: Values, near: Best | None = None) -> Best:
+def continuous_bernoulli(x: Values, weights: Values) -> Best:
     """Returns the continuous Bernoulli distribution with the mean of the rows."""
     middle = mean(weights, x)
     if middle == 0.5:
@@ -70,7 +71,7 @@ def continuous_bernoulli(x: Values, weights: Values, near: Best | None = None) -
     return Best(ContinuousBernoulli(sign * size))
 
 
-def vonmises(x: Values, weights: Values, near: Best | None = None) -> Best:
+def vonmises(x: Values, weights: Values) -> Best:
     """Returns the von Mises distribution with the mean direction and the mean length of the rows."""
     sine, cosine = mean(weights, np.sin(x)), mean(weights, np.cos(x))
     loc = math.atan2(sine, cosine)

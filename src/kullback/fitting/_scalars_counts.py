@@ -15,7 +15,7 @@ _NO_RATE = 1e-300
 _MOST_TAILS = 100_000
 
 
-def poisson(x: Values, weights: Values, near: Best | None = None) -> Best:
+def poisson(x: Values, weights: Values) -> Best:
     """Returns the Poisson distribution with the mean of the rows."""
     rate = mean(weights, x)
     if rate == 0.0:
@@ -23,21 +23,21 @@ def poisson(x: Values, weights: Values, near: Best | None = None) -> Best:
     return Best(Poisson(rate))
 
 
-def bernoulli(x: Values, weights: Values, near: Best | None = None) -> Best:
+def bernoulli(x: Values, weights: Values) -> Best:
     """Returns the share of ones."""
     p = mean(weights, x)
     notes = (f"all rows are {p:g}: the probability ran to its bound",) if p in (0.0, 1.0) else ()
     return Best(Binomial(1.0, Chance(p)), notes)
 
 
-def geometric(x: Values, weights: Values, near: Best | None = None) -> Best:
+def geometric(x: Values, weights: Values) -> Best:
     """Returns the geometric distribution, from 0, with the mean of the rows."""
     p = 1.0 / (1.0 + mean(weights, x))
     notes = ("all rows are 0: the probability ran to its bound, 1",) if p == 1.0 else ()
     return Best(Geometric(Chance(p)), notes)
 
 
-def negative_binomial(x: Values, weights: Values, near: Best | None = None) -> Best:
+def negative_binomial(x: Values, weights: Values) -> Best:
     """Returns the negative binomial distribution: the mean of the rows, and one equation for the shape.
 
     Source: Anscombe (1950): the equation has a solution if the variance is above the mean.

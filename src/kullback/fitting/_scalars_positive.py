@@ -41,91 +41,93 @@ def log_root(f: Callable[[float], float], start: float) -> float:
         low, high = middle - reach, middle + reach
     if np.sign(at(low)) == np.sign(at(high)):
         return math.exp(low if abs(at(low)) < abs(at(high)) else high)
-    return math.exp(float(optimize.brentq(at, low, high, xtol=1e-15, rtol=1e-15, maxiter=300)))
+    found = optimize.root_scalar(at, bracket=(low, high), method="brentq", xtol=1e-15, rtol=1e-15)
+    return math.exp(float(found.root))
 
 
-def exponential(x: Values, weights: Values, near: Best | None = None) -> Best:
+def exponential(x: Values, weights: Values) -> Best:
     """Returns the exponential distribution with the mean of the rows."""
     return Best(GeneralizedGamma(mean(weights, x), 1.0))
 
 
-def gamma(x: Values, weights: Values, near: Best | None = None) -> Best:
+def gamma(x: Values, weights: Values) -> Best:
     """Returns the gamma distribution: log(shape) - digamma(shape) is how far the mean log is below."""
     shape, scale = _gamma(np.log(x), weights)
     return Best(GeneralizedGamma(scale, shape))
 
 
-def inverse_gamma(x: Values, weights: Values, near: Best | None = None) -> Best:
+def inverse_gamma(x: Values, weights: Values) -> Best:
     """Returns the inverse gamma distribution: 1/x is of a gamma distribution."""
     shape, scale = _gamma(-np.log(x), weights)
     return Best(GeneralizedGamma(1.0 / scale, shape, -1.0))
 
 
-def chi2(x: Values, weights: Values, near: Best | None = None) -> Best:
+def chi2(x: Values, weights: Values) -> Best:
     """Returns the chi-squared distribution with the mean log of the rows."""
     return Best(GeneralizedGamma(2.0, _inverse_digamma(mean(weights, np.log(0.5 * x)))))
 
 
-def chi(x: Values, weights: Values, near: Best | None = None) -> Best:
+def chi(x: Values, weights: Values) -> Best:
     """Returns the chi distribution: squares are of a chi-squared one."""
     shape = _inverse_digamma(mean(weights, 2.0 * np.log(x) - math.log(2.0)))
     return Best(GeneralizedGamma(1.0, shape, 2.0, 0.5))
 
 
-def weibull(x: Values, weights: Values, near: Best | None = None) -> Best:
+def weibull(x: Values, weights: Values) -> Best:
     """Returns the Weibull distribution."""
     shape, scale = _weibull(np.log(x), weights)
     return Best(GeneralizedGamma(scale, 1.0, shape))
 
 
-def frechet(x: Values, weights: Values, near: Best | None = None) -> Best:
+def frechet(x: Values, weights: Values) -> Best:
     """Returns the Frechet distribution: 1/x is of a Weibull one."""
     shape, scale = _weibull(-np.log(x), weights)
     return Best(GeneralizedGamma(1.0 / scale, 1.0, -shape))
 
 
-def halfnormal(x: Values, weights: Values, near: Best | None = None) -> Best:
+def halfnormal(x: Values, weights: Values) -> Best:
     """Returns the half-normal distribution with the mean square of the rows."""
     return Best(GeneralizedGamma(_root_mean_square(x, weights), 0.5, 2.0, 0.5))
 
 
-def rayleigh(x: Values, weights: Values, near: Best | None = None) -> Best:
+def rayleigh(x: Values, weights: Values) -> Best:
     """Returns the Rayleigh distribution with the mean square of the rows."""
     scale = _root_mean_square(x, weights) / math.sqrt(2.0)
     return Best(GeneralizedGamma(scale, 1.0, 2.0, 0.5))
 
 
-def maxwell(x: Values, weights: Values, near: Best | None = None) -> Best:
+def maxwell(x: Values, weights: Values) -> Best:
     """Returns the Maxwell distribution with the mean square of the rows."""
     scale = _root_mean_square(x, weights) / math.sqrt(3.0)
     return Best(GeneralizedGamma(scale, 1.5, 2.0, 0.5))
 
 
-def lognormal(x: Values, weights: Values, near: Best | None = None) -> Best:
+def lognormal(x: Values, weights: Values) -> Best:
     """Returns the exponential of the normal distribution of the logs."""
     logs = normal(np.log(x), weights).q
     assert isinstance(logs, Normal)
     return Best(LogNormal(logs.loc, logs.scale))
 
 
-def inverse_gaussian(x: Values, weights: Values, near: Best | None = None) -> Best:
+def inverse_gaussian(x: Values, weights: Values) -> Best:
     """Returns the inverse Gaussian distribution; 1/shape is mean(1/x) - 1/mean(x), without cancellation."""
     m = mean(weights, x)
     return Best(InverseGaussian(m, 1.0 / mean(weights, (x - m) ** 2 / (x * m * m))))
 
 
-def pareto(x: Values, weights: Values, near: Best | None = None) -> Best:
+def pareto(x: Values, weights: Values) -> Best:
     """Returns the Pareto distribution that begins at the smallest row."""
-    low = float(x.min())
+    low = float(x[weights > 0.0].min())
     return Best(Pareto(low, 1.0 / mean(weights, np.log(x / low))))
 
 
-def loguniform(x: Values, weights: Values, near: Best | None = None) -> Best:
+def loguniform(x: Values, weights: Values) -> Best:
     """Returns the log-uniform distribution between the smallest and the largest row."""
-    return Best(LogUniform(float(x.min()), float(x.max())))
+    used = x[weights > 0.0]
+    return Best(LogUniform(float(used.min()), float(used.max())))
 
 
-def halfcauchy(x: Values, weights: Values, near: Best | None = None) -> Best:
+def halfcauchy(x: Values, weights: Values) -> Best:
     """Returns the half-Cauchy distribution: the mean of x^2 / (scale^2 + x^2) is 1/2."""
     share = weights / weights.sum()
     zeros = float(share @ (x == 0.0))
@@ -138,7 +140,7 @@ def halfcauchy(x: Values, weights: Values, near: Best | None = None) -> Best:
     return Best(HalfCauchy(scale))
 
 
-def lindley(x: Values, weights: Values, near: Best | None = None) -> Best:
+def lindley(x: Values, weights: Values) -> Best:
     """Returns the Lindley distribution with the mean of the rows."""
     m = mean(weights, x)
     root = math.sqrt((m - 1.0) ** 2 + 8.0 * m)

@@ -11,15 +11,15 @@ from kullback.distributions._real import Laplace, LogGamma, Logistic, Normal, St
 from kullback.fitting._scalar_family import Best, Maximise, Values, Vector, frame, mean, median
 from kullback.solvers._newton import Stationary, newton
 
-#: Maps standardised rows and shape parameters to the loss, its derivative by the row and by the shapes.
-Loss = Callable[[Values, Vector], tuple[Values, Values, list[Values]]]
+#: Maps standardised rows, and shape parameters, to the loss, its derivative by the row, and those by the shapes.
+Loss = Callable[..., tuple[Values, ...]]
 
 _NARROWEST = math.log(1e-12)
 _DF = (math.log(1e-2), math.log(1e6))
 _EULER = 0.5772156649015329
 
 
-def normal(x: Values, weights: Values, near: Best | None = None) -> Best:
+def normal(x: Values, weights: Values) -> Best:
     """Returns the mean and the standard deviation, by two passes."""
     first = mean(weights, x - x[0])
     moved = (x - x[0]) - first
@@ -28,7 +28,7 @@ def normal(x: Values, weights: Values, near: Best | None = None) -> Best:
     return Best(Normal(float(x[0]) + (first + rest), spread))
 
 
-def laplace(x: Values, weights: Values, near: Best | None = None) -> Best:
+def laplace(x: Values, weights: Values) -> Best:
     """Returns the median and the mean distance from it."""
     center = median(x, weights)
     return Best(Laplace(center, mean(weights, np.abs(x - center))))
@@ -93,7 +93,7 @@ def _solved(
         def objective(at: Vector) -> tuple[float, Vector]:
             scale = math.exp(at[1])
             u = (z - at[0]) / scale
-            value, slope, others = loss(u, at[2:])
+            value, slope, *others = loss(u, *at[2:])
             by_scale = 1.0 - float(share @ (slope * u))
             gradient = [-float(share @ slope) / scale, by_scale, *(share @ o for o in others)]
             return float(at[1]) + float(share @ value), np.array(gradient)
@@ -113,34 +113,33 @@ def _solved(
 
 
 def _notes(end: Stationary) -> tuple[str, ...]:
-    if not end.bound[1]:
-        return ()
-    return (
-        "the scale ran to its bound: so many rows have one value that the likelihood grows without end "
-        "as the scale goes to 0; another family, or a mixture with a point mass, describes such rows",
+    note = (
+        "the scale ran to its bound: so many rows have one value that the likelihood grows without end as "
+        "the scale goes to 0; a mixture with a point mass describes such rows"
     )
+    return (note,) if end.bound[1] else ()
 
 
-def _logistic(u: Values, shape: Vector) -> tuple[Values, Values, list[Values]]:
+def _logistic(u: Values) -> tuple[Values, ...]:
     half = 0.5 * u
-    return 2.0 * np.logaddexp(half, -half), np.tanh(half), []
+    return 2.0 * np.logaddexp(half, -half), np.tanh(half)
 
 
-def _cauchy(u: Values, shape: Vector) -> tuple[Values, Values, list[Values]]:
-    return np.log1p(u * u), 2.0 * u / (1.0 + u * u), []
+def _cauchy(u: Values) -> tuple[Values, ...]:
+    return np.log1p(u * u), 2.0 * u / (1.0 + u * u)
 
 
-def _gumbel(u: Values, shape: Vector) -> tuple[Values, Values, list[Values]]:
+def _gumbel(u: Values) -> tuple[Values, ...]:
     decay = np.exp(-u)
-    return u + decay, 1.0 - decay, []
+    return u + decay, 1.0 - decay
 
 
-def _student(u: Values, shape: Vector) -> tuple[Values, Values, list[Values]]:
-    df = math.exp(shape[0])
+def _student(u: Values, log_df: float) -> tuple[Values, ...]:
+    df = math.exp(log_df)
     square = u * u
     tail = np.log1p(square / df)
     constant = special.betaln(0.5 * df, 0.5) + 0.5 * math.log(df)
     value = 0.5 * (df + 1.0) * tail + constant
     level = 0.5 * (special.digamma(0.5 * df) - special.digamma(0.5 * (df + 1.0))) + 0.5 / df
     by_df = df * (0.5 * tail + level) - 0.5 * (df + 1.0) * square / (df + square)
-    return value, (df + 1.0) * u / (df + square), [by_df]
+    return value, (df + 1.0) * u / (df + square), by_df

@@ -56,11 +56,14 @@ def mean_score(scores: Values, weights: Values, method: str) -> Estimate:
 
 def difference(best: Values, other: Values, weights: Values, method: str) -> Estimate:
     """Returns the mean of best - other over the same rows, with its paired standard error."""
-    what = {"quantity": "log_prob_difference", "direction": "E_p[log best - log q]"}
+    quantity, label = "log_prob_difference", "E_p[log best - log q]"
     if np.isneginf(other[weights > 0.0]).any():
-        return Estimate.infinite("q has no mass at some rows held out", method=method, **what)
+        reason = "q has no mass at some rows held out"
+        return Estimate.infinite(reason, quantity=quantity, direction=label, method=method)
     value, error = moments(best - other, weights)
-    return Estimate.sampled(value, error, method=method, n=len(best), **what)
+    return Estimate.sampled(
+        value, error, quantity=quantity, direction=label, method=method, n=len(best)
+    )
 
 
 def moments(values: Values, weights: Values) -> tuple[float, float]:

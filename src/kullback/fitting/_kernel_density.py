@@ -1,0 +1,161 @@
+"""Kernel density: the bandwidth by a rule, or by how well each row is predicted by the others."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal, final
+
+import numpy as np
+from jaxtyping import Float
+from scipy import optimize
+
+from kullback._core.errors import InputError
+from kullback.distributions._kernel_density import KernelDensity, log_sum, square_distances
+
+Rule = float | Literal["silverman", "scott"] | None
+Values = Float[np.ndarray, " n"]
+
+#: Distances looked at for each bandwidth tried, and for the score at the end.
+_TRIAL = 3_000_000
+_FINAL = 300_000_000
+#: The bandwidths tried, over Silverman's.
+_LOWEST, _HIGHEST = 1e-4, 8.0
+_GRID = 13
+#: Of rows that have an equal: with more, no row says how wide a kernel is.
+_TIED = 0.05
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Smoothed:
+    """A kernel density and how it predicts each row from the others.
+
+    Attributes:
+        q: the density.
+        scores: the log density of each row under the kernels of the others; NaN where not computed.
+        method: how the scores were got.
+        notes: what a careful reader should know.
+        evaluations: bandwidths tried.
+    """
+
+    q: KernelDensity
+    scores: Values
+    method: str
+    notes: tuple[str, ...]
+    evaluations: int
+
+
+def kernel_density(
+    x: Float[np.ndarray, "n d"], weights: Values, rule: Rule, rng: np.random.Generator
+) -> Smoothed:
+    """Returns Gaussian kernels of covariance h^2 S, with S the covariance of the rows.
+
+    Without a rule h maximises sum_i w_i log q_-i(x_i), with q_-i the kernels of all rows but i: the held-out
+    likelihood. Over many rows it is summed over some of them.
+
+    Args:
+        x: the rows.
+        weights: positive; a row is left out whole, whatever its weight.
+        rule: h, "silverman", "scott", or None for the held-out likelihood.
+        rng: which rows h is chosen on.
+
+    Raises:
+        InputError: the covariance of the rows is singular.
+
+    Source: Habbema, Hermans, van den Broek (1974) and Duin (1976) for the leave-one-out likelihood.
+    """
+    share = weights / weights.sum()
+    root = _root(x, share)
+    silverman = _silverman(x.shape[1], 1.0 / float(share @ share))
+    if isinstance(rule, (int, float)):
+        h, notes, tried = float(rule), (), 0
+    elif rule == "scott":
+        h, notes, tried = silverman / _over_scott(x.shape[1]), (), 0
+    elif rule == "silverman" or len(x) < 3:
+        h, notes, tried = silverman, (), 0
+    else:
+        h, notes, tried = _by_likelihood(KernelDensity(x, share, silverman, root), rng)
+    q = KernelDensity(x, share, h, root)
+    some = _some(len(x), _FINAL, rng)
+    scores = np.full(len(x), np.nan)
+    scores[some] = leave_one_out(q, some, [h])[0]
+    method = "each row by the kernels of the others"
+    if len(some) < len(x):
+        method += f", {len(some)} of the rows"
+    return Smoothed(q, scores, method, notes, tried)
+
+
+def leave_one_out(q: KernelDensity, rows: np.ndarray, bandwidths: list[float]) -> list[Values]:
+    """Returns the log densities of some rows under the kernels of the other rows, for each bandwidth."""
+    z, share = q.whitened, q.weights
+    found = [np.empty(len(rows)) for _ in bandwidths]
+    for part, squares in square_distances(z[rows], z):
+        squares[np.arange(len(squares)), rows[part]] = np.inf
+        for out, h in zip(found, bandwidths, strict=True):
+            out[part] = log_sum(squares, h, share)
+    rest = np.log1p(-share[rows])
+    d = z.shape[1]
+    unit = q.log_constant + d * math.log(q.bandwidth)
+    return [out + unit - d * math.log(h) - rest for out, h in zip(found, bandwidths, strict=True)]
+
+
+def _by_likelihood(
+    start: KernelDensity, rng: np.random.Generator
+) -> tuple[float, tuple[str, ...], int]:
+    tied = 1.0 - len(np.unique(start.points, axis=0)) / len(start.points)
+    if tied > _TIED:
+        note = (
+            f"{tied:.0%} of the rows repeat another, as rounded values do, so that leaving one out says nothing of "
+            "the bandwidth (it would go to 0): Silverman's rule was taken; say bandwidth= to choose it"
+        )
+        return start.bandwidth, (note,), 0
+    rows = _some(len(start.points), _TRIAL, rng)
+    share = start.weights[rows] / start.weights[rows].sum()
+    tried = 0
+
+    def loss(log_h: float) -> float:
+        nonlocal tried
+        tried += 1
+        return -float(share @ leave_one_out(start, rows, [math.exp(log_h)])[0])
+
+    center = math.log(start.bandwidth)
+    low, high = center + math.log(_LOWEST), center + math.log(_HIGHEST)
+    grid = np.linspace(low, high, _GRID)
+    values = -np.array([share @ v for v in leave_one_out(start, rows, list(np.exp(grid)))])
+    best = int(np.argmin(values))
+    if best == 0:
+        note = (
+            "the held-out likelihood grows as the bandwidth goes to 0: Silverman's rule was taken; rows lie on "
+            "few values or on a curve"
+        )
+        return start.bandwidth, (note,), _GRID
+    bounds = (grid[best - 1], grid[min(best + 1, _GRID - 1)])
+    found = optimize.minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-4})
+    return math.exp(float(found.x)), (), tried + _GRID  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _some(n: int, cells: int, rng: np.random.Generator) -> np.ndarray:
+    """Returns as many of n rows as leave so many distances to all n."""
+    most = max(200, cells // n)
+    return np.arange(n) if n <= most else np.sort(rng.choice(n, most, replace=False))
+
+
+def _root(x: Float[np.ndarray, "n d"], share: Values) -> Float[np.ndarray, "d d"]:
+    """Returns the Cholesky factor of the covariance of the rows, got in units of their spreads."""
+    moved = x - (x[0] + share @ (x - x[0]))
+    spread = np.sqrt(share @ moved**2)
+    correlation = (moved / spread * share[:, None]).T @ (moved / spread)
+    if float(np.linalg.eigvalsh(correlation)[0]) < 1e-12:
+        raise InputError(
+            "KernelDensity: a column is a linear combination of others, or there are no more rows than "
+            "columns, so there is no density; drop a column"
+        )
+    return spread[:, None] * np.linalg.cholesky(correlation)
+
+
+def _silverman(d: int, n: float) -> float:
+    return (0.25 * n * (d + 2.0)) ** (-1.0 / (d + 4.0))
+
+
+def _over_scott(d: int) -> float:
+    """Silverman's factor over Scott's, n^(-1/(d + 4))."""
+    return (0.25 * (d + 2.0)) ** (-1.0 / (d + 4.0))
