@@ -23,6 +23,13 @@ messages to stderr.
 _TYPED = {
     "say normalize=True": "say --normalize",
     ", dx=... if": ", --dx ... if",
+    'say missing="drop" to leave out such rows, or missing=True': (
+        "say --missing drop to leave out such rows, or --missing keep"
+    ),
+    "missing='drop'": "--missing drop",
+    "columns=(...) with the others": "--columns with the others",
+    "columns=(...)": "--columns",
+    "say columns=": "say --columns ",
     "Samples(...) if these are draws": "and fit first if these are draws (kullback fit)",
 }
 

@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from kullback._core.errors import InputError
 from kullback.distributions._base import Distribution
-from kullback.io import Table, find_table, format_distribution, parse
+from kullback.io import find_table, format_distribution, parse
 
 _SUFFIXES = (".csv", ".tsv", ".parquet", ".npy")
 
@@ -64,29 +64,17 @@ def is_file(text: str) -> bool:
         return False
 
 
-def columns_of(table: Table, names: str | None) -> Table:
-    """Returns the columns asked for, in that order; all if none are.
+def is_rows(text: str) -> bool:
+    """Whether an argument means rows: a file, a directory of files, or a pattern of names."""
+    try:
+        return is_file(text) or Path(text).is_dir()
+    except (OSError, ValueError):
+        return False
 
-    Args:
-        table: where from.
-        names: separated by commas, such as "eruptions,waiting".
 
-    Raises:
-        InputError: there is no such column, or it is named twice.
-    """
-    if names is None:
-        return table
-    wanted = [name.strip() for name in names.split(",")]
-    for i, name in enumerate(wanted):
-        if name not in table.columns:
-            raise InputError(
-                f"--columns {names}: {table.source} has no column {name!r}; "
-                f"it has {_listed(table.columns)}"
-            )
-        if name in wanted[:i]:
-            raise InputError(f"--columns {names}: {name!r} is named twice")
-    index = [table.columns.index(name) for name in wanted]
-    return Table(tuple(wanted), np.ascontiguousarray(table.values[:, index]), table.source)
+def names_of(text: str | None) -> tuple[str, ...]:
+    """Returns names that are separated by commas, such as "eruptions,waiting"; none for None."""
+    return () if text is None else tuple(name.strip() for name in text.split(","))
 
 
 def _listed(names: tuple[str, ...]) -> str:

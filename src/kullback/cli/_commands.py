@@ -12,13 +12,17 @@ from cyclopts import Parameter
 
 from kullback.cli._options import (
     HOW,
+    KEEPING,
     OUTPUT,
+    READING,
     UNIT,
     Direction,
     Fitting,
     Flag,
+    Keeping,
     Measuring,
     Output,
+    Reading,
     Unit,
 )
 
@@ -85,7 +89,10 @@ def fit(
     family: str | None = None,
     direction: Direction | None = None,
     columns: str | None = None,
+    counts: str | None = None,
+    reading: Reading = READING,
     starts: int | None = None,
+    keeping: Keeping = KEEPING,
     report: Report = _FIT_REPORT,
     key: int = 0,
     unit: Unit = UNIT,
@@ -94,7 +101,8 @@ def fit(
     """The member of a family that is closest to data or to a density.
 
     DATA is a file of rows (.csv, .tsv, .parquet, .npy; faithful.csv comes with
-    kullback), the expression of a density p, such as
+    kullback), a directory of .parquet files or a pattern such as "2024-*.parquet", which
+    may be bigger than memory, the expression of a density p, such as
     "0.5*normal(-2, sd=1) + 0.5*normal(2, sd=1)", or a log density in a Python
     file, such as model.py:log_posterior. That file is executed, so give only
     one that you would run. The name in it is a function log_posterior(x), with
@@ -109,6 +117,7 @@ def fit(
             the simplest that may be trusted.
         direction: forward minimises KL(p||q), reverse KL(q||p). Must be said.
         columns: of the file, separated by commas; all by default.
+        counts: columns that hold numbers of events, separated by commas.
         starts: descents from random starts; for FILE.py:NAME climbs to modes.
         report: write the HTML report to this file.
         key: randomness.
@@ -119,8 +128,58 @@ def fit(
         _compilation.remember()
     from kullback.cli import _fit
 
-    asked = Fitting(data, family, direction, columns, starts, key)
+    asked = Fitting(data, family, direction, columns, starts, key, counts, reading, keeping)
     return _fit.run(asked, report, unit=unit, output=output)
+
+
+def score(
+    model: Path,
+    data: str,
+    /,
+    *,
+    columns: str | None = None,
+    reading: Reading = READING,
+    out: Path | None = None,
+    unit: Unit = UNIT,
+    output: Output = OUTPUT,
+) -> int:
+    """The log density of rows under a saved fit.
+
+    MODEL is a file that kullback fit --out wrote. DATA is a file of rows, a
+    directory of .parquet files or a pattern, as in kullback fit, with the
+    columns that were fitted to. Exit code 3 if no row can be scored.
+
+    Args:
+        model: file of a fit.
+        data: file, directory or pattern.
+        columns: of the data, separated by commas; all by default.
+        out: write a column log_prob, one cell a row, to this .csv or .parquet file.
+    """
+    from kullback.cli import _score
+
+    return _score.run(model, data, columns, reading, out, unit=unit, output=output)
+
+
+def sample(
+    model: Path,
+    /,
+    *,
+    n: Annotated[int, Parameter(alias="-n")],
+    key: int = 0,
+    out: Path | None = None,
+    output: Output = OUTPUT,
+) -> int:
+    """Draws of a saved fit, as CSV or to a file.
+
+    Args:
+        model: file of a fit, which kullback fit --out wrote.
+        n: how many.
+        key: randomness.
+        out: write to this .csv, .parquet or .npy file instead of to stdout.
+    """
+    from kullback.cli import _sample
+
+    return _sample.run(model, n, key, out, output)
 
 
 def verify(
@@ -200,4 +259,4 @@ def doctor(*, output: Output = OUTPUT) -> int:
 
 
 #: In the order of --help.
-COMMANDS = (demo, kl, fit, verify, plan, explain, doctor)
+COMMANDS = (demo, kl, fit, score, sample, verify, plan, explain, doctor)

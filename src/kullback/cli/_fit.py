@@ -2,27 +2,31 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import final
 
+import numpy as np
 from rich.table import Table
 from rich.text import Text
 
 from kullback._core.errors import InputError
 from kullback.api import _fit as api
 from kullback.api._coerce import distribution
-from kullback.cli import _optima, _output, _posterior, _progress, _saving, _units
-from kullback.cli._arguments import columns_of, is_file
+from kullback.cli import _keeping, _optima, _output, _posterior, _progress, _saving, _units
+from kullback.cli._arguments import is_rows, names_of
 from kullback.cli._components import components
 from kullback.cli._models import is_model, model
 from kullback.cli._numbers import near
 from kullback.cli._options import Fitting, Output, Unit
 from kullback.distributions._base import Distribution
-from kullback.io import find_table, format_distribution, parse
+from kullback.families import FullRank, LowRank, MeanField, Mixture, parse_family
+from kullback.io import format_distribution, parse
+from kullback.io._peek import some_rows
+from kullback.io._scan import read_rows
 from kullback.reports import fit_report
 from kullback.results._fit import Fit
-from kullback.targets import LogDensity, Samples, Unconstrained
+from kullback.targets import LogDensity, Samples, Stream, Unconstrained
 
 _NO_DIRECTION = (
     "--direction is missing, and there is no default. Say --direction forward to minimise "
@@ -34,16 +38,24 @@ _NO_FAMILY = (
     "--family is missing: say --family mixture:2 for two Gaussians, full_rank for one, "
     "mean_field for one with independent columns, or the name of a family such as gamma"
 )
+#: Rows of a stream that are drawn in the report.
+_DRAWN = 20_000
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class _Target:
-    """What is fitted."""
+    """What is fitted.
 
-    given: Samples | Distribution | LogDensity | Unconstrained
+    Attributes:
+        given: as `api.fit` takes it.
+        dropped: rows that were left out because of missing cells.
+    """
 
-    def known(self) -> Samples | Distribution | None:
+    given: Samples | Stream | Distribution | LogDensity | Unconstrained
+    dropped: int = 0
+
+    def known(self) -> Samples | Stream | Distribution | None:
         """Returns it for pages that compute with it; None if there is no such thing."""
         if isinstance(self.given, LogDensity):
             return distribution(self.given, "p")
@@ -57,21 +69,25 @@ def run(asked: Fitting, report: Path | None, *, unit: Unit, output: Output) -> i
     if asked.family is None and not (is_model(asked.data) and asked.direction == "reverse"):
         raise InputError(_NO_FAMILY)
     _saving.check_place(report)
+    checkpoint = _keeping.checkpoint(asked.keeping)
     with _opened(asked) as target:
-        found = _fitted(target, asked, output)
+        found = _named(_fitted(target, asked, checkpoint, output), target.given)
+        kept = _keeping.keep(found, asked.keeping, checkpoint)
         shown = _posterior.as_typed(_units.of_fit(found, unit))
         page = None if output.json else list(_page(asked.data, target, shown))
         html = None if report is None else _html(shown, target, asked.key)
     where = None if report is None or html is None else _saving.save(report, html)
     if page is None:
         body = {"data": asked.data, **_as_dict(shown)}
-        _output.show_json("fit", {**body, "report": None if report is None else str(report)})
+        files = {"report": report, "out": asked.keeping.out}
+        names = {k: None if v is None else str(v) for k, v in files.items()}
+        _output.show_json("fit", {**body, "dropped": target.dropped, **names})
     else:
-        _output.show([*page, *([where] if where else [])])
+        _output.show([*page, *(line for line in (where, kept) if line)])
     return _code(found)
 
 
-def _fitted(target: _Target, asked: Fitting, output: Output) -> Fit:
+def _fitted(target: _Target, asked: Fitting, checkpoint: Path | None, output: Output) -> Fit:
     assert asked.direction is not None
     with _progress.descents("fitting", quiet=output.quiet or output.json) as watch:
         return api.fit(
@@ -81,7 +97,16 @@ def _fitted(target: _Target, asked: Fitting, output: Output) -> Fit:
             starts=asked.starts,
             key=asked.key,
             watch=watch,
+            checkpoint=checkpoint,
         )
+
+
+def _named(found: Fit, given: object) -> Fit:
+    """Returns a fit that knows the columns it was fitted to."""
+    if not isinstance(given, (Samples, Stream)):
+        return found
+    labels = given.labels if any(given.labels) else ()
+    return replace(found, columns=found.columns or given.columns, labels=found.labels or labels)
 
 
 def _code(found: Fit) -> int:
@@ -100,20 +125,52 @@ def _opened(asked: Fitting) -> Iterator[_Target]:
             raise InputError(f"--columns {columns}: {data} is a log density, not a file of rows")
         with model(data) as given:
             yield _Target(given)
-    elif is_file(data):
-        table = columns_of(find_table(data), columns)
-        yield _Target(Samples(table.values, columns=table.columns))
+    elif is_rows(data):
+        read = read_rows(
+            data,
+            columns=names_of(columns) or None,
+            weights=asked.reading.weights,
+            counts=names_of(asked.counts),
+            missing=asked.reading.absent,
+        )
+        target = _Target(read) if isinstance(read, Stream) else _Target(read.samples, read.dropped)
+        _refuse_categories(target.given, asked.family)
+        yield target
     elif columns is not None:
         raise InputError(f"--columns {columns}: {data} is an expression, not a file with columns")
     else:
         yield _Target(parse(data))
 
 
+def _refuse_categories(given: object, family: str | None) -> None:
+    """Raises InputError for a category where only numbers have a place."""
+    gaussian = isinstance(parse_family(family or ""), (MeanField, FullRank, LowRank, Mixture))
+    if not gaussian or not isinstance(given, (Samples, Stream)):
+        return
+    for name, labels in zip(given.columns, given.labels, strict=True):
+        if labels:
+            raise InputError(
+                f"column {name!r} is not numeric ({', '.join(labels[:3])} ...), and {family} is a "
+                f"family for numbers; leave {name!r} out: columns=(...) with the others"
+            )
+
+
 def _html(found: Fit, target: _Target, key: int) -> str:
     p = None if found.posterior is not None else target.known()
-    if isinstance(p, Samples):
-        return fit_report(found, None, p.values, p.columns, weights=p.weights, key=key)
+    if isinstance(p, (Samples, Stream)):
+        values, weights = _shown_rows(p)
+        return fit_report(found, None, values, p.columns, weights=weights, key=key)
     return fit_report(found, p, key=key)
+
+
+def _shown_rows(p: Samples | Stream) -> tuple[np.ndarray, np.ndarray | None]:
+    """Returns the rows that are drawn: those without missing cells, of a stream not all."""
+    if isinstance(p, Stream):
+        values, weights = some_rows(p, _DRAWN, np.random.default_rng(0))
+    else:
+        values, weights = p.values, p.weights
+    whole = ~np.isnan(values).any(axis=1)
+    return values[whole], None if weights is None else weights[whole]
 
 
 def _as_dict(found: Fit) -> dict[str, object]:
@@ -127,10 +184,13 @@ def _page(data: str, given: _Target, found: Fit) -> Iterator[str | Text | Table]
         yield from _posterior.page(data, found)
         return
     target = given.known()
-    names = target.columns if isinstance(target, Samples) else _names(found)
-    if isinstance(target, Samples):
+    names = target.columns if isinstance(target, (Samples, Stream)) else _names(found)
+    if isinstance(target, Stream):
+        yield _output.line(f"p: rows of {', '.join(names)} ({data}, in pieces)", indent="   ")
+    elif isinstance(target, Samples):
+        less = f"; {given.dropped:,} with missing cells left out" if given.dropped else ""
         yield _output.line(
-            f"p: {len(target.values)} rows of {', '.join(names)} ({data})", indent="   "
+            f"p: {len(target.values)} rows of {', '.join(names)} ({data}{less})", indent="   "
         )
     else:
         p = data if target is None or is_model(data) else format_distribution(target)

@@ -1,6 +1,7 @@
 """Options that several commands share."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Literal, final
 
 from cyclopts import Parameter
@@ -73,6 +74,43 @@ class Measuring:
 
 
 @final
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """How rows are read.
+
+    Attributes:
+        weights: the column that holds the weights of the rows.
+        missing: keep cells without a value as missing, or drop their rows; refused if not said.
+    """
+
+    weights: str | None = None
+    missing: Literal["keep", "drop"] | None = None
+
+    @property
+    def absent(self) -> Literal["drop"] | bool:
+        """What becomes of missing cells, as the readers call it."""
+        return "drop" if self.missing == "drop" else self.missing == "keep"
+
+
+@final
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Keeping:
+    """What is kept of a fit.
+
+    Attributes:
+        out: write the fit to this file, for score, sample and kullback.load.
+        checkpoint: keep results on the way in this file, and go on from it if it exists.
+        resume: go on from the checkpoint of a killed run, which lies beside --out.
+    """
+
+    out: Path | None = None
+    checkpoint: Path | None = None
+    resume: Flag = False
+
+
+@final
 @dataclass(frozen=True)
 class Fitting:
     """What is fitted, and how, as typed.
@@ -81,6 +119,9 @@ class Fitting:
         data: a file, an expression, or a name in a Python file.
         family, direction, columns, starts: None if not said.
         key: randomness.
+        counts: columns that hold numbers of events; None if not said.
+        reading: how rows are read.
+        keeping: what is kept.
     """
 
     data: str
@@ -89,8 +130,13 @@ class Fitting:
     columns: str | None
     starts: int | None
     key: int
+    counts: str | None = None
+    reading: Reading = Reading()
+    keeping: Keeping = Keeping()
 
 
 OUTPUT = Output()
+READING = Reading()
+KEEPING = Keeping()
 UNIT = Unit()
 HOW = Measuring()

@@ -85,6 +85,11 @@ def show_json(command: str, body: dict[str, object]) -> None:
     _write(json.dumps(whole, allow_nan=False, indent=2) + "\n")
 
 
+def show_text(text: str) -> None:
+    """Prints a text to stdout as it is."""
+    _write(text)
+
+
 def error(text: str) -> None:
     """Prints one line to stderr."""
     if sys.stderr is not None:

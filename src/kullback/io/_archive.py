@@ -3,24 +3,28 @@
 import dataclasses
 import io
 import json
+import math
+import pkgutil
 import struct
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from kullback._core.errors import InputError
+from kullback import distributions
+from kullback._core.errors import InputError, UnsupportedError
 from kullback.distributions._approximation import Approximation
-from kullback.distributions._compound import Mixture
-from kullback.distributions._gaussian_mixture import GaussianMixture
-from kullback.distributions._real import Normal
-from kullback.distributions._vector import MultivariateNormal
+from kullback.distributions._base import Distribution, Stratum
+from kullback.distributions._foreign import Foreign
 from kullback.fitting._natural_gradient import Ascent, Gaussians, Slope
 from kullback.fitting._search import Search
+from kullback.io._types import check_fields
 from kullback.io._writing import write_atomic
 from kullback.results._diagnosis import Diagnosis, Draws, Finding, Parameter, Posterior, Rung
 from kullback.results._estimate import Estimate
@@ -30,20 +34,32 @@ from kullback.solvers._moves import Points
 from kullback.solvers._tempering import Tempered
 
 _FORMAT = 1
+#: Results, and stages of fits, that may be in a file.
+_RESULTS = (
+    Fit, Optimum, Estimate, Posterior, Diagnosis, Finding, Parameter, Rung, Draws,
+    Search, Mode, Gaussians, Slope, Ascent, Tempered, Points,
+)  # fmt: skip
+#: Distributions that hold functions, which no file does.
+_NOT_WRITTEN = (Approximation, Foreign, Stratum)
+
+
+def _of_distributions() -> Iterator[type]:
+    """Yields all dataclasses of the package `distributions`: a new one needs no line here."""
+    for module in pkgutil.iter_modules(distributions.__path__, "kullback.distributions."):
+        for thing in vars(import_module(module.name)).values():
+            if isinstance(thing, type) and thing.__module__ == module.name:
+                known = dataclasses.is_dataclass(thing) and thing not in _NOT_WRITTEN
+                yield from (thing,) if known else ()
+
+
 #: What may be in a file; anything else is refused, in both directions.
-_CLASSES: dict[str, type] = {
-    c.__name__: c
-    for c in (
-        Fit, Optimum, Estimate, Posterior, Diagnosis, Finding, Parameter, Rung, Draws,
-        MultivariateNormal, GaussianMixture, Normal, Mixture,
-        Search, Mode, Gaussians, Slope, Ascent, Tempered, Points,
-    )
-}  # fmt: skip
+_CLASSES: dict[str, type] = {c.__name__: c for c in (*_RESULTS, *_of_distributions())}
 _LARGEST = 2**31
 #: What reading a file that is not what it should be may raise.
 _DAMAGE = (
     OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, RecursionError,
-    NotImplementedError, RuntimeError, struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error,
+    NotImplementedError, RuntimeError, ArithmeticError, AssertionError, LookupError, MemoryError,
+    struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
 Rebuild = Callable[[Any, dict[str, Any] | None, tuple[str, ...], bool], Approximation]
 
@@ -67,6 +83,11 @@ def read_fit(path: str | Path, rebuild: Rebuild) -> Fit:
     fit = _read(path, rebuild).get("fit")
     if not isinstance(fit, Fit):
         raise InputError(f"{path}: there is no fit in it; it may be a checkpoint")
+    try:
+        with np.errstate(all="ignore"):
+            _check_usable(fit.q)
+    except _DAMAGE as error:
+        raise InputError(_damaged(path, error)) from None
     return fit
 
 
@@ -107,9 +128,7 @@ def _read(path: str | Path, rebuild: Rebuild) -> dict[str, Any]:
                 raise InputError(f"{path}: it unpacks to more than {_LARGEST} bytes; not read")
             tree = json.loads(archive.read("content.json"))
             arrays = {
-                entry.filename.removesuffix(".npy"): np.lib.format.read_array(
-                    io.BytesIO(archive.read(entry)), allow_pickle=False
-                )
+                entry.filename.removesuffix(".npy"): _array(archive.read(entry))
                 for entry in archive.infolist()
                 if entry.filename.endswith(".npy")
             }
@@ -121,15 +140,49 @@ def _read(path: str | Path, rebuild: Rebuild) -> dict[str, Any]:
     except InputError:
         raise
     except _DAMAGE as error:
-        raise InputError(
-            f"{path}: this is not a file of kullback's, or it is damaged "
-            f"({type(error).__name__}: {error})"
-        ) from None
+        raise InputError(_damaged(path, error)) from None
+
+
+def _damaged(path: str | Path, error: BaseException) -> str:
+    return (
+        f"{path}: this is not a file of kullback's, or it is damaged "
+        f"({type(error).__name__}: {error})"
+    )
+
+
+def _array(data: bytes) -> np.ndarray:
+    """Returns an array of numbers, if its header says of it what is there."""
+    part = io.BytesIO(data)
+    headers = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
+    shape, fortran, dtype = headers[np.lib.format.read_magic(part)](part)
+    start = part.tell()
+    if dtype.kind not in "biuf" or math.prod(shape) * dtype.itemsize != len(data) - start:
+        raise ValueError(f"an array of {dtype} and shape {shape} in {len(data) - start} bytes")
+    flat = np.frombuffer(data, dtype, offset=start)
+    return np.array(flat.reshape(shape, order="F" if fortran else "C"), order="K")
+
+
+def _check_usable(q: Distribution) -> None:
+    """Raises one of _DAMAGE if q cannot do what a distribution does."""
+    if isinstance(q, Approximation):  # its maps would load JAX; what it is made of was checked
+        return
+    try:
+        drawn = q.sample(np.random.default_rng(0), 2)
+    except UnsupportedError:
+        return
+    if not q.support.dimension == (0 if drawn.ndim == 1 else drawn[0].size):
+        raise ValueError(f"draws of {q.support.dimension} coordinates have shape {drawn.shape}")
+    q.log_prob(drawn)
 
 
 def _encode(value: Any, arrays: dict[str, np.ndarray]) -> Any:
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
+    if isinstance(value, Fraction):
+        return {"fraction": [value.numerator, value.denominator]}
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, np.ndarray):
@@ -159,6 +212,8 @@ def _decode(tree: Any, arrays: dict[str, np.ndarray], rebuild: Rebuild) -> Any:
         return tree
     if "array" in tree:
         return arrays[tree["array"]]
+    if "fraction" in tree:
+        return Fraction(*(int(v) for v in tree["fraction"]))
     if "tuple" in tree:
         return tuple(_decode(v, arrays, rebuild) for v in tree["tuple"])
     if "dict" in tree:
@@ -167,4 +222,6 @@ def _decode(tree: Any, arrays: dict[str, np.ndarray], rebuild: Rebuild) -> Any:
         base = _decode(tree["approximation"], arrays, rebuild)
         return rebuild(base, tree["layout"], tuple(tree["coordinates"]), bool(tree["bare"]))
     fields = {k: _decode(v, arrays, rebuild) for k, v in tree["fields"].items()}
-    return _CLASSES[tree["class"]](**fields)
+    made = _CLASSES[tree["class"]]
+    check_fields(made, fields)
+    return made(**fields)

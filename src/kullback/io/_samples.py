@@ -169,6 +169,15 @@ def _kept(typed: Typed, weights: str | None, missing: Missing) -> np.ndarray | N
     return np.flatnonzero(~lacking) if missing == "drop" and lacking.any() else None
 
 
+def parquet_names(path: Path) -> tuple[str, ...]:
+    """Returns the names of the columns of a Parquet file. Raises InputError if it is damaged."""
+    try:
+        return tuple(pl.read_parquet_schema(path))
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path}: this cannot be read as Parquet: {reason}") from None
+
+
 def _read_parquet(path: Path, pick: Pick) -> Typed:
     source = str(path)
     try:

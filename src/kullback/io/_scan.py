@@ -174,6 +174,11 @@ def read_rows(
     return scan(path, **given) if is_stream(path) else read_samples_and_count(path, **given)
 
 
+def stream_names(path: str | Path) -> tuple[str, ...]:
+    """Returns the names of the columns of the first of the files."""
+    return tuple(_schema(_paths(path)[0]))
+
+
 def is_stream(path: str | Path) -> bool:
     """Whether a path means files that are read in pieces."""
     try:

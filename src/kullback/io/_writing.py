@@ -5,7 +5,9 @@ import errno
 import os
 import secrets
 import stat
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from kullback._core.errors import InputError
 
@@ -25,21 +27,38 @@ def write_atomic(path: str | Path, data: bytes | str) -> None:
     Raises:
         InputError: it cannot be written; nothing was left behind.
     """
-    path = Path(path)
     content = data.encode() if isinstance(data, str) else data
+    with opened(path) as file:
+        file.write(content)
+
+
+@contextlib.contextmanager
+def opened(path: str | Path) -> Iterator[BinaryIO]:
+    """Yields a file to write to, which takes its name only when all is written, as `write_atomic`.
+
+    Args:
+        path: where to; its directory must exist.
+
+    Raises:
+        InputError: it cannot be written; nothing was left behind.
+    """
+    path = Path(path)
     try:
-        _check_place(path)
+        check_place(path)
         if _is_device(path):
-            path.write_bytes(content)
+            with path.open("wb") as file:
+                yield file
         else:
-            _replace(path, content)
+            with _replacing(path) as file:
+                yield file
     except OSError as error:
         raise InputError(
             f"{path}: this cannot be written: {error.strerror or error}; write elsewhere"
         ) from None
 
 
-def _check_place(path: Path) -> None:
+def check_place(path: Path) -> None:
+    """Raises InputError if nothing can be written there: better now than after the work."""
     if path.is_dir():
         raise InputError(f"{path}: this is a directory; give the name of a file in it")
     if not path.parent.is_dir():
@@ -54,13 +73,14 @@ def _is_device(path: Path) -> bool:
     return path.exists() and not stat.S_ISREG(path.stat().st_mode)
 
 
-def _replace(path: Path, content: bytes) -> None:
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[BinaryIO]:
     if path.is_file() and not os.access(path, os.W_OK):
         raise PermissionError(errno.EACCES, "it is read-only")
     temporary = path.parent / f".kullback-{secrets.token_hex(8)}.tmp"
     try:
         with temporary.open("xb") as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         if path.is_file() and not path.is_symlink():

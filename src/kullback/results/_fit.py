@@ -14,6 +14,7 @@ from kullback.distributions._approximation import Approximation
 from kullback.distributions._base import Distribution
 from kullback.results._diagnosis import Diagnosis, Draws, Posterior
 from kullback.results._estimate import Estimate
+from kullback.results._selection import Selection
 
 Direction = Literal["forward", "reverse"]
 
@@ -65,6 +66,9 @@ class Fit:
         seconds: wall time.
         notes: what a careful reader should know.
         posterior: the trust report; None unless p is a log density fitted in reverse.
+        columns: the names of the columns fitted to; () where p is no table.
+        labels: of the codes of each column, () for numbers; () where p is no table.
+        selection: what the family was chosen from, with the scores; None if it was not.
     """
 
     q: Distribution
@@ -81,6 +85,9 @@ class Fit:
     seconds: float
     notes: tuple[str, ...] = ()
     posterior: Posterior | None = None
+    columns: tuple[str, ...] = ()
+    labels: tuple[tuple[str, ...], ...] = ()
+    selection: Selection | None = None
 
     @property
     def elbo(self) -> Estimate:
@@ -193,6 +200,7 @@ class Fit:
             "evaluations": self.evaluations,
             "notes": list(self.notes),
             "posterior": None if self.posterior is None else self.posterior.as_dict(),
+            "selection": None if self.selection is None else self.selection.as_dict(),
         }
 
     def __repr__(self) -> str:
