@@ -121,7 +121,7 @@ def test_torch():
         ((4,), "a number for each example"),
     ],
 )
-def test_a_log_likelihood_of_another_shape(shape, remedy):
+def test_a_bad_shape_of_log_likelihoods(shape, remedy):
     with pytest.raises(InputError, match=remedy):
         autoencoder_elbo(np.zeros(shape), (np.zeros((5, 2)), np.zeros((5, 2))))
 
@@ -149,10 +149,15 @@ def test_dimensions_in_use_and_not():
 
 def test_from_kls_alone_the_constant_dimension_cannot_be_seen():
     kls = gaussian_kl_per_dimension(encoded())
-    for given in (kls, kls.mean(axis=0), jnp.asarray(kls), kls.mean(axis=0).tolist()):
+    for given in (kls, kls.mean(axis=0), jnp.asarray(kls)):
         found = posterior_collapse(given)
         assert found.active.tolist() == [True, False, True, False]
         assert found.mean_variance is None
+
+
+def test_lists_are_taken_though_annotations_cannot_say_so():
+    kls = gaussian_kl_per_dimension(encoded())
+    assert posterior_collapse(kls.mean(axis=0).tolist()).active_units == 2
 
 
 def test_complete_and_none():
@@ -190,7 +195,7 @@ def test_thresholds():
         ((np.full((2, 2), np.nan), np.zeros((2, 2))), "the training has diverged"),
     ],
 )
-def test_what_is_no_posterior(given, message):
+def test_a_bad_posterior(given, message):
     with pytest.raises(InputError, match=message):
         posterior_collapse(given)
 

@@ -147,10 +147,13 @@ def test_torch_tensors_with_their_gradient():
     np.testing.assert_allclose(log_variance.grad, 0.5 * np.expm1(p[1] - q[1]), rtol=1e-11)
 
 
-def test_a_prior_for_all_examples_and_lists():
+def test_a_prior_for_all_examples():
     p, prior = made(10), (np.array([0.1, 0.2, 0.3]), np.array([0.0, -1.0, 1.0]))
     row = gaussian_kl((p[0][2], p[1][2]), prior)
     np.testing.assert_allclose(gaussian_kl(p, prior)[2], row)
+
+
+def test_lists_are_taken_though_annotations_cannot_say_so():
     assert gaussian_kl(([1.0, 2.0], [0.0, 0.0])) == 2.5
 
 
@@ -158,7 +161,7 @@ def test_a_prior_for_all_examples_and_lists():
     ("mean", "log_variance"),
     [(np.zeros((4, 1)), np.zeros(4)), (np.zeros((4, 3)), np.zeros((4, 1)))],
 )
-def test_shapes_that_would_broadcast_into_nonsense(mean, log_variance):
+def test_bad_shapes_that_would_broadcast_into_nonsense(mean, log_variance):
     with pytest.raises(InputError, match="must agree in their last axis"):
         gaussian_kl((mean, log_variance))
     with pytest.raises(InputError, match="must agree"):

@@ -16,8 +16,8 @@ from kullback.losses import _mixture
 
 #: An array of whichever namespace; no type says that.
 Array: TypeAlias = Any
-#: Mean and log variance, each (..., d).
-DiagonalGaussian: TypeAlias = tuple[Float[Array, "*batch d"], Float[Array, "*batch d"]]
+#: Mean and log variance, each (..., d); leading axes broadcast.
+DiagonalGaussian: TypeAlias = tuple[Float[Array, "*#batch d"], Float[Array, "*#batch d"]]
 
 #: Below this |t| exp(t) - 1 - t is summed as its series, to t^9; both sides then keep 4e-15.
 _NEAR = 0.1

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import final
 
 import numpy as np
+from jaxtyping import Float
 
 from kullback._core.errors import InputError
 from kullback.losses._collapse import as_numbers
-from kullback.losses._gaussian import DiagonalGaussian, gaussian_kl_per_dimension
+from kullback.losses._gaussian import Array, DiagonalGaussian, gaussian_kl_per_dimension
 
 
 @final
@@ -45,7 +46,7 @@ _RIGHT = "the KL: summed over the latent axis, averaged over examples"
 
 
 def recognize_kl(
-    value: float,
+    value: float | Float[Array, ""],
     posterior: DiagonalGaussian,
     prior: DiagonalGaussian | None = None,
     *,
