@@ -1,5 +1,6 @@
 """Layer 5: recipes for q. They hold hyper-parameters; what has parameters is a distribution."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal, final
 
@@ -43,7 +44,47 @@ class Bernoulli:
 @final
 @dataclass(frozen=True)
 class Categorical:
-    """Independent latents of k values: for a LogDensity with support=("categories", k)."""
+    """Independent columns of categories: of samples, or of latents, support=("categories", k).
+
+    Attributes:
+        smoothing: of samples: what is added to the count of each label, so that one that was not seen is
+            not impossible. 1/2 is Jeffreys' prior, which is minimax for log scores (Krichevsky and
+            Trofimov 1981); 1 is Laplace's rule; 0 is maximum likelihood.
+    """
+
+    smoothing: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.smoothing < math.inf:
+            raise InputError(
+                f"Categorical(smoothing={self.smoothing!r}): smoothing must be a number, 0 or more"
+            )
+
+
+@final
+@dataclass(frozen=True)
+class KernelDensity:
+    """A Gaussian around every row, of bandwidth^2 times the covariance of the rows: for samples.
+
+    Attributes:
+        bandwidth: in units of the spread of the rows; "silverman" or "scott"; None for the one that
+            predicts each row best from the others.
+
+    Example:
+        >>> KernelDensity().bandwidth is None
+        True
+    """
+
+    bandwidth: float | Literal["silverman", "scott"] | None = None
+
+    def __post_init__(self) -> None:
+        given = self.bandwidth
+        number = isinstance(given, (int, float)) and not isinstance(given, bool)
+        if not (given in (None, "silverman", "scott") or (number and 0.0 < given < math.inf)):
+            raise InputError(
+                f"KernelDensity(bandwidth={given!r}): give a positive number, in units of the spread of the "
+                'rows, "silverman" or "scott", or leave it out'
+            )
 
 
 @final
@@ -83,6 +124,10 @@ class Mixture:
 Gaussians = MeanField | FullRank | Mixture
 
 
+#: What the name of a family may mean.
+Recipe = Gaussians | LowRank | Auto | KernelDensity | Categorical | str
+
+
 def components(family: Gaussians) -> int:
     """Returns how many Gaussians a member has.
 
@@ -105,12 +150,20 @@ def is_diagonal(family: Gaussians) -> bool:
     )
 
 
-def parse_family(text: str) -> Gaussians | LowRank | Auto | str:
-    """Returns the recipe of "mixture:2", "full_rank", "low_rank:5", "auto" ...; other names as they are.
+def parse_family(text: str) -> Recipe | tuple["Recipe", ...]:
+    """Returns the recipe of "mixture:2", "full_rank", "low_rank:5", "auto", "kde" ...; other names as they are.
+
+    Names with commas between them are several recipes.
 
     Raises:
         InputError: the number of components is not one.
     """
+    if "," in text:
+        return tuple(_parse_one(part.strip()) for part in text.split(",") if part.strip())
+    return _parse_one(text)
+
+
+def _parse_one(text: str) -> Recipe:
     name, _, argument = text.strip().lower().replace("-", "_").partition(":")
     match name:
         case "mixture" | "gmm":
@@ -129,4 +182,24 @@ def parse_family(text: str) -> Gaussians | LowRank | Auto | str:
             return FullRank()
         case "mean_field" | "meanfield":
             return MeanField()
+        case "kde" | "kernel_density":
+            return _kernel_density(argument)
+        case "categorical":
+            return Categorical(_number(text, argument)) if argument else Categorical()
     return text
+
+
+def _kernel_density(argument: str) -> KernelDensity:
+    match argument:
+        case "":
+            return KernelDensity()
+        case "silverman" | "scott":
+            return KernelDensity(argument)
+    return KernelDensity(_number(f"kde:{argument}", argument))
+
+
+def _number(text: str, argument: str) -> float:
+    try:
+        return float(argument)
+    except ValueError:
+        raise InputError(f'family "{text}": {argument} is not a number') from None

@@ -12,7 +12,8 @@ from jaxtyping import Float
 
 from kullback._core import randomness
 from kullback._core.errors import InputError, UnsupportedError
-from kullback.api import _coerce
+from kullback.api import _coerce, _families
+from kullback.api._best_of import best_of as _best_of_families
 from kullback.api._measure import label
 from kullback.distributions._base import Distribution
 from kullback.estimators import _select
@@ -54,7 +55,7 @@ _MOST = 12
 
 def fit(
     target: object,
-    family: Gaussians | type | str,
+    family: object,
     *,
     direction: Direction,
     starts: int | None = None,
@@ -75,7 +76,9 @@ def fit(
             what `kullback.interop.models` makes of one of NumPyro, Stan, torch or NumPy.
         family: MeanField(), FullRank(), LowRank(r), Mixture(k), a class of NumPyro with scalar events, or
             the name of one of these, such as "mixture:2" or "gamma". For reverse fits of log densities
-            also "auto" and "mixture:auto", which take what is needed.
+            also "auto" and "mixture:auto", which take what is needed. For forward fits of samples also
+            KernelDensity(), Categorical(), a list of families or "best": the one that predicts rows held out
+            best, with the table of all in `selection`.
         direction: "forward" or "reverse"; there is no default.
         starts: descents from random starts; 60 for a mixture and a density.
         key: randomness, an int or a JAX key.
@@ -133,6 +136,11 @@ def fit(
         )
     if isinstance(target, np.ndarray) and target.ndim >= 1:
         target = Samples(target)
+    if isinstance(recipe, (list, tuple)) or recipe == "best":
+        return _best_of(target, recipe, direction, key, told, began)
+    scalar = not isinstance(recipe, (Gaussians, LowRank, Auto))
+    if isinstance(target, Samples) and scalar and direction == "forward":
+        return _families.fit_family(target, recipe, key=key, watch=told, began=began)
     if isinstance(target, Samples):
         return _to_samples(target, recipe, direction, starts or _SAMPLE_STARTS, key, told, began)
     p = _coerce.distribution(target, "target")
@@ -204,6 +212,21 @@ def _others_to_density(
     path = tuple(family.build(v) for v in basins[0].best.path)
     spent = sum(m.evaluations for m in minima)
     return _fit(p, optima, path, direction, recipe, len(minima), spent, began, None)
+
+
+def _best_of(
+    target: object, recipes: object, direction: Direction, key: object, watch: Watch, began: float
+) -> Fit:
+    if not isinstance(target, Samples) or direction != "forward":
+        raise InputError(
+            "several families are compared by how they predict rows of samples, in the forward direction: "
+            "name one family"
+        )
+
+    def fit_one(p: Samples, recipe: Gaussians | LowRank) -> Fit:
+        return fit(p, recipe, direction="forward", starts=_FOLD_STARTS, key=key)
+
+    return _best_of_families(target, recipes, fit_one=fit_one, key=key, watch=watch, began=began)
 
 
 def _to_samples(

@@ -10,6 +10,8 @@ import numpy as np
 from kullback._core.errors import InputError, MissingDependencyError, UnsupportedError
 from kullback.distributions._base import Distribution
 from kullback.fitting._parametric import Parametric, Vector
+from kullback.fitting._scalar_family import ScalarFamily
+from kullback.fitting._scalar_table import by_name
 from kullback.interop import as_distribution
 
 #: From the whole line to where a constraint of NumPyro allows, and back.
@@ -51,6 +53,31 @@ def family_of(family: object, mean: float, variance: float) -> Parametric:
         for values in itertools.product(*guesses)
     )
     return Parametric(cls.__name__, build, starts)
+
+
+def scalar_family(recipe: object) -> ScalarFamily:
+    """Returns a family of scalars for maximum likelihood: our own if we have it, which takes no JAX.
+
+    Args:
+        recipe: a NumPyro class, a function of NumPyro that stands for two, such as Bernoulli, or a name.
+
+    Raises:
+        InputError: no such family.
+        UnsupportedError: its parameters are of a kind that is not fitted here.
+    """
+    name = recipe if isinstance(recipe, str) else _name_in_numpyro(recipe)
+    ours = None if name is None else by_name(name)
+    if ours is not None:
+        return ours
+    cls = _class(recipe)
+    from kullback.interop._likelihood import numpyro_family  # noqa: PLC0415 - JAX, for such families only
+
+    return numpyro_family(cls)
+
+
+def _name_in_numpyro(recipe: object) -> str | None:
+    module = str(getattr(recipe, "__module__", ""))
+    return getattr(recipe, "__name__", None) if module.startswith("numpyro.distributions") else None
 
 
 def _class(family: object) -> type:
