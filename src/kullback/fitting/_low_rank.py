@@ -71,11 +71,8 @@ def low_rank_fit(density: Density, found: Search, r: int, run: Run) -> ReverseFi
 
 def start_of(q: Gaussians, r: int) -> Factors:
     """Returns the factors of a Gaussian: the largest correlations, and what precisions leave."""
-    root = q.roots[0]
-    inverse = np.linalg.inv(root)
-    scale = 1.0 / np.sqrt(np.sum(inverse**2, axis=0))
-    white = root / scale[:, None]
-    vectors, sizes, _ = np.linalg.svd(white)
+    scale = q.within(diagonal=True).roots[0]
+    vectors, sizes, _ = np.linalg.svd(q.roots[0] / scale[:, None])
     kept = np.sqrt(np.maximum(sizes[:r] ** 2 - 1.0, 1e-4))
     return Factors(q.means[0], scale, scale[:, None] * vectors[:, :r] * kept)
 

@@ -18,7 +18,7 @@ the error that they leave; Arenz et al. (2023) for mixtures.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
@@ -63,6 +63,13 @@ class Gaussians:
         if self.diagonal:
             return self.means[:, None] + z * self.roots[:, None]
         return self.means[:, None] + z @ self.roots.transpose(0, 2, 1)
+
+    def within(self, *, diagonal: bool) -> "Gaussians":
+        """Returns the mixture or, where only diagonals will do, those of its precisions: the best start."""
+        if not diagonal or self.diagonal:
+            return self
+        precisions = np.sum(np.linalg.inv(self.roots) ** 2, axis=1)
+        return replace(self, roots=1.0 / np.sqrt(precisions))
 
     def longest(self) -> float:
         """Returns the largest sd of a coordinate."""

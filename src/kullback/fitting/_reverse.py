@@ -69,7 +69,7 @@ def reverse_fit(
     d = density.dimension
     n = max(_FEWEST, _PER_DIMENSION * d)
     z = whitened(d, n, run.generator("draws"))
-    starts = [_shaped(q, diagonal=is_diagonal(recipe)) for q in found.starts[:_STARTS]]
+    starts = [q.within(diagonal=is_diagonal(recipe)) for q in found.starts[:_STARTS]]
     ends: list[Ascent] = []
     for i, q in enumerate(starts):
         ends.append(climbed(density, q, z, run, f"{recipe} from start {i}"))
@@ -107,7 +107,7 @@ def from_elsewhere(
     mode = mode_at(density, climb(density, origin)[-1])
     if not mode.proper:
         return None
-    start = _shaped(one(mode.at, mode.root), diagonal=is_diagonal(recipe))
+    start = one(mode.at, mode.root).within(diagonal=is_diagonal(recipe))
     n = max(_FEWEST, _PER_DIMENSION * density.dimension)
     z = whitened(density.dimension, n, run.generator("draws"))
     place = ", ".join(f"{x:.6g}" for x in mode.at[:4])
@@ -167,14 +167,6 @@ def _more(n: int, noise: tuple[float, float]) -> int:
     """The number of draws that would do, between twice and eight times as many, a power of two times n."""
     wanted = np.nan_to_num(max(noise[0] / NATS, (noise[1] / SDS) ** 2), nan=8.0, posinf=8.0)
     return n * int(2 ** np.clip(math.ceil(math.log2(max(wanted, 1.0))), 1, 3))
-
-
-def _shaped(q: Gaussians, *, diagonal: bool) -> Gaussians:
-    """The start within the family: the best diagonal is that of the precision."""
-    if not diagonal or q.diagonal:
-        return q
-    precisions = [np.sum(np.linalg.inv(root) ** 2, axis=0) for root in q.roots]
-    return replace(q, roots=1.0 / np.sqrt(np.array(precisions)))
 
 
 def _apart(a: Gaussians, b: Gaussians) -> bool:

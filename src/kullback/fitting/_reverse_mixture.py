@@ -156,7 +156,5 @@ def _by_modes(found: Search, k: int, *, diagonal: bool) -> Gaussians | None:
         return None
     masses = np.array([m.log_mass for m in modes])
     weights = np.maximum(np.exp(masses - masses.max()), 1e-3)
-    roots = np.array([m.root for m in modes])
-    if diagonal:
-        roots = np.array([1.0 / np.sqrt(np.sum(np.linalg.inv(r) ** 2, axis=0)) for r in roots])
-    return Gaussians(weights / weights.sum(), np.array([m.at for m in modes]), roots)
+    means, roots = np.array([m.at for m in modes]), np.array([m.root for m in modes])
+    return Gaussians(weights / weights.sum(), means, roots).within(diagonal=diagonal)

@@ -212,13 +212,6 @@ class Climb:
             self.at = self.at + step * self._adam.direction
 
 
-def _within(q: Gaussians, *, diagonal: bool) -> Gaussians:
-    """The start within the family: the best diagonal is that of the precision."""
-    if not diagonal or q.diagonal:
-        return q
-    return replace(q, roots=1.0 / np.sqrt(np.sum(np.linalg.inv(q.roots[0]) ** 2, axis=0))[None])
-
-
 def _settled(noise: tuple[float, float]) -> bool:
     return noise[0] <= NATS and noise[1] <= SDS
 
@@ -261,7 +254,7 @@ def stochastic_fit(
         DensityError: p is 0 at every draw of the start.
     """
     draws = draws or (DRAWS if minibatch is None else _FEW)
-    start = _within(found.starts[0], diagonal=is_diagonal(recipe))
+    start = found.starts[0].within(diagonal=is_diagonal(recipe))
     chart, rng = Chart(start), run.generator("steps")
 
     def evaluate(x: Array) -> tuple[Array, Array]:

@@ -26,15 +26,20 @@ class Minimum:
 
 
 def descend(
-    objective: Objective, start: Vector, *, iterations: int = 500, gain: float = 0.0
+    objective: Objective,
+    start: Vector,
+    *,
+    iterations: int = 500,
+    gain: float = 0.0,
+    idle: int = _IDLE,
 ) -> Minimum:
-    """Returns the end of L-BFGS from a start; it also ends where ten iterations gain less than `gain`."""
+    """Returns the end of L-BFGS from a start; also where the last `idle` values differ by less than `gain`."""
     path, values = [start], [math.inf]
 
     def follow(intermediate_result: optimize.OptimizeResult) -> None:
         path.append(intermediate_result.x.copy())
         values.append(float(intermediate_result.fun))
-        if len(values) > _IDLE and values[-_IDLE] - values[-1] < gain:
+        if len(values) > idle and values[-idle] - values[-1] < gain:
             raise StopIteration
 
     found = optimize.minimize(

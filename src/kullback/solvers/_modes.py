@@ -6,16 +6,16 @@ from typing import final
 
 import numpy as np
 from jaxtyping import Float
-from scipy import linalg, optimize
+from scipy import linalg
 
 from kullback.solvers._density import Density
+from kullback.solvers._minimise import descend
 
 Vector = Float[np.ndarray, " d"]
 Matrix = Float[np.ndarray, "d d"]
 
-#: An iteration that gains less than this, in nats, is one of a climb that is at its end.
-_GAIN = 0.02
-_IDLE = 3
+#: Where so many values of a climb differ by less than this, in nats, it is at its end.
+_GAIN, _IDLE = 0.02, 4
 _NEWTON = 20
 #: Newton's decrement, in nats, below which the top is reached.
 _CLOSE = 1e-3
@@ -61,33 +61,14 @@ def climb(
     """Returns the path of L-BFGS from a start, in coordinates in which `root` is the identity."""
     d = len(start)
     root = np.eye(d) if root is None else root
-    path, values = [start], [math.inf]
     origin = density(start[None])[0][0]
 
     def objective(v: Vector) -> tuple[float, Vector]:
         value, gradient = density((start + root @ v)[None])
-        if not math.isfinite(value[0]):
-            return 1e100, np.zeros(d)
         return float(origin - value[0]), -gradient[0] @ root
 
-    def follow(intermediate_result: optimize.OptimizeResult) -> None:
-        if not np.isfinite(intermediate_result.x).all():
-            raise StopIteration
-        path.append(start + root @ intermediate_result.x)
-        values.append(float(intermediate_result.fun))
-        idle = len(values) > _IDLE + 1 and values[-1 - _IDLE] - values[-1] < _GAIN
-        if idle:
-            raise StopIteration
-
-    optimize.minimize(
-        objective,
-        np.zeros(d),
-        jac=True,
-        method="L-BFGS-B",
-        callback=follow,
-        options={"maxiter": iterations, "maxcor": 20, "ftol": 0.0, "gtol": 1e-10, "maxls": 30},
-    )
-    return tuple(path)
+    end = descend(objective, np.zeros(d), iterations=iterations, gain=_GAIN, idle=_IDLE)
+    return tuple(start + root @ v for v in end.path[:-1])
 
 
 def find(density: Density, start: Vector) -> Mode:
