@@ -24,21 +24,15 @@ from kullback.distributions._base import Distribution, Stratum
 from kullback.distributions._foreign import Foreign
 from kullback.fitting._natural_gradient import Ascent, Gaussians, Slope
 from kullback.fitting._search import Search
-from kullback.io._types import check_fields
+from kullback.io._types import check_fields, reachable
 from kullback.io._writing import write_atomic
-from kullback.results._diagnosis import Diagnosis, Draws, Finding, Parameter, Posterior, Rung
-from kullback.results._estimate import Estimate
-from kullback.results._fit import Fit, Optimum
-from kullback.solvers._modes import Mode
+from kullback.results._fit import Fit
 from kullback.solvers._moves import Points
 from kullback.solvers._tempering import Tempered
 
 _FORMAT = 1
-#: Results, and stages of fits, that may be in a file.
-_RESULTS = (
-    Fit, Optimum, Estimate, Posterior, Diagnosis, Finding, Parameter, Rung, Draws,
-    Search, Mode, Gaussians, Slope, Ascent, Tempered, Points,
-)  # fmt: skip
+#: Stages of fits, which may be in a checkpoint.
+_STAGES = (Search, Gaussians, Slope, Ascent, Tempered, Points)
 #: Distributions that hold functions, which no file does.
 _NOT_WRITTEN = (Approximation, Foreign, Stratum)
 
@@ -52,8 +46,14 @@ def _of_distributions() -> Iterator[type]:
                 yield from (thing,) if known else ()
 
 
-#: What may be in a file; anything else is refused, in both directions.
-_CLASSES: dict[str, type] = {c.__name__: c for c in (*_RESULTS, *_of_distributions())}
+#: What may be in a file, by name; anything else is refused, in both directions.
+_CLASSES: dict[str, type] = {
+    known.__name__: known
+    for known in (
+        *_of_distributions(),
+        *(part for whole in (Fit, *_STAGES) for part in reachable(whole)),
+    )
+}
 _LARGEST = 2**31
 #: What reading a file that is not what it should be may raise.
 _DAMAGE = (
@@ -137,8 +137,9 @@ def _read(path: str | Path, rebuild: Rebuild) -> dict[str, Any]:
         return dict(_decode(tree["content"], arrays, rebuild))
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such file") from None
-    except InputError:
-        raise
+    except InputError as error:
+        told = str(error).startswith(str(path))
+        raise InputError(str(error) if told else _damaged(path, error)) from None
     except _DAMAGE as error:
         raise InputError(_damaged(path, error)) from None
 

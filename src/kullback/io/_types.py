@@ -2,7 +2,7 @@
 
 import dataclasses
 import types
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -15,6 +15,19 @@ def check_fields(cls: type, fields: dict[str, Any]) -> None:
             raise TypeError(f"{cls.__name__} has no {name}")
         if not _is(value, hint):
             raise TypeError(f"{cls.__name__}.{name} is a {type(value).__name__}")
+
+
+def reachable(cls: type) -> Iterator[type]:
+    """Yields a dataclass and those that its fields may hold, at any depth."""
+    seen: set[type] = set()
+    ahead: list[Any] = [cls]
+    while ahead:
+        hint = ahead.pop()
+        ahead.extend(get_args(hint))
+        if isinstance(hint, type) and dataclasses.is_dataclass(hint) and hint not in seen:
+            seen.add(hint)
+            ahead.extend(_hints(hint).values())
+            yield hint
 
 
 @cache
