@@ -93,14 +93,23 @@ class Auto:
     """The simplest of mean field, full rank and mixtures that may be trusted."""
 
 
+_COVARIANCES = ("full", "diagonal", "tied", "spherical")
+_TAILS = ("gaussian", "student_t")
+
+
 @final
 @dataclass(frozen=True)
 class Mixture:
-    """A mixture of k Gaussians.
+    """A mixture of k Gaussians, or of Student-t distributions.
+
+    For tables with columns of counts or categories, independent of the others within a component.
 
     Attributes:
-        k: components; "auto" adds them as long as they help (reverse fits to log densities).
-        covariance: "full", or "diagonal" for independent coordinates within a component.
+        k: components; "auto" adds them as long as they help.
+        covariance: "full"; "diagonal" for independent coordinates within a component; for forward fits to
+            samples also "tied" (one for all components), "spherical", or LowRank(r).
+        tails: "gaussian", or "student_t" for components with tails of their own, for forward fits to
+            samples.
 
     Example:
         >>> Mixture(2).covariance
@@ -108,16 +117,23 @@ class Mixture:
     """
 
     k: int | Literal["auto"]
-    covariance: Literal["full", "diagonal"] = "full"
+    covariance: Literal["full", "diagonal", "tied", "spherical"] | LowRank = "full"
+    tails: Literal["gaussian", "student_t"] = "gaussian"
+
+    def __repr__(self) -> str:
+        tails = "" if self.tails == "gaussian" else f", tails={self.tails!r}"
+        return f"Mixture(k={self.k!r}, covariance={self.covariance!r}{tails})"
 
     def __post_init__(self) -> None:
         counted = isinstance(self.k, int) and not isinstance(self.k, bool) and self.k >= 1
         if not counted and self.k != "auto":
             raise InputError(f'Mixture(k={self.k!r}): k must be a positive integer or "auto"')
-        if self.covariance not in ("full", "diagonal"):
+        if not isinstance(self.covariance, LowRank) and self.covariance not in _COVARIANCES:
             raise InputError(
-                f'Mixture(covariance={self.covariance!r}): choose "full" or "diagonal"'
+                f"Mixture(covariance={self.covariance!r}): choose {', '.join(_COVARIANCES)} or LowRank(r)"
             )
+        if self.tails not in _TAILS:
+            raise InputError(f"Mixture(tails={self.tails!r}): choose {' or '.join(_TAILS)}")
 
 
 #: Recipes whose members are mixtures of Gaussians.
@@ -138,7 +154,11 @@ def components(family: Gaussians) -> int:
         return 1
     if family.k == "auto":
         raise InputError(
-            'Mixture("auto") is for direction="reverse" and a LogDensity: say how many'
+            'Mixture("auto") is for samples, and for direction="reverse" and a LogDensity: say how many'
+        )
+    if family.tails != "gaussian" or family.covariance not in ("full", "diagonal"):
+        raise InputError(
+            f"{family} is for samples: to a density fit Gaussians with full or diagonal covariance"
         )
     return family.k
 
@@ -167,11 +187,7 @@ def _parse_one(text: str) -> Recipe:
     name, _, argument = text.strip().lower().replace("-", "_").partition(":")
     match name:
         case "mixture" | "gmm":
-            if argument == "auto":
-                return Mixture("auto")
-            if not argument.isdigit() or int(argument) < 1:
-                raise InputError(f'family "{text}": say how many components, such as mixture:2')
-            return Mixture(int(argument))
+            return _parse_mixture(text, argument)
         case "low_rank" | "lowrank":
             if not argument.isdigit() or int(argument) < 1:
                 raise InputError(f'family "{text}": say how many directions, such as low_rank:5')
@@ -203,3 +219,29 @@ def _number(text: str, argument: str) -> float:
         return float(argument)
     except ValueError:
         raise InputError(f'family "{text}": {argument} is not a number') from None
+
+
+def _parse_mixture(text: str, argument: str) -> Mixture:
+    """The recipe of "mixture:3", "mixture:auto:tied", "mixture:3:low_rank:2", "mixture:3:student_t" ..."""
+    count, *words = argument.split(":")
+    if count != "auto" and (not count.isdigit() or int(count) < 1):
+        raise InputError(
+            f'family "{text}": say how many components, such as mixture:2, or mixture:auto'
+        )
+    covariance: object = "full"
+    tails = "gaussian"
+    while words:
+        word = words.pop(0)
+        if word in _TAILS:
+            tails = word
+        elif word == "low_rank" and words and words[0].isdigit():
+            covariance = LowRank(int(words.pop(0)))
+        elif word in _COVARIANCES:
+            covariance = word
+        else:
+            raise InputError(
+                f'family "{text}": {word!r} is not understood; after the number of components say one of '
+                f"{', '.join(_COVARIANCES)} or low_rank:2, and student_t for heavy tails"
+            )
+    made = count if count == "auto" else int(count)
+    return Mixture(made, covariance, tails)  # pyright: ignore[reportArgumentType]

@@ -12,13 +12,12 @@ from jaxtyping import Float
 
 from kullback._core import randomness
 from kullback._core.errors import InputError, UnsupportedError
-from kullback.api import _coerce, _families
+from kullback.api import _coerce, _families, _samples
 from kullback.api._best_of import best_of as _best_of_families
 from kullback.api._measure import label
 from kullback.distributions._base import Distribution
 from kullback.estimators import _select
-from kullback.estimators._outcome import Outcome
-from kullback.estimators._question import CROSS_ENTROPY, KL, Question
+from kullback.estimators._question import KL, Question
 from kullback.families import (
     Auto,
     FullRank,
@@ -30,25 +29,33 @@ from kullback.families import (
     is_diagonal,
     parse_family,
 )
-from kullback.fitting import _gaussians, _held_out, _nodes, _parametric
+from kullback.fitting import _gaussians, _nodes, _parametric
 from kullback.fitting._nodes import Nodes
 from kullback.fitting._optima import Basin, gather
+from kullback.fitting._run import Run
 from kullback.interop._parametric_families import family_of
 from kullback.objectives import Layout
 from kullback.results._estimate import Estimate
 from kullback.results._fit import Direction, Fit, Optimum
-from kullback.targets import LogDensity, Samples
+from kullback.targets import LogDensity, Samples, Stream
 
 #: Told what is being done, in words, or how many descents are done.
 Watch = Callable[[int | str], None]
 #: Starts for a mixture, unless said: every local optimum worth knowing should be met.
 _STARTS = 60
-_SAMPLE_STARTS = 10
-#: Starts for each fold that is held out.
+#: Starts of each fit, where families are compared on rows left out.
 _FOLD_STARTS = 3
-Solver = Literal["natural_gradient", "stick_the_landing", "reparameterization", "score_function"]
+Solver = Literal[
+    "natural_gradient",
+    "stick_the_landing",
+    "reparameterization",
+    "score_function",
+    "plug_in",
+    "adversarial",
+]
+_FOR_SAMPLES = ("plug_in", "adversarial")
 #: Targets of which more is known than a log density and its gradient.
-_NOT_BY_GRADIENTS = (str, np.ndarray, Samples, Distribution)
+_NOT_BY_GRADIENTS = (str, np.ndarray, Samples, Stream, Distribution)
 #: Local optima reported.
 _MOST = 12
 
@@ -62,7 +69,7 @@ def fit(
     key: object = 0,
     watch: Watch | None = None,
     checkpoint: str | Path | None = None,
-    solver: Solver = "natural_gradient",
+    solver: Solver | None = None,
 ) -> Fit:
     """Returns the member of a family that is closest to the target, and the other optima found.
 
@@ -87,7 +94,8 @@ def fit(
             that is started again goes on from there, and ends with the same bits.
         solver: for reverse fits of log densities by one Gaussian: "natural_gradient", which needs no
             tuning, or an estimator of the ELBO's gradient for stochastic ascent: "stick_the_landing",
-            "reparameterization" or "score_function".
+            "reparameterization" or "score_function". For reverse fits of samples: "plug_in", which fits
+            p-hat first and minimises KL(q||p-hat), or "adversarial", a game against a critic.
 
     Raises:
         InputError: something given cannot be used.
@@ -124,25 +132,34 @@ def fit(
             return _reverse.fit_log_density(
                 known,
                 recipe,
-                solver=solver,
+                solver=solver or "natural_gradient",
                 starts=starts,
                 key=key,
                 watch=told,
                 checkpoint=checkpoint,
             )
-    if solver != "natural_gradient":
-        raise InputError(
-            f'solver="{solver}" is for reverse fits of log densities by Gaussians; leave it out'
-        )
     if isinstance(target, np.ndarray) and target.ndim >= 1:
         target = Samples(target)
+    if isinstance(target, Samples) and direction == "reverse":
+        return _reverse_to_samples(target, recipe, solver, starts, key, told, began)
+    if solver not in (None, "natural_gradient"):
+        kind = "samples" if solver in _FOR_SAMPLES else "log densities"
+        raise InputError(
+            f'solver="{solver}" is for reverse fits of {kind} by Gaussians; leave it out'
+        )
     if isinstance(recipe, (list, tuple)) or recipe == "best":
         return _best_of(target, recipe, direction, key, told, began)
-    scalar = not isinstance(recipe, (Gaussians, LowRank, Auto))
-    if isinstance(target, Samples) and scalar and direction == "forward":
-        return _families.fit_family(target, recipe, key=key, watch=told, began=began)
+    mixture = Mixture("auto") if isinstance(recipe, Auto) else recipe
+    if isinstance(target, (Samples, Stream)) and isinstance(mixture, (Gaussians, LowRank)):
+        return _samples.fit_samples(
+            target,
+            mixture,
+            starts=starts,
+            run=Run(key, told),
+            began=began,
+        )
     if isinstance(target, Samples):
-        return _to_samples(target, recipe, direction, starts or _SAMPLE_STARTS, key, told, began)
+        return _families.fit_family(target, recipe, key=key, watch=told, began=began)
     p = _coerce.distribution(target, "target")
     if isinstance(recipe, Gaussians):
         return _gaussians_to_density(
@@ -229,57 +246,28 @@ def _best_of(
     return _best_of_families(target, recipes, fit_one=fit_one, key=key, watch=watch, began=began)
 
 
-def _to_samples(
+def _reverse_to_samples(
     p: Samples,
     recipe: object,
-    direction: Direction,
-    starts: int,
+    solver: Solver | None,
+    starts: int | None,
     key: object,
     watch: Watch,
     began: float,
 ) -> Fit:
-    if direction == "reverse":
+    if not isinstance(recipe, Gaussians):
         raise UnsupportedError(
-            "reverse KL needs log p at draws of q, and samples of p do not give it: fit p first, "
-            'fit(samples, Mixture(5), direction="forward"), then fit(that.q, family, direction="reverse"); '
-            "the answer is then an estimate that rests on the first fit"
+            f"family {_words(recipe)} cannot be fitted to samples in reverse: choose full_rank, mean_field "
+            'or mixture:2, or direction="forward"'
         )
-    n, d = p.values.shape
-    weights = np.full(n, 1.0 / n) if p.weights is None else p.weights / p.weights.sum()
-    data = Nodes(p.values, weights)
-    if isinstance(recipe, Gaussians):
-        _check_rows(p, components(recipe))
-        layout = Layout(components(recipe), d, is_diagonal(recipe))
-        solve = _held_out.gaussian_solver(layout, starts, watch)
-        again = _held_out.gaussian_solver(layout, min(starts, _FOLD_STARTS), _silent, keep=False)
-    elif d == 1:
-        mean, variance = float(data.mean[0]), float(data.covariance[0, 0])
-        solve = _held_out.parametric_solver(family_of(recipe, mean, variance), watch)
-        again = _held_out.parametric_solver(family_of(recipe, mean, variance), _silent)
-    else:
-        name = family_of(recipe, 0.0, 1.0).name
-        raise InputError(f"family {name} has scalar events, but the samples have {d} columns")
-    found = solve(data, randomness.generator(key))
-    optima = tuple(Optimum(q, _mean_loss(data, q), share) for q, share in found.ends[:_MOST])
-    stopped = isinstance(recipe, Gaussians) and components(recipe) > 1 and found.starts < starts
-    held_out = None if stopped else _held_out.score(data, again, randomness.generator(key))
-    notes = ["maximum likelihood: KL(p||q) up to H(p), which samples alone do not give"]
-    if stopped:
-        notes.append(_interrupted(found.starts, starts))
-    return Fit(
-        q=optima[0].q,
-        direction=direction,
-        family=_words(recipe),
-        divergence=optima[0].divergence,
-        forward_kl=None,
-        reverse_kl=None,
-        held_out=held_out,
-        optima=optima,
-        path=found.path,
-        starts=found.starts,
-        evaluations=found.evaluations,
-        seconds=time.perf_counter() - began,
-        notes=tuple(notes),
+    if solver not in (None, "plug_in", "adversarial"):
+        raise InputError(
+            f'solver="{solver}" needs a log density: for samples say "plug_in" or "adversarial"'
+        )
+    from kullback.api import _from_samples  # noqa: PLC0415
+
+    return _from_samples.reverse_from_samples(
+        p, recipe, solver=solver or "plug_in", starts=starts, key=key, watch=watch, began=began
     )
 
 
@@ -334,17 +322,6 @@ def _measured(
     return label(question, run(_select.Effort()))
 
 
-def _mean_loss(data: Nodes, q: Distribution) -> Estimate:
-    x = data.x[:, 0] if q.support.dimension == 0 else data.x
-    losses = -q.log_prob(x)
-    mean = float(data.weights @ losses)
-    effective = 1.0 / float(data.weights @ data.weights)
-    error = math.sqrt(float(data.weights @ (losses - mean) ** 2) / max(effective - 1.0, 1.0))
-    return label(
-        CROSS_ENTROPY, Outcome(mean, error, "estimate", "mean over the rows fitted to", len(x))
-    )
-
-
 def _moments(p: Distribution) -> tuple[float, float]:
     if p.support.discrete:
         marks = p.landmarks()
@@ -368,20 +345,6 @@ def _refuse_heavy(p: Distribution) -> None:
             f"KL(p||q) is infinite for every Gaussian q ({outcome.notes[0]}): choose a heavier family, "
             "such as numpyro.distributions.StudentT, or direction='reverse'"
         )
-
-
-def _check_rows(p: Samples, k: int) -> None:
-    n, d = p.values.shape
-    if k > n:
-        raise InputError(f"Mixture(k={k}) has more components than there are samples, n={n}")
-    constant = np.ptp(p.values, axis=0) == 0.0
-    if constant.any():
-        name = p.columns[int(np.argmax(constant))]
-        raise InputError(
-            f"column {name} is constant, so its density is infinite there; drop the column"
-        )
-    if n <= d:
-        raise InputError(f"{n} sample(s) of {d} columns: a covariance needs more rows than columns")
 
 
 def _interrupted(done: int, asked: int) -> str:

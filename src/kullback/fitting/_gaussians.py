@@ -85,7 +85,7 @@ def descents(
 
 def member(mixture: GaussianMixture, *, scalar: bool) -> Distribution:
     """Returns a mixture as the simplest distribution it is, its components in order."""
-    order = _order(mixture)
+    order = order_of(mixture.means, mixture.scale_trils)
     kept = [k for k in order if mixture.weights[k] > 0.0]
     if scalar:
         parts = tuple(
@@ -131,16 +131,19 @@ def _at_scales_of_p(
     )
 
 
-def _order(mixture: GaussianMixture) -> np.ndarray:
-    """Components by their means, those that share one by their scales."""
-    scales = np.diagonal(mixture.scale_trils, axis1=1, axis2=2)
-    keys = np.concatenate([np.round(mixture.means, 5) + 0.0, scales], axis=1)
+def order_of(
+    means: Float[np.ndarray, "k d"],
+    roots: Float[np.ndarray, "k d d"],
+) -> np.ndarray:
+    """Returns the order of components by their means, of those that share one by their scales."""
+    scales = np.diagonal(roots, axis1=1, axis2=2)
+    keys = np.concatenate([np.round(means, 5) + 0.0, scales], axis=1)
     return np.lexsort(keys.T[::-1])
 
 
 def _features(mixture: GaussianMixture) -> Float[np.ndarray, " f"]:
     """Weights, means and scales, with components in the order of their means."""
-    order = _order(mixture)
+    order = order_of(mixture.means, mixture.scale_trils)
     weights = mixture.weights[order]
     # A component without weight may stand anywhere.
     seen = (weights > 1e-4)[:, None]

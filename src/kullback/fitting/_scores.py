@@ -1,76 +1,111 @@
-"""How well a fit does on rows it has not seen: log scores row by row, their mean, and differences of means."""
+"""How well a mixture does on rows: mean log density with its error, on rows fitted to or left out."""
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, final
 
 import numpy as np
 
-from kullback.fitting._scalar_family import Best, ScalarFamily, Values
-from kullback.results._estimate import Estimate
+from kullback.fitting._climb import climb
+from kullback.fitting._gaussian_model import block_size
+from kullback.fitting._rows import Rows
 
-FOLDS = 10
-_LABEL = "E_p[log q]"
+#: Folds, where there are up to so many rows; with more a tenth of the rows is left out once.
+_FOLDS = ((20_000, 10), (200_000, 5))
+#: Nats over all rows to which a refit is carried.
+_REFIT = 0.01
 
 
-def folds(n: int, rng: np.random.Generator) -> Values:
-    """Returns the fold of each row: the same for the same n and generator."""
-    return (rng.permutation(n) % FOLDS).astype(np.float64)
+@final
+@dataclass(frozen=True, eq=False)
+class Score:
+    """The mean of log q over rows, with its standard error.
+
+    Attributes:
+        mean: in nats a row, in the units of the data.
+        standard_error: of the mean.
+        rows: how many.
+        values: of each row that has a weight, where they were kept.
+        weights: of these rows.
+    """
+
+    mean: float
+    standard_error: float
+    rows: int
+    values: np.ndarray | None = None
+    weights: np.ndarray | None = None
+
+
+def score(model: Any, q: Any, rows: Rows) -> Score:
+    """Returns the mean log density of rows, in a pass."""
+    return _summary(rows, [(model, q, rows)])
 
 
 def held_out(
-    family: ScalarFamily, x: Values, weights: Values, best: Best, rng: np.random.Generator
-) -> Values | None:
-    """Returns the log score of every row under the fit to the other folds; None for too few rows.
+    family: Any,
+    q: Any,
+    rows: Rows,
+    watch: Callable[[str], None],
+    *,
+    kept_prior: bool,
+) -> Score | None:
+    """Returns the mean log density of rows that a refit has not seen; None if there are too few.
+
+    Each refit starts at q, so it stays at the optimum that all rows chose.
 
     Args:
-        family: what is fitted.
-        x, weights: the rows.
-        best: the fit to all of them, near which the others start.
-        rng: which folds.
+        family: of the mixtures.
+        q: fitted to all rows.
+        rows: all.
+        watch: told what is being done.
+        kept_prior: whether q is a fit with the prior.
     """
-    if len(x) < 2 * FOLDS:
+    folds = next((f for most, f in _FOLDS if rows.n <= most), 0)
+    if rows.n < 20:
         return None
-    fold, scores = folds(len(x), rng), np.full(len(x), -math.inf)
-    for i in range(FOLDS):
-        out = fold == i
-        # A fold whose other rows are all alike has no density: its scores stay minus infinity.
-        kept = x[~out]
-        if family.domain.integers or np.ptp(kept) > 0.0:
-            scores[out] = family.maximise(kept, weights[~out], best).log_prob(x[out])
-    return scores
+    model = family.model if kept_prior else family.final
+    made = []
+    for i in range(folds or 1):
+        watch(f"rows left out, {i + 1} of {folds or 1}")
+        end = climb(family.model, rows.without(i, folds or 10), q, tolerance=_REFIT, passes=200)
+        if not (kept_prior or end.interrupted):
+            final = climb(model, rows.without(i, folds or 10), end.at, tolerance=_REFIT, passes=200)
+            end = end if family.floored(final.at, rows.without(i, folds or 10)) else final
+        if end.interrupted:
+            raise KeyboardInterrupt
+        made.append((family.final, end.at, rows.only(i, folds or 10)))
+    return _summary(rows, made)
 
 
-def mean_score(scores: Values, weights: Values, method: str) -> Estimate:
-    """Returns the mean log score, with the standard error of a mean over rows."""
-    n = len(scores)
-    lost = int(np.isneginf(scores[weights > 0.0]).sum())
-    if lost:
-        reason = (
-            f"minus infinity: q has no mass at {lost} of {n} rows held out; where that is a label or a count "
-            "not seen among the others, smoothing gives it some"
-        )
-        ends = (-math.inf, -math.inf)
-        return Estimate(-math.inf, 0.0, ends, "log_prob", _LABEL, "infinite", method, n, (reason,))
-    value, error = moments(scores, weights)
-    return Estimate.sampled(value, error, quantity="log_prob", direction=_LABEL, method=method, n=n)
-
-
-def difference(best: Values, other: Values, weights: Values, method: str) -> Estimate:
-    """Returns the mean of best - other over the same rows, with its paired standard error."""
-    quantity, label = "log_prob_difference", "E_p[log best - log q]"
-    if np.isneginf(other[weights > 0.0]).any():
-        reason = "q has no mass at some rows held out"
-        return Estimate.infinite(reason, quantity=quantity, direction=label, method=method)
-    value, error = moments(best - other, weights)
-    return Estimate.sampled(
-        value, error, quantity=quantity, direction=label, method=method, n=len(best)
+def _summary(rows: Rows, parts: list[tuple[Any, Any, Rows]]) -> Score:
+    kept = rows.in_memory
+    values, weights = [], []
+    total = first = second = 0.0
+    shift: float | None = None
+    for model, q, part in parts:
+        for x, given in part.blocks(block_size(len(q.weights), model.structure.width)):
+            used = given > 0.0
+            if not used.any():
+                continue
+            log_q, w = model.log_prob(q, x[:, used]), given[used]
+            shift = float(log_q.mean()) if shift is None else shift
+            total += float(w.sum())
+            first += float(w @ (log_q - shift))
+            second += float(w @ (log_q - shift) ** 2)
+            if kept:
+                values.append(log_q)
+                weights.append(w)
+    assert shift is not None
+    mean = first / total
+    variance = max(second / total - mean * mean, 0.0)
+    effective = rows.effective * total / rows.total
+    unit = float(np.sum(np.log(rows.scale)))
+    error = math.sqrt(variance / max(effective - 1.0, 1.0))
+    return Score(
+        shift + mean - unit,
+        error,
+        sum(part.n for _, _, part in parts),
+        np.concatenate(values) - unit if values else None,
+        np.concatenate(weights) if values else None,
     )
-
-
-def moments(values: Values, weights: Values) -> tuple[float, float]:
-    """Returns a weighted mean and its standard error."""
-    share = weights / weights.sum()
-    used = share > 0.0
-    share, values = share[used], values[used]
-    middle = float(share @ values)
-    effective = 1.0 / float(share @ share)
-    return middle, math.sqrt(float(share @ (values - middle) ** 2) / max(effective - 1.0, 1.0))

@@ -14,6 +14,7 @@ from kullback.distributions._approximation import Approximation
 from kullback.distributions._base import Distribution
 from kullback.results._diagnosis import Diagnosis, Draws, Posterior
 from kullback.results._estimate import Estimate
+from kullback.results._likelihood import Likelihood
 from kullback.results._selection import Selection
 
 Direction = Literal["forward", "reverse"]
@@ -69,6 +70,7 @@ class Fit:
         columns: the names of the columns fitted to; () where p is no table.
         labels: of the codes of each column, () for numbers; () where p is no table.
         selection: what the family was chosen from, with the scores; None if it was not.
+        likelihood: what is known of the maximum; None unless Gaussians were fitted to samples.
     """
 
     q: Distribution
@@ -88,6 +90,7 @@ class Fit:
     columns: tuple[str, ...] = ()
     labels: tuple[tuple[str, ...], ...] = ()
     selection: Selection | None = None
+    likelihood: Likelihood | None = None
 
     @property
     def elbo(self) -> Estimate:

@@ -1,0 +1,210 @@
+"""Mixtures of Gaussians as a family: its models, starts, moves of components, and the distribution it ends as."""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import final
+
+import numpy as np
+from jaxtyping import Float
+
+from kullback._core.errors import InputError
+from kullback.distributions._base import Distribution
+from kullback.distributions._gaussian_mixture import GaussianMixture
+from kullback.fitting import _gaussians
+from kullback.fitting._gaussian_model import GaussianModel, SmoothGaussianModel, block_size
+from kullback.fitting._rows import Rows
+from kullback.fitting._structures import Components, Prior, Structure
+
+#: While starts are compared, a component is pulled towards this share of the covariance of all rows, with
+#: the force of one row: no start wins by shrinking a component to a point.
+_ROWS, _SHARE = 1.0, 0.01
+#: The floor of the final fit: the covariance that 1e-8 rows add to a component.
+_FLOOR = 1e-8
+#: Columns whose correlations leave less than this of some direction are not independent.
+_SINGULAR = 1e-12
+#: How far from the mean, in sds along the longest axis, the halves of a split component are.
+_APART = 0.8
+_TOP = 6
+Move = tuple[int, int, int]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class MixtureFamily:
+    """Mixtures of k Gaussians with a covariance structure, for given rows.
+
+    Attributes:
+        model: with the prior that starts are compared under.
+        final: with a floor only: maximum likelihood.
+        metric: rows are compared as metric @ x.
+        shape: of the priors: the correlations of the columns, or the identity.
+    """
+
+    model: GaussianModel
+    final: GaussianModel
+    metric: Float[np.ndarray, "d d"]
+    shape: Float[np.ndarray, "d d"]
+
+    @property
+    def structure(self) -> Structure:
+        return self.model.structure
+
+    def parameters(self, k: int) -> int:
+        """Returns the number of free parameters."""
+        return self.structure.parameters(k)
+
+    def from_shares(self, rows: Rows, shares: Float[np.ndarray, "k n"]) -> Components:
+        """Returns the components of rows that are shared out."""
+        x, weights = next(iter(rows.blocks(rows.n + 1)))
+        values = (shares * weights) @ self.structure.features(x).T
+        return self.model.maximize(self.model.sums(values))
+
+    def shares(self, rows: Rows, q: Components) -> Float[np.ndarray, "k n"]:
+        """Returns the responsibilities of the components for each row."""
+        parts = [
+            self.model.shares(q, x)
+            for x, _ in rows.blocks(block_size(len(q.weights), self.structure.width))
+        ]
+        return np.concatenate(parts, axis=1)
+
+    def moves(self, rows: Rows, q: Components) -> Iterator[Move]:
+        """Yields (i, j, c): merge i and j, split c; the most promising first."""
+        x, weights = next(iter(rows.blocks(rows.n + 1)))
+        shares = self.shares(rows, q)
+        overlap = (shares * weights) @ shares.T
+        lengths = np.sqrt(np.maximum(np.diag(overlap), 1e-300))
+        overlap /= np.outer(lengths, lengths)
+        k = len(q.weights)
+        pairs = sorted(itertools.combinations(range(k), 2), key=lambda p: -overlap[p])[:_TOP]
+        misfit = [_misfit(q, i, x, shares[i] * weights) for i in range(k)]
+        worst = np.argsort(misfit)[::-1][:_TOP]
+        ranked = sorted(
+            (
+                (a + b, (*pair, int(c)))
+                for a, pair in enumerate(pairs)
+                for b, c in enumerate(worst)
+                if c not in pair
+            ),
+            key=lambda move: move[0],
+        )
+        yield from (move for _, move in ranked)
+
+    def moved(self, q: Components, move: Move) -> Components:
+        """Returns components after a merge and a split."""
+        i, j, c = move
+        share = q.weights[[i, j]] / q.weights[[i, j]].sum()
+        mean = share @ q.means[[i, j]]
+        apart = q.means[[i, j]] - mean
+        covariance = np.einsum("k,kab,kcb->ac", share, q.roots[[i, j]], q.roots[[i, j]])
+        covariance = covariance + np.einsum("k,ka,kb->ab", share, apart, apart)
+        low, high, halved = self._halves(q, c)
+        weights, means, roots = q.weights.copy(), q.means.copy(), q.roots.copy()
+        weights[i] = q.weights[i] + q.weights[j]
+        weights[[j, c]] = 0.5 * q.weights[c]
+        means[i], means[j], means[c] = mean, low, high
+        roots[i], roots[j], roots[c] = self._root(covariance), halved, halved
+        return Components(weights, means, roots)
+
+    def split(self, q: Components, c: int) -> Components:
+        """Returns one component more, of which c has been halved."""
+        low, high, halved = self._halves(q, c)
+        weights, means, roots = q.weights.copy(), q.means.copy(), q.roots.copy()
+        weights[c] *= 0.5
+        means[c], roots[c] = low, halved
+        return Components(
+            np.append(weights, weights[c]),
+            np.concatenate([means, high[None]]),
+            np.concatenate([roots, halved[None]]),
+        )
+
+    def _halves(self, q: Components, c: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        covariance = q.roots[c] @ q.roots[c].T
+        values, vectors = np.linalg.eigh(covariance)
+        step = _APART * np.sqrt(values[-1]) * vectors[:, -1]
+        rest = covariance - np.outer(step, step)
+        return q.means[c] - step, q.means[c] + step, self._root(rest)
+
+    def _root(self, covariance: Float[np.ndarray, "d d"]) -> Float[np.ndarray, "d d"]:
+        if self.structure.by_square:
+            return np.diag(np.sqrt(np.diag(covariance)))
+        return np.linalg.cholesky(covariance)
+
+    def floored(self, q: Components, rows: Rows) -> list[int]:
+        """Returns the components that are too few rows for a covariance of their own."""
+        if self.structure.name == "tied":
+            return []
+        needed = 2.0 if self.structure.by_square or self.structure.rank else self.structure.d + 1.0
+        return [int(k) for k in np.flatnonzero(q.weights * rows.total < needed * (1.0 - 1e-6))]
+
+    def floor_cost(self, q: Components, kept_prior: tuple[int, ...]) -> float:
+        """Returns what floor or prior take from the log likelihood, in nats, to first order."""
+        prior = (self.model if kept_prior else self.final).prior
+        inverse = np.linalg.inv(q.roots)
+        pulled = np.einsum("kij,jl,kil->k", inverse, prior.scatter, inverse)
+        # A covariance (S + P) / (n + r) in place of S / n costs what a move of 2/n (tr - r d) does.
+        moved = 0.5 * (pulled - prior.rows * self.structure.d)
+        return float(np.sum(np.abs(moved)))
+
+    def distribution(self, q: Components, rows: Rows) -> Distribution:
+        """Returns the mixture in the units of the data."""
+        means = rows.center + rows.scale * q.means
+        roots = rows.scale[:, None] * q.roots
+        return _gaussians.member(
+            GaussianMixture(q.weights, means, roots), scalar=self.structure.d == 1
+        )
+
+
+def family_of(structure: Structure, rows: Rows, k: int) -> MixtureFamily:
+    """Returns the family for rows.
+
+    Args:
+        structure: of the covariances.
+        rows: a sample of them, in memory.
+        k: components, by which the space is shared.
+
+    Raises:
+        InputError: some column is a linear combination of others, so that no density exists.
+    """
+    x, weights = next(iter(rows.blocks(rows.n + 1)))
+    mean = x @ weights / weights.sum()
+    moved = x - mean[:, None]
+    covariance = (moved * weights) @ moved.T / weights.sum()
+    sds = np.sqrt(np.maximum(np.diag(covariance), 1e-300))
+    correlation = covariance / np.outer(sds, sds)
+    values, vectors = np.linalg.eigh(correlation)
+    if not structure.by_square and values[0] < _SINGULAR:
+        _refuse_dependent(rows, vectors[:, 0])
+    metric = (vectors / np.sqrt(np.maximum(values, _SINGULAR))).T / sds
+    shape = np.eye(structure.d) if structure.by_square else correlation
+    smooth = structure.name in ("full", "diagonal")
+    kind = SmoothGaussianModel if smooth else GaussianModel
+    final = kind(structure, Prior(0.0, _FLOOR * shape))
+    return with_components(MixtureFamily(final, final, metric, shape), k)
+
+
+def with_components(family: MixtureFamily, k: int) -> MixtureFamily:
+    """Returns the family with the prior for k components."""
+    share = _SHARE * k ** (-2.0 / family.structure.d)
+    model = replace(family.model, prior=Prior(_ROWS, share * family.shape))
+    return replace(family, model=model)
+
+
+def _misfit(
+    q: Components, k: int, x: Float[np.ndarray, "d n"], weights: Float[np.ndarray, " n"]
+) -> float:
+    """How far the fourth moment of a component's rows is from a Gaussian's (Mardia's kurtosis)."""
+    z = np.linalg.solve(q.roots[k], x - q.means[k][:, None])
+    distance = np.einsum("dn,dn->n", z, z)
+    d = len(x)
+    mean = float(weights @ distance**2) / max(float(weights.sum()), 1e-300)
+    return abs(mean / (d * (d + 2.0)) - 1.0) * float(weights.sum())
+
+
+def _refuse_dependent(rows: Rows, direction: Float[np.ndarray, " d"]) -> None:
+    names = [rows.source.columns[i] for i in np.flatnonzero(np.abs(direction) > 0.05)]
+    listed = ", ".join(names[:6]) + (" ..." if len(names) > 6 else "")
+    raise InputError(
+        f"columns {listed} determine each other exactly, so the density is infinite along some line; "
+        "drop one of them, or choose covariance='diagonal'"
+    )

@@ -1,0 +1,119 @@
+"""Mixtures fitted to rows: starts on a sample, then all rows, then without the prior, and what is left."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+
+from kullback.fitting._climb import Climb, climb
+from kullback.fitting._mixture_family import MixtureFamily
+from kullback.fitting._portfolio import SAME, Search, search
+from kullback.fitting._rows import Rows
+from kullback.fitting._structures import Components
+
+#: Starts are compared on so many rows.
+SAMPLE = 20_000
+#: Nats over all rows that may be left to gain.
+TOLERANCE = 1e-6
+#: Optima that are compared without the prior, where the rows are few.
+_FINALISTS = 3
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Mixed:
+    """A mixture fitted to rows.
+
+    Attributes:
+        end: the last climb, over all rows.
+        found: the search for starts.
+        passes: over all rows, and over the sample.
+        floor_cost: nats that the floor, or the prior where it was kept, takes from the log likelihood.
+        kept_prior: components for which the prior was kept: maximum likelihood would shrink them to points.
+        interrupted: whether it was stopped.
+    """
+
+    end: Climb
+    found: Search
+    passes: int
+    floor_cost: float
+    kept_prior: tuple[int, ...]
+    interrupted: bool
+
+    @property
+    def share(self) -> float:
+        """Of the starts carried to their ends, how many reached the best value."""
+        best = self.found.ends[0].value
+        return sum(c.value > best - SAME for c in self.found.ends) / len(self.found.ends)
+
+
+def fit_mixture(
+    family: MixtureFamily,
+    rows: Rows,
+    sample: Rows,
+    k: int,
+    *,
+    starts: int,
+    rng: np.random.Generator,
+    watch: Callable[[str], None],
+    seeds: tuple[Components, ...] = (),
+) -> Mixed:
+    """Returns the mixture of k components that maximises the likelihood of the rows.
+
+    Args:
+        family: of the mixtures.
+        rows: all of them.
+        sample: some of them, in memory.
+        k: components.
+        starts: how many.
+        rng: randomness.
+        watch: told what is being done.
+        seeds: parameters that are starts too.
+    """
+    found = search(family, sample, k, starts=starts, rng=rng, watch=watch, seeds=seeds)
+    told = _teller(watch, rows)
+    if found.interrupted:
+        return Mixed(found.ends[0], found, 0, math.nan, (), interrupted=True)
+    if sample.n < rows.n:
+        best = found.ends[0]
+        ends = [climb(family.model, rows, best.at, tolerance=1.0, watch=told, before=best.path)]
+    else:
+        ends = distinct_ends(found.ends)[:_FINALISTS]
+    passes = ends[0].passes if sample.n < rows.n else 0
+    best, degenerate = None, ()
+    for end in ends:
+        polished = end
+        if not end.interrupted:
+            polished = climb(
+                family.final, rows, end.at, tolerance=TOLERANCE, watch=told, before=end.path
+            )
+            passes += polished.passes
+        few = tuple(family.floored(polished.at, rows))
+        # Where maximum likelihood would shrink components to points, the prior is kept.
+        kept = end if few else polished
+        if best is None or kept.sums.log_likelihood > best.sums.log_likelihood:
+            best, degenerate = kept, few
+        if polished.interrupted:
+            break
+    assert best is not None
+    return Mixed(
+        best, found, passes, family.floor_cost(best.at, degenerate), degenerate, best.interrupted
+    )
+
+
+def distinct_ends(ends: tuple[Climb, ...]) -> list[Climb]:
+    """Returns the optima, best first, each once."""
+    kept: list[Climb] = []
+    for end in ends:
+        if all(abs(end.value - other.value) > SAME for other in kept):
+            kept.append(end)
+    return kept
+
+
+def _teller(watch: Callable[[str], None], rows: Rows) -> Callable[[int, float], None]:
+    def told(passes: int, value: float) -> None:
+        watch(f"pass {passes} over {rows.n:,} rows, log likelihood {value / rows.total:.5f} a row")
+
+    return told

@@ -1,0 +1,216 @@
+"""Where mixtures start: a portfolio of starts on some of the rows, then splits and merges of the best.
+
+No one kind of start is the best for all data: k-means seeds find separate clusters of one size, random
+points clusters of unequal size. What starts miss, moves of single components find: two that overlap are
+merged and one that does not fit is split, if the whole then fits better (Ueda et al. 2000).
+"""
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+from jaxtyping import Float
+
+from kullback._core.errors import InputError
+from kullback.fitting._climb import Climb, climb
+from kullback.fitting._mixture_family import MixtureFamily, Move
+from kullback.fitting._rows import Rows
+from kullback.fitting._structures import Components
+
+#: Passes of a start before it is compared with others, and how many of the best go on.
+_TRIAL, _KEPT = 25, 5
+#: Splits and merges tried after the last that helped, and passes given to each.
+_MOVES, _MOVE_PASSES = 12, 60
+#: Passes given to moves, for each pass of the portfolio.
+_EFFORT = 2
+#: Values of one optimum agree to this many nats, over all rows.
+SAME = 0.05
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Search:
+    """The best of many starts.
+
+    Attributes:
+        ends: where climbs that were carried to their ends did, best first.
+        starts: how many were made.
+        passes: over the rows searched.
+        moves: splits and merges that helped.
+        interrupted: whether it was stopped.
+    """
+
+    ends: tuple[Climb, ...]
+    starts: int
+    passes: int
+    moves: int
+    interrupted: bool
+
+
+def search(
+    family: MixtureFamily,
+    rows: Rows,
+    k: int,
+    *,
+    starts: int,
+    rng: np.random.Generator,
+    watch: Callable[[str], None],
+    seeds: tuple[Components, ...] = (),
+) -> Search:
+    """Returns the best of a portfolio of starts, with splits and merges.
+
+    Args:
+        family: makes starts of shares of rows.
+        rows: those that are searched on, in memory.
+        k: components.
+        starts: how many.
+        rng: randomness.
+        watch: told what is being done.
+        seeds: parameters that are starts too.
+
+    Raises:
+        InputError: there are fewer distinct rows than components.
+    """
+    hunt = _Hunt(family, rows, k, rng, watch)
+    try:
+        hunt.portfolio(1 if k == 1 else starts, seeds)
+        hunt.moves()
+    except KeyboardInterrupt:
+        if hunt.best is None:
+            raise
+        hunt.interrupted = True
+    assert hunt.best is not None
+    ends = sorted(hunt.ends or [hunt.best], key=lambda c: c.value, reverse=True)
+    return Search(tuple(ends), hunt.starts, hunt.passes, hunt.helped, hunt.interrupted)
+
+
+class _Hunt:
+    """A search on the way."""
+
+    def __init__(
+        self,
+        family: MixtureFamily,
+        rows: Rows,
+        k: int,
+        rng: np.random.Generator,
+        watch: Callable[[str], None],
+    ) -> None:
+        self.family, self.rows, self.k, self.rng, self.watch = family, rows, k, rng, watch
+        self.ends: list[Climb] = []
+        self.best: Climb | None = None
+        self.starts = self.passes = self.helped = 0
+        self.interrupted = False
+
+    def climb(self, start: Components | Climb, passes: int, tolerance: float = 1e-3) -> Climb:
+        at, before = (start.at, start.path) if isinstance(start, Climb) else (start, ())
+        end = climb(
+            self.family.model, self.rows, at, passes=passes, tolerance=tolerance, before=before
+        )
+        self.passes += end.passes
+        if self.best is None or end.value > self.best.value:
+            self.best = end
+        if end.interrupted:
+            raise KeyboardInterrupt
+        return end
+
+    def portfolio(self, starts: int, seeds: tuple[Components, ...]) -> None:
+        """Short climbs from all starts, long ones from the best of them."""
+        tried = []
+        for i in range(starts):
+            shares = seeded(self.rows, self.k, self.family.metric, self.rng, i)
+            tried.append(self.climb(self.family.from_shares(self.rows, shares), _TRIAL, 0.1))
+            self.starts += 1
+            self.watch(f"start {i + 1} of {starts}, {self.k} components, {self._words()}")
+        tried += [self.climb(seed, _TRIAL, 0.1) for seed in seeds]
+        tried.sort(key=lambda c: c.value, reverse=True)
+        for trial in tried[:_KEPT]:
+            self.ends.append(self.climb(trial, 1000))
+            self.watch(f"climb {len(self.ends)} of {min(_KEPT, len(tried))}, {self._words()}")
+
+    def moves(self) -> None:
+        """Merges two components and splits a third, as long as it helps."""
+        budget = self.passes * (1 + _EFFORT)
+        while self.k > 2 and self.passes < budget:
+            assert self.best is not None
+            here = self.best
+            if not any(self._helps(m, here) for m in self._tried(here, budget)):
+                return
+
+    def _tried(self, here: Climb, budget: int) -> Iterator[Move]:
+        for move in itertools.islice(self.family.moves(self.rows, here.at), _MOVES):
+            if self.passes > budget:
+                return
+            yield move
+
+    def _helps(self, move: Move, here: Climb) -> bool:
+        end = self.climb(self.family.moved(here.at, move), _MOVE_PASSES, 0.01)
+        if end.value <= here.value + SAME:
+            return False
+        self.ends.append(self.climb(end, 1000))
+        self.helped += 1
+        self.watch(f"splits and merges: {self.helped} helped, {self._words()}")
+        return True
+
+    def _words(self) -> str:
+        assert self.best is not None
+        return f"log likelihood {self.best.value / self.rows.total:.5f} a row"
+
+
+def seeded(
+    rows: Rows, k: int, metric: Float[np.ndarray, "d d"], rng: np.random.Generator, i: int
+) -> Float[np.ndarray, "k n"]:
+    """Returns shares of the rows in k components, for start i: k-means and random points by turns.
+
+    Args:
+        rows: in memory.
+        k: components.
+        metric: (d, d); rows are compared as metric @ x, or as they are at every other start.
+        rng: randomness.
+        i: the number of the start.
+
+    Raises:
+        InputError: there are fewer distinct rows than components.
+    """
+    x, weights = next(iter(rows.blocks(rows.n + 1)))
+    x = np.where(np.isnan(x), 0.0, x)
+    x = np.clip(x, -1e8, 1e8)
+    z = metric @ x if i % 2 == 0 else x
+    if i % 5 == 4:
+        centers = z[:, rng.choice(len(weights), k, p=weights / weights.sum())]
+        return _nearest(z, centers)
+    centers = _spread(z, weights, k, rng)
+    for _ in range(8 if i % 5 < 3 else 0):
+        hard = _nearest(z, centers) * weights
+        held = hard.sum(axis=1)
+        moved = (z @ hard.T) / np.maximum(held, 1e-300)
+        centers = np.where(held > 0.0, moved, centers)
+    return _nearest(z, centers)
+
+
+def _spread(
+    z: Float[np.ndarray, "d n"], weights: Float[np.ndarray, " n"], k: int, rng: np.random.Generator
+) -> Float[np.ndarray, "d k"]:
+    """k-means++ (Arthur, Vassilvitskii 2007)."""
+    chosen = [int(np.searchsorted(np.cumsum(weights), rng.random() * weights.sum()))]
+    nearest = np.full(z.shape[1], np.inf)
+    for _ in range(k - 1):
+        moved = z - z[:, chosen[-1]][:, None]
+        nearest = np.minimum(nearest, np.einsum("dn,dn->n", moved, moved))
+        odds = np.cumsum(nearest * weights)
+        if odds[-1] <= 0.0:
+            raise InputError(
+                f"{k} components, but only {len(chosen)} distinct row(s); ask for fewer components"
+            )
+        chosen.append(int(np.searchsorted(odds, rng.random() * odds[-1])))
+    return z[:, chosen]
+
+
+def _nearest(
+    z: Float[np.ndarray, "d n"], centers: Float[np.ndarray, "d k"]
+) -> Float[np.ndarray, "k n"]:
+    distance = -2.0 * centers.T @ z + np.einsum("dk,dk->k", centers, centers)[:, None]
+    shares = np.full(distance.shape, 1e-3 / len(distance))
+    shares[np.argmin(distance, axis=0), np.arange(z.shape[1])] += 1.0 - 1e-3
+    return shares

@@ -1,0 +1,239 @@
+"""Covariance structures of Gaussian mixtures: which sums over rows they need, and the step from the sums.
+
+The log joint density of a component is linear in features of a row, so that a pass over the rows is two
+matrix products: coefficients @ features gives the densities, responsibilities @ features' the sums
+(Dempster, Laird, Rubin 1977). All is in centred and scaled coordinates.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, final
+
+import numpy as np
+from jaxtyping import Float
+from scipy import optimize
+
+Array = np.ndarray
+Name = Literal["full", "diagonal", "tied", "spherical", "low_rank"]
+_LOG_2PI = math.log(2.0 * math.pi)
+#: The least share of a column's variance in a component that is not explained by its factors.
+_LEAST_NOISE = 1e-6
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Components:
+    """Weighted Gaussians: weights (k,), means (k, d) and Cholesky factors of covariances (k, d, d)."""
+
+    weights: Float[np.ndarray, " k"]
+    means: Float[np.ndarray, "k d"]
+    roots: Float[np.ndarray, "k d d"]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Prior:
+    """What keeps covariances from shrinking to nothing: `rows` rows' worth of covariance `scatter`/rows.
+
+    An inverse-Wishart density, up to a constant: a covariance becomes (S + scatter) / (n + rows), of a
+    component with scatter S and n rows. With rows = 0 it is a floor only.
+
+    Attributes:
+        rows: how many rows it counts for.
+        scatter: (d, d).
+    """
+
+    rows: float
+    scatter: Float[np.ndarray, "d d"]
+
+    def log_density(self, q: Components) -> float:
+        """Returns its log density at these covariances, up to a constant."""
+        inverse = np.linalg.inv(q.roots)
+        pulled = np.einsum("kij,jl,kil->k", inverse, self.scatter, inverse)
+        log_det = 2.0 * np.log(np.diagonal(q.roots, axis1=1, axis2=2)).sum(axis=1)
+        return -0.5 * float(np.sum(self.rows * log_det + pulled))
+
+
+@final
+@dataclass(frozen=True)
+class Structure:
+    """How covariances are restricted.
+
+    Attributes:
+        name: "full", "diagonal", "tied", "spherical" or "low_rank".
+        d: columns.
+        rank: of a low-rank covariance.
+    """
+
+    name: Name
+    d: int
+    rank: int = 0
+
+    @property
+    def by_square(self) -> bool:
+        """Whether sums of squares of each column suffice."""
+        return self.name in ("diagonal", "spherical")
+
+    def parameters(self, k: int) -> int:
+        """Returns the number of free parameters of k components."""
+        d, r = self.d, self.rank
+        each = {
+            "full": d * (d + 1) // 2,
+            "diagonal": d,
+            "tied": 0,
+            "spherical": 1,
+            "low_rank": min(d * (r + 1) - r * (r - 1) // 2, d * (d + 1) // 2),
+        }[self.name]
+        shared = d * (d + 1) // 2 if self.name == "tied" else 0
+        return k - 1 + k * (d + each) + shared
+
+    @property
+    def width(self) -> int:
+        """How many features there are."""
+        return 1 + 2 * self.d if self.by_square else 1 + self.d + self.d * (self.d + 1) // 2
+
+    @cached_property
+    def _pairs(self) -> tuple[Array, Array]:
+        """Of which columns the products are: the diagonal of x x' first, then those beside it."""
+        first = np.concatenate([np.arange(self.d - i) for i in range(self.d)])
+        apart = np.repeat(np.arange(self.d), np.arange(self.d, 0, -1))
+        return first, first + apart
+
+    def features(self, x: Float[np.ndarray, "d m"]) -> Float[np.ndarray, "f m"]:
+        """Returns [1, x, x^2], or [1, x] and x x' by diagonals, of rows given as columns."""
+        d = self.d
+        out = np.empty((self.width, x.shape[1]))
+        out[0] = 1.0
+        kept = out[1 : 1 + d]
+        kept[:] = x
+        row = 1 + d
+        for i in range(1 if self.by_square else d):
+            np.multiply(kept[i:], kept[: d - i], out=out[row : row + d - i])
+            row += d - i
+        return out
+
+    def coefficients(self, q: Components) -> Float[np.ndarray, "k f"]:
+        """Returns the coefficients of the features in log(weight N(x; mean, covariance))."""
+        log_det = np.log(np.diagonal(q.roots, axis1=1, axis2=2)).sum(axis=1)
+        with np.errstate(divide="ignore"):
+            constant = np.log(q.weights) - log_det - 0.5 * self.d * _LOG_2PI
+        if self.by_square:
+            precision = 1.0 / np.diagonal(q.roots, axis1=1, axis2=2) ** 2
+            linear, products = precision * q.means, -0.5 * precision
+        else:
+            inverse = np.linalg.inv(q.roots)
+            precision = inverse.transpose(0, 2, 1) @ inverse
+            linear = (precision @ q.means[:, :, None])[:, :, 0]
+            rows, columns = self._pairs
+            products = precision[:, rows, columns] * np.where(rows == columns, -0.5, -1.0)
+        constant = constant - 0.5 * np.sum(linear * q.means, axis=1)
+        return np.concatenate([constant[:, None], linear, products], axis=1)
+
+    def moments(self, sums: Float[np.ndarray, "k f"]) -> tuple[Array, Array, Array]:
+        """Returns rows, means and scatters about the means, (k, d, d) or (k, d), of each component."""
+        totals = np.maximum(sums[:, 0], 1e-300)
+        means = sums[:, 1 : 1 + self.d] / totals[:, None]
+        seconds = sums[:, 1 + self.d :]
+        if self.by_square:
+            return totals, means, np.maximum(seconds - totals[:, None] * means**2, 0.0)
+        rows, columns = self._pairs
+        scatter = np.empty((len(sums), self.d, self.d))
+        scatter[:, rows, columns] = seconds
+        scatter[:, columns, rows] = seconds
+        scatter -= totals[:, None, None] * means[:, :, None] * means[:, None, :]
+        return totals, means, scatter
+
+    def roots(
+        self,
+        rows: Float[np.ndarray, " k"],
+        scatter: Array,
+        prior: Prior,
+    ) -> Float[np.ndarray, "k d d"]:
+        """Returns the Cholesky factors of the covariances that maximise the expected log likelihood.
+
+        Args:
+            rows: how many rows each component has.
+            scatter: about the means, as `moments` returns it.
+            prior: added to them.
+
+        Raises:
+            numpy.linalg.LinAlgError: a covariance is not positive definite.
+        """
+        return _ROOTS[self.name](self, rows, scatter, prior)
+
+
+def _full(_: Structure, rows: Array, scatter: Array, prior: Prior) -> Float[np.ndarray, "k d d"]:
+    return np.linalg.cholesky((scatter + prior.scatter) / (rows + prior.rows)[:, None, None])
+
+
+def _tied(s: Structure, rows: Array, scatter: Array, prior: Prior) -> Float[np.ndarray, "k d d"]:
+    k = len(rows)
+    pooled = (scatter.sum(axis=0) + k * prior.scatter) / (rows.sum() + k * prior.rows)
+    return np.broadcast_to(np.linalg.cholesky(pooled), (k, s.d, s.d))
+
+
+def _diagonal(
+    _: Structure, rows: Array, scatter: Array, prior: Prior
+) -> Float[np.ndarray, "k d d"]:
+    variances = (scatter + np.diag(prior.scatter)) / (rows + prior.rows)[:, None]
+    return _diagonals(np.sqrt(variances))
+
+
+def _spherical(
+    s: Structure, rows: Array, scatter: Array, prior: Prior
+) -> Float[np.ndarray, "k d d"]:
+    total = scatter.sum(axis=1) + np.trace(prior.scatter)
+    variance = total / (s.d * (rows + prior.rows))
+    return _diagonals(np.sqrt(np.repeat(variance[:, None], s.d, axis=1)))
+
+
+def _low_rank(
+    s: Structure, rows: Array, scatter: Array, prior: Prior
+) -> Float[np.ndarray, "k d d"]:
+    covariances = (scatter + prior.scatter) / (rows + prior.rows)[:, None, None]
+    return np.linalg.cholesky(np.array([_factors(c, s.rank) for c in covariances]))
+
+
+def _factors(covariance: Float[np.ndarray, "d d"], rank: int) -> Float[np.ndarray, "d d"]:
+    """The closest diag(noise) + rank outer products by maximum likelihood (Jöreskog 1967).
+
+    For given noise the loadings are leading eigenvectors; the noise is found by L-BFGS.
+    """
+    variances = np.diag(covariance)
+
+    def loadings(noise: Float[np.ndarray, " d"]) -> tuple[Array, Array]:
+        unit = np.sqrt(noise)
+        values, vectors = np.linalg.eigh(covariance / np.outer(unit, unit))
+        lengths = np.sqrt(np.maximum(values[-rank:] - 1.0, 0.0))
+        return unit[:, None] * vectors[:, -rank:] * lengths, values[:-rank]
+
+    def objective(log_noise: Float[np.ndarray, " d"]) -> tuple[float, Float[np.ndarray, " d"]]:
+        noise = np.exp(log_noise)
+        found, rest = loadings(noise)
+        left = np.diag(found @ found.T) + noise - variances
+        return float(np.sum(rest - np.log(rest) - 1.0)), left / noise
+
+    start = np.log(np.clip(1.0 / np.diag(np.linalg.inv(covariance)), 1e-3 * variances, variances))
+    bounds = list(zip(np.log(_LEAST_NOISE * variances), np.log(variances), strict=True))
+    options = {"maxiter": 200, "ftol": 1e-14, "gtol": 1e-9}
+    found = optimize.minimize(
+        objective, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options
+    )
+    noise = np.exp(found.x)
+    found, _ = loadings(noise)
+    return found @ found.T + np.diag(noise)
+
+
+def _diagonals(sds: Float[np.ndarray, "k d"]) -> Float[np.ndarray, "k d d"]:
+    return sds[:, :, None] * np.eye(sds.shape[1])
+
+
+_ROOTS: dict[str, Callable[..., Float[np.ndarray, "k d d"]]] = {
+    "full": _full,
+    "tied": _tied,
+    "diagonal": _diagonal,
+    "spherical": _spherical,
+    "low_rank": _low_rank,
+}
