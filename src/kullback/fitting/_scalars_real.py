@@ -100,7 +100,7 @@ def _solved(
 
         known = near.at if near is not None and near.at is not None else None
         ends = [
-            newton(objective, np.array(s), low, high)
+            newton(objective, np.array(s), low, high, units=_units)
             for s in (starts if known is None else [known])
         ]
         end = min(ends, key=lambda e: e.value)
@@ -110,6 +110,11 @@ def _solved(
         return Best(q, _notes(end), spent, at, (center, unit))
 
     return maximise
+
+
+def _units(at: Vector) -> Vector:
+    """Lengths over which the likelihood changes: a scale in the location, 1 in logs."""
+    return np.array([math.exp(at[1]), *np.ones(len(at) - 1)])
 
 
 def _notes(end: Stationary) -> tuple[str, ...]:

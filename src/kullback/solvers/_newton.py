@@ -15,6 +15,8 @@ Objective = Callable[[Vector], tuple[float, Vector]]
 _STEP = 1e-5
 _LONGEST = 2.0
 _FLAT = 1e-9
+#: Curvature, in coordinates of one size, below this is rounding.
+_LEAST = 1e-8
 
 
 @final
@@ -37,7 +39,13 @@ class Stationary:
 
 
 def newton(
-    objective: Objective, start: Vector, low: Vector, high: Vector, *, iterations: int = 200
+    objective: Objective,
+    start: Vector,
+    low: Vector,
+    high: Vector,
+    *,
+    units: Callable[[Vector], Vector] | None = None,
+    iterations: int = 200,
 ) -> Stationary:
     """Returns a minimum of a smooth function in a box, to the rounding of its gradient.
 
@@ -48,12 +56,14 @@ def newton(
         objective: maps (m,) to a value and a gradient; what is not finite counts as too far.
         start: where to begin.
         low, high: the box.
+        units: maps a point to a length in each coordinate over which the function changes; 1 if not said.
         iterations: at most.
     """
     counted = _Counted(objective)
+    lengths = units or np.ones_like
     at = np.clip(start, low, high)
     value, gradient = counted(at)
-    hessian = _hessian(counted, at)
+    hessian = _hessian(counted, at, lengths(at))
     for _ in range(iterations):
         free = _free(at, gradient, low, high)
         step = _direction(hessian, gradient, free)
@@ -62,7 +72,7 @@ def newton(
             break
         moved = float(np.max(np.abs(found[0] - at)))
         at, value, gradient = found
-        hessian = _hessian(counted, at)
+        hessian = _hessian(counted, at, lengths(at))
         if moved < 1e-13 * (1.0 + float(np.max(np.abs(at)))):
             break
     free = _free(at, gradient, low, high)
@@ -86,12 +96,14 @@ class _Counted:
         return float(value), gradient
 
 
-def _hessian(objective: _Counted, at: Vector) -> Float[np.ndarray, "m m"]:
+def _hessian(objective: _Counted, at: Vector, lengths: Vector) -> Float[np.ndarray, "m m"]:
     rows = []
     for i in range(len(at)):
         step = np.zeros_like(at)
-        step[i] = _STEP * (1.0 + abs(float(at[i])))
-        rows.append((objective(at + step)[1] - objective(at - step)[1]) / (2.0 * step[i]))
+        step[i] = _STEP * float(lengths[i])
+        # What is divided by is what was really moved, after rounding.
+        up, down = at + step, at - step
+        rows.append((objective(up)[1] - objective(down)[1]) / (up[i] - down[i]))
     hessian = np.array(rows)
     return 0.5 * (hessian + hessian.T)
 
@@ -105,9 +117,12 @@ def _direction(hessian: Float[np.ndarray, "m m"], gradient: Vector, free: np.nda
     step = np.zeros_like(gradient)
     if not free.any():
         return step
-    curvature, axes = np.linalg.eigh(hessian[np.ix_(free, free)])
-    size = np.maximum(np.abs(curvature), 1e-12 * max(float(np.max(np.abs(curvature))), 1e-300))
-    step[free] = -axes @ ((axes.T @ gradient[free]) / size)
+    part = hessian[np.ix_(free, free)]
+    # Coordinates of very different curvature are brought to one size: a small one is no rounding of a large.
+    unit = 1.0 / np.sqrt(np.maximum(np.abs(np.diag(part)), _LEAST))
+    curvature, axes = np.linalg.eigh(part * np.outer(unit, unit))
+    size = np.maximum(np.abs(curvature), _LEAST)
+    step[free] = -unit * (axes @ ((axes.T @ (unit * gradient[free])) / size))
     longest = float(np.max(np.abs(step)))
     return step * min(1.0, _LONGEST / longest) if longest > 0.0 else step
 
@@ -121,7 +136,7 @@ def _searched(
     box: tuple[Vector, Vector],
 ) -> tuple[Vector, float, Vector] | None:
     """Returns the first point on the way back from a step that is better, None if none is."""
-    size = float(np.max(np.abs(gradient)))
+    size = float(np.abs(step @ gradient))
     for shrink in 0.5 ** np.arange(40.0):
         there = np.clip(at + shrink * step, *box)
         if np.array_equal(there, at):
@@ -129,7 +144,7 @@ def _searched(
         new, slope = objective(there)
         told = 1e-13 * (1.0 + abs(value))
         if new < value - told or (
-            abs(new - value) <= told and float(np.max(np.abs(slope))) < 0.9 * size
+            abs(new - value) <= told and float(np.abs(step @ slope)) < 0.9 * size
         ):
             return there, new, slope
     return None
