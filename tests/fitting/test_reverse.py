@@ -211,6 +211,22 @@ def test_ctrl_c_returns_the_best_so_far(rows, time, words):
         assert found.diagnosis.verdict != "trust"
 
 
+def test_ctrl_c_in_the_first_report_of_auto_keeps_that_fit():
+    calls = []
+
+    def evaluate(u):
+        calls.append(len(u))
+        if len(u) == 512 and calls.count(512) == 3:  # the probe's third step
+            raise KeyboardInterrupt
+        return student(5, 3.0).evaluate(u)
+
+    found = fit(target(evaluate, 5), "auto")
+    assert found.interrupted
+    assert "during the report" in found.notes[0]
+    assert [rung.family for rung in found.posterior.ladder] == ["MeanField()"]
+    assert -1.0 < found.elbo.value < 0.0
+
+
 def test_a_killed_run_goes_on_with_the_same_bits(tmp_path):
     p, path = banana(), tmp_path / "kept"
     whole = fit(p, "auto")

@@ -4,6 +4,7 @@ import numpy as np
 
 from kullback._core.errors import InputError
 from kullback.api import _coerce, _reverse
+from kullback.api._job import Job
 from kullback.diagnostics import _gradients
 from kullback.distributions._base import Distribution
 from kullback.families import FullRank, MeanField, is_diagonal, parse_family
@@ -47,7 +48,7 @@ def explain_gradients(
     known = _reverse.log_density(target)
     if known is None:
         known = _unconstrained(_coerce.distribution(target, "target"))
-    job = _reverse.Job(known, Run(key, lambda _: None), _CLIMBS)
+    job = Job(known, Run(key, lambda _: None), _CLIMBS)
     q = reverse_fit(job.density, job.search, recipe, job.run).q
     rows, norms = [], []
     places = (("at the optimum", q), ("one sd away, 1.5 times as wide", _gradients.displaced(q)))

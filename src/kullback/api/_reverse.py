@@ -3,35 +3,23 @@
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal, final
 
 import numpy as np
 
 from kullback._core.checkpoint import Checkpoint
-from kullback._core.errors import DensityError, InputError
-from kullback.diagnostics._faults import check_found
-from kullback.diagnostics._posterior import diagnose
-from kullback.diagnostics._rays import check_proper
+from kullback._core.errors import InputError
+from kullback.api._job import Job, Solver
+from kullback.api._named import flat, named
+from kullback.api._one_family import Best, Recipe, fit_one, reported
 from kullback.diagnostics._report import Report
-from kullback.diagnostics._towards_p import not_tempered, tempered_draws, wide_around
-from kullback.diagnostics._verdict import Remedies
-from kullback.distributions._approximation import Approximation
-from kullback.distributions._base import Distribution
-from kullback.distributions._gaussian_mixture import GaussianMixture
-from kullback.distributions._vector import MultivariateNormal
-from kullback.families import Auto, FullRank, LowRank, MeanField, Mixture, is_diagonal
-from kullback.fitting._elbo_gradients import Estimator, check_estimator
-from kullback.fitting._gaussians import member
-from kullback.fitting._low_rank import low_rank_fit
+from kullback.families import Auto, FullRank, MeanField, Mixture
+from kullback.fitting._elbo_gradients import check_estimator
 from kullback.fitting._natural_gradient import Gaussians
-from kullback.fitting._reverse import ReverseFit, from_elsewhere, reverse_fit
-from kullback.fitting._reverse_mixture import MOST_COMPONENTS, WORTH, reverse_mixture, with_another
+from kullback.fitting._reverse import ReverseFit
 from kullback.fitting._run import Run
-from kullback.fitting._search import Search, look_around, one, search
-from kullback.fitting._stochastic import Minibatch, stochastic_fit
+from kullback.fitting._stochastic import Minibatch
 from kullback.interop._jax_density import unconstrained
 from kullback.interop._subsampled import subsampled
 from kullback.interop.models import recognise
@@ -39,22 +27,11 @@ from kullback.io._archive import read_stages, write_stages
 from kullback.results._diagnosis import Rung
 from kullback.results._estimate import Estimate
 from kullback.results._fit import Fit, Optimum
-from kullback.solvers._density import Density
-from kullback.solvers._tempering import Tempered
 from kullback.targets import LogDensity, Unconstrained
 
-Recipe = MeanField | FullRank | LowRank | Mixture | Auto
 Watch = Callable[[str], None]
-#: The first needs no tuning; the others are estimators of the ELBO's gradient.
-Solver = Literal["natural_gradient"] | Estimator
 #: Climbs to modes, unless said.
 _CLIMBS = 8
-#: Times that a fit is made again from where tempering found mass that it misses.
-_LOOKS = 3
-#: A mode whose mass is below the evidence by more than this, in nats, is no better place for q.
-_LIGHT = 1.5
-#: The share of tempered draws outside q from which it is worth starting there.
-_SEEN = 0.01
 
 
 def read(target: object) -> tuple[Unconstrained, Minibatch | None] | None:
@@ -74,65 +51,6 @@ def log_density(target: object) -> Unconstrained | None:
     """Returns what `read` does, over all rows of data."""
     known = read(target)
     return None if known is None else known[0]
-
-
-@final
-@dataclass(eq=False)
-class Job:
-    """A target with what has been found out about it; shared by the families tried on it."""
-
-    target: Unconstrained
-    run: Run
-    climbs: int
-    solver: Solver = "natural_gradient"
-    minibatch: Minibatch | None = None
-    density: Density = field(init=False)
-    stopped: bool = False
-
-    def __post_init__(self) -> None:
-        self.density = Density(self.target.evaluate, self.target.dimension)
-
-    @cached_property
-    def search(self) -> Search:
-        """The modes, looked for once."""
-        self.run.watch("climbing to the modes")
-        rng = self.run.generator("climbs")
-        try:
-            found = self.run.once(
-                "modes",
-                self.density,
-                lambda: search(self.density, self.target.start, rng, climbs=self.climbs),
-            )
-        except DensityError:
-            check_found(self.density, self.target)
-            raise
-        top = found.modes[0]
-        check_proper(self.target, self.density, one(top.at, top.root), self.run.generator("rays"))
-        return found
-
-    @cached_property
-    def everywhere(self) -> Search:
-        """The modes that climbs from far and wide find too."""
-        if self.stopped:
-            return self.search
-        self.run.watch("looking for other modes, far and wide")
-        center, root = wide_around(self.search)
-        rng = self.run.generator("far and wide")
-        return self.run.once(
-            "far and wide",
-            self.density,
-            lambda: look_around(self.density, self.search, center, root, self.tempered.x, rng),
-        )
-
-    @cached_property
-    def tempered(self) -> Tempered:
-        """Draws of p from afar, made once; where they began, if someone is in a hurry."""
-        if self.stopped:
-            return not_tempered(self.density, self.search)
-        self.run.watch("tempering from afar")
-        return self.run.once(
-            "tempering", self.density, lambda: tempered_draws(self.density, self.search, self.run)
-        )
 
 
 def fit_log_density(
@@ -166,49 +84,8 @@ def fit_log_density(
 def _fitted(job: Job, recipe: Recipe, began: float) -> Fit:
     if isinstance(recipe, Auto):
         return _ladder(job, began)
-    made = _fit_one(job, recipe)
-    try:
-        report = _report(job, recipe, made)
-        made, report = _looked_again(job, recipe, made, report)
-    except KeyboardInterrupt:
-        job.stopped = True
-        report = _report(job, recipe, made)
+    made, report = reported(job, recipe, fit_one(job, recipe))
     return _result(job, recipe, made, report, began)
-
-
-def _looked_again(
-    job: Job, recipe: Recipe, made: ReverseFit, report: Report
-) -> tuple[ReverseFit, Report]:
-    """Fits again where tempering has found mass outside q, as long as that is better."""
-    if not isinstance(recipe, (MeanField, FullRank)) or job.solver != "natural_gradient":
-        return made, report
-    tried: list[np.ndarray] = []
-    for _ in range(_LOOKS):
-        origin = _missed(job, made, report, tried)
-        if origin is None:
-            break
-        tried.append(origin)
-        better = from_elsewhere(job.density, recipe, made, origin, job.run)
-        if better is not None:
-            made, report = better, _report(job, recipe, better)
-    return made, report
-
-
-def _missed(
-    job: Job, made: ReverseFit, report: Report, tried: list[np.ndarray]
-) -> np.ndarray | None:
-    """A place where p has mass and q has none: a mode of much mass, or a tempered draw."""
-    log_q = flat(made.q).log_prob
-    for mode in job.everywhere.modes:
-        heavy = mode.proper and mode.log_mass > report.posterior.log_evidence.value - _LIGHT
-        known = any(mode.distance(t) < 1.0 for t in tried)
-        if heavy and not known and log_q(mode.at[None])[0] < report.threshold:
-            return mode.at
-    draws, outside = job.tempered, report.posterior.outside
-    if not outside.value > _SEEN or tried:
-        return None
-    missed = np.flatnonzero(log_q(draws.x) < report.threshold)
-    return draws.x[missed[np.argmax(draws.log_p[missed])]]
 
 
 def _stopped(job: Job, made: ReverseFit) -> bool:
@@ -240,15 +117,14 @@ def _checkpoint(
 def _ladder(job: Job, began: float) -> Fit:
     """Climbs from mean field to full rank to mixtures until a fit may be trusted."""
     rungs: list[Rung] = []
-    best: tuple[Recipe, ReverseFit, Report] | None = None
+    best: Best | None = None
     recipes: list[Recipe] = [MeanField(), FullRank(), Mixture("auto")]
     if job.target.dimension == 1:
         recipes = recipes[1:]
     for recipe in recipes:
         before = job.density.count
         try:
-            made = _fit_one(job, recipe, best)
-            made, report = _looked_again(job, recipe, made, _report(job, recipe, made))
+            made, report = reported(job, recipe, fit_one(job, recipe, best))
         except KeyboardInterrupt:
             if best is None:
                 raise
@@ -271,95 +147,6 @@ def _ladder(job: Job, began: float) -> Fit:
     recipe, made, report = best
     report = replace(report, posterior=replace(report.posterior, ladder=tuple(rungs)))
     return _result(job, recipe, made, report, began)
-
-
-def _fit_one(
-    job: Job, recipe: Recipe, before: "tuple[Recipe, ReverseFit, Report] | None" = None
-) -> ReverseFit:
-    found = job.search
-    match recipe:
-        case MeanField() | FullRank() if job.solver == "natural_gradient":
-            return reverse_fit(job.density, found, recipe, job.run)
-        case MeanField() | FullRank():
-            assert job.solver != "natural_gradient"
-            return _by_steps(job, recipe, job.solver)
-        case Mixture(k="auto"):
-            return _grown(job, recipe, before)
-        case Mixture():
-            assert isinstance(recipe.k, int)
-            draws = job.tempered.x
-            return reverse_mixture(
-                job.density,
-                found,
-                draws,
-                recipe.k,
-                job.run,
-                diagonal=is_diagonal(recipe),
-            )
-        case LowRank():
-            return low_rank_fit(job.density, found, recipe.r, job.run)
-        case Auto():
-            raise AssertionError("the ladder takes its rungs one by one")
-
-
-def _by_steps(job: Job, recipe: MeanField | FullRank, estimator: Estimator) -> ReverseFit:
-    """Climbs the ELBO by stochastic gradients."""
-    return job.run.once(
-        f"{recipe} by {estimator}",
-        job.density,
-        lambda: stochastic_fit(
-            job.density,
-            job.search,
-            recipe,
-            job.run,
-            estimator=estimator,
-            minibatch=job.minibatch,
-        ),
-    )
-
-
-def _grown(
-    job: Job, recipe: Mixture, before: "tuple[Recipe, ReverseFit, Report] | None"
-) -> ReverseFit:
-    """Adds components to the best Gaussian as long as each gains."""
-    single: MeanField | FullRank = MeanField() if is_diagonal(recipe) else FullRank()
-    if before is not None and isinstance(before[0], type(single)):
-        made = before[1]
-    else:
-        made = reverse_fit(job.density, job.search, single, job.run)
-    draws = job.tempered
-    while len(made.q.weights) < MOST_COMPONENTS and not made.interrupted:
-        ratio = draws.log_p - flat(made.q).log_prob(draws.x)
-        richer = with_another(job.density, made.q, draws.x, ratio, job.run)
-        gained = richer.trace[-1][1] - made.trace[-1][1]
-        if gained <= WORTH:
-            break
-        made = replace(richer, trace=(*made.trace, *richer.trace))
-    return made
-
-
-def _report(job: Job, recipe: Recipe, made: ReverseFit) -> Report:
-    return diagnose(
-        job.target,
-        job.density,
-        job.everywhere,
-        lambda: job.tempered,
-        made,
-        flat(made.q).log_prob,
-        job.run,
-        _remedies(recipe),
-    )
-
-
-def _remedies(recipe: Recipe) -> Remedies:
-    match recipe:
-        case MeanField() | LowRank():
-            return Remedies('try family="full_rank", or family="auto"', 'try family="mixture:auto"')
-        case FullRank():
-            return Remedies('try family="mixture:auto"', 'try family="mixture:auto"')
-        case _:
-            more = "use fit.draws.tempered, or a sampler such as NUTS started at fit.starting_points(4)"
-            return Remedies(more, more)
 
 
 def _result(job: Job, recipe: Recipe, made: ReverseFit, report: Report, began: float) -> Fit:
@@ -407,43 +194,6 @@ def _other(job: Job, q: Gaussians, log_evidence: Estimate) -> Optimum:
         n=1024,
     )
     return Optimum(named(job.target, q), kl, math.nan)
-
-
-def named(target: Unconstrained, q: Gaussians) -> Distribution:
-    """Returns q in the user's parameters."""
-    if target.plain is not None:
-        base = flat(q)
-        mixture = base if isinstance(base, GaussianMixture) else _single(base)
-        return member(mixture, scalar=target.plain == "scalar")
-    return Approximation(
-        flat(q),
-        target.constrain,
-        target.log_jacobian,
-        target.unconstrain,
-        target.coordinates,
-        target.bare,
-        target.layout,
-    )
-
-
-def _single(base: MultivariateNormal) -> GaussianMixture:
-    return GaussianMixture(np.ones(1), base.loc[None], base.scale_tril[None])
-
-
-def flat(q: Gaussians) -> MultivariateNormal | GaussianMixture:
-    """Returns q over the unconstrained coordinates."""
-    roots = [np.diag(r) for r in q.roots] if q.diagonal else [_lower(r) for r in q.roots]
-    if len(roots) == 1:
-        return MultivariateNormal(q.means[0], roots[0])
-    order = np.lexsort(q.means.T[::-1])
-    weights = q.weights / q.weights.sum()
-    return GaussianMixture(weights[order], q.means[order], np.array(roots)[order])
-
-
-def _lower(root: np.ndarray) -> np.ndarray:
-    """The lower triangular root of the same covariance, by a QR: no square of the condition."""
-    upper: np.ndarray = np.linalg.qr(root.T)[1]
-    return (upper * np.sign(np.diag(upper))[:, None]).T
 
 
 def _words(recipe: Recipe, q: Gaussians) -> str:
