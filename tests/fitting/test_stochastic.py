@@ -5,10 +5,11 @@ import pytest
 
 from kullback._core.errors import InputError
 from kullback.families import FullRank, MeanField
+from kullback.fitting._chart import Chart
 from kullback.fitting._natural_gradient import Gaussians
 from kullback.fitting._run import Run
 from kullback.fitting._search import Search
-from kullback.fitting._stochastic import Chart, stochastic_fit
+from kullback.fitting._stochastic import stochastic_fit
 from kullback.solvers._density import Density
 
 D = 4

@@ -82,19 +82,16 @@ def fit_discrete(
     began = time.perf_counter()
     values, shape, k = discrete_values(target)
     _check_family(family, k)
-    run = Run(key, watch)
-    m = math.prod(shape)
-    counted = _Counted(values)
-    made = discrete_fit(counted, m, k, run, starts=starts or STARTS)
-    to_fit = counted.count
-    report = diagnose_discrete(counted, made, shape, run, Remedies(_MORE, _MORE))
+    run, counted = Run(key, watch), _Counted(values)
+    made = discrete_fit(counted, math.prod(shape), k, run, starts=starts or STARTS)
     spent = counted.count
-    q = Independent(made.log_probabilities, shape)
-    notes = [
-        f"{to_fit} values of log p to the end of the fit, {spent - to_fit} more to report on it"
-    ]
+    report = diagnose_discrete(counted, made, shape, run, Remedies(_MORE, _MORE))
+    notes = (
+        f"{spent} values of log p to the end of the fit, {counted.count - spent} more to report on it",
+    )
     if made.interrupted:
-        notes.insert(0, "interrupted during the fit: this is the best there was")
+        notes = ("interrupted during the fit: this is the best there was", *notes)
+    q = Independent(made.log_probabilities, shape)
     return Fit(
         q=q,
         direction="reverse",
@@ -106,9 +103,9 @@ def fit_discrete(
         optima=(Optimum(q, report.reverse_kl, math.nan),),
         path=(),
         starts=made.starts,
-        evaluations=spent,
+        evaluations=counted.count,
         seconds=time.perf_counter() - began,
-        notes=tuple(notes),
+        notes=notes,
         posterior=report.posterior,
     )
 

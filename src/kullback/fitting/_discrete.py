@@ -19,9 +19,8 @@ from jaxtyping import Float, Int
 from scipy import special
 
 from kullback.distributions._independent import Independent
-from kullback.fitting._reverse import NATS, SDS
 from kullback.fitting._run import Run
-from kullback.fitting._stochastic import TIED, correlation, inflation, paired_gain
+from kullback.fitting._windows import inflation, windows
 from kullback.solvers._adam import Adam
 
 Array = np.ndarray
@@ -30,7 +29,7 @@ Values = Callable[[Int[np.ndarray, "n m"]], Float[np.ndarray, " n"]]
 
 _DRAWS, _COMPARED = 64, 1024
 #: The first step, in logits; its product with a window's length is kept.
-_STEP, _WINDOW, _BATCHES, _FLAT = 0.1, 100, 10, 3
+_STEP, _WINDOW, _BATCHES = 0.1, 100, 10
 #: Values of log p at most, from one start.
 MOST = 200_000
 #: Ascents, unless said.
@@ -110,30 +109,26 @@ def _ascent(values: Values, logits: Array, run: Run, index: int, most: int) -> D
         x = q.at(u)
         return values(x) - q.log_prob(x)
 
-    best, ratio = logits, ratio_at(logits)
-    noise, spent = (math.inf, math.inf), _COMPARED
-    made = DiscreteFit(_log(best), (), ((spent, float(ratio.mean()), _COMPARED),), noise, 1)
-    step, length, flat = _STEP, _WINDOW, 0
+    reached = windows(
+        climb.window,
+        ratio_at,
+        _errors,
+        start=logits,
+        step=_STEP,
+        length=_WINDOW,
+        per_step=_DRAWS,
+        compared=_COMPARED,
+        most=most,
+    )
+    made = DiscreteFit(_log(logits), (), (), (math.inf, math.inf), 1)
     try:
-        while spent + _DRAWS * length <= most and not (
-            flat >= _FLAT and noise[0] <= NATS and noise[1] <= SDS
-        ):
-            batches = climb.window(length, step)
-            spent += _DRAWS * length + _COMPARED
-            average = batches.mean(axis=0)
-            there = ratio_at(average)
-            gain, error = paired_gain(there, ratio)
-            rising = gain > NATS + 2.0 * error
-            if rising or gain > -NATS - 2.0 * error:
-                best, ratio, noise = average, there, _errors(average, batches)
-            tied = correlation((batches - average).reshape(len(batches), -1)) > TIED
-            flat = 0 if rising or tied else flat + 1
-            if not rising:
-                step, length = step if tied else 0.5 * step, 2 * length
-            trace = (*made.trace, (spent, float(ratio.mean()), _COMPARED))
-            run.watch(f"ELBO {trace[-1][1]:.3f} on common draws, {spent} values of log p")
-            made = replace(made, log_probabilities=_log(best), trace=trace, noise=noise)
+        for best in reached:
+            trace = (*made.trace, (best.spent, best.elbo, _COMPARED))
+            made = replace(made, log_probabilities=_log(best.at), trace=trace, noise=best.noise)
+            run.watch(f"ELBO {best.elbo:.3f} on common draws, {best.spent} values of log p")
     except KeyboardInterrupt:
+        if not made.trace:
+            raise
         return replace(made, interrupted=True)
     return made
 

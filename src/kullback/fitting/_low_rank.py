@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from kullback.fitting._natural_gradient import Gaussians, slope_at
-from kullback.fitting._reverse import NATS, SDS, ReverseFit
+from kullback.fitting._reverse import NATS, ReverseFit, settled
 from kullback.fitting._run import Run
 from kullback.fitting._search import Search
 from kullback.solvers._density import Density
@@ -63,8 +63,7 @@ def low_rank_fit(density: Density, found: Search, r: int, run: Run) -> ReverseFi
         q = Gaussians(np.ones(1), now.mean[None], now.root[None])
         noise, elbo = _noise(density, q, now, z)
         trace.append((density.count, elbo, n))
-        settled = noise[0] <= max(NATS, 0.0) and noise[1] <= SDS
-        if interrupted or settled or n >= _MOST:
+        if interrupted or settled(noise) or n >= _MOST:
             return ReverseFit(q, (), tuple(trace), noise, n, grown=False, interrupted=interrupted)
         n, level = min(4 * n, _MOST), level + 1
 

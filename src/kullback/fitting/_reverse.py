@@ -137,7 +137,7 @@ def more_draws(
     """Returns the fit on so many draws that more would not change it; stages are kept under `name`."""
     trace = [(count, elbo, n) for count, elbo in best.trace]
     level = 0
-    while not (_settled(best.slope.noise) or best.grown or best.interrupted):
+    while not (settled(best.slope.noise) or best.grown or best.interrupted):
         if n * len(best.q.weights) >= (_MOST if len(best.q.weights) == 1 else _MOST_OF_MIXTURES):
             break
         level += 1
@@ -159,7 +159,8 @@ def more_draws(
     return replace(fit, curvature=np.eye(density.dimension) - best.slope.hessian[0])
 
 
-def _settled(noise: tuple[float, float]) -> bool:
+def settled(noise: tuple[float, float]) -> bool:
+    """Returns whether more draws would change the fit by too little to care, by its error in nats and sds."""
     return noise[0] <= NATS and noise[1] <= SDS
 
 

@@ -3,30 +3,24 @@
 The coordinates are those of the best start, N(m0, L0 L0'): q = N(m0 + L0 u, L0 C C' L0'), C lower
 triangular (diagonal in a mean-field family), its diagonal by its log. There one step size serves all.
 
-Steps are made in windows. A window's iterates are averaged, and the average is compared with the one
-before on common draws, none of which a gradient has seen. As long as the ELBO gains more than .01 nats
-beyond twice the error of the difference, the step stays; else it is halved and the windows are made
-twice as long. Where neighbouring batches of a window are correlated, the gradients are so noisy that
-Adam creeps: then only the windows are made longer. The fit ends after three windows in a row without a
-gain, when the error of the average, from means of batches of the last window, is below .01 nats and .05
-sds; or at the cap on draws.
+Steps are made in windows, as `_windows` says.
 """
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import final
 
 import numpy as np
 from jaxtyping import Float
-from scipy import linalg
 
 from kullback.families import FullRank, MeanField, is_diagonal
+from kullback.fitting._chart import Chart
 from kullback.fitting._elbo_gradients import Drawn, Estimator, check_estimator, drawn_at
-from kullback.fitting._natural_gradient import Gaussians
-from kullback.fitting._reverse import NATS, SDS, ReverseFit
+from kullback.fitting._reverse import ReverseFit
 from kullback.fitting._run import Run
 from kullback.fitting._search import Search
+from kullback.fitting._windows import windows
 from kullback.solvers._adam import Adam
 from kullback.solvers._density import Density, Evaluate
 
@@ -38,115 +32,10 @@ DRAWS, _FEW, _COMPARED = 64, 8, 512
 _STEP, _WINDOW = 0.05, 200
 #: Batches of a window whose means tell the error of its average.
 _BATCHES = 10
-#: Neighbouring batches more correlated than this say that the window is too short to know its error.
-TIED = 0.35
-_ROUNDING = 1e-20
-#: Windows in a row without a gain before the end.
-_FLAT = 3
 #: Draws spent at most, unless said.
 MOST = 400_000
 #: An estimate of log p and of its gradient at n points, from some rows of the data.
 Minibatch = Callable[[Array, np.random.Generator], tuple[Array, Array]]
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class Chart:
-    """The parameters of a Gaussian as a vector, in the coordinates of a start.
-
-    Attributes:
-        origin: the start.
-    """
-
-    origin: Gaussians
-
-    @property
-    def size(self) -> int:
-        """How many parameters."""
-        d = self.origin.means.shape[1]
-        return 2 * d if self.origin.diagonal else d + d * (d + 1) // 2
-
-    def factor(self, at: Float[np.ndarray, " p"]) -> Array:
-        """Returns C, (d,) or (d, d)."""
-        d = self.origin.means.shape[1]
-        if self.origin.diagonal:
-            return np.exp(at[d:])
-        c = np.zeros((d, d))
-        c[np.tril_indices(d, -1)] = at[2 * d :]
-        c[np.diag_indices(d)] = np.exp(at[d : 2 * d])
-        return c
-
-    def member(self, at: Float[np.ndarray, " p"]) -> Gaussians:
-        """Returns the Gaussian."""
-        d = self.origin.means.shape[1]
-        root, c = self.origin.roots[0], self.factor(at)
-        shift = root * at[:d] if self.origin.diagonal else root @ at[:d]
-        placed = root * c if self.origin.diagonal else root @ c
-        return replace(self.origin, means=self.origin.means + shift, roots=placed[None])
-
-    def gradient(
-        self, at: Float[np.ndarray, " p"], shift: Array, root: Array
-    ) -> Float[np.ndarray, " p"]:
-        """Returns the gradient in the chart from that in q's own coordinates."""
-        d, c = len(shift), self.factor(at)
-        if self.origin.diagonal:
-            return np.concatenate([shift / c, root])
-        u = linalg.solve_triangular(c, shift, trans=1, lower=True)
-        # dC = C A, so that the part of A is tril(C' G): G = tril(C^-T tril(..)) undoes it.
-        g = linalg.solve_triangular(c, root, trans=1, lower=True)
-        return np.concatenate([u, np.diag(c) * np.diag(g), g[np.tril_indices(d, -1)]])
-
-    def errors(
-        self, average: Float[np.ndarray, " p"], batches: Float[np.ndarray, "b p"]
-    ) -> tuple[float, float]:
-        """Returns the error of an average of iterates, by its batches: in nats, and in sds."""
-        scale = inflation(batches - average) / (len(batches) - 1.0)
-        d, c = self.origin.means.shape[1], self.factor(average)
-        own, scales, roots = [], [], []
-        centre = self.member(average)
-        for batch in batches:
-            apart = batch[:d] - average[:d]
-            other = self.factor(batch)
-            if self.origin.diagonal:
-                own.append(apart / c)
-                roots.append(other / c - 1.0)
-            else:
-                own.append(linalg.solve_triangular(c, apart, lower=True))
-                roots.append(linalg.solve_triangular(c, other, lower=True) - np.eye(d))
-            scales.append(self.member(batch))
-        shifts, changes = np.array(own), np.array(roots)
-        excess = 0.5 * float(np.mean(shifts**2, axis=0).sum())
-        squares = np.mean(changes**2, axis=0)
-        excess += float(
-            squares.sum() if squares.ndim == 1 else 0.5 * squares.sum() + 0.5 * np.trace(squares)
-        )
-        sd = _sds(centre)
-        means = np.array([s.means[0] for s in scales]) - centre.means[0]
-        widths = np.array([_sds(s) for s in scales]) / sd - 1.0
-        worst = max(
-            float(np.mean((means / sd) ** 2, axis=0).max()), float(np.mean(widths**2, axis=0).max())
-        )
-        return excess * scale, math.sqrt(worst * scale)
-
-
-def _sds(q: Gaussians) -> Float[np.ndarray, " d"]:
-    return q.roots[0] if q.diagonal else np.linalg.norm(q.roots[0], axis=1)
-
-
-def inflation(apart: Float[np.ndarray, "b p"]) -> float:
-    """Returns how much larger the variance of the mean of correlated batches is than that of independent ones."""
-    lag = correlation(apart)
-    return (1.0 + lag) / (1.0 - lag)
-
-
-def correlation(apart: Float[np.ndarray, "b p"]) -> float:
-    """Returns the correlation of neighbouring batches, from 0 to 0.9; 0 for what is rounding."""
-    total = float(np.sum(apart**2))
-    if total < _ROUNDING * apart.size:
-        return 0.0
-    # The mean is taken from the batches themselves, which lowers each correlation by 1 / b.
-    lag = float(np.sum(apart[1:] * apart[:-1])) / total + 1.0 / len(apart)
-    return min(max(lag, 0.0), 0.9)
 
 
 @final
@@ -160,18 +49,6 @@ class Judge:
     def log_ratio(self, at: Float[np.ndarray, " p"]) -> Float[np.ndarray, " n"]:
         """Returns log p - log q at the draws."""
         return drawn_at(self._density, self._chart.member(at), self._z).log_ratio
-
-
-def paired_gain(there: Array, here: Array) -> tuple[float, float]:
-    """Returns how much higher the mean of one log-ratio is than another's, draw by draw, with its error."""
-    lives, lived = np.isfinite(there), np.isfinite(here)
-    if lives.sum() != lived.sum():
-        return (math.inf if lives.sum() > lived.sum() else -math.inf), 0.0
-    both = lived & lives
-    apart = there[both] - here[both]
-    if len(apart) < 2:
-        return 0.0, 0.0
-    return float(apart.mean()), float(apart.std(ddof=1)) / math.sqrt(len(apart))
 
 
 @final
@@ -210,10 +87,6 @@ class Climb:
         if np.isfinite(gradient).all():
             self._adam = self._adam.after(gradient)
             self.at = self.at + step * self._adam.direction
-
-
-def _settled(noise: tuple[float, float]) -> bool:
-    return noise[0] <= NATS and noise[1] <= SDS
 
 
 def _patched(drawn: Drawn) -> Drawn:
@@ -262,27 +135,26 @@ def stochastic_fit(
 
     climb = Climb(evaluate, chart, estimator, rng, draws)
     judge = Judge(density, chart, run.generator("comparison"))
-    best, ratio = climb.at, judge.log_ratio(climb.at)
-    noise, trace = (math.inf, math.inf), [(density.count, float(ratio.mean()), _COMPARED)]
-    made = ReverseFit(start, (), tuple(trace), noise, draws, grown=False)
-    step, length, flat, spent = _STEP, _WINDOW, 0, 0
+    reached = windows(
+        climb.window,
+        judge.log_ratio,
+        chart.errors,
+        start=climb.at,
+        step=_STEP,
+        length=_WINDOW,
+        per_step=draws,
+        compared=0,
+        most=most,
+    )
+    made = ReverseFit(start, (), (), (math.inf, math.inf), draws, grown=False)
     try:
-        while spent + draws * length <= most and not (flat >= _FLAT and _settled(noise)):
-            batches = climb.window(length, step)
-            spent += draws * length
-            average = batches.mean(axis=0)
-            there = judge.log_ratio(average)
-            gain, error = paired_gain(there, ratio)
-            rising = gain > NATS + 2.0 * error
-            if rising or gain > -NATS - 2.0 * error:
-                best, ratio, noise = average, there, chart.errors(average, batches)
-            tied = correlation(batches - average) > TIED
-            flat = 0 if rising or tied else flat + 1
-            if not rising:
-                step, length = step if tied else 0.5 * step, 2 * length
-            trace.append((density.count, float(ratio.mean()), _COMPARED))
-            run.told(*trace[-1][:2])
-            made = replace(made, q=chart.member(best), trace=tuple(trace), noise=noise, draws=spent)
+        for best in reached:
+            trace = (*made.trace, (density.count, best.elbo, _COMPARED))
+            q, spent = chart.member(best.at), best.spent or draws
+            made = replace(made, q=q, trace=trace, noise=best.noise, draws=spent)
+            run.told(density.count, best.elbo)
     except KeyboardInterrupt:
+        if not made.trace:
+            raise
         return replace(made, interrupted=True)
     return made
