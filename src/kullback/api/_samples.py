@@ -19,6 +19,7 @@ from kullback.fitting._rows import Rows, distinct, rows_of
 from kullback.fitting._run import Run
 from kullback.fitting._scores import held_out, score
 from kullback.fitting._structures import Components, Structure
+from kullback.fitting._table_family import table_family
 from kullback.results._estimate import Estimate
 from kullback.results._fit import Fit, Optimum
 from kullback.results._likelihood import Likelihood, ParameterError
@@ -93,17 +94,17 @@ def fit_samples(
         columns=p.columns,
         labels=p.labels,
         selection=selection,
-        likelihood=_likelihood(job, mixed),
+        likelihood=_likelihood(job, mixed, optima[0].divergence),
     )
 
 
 def _job(p: Samples | Stream, recipe: Recipe, starts: int, run: Run) -> _Job:
     k = recipe.k if isinstance(recipe, Mixture) else 1
-    d = len(p.columns)
-    structure = _structure(recipe, d)
+    structure = _structure(recipe, p.kinds.count("continuous"))
     rows = rows_of(p, common_scale=structure.name == "spherical")
     if k != "auto" and k > rows.n:
         raise InputError(f"Mixture(k={k}) has more components than there are samples, n={rows.n}")
+    d = structure.d
     if structure.name in ("full", "tied") and rows.n <= d:
         raise InputError(
             f"{rows.n} sample(s) of {d} columns: a covariance needs more rows than columns; choose a "
@@ -112,7 +113,12 @@ def _job(p: Samples | Stream, recipe: Recipe, starts: int, run: Run) -> _Job:
     sample = distinct(rows.sample(SAMPLE, run.generator("rows for starts")))
     if rows.n <= SAMPLE:
         rows = sample
-    family = family_of(structure, sample, 1 if k == "auto" else k)
+    first = 1 if k == "auto" else k
+    heavy = isinstance(recipe, Mixture) and recipe.tails == "student_t"
+    if heavy or p.missing or structure.d < len(p.columns):
+        family = table_family(structure, sample, first, heavy=heavy)
+    else:
+        family = family_of(structure, sample, first)
     return _Job(recipe, rows, sample, family, starts, run)
 
 
@@ -179,14 +185,13 @@ def _loss(job: _Job, end: Climb, rows: Rows) -> Estimate:
     )
 
 
-def _likelihood(job: _Job, mixed: Mixed) -> Likelihood:
+def _likelihood(job: _Job, mixed: Mixed, loss: Estimate) -> Likelihood:
     rows = job.rows
     at = mixed.end.at
-    unit = rows.total * float(np.sum(np.log(rows.scale)))
     return Likelihood(
         rows=rows.n,
         weight=rows.total,
-        log_likelihood=mixed.end.sums.log_likelihood - unit,
+        log_likelihood=-rows.total * loss.value,
         parameters=job.family.parameters(len(at.weights)),
         remaining=mixed.end.remaining,
         floor_cost=mixed.floor_cost,
@@ -201,6 +206,8 @@ def _likelihood(job: _Job, mixed: Mixed) -> Likelihood:
 
 def _errors(job: _Job, mixed: Mixed) -> tuple[ParameterError, ...]:
     q, rows = mixed.end.at, job.rows
+    if not isinstance(q, Components):
+        return ()
     found = _information.errors(job.family.final, q, rows, job.sample)
     if found is None:
         return ()

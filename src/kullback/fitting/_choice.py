@@ -10,7 +10,7 @@ from kullback.fitting._mixture_family import MixtureFamily, with_components
 from kullback.fitting._mixtures import Mixed, fit_mixture
 from kullback.fitting._rows import Rows
 from kullback.fitting._run import Run
-from kullback.fitting._scores import Score, held_out
+from kullback.fitting._scores import Score, held_out, score
 from kullback.fitting._structures import Components
 from kullback.results._estimate import Estimate
 from kullback.results._selection import Candidate, Selection
@@ -104,8 +104,7 @@ def _try(
         seeds=seeds,
     )
     q = mixed.end.at
-    unit = rows.total * float(np.sum(np.log(rows.scale)))
-    log_likelihood = mixed.end.sums.log_likelihood - unit
+    log_likelihood = rows.total * score(here.final, q, rows).mean
     size = here.parameters(k)
     bic = size * math.log(rows.total) - 2.0 * log_likelihood
     doubt = _entropy(here, q, rows)

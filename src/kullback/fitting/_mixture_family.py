@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import final
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Float
@@ -20,16 +20,16 @@ from kullback.fitting._structures import Components, Prior, Structure
 #: the force of one row: no start wins by shrinking a component to a point.
 _ROWS, _SHARE = 1.0, 0.01
 #: The floor of the final fit: the covariance that 1e-8 rows add to a component.
-_FLOOR = 1e-8
+FLOOR = 1e-8
 #: Columns whose correlations leave less than this of some direction are not independent.
 _SINGULAR = 1e-12
 #: How far from the mean, in sds along the longest axis, the halves of a split component are.
 _APART = 0.8
 _TOP = 6
 Move = tuple[int, int, int]
+Family = TypeVar("Family", bound="MixtureFamily")
 
 
-@final
 @dataclass(frozen=True, eq=False)
 class MixtureFamily:
     """Mixtures of k Gaussians with a covariance structure, for given rows.
@@ -54,9 +54,22 @@ class MixtureFamily:
         """Returns the number of free parameters."""
         return self.structure.parameters(k)
 
+    def points(
+        self, rows: Rows, *, white: bool
+    ) -> tuple[Float[np.ndarray, "c n"], Float[np.ndarray, " n"]]:
+        """Returns rows as points whose distances say what is alike, with their weights.
+
+        Args:
+            rows: in memory.
+            white: whether columns are made uncorrelated.
+        """
+        x, weights = rows.whole()
+        x = np.clip(x, -1e8, 1e8)
+        return (self.metric @ x if white else x), weights
+
     def from_shares(self, rows: Rows, shares: Float[np.ndarray, "k n"]) -> Components:
         """Returns the components of rows that are shared out."""
-        x, weights = next(iter(rows.blocks(rows.n + 1)))
+        x, weights = rows.whole()
         values = (shares * weights) @ self.structure.features(x).T
         return self.model.maximize(self.model.sums(values))
 
@@ -70,14 +83,14 @@ class MixtureFamily:
 
     def moves(self, rows: Rows, q: Components) -> Iterator[Move]:
         """Yields (i, j, c): merge i and j, split c; the most promising first."""
-        x, weights = next(iter(rows.blocks(rows.n + 1)))
+        x, weights = rows.whole()
         shares = self.shares(rows, q)
         overlap = (shares * weights) @ shares.T
         lengths = np.sqrt(np.maximum(np.diag(overlap), 1e-300))
         overlap /= np.outer(lengths, lengths)
         k = len(q.weights)
         pairs = sorted(itertools.combinations(range(k), 2), key=lambda p: -overlap[p])[:_TOP]
-        misfit = [_misfit(q, i, x, shares[i] * weights) for i in range(k)]
+        misfit = self._misfits(q, x, shares * weights)
         worst = np.argsort(misfit)[::-1][:_TOP]
         ranked = sorted(
             (
@@ -89,6 +102,9 @@ class MixtureFamily:
             key=lambda move: move[0],
         )
         yield from (move for _, move in ranked)
+
+    def _misfits(self, q: Components, x: np.ndarray, held: np.ndarray) -> list[float]:
+        return [_misfit(q, i, x, held[i]) for i in range(len(held))]
 
     def moved(self, q: Components, move: Move) -> Components:
         """Returns components after a merge and a split."""
@@ -156,7 +172,7 @@ class MixtureFamily:
 
 
 def family_of(structure: Structure, rows: Rows, k: int) -> MixtureFamily:
-    """Returns the family for rows.
+    """Returns the family for rows of continuous columns without gaps.
 
     Args:
         structure: of the covariances.
@@ -166,26 +182,48 @@ def family_of(structure: Structure, rows: Rows, k: int) -> MixtureFamily:
     Raises:
         InputError: some column is a linear combination of others, so that no density exists.
     """
-    x, weights = next(iter(rows.blocks(rows.n + 1)))
-    mean = x @ weights / weights.sum()
-    moved = x - mean[:, None]
-    covariance = (moved * weights) @ moved.T / weights.sum()
-    sds = np.sqrt(np.maximum(np.diag(covariance), 1e-300))
-    correlation = covariance / np.outer(sds, sds)
-    values, vectors = np.linalg.eigh(correlation)
-    if not structure.by_square and values[0] < _SINGULAR:
-        _refuse_dependent(rows, vectors[:, 0])
-    metric = (vectors / np.sqrt(np.maximum(values, _SINGULAR))).T / sds
-    shape = np.eye(structure.d) if structure.by_square else correlation
+    shape, metric = shape_of(structure, rows, np.arange(structure.d))
     smooth = structure.name in ("full", "diagonal")
     kind = SmoothGaussianModel if smooth else GaussianModel
-    final = kind(structure, Prior(0.0, _FLOOR * shape))
+    final = kind(structure, Prior(0.0, FLOOR * shape))
     return with_components(MixtureFamily(final, final, metric, shape), k)
 
 
-def with_components(family: MixtureFamily, k: int) -> MixtureFamily:
+def shape_of(
+    structure: Structure, rows: Rows, reals: np.ndarray
+) -> tuple[Float[np.ndarray, "d d"], Float[np.ndarray, "d d"]]:
+    """Returns what priors on covariances are proportional to, and the metric in which rows are white.
+
+    Raises:
+        InputError: some column is a linear combination of others.
+    """
+    if not len(reals):
+        return np.zeros((0, 0)), np.zeros((0, 0))
+    x, weights = rows.whole()
+    there = ~np.isnan(x[reals])
+    held = there * weights
+    mean = np.sum(np.where(there, x[reals], 0.0) * weights, axis=1) / held.sum(axis=1)
+    moved = np.where(there, x[reals] - mean[:, None], 0.0)
+    both = np.maximum(held @ there.T.astype(float), 1e-300)
+    covariance = (moved * weights) @ moved.T / both
+    sds = np.sqrt(np.maximum(np.diag(covariance), 1e-300))
+    correlation = covariance / np.outer(sds, sds)
+    values, vectors = np.linalg.eigh(correlation)
+    if not structure.by_square and values[0] < _SINGULAR and there.all():
+        _refuse_dependent([rows.source.columns[i] for i in reals], vectors[:, 0])
+    values = np.maximum(values, _SINGULAR)
+    metric = (vectors / np.sqrt(values)).T / sds
+    if structure.by_square:
+        return np.eye(structure.d), metric
+    # Correlations of pairs of columns with gaps need not go together: the nearest that do.
+    return (
+        correlation if there.all() else (vectors * np.maximum(values, 1e-3)) @ vectors.T
+    ), metric
+
+
+def with_components(family: Family, k: int) -> Family:
     """Returns the family with the prior for k components."""
-    share = _SHARE * k ** (-2.0 / family.structure.d)
+    share = _SHARE * k ** (-2.0 / max(family.structure.d, 1))
     model = replace(family.model, prior=Prior(_ROWS, share * family.shape))
     return replace(family, model=model)
 
@@ -201,8 +239,8 @@ def _misfit(
     return abs(mean / (d * (d + 2.0)) - 1.0) * float(weights.sum())
 
 
-def _refuse_dependent(rows: Rows, direction: Float[np.ndarray, " d"]) -> None:
-    names = [rows.source.columns[i] for i in np.flatnonzero(np.abs(direction) > 0.05)]
+def _refuse_dependent(columns: list[str], direction: Float[np.ndarray, " d"]) -> None:
+    names = [columns[i] for i in np.flatnonzero(np.abs(direction) > 0.05)]
     listed = ", ".join(names[:6]) + (" ..." if len(names) > 6 else "")
     raise InputError(
         f"columns {listed} determine each other exactly, so the density is infinite along some line; "

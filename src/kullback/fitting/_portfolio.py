@@ -25,6 +25,7 @@ _TRIAL, _KEPT = 25, 5
 _MOVES, _MOVE_PASSES = 12, 60
 #: Passes given to moves, for each pass of the portfolio.
 _EFFORT = 2
+_LLOYD = 8
 #: Values of one optimum agree to this many nats, over all rows.
 SAME = 0.05
 
@@ -119,7 +120,8 @@ class _Hunt:
         """Short climbs from all starts, long ones from the best of them."""
         tried = []
         for i in range(starts):
-            shares = seeded(self.rows, self.k, self.family.metric, self.rng, i)
+            z, weights = self.family.points(self.rows, white=i % 2 == 0)
+            shares = seeded(z, weights, self.k, self.rng, random=i % 5 == 4)
             tried.append(self.climb(self.family.from_shares(self.rows, shares), _TRIAL, 0.1))
             self.starts += 1
             self.watch(f"start {i + 1} of {starts}, {self.k} components, {self._words()}")
@@ -159,29 +161,31 @@ class _Hunt:
 
 
 def seeded(
-    rows: Rows, k: int, metric: Float[np.ndarray, "d d"], rng: np.random.Generator, i: int
+    z: Float[np.ndarray, "d n"],
+    weights: Float[np.ndarray, " n"],
+    k: int,
+    rng: np.random.Generator,
+    *,
+    random: bool,
 ) -> Float[np.ndarray, "k n"]:
-    """Returns shares of the rows in k components, for start i: k-means and random points by turns.
+    """Returns shares of points in k components: those nearest to centres of k-means, or to random points.
 
     Args:
-        rows: in memory.
+        z: the points, as columns.
+        weights: of the points.
         k: components.
-        metric: (d, d); rows are compared as metric @ x, or as they are at every other start.
         rng: randomness.
-        i: the number of the start.
+        random: whether centres are random points.
 
     Raises:
         InputError: there are fewer distinct rows than components.
     """
-    x, weights = next(iter(rows.blocks(rows.n + 1)))
-    x = np.where(np.isnan(x), 0.0, x)
-    x = np.clip(x, -1e8, 1e8)
-    z = metric @ x if i % 2 == 0 else x
-    if i % 5 == 4:
-        centers = z[:, rng.choice(len(weights), k, p=weights / weights.sum())]
-        return _nearest(z, centers)
+    if random:
+        marks = rng.random(k) * weights.sum()
+        at = np.searchsorted(np.cumsum(weights), marks)
+        return _nearest(z, z[:, np.minimum(at, len(weights) - 1)])
     centers = _spread(z, weights, k, rng)
-    for _ in range(8 if i % 5 < 3 else 0):
+    for _ in range(_LLOYD):
         hard = _nearest(z, centers) * weights
         held = hard.sum(axis=1)
         moved = (z @ hard.T) / np.maximum(held, 1e-300)

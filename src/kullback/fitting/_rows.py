@@ -64,6 +64,18 @@ class Rows:
             yield x, weights if self.fold is None else weights * self._chosen(first, len(weights))
             first += len(weights)
 
+    def whole(self) -> Block:
+        """Returns all rows in one block: for samples in memory."""
+        assert isinstance(self.source, Samples)
+        return next(iter(self.blocks(len(self.source.values))))
+
+    def log_unit(self, x: Float[np.ndarray, "d m"]) -> Float[np.ndarray, " m"]:
+        """Returns the log volume that scaling divided the columns of each row by, gaps left out."""
+        units = np.log(self.scale)
+        if not self.source.missing:
+            return np.full(x.shape[1], units.sum())
+        return units @ ~np.isnan(x)
+
     def without(self, i: int, folds: int) -> "Rows":
         """Returns the rows but for fold i."""
         return self._part(i, folds, inside=False)

@@ -14,7 +14,7 @@ from kullback.fitting._rows import Rows
 #: Folds, where there are up to so many rows; with more a tenth of the rows is left out once.
 _FOLDS = ((20_000, 10), (200_000, 5))
 #: Nats over all rows to which a refit is carried.
-_REFIT = 0.01
+_REFIT = 0.1
 
 
 @final
@@ -68,10 +68,10 @@ def held_out(
     made = []
     for i in range(folds or 1):
         watch(f"rows left out, {i + 1} of {folds or 1}")
-        end = climb(family.model, rows.without(i, folds or 10), q, tolerance=_REFIT, passes=200)
-        if not (kept_prior or end.interrupted):
-            final = climb(model, rows.without(i, folds or 10), end.at, tolerance=_REFIT, passes=200)
-            end = end if family.floored(final.at, rows.without(i, folds or 10)) else final
+        others = rows.without(i, folds or 10)
+        end = climb(model, others, q, tolerance=_REFIT, passes=200)
+        if not kept_prior and family.floored(end.at, others):
+            end = climb(family.model, others, q, tolerance=_REFIT, passes=200)
         if end.interrupted:
             raise KeyboardInterrupt
         made.append((family.final, end.at, rows.only(i, folds or 10)))
@@ -88,7 +88,7 @@ def _summary(rows: Rows, parts: list[tuple[Any, Any, Rows]]) -> Score:
             used = given > 0.0
             if not used.any():
                 continue
-            log_q, w = model.log_prob(q, x[:, used]), given[used]
+            log_q, w = model.log_prob(q, x[:, used]) - part.log_unit(x[:, used]), given[used]
             shift = float(log_q.mean()) if shift is None else shift
             total += float(w.sum())
             first += float(w @ (log_q - shift))
@@ -100,12 +100,11 @@ def _summary(rows: Rows, parts: list[tuple[Any, Any, Rows]]) -> Score:
     mean = first / total
     variance = max(second / total - mean * mean, 0.0)
     effective = rows.effective * total / rows.total
-    unit = float(np.sum(np.log(rows.scale)))
     error = math.sqrt(variance / max(effective - 1.0, 1.0))
     return Score(
-        shift + mean - unit,
+        shift + mean,
         error,
         sum(part.n for _, _, part in parts),
-        np.concatenate(values) - unit if values else None,
+        np.concatenate(values) if values else None,
         np.concatenate(weights) if values else None,
     )
