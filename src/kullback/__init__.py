@@ -21,7 +21,15 @@ if TYPE_CHECKING:
     from kullback.api._plan import plan
     from kullback.api._store import load, save
     from kullback.api._verify import verify
-    from kullback.families import Bernoulli, Categorical, FullRank, LowRank, MeanField, Mixture
+    from kullback.families import (
+        Bernoulli,
+        Categorical,
+        FullRank,
+        KernelDensity,
+        LowRank,
+        MeanField,
+        Mixture,
+    )
     from kullback.results._estimate import Estimate
     from kullback.results._fit import Fit
     from kullback.targets import Grid, Known, LogDensity, Samples
@@ -45,6 +53,7 @@ _HOMES = {
         "Bernoulli",
         "Categorical",
         "FullRank",
+        "KernelDensity",
         "LowRank",
         "MeanField",
         "Mixture",
@@ -77,6 +86,7 @@ __all__ = [  # noqa: RUF022 - by layer, as in _HOMES
     "Bernoulli",
     "Categorical",
     "FullRank",
+    "KernelDensity",
     "LowRank",
     "MeanField",
     "Mixture",

@@ -247,7 +247,9 @@ def test_a_probability_that_runs_to_0_is_said(numpyro):
     counts = np.random.default_rng(11).poisson(20, 300) * 1.0
     found = kb.fit(kb.Samples(counts), numpyro.ZeroInflatedPoisson, direction="forward")
     assert "gate ran to the end of its range" in found.notes[1]
-    assert found.divergence.value == pytest.approx(-stats.poisson(counts.mean()).logpmf(counts).mean())
+    assert found.divergence.value == pytest.approx(
+        -stats.poisson(counts.mean()).logpmf(counts).mean()
+    )
 
 
 def test_the_best_family_is_the_true_one():

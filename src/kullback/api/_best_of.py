@@ -11,6 +11,7 @@ import numpy as np
 from kullback._core import randomness
 from kullback._core.errors import InputError, KullbackError
 from kullback.api import _families
+from kullback.api._admission import rows as rows_of
 from kullback.api._families import Fitted, Watch
 from kullback.families import (
     Categorical,
@@ -19,8 +20,6 @@ from kullback.families import (
     LowRank,
     MeanField,
     Mixture,
-    components,
-    is_diagonal,
     parse_family,
 )
 from kullback.fitting import _row_scores
@@ -88,7 +87,7 @@ def best_of(
         watch(i + 1)
     if not contenders:
         raise InputError("none of these families fits the rows: " + "; ".join(skipped))
-    _, weights = _families.rows(p)
+    _, weights = rows_of(p)
     order, selection = _selected(contenders, weights, tuple(skipped))
     taken = order[selection.chosen]
     found = taken.fit or _families.fit_family(
@@ -97,7 +96,9 @@ def best_of(
     notes = [*found.notes, _said(selection)]
     notes += [_COUNTS] if recipes == "best" and _is_counts(p) else []
     spent = time.perf_counter() - began
-    return replace(found, notes=tuple(notes), seconds=spent, selection=selection)
+    # The same rows were held out for all: the score of the table, which a fit of its own may hold out otherwise.
+    held_out = taken.fitted.held_out(weights)
+    return replace(found, held_out=held_out, notes=tuple(notes), seconds=spent, selection=selection)
 
 
 def _all_for(p: Samples) -> list[object]:
@@ -108,7 +109,7 @@ def _all_for(p: Samples) -> list[object]:
         )
     if p.kinds[0] == "category":
         return [Categorical()]
-    return [row.name for row in living_on(_families.rows(p)[0][:, 0])]
+    return [row.name for row in living_on(rows_of(p)[0][:, 0])]
 
 
 def _is_counts(p: Samples) -> bool:
@@ -125,7 +126,7 @@ def _contender(p: Samples, recipe: object, fit_one: FitOne, key: object) -> _Con
     rng = randomness.generator(key)
     if not isinstance(recipe, (MeanField, FullRank, Mixture, LowRank)):
         return _Contender(recipe, _families.fitted(p, recipe, rng))
-    x, _ = _families.rows(p)
+    x, _ = rows_of(p)
     found = fit_one(p, recipe)
     made = Fitted(
         str(recipe),
@@ -133,7 +134,7 @@ def _contender(p: Samples, recipe: object, fit_one: FitOne, key: object) -> _Con
         found.q.log_prob(_events(x)),
         _gaussian_scores(p, recipe, fit_one, rng),
         f"rows held out, {_row_scores.FOLDS}-fold",
-        _free(recipe, x.shape[1]),
+        0 if found.likelihood is None else found.likelihood.parameters,
         (),
         found.evaluations,
     )
@@ -144,7 +145,7 @@ def _gaussian_scores(
     p: Samples, recipe: Vectors, fit_one: FitOne, rng: np.random.Generator
 ) -> Values | None:
     """Returns the log score of every row by Gaussians fitted to the other folds."""
-    x, weights = _families.rows(p)
+    x, weights = rows_of(p)
     if len(x) < 2 * _row_scores.FOLDS:
         return None
     fold, scores = _row_scores.folds(len(x), rng), np.empty(len(x))
@@ -157,15 +158,6 @@ def _gaussian_scores(
 
 def _events(x: np.ndarray) -> np.ndarray:
     return x[:, 0] if x.shape[1] == 1 else x
-
-
-def _free(recipe: Vectors, d: int) -> int:
-    """How many parameters a mixture of Gaussians, or a Gaussian of low rank, has."""
-    if isinstance(recipe, LowRank):
-        return 2 * d + d * recipe.r - recipe.r * (recipe.r - 1) // 2
-    k = components(recipe)
-    each = d if is_diagonal(recipe) else d * (d + 1) // 2
-    return k * (d + each) + k - 1
 
 
 def _selected(

@@ -1,16 +1,15 @@
 """Forward fits to samples that are not mixtures: families of scalars, kernel density, categories."""
 
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import final
 
 import numpy as np
-from jaxtyping import Float
 
 from kullback._core import randomness
 from kullback._core.errors import InputError
+from kullback.api._admission import check_codes, check_rows, check_spread, rows
 from kullback.api._measure import label
 from kullback.distributions._base import Distribution
 from kullback.estimators._outcome import Outcome
@@ -19,7 +18,7 @@ from kullback.families import Categorical, KernelDensity
 from kullback.fitting import _row_scores
 from kullback.fitting._categorical import categorical
 from kullback.fitting._kernel_density import kernel_density
-from kullback.fitting._scalar_family import ScalarFamily, Values
+from kullback.fitting._scalar_family import Values
 from kullback.interop._parametric_families import scalar_family
 from kullback.results._estimate import Estimate
 from kullback.results._fit import Fit, Optimum
@@ -79,7 +78,8 @@ def fit_family(p: Samples, recipe: object, *, key: object, watch: Watch, began: 
         UnsupportedError: the family has parameters that are not fitted here.
 
     Example:
-        >>> found = fit_family(Samples([1.0, 2.0, 6.0]), "exponential", key=0, watch=print, began=0.0)
+        >>> p = Samples([1.0, 2.0, 6.0])
+        >>> found = fit_family(p, "exponential", key=0, watch=lambda _: None, began=0.0)
         >>> round(float(found.q.scale), 9)
         3.0
     """
@@ -133,63 +133,9 @@ def fitted(p: Samples, recipe: object, rng: np.random.Generator) -> Fitted:
     )
 
 
-def rows(p: Samples) -> tuple[Float[np.ndarray, "n d"], Values]:
-    """Returns the rows that have a weight, and the weights.
-
-    Raises:
-        InputError: a value is missing.
-    """
-    weights = np.ones(len(p.values)) if p.weights is None else p.weights
-    lost = np.isnan(p.values).sum(axis=0)
-    if lost.any():
-        at = int(np.argmax(lost))
-        raise InputError(
-            f"column {p.columns[at]} has {lost[at]} missing value(s), which this family does not take: drop or "
-            "fill these rows"
-        )
-    return p.values[weights > 0.0], weights[weights > 0.0]
-
-
-def check_rows(p: Samples, family: ScalarFamily) -> None:
-    """Raises InputError where a family of scalars cannot have the rows, naming the first."""
-    x, name = p.values[:, 0], p.columns[0]
-    used = np.ones(len(x), dtype=bool) if p.weights is None else p.weights > 0.0
-    bad = family.domain.outside(x) & used
-    if bad.any():
-        at = int(np.argmax(bad))
-        more = int(bad.sum()) - 1
-        others = f" (and {more} more)" if more else ""
-        raise InputError(
-            f"column {name}: the value {x[at]:g} at row {at}{others} is outside the support of {family.name}, "
-            f"{family.domain}: {_remedy(family, x)}"
-        )
-    if not family.domain.integers and family.parameters > 1 and np.ptp(x[used]) == 0.0:
-        raise InputError(
-            f"column {name} is constant, so its density is infinite there; drop the column"
-        )
-
-
-def _remedy(family: ScalarFamily, x: Values) -> str:
-    domain = family.domain
-    if domain.integers and bool(np.any(x != np.floor(x))):
-        return "round the values, or choose a family of real numbers, such as gamma or normal"
-    if domain.high == 1.0:
-        return "divide by the largest possible value, or choose gamma or normal"
-    if domain.high < math.inf:
-        return "give angles in radians, from -pi to pi"
-    if x.min() == 0.0:
-        return "drop or model zeros apart, or choose exponential or halfnormal, which take them"
-    return "correct or drop such rows, or choose a family of the whole line, such as normal or student_t"
-
-
 def _smoothed(p: Samples, recipe: KernelDensity, rng: np.random.Generator) -> Fitted:
     x, weights = rows(p)
-    constant = np.ptp(x, axis=0) == 0.0
-    if constant.any():
-        name = p.columns[int(np.argmax(constant))]
-        raise InputError(
-            f"column {name} is constant, so its density is infinite there; drop the column"
-        )
+    check_spread(p, x)
     made = kernel_density(x, weights, recipe.bandwidth, rng)
     chosen = (
         "chosen by the held-out likelihood"
@@ -214,7 +160,7 @@ def _smoothed(p: Samples, recipe: KernelDensity, rng: np.random.Generator) -> Fi
 def _shares(p: Samples, recipe: Categorical) -> Fitted:
     x, weights = rows(p)
     for i, name in enumerate(p.columns):
-        _check_codes(p.values[:, i], name)
+        check_codes(p.values[:, i], name)
     sizes = tuple(
         max(len(names), int(column.max()) + 1) for names, column in zip(p.labels, x.T, strict=True)
     )
@@ -235,16 +181,6 @@ def _shares(p: Samples, recipe: Categorical) -> Fitted:
         (f"shares of the rows, {added}: {_FORWARD}",),
         1,
     )
-
-
-def _check_codes(x: Values, name: str) -> None:
-    bad = (x < 0.0) | (x != np.floor(x))
-    if bad.any():
-        at = int(np.argmax(bad))
-        raise InputError(
-            f"column {name}: the value {x[at]:g} at row {at} is no code of a category: codes are 0, 1, 2, ...; "
-            "give labels as a column of text, or choose a family of numbers"
-        )
 
 
 def _cross_entropy(log_q: Values, weights: Values) -> Estimate:

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from kullback._core import randomness
 from kullback._core.errors import InputError, UnsupportedError
 from kullback.api import _coerce, _families, _samples
+from kullback.api._admission import in_memory
 from kullback.api._best_of import best_of as _best_of_families
 from kullback.api._measure import label
 from kullback.distributions._base import Distribution
@@ -158,8 +159,9 @@ def fit(
             run=Run(key, told),
             began=began,
         )
-    if isinstance(target, Samples):
-        return _families.fit_family(target, recipe, key=key, watch=told, began=began)
+    if isinstance(target, (Samples, Stream)):
+        rows = in_memory(target)
+        return _families.fit_family(rows, recipe, key=key, watch=told, began=began)
     p = _coerce.distribution(target, "target")
     if isinstance(recipe, Gaussians):
         return _gaussians_to_density(
@@ -234,7 +236,7 @@ def _others_to_density(
 def _best_of(
     target: object, recipes: object, direction: Direction, key: object, watch: Watch, began: float
 ) -> Fit:
-    if not isinstance(target, Samples) or direction != "forward":
+    if not isinstance(target, (Samples, Stream)) or direction != "forward":
         raise InputError(
             "several families are compared by how they predict rows of samples, in the forward direction: "
             "name one family"
@@ -243,7 +245,9 @@ def _best_of(
     def fit_one(p: Samples, recipe: Gaussians | LowRank) -> Fit:
         return fit(p, recipe, direction="forward", starts=_FOLD_STARTS, key=key)
 
-    return _best_of_families(target, recipes, fit_one=fit_one, key=key, watch=watch, began=began)
+    return _best_of_families(
+        in_memory(target), recipes, fit_one=fit_one, key=key, watch=watch, began=began
+    )
 
 
 def _reverse_to_samples(

@@ -13,7 +13,16 @@ from rich.text import Text
 from kullback._core.errors import InputError
 from kullback.api import _fit as api
 from kullback.api._coerce import distribution
-from kullback.cli import _keeping, _optima, _output, _posterior, _progress, _saving, _units
+from kullback.cli import (
+    _keeping,
+    _optima,
+    _output,
+    _posterior,
+    _progress,
+    _saving,
+    _selection,
+    _units,
+)
 from kullback.cli._arguments import is_rows, names_of
 from kullback.cli._components import components
 from kullback.cli._models import is_model, model
@@ -209,6 +218,9 @@ def _page(data: str, given: _Target, found: Fit) -> Iterator[str | Text | Table]
             yield f"the other:  {other}"
     if found.held_out is not None:
         yield f"held-out log-likelihood a row:  {found.held_out}"
+    if found.selection is not None:
+        yield ""
+        yield from _selection.page(found.selection)
     yield ""
     yield f"local optima, from {found.starts} start{'' if found.starts == 1 else 's'}"
     yield _optima.table(found)

@@ -7,6 +7,7 @@ from kullback.results._contributions import Contributions
 from kullback.results._diagnosis import Posterior
 from kullback.results._estimate import Estimate
 from kullback.results._fit import Fit
+from kullback.results._selection import Selection
 
 
 def of_fit(fit: Fit, unit: Unit) -> Fit:
@@ -23,7 +24,18 @@ def of_fit(fit: Fit, unit: Unit) -> Fit:
         held_out=moved(fit.held_out),
         optima=tuple(replace(o, divergence=unit.of(o.divergence)) for o in fit.optima),
         posterior=None if fit.posterior is None else of_posterior(fit.posterior, unit),
+        selection=None if fit.selection is None else _of_selection(fit.selection, unit),
     )
+
+
+def _of_selection(selection: Selection, unit: Unit) -> Selection:
+    def moved(estimate: Estimate | None) -> Estimate | None:
+        return None if estimate is None else unit.of(estimate)
+
+    candidates = tuple(
+        replace(c, held_out=moved(c.held_out), behind=moved(c.behind)) for c in selection.candidates
+    )
+    return replace(selection, candidates=candidates)
 
 
 def of_posterior(found: Posterior, unit: Unit) -> Posterior:

@@ -20,8 +20,8 @@ _FINAL = 300_000_000
 #: The bandwidths tried, over Silverman's.
 _LOWEST, _HIGHEST = 1e-4, 8.0
 _GRID = 13
-#: Of rows that have an equal: with more, no row says how wide a kernel is.
-_TIED = 0.05
+#: A bandwidth below this share of the one that is best when copies of a row are left out with it follows copies.
+_COPIED = 0.4
 
 
 @final
@@ -84,53 +84,76 @@ def kernel_density(
     return Smoothed(q, scores, method, notes, tried)
 
 
-def leave_one_out(q: KernelDensity, rows: np.ndarray, bandwidths: list[float]) -> list[Values]:
-    """Returns the log densities of some rows under the kernels of the other rows, for each bandwidth."""
+def leave_one_out(
+    q: KernelDensity, rows: np.ndarray, bandwidths: list[float], groups: np.ndarray | None = None
+) -> list[Values]:
+    """Returns the log densities of some rows under the kernels of the other rows, for each bandwidth.
+
+    Args:
+        q: whose points the rows are.
+        rows: indices.
+        bandwidths: instead of that of q.
+        groups: a label for each point: all of the row's label are left out with it.
+    """
     z, share = q.whitened, q.weights
     found = [np.empty(len(rows)) for _ in bandwidths]
+    gone = share[rows]
+    if groups is not None:
+        gone = np.bincount(groups, share)[groups[rows]]
     for part, squares in square_distances(z[rows], z):
-        squares[np.arange(len(squares)), rows[part]] = np.inf
+        if groups is None:
+            squares[np.arange(len(squares)), rows[part]] = np.inf
+        else:
+            squares[groups[rows[part], None] == groups] = np.inf
         for out, h in zip(found, bandwidths, strict=True):
             out[part] = log_sum(squares, h, share)
-    rest = np.log1p(-share[rows])
     d = z.shape[1]
-    unit = q.log_constant + d * math.log(q.bandwidth)
-    return [out + unit - d * math.log(h) - rest for out, h in zip(found, bandwidths, strict=True)]
+    unit = q.log_constant + d * math.log(q.bandwidth) - np.log1p(-gone)
+    return [out + unit - d * math.log(h) for out, h in zip(found, bandwidths, strict=True)]
 
 
 def _by_likelihood(
     start: KernelDensity, rng: np.random.Generator
 ) -> tuple[float, tuple[str, ...], int]:
-    tied = 1.0 - len(np.unique(start.points, axis=0)) / len(start.points)
-    if tied > _TIED:
-        note = (
-            f"{tied:.0%} of the rows repeat another, as rounded values do, so that leaving one out says nothing of "
-            "the bandwidth (it would go to 0): Silverman's rule was taken; say bandwidth= to choose it"
-        )
-        return start.bandwidth, (note,), 0
     rows = _some(len(start.points), _TRIAL, rng)
+    h, tried = _most_likely(start, rows, None)
+    different, groups = np.unique(start.points, axis=0, return_inverse=True)
+    tied = 1.0 - len(different) / len(start.points)
+    if tied and len(different) > 1:
+        # A row that has a copy is predicted by a kernel of no width: without the copies, it is not.
+        alone, more = _most_likely(start, rows, groups.ravel())
+        tried += more
+        h = h if h > _COPIED * alone else 0.0
+    if h:
+        return h, (), tried
+    note = (
+        f"{tied:.0%} of the rows repeat another, as rounded values do, and the bandwidth that predicts rows left "
+        "out goes towards 0: Silverman's rule was taken; say bandwidth= to choose it"
+    )
+    return start.bandwidth, (note,), 0
+
+
+def _most_likely(
+    start: KernelDensity, rows: np.ndarray, groups: np.ndarray | None
+) -> tuple[float, int]:
+    """Returns the bandwidth that predicts rows left out best, 0 if that is the lowest; and how many were tried."""
     share = start.weights[rows] / start.weights[rows].sum()
-    tried = 0
+    tried = _GRID
 
     def loss(log_h: float) -> float:
         nonlocal tried
         tried += 1
-        return -float(share @ leave_one_out(start, rows, [math.exp(log_h)])[0])
+        return -float(share @ leave_one_out(start, rows, [math.exp(log_h)], groups)[0])
 
     center = math.log(start.bandwidth)
-    low, high = center + math.log(_LOWEST), center + math.log(_HIGHEST)
-    grid = np.linspace(low, high, _GRID)
-    values = -np.array([share @ v for v in leave_one_out(start, rows, list(np.exp(grid)))])
-    best = int(np.argmin(values))
+    grid = np.linspace(center + math.log(_LOWEST), center + math.log(_HIGHEST), _GRID)
+    scores = [share @ v for v in leave_one_out(start, rows, list(np.exp(grid)), groups)]
+    best = int(np.argmax(scores))
     if best == 0:
-        note = (
-            "the held-out likelihood grows as the bandwidth goes to 0: Silverman's rule was taken; rows lie on "
-            "few values or on a curve"
-        )
-        return start.bandwidth, (note,), _GRID
+        return 0.0, tried
     bounds = (grid[best - 1], grid[min(best + 1, _GRID - 1)])
     found = optimize.minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-4})
-    return math.exp(float(found.x)), (), tried + _GRID  # pyright: ignore[reportAttributeAccessIssue]
+    return math.exp(float(found.x)), tried  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _some(n: int, cells: int, rng: np.random.Generator) -> np.ndarray:
