@@ -25,7 +25,15 @@ def test_help_is_cheap():
 
 
 @pytest.mark.parametrize(
-    "args", [["--help"], ["kl", "--help"], ["fit", "--help"], ["score", "--help"], ["explain", "direction"], ["kl", "a"]]
+    "args",
+    [
+        ["--help"],
+        ["kl", "--help"],
+        ["fit", "--help"],
+        ["score", "--help"],
+        ["explain", "direction"],
+        ["kl", "a"],
+    ],
 )
 def test_what_needs_no_numbers_imports_none(args):
     script = (
@@ -49,7 +57,18 @@ def test_kl_of_normals_does_not_load_jax():
 def test_help_lists_the_commands_and_the_exit_codes():
     ran = subprocess.run([*KULLBACK, "--help"], capture_output=True, text=True)
     assert ran.returncode == 0
-    for word in ("demo", "kl", "fit", "score", "sample", "verify", "plan", "explain", "doctor", "Exit codes"):
+    for word in (
+        "demo",
+        "kl",
+        "fit",
+        "score",
+        "sample",
+        "verify",
+        "plan",
+        "explain",
+        "doctor",
+        "Exit codes",
+    ):
         assert word in ran.stdout
 
 
