@@ -91,8 +91,8 @@ def fit(
         starts: descents from random starts; 60 for a mixture and a density.
         key: randomness, an int or a JAX key.
         watch: called with the number of descents done, or with words about what is being done.
-        checkpoint: a file for what is found on the way, for reverse fits of log densities: a killed run
-            that is started again goes on from there, and ends with the same bits.
+        checkpoint: a file for what is found on the way, for reverse fits of log densities and forward fits
+            to many rows: a killed run that is started again goes on from there, and ends with the same bits.
         solver: for reverse fits of log densities by one Gaussian: "natural_gradient", which needs no
             tuning, or an estimator of the ELBO's gradient for stochastic ascent: "stick_the_landing",
             "reparameterization" or "score_function". For reverse fits of samples: "plug_in", which fits
@@ -151,12 +151,15 @@ def fit(
     if isinstance(recipe, (list, tuple)) or recipe == "best":
         return _best_of(target, recipe, direction, key, told, began)
     mixture = Mixture("auto") if isinstance(recipe, Auto) else recipe
-    if isinstance(target, (Samples, Stream)) and isinstance(mixture, (Gaussians, LowRank)):
+    if isinstance(target, (Samples, Stream)) and isinstance(
+        mixture, (MeanField, FullRank, Mixture, LowRank)
+    ):
         return _samples.fit_samples(
             target,
             mixture,
             starts=starts,
             run=Run(key, told),
+            checkpoint=checkpoint,
             began=began,
         )
     if isinstance(target, (Samples, Stream)):

@@ -9,6 +9,7 @@ import numpy as np
 
 from kullback._core.errors import InputError, MissingDependencyError, UnsupportedError
 from kullback.distributions._base import Distribution
+from kullback.families import Bernoulli
 from kullback.fitting._parametric import Parametric, Vector
 from kullback.fitting._scalar_family import ScalarFamily
 from kullback.fitting._scalar_table import by_name
@@ -59,12 +60,14 @@ def scalar_family(recipe: object) -> ScalarFamily:
     """Returns a family of scalars for maximum likelihood: our own if we have it, which takes no JAX.
 
     Args:
-        recipe: a NumPyro class, a function of NumPyro that stands for two, such as Bernoulli, or a name.
+        recipe: a NumPyro class, a function of NumPyro that stands for two, such as Bernoulli, a name, or
+            Bernoulli().
 
     Raises:
         InputError: no such family.
         UnsupportedError: its parameters are of a kind that is not fitted here.
     """
+    recipe = "bernoulli" if isinstance(recipe, Bernoulli) else recipe
     name = recipe if isinstance(recipe, str) else _name_in_numpyro(recipe)
     ours = None if name is None else by_name(name)
     if ours is not None:
