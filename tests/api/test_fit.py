@@ -129,7 +129,7 @@ def test_weights_are_repeated_rows():
             "more components than there are samples",
         ),
         (kb.Samples(np.zeros((5, 1))), kb.FullRank(), "forward", "column x0 is constant"),
-        (kb.Samples([1.0, 2.0, 4.0]), kb.FullRank(), "reverse", "fit p first"),
+        (kb.Samples([1.0, 2.0, 4.0]), kb.FullRank(), "reverse", "at least 10 rows a column"),
         (THREE, kb.Mixture(2), "sideways", 'say "forward"'),
         (THREE, "nonsense", "forward", '"nonsense" is not known'),
         (THREE, "mixture:x", "forward", "such as mixture:2"),

@@ -9,7 +9,8 @@ import numpy as np
 
 from kullback._core import randomness
 from kullback._core.errors import InputError, UnsupportedError
-from kullback.api import _p_hat
+from kullback.api import _halves, _p_hat
+from kullback.api._halves import FEWEST
 from kullback.distributions._gaussian_mixture import GaussianMixture
 from kullback.estimators import _select
 from kullback.estimators._outcome import Outcome
@@ -24,10 +25,8 @@ from kullback.targets import Samples
 Watch = Callable[[int | str], None]
 FromSamples = Literal["plug_in", "adversarial"]
 _STARTS = 30
-#: Times the rows are halved for the error.
-_HALVINGS = 8
-#: Fewer rows a coordinate than this, in each half, and there is no p-hat to speak of.
-_FEWEST = 10
+#: Rows from which on a critic is trusted without a caution.
+_ENOUGH = 5000
 
 _RESTS = (
     "p is known by samples only: the number rests on p-hat, a mixture of Gaussians fitted to them, "
@@ -100,6 +99,13 @@ def _played(
         f"the game began at the best of {len(found.ends)} optima against p-hat, a mixture of "
         f"{len(p_hat.weights)} Gaussians fitted to the rows: it finds the optimum near its start"
     )
+    few = (
+        [
+            f"{len(p.values)} rows are few for a critic, which may learn them by heart: compare plug_in"
+        ]
+        if len(p.values) < _ENOUGH
+        else []
+    )
     return Fit(
         q=q,
         direction="reverse",
@@ -113,7 +119,7 @@ def _played(
         starts=1,
         evaluations=game.steps,
         seconds=time.perf_counter() - began,
-        notes=(_BOUNDS, begun),
+        notes=(_BOUNDS, begun, *few),
     )
 
 
@@ -128,32 +134,44 @@ def _plugged_in(
 ) -> Fit:
     best = found.ends[0][0]
     own = _measured(best, p_hat)
-    doubt, notes, interrupted = math.inf, [], found.interrupted
-    if not interrupted:
+    doubt, said, stopped = math.inf, "interrupted before halves of the rows were fitted", True
+    if not found.interrupted:
         try:
-            doubt, notes = _doubt(p, p_hat, best, own, key, watch, diagonal=is_diagonal(recipe))
+            doubt, said = _halves.doubt(
+                p, p_hat, best, own.value, key, watch, diagonal=is_diagonal(recipe)
+            )
+            stopped = False
         except KeyboardInterrupt:
-            interrupted = True
-    optima = tuple(
-        Optimum(_plug_in.member(q), _estimate(_measured(q, p_hat), doubt, p, p_hat, notes), share)
+            pass
+    first, *others = [
+        Optimum(
+            _plug_in.member(q),
+            _estimate(_measured(q, p_hat), doubt, said if q is best else "", p, p_hat),
+            share,
+        )
         for q, share in found.ends
-    )
-    if interrupted:
+    ]
+    notes = [_RESTS]
+    if others and others[0].divergence.value - own.value < 2.0 * doubt < math.inf:
+        notes.append(
+            "the second optimum is as good as the first within the error: more rows decide"
+        )
+    if stopped:
         notes.append(f"interrupted after {found.starts} starts")
     return Fit(
-        q=optima[0].q,
+        q=first.q,
         direction="reverse",
         family=str(recipe),
-        divergence=optima[0].divergence,
+        divergence=first.divergence,
         forward_kl=None,
-        reverse_kl=optima[0].divergence,
+        reverse_kl=first.divergence,
         held_out=None,
-        optima=optima,
+        optima=(first, *others),
         path=tuple(_plug_in.member(q) for q in found.path),
         starts=found.starts,
         evaluations=found.evaluations,
         seconds=time.perf_counter() - began,
-        notes=(_RESTS, *notes),
+        notes=tuple(notes),
     )
 
 
@@ -164,7 +182,7 @@ def _measured(q: GaussianMixture, p_hat: GaussianMixture) -> Outcome:
 
 
 def _estimate(
-    measured: Outcome, doubt: float, p: Samples, p_hat: GaussianMixture, notes: list[str]
+    measured: Outcome, doubt: float, said: str, p: Samples, p_hat: GaussianMixture
 ) -> Estimate:
     return Estimate.sampled(
         measured.value,
@@ -173,58 +191,9 @@ def _estimate(
         direction="KL(q||p)",
         method=f"plug-in, p-hat of {len(p_hat.weights)} Gaussians, {measured.method}",
         n=len(p.values),
-        notes=tuple(notes),
-        reason="its error is not known: no halves of the rows were fitted",
+        notes=(said,) if said else (),
+        reason=said or "its error is not known",
     )
-
-
-def _doubt(
-    p: Samples,
-    p_hat: GaussianMixture,
-    q: GaussianMixture,
-    own: Outcome,
-    key: object,
-    watch: Watch,
-    *,
-    diagonal: bool,
-) -> tuple[float, list[str]]:
-    """The error that p-hat leaves in KL(q||p-hat), by p-hats of halves of the rows, in words too.
-
-    The noise is half the difference of E_q[log p-hat] between the halves, as a root mean square; the
-    bias shows in what KL gains where q is fitted to one half's p-hat and measured against the other's.
-    """
-    if len(p.values) < 2 * _FEWEST * p.values.shape[1]:
-        return math.inf, [f"{len(p.values)} rows are too few to be halved: the error is not known"]
-    halved, crossed = [], []
-    for i in range(_HALVINGS):
-        watch(f"fitting p-hat to halves of the rows, {i + 1} of {_HALVINGS}")
-        rng = randomness.named(key, "halves", i)
-        halves = _halves(p, rng)
-        near = [_p_hat.refit(half, p_hat) for half in halves]
-        halved.append(0.5 * _plug_in.mean_log_ratio(q, near[0], near[1], rng))
-        if i == 0:
-            anew = [_p_hat.fit_p_hat(half, key) for half in halves]
-            for one, other in (anew, anew[::-1]):
-                closest = _plug_in.closest_from(one, q, diagonal=diagonal, rng=rng)
-                crossed.append(-_plug_in.mean_log_ratio(closest, other, closest, rng))
-    noise = math.sqrt(float(np.mean(np.square(halved))))
-    cross = float(np.mean(crossed))
-    note = (
-        f"q fitted to p-hat of one half of the rows, measured against p-hat of the other: {cross:.4g} "
-        f"nats; the error is the root of the squares of half its distance from {own.value:.4g} and of "
-        f"the noise between halves, {noise:.2g}"
-    )
-    return math.hypot(noise, 0.5 * (cross - own.value)), [note]
-
-
-def _halves(p: Samples, rng: np.random.Generator) -> tuple[Samples, Samples]:
-    order = rng.permutation(len(p.values))
-    parts = np.array_split(order, 2)
-    kept = [None if p.weights is None else p.weights[part] for part in parts]
-    first, second = (
-        Samples(p.values[part], w, columns=p.columns) for part, w in zip(parts, kept, strict=True)
-    )
-    return first, second
 
 
 def _check(p: Samples) -> None:
@@ -244,8 +213,8 @@ def _check(p: Samples) -> None:
         raise InputError(
             f"column {name} is constant, so its density is infinite there; drop the column"
         )
-    if n < _FEWEST * d:
+    if n < FEWEST * d:
         raise InputError(
-            f"{n} sample(s) of {d} column(s): p-hat needs at least {_FEWEST} rows a column; "
+            f"{n} sample(s) of {d} column(s): p-hat needs at least {FEWEST} rows a column; "
             'direction="forward" needs fewer'
         )

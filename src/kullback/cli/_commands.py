@@ -23,6 +23,7 @@ from kullback.cli._options import (
     Measuring,
     Output,
     Reading,
+    Solver,
     Unit,
 )
 
@@ -92,6 +93,7 @@ def fit(
     counts: str | None = None,
     reading: Reading = READING,
     starts: int | None = None,
+    solver: Solver | None = None,
     keeping: Keeping = KEEPING,
     report: Report = _FIT_REPORT,
     key: int = 0,
@@ -119,6 +121,9 @@ def fit(
         columns: of the file, separated by commas; all by default.
         counts: columns that hold numbers of events, separated by commas.
         starts: descents from random starts; for FILE.py:NAME climbs to modes.
+        solver: for rows and reverse: plug_in (the default) minimises to a mixture fitted to the rows
+            first, adversarial plays against a critic and gives a lower bound; for FILE.py:NAME
+            natural_gradient or an estimator of the ELBO's gradient.
         report: write the HTML report to this file.
         key: randomness.
     """
@@ -128,7 +133,7 @@ def fit(
         _compilation.remember()
     from kullback.cli import _fit
 
-    asked = Fitting(data, family, direction, columns, starts, key, counts, reading, keeping)
+    asked = Fitting(data, family, direction, columns, starts, key, counts, reading, keeping, solver)
     return _fit.run(asked, report, unit=unit, output=output)
 
 

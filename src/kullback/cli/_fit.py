@@ -39,9 +39,9 @@ from kullback.targets import LogDensity, Samples, Stream, Unconstrained
 
 _NO_DIRECTION = (
     "--direction is missing, and there is no default. Say --direction forward to minimise "
-    "KL(p||q): q covers all of p (maximum likelihood; data need it). Say --direction reverse to "
-    "minimise KL(q||p): q seeks a part of p that it can match (p must be an expression or a log "
-    "density in a Python file)"
+    "KL(p||q): q covers all of p (maximum likelihood, if p is data). Say --direction reverse to "
+    "minimise KL(q||p): q seeks a part of p that it can match (if p is data, by way of a mixture "
+    "fitted to them, or of a critic with --solver adversarial)"
 )
 _NO_FAMILY = (
     "--family is missing: say --family mixture:2 for two Gaussians, full_rank for one, "
@@ -107,6 +107,7 @@ def _fitted(target: _Target, asked: Fitting, checkpoint: Path | None, output: Ou
             key=asked.key,
             watch=watch,
             checkpoint=checkpoint,
+            solver=asked.solver,
         )
 
 

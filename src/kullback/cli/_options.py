@@ -10,6 +10,14 @@ from kullback.results._estimate import Estimate
 
 Units = Literal["nats", "bits"]
 Direction = Literal["forward", "reverse"]
+Solver = Literal[
+    "plug_in",
+    "adversarial",
+    "natural_gradient",
+    "stick_the_landing",
+    "reparameterization",
+    "score_function",
+]
 #: An option without a value.
 Flag = Annotated[bool, Parameter(show_default=False)]
 
@@ -117,7 +125,7 @@ class Fitting:
 
     Attributes:
         data: a file, an expression, or a name in a Python file.
-        family, direction, columns, starts: None if not said.
+        family, direction, columns, starts, solver: None if not said.
         key: randomness.
         counts: columns that hold numbers of events; None if not said.
         reading: how rows are read.
@@ -133,6 +141,7 @@ class Fitting:
     counts: str | None = None
     reading: Reading = Reading()
     keeping: Keeping = Keeping()
+    solver: Solver | None = None
 
 
 OUTPUT = Output()

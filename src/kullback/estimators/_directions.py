@@ -23,7 +23,8 @@ ROUTES = (
     Route(
         "samples",
         "maximum likelihood, which is the cross-entropy: KL up to H(p)",
-        "not computable directly, it needs log p at draws of q: fit p first, then minimise to the fit",
+        "not computable directly, it needs log p at draws of q: minimise to a p-hat that is fitted first "
+        "(plug-in, an estimate), or play against a critic (adversarial, a lower bound)",
     ),
     Route(
         "unnormalised log-density",
@@ -44,7 +45,7 @@ DOES = {
 }
 NEEDS = {
     "forward": "draws of p (or its density on the line) and log q there; log p only for the constant H(p)",
-    "reverse": "draws of q and log p there, up to a constant: samples of p do not give it",
+    "reverse": "draws of q and log p there, up to a constant: samples of p give a p-hat, or a critic, instead",
 }
 EXPECTATION = {"forward": "the mean is taken under p", "reverse": "the mean is taken under q"}
 

@@ -27,7 +27,7 @@ Array = np.ndarray
 #: Draws of a component of q: of the search, and of the last ascents.
 _FEW, _MANY = 512, 8192
 #: Optima that are ascended again on many draws.
-_KEPT = 6
+_KEPT = 8
 
 
 @final
@@ -79,7 +79,7 @@ def closest(
         if not found:
             raise
         interrupted = True
-    basins = gather(found, lambda m: features(layout.unpack(m.at)), within=0.05, close=1e-3)
+    basins = gather(found, lambda m: features(layout.unpack(m.at)), within=0.2, close=0.02)
     ends: list[Minimum] = []
     for basin in basins[:_KEPT]:
         begun = _gaussians_of(layout.unpack(basin.best.at), diagonal=layout.diagonal)

@@ -219,7 +219,12 @@ def _way(given: _Given) -> tuple[Block, ...]:
     if len(fit.path) < 2:
         return ()
     if given.samples is not None:
-        gaps = gaps_to_samples(given.samples, given.weights, fit)
+        # Along a reverse descent the cross-entropy need not fall: it is not what was minimised.
+        gaps = (
+            gaps_to_samples(given.samples, given.weights, fit)
+            if fit.direction == "forward"
+            else np.zeros(len(fit.path))
+        )
     elif given.target is not None and given.scalar:
         gaps = gaps_to_density(given.target, fit)
     else:
