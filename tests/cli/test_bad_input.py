@@ -44,7 +44,10 @@ CASES = [
     (("fit", "counts.csv", "--family", "mixture:9", "--direction", "forward"), "n=3"),
     (("fit", "counts.csv", "--family", "magic", "--direction", "forward"), "not known"),
     (("fit", "counts.csv", "--family", "mixture", "--direction", "forward"), "how many components"),
-    (("fit", "faithful.csv", "--family", "gamma", "--direction", "reverse"), "in reverse: choose full_rank"),
+    (
+        ("fit", "faithful.csv", "--family", "gamma", "--direction", "reverse"),
+        "in reverse: choose full_rank",
+    ),
     (("fit", "faithful.csv", *FIT, "--columns", "nope"), "no column 'nope'"),
     (("fit", "faithful.csv", *FIT, "--columns", "waiting,waiting"), "named twice"),
     (("fit", SHARP, *FIT, "--columns", "x"), "not a file"),

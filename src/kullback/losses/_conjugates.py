@@ -61,27 +61,27 @@ class ConjugatePair:
     offset: float
     curves: tuple[Curve, Curve, Curve, Curve, Curve]
 
-    def generator(self, u: Float[Array, "..."]) -> Float[Array, "..."]:
+    def generator(self, u: float | Float[Array, "..."]) -> Float[Array, "..."]:
         """Returns f(u), u > 0: D_f(p||q) is the mean of f(p/q) under q."""
         return self._at(0, u)
 
-    def slope(self, u: Float[Array, "..."]) -> Float[Array, "..."]:
+    def slope(self, u: float | Float[Array, "..."]) -> Float[Array, "..."]:
         """Returns f'(u): at u = p/q it is the best critic."""
         return self._at(1, u)
 
-    def conjugate(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
+    def conjugate(self, t: float | Float[Array, "..."]) -> Float[Array, "..."]:
         """Returns f*(t) = sup_u (t u - f(u)), for t below `limit`."""
         return self._at(2, t)
 
-    def activation(self, v: Float[Array, "..."]) -> Float[Array, "..."]:
+    def activation(self, v: float | Float[Array, "..."]) -> Float[Array, "..."]:
         """Returns g(v), increasing, whose values are where f* is finite."""
         return self._at(3, v)
 
-    def charge(self, v: Float[Array, "..."]) -> Float[Array, "..."]:
+    def charge(self, v: float | Float[Array, "..."]) -> Float[Array, "..."]:
         """Returns f*(g(v)), what a draw of q costs the critic, in a form that does not overflow early."""
         return self._at(4, v)
 
-    def _at(self, which: int, x: Float[Array, "..."]) -> Float[Array, "..."]:
+    def _at(self, which: int, x: float | Float[Array, "..."]) -> Float[Array, "..."]:
         xp = namespace(x)
         return self.curves[which](as_array(x, xp), xp)
 
