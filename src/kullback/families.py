@@ -69,6 +69,8 @@ class KernelDensity:
     Attributes:
         bandwidth: in units of the spread of the rows; "silverman" or "scott"; None for the one that
             predicts each row best from the others.
+        spread: "full" for kernels with the correlations of the rows; "diagonal" for the spread of each column
+            alone, where there are no more rows than columns.
 
     Example:
         >>> KernelDensity().bandwidth is None
@@ -76,9 +78,16 @@ class KernelDensity:
     """
 
     bandwidth: float | Literal["silverman", "scott"] | None = None
+    spread: Literal["full", "diagonal"] = "full"
+
+    def __repr__(self) -> str:
+        spread = "" if self.spread == "full" else f", spread={self.spread!r}"
+        return f"KernelDensity(bandwidth={self.bandwidth!r}{spread})"
 
     def __post_init__(self) -> None:
         given = self.bandwidth
+        if self.spread not in ("full", "diagonal"):
+            raise InputError(f"KernelDensity(spread={self.spread!r}): choose full or diagonal")
         number = isinstance(given, (int, float)) and not isinstance(given, bool)
         if not (given in (None, "silverman", "scott") or (number and 0.0 < given < math.inf)):
             raise InputError(

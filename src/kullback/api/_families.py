@@ -136,7 +136,7 @@ def fitted(p: Samples, recipe: object, rng: np.random.Generator) -> Fitted:
 def _smoothed(p: Samples, recipe: KernelDensity, rng: np.random.Generator) -> Fitted:
     x, weights = rows(p)
     check_spread(p, x)
-    made = kernel_density(x, weights, recipe.bandwidth, rng)
+    made = kernel_density(x, weights, recipe.bandwidth, rng, diagonal=recipe.spread == "diagonal")
     chosen = (
         "chosen by the held-out likelihood"
         if made.evaluations

@@ -52,7 +52,13 @@ class _Job:
 
 
 def fit_samples(
-    p: Samples | Stream, recipe: Recipe, *, starts: int | None, run: Run, began: float
+    p: Samples | Stream,
+    recipe: Recipe,
+    *,
+    starts: int | None,
+    run: Run,
+    began: float,
+    hold_out: bool = True,
 ) -> Fit:
     """Returns the Gaussians that maximise the likelihood of rows.
 
@@ -62,6 +68,7 @@ def fit_samples(
         starts: how many; 10 unless said.
         run: randomness, someone to tell, and where results are kept.
         began: when, by `time.perf_counter`.
+        hold_out: whether the score of rows left out is had, by refits.
 
     Raises:
         InputError: the rows do not admit such a density: too few, a constant column, columns that
@@ -70,7 +77,7 @@ def fit_samples(
     job = _job(p, recipe, starts or _STARTS, run)
     mixed, selection = _fitted(job)
     left_out = None
-    if not mixed.interrupted:
+    if hold_out and not mixed.interrupted:
         try:
             kept = bool(mixed.kept_prior)
             left_out = held_out(job.family, mixed.end.at, job.rows, run.watch, kept_prior=kept)

@@ -14,6 +14,7 @@ from kullback.fitting._scores import Score, held_out, score
 from kullback.fitting._structures import Components
 from kullback.results._estimate import Estimate
 from kullback.results._selection import Candidate, Selection
+from kullback.targets import Samples
 
 #: Give up when BIC has not fallen for so many numbers of components.
 _PATIENCE = 2
@@ -51,10 +52,13 @@ def choose(
     seen = rows
     if not rows.in_memory or rows.n > _ALL:
         seen = rows.sample(_SOME, run.generator("rows for the choice"))
+    # By distinct rows: copies of a row are no more to fit than its weight.
+    assert isinstance(sample.source, Samples)
+    most = min(_MOST, max(len(sample.source.values) // 2, 1))
     tried: list[_Tried] = []
     stopped = False
     try:
-        for k in range(1, min(_MOST, seen.n // 2) + 1):
+        for k in range(1, most + 1):
             made = _try(family, seen, sample, k, tried, run)
             tried.append(made)
             best = min(tried, key=lambda t: t.bic)

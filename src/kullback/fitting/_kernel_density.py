@@ -45,7 +45,12 @@ class Smoothed:
 
 
 def kernel_density(
-    x: Float[np.ndarray, "n d"], weights: Values, rule: Rule, rng: np.random.Generator
+    x: Float[np.ndarray, "n d"],
+    weights: Values,
+    rule: Rule,
+    rng: np.random.Generator,
+    *,
+    diagonal: bool = False,
 ) -> Smoothed:
     """Returns Gaussian kernels of covariance h^2 S, with S the covariance of the rows.
 
@@ -57,6 +62,7 @@ def kernel_density(
         weights: positive; a row is left out whole, whatever its weight.
         rule: h, "silverman", "scott", or None for the held-out likelihood.
         rng: which rows h is chosen on.
+        diagonal: whether S has the variances only.
 
     Raises:
         InputError: the covariance of the rows is singular.
@@ -64,7 +70,7 @@ def kernel_density(
     Source: Habbema, Hermans, van den Broek (1974) and Duin (1976) for the leave-one-out likelihood.
     """
     share = weights / weights.sum()
-    root = _root(x, share)
+    root = _root(x, share, diagonal=diagonal)
     silverman = _silverman(x.shape[1], 1.0 / float(share @ share))
     if isinstance(rule, (int, float)):
         h, notes, tried = float(rule), (), 0
@@ -162,15 +168,19 @@ def _some(n: int, cells: int, rng: np.random.Generator) -> np.ndarray:
     return np.arange(n) if n <= most else np.sort(rng.choice(n, most, replace=False))
 
 
-def _root(x: Float[np.ndarray, "n d"], share: Values) -> Float[np.ndarray, "d d"]:
+def _root(
+    x: Float[np.ndarray, "n d"], share: Values, *, diagonal: bool
+) -> Float[np.ndarray, "d d"]:
     """Returns the Cholesky factor of the covariance of the rows, got in units of their spreads."""
     moved = x - (x[0] + share @ (x - x[0]))
     spread = np.sqrt(share @ moved**2)
+    if diagonal:
+        return np.diag(spread)
     correlation = (moved / spread * share[:, None]).T @ (moved / spread)
     if float(np.linalg.eigvalsh(correlation)[0]) < 1e-12:
         raise InputError(
             "KernelDensity: a column is a linear combination of others, or there are no more rows than "
-            "columns, so there is no density; drop a column"
+            "columns, so there is no density; drop a column, or say KernelDensity(spread='diagonal')"
         )
     return spread[:, None] * np.linalg.cholesky(correlation)
 
