@@ -14,6 +14,7 @@ Objective = Callable[[Vector], tuple[float, Vector]]
 
 _STEP = 1e-5
 _LONGEST = 2.0
+_SHORT = 1e-3
 _FLAT = 1e-9
 #: Curvature, in coordinates of one size, below this is rounding.
 _LEAST = 1e-8
@@ -72,7 +73,9 @@ def newton(
             break
         moved = float(np.max(np.abs(found[0] - at)))
         at, value, gradient = found
-        hessian = _hessian(counted, at, lengths(at))
+        # A short step leaves the curvature as it was: measuring it again would cost more than it saves.
+        if moved > _SHORT:
+            hessian = _hessian(counted, at, lengths(at))
         if moved < 1e-13 * (1.0 + float(np.max(np.abs(at)))):
             break
     free = _free(at, gradient, low, high)
