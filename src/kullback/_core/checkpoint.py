@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable
 from typing import Any, final
 
-#: Seconds between writes within a stage.
-_EVERY = 2.0
+#: Seconds between writes within a stage, and the largest share of the time spent on them.
+_EVERY, _SHARE = 2.0, 0.05
 
 
 @final
@@ -24,7 +24,7 @@ class Checkpoint:
     ) -> None:
         self._results = dict(stored or {})
         self._write = write
-        self._last = 0.0
+        self._last = self._spent = 0.0
 
     def get(self, name: str) -> Any | None:
         """Returns the result of a stage; None if it is not known."""
@@ -36,14 +36,16 @@ class Checkpoint:
         self._save()
 
     def on_the_way(self, name: str, state: Any) -> None:
-        """Keeps how far a stage is; written at most every other second."""
+        """Keeps how far a stage is; written at most every other second, less often if that takes long."""
         if self._write is None:
             return
         self._results[name] = state
-        if time.monotonic() - self._last > _EVERY:
+        if time.monotonic() - self._last > max(_EVERY, self._spent / _SHARE):
             self._save()
 
     def _save(self) -> None:
         if self._write is not None:
+            began = time.monotonic()
             self._write(self._results)
             self._last = time.monotonic()
+            self._spent = self._last - began

@@ -13,6 +13,7 @@ from kullback._core.errors import InputError
 from kullback.api._job import Job, Solver
 from kullback.api._named import flat, named
 from kullback.api._one_family import Best, Recipe, fit_one, reported
+from kullback.api._store import resumed
 from kullback.diagnostics._report import Report
 from kullback.families import Auto, FullRank, MeanField, Mixture
 from kullback.fitting._elbo_gradients import check_estimator
@@ -23,7 +24,6 @@ from kullback.fitting._stochastic import Minibatch
 from kullback.interop._jax_density import unconstrained
 from kullback.interop._subsampled import subsampled
 from kullback.interop.models import recognise
-from kullback.io._archive import read_stages, write_stages
 from kullback.results._diagnosis import Rung
 from kullback.results._estimate import Estimate
 from kullback.results._fit import Fit, Optimum
@@ -106,12 +106,7 @@ def _checkpoint(
         "key": str(key),
         "at the start": (float(value[0]), *map(float, gradient[0])),
     }
-    stored = read_stages(path) if Path(path).exists() else {}
-    if stored and stored.pop("of", None) != mark:
-        raise InputError(
-            f"{path}: this checkpoint is of another density, family or key; remove it, or name another file"
-        )
-    return Checkpoint(stored, lambda stages: write_stages({**stages, "of": mark}, path))
+    return resumed(path, mark)
 
 
 def _ladder(job: Job, began: float) -> Fit:

@@ -5,8 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from kullback._core.checkpoint import Checkpoint
+from kullback._core.errors import InputError
 from kullback.distributions._approximation import Approximation
-from kullback.io._archive import read_fit, write_fit
+from kullback.io._archive import read_fit, read_stages, write_fit, write_stages
 from kullback.results._fit import Fit
 
 
@@ -30,6 +32,27 @@ def load(path: str | Path) -> Fit:
         InputError: there is no such file, it is damaged, or it is something else.
     """
     return read_fit(path, _rebuild)
+
+
+def resumed(path: str | Path | None, mark: dict[str, Any]) -> Checkpoint:
+    """Returns what an earlier run left in a file, and where this one leaves its results.
+
+    Args:
+        path: of the file, which need not exist; None to keep nothing.
+        mark: plain values that tell this fit from others.
+
+    Raises:
+        InputError: the file is of another fit.
+    """
+    if path is None:
+        return Checkpoint()
+    stored = read_stages(path) if Path(path).exists() else {}
+    if stored and stored.pop("of", None) != mark:
+        raise InputError(
+            f"{path}: this checkpoint is of other data, or another density, family or key; remove it, or "
+            "name another file"
+        )
+    return Checkpoint(stored, lambda stages: write_stages({**stages, "of": mark}, path))
 
 
 def _rebuild(

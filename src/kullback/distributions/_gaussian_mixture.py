@@ -66,9 +66,25 @@ class GaussianMixture(Distribution):
         return self.scale_trils @ self.scale_trils.transpose(0, 2, 1)
 
     def log_prob(self, x: Array) -> Float[np.ndarray, " n"]:
+        """Returns log densities; of what is there, in rows where NaN says that a value is missing."""
+        if np.isnan(x).any():
+            return self._marginal_log_prob(x)
         out = np.empty(len(x))
         for rows in chunks(len(x)):
             out[rows] = self.log_prob_columns((x[rows] - self.mean).T)
+        return out
+
+    def _marginal_log_prob(self, x: Array) -> Float[np.ndarray, " n"]:
+        out = np.zeros(len(x))
+        there, index = np.unique(~np.isnan(x), axis=0, return_inverse=True)
+        for i, seen in enumerate(there):
+            rows = index.ravel() == i
+            if seen.any():
+                parts = self.covariances[:, seen][:, :, seen]
+                marginal = GaussianMixture(
+                    self.weights, self.means[:, seen], np.linalg.cholesky(parts)
+                )
+                out[rows] = marginal.log_prob(x[rows][:, seen])
         return out
 
     def log_prob_columns(self, centered: Float[np.ndarray, "d n"]) -> Float[np.ndarray, " n"]:

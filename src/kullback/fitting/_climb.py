@@ -35,6 +35,7 @@ class Model(Protocol):
     def expect(self, rows: Rows, q: Any) -> Any: ...
     def maximize(self, sums: Any) -> Any: ...
     def log_prior(self, q: Any) -> float: ...
+    def restored(self, log_likelihood: float, arrays: list[np.ndarray]) -> Any: ...
 
 
 class Chart(Protocol):
@@ -145,7 +146,11 @@ class _State:
 
     def look(self, q: Any) -> tuple[Any, float]:
         """The pass at parameters, and the value there."""
-        sums = self.model.expect(self.rows, q)
+        memo = self.rows.memo
+        if memo is None:
+            sums = self.model.expect(self.rows, q)
+        else:
+            sums = memo.once(self.model, lambda: self.model.expect(self.rows, q))
         self.count += 1
         value = sums.log_likelihood + self.model.log_prior(q)
         self.watch(self.count, max(value, self.value))

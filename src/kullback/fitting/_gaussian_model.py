@@ -81,6 +81,10 @@ class GaussianModel:
         logs = _logs(table, s.features(x), _far(table, q), q, x)
         return responsibilities(logs, np.ones(x.shape[1]))[1]
 
+    def restored(self, log_likelihood: float, arrays: list[np.ndarray]) -> Sums:
+        """Returns sums of their numbers."""
+        return Sums(log_likelihood, arrays[0])
+
     def sums(self, values: Float[np.ndarray, "k f"]) -> Sums:
         """Returns the sums of rows that are shared out, of which no likelihood is known."""
         return Sums(math.nan, values)
@@ -122,7 +126,7 @@ class Chart:
         """Returns the components at coordinates; the origin at 0."""
         k, d = self.origin.means.shape
         logits, moves, entries = np.split(vector / self._units, [k, k + k * d])
-        logits = logits + np.log(self.origin.weights)
+        logits = logits + np.log(np.maximum(self.origin.weights, 1e-300))
         weights = np.exp(logits - logits.max())
         turn = np.zeros((k, d, d))
         turn[:, self._lower[0], self._lower[1]] = entries.reshape(k, -1)

@@ -15,8 +15,10 @@ from kullback.fitting._structures import Components
 
 #: Starts are compared on so many rows.
 SAMPLE = 20_000
-#: Nats over all rows that may be left to gain.
-TOLERANCE = 1e-6
+#: Nats that may be left to gain, over all rows, or if that is more for each row.
+TOLERANCE, _EACH = 1e-5, 1e-10
+#: More rows than this are led up to by a climb over some of them.
+_HUGE, _PART = 2_000_000, 400_000
 #: Optima that are compared without the prior, where the rows are few.
 _FINALISTS = 3
 
@@ -76,31 +78,34 @@ def fit_mixture(
     told = _teller(watch, rows)
     if found.interrupted:
         return Mixed(found.ends[0], found, 0, math.nan, (), interrupted=True)
-    if sample.n < rows.n:
-        best = found.ends[0]
-        ends = [climb(family.model, rows, best.at, tolerance=1.0, watch=told, before=best.path)]
-    else:
-        ends = distinct_ends(found.ends)[:_FINALISTS]
-    passes = ends[0].passes if sample.n < rows.n else 0
-    best, degenerate = None, ()
+    many = sample.n < rows.n
+    tolerance = max(TOLERANCE, _EACH * rows.total)
+    best, degenerate, passes = None, (), 0
+    ends = distinct_ends(found.ends)[: 1 if many else _FINALISTS]
+    if rows.n > _HUGE:
+        # Most of the way is made on a part of the rows, which is close to where all of them lead.
+        part = rows.sample(_PART, np.random.default_rng(0))
+        watch(f"climbing on {_PART:,} of {rows.n:,} rows")
+        ends = [climb(family.model, part, ends[0].at, tolerance=1.0, before=ends[0].path)]
     for end in ends:
-        polished = end
-        if not end.interrupted:
-            polished = climb(
-                family.final, rows, end.at, tolerance=TOLERANCE, watch=told, before=end.path
-            )
-            passes += polished.passes
-        few = tuple(family.floored(polished.at, rows))
-        # Where maximum likelihood would shrink components to points, the prior is kept.
-        kept = end if few else polished
+        kept = climb(family.final, rows, end.at, tolerance=tolerance, watch=told, before=end.path)
+        passes += kept.passes
+        few = tuple(family.floored(kept.at, rows))
+        if few and not kept.interrupted:
+            # Maximum likelihood would shrink components to points: the prior is kept.
+            kept = end
+            if many:
+                kept = climb(
+                    family.model, rows, end.at, tolerance=tolerance, watch=told, before=end.path
+                )
+                passes += kept.passes
         if best is None or kept.sums.log_likelihood > best.sums.log_likelihood:
             best, degenerate = kept, few
-        if polished.interrupted:
+        if kept.interrupted:
             break
     assert best is not None
-    return Mixed(
-        best, found, passes, family.floor_cost(best.at, degenerate), degenerate, best.interrupted
-    )
+    cost = family.floor_cost(best.at, degenerate)
+    return Mixed(best, found, passes, cost, degenerate, best.interrupted)
 
 
 def distinct_ends(ends: tuple[Climb, ...]) -> list[Climb]:

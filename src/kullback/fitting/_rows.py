@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from kullback._core.errors import InputError
+from kullback.fitting._memo import Memo
 from kullback.targets import Kind, Samples, Stream
 
 #: Rows a block of the first pass.
@@ -37,6 +38,7 @@ class Rows:
         total: the sum of the weights.
         effective: how many rows a mean is worth: the total where weights are numbers of rows, else
             (sum w)^2 / sum w^2 (Kish 1965).
+        memo: of passes over them; None to keep none.
         fold: (i, of, kept): only the rows of fold i of so many have a weight, or only the others.
     """
 
@@ -46,6 +48,7 @@ class Rows:
     n: int
     total: float
     effective: float
+    memo: Memo | None = None
     fold: tuple[int, int, bool] | None = None
 
     @property

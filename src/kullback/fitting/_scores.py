@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, final
 
 import numpy as np
@@ -28,6 +28,7 @@ class Score:
         rows: how many.
         values: of each row that has a weight, where they were kept.
         weights: of these rows.
+        parts: where rows were left out, the parameters fitted to the others and the rows left out.
     """
 
     mean: float
@@ -35,6 +36,7 @@ class Score:
     rows: int
     values: np.ndarray | None = None
     weights: np.ndarray | None = None
+    parts: tuple[tuple[Any, Rows], ...] = ()
 
 
 def score(model: Any, q: Any, rows: Rows) -> Score:
@@ -75,7 +77,7 @@ def held_out(
         if end.interrupted:
             raise KeyboardInterrupt
         made.append((family.final, end.at, rows.only(i, folds or 10)))
-    return _summary(rows, made)
+    return replace(_summary(rows, made), parts=tuple((at, part) for _, at, part in made))
 
 
 def _summary(rows: Rows, parts: list[tuple[Any, Any, Rows]]) -> Score:

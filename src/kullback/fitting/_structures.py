@@ -117,8 +117,9 @@ class Structure:
     def coefficients(self, q: Components) -> Float[np.ndarray, "k f"]:
         """Returns the coefficients of the features in log(weight N(x; mean, covariance))."""
         log_det = np.log(np.diagonal(q.roots, axis1=1, axis2=2)).sum(axis=1)
-        with np.errstate(divide="ignore"):
-            constant = np.log(q.weights) - log_det - 0.5 * self.d * _LOG_2PI
+        # A component without rows keeps a weight that counts for nothing, not a logarithm of 0.
+        log_weights = np.log(np.maximum(q.weights, 1e-300))
+        constant = log_weights - log_det - 0.5 * self.d * _LOG_2PI
         if self.by_square:
             precision = 1.0 / np.diagonal(q.roots, axis1=1, axis2=2) ** 2
             linear, products = precision * q.means, -0.5 * precision

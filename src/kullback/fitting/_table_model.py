@@ -59,13 +59,19 @@ class TableSums:
 
     def replaced(self, arrays: list[Array]) -> "TableSums":
         """Returns sums with other values; raises LinAlgError if they are sums of no rows."""
-        rows, pulls, firsts, seconds, tails, counted, events, *labels = arrays
+        made = _sums(self.log_likelihood, arrays)
+        rows, pulls, _, _, _, counted, events, *labels = arrays
         if min(a.min(initial=1.0) for a in (rows, pulls)) <= 0.0 or any(
             a.min(initial=0.0) < 0.0 for a in (counted, events, *labels)
         ):
             raise np.linalg.LinAlgError("a component has no rows")
-        parts = (rows, pulls, firsts, seconds, tails, counted, events)
-        return TableSums(self.log_likelihood, *parts, tuple(labels))
+        return made
+
+
+def _sums(log_likelihood: float, arrays: list[Array]) -> TableSums:
+    rows, pulls, firsts, seconds, tails, counted, events, *labels = arrays
+    parts = (rows, pulls, firsts, seconds, tails, counted, events)
+    return TableSums(log_likelihood, *parts, tuple(labels))
 
 
 @final
@@ -133,6 +139,10 @@ class TableModel:
         if self.structure.d:
             value += self.prior.log_density(Components(q.weights, q.means, q.roots))
         return value
+
+    def restored(self, log_likelihood: float, arrays: list[Array]) -> TableSums:
+        """Returns sums of their numbers."""
+        return _sums(log_likelihood, arrays)
 
     def log_prob(self, q: TableMixture, x: Float[np.ndarray, "c m"]) -> Float[np.ndarray, " m"]:
         """Returns log q at rows given as columns, in scaled coordinates."""

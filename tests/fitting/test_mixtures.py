@@ -1,0 +1,419 @@
+"""Mixtures by maximum likelihood: against closed forms, scikit-learn, SciPy and plain optimisation."""
+
+import numpy as np
+import pytest
+from scipy import optimize, stats
+
+import kullback as kb
+from kullback.fitting._climb import climb
+from kullback.fitting._gaussian_model import GaussianModel, SmoothGaussianModel
+from kullback.fitting._rows import rows_of
+from kullback.fitting._structures import Components, Prior, Structure
+from kullback.targets import Stream
+
+RNG = np.random.default_rng
+STRUCTURES = [
+    Structure("full", 3),
+    Structure("diagonal", 3),
+    Structure("tied", 3),
+    Structure("spherical", 3),
+    Structure("low_rank", 3, 1),
+]
+
+
+def three_groups(n, d, seed=0, apart=4.0):
+    rng = RNG(seed)
+    means = apart * rng.normal(size=(3, d))
+    mixing = rng.normal(size=(3, d, d)) / np.sqrt(d)
+    which = rng.integers(3, size=n)
+    return means[which] + np.einsum("nij,nj->ni", mixing[which], rng.normal(size=(n, d)))
+
+
+def log_likelihood(fit):
+    return fit.likelihood.log_likelihood
+
+
+def parameters(fit):
+    q = fit.q
+    return np.concatenate([q.weights, q.means.ravel(), q.covariances.ravel()])
+
+
+def forward(x, family, **how):
+    return kb.fit(x, family, direction="forward", **how)
+
+
+# ---- one pass, one step -----------------------------------------------------------------------------
+
+
+def start(structure, k, rng):
+    d = structure.d
+    roots = np.tril(rng.normal(size=(k, d, d))) * 0.1 + np.eye(d)
+    if structure.by_square:
+        roots = np.abs(np.diagonal(roots, axis1=1, axis2=2))[:, :, None] * np.eye(d)
+    if structure.name == "spherical":
+        roots = np.array([np.eye(d) * (1.0 + 0.1 * i) for i in range(k)])
+    if structure.name == "tied":
+        roots = np.broadcast_to(roots[0], roots.shape)
+    return Components(rng.dirichlet(np.ones(k)), rng.normal(size=(k, d)), np.array(roots))
+
+
+@pytest.mark.parametrize("structure", STRUCTURES, ids=lambda s: s.name)
+def test_a_pass_agrees_with_densities_written_out(structure):
+    rng = RNG(1)
+    rows = rows_of(kb.Samples(rng.normal(size=(57, 3)) * [1.0, 2.0, 3.0], rng.uniform(size=57)))
+    q = start(structure, 2, rng)
+    x, weights = rows.whole()
+    joint = np.array(
+        [
+            np.log(w) + stats.multivariate_normal(m, r @ r.T).logpdf(x.T)
+            for w, m, r in zip(q.weights, q.means, q.roots, strict=True)
+        ]
+    )
+    found = GaussianModel(structure, Prior(0.0, np.zeros((3, 3)))).expect(rows, q)
+    log_q = np.logaddexp.reduce(joint, axis=0)
+    shares = np.exp(joint - log_q) * weights
+    assert found.log_likelihood == pytest.approx(weights @ log_q, rel=1e-12)
+    totals, means, scatter = structure.moments(found.values)
+    np.testing.assert_allclose(totals, shares.sum(axis=1), rtol=1e-12)
+    np.testing.assert_allclose(means, (shares @ x.T) / totals[:, None], rtol=1e-10, atol=1e-13)
+    moved = x[None] - means[:, :, None]
+    expected = np.einsum("kn,kin,kjn->kij", shares, moved, moved)
+    if structure.by_square:
+        expected = np.diagonal(expected, axis1=1, axis2=2)
+    np.testing.assert_allclose(scatter, expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("structure", STRUCTURES, ids=lambda s: s.name)
+def test_no_step_lowers_the_likelihood(structure):
+    rows = rows_of(kb.Samples(three_groups(400, 3)))
+    model = GaussianModel(structure, Prior(0.0, 1e-8 * np.eye(3)))
+    end = climb(model, rows, start(structure, 3, RNG(2)), passes=60)
+    assert np.diff(end.trace).min() > -1e-9 * abs(end.value)
+
+
+@pytest.mark.parametrize("name", ["full", "diagonal"])
+def test_the_gradient_is_that_of_differences(name):
+    structure, rng = Structure(name, 3), RNG(3)
+    rows = rows_of(kb.Samples(three_groups(80, 3)))
+    model = SmoothGaussianModel(structure, Prior(1.0, 0.1 * np.eye(3)))
+    origin = start(structure, 2, rng)
+    chart = model.chart(origin)
+
+    def value(v):
+        q = chart.unpack(v)
+        return model.expect(rows, q).log_likelihood + model.log_prior(q)
+
+    at = 0.1 * rng.normal(size=len(chart.gradient(origin, model.expect(rows, origin))))
+    q = chart.unpack(at)
+    found = chart.gradient(q, model.expect(rows, q))
+    step = 1e-5 * np.eye(len(at))
+    expected = [(value(at + e) - value(at - e)) / 2e-5 for e in step]
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-5)
+
+
+def test_a_climb_knows_what_is_left_to_gain():
+    """Two normals 1.5 sds apart: plain EM stops hundreds of passes too early, or never."""
+    rng = RNG(0)
+    x = np.where(rng.random(10_000) < 0.5, 0.0, 1.5) + rng.normal(size=10_000)
+    rows = rows_of(kb.Samples(x))
+    model = SmoothGaussianModel(Structure("full", 1), Prior(0.0, 1e-8 * np.eye(1)))
+    begin = Components(np.full(2, 0.5), np.array([[-1.0], [0.4]]), np.full((2, 1, 1), 0.7))
+    end = climb(model, rows, begin, tolerance=1e-3)
+    further = climb(model, rows, end.at, tolerance=1e-9)
+    assert further.value - end.value < 1e-2
+    assert end.passes < 150
+
+
+# ---- whole fits against others ----------------------------------------------------------------------
+
+
+def test_one_gaussian_is_the_closed_form():
+    x = RNG(0).normal(size=(200, 3)) @ RNG(1).normal(size=(3, 3)) + [1e3, 0.0, -1.0]
+    q = forward(x, kb.FullRank()).q
+    np.testing.assert_allclose(q.loc, x.mean(axis=0), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(q.covariance, np.cov(x.T, bias=True), rtol=1e-8)
+
+
+def test_low_rank_is_factor_analysis():
+    sklearn = pytest.importorskip("sklearn.decomposition")
+    rng = RNG(0)
+    x = rng.normal(size=(800, 2)) @ rng.normal(size=(2, 6)) + rng.normal(size=(800, 6)) * 0.5
+    found = forward(x, kb.LowRank(2))
+    other = sklearn.FactorAnalysis(2, tol=1e-12, max_iter=20_000, svd_method="lapack").fit(x)
+    assert -found.divergence.value == pytest.approx(other.score(x), abs=1e-6)
+
+
+@pytest.mark.parametrize("covariance", ["full", "tied", "diagonal", "spherical"])
+@pytest.mark.parametrize("k", [2, 3])
+def test_at_least_as_good_as_scikit_learn(covariance, k):
+    mixture = pytest.importorskip("sklearn.mixture")
+    datasets = pytest.importorskip("sklearn.datasets")
+    name = {"diagonal": "diag"}.get(covariance, covariance)
+    for x in (datasets.load_iris().data, datasets.load_wine().data):
+        theirs = mixture.GaussianMixture(k, covariance_type=name, n_init=5, random_state=0).fit(x)
+        ours = forward(x, kb.Mixture(k, covariance))
+        assert -ours.divergence.value >= theirs.score(x) - 1e-9
+
+
+def test_student_t_is_that_of_scipy():
+    x = 1.0 + 2.0 * RNG(0).standard_t(4, size=1000)
+    q = forward(x, kb.Mixture(1, tails="student_t")).q
+    df, loc, scale = stats.t.fit(x)
+    best = optimize.minimize(
+        lambda v: -stats.t.logpdf(x, *v).sum(), [df, loc, scale], method="Nelder-Mead",
+        options={"xatol": 1e-8, "fatol": 1e-10, "maxiter": 4000},
+    )  # fmt: skip
+    assert -stats.t.logpdf(x, q.df, q.loc, q.scale).sum() == pytest.approx(best.fun, abs=1e-6)
+
+
+def test_components_with_tails_of_their_own():
+    rng = RNG(0)
+    x = rng.standard_t(3, size=(3000, 2))
+    x[:1500] += [8.0, 0.0]
+    heavy = forward(x, kb.Mixture(2, tails="student_t"))
+    light = forward(x, kb.Mixture(2))
+    assert heavy.held_out.value > light.held_out.value + 0.05
+    assert (np.abs(heavy.q.df - 3.0) < 0.7).all()
+
+
+# ---- what is not there ------------------------------------------------------------------------------
+
+
+def observed_log_likelihood(x, mean, covariance):
+    total = 0.0
+    there = ~np.isnan(x)
+    for pattern in np.unique(there, axis=0):
+        rows = (there == pattern).all(axis=1)
+        if pattern.any():
+            normal = stats.multivariate_normal(mean[pattern], covariance[np.ix_(pattern, pattern)])
+            total += normal.logpdf(x[rows][:, pattern]).sum()
+    return total
+
+
+def test_missing_values_have_the_likelihood_of_what_is_there():
+    rng = RNG(0)
+    root = np.linalg.cholesky([[2.0, 1.2, 0.3], [1.2, 1.0, 0.2], [0.3, 0.2, 0.5]])
+    x = rng.normal(size=(300, 3)) @ root.T + [1.0, 2.0, 3.0]
+    x[rng.random(x.shape) < 0.3] = np.nan
+    found = forward(kb.Samples(x, missing=True), kb.FullRank())
+    q = found.q
+
+    def minus(v):
+        r = np.zeros((3, 3))
+        r[np.tril_indices(3)] = v[3:]
+        return -observed_log_likelihood(x, v[:3], r @ r.T)
+
+    best = optimize.minimize(minus, np.r_[1.0, 2.0, 3.0, root[np.tril_indices(3)]])
+    assert -log_likelihood(found) == pytest.approx(best.fun, abs=1e-4)
+    assert observed_log_likelihood(x, q.means[0], q.covariances[0]) == pytest.approx(
+        log_likelihood(found), rel=1e-12
+    )
+    np.testing.assert_allclose(q.log_prob(x).sum(), log_likelihood(found), rtol=1e-12)
+
+
+def test_a_table_of_reals_counts_and_categories():
+    rng = RNG(0)
+    which = rng.integers(2, size=1500)
+    reals = 3.0 * which + rng.normal(size=1500)
+    counts = rng.poisson(np.array([2.0, 9.0])[which])
+    codes = (rng.random(1500) < np.array([0.2, 0.9])[which]).astype(float)
+    x = np.c_[reals, counts, codes]
+    x[rng.random(x.shape) < 0.05] = np.nan
+    table = kb.Samples(
+        x,
+        kinds=("continuous", "count", "category"),
+        labels=((), (), ("no", "yes")),
+        missing=True,
+    )
+    q = forward(table, kb.Mixture(2)).q
+    np.testing.assert_allclose(q.means.ravel(), [0.0, 3.0], atol=0.2)
+    np.testing.assert_allclose(q.rates.ravel(), [2.0, 9.0], rtol=0.06)
+    np.testing.assert_allclose(q.tables[0][:, 1], [0.2, 0.9], atol=0.05)
+    row = x[~np.isnan(x).any(axis=1)][:5]
+    by_hand = [
+        w * stats.norm.pdf(row[:, 0], m[0], r[0, 0]) * stats.poisson.pmf(row[:, 1], rate[0])
+        * table[row[:, 2].astype(int)]
+        for w, m, r, rate, table in zip(q.weights, q.means, q.roots, q.rates, q.tables[0], strict=True)
+    ]  # fmt: skip
+    np.testing.assert_allclose(q.log_prob(row), np.log(np.sum(by_hand, axis=0)), rtol=1e-10)
+    drawn = q.sample(RNG(1), 20_000)
+    np.testing.assert_allclose(drawn.mean(axis=0), np.nanmean(x, axis=0), atol=0.15)
+
+
+# ---- weights, order, files, a kill ------------------------------------------------------------------
+
+
+def test_a_weight_of_two_is_two_rows():
+    x, weights = three_groups(150, 2), RNG(5).integers(0, 4, size=150)
+    once = forward(kb.Samples(x, weights), kb.Mixture(3))
+    often = forward(np.repeat(x, weights, axis=0), kb.Mixture(3))
+    shuffled = forward(RNG(1).permutation(np.repeat(x, weights, axis=0)), kb.Mixture(3))
+    for other in (often, shuffled):
+        np.testing.assert_allclose(parameters(other), parameters(once), rtol=1e-10, atol=1e-10)
+        assert other.divergence.standard_error == pytest.approx(once.divergence.standard_error)
+
+
+def in_pieces(x, sizes):
+    def read():
+        first = 0
+        for size in sizes:
+            yield x[first : first + size], None
+            first += size
+
+    d = x.shape[1]
+    return Stream(read, tuple(f"x{i}" for i in range(d)), ("continuous",) * d, ((),) * d)
+
+
+def test_files_give_the_fit_of_the_array():
+    x = three_groups(30_000, 2)
+    whole = forward(x, kb.Mixture(3), starts=3)
+    pieces = forward(in_pieces(x, [7, 9_993, 0, 12_345, 7_655]), kb.Mixture(3), starts=3)
+    np.testing.assert_array_equal(parameters(pieces), parameters(whole))
+    assert pieces.held_out.value == pytest.approx(whole.held_out.value, rel=1e-12)
+
+
+def test_a_fit_that_was_killed_ends_with_the_same_bits(tmp_path, monkeypatch):
+    from kullback.fitting._gaussian_model import GaussianModel as Model
+
+    monkeypatch.setattr("kullback._core.checkpoint._EVERY", 0.0)
+    monkeypatch.setattr("kullback._core.checkpoint._SHARE", 1e9)
+    x = three_groups(25_000, 2, apart=1.5)
+    path = tmp_path / "fit.checkpoint"
+    whole = forward(x, kb.Mixture(3), starts=2)
+    expect, passes = Model.expect, []
+
+    class KilledError(BaseException):
+        pass
+
+    def dies(self, rows, q):
+        passes.append(rows.n)
+        if passes.count(25_000) > 2:
+            raise KilledError
+        return expect(self, rows, q)
+
+    monkeypatch.setattr(Model, "expect", dies)
+    with pytest.raises(KilledError):
+        forward(x, kb.Mixture(3), starts=2, checkpoint=path)
+    passes.clear()
+
+    def counted(self, rows, q):
+        passes.append(rows.n)
+        return expect(self, rows, q)
+
+    monkeypatch.setattr(Model, "expect", counted)
+    again = forward(x, kb.Mixture(3), starts=2, checkpoint=path)
+    np.testing.assert_array_equal(parameters(again), parameters(whole))
+    assert passes.count(25_000) == whole.likelihood.passes - 2
+    with pytest.raises(kb.InputError, match="other data"):
+        forward(x, kb.Mixture(2), checkpoint=path)
+
+
+def test_ctrl_c_keeps_the_best_so_far():
+    def stop(words):
+        if "start 3" in str(words):
+            raise KeyboardInterrupt
+
+    found = forward(three_groups(300, 2), kb.Mixture(3), watch=stop)
+    assert found.interrupted
+    assert np.isfinite(found.q.log_prob(three_groups(5, 2))).all()
+
+
+# ---- what others get wrong in silence ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("covariance", ["full", "diagonal", "tied", "spherical"])
+@pytest.mark.parametrize(
+    ("loc", "scale"),
+    [(1e8, 1.0), (1.7e9, 60.0), (0.0, 1e-4), (0.0, 1e-12), (1e6, 1e-2), (0.0, 1e150)],
+)
+def test_location_and_scale_do_not_matter(covariance, loc, scale):
+    z = RNG(0).normal(size=(400, 2))
+    x = loc + scale * z
+    found = forward(x, kb.Mixture(1, covariance))
+    moved = (x - x.mean(axis=0)) / scale
+    variances = np.mean(moved**2, axis=0)
+    if covariance == "spherical":
+        variances[:] = variances.mean()
+    determinant = np.linalg.det(np.cov(moved.T, bias=True))
+    log_det = np.log(determinant) if covariance in ("full", "tied") else np.log(variances).sum()
+    expected = -0.5 * log_det - 2.0 * np.log(scale) - np.log(2.0 * np.pi) - 1.0
+    assert -found.divergence.value == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_constant_column_is_refused_by_name():
+    x = np.c_[RNG(0).normal(size=50), np.full(50, 3.0)]
+    with pytest.raises(kb.InputError, match=r"column height is constant \(3 in every row\)"):
+        forward(kb.Samples(x, columns=("width", "height")), kb.Mixture(2))
+
+
+def test_columns_that_determine_each_other_are_refused_by_name():
+    a = RNG(0).normal(size=(60, 2))
+    x = np.c_[a, 2.0 * a[:, 0] - a[:, 1]]
+    with pytest.raises(kb.InputError, match="determine each other"):
+        forward(x, kb.Mixture(2))
+    assert np.isfinite(forward(x, kb.Mixture(2, "diagonal")).divergence.value)
+
+
+def test_fewer_rows_than_columns():
+    x = RNG(0).normal(size=(5, 8))
+    with pytest.raises(kb.InputError, match="needs more rows than columns"):
+        forward(x, kb.FullRank())
+    assert np.isfinite(forward(x, kb.MeanField()).q.log_prob(x)).all()
+
+
+def test_more_components_than_rows():
+    with pytest.raises(kb.InputError, match="more components than there are samples"):
+        forward(RNG(0).normal(size=(5, 1)), kb.Mixture(6))
+    with pytest.raises(kb.InputError, match=r"distinct row\(s\)"):
+        forward(np.repeat([[0.0], [1.0]], 10, axis=0), kb.Mixture(4))
+
+
+def test_repeated_rows_make_no_spike_of_the_score():
+    """40 rows in one point: a component on it would have any density one likes."""
+    x = np.concatenate([RNG(0).normal(size=(60, 2)), np.full((40, 2), 0.3)])
+    found = forward(x, kb.Mixture(3))
+    assert found.likelihood.floor_cost > 0.1
+    assert any("repeat" in n or "too few rows" in n for n in found.notes)
+
+
+def test_one_far_value_does_not_flatten_the_rest():
+    x = np.append(RNG(0).normal(size=999), 1e9)
+    found = forward(x, kb.Mixture(2))
+    bulk = min(found.q.components, key=lambda c: abs(c.loc))
+    assert bulk.scale == pytest.approx(x[:-1].std(), rel=1e-6)
+
+
+def test_heavy_tails_have_a_finite_score():
+    found = forward(RNG(0).standard_cauchy(size=2000), kb.Mixture(5))
+    assert np.isfinite(found.held_out.value)
+    assert np.isfinite(found.held_out.standard_error)
+
+
+# ---- how many components, errors --------------------------------------------------------------------
+
+
+def test_the_number_of_components_is_found():
+    found = forward(three_groups(600, 2), kb.Mixture("auto"))
+    assert len(found.q.weights) == 3
+    chosen = found.selection.best
+    assert chosen.bic == min(c.bic for c in found.selection.candidates)
+    assert chosen.icl >= chosen.bic
+    assert chosen.bic == pytest.approx(found.likelihood.bic, rel=1e-6)
+    behind = [c.behind for c in found.selection.candidates if c.behind is not None]
+    assert behind
+    assert all(
+        b.standard_error < c.held_out.standard_error
+        for b, c in zip(behind, found.selection.candidates, strict=False)
+        if b.value < 0.1
+    )
+
+
+def test_parameter_errors_are_those_of_theory():
+    """One Gaussian: sd / sqrt(n) and sd / sqrt(2n); a weight of separate groups: sqrt(w (1 - w) / n)."""
+    rng = RNG(0)
+    n = 20_000
+    x = np.where(rng.random(n) < 0.3, 0.0, 50.0) + 2.0 * rng.normal(size=n)
+    errors = {(e.component, e.name): e for e in forward(x, kb.Mixture(2)).likelihood.errors}
+    assert errors[1, "weight"].standard_error == pytest.approx(np.sqrt(0.3 * 0.7 / n), rel=0.02)
+    assert errors[2, "mean"].standard_error == pytest.approx(2.0 / np.sqrt(0.7 * n), rel=0.03)
+    assert errors[2, "sd"].standard_error == pytest.approx(2.0 / np.sqrt(1.4 * n), rel=0.05)
