@@ -131,9 +131,13 @@ def test_a_kernel_density_of_one_column_can_be_measured():
         (np.zeros((9, 1)), None, "column x0 is constant"),
         (np.ones((9, 2)) * np.arange(9)[:, None], None, "linear combination"),
         (np.arange(9.0), 0.0, "give a positive number"),
-        (np.arange(9.0), "wide", "give a positive number"),
     ],
 )
 def test_what_cannot_be_smoothed(rows, bandwidth, message):
     with pytest.raises(kb.InputError, match=message):
         fitted(rows, bandwidth)
+
+
+def test_a_bandwidth_that_is_no_number():
+    with pytest.raises(kb.InputError, match="wide is not a number"):
+        kb.fit(kb.Samples(np.arange(9.0)), "kde:wide", direction="forward")

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, final
+from typing import Protocol, final, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -69,6 +69,7 @@ class Best:
         return self.q.log_prob(x) if self.score is None else self.score(x)
 
 
+@runtime_checkable
 class Maximise(Protocol):
     """Maps rows and weights, not normalised, to the best member; `near` is one to start from."""
 

@@ -11,6 +11,7 @@ from typing import Any, final
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 from numpyro.distributions import Distribution as NumPyroDistribution
 from numpyro.distributions import biject_to, constraints
 from numpyro.distributions.constraints import is_dependent
@@ -20,6 +21,9 @@ from kullback._core.precision import float64
 from kullback.fitting._scalar_family import Best, Domain, ScalarFamily, Values, Vector, frame
 from kullback.interop import as_distribution
 from kullback.solvers._newton import Stationary, newton
+
+#: Rows, and more of them up to a power of two.
+Padded = Float[np.ndarray, " m"]
 
 #: Unconstrained parameters stay within this of 0, where exp and the logistic function are finite.
 _REACH = 300.0
@@ -124,7 +128,7 @@ def _map(family: str, name: str, constraint: Any) -> Any:
     )
 
 
-def _shared(z: Values, shares: Values, *, whole: bool) -> tuple[Values, Values]:
+def _shared(z: Values, shares: Values, *, whole: bool) -> tuple[Padded, Padded]:
     """Returns padded rows and shares; of whole numbers only the different ones."""
     if whole:
         z, index = np.unique(z, return_inverse=True)
@@ -133,7 +137,7 @@ def _shared(z: Values, shares: Values, *, whole: bool) -> tuple[Values, Values]:
 
 
 def _objective(
-    made: _Compiled, rows: Values, shares: Values
+    made: _Compiled, rows: Padded, shares: Padded
 ) -> Callable[[Vector], tuple[float, Vector]]:
     with float64():
         held = jnp.asarray(rows), jnp.asarray(shares)
@@ -197,7 +201,7 @@ def _score(made: _Compiled, at: Vector, moved: tuple[float, float]) -> Callable[
     return score
 
 
-def _padded(values: Values, *, fill: float | None = None) -> Values:
+def _padded(values: Values, *, fill: float | None = None) -> Padded:
     """Returns values repeated (or filled) to a power of two, so that a class is compiled a few times only."""
     size = max(_LEAST_ROWS, 2 ** math.ceil(math.log2(len(values))))
     out = np.full(size, values[0] if fill is None else fill)
