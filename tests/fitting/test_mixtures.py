@@ -380,7 +380,8 @@ def test_one_far_value_does_not_flatten_the_rest():
     x = np.append(RNG(0).normal(size=999), 1e9)
     found = forward(x, kb.Mixture(2))
     bulk = min(found.q.components, key=lambda c: abs(c.loc))
-    assert bulk.scale == pytest.approx(x[:-1].std(), rel=1e-6)
+    # The far value alone keeps the prior, which counts for one row in a thousand.
+    assert bulk.scale == pytest.approx(x[:-1].std(), rel=1e-3)
 
 
 def test_heavy_tails_have_a_finite_score():

@@ -38,6 +38,7 @@ class Model(Protocol):
     def restored(self, log_likelihood: float, arrays: list[np.ndarray]) -> Any: ...
 
 
+@runtime_checkable
 class Chart(Protocol):
     """Coordinates around parameters, with the gradient that a pass gives."""
 

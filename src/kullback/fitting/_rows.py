@@ -64,7 +64,7 @@ class Rows:
         """Yields blocks of `size` rows as columns (d, m), with their weights (m,)."""
         first = 0
         for x, weights in self._all(size):
-            yield x, weights if self.fold is None else weights * self._chosen(first, len(weights))
+            yield x, weights if self.fold is None else self._chosen(first, weights)
             first += len(weights)
 
     def whole(self) -> Block:
@@ -98,15 +98,21 @@ class Rows:
             made.__dict__["_kept"] = self._kept
         return made
 
-    def _chosen(self, first: int, count: int) -> Float[np.ndarray, " m"]:
-        """1 for rows of the fold, 0 for others: by the row's number, mixed (SplitMix64)."""
+    def _chosen(self, first: int, weights: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
+        """The weights inside the fold, or outside: a row of weight 3 is three rows, in three folds.
+
+        The first fold of a row is its number, mixed (SplitMix64), so that it depends on nothing else.
+        """
         assert self.fold is not None
         i, folds, inside = self.fold
-        z = np.arange(first, first + count, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+        z = np.arange(first, first + len(weights), dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
         for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
             z = (z ^ (z >> np.uint64(shift))) * np.uint64(factor)
         z ^= z >> np.uint64(31)
-        return ((z % np.uint64(folds) == i) == inside).astype(np.float64)
+        after = (i - (z % np.uint64(folds)).astype(np.int64)) % folds
+        left = weights % folds
+        held = (weights - left) / folds + np.clip(left - after, 0.0, 1.0)
+        return held if inside else weights - held
 
     def _all(self, size: int) -> Iterator[Block]:
         if self._kept is not None:
@@ -236,7 +242,7 @@ def _middle(
     quarters = [_quantiles(column, seen.weights) for column in seen.values.T]
     low, median, high = np.array(quarters).T
     distance = (high - low) / _QUARTILES
-    fine = np.isfinite(distance) & (distance > 1e-3 * sd)
+    fine = np.isfinite(distance) & (distance > 1e-10 * sd)
     return np.where(fine, median, mean), np.where(fine, np.minimum(distance, sd), sd)
 
 
