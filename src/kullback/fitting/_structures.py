@@ -201,7 +201,11 @@ def _factors(covariance: Float[np.ndarray, "d d"], rank: int) -> Float[np.ndarra
     """The closest diag(noise) + rank outer products by maximum likelihood (Jöreskog 1967).
 
     For given noise the loadings are leading eigenvectors; the noise is found by L-BFGS.
+
+    Raises:
+        numpy.linalg.LinAlgError: it is no covariance, as steps beyond plain EM may ask for.
     """
+    np.linalg.cholesky(covariance)
     variances = np.diag(covariance)
 
     def loadings(noise: Float[np.ndarray, " d"]) -> tuple[Array, Array]:
