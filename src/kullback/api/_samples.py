@@ -2,17 +2,21 @@
 
 import time
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import final
 
 import numpy as np
 
 from kullback._core.errors import InputError
+from kullback.api._store import resumed
+from kullback.diagnostics._sample_fit import Checked, check
 from kullback.distributions._base import Distribution
 from kullback.families import FullRank, LowRank, MeanField, Mixture
 from kullback.fitting import _information
 from kullback.fitting._choice import choose, estimate
 from kullback.fitting._climb import Climb
 from kullback.fitting._gaussians import order_of
+from kullback.fitting._memo import Memo
 from kullback.fitting._mixture_family import MixtureFamily, family_of
 from kullback.fitting._mixtures import SAMPLE, Mixed, distinct_ends, fit_mixture
 from kullback.fitting._rows import Rows, distinct, rows_of
@@ -58,6 +62,7 @@ def fit_samples(
     starts: int | None,
     run: Run,
     began: float,
+    checkpoint: str | Path | None = None,
     hold_out: bool = True,
 ) -> Fit:
     """Returns the Gaussians that maximise the likelihood of rows.
@@ -68,19 +73,22 @@ def fit_samples(
         starts: how many; 10 unless said.
         run: randomness, someone to tell, and where results are kept.
         began: when, by `time.perf_counter`.
+        checkpoint: a file for what passes over many rows returned.
         hold_out: whether the score of rows left out is had, by refits.
 
     Raises:
         InputError: the rows do not admit such a density: too few, a constant column, columns that
             determine each other.
     """
-    job = _job(p, recipe, starts or _STARTS, run)
+    job = _job(p, recipe, starts or _STARTS, run, checkpoint)
     mixed, selection = _fitted(job)
-    left_out = None
+    left_out, checked = None, Checked()
     if hold_out and not mixed.interrupted:
         try:
             kept = bool(mixed.kept_prior)
             left_out = held_out(job.family, mixed.end.at, job.rows, run.watch, kept_prior=kept)
+            given = (job.family, mixed.end.at, job.rows, job.sample, left_out, run)
+            checked = check(*given, kept_prior=kept)
         except KeyboardInterrupt:
             mixed = replace(mixed, interrupted=True)
     optima = _optima(job, mixed)
@@ -89,7 +97,7 @@ def fit_samples(
         direction="forward",
         family=job.words.format(k=len(mixed.end.at.weights)),
         divergence=optima[0].divergence,
-        forward_kl=None,
+        forward_kl=checked.forward_kl,
         reverse_kl=None,
         held_out=None if left_out is None else estimate(left_out),
         optima=optima,
@@ -97,15 +105,17 @@ def fit_samples(
         starts=mixed.found.starts,
         evaluations=mixed.passes + mixed.found.passes,
         seconds=time.perf_counter() - began,
-        notes=_notes(job, mixed),
+        notes=(*_notes(job, mixed), *checked.notes),
         columns=p.columns,
         labels=p.labels,
         selection=selection,
-        likelihood=_likelihood(job, mixed, optima[0].divergence),
+        likelihood=checked.added_to(_likelihood(job, mixed, optima[0].divergence)),
     )
 
 
-def _job(p: Samples | Stream, recipe: Recipe, starts: int, run: Run) -> _Job:
+def _job(
+    p: Samples | Stream, recipe: Recipe, starts: int, run: Run, checkpoint: str | Path | None
+) -> _Job:
     k = recipe.k if isinstance(recipe, Mixture) else 1
     structure = _structure(recipe, p.kinds.count("continuous"))
     rows = rows_of(p, common_scale=structure.name == "spherical")
@@ -118,8 +128,11 @@ def _job(p: Samples | Stream, recipe: Recipe, starts: int, run: Run) -> _Job:
             'mixture with covariance="diagonal" or "spherical", or MeanField()'
         )
     sample = distinct(rows.sample(SAMPLE, run.generator("rows for starts")))
-    if rows.n <= SAMPLE:
-        rows = sample
+    rows = (
+        sample
+        if rows.n <= SAMPLE
+        else replace(rows, memo=_memo(rows, recipe, starts, run, checkpoint))
+    )
     first = 1 if k == "auto" else k
     heavy = isinstance(recipe, Mixture) and recipe.tails == "student_t"
     if heavy or p.missing or structure.d < len(p.columns):
@@ -127,6 +140,17 @@ def _job(p: Samples | Stream, recipe: Recipe, starts: int, run: Run) -> _Job:
     else:
         family = family_of(structure, sample, first)
     return _Job(recipe, rows, sample, family, starts, run)
+
+
+def _memo(rows: Rows, recipe: Recipe, starts: int, run: Run, checkpoint: str | Path | None) -> Memo:
+    mark = {
+        "columns": rows.source.columns,
+        "family": str(recipe),
+        "starts": starts,
+        "key": str(run.key),
+        "rows": (rows.n, rows.total, *map(float, rows.center), *map(float, rows.scale)),
+    }
+    return Memo(resumed(checkpoint, mark))
 
 
 def _structure(recipe: Recipe, d: int) -> Structure:

@@ -226,9 +226,9 @@ class Estimate:
             "quantity": self.quantity,
             "direction": self.direction,
             "kind": self.kind,
-            "value": _finite(self.value),
-            "standard_error": _finite(self.standard_error),
-            "interval": [_finite(low), _finite(high)],
+            "value": finite(self.value),
+            "standard_error": finite(self.standard_error),
+            "interval": [finite(low), finite(high)],
             "unit": self.unit,
             "method": self.method,
             "n": self.n,
@@ -261,7 +261,8 @@ class Estimate:
         )
 
 
-def _finite(x: float) -> float | None:
+def finite(x: float) -> float | None:
+    """Returns a number as JSON has it: null where it is infinite or unknown."""
     return x if math.isfinite(x) else None
 
 

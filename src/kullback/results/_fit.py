@@ -58,7 +58,8 @@ class Fit:
         direction: "forward" minimises KL(p||q), "reverse" KL(q||p).
         family: what q was chosen from, in words.
         divergence: what was minimised, measured anew after the fit.
-        forward_kl, reverse_kl: both directions at q; None where p's density is not known.
+        forward_kl, reverse_kl: both directions at q; None where p's density is not known. Of a p known by
+            samples, forward_kl is an estimate by nearest neighbours, None where that does not resolve.
         held_out: mean log-probability of rows not fitted to; None unless p is known by samples.
         optima: all local optima found, best first.
         path: q along the best descent, first to last.
@@ -204,6 +205,7 @@ class Fit:
             "notes": list(self.notes),
             "posterior": None if self.posterior is None else self.posterior.as_dict(),
             "selection": None if self.selection is None else self.selection.as_dict(),
+            "likelihood": None if self.likelihood is None else self.likelihood.as_dict(),
         }
 
     def __repr__(self) -> str:

@@ -1,10 +1,9 @@
 """How a family, or a number of components, was chosen among several."""
 
-import math
 from dataclasses import dataclass
 from typing import final
 
-from kullback.results._estimate import Estimate
+from kullback.results._estimate import Estimate, finite
 
 
 @final
@@ -36,9 +35,9 @@ class Candidate:
         return {
             "family": self.family,
             "parameters": self.parameters,
-            "log_likelihood": _finite(self.log_likelihood),
-            "bic": _finite(self.bic),
-            "icl": self.icl,
+            "log_likelihood": finite(self.log_likelihood),
+            "bic": finite(self.bic),
+            "icl": None if self.icl is None else finite(self.icl),
             "held_out": None if self.held_out is None else self.held_out.as_dict(),
             "behind": None if self.behind is None else self.behind.as_dict(),
         }
@@ -74,7 +73,3 @@ class Selection:
             "rule": self.rule,
             "skipped": list(self.skipped),
         }
-
-
-def _finite(x: float) -> float | None:
-    return x if math.isfinite(x) else None
