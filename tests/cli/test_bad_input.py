@@ -40,7 +40,7 @@ CASES = [
     (("fit", "missing.csv", *FIT), "no such file"),
     (("fit", "empty.csv", *FIT), "the file is empty"),
     (("fit", "nan.csv", *FIT), "line 3"),
-    (("fit", "text.csv", *FIT), "not numeric"),
+    (("fit", "text.csv", "--family", "full_rank", *FIT[2:]), "not numeric"),
     (("fit", "counts.csv", "--family", "mixture:9", "--direction", "forward"), "n=3"),
     (("fit", "counts.csv", "--family", "magic", "--direction", "forward"), "not known"),
     (("fit", "counts.csv", "--family", "mixture", "--direction", "forward"), "how many components"),

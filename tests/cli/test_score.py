@@ -217,7 +217,7 @@ BAD = [
     (("fit", "latin.csv", *FIT[2:]), "latin.csv, line 2: byte 0xe9 is not UTF-8"),
     (("fit", "twice.csv", *FIT[2:]), "twice.csv, line 1: columns 1 and 2 are both named 'x'"),
     (("fit", "missing.csv", *FIT[2:]), "on line 3; say --missing drop to leave out such rows, or --missing keep"),
-    (("fit", "text.csv", *FIT[2:]), "'city' is not numeric (paris, rome ...), and mixture:2 is a family for"),
+    (("fit", "text.csv", "--family", "full_rank", *FIT[4:]), "'city' is not numeric (paris, rome ...), and full_ran"),
     (("fit", "empty", *FIT[2:]), "there are no .parquet files in this directory"),
     (("fit", "none*.parquet", *FIT[2:]), "no file has a name like this"),
 ]  # fmt: skip

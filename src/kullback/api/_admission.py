@@ -43,6 +43,17 @@ def rows(p: Samples) -> tuple[Float[np.ndarray, "n d"], Values]:
     return p.values[weights > 0.0], weights[weights > 0.0]
 
 
+def check_numbers(p: Samples | Stream, why: str, *, remedy: str) -> None:
+    """Raises InputError naming a column of categories or counts, which a Gaussian has no place for."""
+    for name, kind in zip(p.columns, p.kinds, strict=True):
+        if kind != "continuous":
+            what = "categories" if kind == "category" else "counts"
+            raise InputError(
+                f"column {name} holds {what}, and {why} numbers on a continuous scale: {remedy}, or leave "
+                f"{name} out"
+            )
+
+
 def check_rows(p: Samples, family: ScalarFamily) -> None:
     """Raises InputError where a family of scalars cannot have the rows, naming the first."""
     x, name = p.values[:, 0], p.columns[0]

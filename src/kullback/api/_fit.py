@@ -13,7 +13,7 @@ from jaxtyping import Float
 from kullback._core import randomness
 from kullback._core.errors import InputError, UnsupportedError
 from kullback.api import _coerce, _families, _samples
-from kullback.api._admission import in_memory
+from kullback.api._admission import check_numbers, in_memory
 from kullback.api._best_of import best_of as _best_of_families
 from kullback.api._measure import label
 from kullback.distributions._base import Distribution
@@ -141,6 +141,8 @@ def fit(
             )
     if isinstance(target, np.ndarray) and target.ndim >= 1:
         target = Samples(target)
+    if isinstance(target, Stream) and direction == "reverse":
+        target = in_memory(target)
     if isinstance(target, Samples) and direction == "reverse":
         return _reverse_to_samples(target, recipe, solver, starts, key, told, began)
     if solver not in (None, "natural_gradient"):
@@ -154,6 +156,10 @@ def fit(
     if isinstance(target, (Samples, Stream)) and isinstance(
         mixture, (MeanField, FullRank, Mixture, LowRank)
     ):
+        if not isinstance(mixture, Mixture):
+            check_numbers(
+                target, f"{mixture} is for", remedy="choose Mixture(1), which treats them"
+            )
         return _samples.fit_samples(
             target,
             mixture,

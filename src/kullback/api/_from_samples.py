@@ -10,6 +10,7 @@ import numpy as np
 from kullback._core import randomness
 from kullback._core.errors import InputError, UnsupportedError
 from kullback.api import _halves, _p_hat
+from kullback.api._admission import check_numbers
 from kullback.api._halves import FEWEST
 from kullback.distributions._gaussian_mixture import GaussianMixture
 from kullback.estimators import _select
@@ -202,11 +203,8 @@ def _check(p: Samples) -> None:
         raise UnsupportedError(
             "reverse fits to samples need rows without missing values: drop or fill them"
         )
-    odd = next((i for i, kind in enumerate(p.kinds) if kind == "category"), None)
-    if odd is not None:
-        raise UnsupportedError(
-            f"column {p.columns[odd]} holds categories, and a Gaussian q is fitted to numbers: leave it out"
-        )
+    remedy = 'choose direction="forward" and a mixture, which treats them'
+    check_numbers(p, "reverse fits to samples are for", remedy=remedy)
     constant = np.ptp(p.values, axis=0) == 0.0
     if constant.any():
         name = p.columns[int(np.argmax(constant))]

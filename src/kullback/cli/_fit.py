@@ -1,5 +1,6 @@
 """`kullback fit`: the closest member of a family, in a direction that must be said."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -24,12 +25,12 @@ from kullback.cli import (
     _units,
 )
 from kullback.cli._arguments import is_rows, names_of
-from kullback.cli._components import components
 from kullback.cli._models import is_model, model
 from kullback.cli._numbers import near
 from kullback.cli._options import Fitting, Output, Unit
+from kullback.cli._parts import parts
 from kullback.distributions._base import Distribution
-from kullback.families import FullRank, LowRank, MeanField, Mixture, parse_family
+from kullback.families import FullRank, LowRank, MeanField, parse_family
 from kullback.io import format_distribution, parse
 from kullback.io._peek import some_rows
 from kullback.io._scan import read_rows
@@ -153,15 +154,16 @@ def _opened(asked: Fitting) -> Iterator[_Target]:
 
 
 def _refuse_categories(given: object, family: str | None) -> None:
-    """Raises InputError for a category where only numbers have a place."""
-    gaussian = isinstance(parse_family(family or ""), (MeanField, FullRank, LowRank, Mixture))
+    """Raises InputError for a category where only numbers have a place: not in mixtures."""
+    gaussian = isinstance(parse_family(family or ""), (MeanField, FullRank, LowRank))
     if not gaussian or not isinstance(given, (Samples, Stream)):
         return
     for name, labels in zip(given.columns, given.labels, strict=True):
         if labels:
             raise InputError(
                 f"column {name!r} is not numeric ({', '.join(labels[:3])} ...), and {family} is a "
-                f"family for numbers; leave {name!r} out: columns=(...) with the others"
+                f"family for numbers; say --family mixture:1, which treats it, or name the others "
+                "with --columns"
             )
 
 
@@ -169,6 +171,8 @@ def _html(found: Fit, target: _Target, key: int) -> str:
     p = None if found.posterior is not None else target.known()
     if isinstance(p, (Samples, Stream)):
         values, weights = _shown_rows(p)
+        if not len(values):
+            return fit_report(found, columns=p.columns, key=key)
         return fit_report(found, None, values, p.columns, weights=weights, key=key)
     return fit_report(found, p, key=key)
 
@@ -244,20 +248,21 @@ def _names(found: Fit) -> tuple[str, ...]:
 
 
 def _components(found: Fit, names: tuple[str, ...]) -> Table | None:
-    parts = components(found.q)
-    if not parts:
+    shown = parts(found.q, names, found.labels)
+    if not shown:
         return None
+    heavy, labelled = any(p.df < math.inf for p in shown), any(p.labels for p in shown)
     rows = [
         [
-            str(k + 1) if first else "",
-            f"{c.weight:.4f}" if first else "",
-            name,
-            near(m, s),
-            near(s, s),
+            *((f"{p.component}", f"{p.weight:.4f}") if p.column == names[0] else ("", "")),
+            p.column,
+            "" if p.mean is None or p.sd is None else near(p.mean, p.sd),
+            "" if p.sd is None else near(p.sd, p.sd),
+            *([f"{p.df:.3g}" if p.column == names[0] else ""] if heavy else []),
+            *([p.labels] if labelled else []),
         ]
-        for k, c in enumerate(parts)
-        for first, name, m, s in zip(
-            (True, *[False] * (len(names) - 1)), names, c.means, c.sds, strict=True
-        )
+        for p in shown
     ]
-    return _output.table(("component", "weight", "column", "mean", "sd"), rows, right=(0, 1, 3, 4))
+    more = (*(("df",) if heavy else ()), *(("labels",) if labelled else ()))
+    right = (0, 1, 3, 4, 5) if heavy else (0, 1, 3, 4)
+    return _output.table(("component", "weight", "column", "mean", "sd", *more), rows, right=right)

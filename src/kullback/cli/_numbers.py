@@ -36,5 +36,7 @@ def short(value: float) -> str:
 
 def near(value: float, scale: float) -> str:
     """Returns a number with three decimals, or as many as show a hundredth of a small scale."""
+    if math.isinf(scale):
+        return f"{value:.4g}"
     decimals = 3 if scale >= 0.1 or scale <= 0.0 else 2 - math.floor(math.log10(scale))
     return f"{round(value, decimals) + 0.0:.{min(decimals, 15)}f}"
