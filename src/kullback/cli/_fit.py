@@ -20,6 +20,7 @@ from kullback.cli import (
     _output,
     _posterior,
     _progress,
+    _sample_fit,
     _saving,
     _selection,
     _units,
@@ -212,7 +213,7 @@ def _page(data: str, given: _Target, found: Fit) -> Iterator[str | Text | Table]
     yield f"{found.direction} fit of {found.family}, minimising {_minimised(found)}"
     yield ""
     yield _output.clean(f"q = {format_distribution(found.q)}")
-    table = _components(found, names)
+    table = _sample_fit.parameters(found) or _components(found, names)
     if table is not None:
         yield ""
         yield table
@@ -223,6 +224,7 @@ def _page(data: str, given: _Target, found: Fit) -> Iterator[str | Text | Table]
             yield f"the other:  {other}"
     if found.held_out is not None:
         yield f"held-out log-likelihood a row:  {found.held_out}"
+    yield from _sample_fit.lines(found)
     if found.selection is not None:
         yield ""
         yield from _selection.page(found.selection)
