@@ -14,12 +14,31 @@ def test_old_faithful(run, tmp_path):
     assert "<html" in (tmp_path / "kullback-fit.html").read_text()
 
 
-def test_the_components_are_a_table(run):
+def test_the_components_are_a_table_with_errors(run):
     out = run(*FAITHFUL, "--starts", "3", "--no-report").out
-    rows = [line.split() for line in out.splitlines()]
-    assert ["component", "weight", "column", "mean", "sd"] in rows
-    assert ["1", "0.3559", "eruptions", "2.036", "0.263"] in rows
-    assert ["waiting", "79.968", "6.004"] in rows
+    rows = [" ".join(line.split()) for line in out.splitlines()]
+    assert "component weight column mean sd" in rows
+    first = next(row for row in rows if row.startswith("1 0.35"))
+    assert "eruptions 2.036 ± 0.0" in first
+    assert any(row.startswith("waiting 79.97 ± 0.") for row in rows)
+
+
+def test_the_search_and_the_fit_are_judged(run):
+    out = run(*FAITHFUL, "--starts", "3", "--no-report").out
+    assert "best optimum:  reached by 100 % of the climbs (3 starts), 0.0000 nats left" in out
+    assert "goodness of fit:  no column says that it is not drawn from q" in out
+    assert "0 if q is p:  E_q[log q] - E_p[log q] =" in out
+    assert "the other:  KL(p||q) = 0." in out
+
+
+def test_json_has_what_is_known_of_the_maximum(run):
+    args = ("--json", "--no-report", "--units", "bits")
+    body = run(*FAITHFUL, "--starts", "2", *args).json
+    likelihood = body["likelihood"]
+    assert likelihood["parameters"] == 11
+    assert likelihood["gap"]["unit"] == body["forward_kl"]["unit"] == "bits"
+    assert [g["column"] for g in likelihood["goodness"]] == ["eruptions", "waiting"]
+    assert body["selection"] is None
 
 
 def test_json_has_the_fit(run, tmp_path):

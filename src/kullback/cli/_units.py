@@ -7,6 +7,7 @@ from kullback.results._contributions import Contributions
 from kullback.results._diagnosis import Posterior
 from kullback.results._estimate import Estimate
 from kullback.results._fit import Fit
+from kullback.results._likelihood import Likelihood
 from kullback.results._selection import Selection
 
 
@@ -25,7 +26,20 @@ def of_fit(fit: Fit, unit: Unit) -> Fit:
         optima=tuple(replace(o, divergence=unit.of(o.divergence)) for o in fit.optima),
         posterior=None if fit.posterior is None else of_posterior(fit.posterior, unit),
         selection=None if fit.selection is None else _of_selection(fit.selection, unit),
+        likelihood=None if fit.likelihood is None else _of_likelihood(fit.likelihood, unit),
     )
+
+
+def _of_likelihood(found: Likelihood, unit: Unit) -> Likelihood:
+    """The likelihood itself stays in nats."""
+    nat = Estimate.exact(1.0, quantity="entropy", direction="one nat", method="definition")
+    size = unit.of(nat).value
+    learning = tuple(
+        replace(p, excess=p.excess * size, standard_error=p.standard_error * size)
+        for p in found.learning
+    )
+    gap = None if found.gap is None else unit.of(found.gap)
+    return replace(found, gap=gap, learning=learning)
 
 
 def _of_selection(selection: Selection, unit: Unit) -> Selection:

@@ -25,8 +25,10 @@ from kullback.reports._integrands import integrand
 from kullback.reports._line import is_scalar
 from kullback.reports._making import fact, family, made
 from kullback.reports._numbers import sentence
-from kullback.reports._optima import component_table, optima_gallery, optima_table
+from kullback.reports._optima import optima_gallery, optima_table
+from kullback.reports._parameters import parameter_table
 from kullback.reports._posterior import posterior_report
+from kullback.reports._sample_fit import sample_sections
 from kullback.results._estimate import Estimate
 from kullback.results._fit import Direction, Fit
 
@@ -89,6 +91,7 @@ def fit_report(
     given = _Given(fit, target, samples, weights, names, describe)
     sections = [
         Section("The fit", "", _pictures(given)),
+        *sample_sections(fit),
         Section("All optima that were found", _LEAD, _optima(given)),
     ]
     way = _way(given)
@@ -110,7 +113,7 @@ _AIMS = {
 
 def _summary(given: _Given) -> str:
     fit = given.fit
-    what = "a known density" if given.samples is None else _rows(given)
+    what = "a known density" if given.target is not None else _rows(given)
     held, up_to = "", ""
     if fit.held_out is not None:
         held = f" On rows that were held out: {sentence(fit.held_out)}."
@@ -127,8 +130,11 @@ def _summary(given: _Given) -> str:
 
 
 def _rows(given: _Given) -> str:
-    assert given.samples is not None
+    if given.samples is None:
+        return "rows that all have missing cells" if given.columns else "a density"
     n, d = given.samples.shape
+    # Of a stream, or of rows with gaps, not all are drawn.
+    n = n if given.fit.likelihood is None else given.fit.likelihood.rows
     return f"{n} samples of {d} variables" if d > 1 else f"{n} samples of {given.columns[0]}"
 
 
@@ -166,7 +172,8 @@ def _pictures(given: _Given) -> tuple[Block, ...]:
             ("q", fit.direction, fit.q),
         ]
         blocks += [plane("p and the fitted q", shown, box, names)] if box else []
-    table = None if given.scalar else component_table(fit, given.columns)
+    known = fit.likelihood is not None
+    table = parameter_table(fit, given.columns) if known or not given.scalar else None
     blocks += [] if table is None else [table]
     return tuple(blocks)
 

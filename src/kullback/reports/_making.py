@@ -1,6 +1,9 @@
 """What a report says of its own making, and of what was fitted."""
 
+import math
+
 from kullback._version import __version__
+from kullback.distributions._table_mixture import TableMixture
 from kullback.reports._components import components
 from kullback.reports._figures import Fact, Role
 from kullback.reports._numbers import error_of, interval_of, kind_of, percent, value_of
@@ -37,6 +40,14 @@ def made(
 def family(fit: Fit) -> str:
     """Returns what q was chosen from, in words: "a mixture of 2 Gaussians"."""
     found = components(fit.q)
+    if isinstance(fit.q, TableMixture):
+        k = len(fit.q.weights)
+        what = (
+            "Gaussians with counts and categories"
+            if math.isinf(fit.q.df[0])
+            else "Student's t distributions"
+        )
+        return f"a mixture of {k} {what}"
     if found is None:
         article = "an" if fit.family[:1] in "AEIOU" else "a"
         return f"{article} {fit.family} distribution"
