@@ -4,85 +4,115 @@ import math
 
 import numpy as np
 from jaxtyping import Float
-from scipy.cluster import vq
 
 from kullback._core import randomness
 from kullback.distributions._gaussian_mixture import GaussianMixture
-from kullback.fitting import _em
-from kullback.fitting._nodes import Nodes
-from kullback.objectives import Layout
+from kullback.fitting._climb import Climb, climb
+from kullback.fitting._mixture_family import MixtureFamily, family_of, with_components
+from kullback.fitting._portfolio import search
+from kullback.fitting._rows import Rows, distinct, rows_of
+from kullback.fitting._structures import Components, Structure
 from kullback.targets import Samples
 
 #: Components of p-hat at most, starts for each number of them, and rows that these look at.
-_MOST, _EM_STARTS, _EM_ROWS = 12, 4, 4000
-#: Iterations of EM on these, on all rows, and from p-hat on a half.
-_TRIAL, _EM_ITERATIONS, _REFIT = 80, 150, 40
+_MOST, _STARTS, _ROWS = 12, 2, 4000
+#: Nats over all rows that are left to gain: what AIC compares, and refits to halves.
+_TOLERANCE, _REFIT = 0.01, 0.1
+_REFIT_PASSES = 100
+#: Components of one fewer that are halved, as starts; numbers of components without gain before the end.
+_HALVED, _PATIENCE = 2, 2
 
 
 def fit_p_hat(p: Samples, key: object) -> GaussianMixture:
     """Returns the mixture of Gaussians of maximum likelihood, as many as AIC asks for.
 
-    AIC and not BIC: a component too many costs reverse KL little, but one too few fills the gap between
-    parts of p, and q then prefers to lie across it.
+    AIC (Akaike 1974) and not BIC: a component too many costs reverse KL little, but one too few fills the
+    gap between parts of p, and q then prefers to lie across it.
 
     Args:
         p: draws, perhaps with weights.
         key: randomness.
     """
-    n, d = p.values.shape
-    data, center, scale = _standard(p)
-    rng = randomness.named(key, "p-hat")
-    rows = rng.choice(n, min(n, _EM_ROWS), p=data.weights)
-    few = Nodes(data.x[rows], np.full(len(rows), 1.0 / len(rows)))
-    effective = 1.0 / float(data.weights @ data.weights)
-    best, score, worse = None, math.inf, 0
-    for k in range(1, min(_MOST, max(n // (d + 2), 1)) + 1):
-        layout = Layout(k, d, diagonal=False)
-        begun = min(
-            (
-                _em.climb(few, layout, _start(few.x, k, rng), iterations=_TRIAL)
-                for _ in range(1 if k == 1 else _EM_STARTS)
-            ),
-            key=lambda m: m.value,
-        )
-        end = _em.climb(data, layout, layout.unpack(begun.at), iterations=_EM_ITERATIONS)
-        parameters = k - 1 + k * d + k * d * (d + 1) // 2
-        criterion = 2.0 * effective * end.value + 2.0 * parameters
-        worse = 0 if criterion < score else worse + 1
-        if criterion < score:
-            best, score = layout.unpack(end.at), criterion
-        if worse == 2:
+    rows, structure = _rows(p)
+    few = distinct(rows.sample(_ROWS, randomness.named(key, "p-hat rows")))
+    family = family_of(structure, few, 1)
+    best, lowest, last, worse = None, math.inf, None, 0
+    for k in range(1, min(_MOST, max(rows.n // (structure.d + 2), 1)) + 1):
+        here = with_components(family, k)
+        last = _trial(here, rows, few, k, last, randomness.named(key, "p-hat", k))
+        criterion = 2.0 * here.parameters(k) - 2.0 * last.sums.log_likelihood
+        worse = 0 if criterion < lowest else worse + 1
+        if criterion < lowest:
+            best, lowest = (here, last), criterion
+        if worse == _PATIENCE:
             break
     assert best is not None
-    return _moved(best, center, scale)
+    return _unscaled(_without_prior(*best, rows, _TOLERANCE), rows)
 
 
 def refit(p: Samples, p_hat: GaussianMixture) -> GaussianMixture:
-    """Returns the mixture that EM ends at when it sets out from p-hat."""
-    data, center, scale = _standard(p)
-    begun = _moved(p_hat, -center / scale, 1.0 / scale)
-    layout = Layout(len(p_hat.weights), len(center), diagonal=False)
-    end = _em.climb(data, layout, begun, iterations=_REFIT)
-    return _moved(layout.unpack(end.at), center, scale)
-
-
-def _standard(p: Samples) -> tuple[Nodes, Float[np.ndarray, " d"], Float[np.ndarray, " d"]]:
-    """The rows with mean 0 and unit scales, and where they come from."""
-    n = len(p.values)
-    weights = np.full(n, 1.0 / n) if p.weights is None else p.weights / p.weights.sum()
-    whole = Nodes(p.values, weights)
-    center, scale = whole.mean, np.sqrt(np.diag(whole.covariance))
-    return Nodes((p.values - center) / scale, weights), center, scale
-
-
-def _moved(
-    q: GaussianMixture, center: Float[np.ndarray, " d"], scale: Float[np.ndarray, " d"]
-) -> GaussianMixture:
-    return GaussianMixture(q.weights, center + scale * q.means, scale[:, None] * q.scale_trils)
-
-
-def _start(x: Float[np.ndarray, "n d"], k: int, rng: np.random.Generator) -> GaussianMixture:
-    means = vq.kmeans2(x, k, minit="++", rng=rng)[0]
-    return GaussianMixture(
-        np.full(k, 1.0 / k), means, np.repeat(0.5 * np.eye(x.shape[1])[None], k, axis=0)
+    """Returns the mixture that maximum likelihood leads to from p-hat."""
+    rows, structure = _rows(p)
+    begun = Components(
+        p_hat.weights,
+        (p_hat.means - rows.center) / rows.scale,
+        p_hat.scale_trils / rows.scale[:, None],
     )
+    family = family_of(structure, rows, len(begun.weights))
+    end = climb(family.model, rows, begun, tolerance=_REFIT, passes=_REFIT_PASSES)
+    return _unscaled(_without_prior(family, end, rows, _REFIT), rows)
+
+
+def _rows(p: Samples) -> tuple[Rows, Structure]:
+    """Rows with weights that sum to the number of rows they are worth (Kish 1965), and what is fitted."""
+    weights = np.ones(len(p.values)) if p.weights is None else p.weights
+    worth = weights.sum() ** 2 / float(weights @ weights)
+    values = np.column_stack([_unrounded(column, i) for i, column in enumerate(p.values.T)])
+    scaled = Samples(values, weights * (worth / weights.sum()), columns=p.columns)
+    return distinct(rows_of(scaled)), Structure("full", p.values.shape[1])
+
+
+def _unrounded(column: Float[np.ndarray, " n"], index: int) -> Float[np.ndarray, " n"]:
+    """Rounded values, spread over what they may have been: p has a density, with no spike at each of them."""
+    distinct_values = np.unique(column)
+    if len(distinct_values) in (1, len(column)):
+        return column
+    step = float(np.median(np.diff(distinct_values)))
+    return column + step * (np.random.default_rng(index).random(len(column)) - 0.5)
+
+
+def _trial(
+    family: MixtureFamily, rows: Rows, few: Rows, k: int, before: Climb | None,
+    rng: np.random.Generator,
+) -> Climb:  # fmt: skip
+    """The best of some starts with k components, on all rows, under the weak prior."""
+    seeds: tuple[Components, ...] = ()
+    if before is not None:
+        heaviest = np.argsort(before.at.weights)[::-1][:_HALVED]
+        seeds = tuple(family.split(before.at, int(i)) for i in heaviest)
+    found = search(family, few, k, starts=_STARTS, rng=rng, watch=_unwatched, seeds=seeds)
+    if found.interrupted:
+        raise KeyboardInterrupt
+    return _done(climb(family.model, rows, found.ends[0].at, tolerance=_TOLERANCE))
+
+
+def _without_prior(family: MixtureFamily, end: Climb, rows: Rows, tolerance: float) -> Components:
+    """The maximum of the likelihood itself, but where it has a component shrink to a point."""
+    free = _done(climb(family.final, rows, end.at, tolerance=tolerance, passes=_REFIT_PASSES)).at
+    return end.at if family.floored(free, rows) else free
+
+
+def _done(end: Climb) -> Climb:
+    if end.interrupted:
+        raise KeyboardInterrupt
+    return end
+
+
+def _unscaled(q: Components, rows: Rows) -> GaussianMixture:
+    return GaussianMixture(
+        q.weights, rows.center + rows.scale * q.means, rows.scale[:, None] * q.roots
+    )
+
+
+def _unwatched(words: str) -> None:
+    del words
