@@ -18,7 +18,7 @@ from kullback.fitting._structures import Components, Prior, Structure
 
 #: While starts are compared, a component is pulled towards this share of the covariance of all rows, with
 #: the force of one row: no start wins by shrinking a component to a point.
-_ROWS, _SHARE = 1.0, 0.01
+_ROWS, _SHARE = 1.0, 0.003
 #: The floor of the final fit: the covariance that 1e-8 rows add to a component.
 FLOOR = 1e-8
 #: Columns whose correlations leave less than this of some direction are not independent.
@@ -157,7 +157,7 @@ class MixtureFamily:
         """Returns what floor or prior take from the log likelihood, in nats, to first order."""
         prior = (self.model if kept_prior else self.final).prior
         inverse = np.linalg.inv(q.roots)
-        pulled = np.einsum("kij,jl,kil->k", inverse, prior.scatter, inverse)
+        pulled = np.sum(inverse * (inverse @ prior.scatter), axis=(1, 2))
         # A covariance (S + P) / (n + r) in place of S / n costs what a move of 2/n (tr - r d) does.
         moved = 0.5 * (pulled - prior.rows * self.structure.d)
         return float(np.sum(np.abs(moved)))

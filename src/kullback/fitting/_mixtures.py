@@ -93,12 +93,10 @@ def fit_mixture(
         few = tuple(family.floored(kept.at, rows))
         if few and not kept.interrupted:
             # Maximum likelihood would shrink components to points: the prior is kept.
-            kept = end
-            if many:
-                kept = climb(
-                    family.model, rows, end.at, tolerance=tolerance, watch=told, before=end.path
-                )
-                passes += kept.passes
+            kept = climb(
+                family.model, rows, end.at, tolerance=tolerance, watch=told, before=end.path
+            )
+            passes += kept.passes
         if best is None or kept.sums.log_likelihood > best.sums.log_likelihood:
             best, degenerate = kept, few
         if kept.interrupted:

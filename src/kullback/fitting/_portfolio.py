@@ -20,11 +20,11 @@ from kullback.fitting._rows import Rows
 from kullback.fitting._structures import Components
 
 #: Passes of a start before it is compared with others, and how many of the best go on.
-_TRIAL, _KEPT = 25, 5
+_TRIAL, _KEPT = 15, 3
 #: Splits and merges tried after the last that helped, and passes given to each.
-_MOVES, _MOVE_PASSES = 12, 60
+_MOVES, _MOVE_PASSES = 8, 30
 #: Passes given to moves, for each pass of the portfolio.
-_EFFORT = 2
+_EFFORT = 1
 _LLOYD = 8
 #: Values of one optimum agree to this many nats, over all rows.
 SAME = 0.05
@@ -128,8 +128,15 @@ class _Hunt:
         tried += [self.climb(seed, _TRIAL, 0.1) for seed in seeds]
         tried.sort(key=lambda c: c.value, reverse=True)
         for trial in tried[:_KEPT]:
+            if self.ends and self._leads_nowhere(trial):
+                continue
             self.ends.append(self.climb(trial, 1000))
             self.watch(f"climb {len(self.ends)} of {min(_KEPT, len(tried))}, {self._words()}")
+
+    def _leads_nowhere(self, trial: Climb) -> bool:
+        """Whether a start is far below the best, and what it has left to gain is less."""
+        assert self.best is not None
+        return trial.value + 10.0 * trial.remaining < self.best.value
 
     def moves(self) -> None:
         """Merges two components and splits a third, as long as it helps."""

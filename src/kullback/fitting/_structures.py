@@ -51,7 +51,7 @@ class Prior:
     def log_density(self, q: Components) -> float:
         """Returns its log density at these covariances, up to a constant."""
         inverse = np.linalg.inv(q.roots)
-        pulled = np.einsum("kij,jl,kil->k", inverse, self.scatter, inverse)
+        pulled = np.sum(inverse * (inverse @ self.scatter), axis=(1, 2))
         log_det = 2.0 * np.log(np.diagonal(q.roots, axis1=1, axis2=2)).sum(axis=1)
         return -0.5 * float(np.sum(self.rows * log_det + pulled))
 
