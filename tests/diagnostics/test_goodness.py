@@ -132,3 +132,22 @@ def test_fits_with_findings_are_saved(skewed, tmp_path):
     again = kb.load(tmp_path / "fit.kb")
     assert again.likelihood == skewed.likelihood
     assert again.forward_kl == skewed.forward_kl
+
+
+def test_one_far_row_is_not_taken_for_knowledge():
+    x = np.append(np.random.default_rng(0).normal(size=300), 1e9)
+    fit = kb.fit(kb.Samples(x), kb.Mixture(2), direction="forward", starts=2)
+    assert fit.forward_kl is None
+    assert fit.likelihood.learning == ()
+    assert any("one row decides" in note for note in fit.notes)
+
+
+def test_weights_that_are_no_numbers_of_rows():
+    rng = np.random.default_rng(0)
+    p = kb.Samples(rng.normal(size=500), rng.random(500))
+    fit = kb.fit(p, kb.FullRank(), direction="forward")
+    assert fit.forward_kl is None
+    assert any("weights are not numbers of rows" in note for note in fit.notes)
+    assert 300 < fit.likelihood.goodness[0].n < 450
+    assert fit.likelihood.goodness[0].p_value > 0.001
+    json.dumps(fit.as_dict(str), allow_nan=False)

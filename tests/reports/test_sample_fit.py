@@ -112,3 +112,9 @@ def test_the_page_of_a_table_with_gaps():
     assert "200 samples" in words
     assert "Student's t" in words
     assert "E_q[log q]" not in words
+
+
+def test_what_was_not_measured_is_said(auto, rows):
+    fit = replace(auto, likelihood=replace(auto.likelihood, learning=()))
+    words = words_of(fit_report(fit, None, rows.values, rows.columns))
+    assert "It was not measured by fits to fewer rows" in words

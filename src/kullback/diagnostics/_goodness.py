@@ -70,7 +70,8 @@ def goodness(
 def gap(q: Distribution, left_out: Score, rng: np.random.Generator) -> Estimate:
     """Returns E_q[log q] - E_p[log q]: 0 if q is p, positive where rows are less likely than draws of q.
 
-    For a Gaussian q it is what p's cross-entropy exceeds q's entropy by.
+    For a Gaussian q it is what p's cross-entropy exceeds q's entropy by. The error is that of a q known
+    beforehand: of one fitted to the rows it is less, and the gap smaller (about parameters / rows).
 
     Args:
         q: the fit.

@@ -63,6 +63,8 @@ def neighbour_kl(x: Table, log_q: Values, q: Distribution, rng: np.random.Genera
     reason = _refused(x)
     if reason:
         return _unresolved(reason, n)
+    if ruled_by_one(log_q):
+        return _unresolved("one row decides the mean of log q: p has tails that q has not", n)
     smooth, rounded = dithered(x, rng)
     if _copied(smooth):
         return _unresolved("rows repeat, and not from rounding: p has no density there", n)
@@ -121,6 +123,12 @@ def step(column: Values, rows: float = math.nan) -> float:
     # Rounded values are written in decimals, so that their differences are whole numbers of steps.
     whole = np.abs(gaps / smallest - np.round(gaps / smallest))
     return smallest if float(whole.max()) < 1e-3 and smallest > 1e-12 * np.ptp(values) else 0.0
+
+
+def ruled_by_one(values: Values) -> bool:
+    """Whether one value makes up most of the variance, so that the error of the mean is not known."""
+    squares = (values - np.median(values)) ** 2
+    return bool(np.max(squares) > 0.5 * squares.sum() > 0.0) or not np.isfinite(values).all()
 
 
 def _refused(x: Table) -> str:

@@ -43,9 +43,18 @@ def sample_sections(fit: Fit) -> list[Section]:
         found.append(
             Section("Does the data look like draws of q?", _against(likelihood), fits_well)
         )
-    if likelihood.learning:
-        found.append(Section("What more rows would give", "", (learning(fit, likelihood),)))
+    curve = learning(fit, likelihood) if likelihood.learning else Notes((_unmeasured(likelihood),))
+    found.append(Section("What more rows would give", "", (curve,)))
     return found
+
+
+def _unmeasured(found: Likelihood) -> str:
+    own = found.parameters / (2.0 * found.weight)
+    return (
+        f"Were p in the family, q would have about {number(own, 2)} nats a row of KL(p||q) above the best q, "
+        f"{found.parameters} parameters / (2 rows); twice the rows halve it. It was not measured by fits to fewer "
+        "rows: there are too few rows or too many, or a single one decides the score."
+    )
 
 
 def learning(fit: Fit, likelihood: Likelihood) -> Figure:
