@@ -55,7 +55,7 @@ def plugged_in(seed, n=10_000):
     return kb.fit(kb.Samples(rows(n, seed)), kb.FullRank(), direction="reverse", key=seed)
 
 
-@functools.cache
+@pytest.fixture(scope="module")
 def played():
     return kb.fit(
         kb.Samples(rows(10_000, 0)), kb.FullRank(), direction="reverse", solver="adversarial"
@@ -85,8 +85,8 @@ def test_the_error_is_of_the_size_of_what_is_wrong():
     assert 0.1 < math.sqrt(np.mean(np.square(z))) < 2.5
 
 
-def test_the_papers_target_by_a_game():
-    found = played()
+def test_the_papers_target_by_a_game(played):
+    found = played
     assert true_kl(found.q) - optimum() < 0.01
     said = found.divergence
     assert said.kind == "lower_bound"
@@ -101,13 +101,10 @@ def test_same_key_same_number():
     assert again.divergence == plugged_in(0, 1000).divergence
 
 
-@pytest.mark.parametrize(
-    ("divergence", "mean", "sd", "value"),
-    # The paper's table, but for the Jensen-Shannon member as Goodfellow's game.
-    [("forward_kl", 1.0100, 1.8308, 0.2831), ("gan", 1.3070, 1.7542, 0.1280 - math.log(4.0))],
-)
-def test_the_papers_table(divergence, mean, sd, value):
-    game = fit_adversarial(kb.Samples(rows(10_000, 2)), kb.FullRank(), divergence=divergence)
+def test_the_papers_table():
+    # The paper's row of this game, but for the Jensen-Shannon member as Goodfellow's game.
+    mean, sd, value = 1.3070, 1.7542, 0.1280 - math.log(4.0)
+    game = fit_adversarial(kb.Samples(rows(10_000, 2)), kb.FullRank(), divergence="gan")
     # Of 10,000 rows the mean is known to .02 and the sd to .014.
     assert game.q.means[0, 0] == pytest.approx(mean, abs=0.1)
     assert game.q.scale_trils[0, 0, 0] == pytest.approx(sd, abs=0.1)
@@ -243,3 +240,10 @@ def test_the_plug_in_does_not_load_jax():
         'assert "jax" not in sys.modules'
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_rounded_rows_make_no_spikes():
+    x = np.random.default_rng(4).normal(size=(2000, 1))
+    fits = [kb.fit(kb.Samples(v), kb.FullRank(), direction="reverse") for v in (x, np.round(x, 1))]
+    assert fits[1].q.scale == pytest.approx(fits[0].q.scale, rel=0.02)
+    assert fits[1].divergence.value < 0.02
