@@ -112,8 +112,8 @@ def main() -> None:
         found = {}
         for who in CONTENDERS:
             python = os.environ.get("KULLBACK_PEERS") if who == "pomegranate" else sys.executable
-            if python is None or (who == "pomegranate" and size[1] > 10):
-                continue  # pomegranate needs minutes for 50 columns
+            if python is None or (who == "pomegranate" and size[2] > 10):
+                continue  # pomegranate needs minutes for 50 components
             run = subprocess.run(
                 [python, "-m", "benchmarks.mixtures.steps", who, *map(str, size)],
                 capture_output=True,

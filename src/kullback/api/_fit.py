@@ -130,6 +130,10 @@ def fit(
 
         known = _reverse.read(target)
         if known is not None:
+            if solver == "plug_in" or solver == "adversarial":
+                raise InputError(
+                    f'solver="{solver}" is for samples: leave it out for a log density'
+                )
             return _reverse.fit_log_density(
                 known,
                 recipe,
