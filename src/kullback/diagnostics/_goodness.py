@@ -109,7 +109,7 @@ def marginal(q: Any, at: int, x: Values) -> Values:
 
 def _transformed(
     q: Components | TableMixture, at: int, column: Values, share: Values, rng: np.random.Generator
-) -> tuple[Values, Values]:
+) -> tuple[Float[np.ndarray, " m"], Float[np.ndarray, " m"]]:
     """The column under q's distribution function, with shares; rounded values spread over their steps."""
     # Equal rows were counted together: the lightest stands for one.
     width = step(column, 1.0 / float(share.min()))

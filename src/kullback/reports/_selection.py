@@ -15,7 +15,7 @@ from kullback.reports._figures import (
     Series,
     Table,
 )
-from kullback.reports._numbers import number, with_error
+from kullback.reports._numbers import with_error
 from kullback.reports._rungs import in_words
 from kullback.results._estimate import Estimate
 from kullback.results._selection import Candidate, Selection
@@ -113,7 +113,7 @@ def _bic(known: list[tuple[int, Candidate]], found: Selection) -> Figure:
         ]
     return Figure(
         "BIC and ICL above their lowest",
-        f"The lower the better; {number(best)} component(s) were taken.",
+        f"The lower the better; {best} component(s) were taken.",
         _axis(x),
         Axis("above the lowest"),
         tuple(series),
