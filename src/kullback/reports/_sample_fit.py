@@ -222,7 +222,7 @@ def _tests(goodness: tuple[Goodness, ...]) -> Table:
             Bar(number(g.distance, 3), g.distance / largest if largest > 0.0 else 0.0),
             number(g.p_value, 3),
             str(g.n),
-            Badge("not of q", "bad") if count * g.p_value < _RARE else Badge("fits", "good"),
+            Badge("not of q", "bad") if count * g.p_value < _RARE else Badge("compatible", "good"),
         )
         for g in shown
     )
