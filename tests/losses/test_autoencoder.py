@@ -259,4 +259,5 @@ def test_nothing_to_compare(value, scale):
 
 def test_the_public_names():
     assert all(getattr(losses, name) is not None for name in losses.__all__)
-    assert losses.__all__ == sorted(losses.__all__, key=lambda n: (not n[0].isupper(), n))
+    constants_first = sorted(losses.__all__, key=lambda n: (not n.isupper(), not n[0].isupper(), n))
+    assert constants_first == losses.__all__

@@ -24,11 +24,14 @@ _FIRST = 3
 _MEMORY = 8
 #: Accelerated passes after which L-BFGS takes over.
 _PATIENCE = 20
+#: Passes that together gain less than is asked for, after which a climb ends.
+_IDLE = 40
 #: The path is kept of mixtures with so many numbers in their covariances: each early pass, then few.
 _DRAWN, _EARLY = 2000, 20
 Vector = Float[np.ndarray, " m"]
 
 
+@runtime_checkable
 class Model(Protocol):
     """A family as EM sees it."""
 
@@ -186,6 +189,11 @@ class _State:
         began = self.count
         while self.count < passes:
             gain = self.leap()
+            window = self.trace[-_IDLE:]
+            if len(window) == _IDLE and max(window) - window[0] < tolerance:
+                # Steps that are found by iteration have noise of their own: it hides what is left.
+                self.remaining = min(self.remaining, 10.0 * max(max(window) - window[0], 0.0))
+                return
             if gain < 0.1 * tolerance and self.checked(tolerance):
                 return
             if self.count - began > _PATIENCE and isinstance(self.model, Smooth):
