@@ -14,11 +14,13 @@ if TYPE_CHECKING:
         MissingDependencyError,
         UnsupportedError,
     )
+    from kullback.api._diff import diff
     from kullback.api._explain import explain
     from kullback.api._fit import fit
     from kullback.api._gradients import explain_gradients
     from kullback.api._measure import cross_entropy, divergence, entropy, kl_divergence
     from kullback.api._plan import plan
+    from kullback.api._profiles import profile
     from kullback.api._store import load, save
     from kullback.api._verify import verify
     from kullback.families import (
@@ -30,9 +32,10 @@ if TYPE_CHECKING:
         MeanField,
         Mixture,
     )
+    from kullback.results._diff import Diff
     from kullback.results._estimate import Estimate
     from kullback.results._fit import Fit
-    from kullback.targets import Grid, Known, LogDensity, Samples
+    from kullback.targets import Counts, Grid, Known, LogDensity, Samples
 
 _HOMES = {
     "kullback._core.errors": (
@@ -43,10 +46,12 @@ _HOMES = {
         "MissingDependencyError",
         "UnsupportedError",
     ),
+    "kullback.api._diff": ("diff",),
     "kullback.api._explain": ("explain",),
     "kullback.api._fit": ("fit",),
     "kullback.api._gradients": ("explain_gradients",),
     "kullback.api._plan": ("plan",),
+    "kullback.api._profiles": ("profile",),
     "kullback.api._store": ("load", "save"),
     "kullback.api._verify": ("verify",),
     "kullback.families": (
@@ -58,10 +63,11 @@ _HOMES = {
         "MeanField",
         "Mixture",
     ),
+    "kullback.results._diff": ("Diff",),
     "kullback.results._fit": ("Fit",),
     "kullback.api._measure": ("cross_entropy", "divergence", "entropy", "kl_divergence"),
     "kullback.results._estimate": ("Estimate",),
-    "kullback.targets": ("Grid", "Known", "LogDensity", "Samples"),
+    "kullback.targets": ("Counts", "Grid", "Known", "LogDensity", "Samples"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -76,6 +82,8 @@ __all__ = [  # noqa: RUF022 - by layer, as in _HOMES
     "divergence",
     "entropy",
     "kl_divergence",
+    "diff",
+    "profile",
     "explain",
     "explain_gradients",
     "fit",
@@ -90,8 +98,10 @@ __all__ = [  # noqa: RUF022 - by layer, as in _HOMES
     "LowRank",
     "MeanField",
     "Mixture",
+    "Diff",
     "Estimate",
     "Fit",
+    "Counts",
     "Grid",
     "Known",
     "LogDensity",
