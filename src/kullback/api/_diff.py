@@ -15,7 +15,7 @@ from kullback._core.tables import Cells, Table
 from kullback.api import _profiles
 from kullback.api._tables import table_of
 from kullback.diagnostics import _column_diff
-from kullback.diagnostics._column_diff import Side
+from kullback.diagnostics._column_diff import Floors, Side
 from kullback.diagnostics._joint_diff import Rows, joint_diff
 from kullback.estimators import _clusters, _difference, _evidently, _sampled
 from kullback.estimators._joint_kl import FEWEST_ROWS
@@ -125,7 +125,7 @@ def _compared(left: Table, right: Table, options: Options) -> Diff:
     names = _shared(left, right, options)
     drawn = _Drawn((left, right), options)
     found, kept, left_out = [], [], []
-    floors: dict[tuple[int, int], float] = {}
+    floors: Floors = {}
     for i, name in enumerate(names):
         if options.progress is not None:
             options.progress(f"column {i + 1} of {len(names)}: {name}")
@@ -155,7 +155,7 @@ def _with_profile(left: Profile, right: Table, options: Options) -> Diff:
     names = _shared(left, right, options)
     drawn = _Drawn((right,), options)
     found, left_out = [], []
-    floors: dict[tuple[int, int], float] = {}
+    floors: Floors = {}
     for name in names:
         known = left.column(name)
         try:
@@ -290,7 +290,7 @@ class _Drawn:
 
 def _column(
     name: str, sides: tuple[Side, ...], options: Options,
-    floors: dict[tuple[int, int], float], *, tests: int,
+    floors: Floors, *, tests: int,
 ) -> ColumnDiff:  # fmt: skip
     left, right = sides
     tallied = _column_diff.tallied(left, right)

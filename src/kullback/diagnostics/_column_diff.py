@@ -10,22 +10,25 @@ import numpy as np
 from jaxtyping import Float
 
 from kullback._core.tables import Cells
-from kullback.estimators import _column, _difference, _sampled, _tally
+from kullback.estimators import _column, _counts, _difference, _sampled, _tally
 from kullback.estimators._certificate import Certificate
 from kullback.estimators._column import Tallied
 from kullback.estimators._log_ratio import log_ratio
 from kullback.estimators._ordered import of_counts
+from kullback.estimators._ordered_kl import ordered_kl
 from kullback.estimators._tally import Tally, TallyKl, tally_kl
 from kullback.results._diff import ColumnDiff, Picture, Region
 from kullback.results._estimate import Estimate
 
 Values = Float[np.ndarray, " n"]
+#: Noise floors by the logarithms of the numbers of rows.
+Floors = dict[tuple[int, int], float]
 FORWARD, REVERSE = "KL(reference||current)", "KL(current||reference)"
 JEFFREYS = "Jeffreys(reference,current)"
 #: Pairs without a difference that are made to find the floor, and the rows they have at most.
-_PAIRS, _MOST_ROWS = 40, 4000
+_PAIRS, _MOST_ROWS = 60, 2000
 #: Cells that are enough for the floor; regions and bins that are shown, levels that are named.
-_CELLS, _REGIONS, _BINS, _NAMED = 300, 8, 40, 20
+_CELLS, _REGIONS, _BINS, _NAMED = 200, 8, 40, 20
 _MICROSECONDS = 1e6
 
 
@@ -48,7 +51,7 @@ def tallied(reference: Side, current: Side) -> Tallied:
 
 def column_diff(
     name: str, kind: str, found: Tallied, *, rng: np.random.Generator, tests: int,
-    floors: dict[tuple[int, int], float], independent: bool, picture: Picture,
+    floors: Floors, independent: bool, picture: Picture,
     medians: tuple[float, float] | None, rows: int,
 ) -> ColumnDiff:  # fmt: skip
     """Returns how a column differs, before what is corrected for other columns.
@@ -250,42 +253,43 @@ def _ordered_regions(
     return regions
 
 
-def _floor(tally: Tally, rng: np.random.Generator, floors: dict[tuple[int, int], float]) -> float:
-    """Returns what 95 of 100 pairs of samples of one distribution stay below."""
+def _floor(tally: Tally, rng: np.random.Generator, floors: Floors) -> float:
+    """Returns what 95 of 100 pairs of samples of one distribution stay below, levels and ordered rest added."""
     n, m = tally.rows
-    known = (round(20 * math.log(n)), round(20 * math.log(m)))
-    alone = tally.rest is not None and len(tally.p) == 1 and len(tally.rest.p) > _CELLS
-    if alone and known in floors:
-        return floors[known]
-    # The floor falls as the number of rows grows, so that few rows tell what many would.
-    shrink = max(1.0, min(n, m) / _MOST_ROWS)
-    found = []
-    for _ in range(_PAIRS):
-        pair = _without_difference(tally, n / shrink, m / shrink, rng)
-        found.append(tally_kl(pair).value if pair is not None else 0.0)
-    floor = max(float(np.quantile(found, 0.95)), 0.0) / shrink
-    if alone:
-        floors[known] = floor
+    floor = 0.0
+    if len(tally.p) > 1:
+        shares = (tally.p + tally.q) / (n + m)
+        pairs = zip(
+            rng.multinomial(int(n), shares, _PAIRS),
+            rng.multinomial(int(m), shares, _PAIRS),
+            strict=True,
+        )
+        floor += _high([_of_levels(p.astype(np.float64), q.astype(np.float64)) for p, q in pairs])
+    if tally.rest is not None:
+        of_p, of_q = float(tally.p[-1]), float(tally.q[-1])
+        # Ranks of a continuous column have one law whatever its own is, so columns share their floors.
+        known = (round(10.0 * math.log(of_p)), round(10.0 * math.log(of_q)))
+        if known not in floors:
+            floors[known] = _floor_of_ranks(of_p, of_q, rng)
+        floor += of_p / n * floors[known]
     return floor
 
 
-def _without_difference(tally: Tally, n: float, m: float, rng: np.random.Generator) -> Tally | None:
-    """Returns counts of two samples of what both tables hold together."""
-    both = tally.p + tally.q
-    shares = both / both.sum()
-    p, q = rng.multinomial(int(n), shares), rng.multinomial(int(m), shares)
-    rest = None
-    if tally.rest is not None:
-        if not (p[-1] and q[-1]):
-            return None
-        cells = tally.rest.p + tally.rest.q
-        which = np.minimum((tally.rest.position * _CELLS).astype(int), _CELLS - 1)
-        mass = np.bincount(which, cells)
-        mass = mass[mass > 0.0] / cells.sum()
-        of_p, of_q = rng.multinomial(p[-1], mass), rng.multinomial(q[-1], mass)
-        kept = (of_p + of_q) > 0
-        rest = of_counts(of_p[kept].astype(np.float64), of_q[kept].astype(np.float64))
-    held = (p + q) > 0
-    if rest is not None:
-        held[-1] = True
-    return Tally(p[held].astype(np.float64), q[held].astype(np.float64), rest)
+def _floor_of_ranks(n: float, m: float, rng: np.random.Generator) -> float:
+    # It falls as the number of rows grows, so that few rows tell what many would.
+    shrink = max(1.0, min(n, m) / _MOST_ROWS)
+    found, even = [], np.full(_CELLS, 1.0 / _CELLS)
+    for _ in range(_PAIRS):
+        p, q = rng.multinomial(int(n / shrink), even), rng.multinomial(int(m / shrink), even)
+        held = (p + q) > 0
+        pair = of_counts(p[held].astype(np.float64), q[held].astype(np.float64))
+        found.append(ordered_kl(pair).value if p.any() and q.any() else 0.0)
+    return _high(found) / shrink
+
+
+def _of_levels(p: Values, q: Values) -> float:
+    return float(p @ _counts.terms(p, q)) / float(p.sum()) if p.any() and q.any() else 0.0
+
+
+def _high(values: list[float]) -> float:
+    return max(float(np.quantile(values, 0.95)), 0.0)

@@ -157,12 +157,8 @@ def against(
 
 def _special(x: Values, y: Values) -> Values:
     """Returns NaN and the infinities, as far as they occur."""
-    found = []
-    for mark in (np.nan, -np.inf, np.inf):
-        of = np.isnan if np.isnan(mark) else mark.__eq__
-        if np.any(of(x)) or np.any(of(y)):
-            found.append(mark)
-    return np.array(found)
+    marks = ((np.nan, np.isnan), (-np.inf, np.isneginf), (np.inf, np.isposinf))
+    return np.array([mark for mark, found in marks if found(x).any() or found(y).any()])
 
 
 def _name(mark: float) -> str:

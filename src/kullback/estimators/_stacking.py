@@ -8,7 +8,6 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy import optimize, special
 
-from kullback._core.errors import MissingDependencyError
 from kullback.estimators import _kernel_logistic
 from kullback.estimators._encoding import Encoded
 from kullback.estimators._kernel_logistic import Shape
@@ -108,13 +107,9 @@ def _odds(of_p: Bool[np.ndarray, " n"]) -> float:
 
 
 def _trees(seen: Encoded, left: Encoded, rng: np.random.Generator) -> Scores:
-    try:
-        # Three seconds of imports: only where several columns are looked at together.
-        from sklearn.ensemble import HistGradientBoostingClassifier  # noqa: PLC0415
-    except ImportError:
-        raise MissingDependencyError(
-            "several columns together need scikit-learn: pip install scikit-learn"
-        ) from None
+    # Three seconds of imports: only where several columns are looked at together.
+    from sklearn.ensemble import HistGradientBoostingClassifier  # noqa: PLC0415
+
     model = HistGradientBoostingClassifier(  # its stubs know only the defaults' types
         max_iter=150,
         learning_rate=0.1,
