@@ -9,7 +9,7 @@ from kullback._core.errors import InputError, UnsupportedError
 from kullback._core.randomness import generator
 from kullback.api import _coerce
 from kullback.distributions._base import Distribution
-from kullback.estimators import _column, _counts, _sampled
+from kullback.estimators import _clusters, _column, _counts, _sampled
 from kullback.estimators._encoding import encode
 from kullback.estimators._joint_kl import FEWEST_ROWS, joint_kl
 from kullback.estimators._nearest_neighbours import MOST_COLUMNS as MOST_NEAR
@@ -69,6 +69,11 @@ def column_tally(p: Samples, q: Samples, i: int = 0) -> _column.Tallied:
         labels = tuple(dict.fromkeys((*p.labels[i], *q.labels[i])))
         x, y = recoded(x, p.labels[i], labels), recoded(y, q.labels[i], labels)
         return _column.of_codes(x, y, labels, of_x, of_y)
+    times = _clusters.copies(x[np.isfinite(x)], y[np.isfinite(y)])
+    of_x, of_y = (
+        w if t == 1.0 else (np.ones(len(v)) if w is None else w) / t
+        for v, w, t in zip((x, y), (of_x, of_y), times, strict=True)
+    )
     return _column.of_numbers(x, y, of_x, of_y)
 
 
@@ -96,7 +101,8 @@ def _of_samples(p: Samples, q: Samples, rng: np.random.Generator) -> Estimate:
             quantity="kl", direction=_DIRECTION, method="scores from other rows", n=rows, at_least=0.0,
         )  # fmt: skip
     x, y = (_some(side, rng) for side in (p, q))
-    found = joint_kl(encode(x, y, np.array([k == "category" for k in p.kinds])), rng)
+    coded = np.array([kind == "category" for kind in p.kinds])
+    found = joint_kl(encode(x, y, coded), rng, _clusters.copied_rows(np.vstack([x, y])))
     made = _sampled.of_joint(found, 0, _DIRECTION, len(x) + len(y), x.shape[1])
     notes = [*made.notes]
     if max(len(p.values), len(q.values)) > MOST_ROWS:

@@ -10,7 +10,7 @@ from scipy import special
 
 from kullback.diagnostics import _column_diff
 from kullback.diagnostics._column_diff import FORWARD, REVERSE
-from kullback.estimators import _column, _difference, _sampled
+from kullback.estimators import _clusters, _column, _difference, _sampled
 from kullback.estimators._encoding import encode
 from kullback.estimators._joint_kl import JointKl, joint_kl
 from kullback.estimators._tally import tally_kl
@@ -81,11 +81,7 @@ def _groups(reference: Rows, current: Rows) -> Groups | None:
     if reference.groups is not None and current.groups is not None:
         shift = int(reference.groups.max()) + 1
         return np.concatenate([reference.groups, current.groups + shift])
-    both = np.vstack([reference.values, current.values])
-    distinct, which = np.unique(both, axis=0, return_inverse=True, equal_nan=True)
-    # Trees would know a copied row again; a table of few values repeats rows without copying.
-    copied = 1.0 - len(distinct) / len(both) > 0.01 and len(distinct) > 0.2 * len(both)
-    return which.reshape(-1) if copied else None
+    return _clusters.copied_rows(np.vstack([reference.values, current.values]))
 
 
 def _sum(parts: tuple[Estimate, ...]) -> Estimate:

@@ -43,7 +43,7 @@ class OrderedKl:
         upward: what the interval is longer upwards, for tails that q has hardly seen.
         bound, bound_error: KL between the parts alone, which the truth is not below, with its error.
         second: the part of the variance that is left where p = q.
-        reason: why no interval can be promised; "" where it can.
+        reason: why no interval can be promised, with {p} and {q} for the names; "" where it can.
         parts: of the cells.
         log_ratios: what a row of p adds in each part.
         shares: of p's rows in each part.
@@ -167,10 +167,10 @@ def _reason(parts: list[Part], cells: Ordered, thin: float, growing: list[Growth
     if fewer < _FEWEST_ROWS:
         return f"{fewer:.0f} rows are too few to tell its size: it takes {_FEWEST_ROWS} of each"
     if len(parts) == 1 and len(cells.p) > 1:
-        return "p and q share too few values to compare them"
+        return "{p} and {q} share too few values to compare them"
     if thin > _MOST_UNSEEN:
-        return f"{100.0 * thin:.0f} % of p's rows lie where q has hardly any, so nothing limits it from above"
+        return f"{100.0 * thin:.0f} % of {{p}}'s rows lie where {{q}} has hardly any, so nothing limits it from above"
     together = functools.reduce(Growth.and_also, growing) if growing else None
     if together is not None and max(together.mean, *(rate.mean for rate in growing)) > _HEAVY:
-        return "p's tail is so much heavier than q's that it may be infinite"
+        return "the tail of {p} is so much heavier than that of {q} that it may be infinite"
     return ""

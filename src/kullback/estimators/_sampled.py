@@ -28,7 +28,9 @@ def of_tally(found: TallyKl, direction: str, n: int) -> Estimate:
     method = _LEVELS if found.rest is None else _RANKS
     notes = ()
     if found.unseen > 0.0:
-        notes = (f"{100.0 * found.unseen:.2g} % of p's rows are at levels of which q has no row",)
+        notes = (
+            f"{100.0 * found.unseen:.2g} % of {{p}}'s rows are at levels of which {{q}} has no row",
+        )
     limit = found.bound - _ONE * found.bound_error
     if found.reason:
         return _unresolved(found.reason, limit, direction, method, n, notes)
@@ -82,16 +84,25 @@ def _interval(
     limits = (max(value - _TWO * error, 0.0), high)
     if not (math.isfinite(shown) and math.isfinite(high)):
         return _unresolved("its error is not known", 0.0, direction, method, n, notes)
-    return Estimate(shown, error, limits, "kl", direction, "estimate", method, n, notes)
+    spoken = tuple(_named(note, direction) for note in notes)
+    return Estimate(shown, error, limits, "kl", direction, "estimate", method, n, spoken)
 
 
 def _unresolved(
     reason: str, limit: float, direction: str, method: str, n: int, notes: tuple[str, ...]
 ) -> Estimate:
+    spoken = tuple(_named(note, direction) for note in notes)
     return Estimate.unresolved(
-        math.nan, reason, quantity="kl", direction=direction, method=method, n=n, notes=notes,
+        math.nan, _named(reason, direction), quantity="kl", direction=direction, method=method, n=n,
+        notes=spoken,
         at_least=max(limit, 0.0) if math.isfinite(limit) else 0.0,
     )  # fmt: skip
+
+
+def _named(text: str, direction: str) -> str:
+    """Returns a remark with the names of the two in place of {p} and {q}."""
+    p, _, q = direction.removeprefix("KL(").removesuffix(")").partition("||")
+    return text.replace("{p}", p).replace("{q}", q)
 
 
 def scaled(weights: Float[np.ndarray, " n"] | None) -> Float[np.ndarray, " n"] | None:

@@ -19,8 +19,8 @@ _MOST_UNSEEN = 0.15
 #: By how much it is too low, as a share of that mass, by simulation of Zipf's law and uniform levels.
 _UNSEEN_BIAS = 0.4
 #: A level is absent from q, not unlucky, where p's share of it makes one expect so many rows; with so
-#: great a share of p there, nothing limits the divergence from above.
-_ABSENT, _ABSENT_MASS = 10.0, 0.01
+#: great a share of p there, nothing limits the divergence from above. Up to so many rows q nearly lacks it.
+_ABSENT, _ABSENT_MASS, _NEARLY = 10.0, 0.01, 3.0
 
 
 @final
@@ -146,13 +146,16 @@ def _only(rest: OrderedKl) -> TallyKl:
 
 def _reason(tally: Tally, unseen: float, share: float, rest: OrderedKl | None) -> str:
     n, m = tally.rows
-    absent = (tally.q <= 0.0) & (tally.p * m / n >= _ABSENT)
+    expected = tally.p * m / n >= _ABSENT
+    absent = (tally.q <= 0.0) & expected
     mass = float(tally.p[absent].sum()) / n
-    if mass > _ABSENT_MASS:
+    # Where as many rows are at levels that q nearly lacks, levels are rare by degrees, and none is missing.
+    nearly = (tally.q > 0.0) & (tally.q <= _NEARLY) & expected
+    if mass > max(_ABSENT_MASS, float(tally.p[nearly].sum()) / n):
         levels = int(absent.sum())
-        return f"{100.0 * mass:.2g} % of p's rows are at {levels} level(s) that q has not: it may be infinite"
+        return f"{100.0 * mass:.3g} % of {{p}}'s rows are at {levels} level(s) that {{q}} has not: it may be infinite"
     if unseen > _MOST_UNSEEN:
-        return f"{100.0 * unseen:.0f} % of p's rows are at levels of which q has no row"
+        return f"{100.0 * unseen:.0f} % of {{p}}'s rows are at levels of which {{q}} has no row"
     if rest is not None and rest.reason and share * max(abs(rest.value), 0.1) > 0.01:
         return rest.reason
     return ""

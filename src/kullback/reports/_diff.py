@@ -163,10 +163,10 @@ def _table(found: Diff) -> Table:
     like = [name for name, _ in found.columns[0].like] if found.columns else []
     gated = found.max_kl is not None
     heads = (
-        Column("column"), Column("KL(reference||current)", "right"), Column("95 %", "right"),
-        Column("KL(current||reference)", "right"), Column("Jeffreys (PSI)", "right"),
+        Column("column"), Column(""), *([Column("limit")] if gated else []),
+        Column("KL(reference||current)", "right"), Column("95 %", "right"),
+        Column("KL(current||reference)", "right"), Column("PSI", "right"),
         Column("noise", "right"), Column("p", "right"), *(Column(name, "right") for name in like),
-        Column(""), *([Column("limit")] if gated else []),
     )  # fmt: skip
     largest = max((_size(c.forward) for c in found.columns), default=0.0)
     rows = tuple(_row(c, largest, gated=gated) for c in found.columns[:_LISTED])
@@ -187,17 +187,29 @@ def _row(c: ColumnDiff, largest: float, *, gated: bool) -> tuple[Cell, ...]:
         "cannot tell": "cannot tell", None: "",
     }[c.gate]  # fmt: skip
     return (
-        c.name, Bar(_value(c.forward), share), _limits(c.forward), _value(c.reverse),
-        _value(c.jeffreys), number(c.floor, 2), "< 0.0001" if c.adjusted < 1e-4 else f"{c.adjusted:.4f}",
-        *(number(value, 3) for _, value in c.like), finding, *([gate] if gated else []),
+        c.name, finding, *([gate] if gated else []), Bar(_value(c.forward), share),
+        _limits(c.forward), _value(c.reverse), _psi(c.jeffreys), number(c.floor, 2),
+        "< 0.0001" if c.adjusted < 1e-4 else f"{c.adjusted:.4f}", *(number(v, 3) for _, v in c.like),
     )  # fmt: skip
+
+
+def _psi(e: Estimate) -> str:
+    """Returns Jeffreys in short: it stands between its two halves."""
+    low = e.interval[0]
+    if e.kind == "unresolved":
+        return f"≥ {number(low, 2)}" if low > 0.0 else ""
+    return number(e.value, 2)
 
 
 def _value(e: Estimate) -> str:
     low = e.interval[0]
     if e.kind == "unresolved":
-        return f"≥ {number(low, 2)}, unresolved" if low > 0.0 else "unresolved"
+        return f"≥ {number(low, 2)}\nunresolved" if low > 0.0 else "unresolved"
     return with_error(e)
+
+
+def _line(e: Estimate) -> str:
+    return _value(e).replace("\n", ", ")
 
 
 def _limits(e: Estimate) -> str:
@@ -324,7 +336,7 @@ def _regions(c: ColumnDiff) -> Table:
 def _together(joint: JointDiff, prefix: str) -> Section:
     lead = (
         f"{sentence(joint.forward)}; {sentence(joint.reverse)}. The columns by themselves add up to "
-        f"{_value(joint.sum_of_columns)}; all together less that sum: {_value(joint.interaction)}."
+        f"{_line(joint.sum_of_columns)}; all together less that sum: {_line(joint.interaction)}."
     )
     blocks: list[Block] = [Gallery("", (_curve(joint), _unlike(joint)))]
     if joint.interactions:
