@@ -15,7 +15,7 @@ from kullback._core.tables import Cells, Table
 from kullback.api import _profiles
 from kullback.api._tables import table_of
 from kullback.diagnostics import _column_diff
-from kullback.diagnostics._column_diff import Floors, Side
+from kullback.diagnostics._column_diff import Side
 from kullback.diagnostics._joint_diff import Rows, joint_diff
 from kullback.estimators import _clusters, _difference, _evidently, _sampled
 from kullback.estimators._joint_kl import FEWEST_ROWS
@@ -125,13 +125,12 @@ def _compared(left: Table, right: Table, options: Options) -> Diff:
     names = _shared(left, right, options)
     drawn = _Drawn((left, right), options)
     found, kept, left_out = [], [], []
-    floors: Floors = {}
     for i, name in enumerate(names):
         if options.progress is not None:
             options.progress(f"column {i + 1} of {len(names)}: {name}")
         try:
             sides = drawn.sides(name)
-            column = _column(name, sides, options, floors, tests=len(names) + options.joint)
+            column = _column(name, sides, options, tests=len(names) + options.joint)
         except UnsupportedError as error:
             left_out.append((name, str(error)))
             continue
@@ -155,7 +154,6 @@ def _with_profile(left: Profile, right: Table, options: Options) -> Diff:
     names = _shared(left, right, options)
     drawn = _Drawn((right,), options)
     found, left_out = [], []
-    floors: Floors = {}
     for name in names:
         known = left.column(name)
         try:
@@ -172,7 +170,7 @@ def _with_profile(left: Profile, right: Table, options: Options) -> Diff:
         found.append(
             _column_diff.column_diff(
                 name, known.kind, tallied, rng=named(options.key, name), tests=len(names),
-                floors=floors, independent=side.weights is None,
+                independent=side.weights is None,
                 picture=_profiles.picture(tallied), medians=medians,
                 rows=left.rows + right.rows,
             )
@@ -289,8 +287,7 @@ class _Drawn:
 
 
 def _column(
-    name: str, sides: tuple[Side, ...], options: Options,
-    floors: Floors, *, tests: int,
+    name: str, sides: tuple[Side, ...], options: Options, *, tests: int,
 ) -> ColumnDiff:  # fmt: skip
     left, right = sides
     tallied = _column_diff.tallied(left, right)
@@ -300,7 +297,7 @@ def _column(
         medians = (_column_diff.median(left), _column_diff.median(right))
     independent = left.weights is None and right.weights is None
     found = _column_diff.column_diff(
-        name, kind, tallied, rng=named(options.key, name), tests=tests, floors=floors,
+        name, kind, tallied, rng=named(options.key, name), tests=tests,
         independent=independent, picture=_column_diff.picture_of(left, right, tallied),
         medians=medians, rows=len(left.cells.values) + len(right.cells.values),
     )  # fmt: skip
@@ -344,8 +341,11 @@ def _size(column: ColumnDiff) -> float:
 
 
 def _gates(columns: Sequence[ColumnDiff], together: JointDiff | None) -> Gate | None:
-    of_joint = () if together is None else (together.gate,)
-    return _worst((*(c.gate for c in columns), *of_joint))
+    """Returns what holds for all; together there is but a lower bound, which can only fail."""
+    failed: tuple[Gate, ...] = (
+        ("failed",) if together is not None and together.gate == "failed" else ()
+    )
+    return _worst((*(c.gate for c in columns), *failed))
 
 
 def _worst(gates: Sequence[Gate | None]) -> Gate | None:

@@ -1,6 +1,7 @@
 """How one column of two tables differs: divergences, chance, regions, what is drawn."""
 
 import datetime as dt
+import functools
 import itertools
 import math
 from dataclasses import dataclass
@@ -21,8 +22,6 @@ from kullback.results._diff import ColumnDiff, Picture, Region
 from kullback.results._estimate import Estimate
 
 Values = Float[np.ndarray, " n"]
-#: Noise floors by the logarithms of the numbers of rows.
-Floors = dict[tuple[int, int], float]
 FORWARD, REVERSE = "KL(reference||current)", "KL(current||reference)"
 JEFFREYS = "Jeffreys(reference,current)"
 #: Pairs without a difference that are made to find the floor, and the rows they have at most.
@@ -50,8 +49,7 @@ def tallied(reference: Side, current: Side) -> Tallied:
 
 
 def column_diff(
-    name: str, kind: str, found: Tallied, *, rng: np.random.Generator, tests: int,
-    floors: Floors, independent: bool, picture: Picture,
+    name: str, kind: str, found: Tallied, *, rng: np.random.Generator, tests: int, independent: bool, picture: Picture,
     medians: tuple[float, float] | None, rows: int,
 ) -> ColumnDiff:  # fmt: skip
     """Returns how a column differs, before what is corrected for other columns.
@@ -61,7 +59,6 @@ def column_diff(
         found: its counts.
         rng: randomness of what needs it.
         tests: how many p-values are looked at in all.
-        floors: those known by the numbers of rows, of columns without levels; filled here.
         independent: whether each row counts for one and is independent of the others.
         picture, medians: as of a ColumnDiff.
         rows: of both tables, as read.
@@ -81,7 +78,7 @@ def column_diff(
     new, gone = _one_sided(found)
     return ColumnDiff(
         name, kind, *estimates, jeffreys(*estimates), p_value, p_value, "no evidence",
-        _floor(tally, rng, floors), _difference.detectable(n, m, tests=tests), certified,
+        _floor(tally, rng), _difference.detectable(n, m, tests=tests), certified,
         _regions(found, forward, kind), new, gone, _missing(found), medians, picture, (n, m),
     )  # fmt: skip
 
@@ -253,7 +250,7 @@ def _ordered_regions(
     return regions
 
 
-def _floor(tally: Tally, rng: np.random.Generator, floors: Floors) -> float:
+def _floor(tally: Tally, rng: np.random.Generator) -> float:
     """Returns what 95 of 100 pairs of samples of one distribution stay below, levels and ordered rest added."""
     n, m = tally.rows
     floor = 0.0
@@ -267,17 +264,22 @@ def _floor(tally: Tally, rng: np.random.Generator, floors: Floors) -> float:
         floor += _high([_of_levels(p.astype(np.float64), q.astype(np.float64)) for p, q in pairs])
     if tally.rest is not None:
         of_p, of_q = float(tally.p[-1]), float(tally.q[-1])
-        # Ranks of a continuous column have one law whatever its own is, so columns share their floors.
-        known = (round(10.0 * math.log(of_p)), round(10.0 * math.log(of_q)))
-        if known not in floors:
-            floors[known] = _floor_of_ranks(of_p, of_q, rng)
-        floor += of_p / n * floors[known]
+        sizes = (round(10.0 * math.log(max(v, 1.0))) for v in (of_p, of_q))
+        floor += of_p / n * _floor_of_ranks(*sizes)
     return floor
 
 
-def _floor_of_ranks(n: float, m: float, rng: np.random.Generator) -> float:
+@functools.lru_cache(maxsize=512)
+def _floor_of_ranks(tenths_n: int, tenths_m: int) -> float:
+    """Returns the floor of a continuous column: ranks have one law, so columns and calls share it.
+
+    Args:
+        tenths_n, tenths_m: ten times the logarithms of the numbers of rows.
+    """
+    n, m = math.exp(0.1 * tenths_n), math.exp(0.1 * tenths_m)
     # It falls as the number of rows grows, so that few rows tell what many would.
     shrink = max(1.0, min(n, m) / _MOST_ROWS)
+    rng = np.random.default_rng([tenths_n, tenths_m])
     found, even = [], np.full(_CELLS, 1.0 / _CELLS)
     for _ in range(_PAIRS):
         p, q = rng.multinomial(int(n / shrink), even), rng.multinomial(int(m / shrink), even)

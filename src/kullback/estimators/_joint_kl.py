@@ -29,6 +29,7 @@ FEWEST_ROWS = 40
 _TO_COME = 1.5
 #: The curve still rises where its last step is more than so many of its errors, and this share of the value.
 _RISES, _SHARE = 1.6, 0.04
+_NOTHING = Certificate(0.0, 0.0, 1.0)
 
 
 @final
@@ -63,24 +64,28 @@ class JointKl:
 
 
 def joint_kl(
-    rows: Encoded, rng: np.random.Generator, groups: Int[np.ndarray, " n"] | None = None
-) -> JointKl:
+    rows: Encoded, rng: np.random.Generator, groups: Int[np.ndarray, " n"] | None = None, *,
+    tested: bool = True,
+) -> JointKl:  # fmt: skip
     """Returns both divergences of rows of p and q.
 
     Args:
         rows: at least `FEWEST_ROWS` of each.
         rng: randomness of folds and halves.
         groups: rows of one group are kept together.
+        tested: also the p-value, the certificates and a quarter of the rows.
     """
     whole = stack(rows, rng, groups)
     cells = _cells(whole.scores, rows)
     smooth = log_ratio(cells)
     forward, reverse = ordered_kl(cells, smooth), ordered_kl(cells.swapped, smooth.swapped)
     curve = [
-        *(_of_part(rows, rng, groups, whole, parts) for parts in (4, 2)),
+        *(_of_part(rows, rng, groups, whole, parts) for parts in ((4, 2) if tested else (2,))),
         (int(min(cells.p.sum(), cells.q.sum())), forward.value, reverse.value),
     ]
-    p_value, certificates = _halves(rows, rng, groups, whole)
+    p_value, certificates = math.nan, (_NOTHING, _NOTHING)
+    if tested:
+        p_value, certificates = _halves(rows, rng, groups, whole)
     return JointKl(
         forward, reverse, tuple(c for c in curve if c is not None), whole, cells, smooth, p_value,
         certificates,
@@ -113,21 +118,16 @@ def _of_part(
     rows: Encoded, rng: np.random.Generator, groups: Int[np.ndarray, " n"] | None, whole: Stacked,
     parts: int,
 ) -> tuple[int, float, float] | None:  # fmt: skip
-    """Returns the values from a half or a quarter of the rows; of quarters the mean of two."""
-    found = []
+    """Returns the values from a half or a quarter of the rows; None where these are too few."""
     share = _shares(rows, rng, groups, parts)
-    for part in range(2 if parts > 2 else 1):
-        some = rows.take(share == part)
-        fewer = int(min(some.of_p.sum(), (~some.of_p).sum()))
-        if fewer < FEWEST_ROWS:
-            return None
-        within = None if groups is None else groups[share == part]
-        cells = _cells(stack(some, rng, within, whole.shape).scores, some)
-        smooth = log_ratio(cells)
-        values = ordered_kl(cells, smooth).value, ordered_kl(cells.swapped, smooth.swapped).value
-        found.append((fewer, *values))
-    n, forward, reverse = np.mean(found, axis=0)
-    return int(n), float(forward), float(reverse)
+    some = rows.take(share == 0)
+    fewer = int(min(some.of_p.sum(), (~some.of_p).sum()))
+    if fewer < FEWEST_ROWS:
+        return None
+    within = None if groups is None else groups[share == 0]
+    cells = _cells(stack(some, rng, within, whole.shape).scores, some)
+    smooth = log_ratio(cells)
+    return fewer, ordered_kl(cells, smooth).value, ordered_kl(cells.swapped, smooth.swapped).value
 
 
 def _shares(
@@ -191,7 +191,7 @@ def _certificates(
         for side in (rows.of_p, ~rows.of_p)
     ]
     if not all(counts.sum() for counts in found):
-        return Certificate(0.0, 0.0, 1.0), Certificate(0.0, 0.0, 1.0)
+        return _NOTHING, _NOTHING
     chosen_p, chosen_q, counted_p, counted_q = found
     return (
         certified(chosen_p, chosen_q, counted_p, counted_q),

@@ -15,13 +15,15 @@ from scipy import special
 from kullback.estimators import _counts
 from kullback.estimators._log_ratio import LogRatio, log_ratio
 from kullback.estimators._ordered import Counts, Ordered
-from kullback.estimators._partition import FEWEST, Part, parts_of, refined
+from kullback.estimators._partition import FEWEST, Part, is_gap, parts_of, refined
 from kullback.estimators._tail import Growth, growth, tail
 
 #: Parts for n rows: so many times the cube root of n, not fewer than the second.
 _PARTS, _FEWEST_PARTS = 2.0, 6
 #: Finer parts are taken where they find more than so many standard deviations of their noise.
 _TIMES, _SIGNIFICANT = 5, 2.5
+#: A gap of q that has too few rows to be looked into may pay so much more than its counts say.
+_HALF = 0.5
 #: With more of p than this where q has hardly a row, no interval is promised.
 _MOST_UNSEEN = 0.5
 #: Tails whose exponent grows at least like this may make the divergence infinite.
@@ -95,6 +97,8 @@ def _measured(parts: list[Part], cells: Ordered, smooth: LogRatio) -> OrderedKl:
         run = slice(part.start, part.stop)
         if part.side == "inner" or p[j] < 2.0 or q[j] < 2.0:
             within[j] = _inside(cells.p[run], cells.q[run], smooth.values[run], n / q.sum())
+            if is_gap(p[j] / n, q[j] / q.sum(), float(q[j])):
+                upward += float(p[j]) / n * _HALF * float(between[j])
             continue
         outwards = 1 if part.side == "left" else -1
         rate = _growth(part, cells)

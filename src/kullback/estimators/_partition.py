@@ -57,6 +57,11 @@ def parts_of(cells: Ordered, number: int) -> list[Part]:
     return [*parts, Part(*last, "right")]
 
 
+def is_gap(share_p: float, share_q: float, rows_q: float) -> bool:
+    """Whether q has hardly more than the fewest rows in a part that p fills."""
+    return share_p > _GAP * share_q and rows_q <= 2.0 * FEWEST + 2.0
+
+
 def refined(parts: list[Part], cells: Ordered, times: int) -> list[Part]:
     """Returns finer parts: each inner one in so many, as far as q has rows; tails stay as they are."""
     q = Running(cells.q)
@@ -88,9 +93,8 @@ def _around_gap(cells: Ordered, start: int, stop: int) -> list[Part]:
     """Returns a run as it is, or as two tails of q on the sides of a gap."""
     q, p = Running(cells.q), Running(cells.p)
     of_p, of_q = p.over(start, stop), q.over(start, stop)
-    dense = of_p / cells.p.sum() > _GAP * of_q / cells.q.sum()
     whole = [Part(start, stop, "inner")]
-    if not dense or of_q > 2.0 * FEWEST + 2.0 or of_p < FEWEST:
+    if not is_gap(of_p / cells.p.sum(), of_q / cells.q.sum(), of_q) or of_p < FEWEST:
         return whole
     seen = [start - 1, *(start + np.flatnonzero(cells.q[start:stop])).tolist(), stop]
     empty = [p.over(a + 1, b) for a, b in itertools.pairwise(seen)]

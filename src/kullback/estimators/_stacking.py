@@ -15,7 +15,7 @@ from kullback.estimators._kernel_logistic import Shape
 Scores = Float[np.ndarray, " n"]
 Members = Float[np.ndarray, "n k"]
 #: Folds, and folds where there are more rows than the third.
-_FOLDS, _FEWER_FOLDS, _MANY = 5, 3, 8000
+_FOLDS, _FEWER_FOLDS, _MANY = 4, 3, 6000
 #: Neighbours are counted among the scores of at most so many columns.
 _MOST_NEAR = 10
 NAMES = ("kernel logistic regression", "boosted trees", "nearest neighbours")
@@ -111,8 +111,8 @@ def _trees(seen: Encoded, left: Encoded, rng: np.random.Generator) -> Scores:
     from sklearn.ensemble import HistGradientBoostingClassifier  # noqa: PLC0415
 
     model = HistGradientBoostingClassifier(  # its stubs know only the defaults' types
-        max_iter=150,
-        learning_rate=0.1,
+        max_iter=100,
+        learning_rate=0.12,
         max_leaf_nodes=12,
         min_samples_leaf=20,
         l2_regularization=5.0,
