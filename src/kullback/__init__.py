@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         MissingDependencyError,
         UnsupportedError,
     )
+    from kullback.api._check_loss import check_loss
     from kullback.api._explain import explain
     from kullback.api._fit import fit
     from kullback.api._gradients import explain_gradients
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     )
     from kullback.results._estimate import Estimate
     from kullback.results._fit import Fit
+    from kullback.results._loss_report import LossReport
     from kullback.targets import Grid, Known, LogDensity, Samples
 
 _HOMES = {
@@ -43,6 +45,7 @@ _HOMES = {
         "MissingDependencyError",
         "UnsupportedError",
     ),
+    "kullback.api._check_loss": ("check_loss",),
     "kullback.api._explain": ("explain",),
     "kullback.api._fit": ("fit",),
     "kullback.api._gradients": ("explain_gradients",),
@@ -61,6 +64,7 @@ _HOMES = {
     "kullback.results._fit": ("Fit",),
     "kullback.api._measure": ("cross_entropy", "divergence", "entropy", "kl_divergence"),
     "kullback.results._estimate": ("Estimate",),
+    "kullback.results._loss_report": ("LossReport",),
     "kullback.targets": ("Grid", "Known", "LogDensity", "Samples"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -72,6 +76,7 @@ __all__ = [  # noqa: RUF022 - by layer, as in _HOMES
     "KullbackError",
     "MissingDependencyError",
     "UnsupportedError",
+    "check_loss",
     "cross_entropy",
     "divergence",
     "entropy",
@@ -92,6 +97,7 @@ __all__ = [  # noqa: RUF022 - by layer, as in _HOMES
     "Mixture",
     "Estimate",
     "Fit",
+    "LossReport",
     "Grid",
     "Known",
     "LogDensity",

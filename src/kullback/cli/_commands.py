@@ -11,11 +11,13 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from kullback.cli._options import (
+    CHECKING,
     HOW,
     KEEPING,
     OUTPUT,
     READING,
     UNIT,
+    Checking,
     Direction,
     Fitting,
     Flag,
@@ -212,6 +214,22 @@ def verify(
     return _verify.run(claims, report, output)
 
 
+def check_loss(loss: str, /, *, how: Checking = CHECKING, output: Output = OUTPUT) -> int:
+    """Which divergence a loss estimates, and which it descends.
+
+    LOSS is module:function, such as torch.nn.functional:kl_div, or FILE.py:function. The module is
+    imported and the function called on small problems, so give only one that you would run.
+    Forward is KL(p||q), q what is trained; reverse is KL(q||p). Exit code 1 if it is not what
+    --expect says.
+
+    Args:
+        loss: module:function or FILE.py:function.
+    """
+    from kullback.cli import _check_loss
+
+    return _check_loss.run(loss, how, output)
+
+
 def plan(p: str, q: str, /, *, normalize: Flag = False, output: Output = OUTPUT) -> int:
     """Which method would answer, and what each direction needs.
 
@@ -264,4 +282,4 @@ def doctor(*, output: Output = OUTPUT) -> int:
 
 
 #: In the order of --help.
-COMMANDS = (demo, kl, fit, score, sample, verify, plan, explain, doctor)
+COMMANDS = (demo, kl, fit, score, sample, verify, check_loss, plan, explain, doctor)

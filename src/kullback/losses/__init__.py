@@ -1,6 +1,7 @@
 """Layer 2: the formulas, once. Pure array functions, for NumPy and for traced JAX arrays alike."""
 
 from kullback.losses._autoencoder import AutoencoderElbo, autoencoder_elbo
+from kullback.losses._categorical import categorical_kl
 from kullback.losses._collapse import PosteriorCollapse, posterior_collapse
 from kullback.losses._conjugates import (
     CONJUGATES,
@@ -19,6 +20,7 @@ __all__ = [
     "PosteriorCollapse",
     "RecognizedKl",
     "autoencoder_elbo",
+    "categorical_kl",
     "conjugate_pair",
     "gaussian_kl",
     "gaussian_kl_per_dimension",
