@@ -1,13 +1,13 @@
 """What the formulas need of an array library, for NumPy, JAX and torch alike."""
 
+import math
+import sys
 from typing import Any, Literal
 
 import numpy as np
 
 from kullback._core.errors import InputError
-from kullback.losses._gaussian import Array, as_array, namespace
-
-__all__ = ["Array", "Reduction", "as_array", "namespace", "reduced", "total", "widened"]
+from kullback.losses._gaussian import Array, as_array
 
 Reduction = Literal["mean", "sum", "none"]
 
@@ -42,9 +42,33 @@ def largest(array: Array, xp: Any) -> Array:
 
 
 def log_normalizer(logits: Array, xp: Any) -> Array:
-    """Returns log sum exp over the last axis, which is kept with length 1."""
-    peak = largest(logits, xp)
-    return peak + xp.log(total(xp.exp(logits - peak), xp))
+    """Returns log sum exp over the last axis, which is kept with length 1; -inf if all are."""
+    peak = stopped(largest(logits, xp), xp)
+    mass = total(xp.exp(logits - peak), xp)
+    some = mass > 0
+    safe = xp.where(some, mass, xp.ones_like(mass))
+    return xp.where(some, peak + xp.log(safe), peak - math.inf)
+
+
+def stopped(array: Array, xp: Any) -> Array:
+    """Returns an array through which no gradient goes."""
+    if is_torch(xp):
+        return array.detach()
+    return array if xp is np else sys.modules["jax"].lax.stop_gradient(array)
+
+
+def taken(array: Array, indices: Array, xp: Any) -> Array:
+    """Returns entries of the last axis, by indices of the same leading shape."""
+    if is_torch(xp):
+        return xp.gather(array, -1, indices)
+    return xp.take_along_axis(array, indices, axis=-1)
+
+
+def masked(array: Array, mask: Array | None, xp: Any) -> Array:
+    """Returns an array with 0 where the mask is, whatever it had there, NaN included."""
+    if mask is None:
+        return array
+    return xp.where(as_array(mask, xp) != 0, array, xp.zeros_like(array))
 
 
 def reduced(rows: Array, reduction: str, xp: Any) -> Array:

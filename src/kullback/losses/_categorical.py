@@ -7,7 +7,8 @@ from typing import Any, Literal, final
 from jaxtyping import Float
 
 from kullback._core.errors import InputError
-from kullback.losses._arrays import Array, Reduction, log_normalizer, namespace, reduced, total
+from kullback.losses._arrays import Reduction, log_normalizer, reduced, total
+from kullback.losses._gaussian import Array, namespace
 from kullback.losses._rows import RowFormula, Saved, rows
 
 #: Below this |r| exp(-r) - 1 + r is summed as its series, to r^9.
@@ -32,7 +33,7 @@ def categorical_kl(
     direction, "forward" for KL(teacher||student), "reverse" for KL(student||teacher).
     The sum keeps its digits where p is close to q and is never negative. Logits of -inf are
     probabilities of 0: 0 log 0 = 0; the KL is infinite where p has mass and q none. Gradients with respect to
-    q are softmax(q) - softmax(p), finite always; with respect to p they are those of a log q that ends at the
+    q are softmax(q) - softmax(p), finite always; with respect to p they are finite too, a q of 0 counting as the
     smallest number of its dtype. Half precision is summed in float32. Nothing but the gradient is held in the
     size of the logits. Log-probabilities are logits too.
 
@@ -75,10 +76,10 @@ class CategoricalKl(RowFormula):
 
     def slope_p(self, p: Array, q: Array, saved: Saved, xp: Any) -> Array:
         log_z_p, log_z_q, kl = saved
-        least = math.log(xp.finfo(p.dtype).tiny)
-        mass_p, log_q = xp.exp(p - log_z_p), q - log_z_q
-        log_q = xp.where(log_q < least, least + 0.0 * log_z_q, log_q)
-        log_ratio = xp.where(mass_p > 0, (p - log_z_p) - log_q, 0.0 * log_z_p)
+        mass_p, least = xp.exp(p - log_z_p), math.log(xp.finfo(p.dtype).tiny)
+        log_ratio = (p - q) - (log_z_p - log_z_q)
+        log_ratio = xp.where(xp.isneginf(q), (p - log_z_p) - least, log_ratio)
+        log_ratio = xp.where(mass_p > 0, log_ratio, 0.0 * log_z_p)
         mean = xp.where(xp.isinf(kl), total(mass_p * log_ratio, xp), kl)
         return mass_p * (log_ratio - mean)
 

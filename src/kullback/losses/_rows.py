@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from kullback._core.errors import InputError
-from kullback.losses._arrays import Array, as_array, is_torch, namespace, widened
+from kullback.losses._arrays import is_torch, widened
+from kullback.losses._gaussian import Array, as_array, namespace
 
 #: What a row's slopes need besides its logits, each (..., 1).
 Saved = tuple[Array, ...]
