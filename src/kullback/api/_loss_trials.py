@@ -8,7 +8,8 @@ from typing import Any, final
 import numpy as np
 
 from kullback._core.errors import InputError
-from kullback.diagnostics.losses import _experiments, _gaussians
+from kullback.diagnostics.losses import _critics, _experiments, _gaussians, _probes
+from kullback.diagnostics.losses._critics import judge_critic
 from kullback.diagnostics.losses._experiments import Experiment
 from kullback.diagnostics.losses._judging import Judged, judge
 from kullback.diagnostics.losses._readings import Candidate
@@ -21,6 +22,7 @@ _LAYOUTS = {
     "pair": ("(B,V)", "(B,T,V)", "(V)"),
     "sampled": ("(B,T)", "(B)"),
     "gaussian": ("(B,d)", "(d)"),
+    "critic": ("logits (B)", "probs (B)", "logits (B,1)", "probs (B,1)"),
 }
 #: How many readings that run are looked at closely.
 _CLOSE = 6
@@ -38,12 +40,14 @@ class Trial:
         layout: the shape of its arguments.
         call: the loss in its library.
         experiments: the problems.
+        key: of their random numbers.
     """
 
     candidate: Candidate
     layout: str
     call: LossCall
     experiments: tuple[Experiment, ...]
+    key: int
 
 
 def best_report(
@@ -64,7 +68,7 @@ def best_report(
         raise InputError(_uncallable(readings[0], attempts.failure))
     best = _chosen(judged)
     _ask_if_torn(best, judged)
-    best = (best[0], _with_paths(*best, key))
+    best = (best[0], _with_notes(best[0], _with_paths(*best, key)))
     return report_of(fn, parameters, best, expected)
 
 
@@ -99,7 +103,7 @@ class _Attempts:
                 )
                 if experiments:
                     self._libraries = [library]
-                    return Trial(candidate, layout, call, experiments)
+                    return Trial(candidate, layout, call, experiments, self._key)
                 self.failure = self.failure or f"{library}: {fault}"
         return None
 
@@ -120,6 +124,8 @@ def _problems(candidate: Candidate, layout: str, key: int) -> list[Experiment]:
             return _experiments.pairs(candidate.roles, layout, key)
         case "sampled":
             return _experiments.sampled(candidate.roles, layout, key)
+        case "critic":
+            return _critics.outputs(candidate.roles, layout)
         case _:
             return _gaussians.gaussians(candidate.roles, layout, key)
 
@@ -174,11 +180,15 @@ def _judged(attempts: _Attempts) -> list[tuple[Trial, Judged]]:
             layouts = _LAYOUTS[candidate.family]
             tried = {t.layout for t, _ in found if t.candidate is candidate}
             rest = [x for x in layouts[which] if x not in tried]
+            if tried and candidate.family == "critic":
+                break
             trial = attempts.trial(candidate, rest) if rest else None
             if trial is not None:
                 found.append((trial, _look(trial, deep=False)))
         if any(j.named for _, j in found):
             return found
+    if any(t.candidate.family == "critic" for t, _ in found):
+        return found
     order = sorted(found, key=lambda pair: (pair[0].candidate.cost, pair[1].error))
     deep: list[tuple[Trial, Judged]] = []
     for trial, _ in order[:_CLOSE]:
@@ -189,6 +199,8 @@ def _judged(attempts: _Attempts) -> list[tuple[Trial, Judged]]:
 
 
 def _look(trial: Trial, *, deep: bool) -> Judged:
+    if trial.candidate.family == "critic":
+        return judge_critic(trial.call, trial.experiments[0], trial.candidate.roles, trial.key)
     names = _names(trial.candidate, "q"), _names(trial.candidate, "p")
     return judge(trial.call, trial.experiments, *names, deep=deep)
 
@@ -208,6 +220,40 @@ def _with_paths(trial: Trial, judged: Judged, key: int) -> Judged:
     first = any(name.endswith(("logq", "logqz", "logqx", "logguide")) for name in densities)
     under = (*found.under, *judged.under) if first else (*judged.under, *found.under)
     return replace(judged, under=under)
+
+
+def _with_notes(trial: Trial, judged: Judged) -> Judged:
+    """What a closer look at distributions and tokens shows."""
+    roles, layout, notes = trial.candidate.roles, trial.layout, list(judged.notes)
+    of_q = _names(trial.candidate, "q")
+    if trial.candidate.family == "pair":
+        far = _experiments.pairs(roles, layout, trial.key, (9.0,))
+        sizes = [e.sizes for e in trial.experiments]
+        far = [e for e in far if e.sizes in sizes]
+        notes += _probes.far_notes(trial.call, far, of_q, judged)
+        top = judged.headline
+        if not top.gradient_named:
+            names = {"p": _names(trial.candidate, "p"), "q": of_q}
+            notes += _truncated(
+                _probes.truncation(trial.call, trial.experiments, names), top.values
+            )
+    elif trial.candidate.family == "sampled":
+        far = _experiments.sampled(roles, layout, trial.key, (9.0,))
+        notes += _probes.far_notes(trial.call, far, of_q, judged)
+    return replace(judged, notes=tuple(notes))
+
+
+def _truncated(found: tuple[str, int] | None, values: np.ndarray) -> list[str]:
+    if found is None:
+        return []
+    side, k = found
+    negative = " (here it is negative)" if (values < 0.0).any() else ""
+    text = (
+        f"only the {k} likeliest outcomes of {side} enter one by one: truncated at the top {k}. A truncated sum is "
+        f"not a divergence and may be negative{negative}; with a bucket for the rest it is a lower bound: "
+        f"losses.top_k_kl_lower_bound(p=..., q=..., k={k}, reduction=...)"
+    )
+    return [text]
 
 
 def _chosen(judged: Sequence[tuple[Trial, Judged]]) -> tuple[Trial, Judged]:

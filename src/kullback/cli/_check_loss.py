@@ -101,6 +101,8 @@ def _page(found: LossReport) -> Iterator[str | Table]:
             yield under.words
         rows = [("value", *_cells(under.value)), ("gradient", *_cells(under.gradient))]
         yield _output.table(("as", "is", "cosine", "relative error"), rows, right=(2, 3))
+        if under.quality:
+            yield under.quality.removeprefix("; ")
     if found.notes or found.fixes:
         yield ""
     for note in found.notes:

@@ -137,11 +137,13 @@ class _Torch(LossCall):
         torch = self._torch
         sums, bits = [], 64
         gradients: dict[str, list[Array]] = {name: [] for name in wanted}
+        state = torch.get_rng_state()
         for draw in draws:
+            torch.manual_seed(0)  # every draw from one state of the random numbers
             tensors = {n: self._tensor(v) for n, v in draw.items()}
             leaves = [tensors[name].requires_grad_() for name in wanted]
-            with torch.enable_grad():
-                output = torch.as_tensor(self._call(tensors))
+            with torch.set_grad_enabled(bool(wanted)):
+                output = torch.as_tensor(self._bound(tensors))
                 bits = 64 if output.dtype == torch.float64 else 32
                 weights = torch.as_tensor(weigh(tuple(output.shape)), dtype=torch.float64)
                 summed = (weights * output.to(torch.float64)).sum()
@@ -154,14 +156,9 @@ class _Torch(LossCall):
             for name, leaf, gradient in zip(wanted, leaves, found, strict=True):
                 empty = np.zeros(tuple(leaf.shape))
                 gradients[name].append(empty if gradient is None else gradient.numpy())
+        torch.set_rng_state(state)
         stacked = {name: np.stack(parts) for name, parts in gradients.items()}
         return np.array(sums), stacked, bits
-
-    def _call(self, tensors: Arguments) -> Any:
-        """Calls the loss from one state of the random numbers."""
-        with self._torch.random.fork_rng(devices=[]):
-            self._torch.manual_seed(0)
-            return self._bound(tensors)
 
     def _tensor(self, value: Any) -> Any:
         return self._torch.from_numpy(value.copy()) if isinstance(value, np.ndarray) else value

@@ -12,6 +12,7 @@ _DRAWN = {
     "p": "samples drawn from p",
     "other": "samples drawn from neither (off-policy)",
     "labels": "labels drawn from the data",
+    "critic": "at the best critic",
     "path": "reparameterised draws of q, the gradient running through the draw",
 }
 
@@ -115,6 +116,15 @@ class LossUnder:
         """Who draws, in words."""
         return _DRAWN[self.drawn]
 
+    @property
+    def quality(self) -> str:
+        """Bias and noise of the value as an estimate of KL(q||p), in words; "" where nothing is drawn."""
+        if self.drawn not in ("q", "p", "other"):
+            return ""
+        bias = self.value.bias_reverse
+        words = "unbiased" if abs(bias) < 1e-6 else f"bias {bias:+.0%}"
+        return f"; for KL(q||p): {words}, sd of a batch {self.value.deviation:.2g} KL"
+
     def as_dict(self) -> dict[str, object]:
         """Returns plain JSON values."""
         return {
@@ -209,7 +219,7 @@ class LossReport:
         lines += [f"  {name}: {taken}" for name, taken in self.arguments]
         for u in self.under:
             lines += [u.words] if u.words else []
-            lines += [f"  value     {u.value}", f"  gradient  {u.gradient}"]
+            lines += [f"  value     {u.value}{u.quality}", f"  gradient  {u.gradient}"]
         lines += [f"note: {note}" for note in self.notes]
         lines += [f"fix: {fix}" for fix in self.fixes]
         return "\n".join(lines)

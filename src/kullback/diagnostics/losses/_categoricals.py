@@ -89,6 +89,11 @@ def _total_variation(x: Masses) -> tuple[Array, Array]:
     return 0.5 * np.abs(x.p - x.q), 0.5 * np.sign(x.q - x.p)
 
 
+def _triangular(x: Masses) -> tuple[Array, Array]:
+    both = x.p + x.q
+    return (x.p - x.q) ** 2 / both, 1.0 - 4.0 * x.p**2 / both**2
+
+
 def _squared(x: Masses) -> tuple[Array, Array]:
     return (x.p - x.q) ** 2, 2.0 * (x.q - x.p)
 
@@ -173,7 +178,7 @@ def _reverse_epsilon(epsilon: float) -> Formula:
 _PLAIN = (
     ("forward", "KL(p||q)", _forward, True),
     ("reverse", "KL(q||p)", _reverse, True),
-    ("jeffreys", "KL(p||q) + KL(q||p)", _jeffreys, True),
+    ("jeffreys", "[KL(p||q) + KL(q||p)]", _jeffreys, True),
     ("jensen_shannon", "JS(p,q)", _mixed(0.5), True),
     ("cross_entropy", "the cross-entropy E_p[-log q]", _cross_entropy, False),
     ("reverse_cross_entropy", "the cross-entropy E_q[-log p]", _reverse_cross_entropy, False),
@@ -182,6 +187,7 @@ _PLAIN = (
     ("alpha", "chi2(p||q), alpha = 2", _alpha(2.0), True),
     ("alpha", "chi2(q||p), alpha = -1", _alpha(-1.0), True),
     ("alpha", "squared Hellinger, alpha = 1/2", _alpha(0.5), True),
+    ("le_cam", "the triangular discrimination (Le Cam)", _triangular, True),
     ("total_variation", "TV(p,q)", _total_variation, True),
     ("uniform", "KL(uniform||q)", _uniform, True),
     ("squared_probabilities", "the squared difference of probabilities", _squared, False),

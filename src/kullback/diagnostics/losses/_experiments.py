@@ -131,7 +131,7 @@ def _pair(
             if role.kind == "other":
                 return np.zeros(rows)
             if role.kind == "constant":
-                return _constant(role.value, sizes)
+                return constant(role.value, sizes)
             logits, logs = of[role.side]
             if role.kind == "sampled":
                 return logs[columns, token].reshape(rows)
@@ -164,13 +164,16 @@ def _pair(
     return Experiment(sizes, rows, at, q.ravel(), weights, pull, Pair(p, q), labels)
 
 
-def sampled(reading: Reading, layout: str, key: int) -> list[Experiment]:
+def sampled(
+    reading: Reading, layout: str, key: int, spreads: Sequence[float] = _SPREADS
+) -> list[Experiment]:
     """Returns problems for a loss of log-probabilities of sampled tokens.
 
     Args:
         reading: what the arguments are.
         layout: "(B,T)" or "(B)".
         key: of the random numbers.
+        spreads: sds of the logits.
     """
     rng = np.random.default_rng(key)
     old = any(role.side == "old" for role in reading.values())
@@ -179,7 +182,7 @@ def sampled(reading: Reading, layout: str, key: int) -> list[Experiment]:
     made = []
     sizes = _DRAWN if layout == "(B,T)" else ((2, 1, 4), (3, 1, 3), (4, 1, 2))
     for b, t, v in sizes:
-        for spread in _SPREADS:
+        for spread in spreads:
             p, q, third = (spread * rng.standard_normal((t, v)) for _ in range(3))
             groups = [(policy,) for policy in policies] if old else [policies]
             made += [_tokens(reading, layout, (b, t, v), (p, q, third), names) for names in groups]
@@ -214,7 +217,7 @@ def _tokens(
             if role.kind == "tokens":
                 return tokens.reshape(rows)
             if role.kind == "constant":
-                return _constant(role.value, named)
+                return constant(role.value, named)
             if role.kind in ("log_ratio", "ratio"):
                 sign = 1.0 if role.side == "q" else -1.0
                 ratio = sign * (of["q"] - of["p"])[columns, tokens].reshape(rows)
@@ -243,7 +246,7 @@ def _tokens(
     return Experiment(named, rows, at, q.ravel(), weights, pull, Pair(p, q))
 
 
-def _constant(value: Any, sizes: dict[str, int]) -> Any:
+def constant(value: Any, sizes: dict[str, int]) -> Any:
     """A constant; ("size", "V") stands for a size of the problem, "rows" for the number of rows."""
     if isinstance(value, tuple) and len(value) == 2 and value[0] == "size":
         if value[1] == "rows":

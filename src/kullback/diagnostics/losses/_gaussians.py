@@ -7,7 +7,7 @@ from typing import Any, final
 
 import numpy as np
 
-from kullback.diagnostics.losses._experiments import Arguments, Experiment, Reading, _constant
+from kullback.diagnostics.losses._experiments import Arguments, Experiment, Reading, constant
 from kullback.diagnostics.losses._quantities import Array, Catalogue, Family, Quantity
 from kullback.diagnostics.losses._roles import Role
 
@@ -95,7 +95,7 @@ def _renyi(alpha: float) -> Callable[[GaussianPair], Slopes]:
 _PLAIN = (
     ("reverse", "KL(q||p)", _reverse, True),
     ("forward", "KL(p||q)", _forward, True),
-    ("jeffreys", "KL(p||q) + KL(q||p)", _jeffreys, True),
+    ("jeffreys", "[KL(p||q) + KL(q||p)]", _jeffreys, True),
     ("reverse_cross_entropy", "the cross-entropy E_q[-log p]", _reverse_cross_entropy, False),
     ("cross_entropy", "the cross-entropy E_p[-log q]", _cross_entropy, False),
     ("entropy", "the entropy of q", _entropy, False),
@@ -185,7 +185,7 @@ def _gaussian(
 
         def argument(role: Role) -> Any:
             if role.kind == "constant":
-                return _constant(role.value, sizes)
+                return constant(role.value, sizes)
             if role.kind == "mask":
                 return np.ones(shape[:-1])
             if role.kind == "other":
@@ -259,7 +259,7 @@ def _path(reading: Reading, pair: GaussianPair) -> Experiment:
         log_q, log_p = logs(theta)
         return [
             {
-                name: _constant(role.value, {"B": 1})
+                name: constant(role.value, {"B": 1})
                 if role.kind == "constant"
                 else np.ones(1)
                 if role.kind == "mask"

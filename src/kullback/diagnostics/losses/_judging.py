@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
 import numpy as np
 
@@ -15,6 +15,8 @@ from kullback.diagnostics.losses._quantities import Array, Catalogue, Quantity, 
 
 #: Below this share of the length of the reverse KL's gradient, a gradient is zero.
 _ZERO = 1e-9
+#: Ways of drawing that do not change with q, or whose change the gradient has in it.
+_STILL = ("", "labels", "p", "path")
 
 
 @final
@@ -61,12 +63,14 @@ class Judged:
         detached: "none", "partly" or "wholly".
         reaches_p: whether p gets a gradient.
         bits: the precision of the loss.
+        notes: what was noted on the way.
     """
 
     under: tuple[Under, ...]
     detached: str
     reaches_p: bool
     bits: int
+    notes: tuple[str, ...] = ()
 
     @property
     def headline(self) -> Under:
@@ -114,13 +118,16 @@ def judge(
         seen = [(e, observe(call, e, of_q, of_p)) for e in experiments]
     policies = list(dict.fromkeys(p for _, found in seen for p in found))
     differences = call.name == "numpy"
-    parts = []
-    for policy in policies:
-        chosen = [(e, found[policy]) for e, found in seen if policy in found]
-        parts.append(_under(policy, chosen, differences=differences, deep=deep))
     first, observed = seen[0]
     top = observed[policies[0]]
     cut = "none" if differences else hidden(call, first, top.gradient, policies[0])
+    tolerance_of = tolerance(
+        [o for _, found in seen for o in found.values()], differences=differences
+    )
+    parts = []
+    for policy in policies:
+        chosen = [(e, found[policy]) for e, found in seen if policy in found]
+        parts.append(_under(policy, chosen, cut, tolerance_of, deep=deep))
     bits = min(o.bits for _, found in seen for o in found.values())
     return Judged(tuple(parts), cut, top.given > 0.0, bits)
 
@@ -135,7 +142,12 @@ def known(experiments: Sequence[Experiment]) -> Catalogue:
 
 
 def _under(
-    policy: str, chosen: Sequence[tuple[Experiment, Observed]], *, differences: bool, deep: bool
+    policy: str,
+    chosen: Sequence[tuple[Experiment, Observed]],
+    cut: str,
+    tolerance_of: float,
+    *,
+    deep: bool,
 ) -> Under:
     experiments = [e for e, _ in chosen]
     observed = [o for _, o in chosen]
@@ -144,11 +156,12 @@ def _under(
         np.array([o.value for o in observed]),
         tuple(o.gradient for o in observed),
         [e.sizes for e in experiments],
-        tolerance(observed, differences=differences),
+        tolerance_of,
     )
     gradient = _gradient(seen, table, deep=deep)
     close = gradient is None or gradient.error <= seen.tolerance
-    value, exact, offset = _value(seen, table, gradient if close else None)
+    fixed = cut == "none" and policy in _STILL
+    value, exact, offset = _value(seen, table, gradient if close else None, fixed=fixed)
     return Under(
         policy,
         gradient,
@@ -177,8 +190,13 @@ def _gradient(seen: Seen, table: Catalogue, *, deep: bool) -> Match | None:
     return match_gradient(seen, Catalogue(table.plain))
 
 
-def _value(seen: Seen, table: Catalogue, gradient: Match | None) -> tuple[Match | None, bool, str]:
-    """What the value is, whether exactly, and what it has besides the gradient's divergence."""
+def _value(
+    seen: Seen, table: Catalogue, gradient: Match | None, *, fixed: bool
+) -> tuple[Match | None, bool, str]:
+    """What the value is, whether exactly, and what it has besides the gradient's divergence.
+
+    `fixed` says that the gradient is the whole slope of the value, so that the rest cannot depend on q.
+    """
     if not np.isfinite(seen.values).all():
         return Match(table.plain[0], float("nan"), (), 0.0, 1.0), False, ""
     if np.abs(seen.values).max() <= _ZERO:
@@ -203,7 +221,6 @@ def _value(seen: Seen, table: Catalogue, gradient: Match | None) -> tuple[Match 
         factor = float(times @ rest / (times @ times))
         if np.abs(rest - factor * times).max() <= seen.tolerance * size:
             return gradient, True, f"{factor:.4g} × the entropy of p"
-    return gradient, False, "what is not of that divergence"
-
-
-Anything = Any
+    if fixed:
+        return gradient, True, "what does not depend on q"
+    return found, False, ""

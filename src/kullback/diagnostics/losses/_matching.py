@@ -62,13 +62,12 @@ def match_gradient(seen: Seen, known: Catalogue) -> Match:
     best = min((search.fit(q) for q in known.plain), key=_rank)
     if best.error <= seen.tolerance:
         return best
-    found = [best]
-    for attempt in (_mixtures, _families, _heats, _with_extra):
-        found += attempt(search, known)
-        close = min(found, key=_rank)
+    for attempt in (_mixtures, _families, _with_extra, _heats):
+        found = list(attempt(search, known))
+        close = min(found, key=_rank, default=best)
         if close.error <= seen.tolerance:
             return close
-    return min(found, key=_rank)
+    return best
 
 
 def match_values(seen: Seen, known: Sequence[Quantity]) -> Match:
@@ -128,9 +127,24 @@ class _Search:
         found = [self._exact([(quantity, columns)], int(i)) for i in good[:3]]
         return min(found, key=lambda m: m.error)
 
+    def errors_of_sum(self, one: list[Array], other: list[Array]) -> Array:
+        """The relative errors of the best sum of two, for each power of the sizes."""
+        cross = np.array(
+            [
+                [c @ t, d @ t, c @ c, c @ d, d @ d]
+                for c, d, t in zip(one, other, self.target, strict=True)
+            ]
+        )
+        first, second = self.norms @ cross[:, 0], self.norms @ cross[:, 1]
+        a, b, c = (self.norms**2 @ cross[:, i] for i in (2, 3, 4))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            share = (c * first**2 - 2.0 * b * first * second + a * second**2) / (a * c - b**2)
+        return np.sqrt(np.maximum(1.0 - np.nan_to_num(share) / self.length**2, 0.0))
+
     def fit_sum(self, quantities: Sequence[Quantity]) -> Match:
         parts = [(q, self.scaled(q)) for q in quantities]
-        found = [self._exact(parts, i) for i in range(len(self.monomials))]
+        errors = self.errors_of_sum(*(columns for _, columns in parts))
+        found = [self._exact(parts, int(i)) for i in np.argsort(errors)[:2]]
         return min(found, key=lambda m: m.error)
 
     def _exact(self, parts: list[tuple[Quantity, list[Array]]], which: int) -> Match:
@@ -218,8 +232,10 @@ def _with_extra(search: _Search, known: Catalogue) -> Iterator[Match]:
             if family.parameter != "temperature":
                 continue
 
-            def error(t: float, family: Family = family, extra: Quantity = extra) -> float:
-                return search.fit_sum((family.at(t), extra)).error
+            fixed = search.scaled(extra)
+
+            def error(t: float, family: Family = family, fixed: list[Array] = fixed) -> float:
+                return float(search.errors_of_sum(search.scaled(family.at(t)), fixed).min())
 
             i = int(np.argmin([error(t) for t in family.grid]))
             low, high = family.grid[max(i - 1, 0)], family.grid[min(i + 1, len(family.grid) - 1)]

@@ -51,7 +51,12 @@ def report_of(
         problems=len(trial.experiments),
         seconds=0.0,
     )
-    return _advice.advised(report)
+    names = {
+        r.side: n
+        for n, r in trial.candidate.roles.items()
+        if r.side and r.kind not in ("constant", "mask", "other")
+    }
+    return _advice.advised(report, names, judged.notes)
 
 
 def _name(fn: Callable[..., Any]) -> str:
@@ -96,6 +101,9 @@ def _bias(values: np.ndarray, divergence: np.ndarray) -> float:
 
 
 def _finding(of: str, match: Match, constants: Mapping[str, float], *, named: bool) -> LossFinding:
+    parts = {q.name: c for c, q in match.terms}
+    if set(parts) == {"forward", "uniform"} and min(parts.values()) > 0.0:
+        return _smoothed(of, match, parts, constants)
     scale = 1.0 if match.terms else match.scale
     name = "mixture" if match.terms else match.quantity.name
     if of == "gradient":
@@ -110,6 +118,24 @@ def _finding(of: str, match: Match, constants: Mapping[str, float], *, named: bo
         cosine=match.cosine,
         relative_error=match.error,
         parameters=() if match.terms else match.quantity.parameters,
+    )
+
+
+def _smoothed(
+    of: str, match: Match, parts: Mapping[str, float], constants: Mapping[str, float]
+) -> LossFinding:
+    """Label smoothing: KL to p with a share of the uniform distribution in it."""
+    scale = sum(parts.values())
+    share = parts["uniform"] / scale
+    return LossFinding(
+        of=of,
+        name="forward",
+        label=f"KL(p'||q), p' = {1.0 - share:.4g} p + {share:.4g}/V",
+        scale=scale,
+        scale_words=_wording.scale_words(scale, match.powers, constants),
+        cosine=match.cosine,
+        relative_error=match.error,
+        parameters=(("label_smoothing", share),),
     )
 
 

@@ -52,7 +52,9 @@ def _number_words(scale: float, constants: Mapping[str, float]) -> str:
 def label(match: Match) -> str:
     """Returns what was found as a formula."""
     if match.terms:
-        return " + ".join(f"{c:.4g} {of_quantity(q)}" for c, q in match.terms).replace("+ -", "- ")
+        parts = [f"{c:.4g} {of_quantity(q)}" for c, q in match.terms]
+        parts = [p.removeprefix("1 ") if p.startswith("1 ") else p for p in parts]
+        return " + ".join(parts).replace("+ -", "- ")
     return of_quantity(match.quantity)
 
 
