@@ -135,11 +135,22 @@ class _Torch(LossCall):
         self, draws: Sequence[Arguments], wanted: Sequence[str], weigh: Weigh
     ) -> tuple[Array, dict[str, Array] | None, int]:
         torch = self._torch
+        threads, state = torch.get_num_threads(), torch.get_rng_state()
+        torch.set_num_threads(1)  # the tensors are tiny: more threads only wait for each other
+        try:
+            return self._each(draws, wanted, weigh)
+        finally:
+            torch.set_num_threads(threads)
+            torch.set_rng_state(state)
+
+    def _each(
+        self, draws: Sequence[Arguments], wanted: Sequence[str], weigh: Weigh
+    ) -> tuple[Array, dict[str, Array], int]:
+        torch = self._torch
         sums, bits = [], 64
         gradients: dict[str, list[Array]] = {name: [] for name in wanted}
-        state = torch.get_rng_state()
         for draw in draws:
-            torch.manual_seed(0)  # every draw from one state of the random numbers
+            torch.default_generator.manual_seed(0)  # every draw from one state of random numbers
             tensors = {n: self._tensor(v) for n, v in draw.items()}
             leaves = [tensors[name].requires_grad_() for name in wanted]
             with torch.set_grad_enabled(bool(wanted)):
@@ -156,7 +167,6 @@ class _Torch(LossCall):
             for name, leaf, gradient in zip(wanted, leaves, found, strict=True):
                 empty = np.zeros(tuple(leaf.shape))
                 gradients[name].append(empty if gradient is None else gradient.numpy())
-        torch.set_rng_state(state)
         stacked = {name: np.stack(parts) for name, parts in gradients.items()}
         return np.array(sums), stacked, bits
 
