@@ -24,8 +24,18 @@ _LAYOUTS = {
     "gaussian": ("(B,d)", "(d)"),
     "critic": ("logits (B)", "probs (B)", "logits (B,1)", "probs (B,1)"),
 }
+#: Forms of q and p that losses expect.
+_FORMS = (
+    ("log_probs", "probs"),
+    ("log_probs", "log_probs"),
+    ("probs", "probs"),
+    ("logits", "logits"),
+)
+_FORMS_OF = ("logits", "log_probs", "probs")
 #: How many readings that run are looked at closely.
-_CLOSE = 6
+_CLOSE = 3
+#: Outcomes, at most, where gradients are differences.
+_DIFFERENCED = 24
 #: Readings whose costs differ by less are of one rank.
 _SAME_RANK = 0.06
 
@@ -135,6 +145,8 @@ def _usable(
 ) -> tuple[tuple[Experiment, ...], str]:
     """The problems of the smallest size that runs and of those above, and what goes wrong with the others."""
     fault = ""
+    if call.name == "numpy":  # differences take a call for every outcome
+        experiments = [e for e in experiments if e.sizes.get("V", 0) <= _DIFFERENCED]
     for size in dict.fromkeys(tuple(e.sizes.items()) for e in experiments):
         these = [e for e in experiments if tuple(e.sizes.items()) == size]
         found = _fault(call, candidate, these[0])
@@ -165,7 +177,7 @@ def _names(candidate: Candidate, side: str) -> list[str]:
     return [
         n
         for n, r in candidate.roles.items()
-        if r.kind not in inert and (r.side == side or (side == "q" and r.kind in ratios))
+        if r.kind not in inert and ("q" if r.kind in ratios else r.side) == side
     ]
 
 
@@ -243,6 +255,29 @@ def _with_notes(trial: Trial, judged: Judged) -> Judged:
     return replace(judged, notes=tuple(notes))
 
 
+def _otherwise(trial: Trial) -> list[str]:
+    """What the loss would be if its arguments were of other forms than their names say."""
+    roles = trial.candidate.roles
+    for q_form, p_form in _FORMS:
+        forms = {"q": q_form, "p": p_form}
+        changed = {
+            n: replace(r, kind=forms[r.side]) if r.kind in _FORMS_OF and r.side in forms else r
+            for n, r in roles.items()
+        }
+        candidate = replace(trial.candidate, roles=changed)
+        problems = _problems(candidate, trial.layout, trial.key)
+        experiments, fault = _usable(trial.call, candidate, problems)
+        if fault or not experiments or changed == roles:
+            continue
+        found = _look(replace(trial, candidate=candidate, experiments=experiments), deep=False)
+        if found.named and found.headline.gradient_named:
+            taken = ", ".join(f"{n} were {r}" for n, r in changed.items() if r.side)
+            return [
+                f"if {taken}, it would be {found.headline.gradient_label}: is it given what it expects?"
+            ]
+    return []
+
+
 def _truncated(found: tuple[str, int] | None, values: np.ndarray) -> list[str]:
     if found is None:
         return []
@@ -259,8 +294,15 @@ def _truncated(found: tuple[str, int] | None, values: np.ndarray) -> list[str]:
 def _chosen(judged: Sequence[tuple[Trial, Judged]]) -> tuple[Trial, Judged]:
     named = [pair for pair in judged if pair[1].named]
     if named:
-        return min(named, key=lambda pair: (pair[1].rank, pair[0].candidate.cost))
+        return min(
+            named, key=lambda pair: (pair[1].rank, -_logits(pair[0]), pair[0].candidate.cost)
+        )
     return min(judged, key=lambda pair: (pair[0].candidate.cost, pair[1].error))
+
+
+def _logits(trial: Trial) -> int:
+    """How many arguments are logits: of readings that agree, the one that asks least of its input."""
+    return sum(role.kind == "logits" for role in trial.candidate.roles.values())
 
 
 def _ask_if_torn(best: tuple[Trial, Judged], judged: Sequence[tuple[Trial, Judged]]) -> None:

@@ -275,8 +275,9 @@ def _quantity(
         hot = pair.at_temperatures(*temperatures)
         lp, lq = hot.log_p, hot.log_q
         q = np.exp(lq)
-        value, slope = formula(Masses(np.exp(lp), q, lp, lq))
-        centred = q * (slope - (q * slope).sum(axis=-1, keepdims=True))
+        with np.errstate(all="ignore"):  # far apart, some are infinite
+            value, slope = formula(Masses(np.exp(lp), q, lp, lq))
+            centred = q * (slope - (q * slope).sum(axis=-1, keepdims=True))
         values.append(value.sum(axis=-1).mean())
         gradients.append((centred / (len(q) * temperatures[1])).ravel())
     return Quantity(name, label, np.array(values), tuple(gradients), parameters, divergence)

@@ -177,7 +177,8 @@ def sampled(
     """
     rng = np.random.default_rng(key)
     old = any(role.side == "old" for role in reading.values())
-    has_p = any(role.side == "p" for role in reading.values())
+    ratios = ("log_ratio", "ratio")
+    has_p = any(role.side == "p" or role.kind in ratios for role in reading.values())
     policies = ("q", "other") if old else ("q", "p", "other") if has_p else ("p", "q")
     made = []
     sizes = _DRAWN if layout == "(B,T)" else ((2, 1, 4), (3, 1, 3), (4, 1, 2))

@@ -120,7 +120,7 @@ def judge(
     differences = call.name == "numpy"
     first, observed = seen[0]
     top = observed[policies[0]]
-    cut = "none" if differences else hidden(call, first, top.gradient, policies[0])
+    cut = "none" if differences else hidden(call, first, top, policies[0])
     tolerance_of = tolerance(
         [o for _, found in seen for o in found.values()], differences=differences
     )
@@ -135,10 +135,11 @@ def judge(
 def known(experiments: Sequence[Experiment]) -> Catalogue:
     """Returns the catalogue for the pairs of these experiments."""
     pairs = [e.pair for e in experiments]
-    if isinstance(pairs[0], GaussianPair):
-        return _gaussians.catalogue(pairs)
     labels = [e.labels for e in experiments if e.labels is not None]
-    return _categoricals.catalogue(pairs, labels)
+    with np.errstate(all="ignore"):
+        if isinstance(pairs[0], GaussianPair):
+            return _gaussians.catalogue(pairs)
+        return _categoricals.catalogue(pairs, labels)
 
 
 def _under(
@@ -220,7 +221,8 @@ def _value(
         times = norm * quantity.values
         factor = float(times @ rest / (times @ times))
         if np.abs(rest - factor * times).max() <= seen.tolerance * size:
-            return gradient, True, f"{factor:.4g} × the entropy of p"
+            times_words = "" if abs(factor - 1.0) < 1e-4 else f"{factor:.4g} × "
+            return gradient, True, f"{times_words}the entropy of p"
     if fixed:
         return gradient, True, "what does not depend on q"
     return found, False, ""

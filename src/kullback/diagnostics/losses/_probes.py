@@ -30,6 +30,8 @@ def far_notes(
         return []
     policy = top.drawn
     chosen = [e for e in far if policy in e.weights]
+    if not chosen:
+        return []
     try:
         with np.errstate(all="ignore"):
             seen = [observe(call, e, of_q, ())[policy] for e in chosen]
@@ -43,6 +45,8 @@ def far_notes(
     quantity = next(q for q in table.plain if q.label == match.quantity.label)
     scales = match.scale * norms(match.powers, [e.sizes for e in chosen])
     for o, expected, scale in zip(seen, quantity.gradients, scales, strict=True):
+        if not np.isfinite(expected).all():
+            continue  # so far apart that the table itself has no numbers
         size = np.linalg.norm(scale * expected)
         if np.linalg.norm(o.gradient - scale * expected) > _OTHER * size:
             place = f"where p and q are far apart ({_reach(chosen)}) its gradient is another"

@@ -11,9 +11,9 @@ from kullback.diagnostics.losses._roles import KINDS, Role, roles_of, taken_apar
 
 #: Values for numbers without a default, by words of their names: all different, to be told apart.
 _NUMBERS: tuple[tuple[tuple[str, ...], Any], ...] = (
-    (("temperature", "temp", "tau", "t"), 2.0),
+    (("temperature", "temp", "tau"), 2.0),
     (("alpha", "lambda", "lam", "lambd", "lmbda", "mix", "weight", "w"), 0.3),
-    (("beta", "coef", "coeff", "kl", "gamma", "scale"), 0.7),
+    (("beta", "coef", "coeff", "gamma", "scale"), 0.7),
     (("eps", "epsilon"), 1e-10),
     (("smoothing",), 0.1),
     (("clip", "cliprange"), 0.2),
@@ -81,9 +81,14 @@ def candidates(
     """
     options = _options(parameters, roles, fixed)
     optional = _optional(parameters, options)
-    found = list(_consistent(options, student))
-    if not found and optional:
-        found = list(_consistent(options | optional, student))
+    given = [n for n, found in options.items() if any(r.side for r in found)]
+    found: list[Candidate] = []
+    if len(given) <= 1:
+        for name, ways in optional.items():
+            found += _consistent(options | {name: ways}, student)
+    found = found or list(_consistent(options, student))
+    if not found:
+        found = list(_consistent(_opened(options, roles, fixed), student))
     if not found:
         raise InputError(_question(options))
     best: dict[tuple, Candidate] = {}
@@ -130,12 +135,25 @@ def _guessed(name: str) -> list[Role]:
 
 def _number(name: str) -> Any:
     words = taken_apart(name).words
+    if name == "T":
+        return 2.0
     if name in ("t", "s", "p", "q") or any(w.startswith(("logit", "logp", "prob")) for w in words):
         return None
     for known, value in _NUMBERS:
         if any(w in known for w in words) or "".join(words) in known:
             return value
     return None
+
+
+def _opened(
+    options: Mapping[str, list[Role]], roles: Mapping[str, str], fixed: Mapping[str, Any]
+) -> dict[str, list[Role]]:
+    """The same with names that mislead forgotten: what is no constant, mask or said may be any side."""
+    kept = ("constant", "mask")
+    return {
+        name: found if name in roles or name in fixed or (found and found[0].kind in kept) else []
+        for name, found in options.items()
+    }
 
 
 def _optional(

@@ -34,10 +34,13 @@ class Role:
     def __str__(self) -> str:
         if self.kind == "constant":
             return f"{self.value!r}, fixed"
+        if self.kind in ("log_ratio", "ratio"):
+            names = ("q", "p") if self.side == "q" else ("p", "q")
+            shown = "log {} - log {}" if self.kind == "log_ratio" else "{} / {}"
+            return shown.format(*names) + " of sampled tokens"
         words = {
             "log_probs": "log-probabilities", "probs": "probabilities",
-            "sampled": "log-probabilities of sampled tokens", "log_ratio": "log-ratios of sampled tokens",
-            "ratio": "ratios of sampled tokens", "log_variance": "log variance", "log_sd": "log sd",
+            "sampled": "log-probabilities of sampled tokens", "log_variance": "log variance", "log_sd": "log sd",
             "other": "data that say nothing of q", "real": "the critic's outputs at draws of p",
             "fake": "the critic's outputs at draws of q",
         }.get(self.kind, self.kind)  # fmt: skip
@@ -94,6 +97,8 @@ class Named:
     @property
     def side(self) -> Side:
         """Whose the name says it is."""
+        if len(self.words) > 1 and self.words[-1] in ("s", "t"):
+            return "q" if self.words[-1] == "s" else "p"
         for word in self.words:
             if word in _OLD and not (word in ("mu", "b") and len(self.words) == 1):
                 return "old"
@@ -174,11 +179,8 @@ def _token(word: Named) -> list[Role]:
     if word.has("advantage", "advantages", "adv", "advs", "returns", "reward", "rewards"):
         return [Role("other", "", 0.0, "zero")]
     if word.has("ratio", "ratios", "logratio", "logratios", "logr"):
-        log = "log" in word.joined
-        return [
-            Role("log_ratio" if log else "ratio", "q"),
-            Role("log_ratio" if log else "ratio", "p", 0.1),
-        ]
+        kind = "log_ratio" if "log" in word.joined else "ratio"
+        return [Role(kind, "q"), Role(kind, "p", 0.05)]
     return []
 
 
@@ -190,7 +192,9 @@ def _pair(word: Named) -> list[Role]:
         or bool(re.search(r"log_?p(rob|i|$|s)|logq|logprob|logsoftmax|loglik", joined))
         or (word.has("log") and not word.has("logits"))
     )
-    if word.has(*_LABELS) and not log and not word.has("logits", "logit", "probs", "prob", "soft"):
+    short = len(word.words) > 1 and word.words[-1] in ("s", "t")
+    spelled = short or word.has("logits", "logit", "probs", "prob", "soft")
+    if word.has(*_LABELS) and not log and not spelled:
         return []
     if "logit" in joined or word.has("scores"):
         return [Role("logits", side)]
@@ -203,14 +207,13 @@ def _pair(word: Named) -> list[Role]:
     if word.has(*_TOKENS):
         return [Role("tokens")]
     if side:
-        order = (
-            ("logits", "log_probs", "probs")
-            if len(joined) > 1
-            else ("probs", "logits", "log_probs")
-        )
-        if word.has("input", "inputs"):
-            order = ("log_probs", "logits", "probs")
-        return [*(Role(k, side, 0.1 * i) for i, k in enumerate(order)), Role("sampled", side, 0.4)]
+        order, step = (("logits", "log_probs", "probs"), 0.1)
+        if len(joined) == 1:
+            order = ("probs", "logits", "log_probs")
+        elif word.has("input", "inputs"):
+            order, step = (("log_probs", "logits", "probs"), 0.04)
+        kinds = [Role(k, side, step * i) for i, k in enumerate(order)]
+        return [*kinds, Role("sampled", side, 0.4)]
     return []
 
 
