@@ -1,6 +1,7 @@
 """Trying the readings of a loss until one has an answer."""
 
 import inspect
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, final
@@ -34,6 +35,8 @@ _FORMS = (
 _FORMS_OF = ("logits", "log_probs", "probs")
 #: How many readings that run are looked at closely.
 _CLOSE = 3
+#: Seconds after which no further reading is tried.
+_PATIENCE = 12.0
 #: Outcomes, at most, where gradients are differences.
 _DIFFERENCED = 24
 #: Readings whose costs differ by less are of one rank.
@@ -103,18 +106,16 @@ class _Attempts:
         self.failure = ""
         self._libraries = libraries(fn)
 
-    def trial(self, candidate: Candidate, layouts: Sequence[str]) -> Trial | None:
-        """Returns a reading in the first of some layouts that runs; None if none does."""
+    def trial(self, candidate: Candidate, layout: str) -> Trial | None:
+        """Returns a reading as one that runs; None if it does not."""
         for library in self._libraries:
             call = loss_call(library, self._fn, _positional(self._parameters, candidate))
-            for layout in layouts:
-                experiments, fault = _usable(
-                    call, candidate, _problems(candidate, layout, self._key)
-                )
-                if experiments:
-                    self._libraries = [library]
-                    return Trial(candidate, layout, call, experiments, self._key)
-                self.failure = self.failure or f"{library}: {fault}"
+            problems = _problems(candidate, layout, self._key)
+            experiments, fault = _usable(call, candidate, problems)
+            if experiments:
+                self._libraries = [library]
+                return Trial(candidate, layout, call, experiments, self._key)
+            self.failure = self.failure or f"{library}: {fault}"
         return None
 
 
@@ -184,21 +185,22 @@ def _names(candidate: Candidate, side: str) -> list[str]:
 def _judged(attempts: _Attempts) -> list[tuple[Trial, Judged]]:
     """The closest look at the likeliest, until one rank has an answer."""
     found: list[tuple[Trial, Judged]] = []
-    for which in (slice(0, None), slice(1, None)):  # any layout; then those after the first
-        for candidate in attempts.readings:
-            named = [t for t, j in found if j.named]
-            if named and candidate.cost > named[0].candidate.cost + _SAME_RANK:
+    began = time.perf_counter()
+    for candidate in attempts.readings:
+        named = [t for t, j in found if j.named]
+        if named and candidate.cost > named[0].candidate.cost + _SAME_RANK:
+            break
+        if found and time.perf_counter() - began > _PATIENCE:
+            break
+        for layout in _LAYOUTS[candidate.family]:
+            trial = attempts.trial(candidate, layout)
+            if trial is None:
+                continue
+            found.append((trial, _look(trial, deep=False)))
+            if found[-1][1].named or candidate.family == "critic":
                 break
-            layouts = _LAYOUTS[candidate.family]
-            tried = {t.layout for t, _ in found if t.candidate is candidate}
-            rest = [x for x in layouts[which] if x not in tried]
-            if tried and candidate.family == "critic":
-                break
-            trial = attempts.trial(candidate, rest) if rest else None
-            if trial is not None:
-                found.append((trial, _look(trial, deep=False)))
-        if any(j.named for _, j in found):
-            return found
+    if any(j.named for _, j in found):
+        return found
     if any(t.candidate.family == "critic" for t, _ in found):
         return found
     order = sorted(found, key=lambda pair: (pair[0].candidate.cost, pair[1].error))

@@ -208,7 +208,7 @@ def _pair(word: Named) -> list[Role]:
         return [Role("tokens")]
     if side:
         order, step = (("logits", "log_probs", "probs"), 0.1)
-        if len(joined) == 1:
+        if joined in ("p", "q", "pk", "qk", "px", "qx"):
             order = ("probs", "logits", "log_probs")
         elif word.has("input", "inputs"):
             order, step = (("log_probs", "logits", "probs"), 0.04)
