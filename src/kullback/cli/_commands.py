@@ -254,8 +254,9 @@ def explain(
 ) -> int:
     """Where a divergence is paid, region by region; or a topic.
 
-    With P and Q: KL(p||q) cut into regions of x, which add up. With one word
-    (direction, negative): a short text.
+    With P and Q: KL(p||q) cut into regions of x, which add up. With one topic
+    (direction, "negative KL", k1, k2, k3, beta, top-k, "sum or mean", gradients): a
+    short text.
 
     Args:
         p: file or expression, as in kullback kl; or a topic.

@@ -55,7 +55,7 @@ def judge_critic(call: Call, experiment: Experiment, reading: Reading, key: int)
     """
     kinds = {role.kind for role in reading.values()}
     rng = np.random.default_rng(key)
-    pairs = [Pair(*rng.normal(size=(2, 1, v))) for v in (3, 5, 5, 8, 8, 8)]
+    pairs = [Pair(*(0.4 * rng.normal(size=(2, 1, v)))) for v in (3, 5, 5, 8, 8, 8)]
     table = _categoricals.catalogue(pairs)
     at_real, at_fake, additive = _curves(call, experiment)
     if not additive:

@@ -127,7 +127,7 @@ def judge(
     parts = []
     for policy in policies:
         chosen = [(e, found[policy]) for e, found in seen if policy in found]
-        parts.append(_under(policy, chosen, cut, tolerance_of, deep=deep))
+        parts.append(_under(policy, chosen, cut, tolerance_of, deep=deep and not parts))
     bits = min(o.bits for _, found in seen for o in found.values())
     return Judged(tuple(parts), cut, top.given > 0.0, bits)
 

@@ -1,7 +1,7 @@
 """Finding what a loss equals, up to one number and powers of the sizes."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -10,8 +10,9 @@ from scipy import optimize
 
 from kullback.diagnostics.losses._quantities import Array, Catalogue, Family, Quantity, Seen
 
-#: How many of the best places of a family's grid are refined.
-_REFINED = 2
+#: Steps of a first search along a family; it goes on if the error then is below the second number.
+_ROUGH = 14
+_PROMISING = 0.02
 
 
 @final
@@ -185,21 +186,24 @@ def _mixtures(search: _Search, known: Catalogue) -> Iterator[Match]:
 def _families(search: _Search, known: Catalogue) -> Iterator[Match]:
     for family in known.families:
         errors = [search.error(family.at(value)) for value in family.grid]
-        order = np.argsort(errors)[:_REFINED]
-        yield from (search.fit(_refined(search, family, int(i))) for i in order)
+        yield search.fit(_refined(search, family, int(np.argmin(errors))))
 
 
 def _refined(search: _Search, family: Family, i: int) -> Quantity:
-    """The family's best member between a grid point's neighbours."""
+    """The family's best member between a grid point's neighbours; roughly, if it is no match."""
     grid = family.grid
     low, high = grid[max(i - 1, 0)], grid[min(i + 1, len(grid) - 1)]
-    found: Any = optimize.minimize_scalar(
-        lambda value: search.error(family.at(value)),
-        bounds=(low, high),
-        method="bounded",
-        options={"xatol": 1e-11 * max(abs(low), abs(high)), "maxiter": 80},
-    )
-    return family.at(float(found.x))
+
+    def best(steps: int) -> Any:
+        return optimize.minimize_scalar(
+            lambda value: search.error(family.at(value)),
+            bounds=(low, high),
+            method="bounded",
+            options={"xatol": 1e-11 * max(abs(low), abs(high)), "maxiter": steps},
+        )
+
+    found = best(_ROUGH)
+    return family.at(float((best(80) if found.fun < _PROMISING else found).x))
 
 
 def _heats(search: _Search, known: Catalogue) -> Iterator[Match]:
@@ -207,19 +211,22 @@ def _heats(search: _Search, known: Catalogue) -> Iterator[Match]:
     if known.temperatures is None:
         return
     make = known.temperatures
-    starts = np.log(np.array([0.1, 0.5, 1.0, 2.0, 5.0]))
+    starts = np.log(np.array([0.05, 0.2, 1.0, 2.0, 5.0]))
     for name in ("forward", "reverse"):
-        best = min(
-            itertools.product(starts, starts),
-            key=lambda t: search.error(make(name, *np.exp(t).tolist())),
-        )
-        found: Any = optimize.minimize(
-            lambda t, n=name: search.error(make(n, *np.exp(t).tolist())),
-            best,
-            method="Nelder-Mead",
-            options={"xatol": 1e-10, "fatol": 1e-12, "maxiter": 400},
-        )
-        yield search.fit(make(name, *np.exp(found.x).tolist()))
+
+        def error(t: Array, name: str = name) -> float:
+            return search.error(make(name, *np.exp(np.clip(t, -6.0, 6.0)).tolist()))
+
+        best = min(itertools.product(starts, starts), key=lambda t, f=error: f(np.array(t)))
+        found = _descend(error, np.array(best), 4 * _ROUGH)
+        if found.fun < _PROMISING:
+            found = _descend(error, found.x, 400)
+        yield search.fit(make(name, *np.exp(np.clip(found.x, -6.0, 6.0)).tolist()))
+
+
+def _descend(error: Callable[[Array], float], start: Array, steps: int) -> Any:
+    options = {"xatol": 1e-10, "fatol": 1e-12, "maxiter": steps}
+    return optimize.minimize(error, start, method="Nelder-Mead", options=options)
 
 
 def _with_extra(search: _Search, known: Catalogue) -> Iterator[Match]:
