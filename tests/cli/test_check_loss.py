@@ -49,7 +49,7 @@ def test_bad_input(run, write):
     write("broken.py", "1 / 0")
     for args, words in (
         (("mine.py",), "say module:function"),
-        (("mine.py:k4",), "has no name 'k4'; did you mean k3"),
+        (("mine.py:k4",), "has no name 'k4'; it has k3, scaled"),
         (("nowhere.py:k3",), "no such file"),
         (("no.such.module:f",), "cannot be imported"),
         (("broken.py:f",), "ZeroDivisionError"),

@@ -70,12 +70,13 @@ def _slopes(
     slope: Any, p: Tensor, q: Tensor, saved: tuple[Tensor, ...], gradient: Tensor, of: Tensor
 ) -> Tensor:
     flat_p, flat_q = p.reshape(-1, p.shape[-1]), q.reshape(-1, p.shape[-1])
-    out = torch.empty_like(flat_p, dtype=of.dtype)
+    whole = torch.empty_like(of, memory_format=torch.contiguous_format)
+    out = whole.reshape(-1, p.shape[-1])
     for block in _blocks(flat_p):
         kept = tuple(part[block] for part in saved)
         found = slope(widened(flat_p[block], torch), widened(flat_q[block], torch), kept, torch)
         out[block] = (gradient[block] * found).to(of.dtype)
-    return out.reshape(of.shape)
+    return whole
 
 
 def _blocks(flat: Tensor) -> list[slice]:
