@@ -2,4 +2,5 @@
 
 from importlib.util import find_spec
 
-collect_ignore = [] if find_spec("torch") else ["src/kullback/interop/_torch.py"]
+_TORCH = ["src/kullback/interop/_torch.py", "src/kullback/losses/_rows_torch.py"]
+collect_ignore = [] if find_spec("torch") else _TORCH

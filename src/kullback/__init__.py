@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         MissingDependencyError,
         UnsupportedError,
     )
+    from kullback.api._check_loss import check_loss
     from kullback.api._diff import diff
     from kullback.api._explain import explain
     from kullback.api._fit import fit
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from kullback.results._diff import Diff
     from kullback.results._estimate import Estimate
     from kullback.results._fit import Fit
+    from kullback.results._loss_report import LossReport
     from kullback.targets import Counts, Grid, Known, LogDensity, Samples
 
 _HOMES = {
@@ -47,6 +49,7 @@ _HOMES = {
         "UnsupportedError",
     ),
     "kullback.api._diff": ("diff",),
+    "kullback.api._check_loss": ("check_loss",),
     "kullback.api._explain": ("explain",),
     "kullback.api._fit": ("fit",),
     "kullback.api._gradients": ("explain_gradients",),
@@ -68,6 +71,7 @@ _HOMES = {
     "kullback.api._measure": ("cross_entropy", "divergence", "entropy", "kl_divergence"),
     "kullback.results._estimate": ("Estimate",),
     "kullback.targets": ("Counts", "Grid", "Known", "LogDensity", "Samples"),
+    "kullback.results._loss_report": ("LossReport",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -78,6 +82,7 @@ __all__ = [  # noqa: RUF022 - by layer, as in _HOMES
     "KullbackError",
     "MissingDependencyError",
     "UnsupportedError",
+    "check_loss",
     "cross_entropy",
     "divergence",
     "entropy",
@@ -102,6 +107,7 @@ __all__ = [  # noqa: RUF022 - by layer, as in _HOMES
     "Estimate",
     "Fit",
     "Counts",
+    "LossReport",
     "Grid",
     "Known",
     "LogDensity",

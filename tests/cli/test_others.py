@@ -92,12 +92,21 @@ def test_explain_says_what_it_does_not_know(run):
     assert [r["mass_q"] for r in run(*args, "--json").json["regions"]] == [None, None]
 
 
-@pytest.mark.parametrize("topic", ["direction", "negative"])
+@pytest.mark.parametrize("topic", ["direction", "negative KL", "k1", "k2", "k3", "beta"])
 def test_explain_a_topic(run, topic):
     ran = run("explain", topic)
     assert ran.code == 0
-    assert "KL(p||q)" in ran.out
+    assert "KL(" in ran.out
     assert run("explain", topic, "--json").json["topic"] == topic
+
+
+def test_a_topic_has_other_names(run):
+    for other, topic in (
+        ("negative", "negative KL"),
+        ("NEGATIVE kl", "negative KL"),
+        ("batchmean", "sum or mean"),
+    ):
+        assert run("explain", other, "--json").json["topic"] == topic
 
 
 def test_doctor_finds_this_installation_right(run):

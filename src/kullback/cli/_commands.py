@@ -11,12 +11,14 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from kullback.cli._options import (
+    CHECKING,
     COMPARING,
     HOW,
     KEEPING,
     OUTPUT,
     READING,
     UNIT,
+    Checking,
     Comparing,
     Direction,
     Fitting,
@@ -273,6 +275,22 @@ def verify(
     return _verify.run(claims, report, output)
 
 
+def check_loss(loss: str, /, *, how: Checking = CHECKING, output: Output = OUTPUT) -> int:
+    """Which divergence a loss estimates, and which it descends.
+
+    LOSS is module:function, such as torch.nn.functional:kl_div, or FILE.py:function. The module is
+    imported and the function called on small problems, so give only one that you would run.
+    Forward is KL(p||q), q what is trained; reverse is KL(q||p). Exit code 1 if it is not what
+    --expect says.
+
+    Args:
+        loss: module:function or FILE.py:function.
+    """
+    from kullback.cli import _check_loss
+
+    return _check_loss.run(loss, how, output)
+
+
 def plan(p: str, q: str, /, *, normalize: Flag = False, output: Output = OUTPUT) -> int:
     """Which method would answer, and what each direction needs.
 
@@ -297,8 +315,9 @@ def explain(
 ) -> int:
     """Where a divergence is paid, region by region; or a topic.
 
-    With P and Q: KL(p||q) cut into regions of x, which add up. With one word
-    (direction, negative): a short text.
+    With P and Q: KL(p||q) cut into regions of x, which add up. With one topic
+    (direction, "negative KL", k1, k2, k3, beta, top-k, "sum or mean", gradients): a
+    short text.
 
     Args:
         p: file or expression, as in kullback kl; or a topic.
@@ -325,4 +344,6 @@ def doctor(*, output: Output = OUTPUT) -> int:
 
 
 #: In the order of --help.
-COMMANDS = (demo, kl, fit, diff, profile, score, sample, verify, plan, explain, doctor)
+COMMANDS = (
+    demo, kl, fit, diff, profile, score, sample, check_loss, verify, plan, explain, doctor,
+)  # fmt: skip

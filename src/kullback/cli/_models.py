@@ -58,13 +58,20 @@ def model(text: str) -> Iterator[LogDensity | Unconstrained]:
     sys.path.insert(0, place)
     try:
         with redirect_stdout(sys.stderr):
-            yield _target(_executed(path), name, path)
+            yield _target(executed(path), name, path)
     finally:
         if place in sys.path:
             sys.path.remove(place)
 
 
-def _executed(path: Path) -> ModuleType:
+def executed(path: Path) -> ModuleType:
+    """Executes a Python file and returns it as a module.
+
+    Raises:
+        InputError: there is no such file, or it raises an exception.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
     spec = importlib.util.spec_from_file_location(f"kullback_model_{path.stem}", path)
     assert spec is not None
     assert spec.loader is not None
@@ -104,7 +111,7 @@ def _same(file: str, path: str) -> bool:
 def _target(module: ModuleType, name: str, path: Path) -> LogDensity | Unconstrained:
     thing = getattr(module, name, None)
     if thing is None:
-        raise InputError(f"{path} has no name {name!r}{_instead(module, name)}")
+        raise InputError(f"{path} has no name {name!r}{instead(module, name)}")
     if isinstance(thing, LogDensity | Unconstrained):
         return thing
     known = log_density(thing)
@@ -118,8 +125,8 @@ def _target(module: ModuleType, name: str, path: Path) -> LogDensity | Unconstra
     return LogDensity(thing, module.example, getattr(module, "support", None))
 
 
-def _instead(module: ModuleType, name: str) -> str:
-    """Returns which names are close, or are defined there at all."""
+def instead(module: ModuleType, name: str) -> str:
+    """Returns, for a message, which names are close or are defined there at all."""
     names = [
         n
         for n, v in vars(module).items()

@@ -171,7 +171,30 @@ class Comparing:
     key: int = 0
 
 
+@final
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Checking:
+    """How a loss is checked.
+
+    Attributes:
+        expect: exit 1 if the gradient is not that of this divergence: forward, reverse, jeffreys,
+            jensen_shannon, ...
+        student: the argument that is trained, where names do not say it.
+        role: what an argument is, NAME=ROLE, such as "x=q logits"; may be said several times.
+        fixed: the value of an argument, NAME=VALUE; may be said several times.
+        key: of the random problems.
+    """
+
+    expect: str | None = None
+    student: str | None = None
+    role: tuple[str, ...] = ()
+    fixed: tuple[str, ...] = ()
+    key: int = 0
+
+
 OUTPUT = Output()
+CHECKING = Checking()
 READING = Reading()
 KEEPING = Keeping()
 UNIT = Unit()

@@ -79,10 +79,10 @@ def gaussian_kl_per_dimension(
     with np.errstate(over="ignore"):  # a KL beyond the dtype is inf
         if q is None:
             mean, log_variance = arrays
-            return 0.5 * (mean**2 + _expm1_minus(log_variance, xp))
+            return 0.5 * (mean**2 + expm1_minus(log_variance, xp))
         mean, log_variance, q_mean, q_log_variance = arrays
         standardized = (mean - q_mean) * xp.exp(-0.5 * q_log_variance)
-        return 0.5 * (standardized**2 + _expm1_minus(log_variance - q_log_variance, xp))
+        return 0.5 * (standardized**2 + expm1_minus(log_variance - q_log_variance, xp))
 
 
 def namespace(*arrays: Array) -> Any:
@@ -98,7 +98,7 @@ def as_array(array: Array, xp: Any) -> Array:
     return array if hasattr(array, "detach") else xp.asarray(array)
 
 
-def _expm1_minus(t: Array, xp: Any) -> Array:
+def expm1_minus(t: Array, xp: Any) -> Array:
     """exp(t) - 1 - t >= 0, with its digits near 0, and its gradient everywhere."""
     near = xp.abs(t) < _NEAR
     small = xp.where(near, t, 0.0)

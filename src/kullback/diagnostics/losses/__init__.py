@@ -1,0 +1,1 @@
+"""Which divergence a loss has as its value, and which as its gradient."""

@@ -1,0 +1,128 @@
+"""What a reader should know, and the line that mends a loss."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from kullback.results._loss_report import LossFinding, LossReport, LossUnder
+
+_OPPOSITE = {"forward": "reverse", "reverse": "forward"}
+_SURROGATE = "losses.{}_kl_surrogate(log_p={}, log_q={})"
+
+
+def advised(report: LossReport, names: Mapping[str, str], notes: tuple[str, ...]) -> LossReport:
+    """Returns the report with its notes and fixes.
+
+    Args:
+        report: what was found.
+        names: the argument of "q" and of "p", by side, as far as there is one.
+        notes: what was noted on the way.
+    """
+    p, q = names.get("p", "log_p"), names.get("q", "log_q")
+    found = [*notes, *_notes(report)]
+    fixes = [*_direction(report, p, q), *_scales(report), *_mistakes(report)]
+    return replace(report, notes=tuple(found), fixes=tuple(dict.fromkeys(fixes)))
+
+
+def _notes(report: LossReport) -> Iterator[str]:
+    gradient, value = report.gradient, report.value
+    found = dict(gradient.parameters)
+    if report.detached == "wholly":
+        yield "it is detached: q gets no gradient at all"
+    elif report.detached == "partly":
+        yield "parts of it are detached: its gradient is not the slope of its value"
+    if report.gradient_reaches_p:
+        yield "p gets a gradient too; if p is not trained, detach it (torch) or stop_gradient it (JAX)"
+    if "epsilon" in found:
+        yield f"an epsilon of about {found['epsilon']:.1g} is added inside the logarithms"
+    if "temperature" in found and gradient.name in ("forward", "reverse"):
+        yield from _temperature(gradient, found["temperature"])
+    if gradient.named and gradient.name != "zero" and value.named and _differ(gradient, value):
+        yield (
+            f"value and gradient are of different quantities: the value is {value.words}, what is descended is "
+            f"{gradient.words}"
+        )
+    off = report.off_policy
+    if (
+        off is not None
+        and report.under[0].drawn == "q"
+        and gradient.named
+        and not off.gradient.named
+    ):
+        yield "off-policy (samples of neither p nor q, without weights) it estimates and descends neither divergence"
+    if not gradient.named and 1e-4 <= gradient.relative_error < 0.02:
+        yield (
+            f"it is close to {gradient.label}, but not that: a relative error of {gradient.relative_error:.1g} "
+            "is no rounding; something is added, clipped or cut off"
+        )
+
+
+def _temperature(gradient: LossFinding, temperature: float) -> Iterator[str]:
+    if abs(gradient.scale - 1.0) < 1e-3:
+        yield (
+            f"its gradient shrinks as 1/temperature²; multiply by {temperature:.4g}² to keep its size, as "
+            "in distillation"
+        )
+
+
+def _differ(gradient: LossFinding, value: LossFinding) -> bool:
+    of_value = {"cross_entropy": "forward", "labels": "forward"}.get(value.name, value.name)
+    return of_value != gradient.name and value.name != "zero"
+
+
+def _direction(report: LossReport, p: str, q: str) -> Iterator[str]:
+    """Sampled estimators whose value and gradient are not one divergence; what was asked for."""
+    top = report.under[0]
+    if top.drawn == "q" and _estimates_reverse(top) and top.gradient.name in ("zero", "forward"):
+        yield (
+            f"to descend KL(q||p): {_SURROGATE.format('reverse', p, q)}, or 0.5 * ({q} - {p})**2 as the loss, or "
+            f"{q} - {p} as a penalty in the reward, without a gradient"
+        )
+    wanted = report.expected
+    if wanted in _OPPOSITE and report.name == _OPPOSITE[wanted]:
+        if top.drawn == "":
+            yield (
+                f"to descend the {wanted} KL exchange the two distributions, or losses.categorical_kl(teacher=..., "
+                f'student=..., direction="{wanted}", reduction="mean")'
+            )
+        elif top.drawn in ("q", "p", "other"):
+            yield f"to descend the {wanted} KL: {_SURROGATE.format(wanted, p, q)}"
+    off = report.off_policy
+    if off is not None and not off.gradient.named and top.drawn == "q":
+        yield (
+            "for samples of an older policy give its log-probabilities: losses.reverse_kl_surrogate(..., "
+            "log_sampler=...) weights by exp(log_q - log_sampler)"
+        )
+
+
+def _estimates_reverse(under: LossUnder) -> bool:
+    return under.value.name in ("reverse", "half_squared_ratio")
+
+
+def _scales(report: LossReport) -> Iterator[str]:
+    words = report.gradient.scale_words if report.gradient.named else ""
+    top, _, below = words.partition("/")
+    if report.gradient.scale < 0.0 and report.gradient.named and report.gradient.name != "mixture":
+        yield "the sign is turned: descending it increases the divergence; put a minus in front"
+    if "V" in below:
+        yield (
+            'a mean over the V outcomes where a sum belongs: .sum(-1).mean(), in torch reduction="batchmean" with '
+            "rows flattened to (N, V)"
+        )
+    if "d" in below.replace("(", "").replace(")", "").split():
+        yield "a mean over the d latent dimensions is beta = 1/d: sum over the last axis, mean over the batch"
+    if "B" in top.split():
+        yield "it sums over the batch, so that the step grows with the batch: divide by the number of examples"
+    if "B" in below.replace("(", "").replace(")", "").split():
+        yield "it is averaged over the batch twice: multiply by the number of examples"
+
+
+def _mistakes(report: LossReport) -> Iterator[str]:
+    label = report.gradient.label
+    if report.gradient.name == "reverse_cross_entropy":
+        yield (
+            "the entropy of q is missing: E_q[-log p] alone drives q into the mode of p; add E_q[log q] for KL(q||p)"
+        )
+    if report.gradient.name == "entropy":
+        yield "only the entropy of q is left: nothing pulls q towards p"
+    if "taken for the sd" in label and report.gradient.relative_error < 1e-4:
+        yield "the log variance is used as log sd: exp(log_variance) is the variance, exp(0.5 * log_variance) the sd"

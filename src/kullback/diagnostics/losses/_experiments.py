@@ -1,0 +1,256 @@
+"""Small problems on which a loss is looked at, with every batch that could be drawn."""
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+
+from kullback.diagnostics.losses._categoricals import Pair, log_softmax
+from kullback.diagnostics.losses._quantities import Array
+from kullback.diagnostics.losses._roles import Role
+
+Arguments = dict[str, Any]
+#: Arguments by name, with what they are.
+Reading = Mapping[str, Role]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Experiment:
+    """One problem.
+
+    Attributes:
+        sizes: by name, as they enter scale factors: "B" examples, "T" tokens, "V" outcomes, "d" dimensions.
+        rows: the shape of a loss that is not reduced.
+        at: the arguments of every draw, at these parameters of q (flat); the draws stay.
+        theta: the parameters.
+        weights: the probability of every draw, by who draws: "q", "p", "other"; "" where nothing is drawn.
+        pull: the gradient of one draw's arguments (stacked over draws) and weights, as one of theta.
+        pair: logits of p and q, for what is compared.
+        labels: logits of a third distribution, that of labels; None if there is none.
+    """
+
+    sizes: dict[str, int]
+    rows: tuple[int, ...]
+    at: Callable[[Array], list[Arguments]]
+    theta: Array
+    weights: dict[str, Array]
+    pull: Callable[[dict[str, Array], Array], Array]
+    pair: Any
+    labels: Array | None = None
+
+    def weigh(self, shape: tuple[int, ...]) -> Array | float:
+        """Returns the weights of an output: a mean over rows; a sum over outcomes."""
+        count = int(np.prod(shape, dtype=int)) if shape else 1
+        last = self.sizes.get("V", self.sizes.get("d", 0))
+        if len(shape) == len(self.rows) + 1 and shape[-1] == last:
+            count //= last
+        return 1.0 / count
+
+
+#: Sizes (B, T, V) without draws, and with all of them enumerated.
+_PLAIN = ((3, 2, 5), (2, 3, 24), (4, 4, 130))
+_DRAWN = ((2, 2, 3), (3, 1, 3), (2, 3, 2))
+_SPREADS = (0.6, 1.0, 1.4)
+
+
+def pairs(
+    reading: Reading, layout: str, key: int, spreads: Sequence[float] = _SPREADS
+) -> list[Experiment]:
+    """Returns problems for a loss of whole distributions, with labels or tokens or without.
+
+    Args:
+        reading: what the arguments are.
+        layout: "(B,V)", "(B,T,V)" or "(V)".
+        key: of the random numbers.
+        spreads: sds of the logits.
+    """
+    rng = np.random.default_rng(key)
+    drawn = _drawn_kind(reading)
+    made = []
+    for sizes in _DRAWN if drawn else _PLAIN:
+        b, t, v = sizes
+        rows = {"(B,V)": (b,), "(B,T,V)": (b, t), "(V)": ()}[layout]
+        if drawn and layout == "(B,T,V)":
+            rows = (b, 1) if v ** (b * t) > 90 else (b, t)
+        named = dict(zip("BT", rows, strict=False)) | {"V": v}
+        made += [_pair(reading, named, rows, rng, spread) for spread in spreads]
+    return made
+
+
+def _drawn_kind(reading: Reading) -> str:
+    kinds = {role.kind for role in reading.values()}
+    return "labels" if "labels" in kinds else "tokens" if "tokens" in kinds else ""
+
+
+def _pair(
+    reading: Reading,
+    sizes: dict[str, int],
+    rows: tuple[int, ...],
+    rng: np.random.Generator,
+    spread: float,
+) -> Experiment:
+    v, n = sizes["V"], int(np.prod(rows, dtype=int))
+    p, q, third = (spread * rng.standard_normal((n, v)) for _ in range(3))
+    drawn = _drawn_kind(reading)
+    tokens = (
+        np.array(list(itertools.product(range(v), repeat=n)))
+        if drawn
+        else np.zeros((1, n), dtype=int)
+    )
+    log_third = log_softmax(third)
+    has_p = any(role.side == "p" for role in reading.values())
+    policies = {"": None}
+    if drawn == "tokens":
+        policies = {"q": log_softmax(q), "p": log_softmax(p), "other": log_third}
+        if any(role.side == "old" for role in reading.values()):
+            policies = {"other": log_third}
+    elif drawn:
+        policies = {"labels": log_third} if has_p else {"p": log_softmax(p)}
+    columns = np.arange(n)
+    weights = {
+        name: np.ones(1) if logs is None else np.exp(logs[columns, tokens].sum(axis=1))
+        for name, logs in policies.items()
+    }
+
+    def at(theta: Array) -> list[Arguments]:
+        log_q = log_softmax(theta.reshape(n, v))
+        of = {
+            "q": (theta.reshape(n, v), log_q),
+            "p": (p, log_softmax(p)),
+            "old": (third, log_third),
+        }
+
+        def argument(role: Role, token: Array) -> Any:
+            if role.kind == "labels" or role.kind == "tokens":
+                return token.reshape(rows)
+            if role.kind == "mask":
+                return np.ones(rows)
+            if role.kind == "other":
+                return np.zeros(rows)
+            if role.kind == "constant":
+                return constant(role.value, sizes)
+            logits, logs = of[role.side]
+            if role.kind == "sampled":
+                return logs[columns, token].reshape(rows)
+            form = {"logits": logits, "log_probs": logs, "probs": np.exp(logs)}[role.kind]
+            return form.reshape(*rows, v).copy()
+
+        return [{name: argument(role, token) for name, role in reading.items()} for token in tokens]
+
+    def pull(gradients: dict[str, Array], w: Array) -> Array:
+        mass = np.exp(log_softmax(q))
+        out = np.zeros((n, v))
+        for name, stacked in gradients.items():
+            role = reading[name]
+            if role.side != "q" or role.kind == "constant":
+                continue
+            g = np.tensordot(w, stacked.reshape(len(w), -1), axes=1)
+            if role.kind == "sampled":
+                hot = np.eye(v)[tokens] - mass
+                out += np.einsum("m,mn,mnv->nv", w, stacked.reshape(len(w), n), hot)
+                continue
+            g = g.reshape(n, v)
+            if role.kind == "log_probs":
+                g = g - mass * g.sum(axis=1, keepdims=True)
+            elif role.kind == "probs":
+                g = mass * (g - (mass * g).sum(axis=1, keepdims=True))
+            out += g
+        return out.ravel()
+
+    labels = third if drawn == "labels" and has_p else None
+    return Experiment(sizes, rows, at, q.ravel(), weights, pull, Pair(p, q), labels)
+
+
+def sampled(
+    reading: Reading, layout: str, key: int, spreads: Sequence[float] = _SPREADS
+) -> list[Experiment]:
+    """Returns problems for a loss of log-probabilities of sampled tokens.
+
+    Args:
+        reading: what the arguments are.
+        layout: "(B,T)" or "(B)".
+        key: of the random numbers.
+        spreads: sds of the logits.
+    """
+    rng = np.random.default_rng(key)
+    old = any(role.side == "old" for role in reading.values())
+    ratios = ("log_ratio", "ratio")
+    has_p = any(role.side == "p" or role.kind in ratios for role in reading.values())
+    policies = ("q", "other") if old else ("q", "p", "other") if has_p else ("p", "q")
+    made = []
+    sizes = _DRAWN if layout == "(B,T)" else ((2, 1, 4), (3, 1, 3), (4, 1, 2))
+    for b, t, v in sizes:
+        for spread in spreads:
+            p, q, third = (spread * rng.standard_normal((t, v)) for _ in range(3))
+            groups = [(policy,) for policy in policies] if old else [policies]
+            made += [_tokens(reading, layout, (b, t, v), (p, q, third), names) for names in groups]
+    return made
+
+
+def _tokens(
+    reading: Reading,
+    layout: str,
+    sizes: tuple[int, int, int],
+    logits: tuple[Array, Array, Array],
+    policies: Sequence[str],
+) -> Experiment:
+    b, t, v = sizes
+    p, q, third = logits
+    rows = (b, t) if layout == "(B,T)" else (b,)
+    drawn = np.array(list(itertools.product(range(v), repeat=b * t))).reshape(-1, b, t)
+    logs = {"q": log_softmax(q), "p": log_softmax(p), "other": log_softmax(third)}
+    columns = np.arange(t)
+    weights = {name: np.exp(logs[name][columns, drawn].sum(axis=(1, 2))) for name in policies}
+    drawing = logs[policies[0]]
+    named = {"B": b, "T": t} if layout == "(B,T)" else {"B": b}
+
+    def at(theta: Array) -> list[Arguments]:
+        of = {"q": log_softmax(theta.reshape(t, v)), "p": logs["p"], "old": drawing}
+
+        def argument(role: Role, tokens: Array) -> Any:
+            if role.kind == "mask":
+                return np.ones(rows)
+            if role.kind == "other":
+                return np.zeros(rows)
+            if role.kind == "tokens":
+                return tokens.reshape(rows)
+            if role.kind == "constant":
+                return constant(role.value, named)
+            if role.kind in ("log_ratio", "ratio"):
+                sign = 1.0 if role.side == "q" else -1.0
+                ratio = sign * (of["q"] - of["p"])[columns, tokens].reshape(rows)
+                return np.exp(ratio) if role.kind == "ratio" else ratio
+            return of[role.side][columns, tokens].reshape(rows)
+
+        return [{name: argument(role, x) for name, role in reading.items()} for x in drawn]
+
+    hot = np.eye(v)[drawn] - np.exp(logs["q"])
+
+    def pull(gradients: dict[str, Array], w: Array) -> Array:
+        out = np.zeros((t, v))
+        for name, stacked in gradients.items():
+            role = reading[name]
+            if role.kind in ("log_ratio", "ratio"):
+                g = (1.0 if role.side == "q" else -1.0) * stacked.reshape(-1, b, t)
+                if role.kind == "ratio":
+                    g = g * np.stack([x[name] for x in at(q.ravel())]).reshape(-1, b, t)
+            elif role.side == "q":
+                g = stacked.reshape(-1, b, t)
+            else:
+                continue
+            out += np.einsum("m,mbt,mbtv->tv", w, g, hot)
+        return out.ravel()
+
+    return Experiment(named, rows, at, q.ravel(), weights, pull, Pair(p, q))
+
+
+def constant(value: Any, sizes: dict[str, int]) -> Any:
+    """A constant; ("size", "V") stands for a size of the problem, "rows" for the number of rows."""
+    if isinstance(value, tuple) and len(value) == 2 and value[0] == "size":
+        if value[1] == "rows":
+            return sizes.get("B", 1) * sizes.get("T", 1)
+        return sizes.get(value[1], 1)
+    return value

@@ -1,0 +1,274 @@
+"""What a whole signature may mean: every consistent choice of roles, the likeliest first."""
+
+import inspect
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, final
+
+from kullback._core.errors import InputError
+from kullback.diagnostics.losses._roles import KINDS, Role, roles_of, taken_apart
+
+#: Values for numbers without a default, by words of their names: all different, to be told apart.
+_NUMBERS: tuple[tuple[tuple[str, ...], Any], ...] = (
+    (("temperature", "temp", "tau"), 2.0),
+    (("alpha", "lambda", "lam", "lambd", "lmbda", "mix", "weight", "w"), 0.3),
+    (("beta", "coef", "coeff", "gamma", "scale"), 0.7),
+    (("eps", "epsilon"), 1e-10),
+    (("smoothing",), 0.1),
+    (("clip", "cliprange"), 0.2),
+    (("k", "topk", "top"), 5),
+    (("reduction",), "mean"),
+    (("dim", "axis"), -1),
+    (("vocab", "vocabulary", "classes", "v"), ("size", "V")),
+    (("batch", "batchsize", "n"), ("size", "B")),
+    (("items",), ("size", "rows")),
+)
+_DISTRIBUTIONS = ("logits", "log_probs", "probs")
+_SPREADS = ("log_variance", "variance", "sd", "log_sd")
+_MOST = 400
+
+
+@final
+@dataclass(frozen=True)
+class Candidate:
+    """One reading of a signature.
+
+    Attributes:
+        family: "pair", "sampled", "gaussian" or "critic".
+        roles: of each argument that is passed.
+        cost: how far the names are from saying so.
+        guessed_side: whether which of two is trained was guessed.
+    """
+
+    family: str
+    roles: Mapping[str, Role]
+    cost: float
+    guessed_side: bool = False
+
+
+def parameters_of(fn: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """Returns the parameters of a loss; those of `forward` for a torch module.
+
+    Raises:
+        InputError: it is a class, or has no signature.
+    """
+    if inspect.isclass(fn):
+        raise InputError(
+            f"{fn.__name__} is a class, not a loss: make an instance, check_loss({fn.__name__}(...))"
+        )
+    if not callable(fn):
+        raise InputError(f"check_loss needs a function, got {type(fn).__name__}")
+    try:
+        return dict(inspect.signature(getattr(fn, "forward", fn)).parameters)
+    except (TypeError, ValueError):
+        raise InputError(
+            "the loss has no signature that Python can read: wrap it, such as "
+            "check_loss(lambda student_logits, teacher_logits: loss(student_logits, teacher_logits))"
+        ) from None
+
+
+def candidates(
+    parameters: Mapping[str, inspect.Parameter],
+    roles: Mapping[str, str],
+    fixed: Mapping[str, Any],
+    student: str | None,
+) -> list[Candidate]:
+    """Returns the readings of a signature, the likeliest first.
+
+    Raises:
+        InputError: a name or role is unknown, or an argument cannot be guessed.
+    """
+    options = _options(parameters, roles, fixed)
+    optional = _optional(parameters, options)
+    given = [n for n, found in options.items() if any(r.side for r in found)]
+    found: list[Candidate] = []
+    if len(given) <= 1:
+        for name, ways in optional.items():
+            found += _consistent(options | {name: ways}, student)
+    found = found or list(_consistent(options, student))
+    if not found:
+        found = list(_consistent(_opened(options, roles, fixed), student))
+    if not found:
+        raise InputError(_question(options))
+    best: dict[tuple, Candidate] = {}
+    for one in found:
+        key = (one.family, *((n, r.kind, r.side) for n, r in one.roles.items()))
+        if key not in best or one.cost < best[key].cost:
+            best[key] = one
+    return sorted(best.values(), key=lambda c: c.cost)[:_MOST]
+
+
+def _options(
+    parameters: Mapping[str, inspect.Parameter], roles: Mapping[str, str], fixed: Mapping[str, Any]
+) -> dict[str, list[Role]]:
+    """What each argument that must be passed may be."""
+    for name in (*roles, *fixed):
+        if name not in parameters and not _open(parameters):
+            raise InputError(f"the loss has no argument {name!r}; it has {', '.join(parameters)}")
+    found: dict[str, list[Role]] = {}
+    for name, parameter in parameters.items():
+        if name in fixed:
+            found[name] = [Role("constant", value=fixed[name])]
+        elif name in roles:
+            found[name] = [parse_role(roles[name], name)]
+        elif parameter.default is inspect.Parameter.empty and not _variable(parameter):
+            found[name] = _guessed(name)
+    found |= {n: [parse_role(r, n)] for n, r in roles.items() if n not in found}
+    return found
+
+
+def _variable(parameter: inspect.Parameter) -> bool:
+    return parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+
+
+def _open(parameters: Mapping[str, inspect.Parameter]) -> bool:
+    return any(_variable(p) for p in parameters.values())
+
+
+def _guessed(name: str) -> list[Role]:
+    number = _number(name)
+    if number is not None:
+        return [Role("constant", value=number)]
+    return roles_of(name)
+
+
+def _number(name: str) -> Any:
+    words = taken_apart(name).words
+    if name == "T":
+        return 2.0
+    if name in ("t", "s", "p", "q") or any(w.startswith(("logit", "logp", "prob")) for w in words):
+        return None
+    for known, value in _NUMBERS:
+        if any(w in known for w in words) or "".join(words) in known:
+            return value
+    return None
+
+
+def _opened(
+    options: Mapping[str, list[Role]], roles: Mapping[str, str], fixed: Mapping[str, Any]
+) -> dict[str, list[Role]]:
+    """The same with names that mislead forgotten: what is no constant, mask or said may be any side."""
+    kept = ("constant", "mask")
+    return {
+        name: found if name in roles or name in fixed or (found and found[0].kind in kept) else []
+        for name, found in options.items()
+    }
+
+
+def _optional(
+    parameters: Mapping[str, inspect.Parameter], options: Mapping[str, list[Role]]
+) -> dict[str, list[Role]]:
+    """Arguments that default to None but look like a side."""
+    return {
+        name: found
+        for name, parameter in parameters.items()
+        if name not in options
+        and parameter.default is None
+        and (found := [r for r in roles_of(name) if r.kind not in ("mask", "other", "labels")])
+    }
+
+
+def parse_role(text: str, name: str) -> Role:
+    """Returns a role as the user writes it, such as "q logits" or "mask".
+
+    Raises:
+        InputError: it is none.
+    """
+    sides = {"q": "q", "student": "q", "policy": "q", "p": "p", "teacher": "p", "reference": "p",
+             "prior": "p", "old": "old"}  # fmt: skip
+    words = text.replace("-", "_").split()
+    side = sides.get(words[0], "") if len(words) > 1 else ""
+    kind = "_".join(words[1:] if side else words)
+    if kind not in KINDS or kind == "constant":
+        known = ", ".join(k for k in KINDS if k != "constant")
+        raise InputError(
+            f'role "{text}" of {name} is not known: say "q" (trained), "p" or "old" and one of {known}; '
+            f'such as roles={{"{name}": "q logits"}}. A number goes in fixed={{"{name}": 0.1}}'
+        )
+    return Role(kind, side)  # type: ignore[arg-type]
+
+
+def _consistent(options: Mapping[str, list[Role]], student: str | None) -> Iterator[Candidate]:
+    unknown = [name for name, roles in options.items() if not roles]
+    ways = {
+        name: roles
+        or [Role(kind, "", 0.5 + 0.1 * i) for i, kind in enumerate(_DISTRIBUTIONS)]
+        + [Role("sampled", "", 0.9)]
+        for name, roles in options.items()
+    }
+    if len(unknown) > 2:
+        return
+    for chosen in itertools.islice(itertools.product(*ways.values()), _MOST * 20):
+        roles = dict(zip(ways, chosen, strict=True))
+        cost = sum(r.cost for r in chosen)
+        for family in _families(roles):
+            for sided, guessed in _sided(roles, student, family):
+                yield Candidate(family, sided, cost, guessed)
+
+
+def _families(roles: Mapping[str, Role]) -> Iterator[str]:
+    kinds = [r.kind for r in roles.values()]
+    whole = [k for k in kinds if k in _DISTRIBUTIONS]
+    spreads = [k for k in kinds if k in _SPREADS]
+    singles = [k for k in kinds if k in ("sampled", "log_ratio", "ratio")]
+    critics = [k for k in kinds if k in ("real", "fake")]
+    drawn = "labels" in kinds or "tokens" in kinds
+    if spreads and not whole and not singles and not critics and not drawn:
+        yield "gaussian"
+    if spreads or "mean" in kinds:
+        return
+    if critics:
+        if not whole and not singles and not drawn:
+            yield "critic"
+        return
+    if 1 <= len(whole) <= 2 and (drawn or len(whole) == 2) and (drawn or not singles):
+        yield "pair"
+    if singles and not whole and not drawn and len(singles) <= 3:
+        yield "sampled"
+
+
+def _sided(
+    roles: Mapping[str, Role], student: str | None, family: str
+) -> Iterator[tuple[dict[str, Role], bool]]:
+    """Every way to say who is trained; one if the names say it."""
+    names = [n for n, r in roles.items() if r.kind in (*_DISTRIBUTIONS, "sampled")]
+    if family in ("gaussian", "critic") or not names:
+        yield dict(roles), False
+        return
+    sides = {n: roles[n].side for n in names}
+    if len(names) == 2 and "old" in sides.values():  # the old policy is what is compared with
+        sides = {n: "p" if s == "old" else s for n, s in sides.items()}
+    if student is not None and student in sides:
+        rest = [n for n in names if n != student]
+        sides |= {student: "q"} | {n: "p" for n in rest if sides[n] == "q" or len(rest) == 1}
+    for full, guessed in _completed(sides):
+        yield {n: replace(r, side=full.get(n, r.side)) for n, r in roles.items()}, guessed
+
+
+def _completed(sides: dict[str, Any]) -> Iterator[tuple[dict[str, Any], bool]]:
+    if len(sides) == 1:
+        yield dict.fromkeys(sides, "q"), False
+        return
+    open_names = [n for n, s in sides.items() if not s]
+    taken = [s for s in sides.values() if s]
+    if len(set(taken)) == len(taken) and len(open_names) == 1:
+        missing = next(s for s in ("q", "p", "old") if s not in taken)
+        yield sides | {open_names[0]: missing}, False
+    elif not open_names and len(set(taken)) == len(taken) and "q" in taken:
+        yield sides, False
+    elif len(sides) == 2:
+        first, second = sides
+        yield {first: "q", second: "p"}, True
+        yield {first: "p", second: "q"}, True
+
+
+def _question(options: Mapping[str, list[Role]]) -> str:
+    unknown = [n for n, roles in options.items() if not roles] or list(options)
+    example = ", ".join(f'"{n}": "..."' for n in unknown) or '"student_logits": "q logits"'
+    return (
+        f"what are the arguments {', '.join(options) or '(none)'}? {', '.join(unknown)} cannot be told from "
+        f'the name: say roles={{{example}}}, with "q logits", "p logits", "q probs", "q log_probs", "q sampled" '
+        '(log-probabilities of sampled tokens), "labels", "tokens", "mask", "q mean", "q log_variance", "real", '
+        '"fake" or "other"; and numbers in fixed={...}'
+    )

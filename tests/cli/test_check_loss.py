@@ -1,0 +1,62 @@
+"""`kullback check-loss`: a loss in a file or a module, its gate and its messages."""
+
+LOSSES = """
+import numpy as np
+
+print("noise")
+
+def k3(logp, ref_logp):
+    gap = ref_logp - logp
+    return np.mean(np.exp(gap) - 1 - gap)
+
+def scaled(x, y, weight):
+    return weight * np.mean(np.sum(x * np.log(x / y), axis=-1))
+
+class Losses:
+    forward = staticmethod(scaled)
+"""
+
+
+def test_a_loss_in_a_file(run, write):
+    write("mine.py", LOSSES)
+    ran = run("check-loss", "mine.py:k3")
+    assert (ran.code, "noise" in ran.out) == (0, False)
+    assert "samples drawn from q (on-policy)" in ran.out
+    assert "fix: to descend KL(q||p)" in ran.out
+    body = run("check-loss", "mine.py:k3", "--json").json
+    assert (body["schema"], body["command"], body["name"]) == (1, "check-loss", "forward")
+    assert body["under"][0]["value"]["name"] == "reverse"
+
+
+def test_the_gate(run, write):
+    write("mine.py", LOSSES)
+    ran = run("check-loss", "mine.py:k3", "--expect", "reverse")
+    assert ran.code == 1
+    assert "NOT as expected: reverse was asked for, the gradient is forward" in ran.out
+    assert run("check-loss", "mine.py:k3", "--expect", "forward").code == 0
+
+
+def test_roles_and_numbers(run, write):
+    write("mine.py", LOSSES)
+    args = ("--role", "x=p probs", "--role", "y=q probs", "--fixed", "weight=0.5", "--json")
+    body = run("check-loss", "mine.py:Losses.forward", *args).json
+    assert (body["name"], body["under"][0]["gradient"]["scale_words"]) == ("forward", "weight")
+    assert run("check-loss", "mine:k3").code == 0  # the same as a module of this directory
+
+
+def test_bad_input(run, write):
+    write("mine.py", LOSSES)
+    write("broken.py", "1 / 0")
+    for args, words in (
+        (("mine.py",), "say module:function"),
+        (("mine.py:k4",), "has no name 'k4'; it has k3, scaled"),
+        (("nowhere.py:k3",), "no such file"),
+        (("no.such.module:f",), "cannot be imported"),
+        (("broken.py:f",), "ZeroDivisionError"),
+        (("mine.py:k3", "--role", "x"), "write NAME=VALUE"),
+        (("mine.py:k3", "--expect", "backward"), "choose from forward"),
+        (("mine.py:scaled", "--fixed", "weight=1.0"), "which of x and y is trained"),
+    ):
+        ran = run("check-loss", *args)
+        assert (ran.code, ran.out) == (2, ""), ran
+        assert words in ran.err
