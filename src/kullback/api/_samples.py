@@ -85,7 +85,7 @@ def fit_samples(
     left_out, checked = None, Checked()
     if hold_out and not mixed.interrupted:
         try:
-            kept = bool(mixed.kept_prior)
+            kept = mixed.kept_prior
             left_out = held_out(job.family, mixed.end.at, job.rows, run.watch, kept_prior=kept)
             given = (job.family, mixed.end.at, job.rows, job.sample, left_out, run)
             checked = check(*given, kept_prior=kept)

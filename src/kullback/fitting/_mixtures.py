@@ -8,6 +8,7 @@ from typing import final
 import numpy as np
 
 from kullback.fitting._climb import Climb, climb
+from kullback.fitting._final_climb import final_climb
 from kullback.fitting._mixture_family import MixtureFamily
 from kullback.fitting._portfolio import SAME, Search, search
 from kullback.fitting._rows import Rows
@@ -80,30 +81,33 @@ def fit_mixture(
         return Mixed(found.ends[0], found, 0, math.nan, (), interrupted=True)
     many = sample.n < rows.n
     tolerance = max(TOLERANCE, _EACH * rows.total)
-    best, degenerate, passes = None, (), 0
     ends = distinct_ends(found.ends)[: 1 if many else _FINALISTS]
     if rows.n > _HUGE:
         # Most of the way is made on a part of the rows, which is close to where all of them lead.
         part = rows.sample(_PART, np.random.default_rng(0))
         watch(f"climbing on {_PART:,} of {rows.n:,} rows")
         ends = [climb(family.model, part, ends[0].at, tolerance=1.0, before=ends[0].path)]
+    best, passes = None, 0
     for end in ends:
-        kept = climb(family.final, rows, end.at, tolerance=tolerance, watch=told, before=end.path)
-        passes += kept.passes
-        few = tuple(family.floored(kept.at, rows))
-        if few and not kept.interrupted:
-            # Maximum likelihood would shrink components to points: the prior is kept.
-            kept = climb(
-                family.model, rows, end.at, tolerance=tolerance, watch=told, before=end.path
-            )
-            passes += kept.passes
-        if best is None or kept.sums.log_likelihood > best.sums.log_likelihood:
-            best, degenerate = kept, few
-        if kept.interrupted:
+        # Where there is a choice, it is made before the last digits are climbed to.
+        near = tolerance if len(ends) == 1 else max(tolerance, SAME)
+        last = final_climb(
+            family, rows, end.at, tolerance=near, watch=told, before=end.path
+        )
+        passes += last.passes
+        if best is None or last.end.sums.log_likelihood > best.end.sums.log_likelihood:
+            best = last
+        if last.end.interrupted:
             break
     assert best is not None
-    cost = family.floor_cost(best.at, degenerate)
-    return Mixed(best, found, passes, cost, degenerate, best.interrupted)
+    if best.end.remaining > tolerance and not best.end.interrupted:
+        at, path = best.end.at, best.end.path
+        best = final_climb(
+            family, rows, at, kept=best.kept, tolerance=tolerance, watch=told, before=path
+        )
+        passes += best.passes
+    cost = family.floor_cost(best.end.at, best.kept)
+    return Mixed(best.end, found, passes, cost, best.kept, best.end.interrupted)
 
 
 def distinct_ends(ends: tuple[Climb, ...]) -> list[Climb]:

@@ -6,7 +6,7 @@ merged and one that does not fit is split, if the whole then fits better (Ueda e
 """
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import final
 
@@ -15,14 +15,18 @@ from jaxtyping import Float
 
 from kullback._core.errors import InputError
 from kullback.fitting._climb import Climb, climb
-from kullback.fitting._mixture_family import MixtureFamily, Move
+from kullback.fitting._gaussian_model import GaussianModel
+from kullback.fitting._mixture_family import MixtureFamily
 from kullback.fitting._rows import Rows
 from kullback.fitting._structures import Components
+from kullback.fitting._together import climb_together
 
 #: Passes of a start before it is compared with others, and how many of the best go on.
 _TRIAL, _KEPT = 15, 3
-#: Splits and merges tried after the last that helped, and passes given to each.
-_MOVES, _MOVE_PASSES = 8, 30
+#: These go on for so many passes at most, or until so many nats are left to gain over all rows.
+_LONG, _LEFT = 300, 0.01
+#: Splits and merges tried at a time, passes given to each, and then to each of the best of them.
+_MOVES, _MOVE_PASSES, _MORE, _BEST = 8, 10, 40, 3
 #: Passes given to moves, for each pass of the portfolio.
 _EFFORT = 1
 _LLOYD = 8
@@ -110,28 +114,50 @@ class _Hunt:
             self.family.model, self.rows, at, passes=passes, tolerance=tolerance, before=before
         )
         self.passes += end.passes
-        if self.best is None or end.value > self.best.value:
-            self.best = end
-        if end.interrupted:
-            raise KeyboardInterrupt
+        self._seen(end)
         return end
 
     def portfolio(self, starts: int, seeds: tuple[Components, ...]) -> None:
         """Short climbs from all starts, long ones from the best of them."""
-        tried = []
-        for i in range(starts):
-            z, weights = self.family.points(self.rows, white=i % 2 == 0)
-            shares = seeded(z, weights, self.k, self.rng, random=i % 5 == 4)
-            tried.append(self.climb(self.family.from_shares(self.rows, shares), _TRIAL, 0.1))
-            self.starts += 1
-            self.watch(f"start {i + 1} of {starts}, {self.k} components, {self._words()}")
-        tried += [self.climb(seed, _TRIAL, 0.1) for seed in seeds]
-        tried.sort(key=lambda c: c.value, reverse=True)
+        tried = self.together([*self._begun(starts), *seeds], _TRIAL)
         for trial in tried[:_KEPT]:
             if self.ends and self._leads_nowhere(trial):
                 continue
-            self.ends.append(self.climb(trial, 1000))
+            self.ends.append(self.climb(trial, _LONG, _LEFT))
             self.watch(f"climb {len(self.ends)} of {min(_KEPT, len(tried))}, {self._words()}")
+
+    def _begun(self, starts: int) -> list[Components]:
+        begun: list[Components] = []
+        try:
+            for i in range(starts):
+                z, weights = self.family.points(self.rows, white=i % 2 == 0)
+                shares = seeded(z, weights, self.k, self.rng, random=i % 5 == 4)
+                begun.append(self.family.from_shares(self.rows, shares))
+                self.starts += 1
+                self.watch(f"start {i + 1} of {starts}, {self.k} components")
+        except KeyboardInterrupt:
+            if begun:
+                self.climb(begun[0], _TRIAL)  # something to give back
+            raise
+        return begun
+
+    def together(self, starts: list[Components], passes: int) -> list[Climb]:
+        """Short climbs, best first."""
+        model = self.family.model
+        if not isinstance(model, GaussianModel):
+            ends = [self.climb(start, passes, 0.1) for start in starts]
+            return sorted(ends, key=lambda c: c.value, reverse=True)
+        ends = climb_together(model, self.rows, starts, passes)
+        ends.sort(key=lambda c: c.value, reverse=True)
+        self.passes += sum(end.passes for end in ends)
+        self._seen(ends[0])
+        return ends
+
+    def _seen(self, end: Climb) -> None:
+        if self.best is None or end.value > self.best.value:
+            self.best = end
+        if end.interrupted:
+            raise KeyboardInterrupt
 
     def _leads_nowhere(self, trial: Climb) -> bool:
         """Whether a start is far below the best, and what it has left to gain is less."""
@@ -144,20 +170,18 @@ class _Hunt:
         while self.k > 2 and self.passes < budget:
             assert self.best is not None
             here = self.best
-            if not any(self._helps(m, here) for m in self._tried(here, budget)):
+            moves = itertools.islice(self.family.moves(self.rows, here.at), _MOVES)
+            moved = self.together([self.family.moved(here.at, m) for m in moves], _MOVE_PASSES)
+            if not any(self._helps(end, here, budget) for end in moved[:_BEST]):
                 return
 
-    def _tried(self, here: Climb, budget: int) -> Iterator[Move]:
-        for move in itertools.islice(self.family.moves(self.rows, here.at), _MOVES):
-            if self.passes > budget:
-                return
-            yield move
-
-    def _helps(self, move: Move, here: Climb) -> bool:
-        end = self.climb(self.family.moved(here.at, move), _MOVE_PASSES, 0.01)
+    def _helps(self, moved: Climb, here: Climb, budget: int) -> bool:
+        if self.passes > budget:
+            return False
+        end = self.climb(moved, _MORE, 0.1 * SAME)
         if end.value <= here.value + SAME:
             return False
-        self.ends.append(self.climb(end, 1000))
+        self.ends.append(self.climb(end, _LONG, _LEFT))
         self.helped += 1
         self.watch(f"splits and merges: {self.helped} helped, {self._words()}")
         return True

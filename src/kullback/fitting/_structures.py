@@ -31,6 +31,16 @@ class Components:
     means: Float[np.ndarray, "k d"]
     roots: Float[np.ndarray, "k d d"]
 
+    @cached_property
+    def inverses(self) -> Float[np.ndarray, "k d d"]:
+        """Of the Cholesky factors."""
+        return np.linalg.inv(self.roots)
+
+    @cached_property
+    def half_log_dets(self) -> Float[np.ndarray, " k"]:
+        """Half of the log determinants of the covariances."""
+        return np.log(np.diagonal(self.roots, axis1=1, axis2=2)).sum(axis=1)
+
 
 @final
 @dataclass(frozen=True, eq=False)
@@ -41,19 +51,24 @@ class Prior:
     component with scatter S and n rows. With rows = 0 it is a floor only.
 
     Attributes:
-        rows: how many rows it counts for.
-        scatter: (d, d).
+        rows: how many rows it counts for; for all components, or for each (k,).
+        scatter: (d, d), or for each component (k, d, d).
     """
 
-    rows: float
-    scatter: Float[np.ndarray, "d d"]
+    rows: float | Float[np.ndarray, " k"]
+    scatter: Float[np.ndarray, "d d"] | Float[np.ndarray, "k d d"]
+
+    def pulls(self, q: Components) -> Float[np.ndarray, " k"]:
+        """Returns the trace of scatter times precision of each component."""
+        return np.einsum("kij,kij->k", q.inverses, q.inverses @ self.scatter)
+
+    def log_densities(self, q: Components) -> Float[np.ndarray, " k"]:
+        """Returns its log density at the covariance of each component, up to a constant."""
+        return -self.rows * q.half_log_dets - 0.5 * self.pulls(q)
 
     def log_density(self, q: Components) -> float:
         """Returns its log density at these covariances, up to a constant."""
-        inverse = np.linalg.inv(q.roots)
-        pulled = np.sum(inverse * (inverse @ self.scatter), axis=(1, 2))
-        log_det = 2.0 * np.log(np.diagonal(q.roots, axis1=1, axis2=2)).sum(axis=1)
-        return -0.5 * float(np.sum(self.rows * log_det + pulled))
+        return float(self.log_densities(q).sum())
 
 
 @final
@@ -116,16 +131,14 @@ class Structure:
 
     def coefficients(self, q: Components) -> Float[np.ndarray, "k f"]:
         """Returns the coefficients of the features in log(weight N(x; mean, covariance))."""
-        log_det = np.log(np.diagonal(q.roots, axis1=1, axis2=2)).sum(axis=1)
         # A component without rows keeps a weight that counts for nothing, not a logarithm of 0.
         log_weights = np.log(np.maximum(q.weights, 1e-300))
-        constant = log_weights - log_det - 0.5 * self.d * _LOG_2PI
+        constant = log_weights - q.half_log_dets - 0.5 * self.d * _LOG_2PI
         if self.by_square:
             precision = 1.0 / np.diagonal(q.roots, axis1=1, axis2=2) ** 2
             linear, products = precision * q.means, -0.5 * precision
         else:
-            inverse = np.linalg.inv(q.roots)
-            precision = inverse.transpose(0, 2, 1) @ inverse
+            precision = q.inverses.transpose(0, 2, 1) @ q.inverses
             linear = (precision @ q.means[:, :, None])[:, :, 0]
             rows, columns = self._pairs
             products = precision[:, rows, columns] * np.where(rows == columns, -0.5, -1.0)
@@ -178,14 +191,15 @@ def _tied(s: Structure, rows: Array, scatter: Array, prior: Prior) -> Float[np.n
 def _diagonal(
     _: Structure, rows: Array, scatter: Array, prior: Prior
 ) -> Float[np.ndarray, "k d d"]:
-    variances = (scatter + np.diag(prior.scatter)) / (rows + prior.rows)[:, None]
+    added = np.diagonal(prior.scatter, axis1=-2, axis2=-1)
+    variances = (scatter + added) / (rows + prior.rows)[:, None]
     return _diagonals(np.sqrt(variances))
 
 
 def _spherical(
     s: Structure, rows: Array, scatter: Array, prior: Prior
 ) -> Float[np.ndarray, "k d d"]:
-    total = scatter.sum(axis=1) + np.trace(prior.scatter)
+    total = scatter.sum(axis=1) + np.trace(prior.scatter, axis1=-2, axis2=-1)
     variance = total / (s.d * (rows + prior.rows))
     return _diagonals(np.sqrt(np.repeat(variance[:, None], s.d, axis=1)))
 
