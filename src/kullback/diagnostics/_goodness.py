@@ -28,7 +28,13 @@ _TOLERANCE, _PASSES = 0.1, 200
 
 
 def goodness(
-    family: Any, q: Any, rows: Rows, sample: Rows, rng: np.random.Generator, *, kept_prior: tuple[int, ...]
+    family: Any,
+    q: Any,
+    rows: Rows,
+    sample: Rows,
+    rng: np.random.Generator,
+    *,
+    kept_prior: tuple[int, ...],
 ) -> tuple[Goodness, ...]:
     """Returns tests of each continuous column against the marginal density of q.
 
@@ -143,9 +149,7 @@ def _half(sample: Rows, rng: np.random.Generator) -> Rows:
 
 def _refitted(family: Any, q: Any, rows: Rows, *, kept_prior: tuple[int, ...]) -> Any:
     """The fit to other rows that a climb from q ends at."""
-    end = final_climb(
-        family, rows, q, kept=kept_prior, tolerance=_TOLERANCE, passes=_PASSES
-    ).end
+    end = final_climb(family, rows, q, kept=kept_prior, tolerance=_TOLERANCE, passes=_PASSES).end
     if end.interrupted:
         raise KeyboardInterrupt
     return end.at

@@ -24,6 +24,8 @@ _FIRST = 3
 _MEMORY = 8
 #: Accelerated passes after which L-BFGS takes over.
 _PATIENCE = 20
+#: and for how many steps: components that shrink to lines or points do so in few passes of EM.
+_DESCENT = 80
 #: Passes that together gain less than is asked for, after which a climb ends.
 _IDLE = 40
 #: The path is kept of mixtures with so many numbers in their covariances: each early pass, then few.
@@ -240,7 +242,7 @@ class _State:
         end = descend(
             objective,
             np.zeros(size),
-            iterations=max(passes - self.count, 1),
+            iterations=max(min(passes - self.count, _DESCENT), 1),
             gain=0.1 * tolerance / total,
         )
         q = chart.unpack(end.at)

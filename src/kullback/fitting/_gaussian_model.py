@@ -148,7 +148,7 @@ class Chart:
         diagonal = np.arange(d)
         turn[:, diagonal, diagonal] = np.exp(np.clip(turn[:, diagonal, diagonal], -40.0, 40.0))
         roots = self.origin.roots
-        means = self.origin.means + np.einsum("kij,kj->ki", roots, moves.reshape(k, d))
+        means = self.origin.means + (roots @ moves.reshape(k, d, 1))[:, :, 0]
         return Components(weights / weights.sum(), means, roots @ turn)
 
     def gradient(self, q: Components, sums: Sums) -> Vector:
@@ -163,16 +163,16 @@ class Chart:
         around = scatter + rows[:, None, None] * outer + prior.scatter
         inverse = q.inverses
         back = inverse.transpose(0, 2, 1)
-        by_mean = rows[:, None] * np.einsum("kij,kj->ki", back @ inverse, moved)
+        by_mean = rows[:, None] * (back @ (inverse @ moved[:, :, None]))[:, :, 0]
         excess = inverse @ around @ back - (rows + prior.rows)[:, None, None] * np.eye(d)
         origin = self.origin.roots.transpose(0, 2, 1)
         by_turn = origin @ back @ excess
-        turn = np.diagonal(np.linalg.solve(self.origin.roots, q.roots), axis1=1, axis2=2)
         diagonal = np.arange(d)
+        turn = q.roots[:, diagonal, diagonal] / self.origin.roots[:, diagonal, diagonal]
         by_turn[:, diagonal, diagonal] *= turn
         parts = [
             rows - q.weights * rows.sum(),
-            np.einsum("kij,kj->ki", origin, by_mean).ravel(),
+            (origin @ by_mean[:, :, None]).ravel(),
             by_turn[:, self._lower[0], self._lower[1]].ravel(),
         ]
         return np.concatenate(parts) / self._units
@@ -230,7 +230,7 @@ def _logs(
 
 def _far(table: Float[np.ndarray, "k f"], q: Components) -> list[int]:
     distance = np.einsum("kd,kd->k", table[:, 1 : 1 + q.means.shape[1]], q.means)
-    return [int(k) for k in np.flatnonzero(distance > _FAR)]
+    return [int(k) for k in np.flatnonzero(distance > _FAR)] if distance.max() > _FAR else []
 
 
 def _log_joint(q: Components, k: int, x: Float[np.ndarray, "d m"]) -> Float[np.ndarray, " m"]:

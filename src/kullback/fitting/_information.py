@@ -31,17 +31,19 @@ class Errors:
 def errors(model: Any, q: Components, rows: Rows, sample: Rows) -> Errors | None:
     """Returns standard errors of weights, means and sds; None if there are too many parameters.
 
+    Too many to invert their information, or as many as there are rows, whose scores then say nothing of some.
+
     Taken from the sample, as if all rows were like it, where all rows are too many.
     """
     k, d = q.means.shape
     diagonal = model.structure.by_square
     size = k * (1 + d + (d if diagonal else d * (d + 1) // 2))
-    if size > _MOST:
+    if size > _MOST or size >= min(rows.n, rows.effective):
         return None
     seen = rows if rows.in_memory and rows.n * size**2 < _WORK else sample
     every = np.arange(d)
     lower = (every, every) if diagonal else np.tril_indices(d)
-    inverse = np.linalg.inv(q.roots)
+    inverse = q.inverses
     information = np.zeros((size, size))
     for x, weights in seen.blocks(2048):
         shares = model.shares(q, x)

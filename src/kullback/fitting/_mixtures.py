@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
 
 from kullback.fitting._climb import Climb, climb
-from kullback.fitting._final_climb import final_climb
+from kullback.fitting._final_climb import Last, final_climb
 from kullback.fitting._mixture_family import MixtureFamily
 from kullback.fitting._portfolio import SAME, Search, search
 from kullback.fitting._rows import Rows
@@ -16,12 +16,14 @@ from kullback.fitting._structures import Components
 
 #: Starts are compared on so many rows.
 SAMPLE = 20_000
-#: Nats that may be left to gain, over all rows, or if that is more for each row.
-TOLERANCE, _EACH = 1e-5, 1e-10
+#: Nats that may be left to gain, over all rows, or if that is more for each row; and where climbs creep.
+TOLERANCE, _EACH, _CREEPING = 1e-5, 1e-10, 5e-3
+#: Passes after which a climb creeps, and after which it ends.
+_PRECISE, _MOST = 200, 2000
 #: More rows than this are led up to by a climb over some of them.
 _HUGE, _PART = 2_000_000, 400_000
-#: Optima that are compared without the prior, where the rows are few.
-_FINALISTS = 3
+#: Optima that are compared without the prior, where the rows are few, after so many passes at most.
+_FINALISTS, _COMPARED = 3, 60
 
 
 @final
@@ -76,38 +78,59 @@ def fit_mixture(
         seeds: parameters that are starts too.
     """
     found = search(family, sample, k, starts=starts, rng=rng, watch=watch, seeds=seeds)
-    told = _teller(watch, rows)
     if found.interrupted:
         return Mixed(found.ends[0], found, 0, math.nan, (), interrupted=True)
-    many = sample.n < rows.n
+    told = _teller(watch, rows)
     tolerance = max(TOLERANCE, _EACH * rows.total)
-    ends = distinct_ends(found.ends)[: 1 if many else _FINALISTS]
+    ends = distinct_ends(found.ends)[: 1 if sample.n < rows.n else _FINALISTS]
     if rows.n > _HUGE:
         # Most of the way is made on a part of the rows, which is close to where all of them lead.
         part = rows.sample(_PART, np.random.default_rng(0))
         watch(f"climbing on {_PART:,} of {rows.n:,} rows")
         ends = [climb(family.model, part, ends[0].at, tolerance=1.0, before=ends[0].path)]
-    best, passes = None, 0
-    for end in ends:
-        # Where there is a choice, it is made before the last digits are climbed to.
-        near = tolerance if len(ends) == 1 else max(tolerance, SAME)
+    last, passes = _compared(family, rows, ends, told)
+    for near, most in ((tolerance, _PRECISE), (max(tolerance, _CREEPING), _MOST)):
+        if last.end.interrupted or last.end.remaining <= near:
+            break
         last = final_climb(
-            family, rows, end.at, tolerance=near, watch=told, before=end.path
+            family,
+            rows,
+            last.end.at,
+            kept=last.kept,
+            tolerance=near,
+            passes=most,
+            watch=told,
+            before=last.end.path,
         )
         passes += last.passes
-        if best is None or last.end.sums.log_likelihood > best.end.sums.log_likelihood:
-            best = last
-        if last.end.interrupted:
-            break
-    assert best is not None
-    if best.end.remaining > tolerance and not best.end.interrupted:
-        at, path = best.end.at, best.end.path
-        best = final_climb(
-            family, rows, at, kept=best.kept, tolerance=tolerance, watch=told, before=path
+    cost = family.floor_cost(last.end.at, last.kept)
+    return Mixed(last.end, found, passes, cost, last.kept, last.end.interrupted)
+
+
+def _compared(
+    family: MixtureFamily, rows: Rows, ends: list[Climb], told: Callable[[int, float], None]
+) -> tuple[Last, int]:
+    """The optimum of these that is best without the prior, before its last digits, and passes."""
+    if len(ends) == 1:
+        # What was left with the prior says nothing of what is left without.
+        return Last(replace(ends[0], remaining=math.inf), (), 0), 0
+    found: list[Last] = []
+    for end in ends:
+        found.append(
+            final_climb(
+                family,
+                rows,
+                end.at,
+                tolerance=SAME,
+                passes=_COMPARED,
+                watch=told,
+                before=end.path,
+            )
         )
-        passes += best.passes
-    cost = family.floor_cost(best.end.at, best.kept)
-    return Mixed(best.end, found, passes, cost, best.kept, best.end.interrupted)
+        if found[-1].end.interrupted:
+            break
+    best = max(found, key=lambda one: one.end.sums.log_likelihood)
+    return best, sum(one.passes for one in found)
 
 
 def distinct_ends(ends: tuple[Climb, ...]) -> list[Climb]:

@@ -6,30 +6,31 @@ merged and one that does not fit is split, if the whole then fits better (Ueda e
 """
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import final
 
 import numpy as np
 from jaxtyping import Float
 
-from kullback._core.errors import InputError
 from kullback.fitting._climb import Climb, climb
 from kullback.fitting._gaussian_model import GaussianModel
 from kullback.fitting._mixture_family import MixtureFamily
 from kullback.fitting._rows import Rows
+from kullback.fitting._seeds import FIRST, Kind, shares_of
 from kullback.fitting._structures import Components
-from kullback.fitting._together import climb_together
+from kullback.fitting._together import climb_together, leads_nowhere
 
 #: Passes of a start before it is compared with others, and how many of the best go on.
 _TRIAL, _KEPT = 15, 3
-#: These go on for so many passes at most, or until so many nats are left to gain over all rows.
-_LONG, _LEFT = 300, 0.01
+#: These go on together, and then one by one: the first for longer, as long as so much is left to gain.
+_ON, _LONG, _SHORT, _LEFT = 20, 100, 40, 0.01
 #: Splits and merges tried at a time, passes given to each, and then to each of the best of them.
-_MOVES, _MOVE_PASSES, _MORE, _BEST = 8, 10, 40, 3
+_MOVES, _MOVE_PASSES, _BEST = 8, 20, 2
 #: Passes given to moves, for each pass of the portfolio.
-_EFFORT = 1
-_LLOYD = 8
+_EFFORT = 1.5
+#: Climbs on one way up agree to so many nats after as many passes.
+_ALIKE = 0.01
 #: Values of one optimum agree to this many nats, over all rows.
 SAME = 0.05
 
@@ -103,6 +104,9 @@ class _Hunt:
         watch: Callable[[str], None],
     ) -> None:
         self.family, self.rows, self.k, self.rng, self.watch = family, rows, k, rng, watch
+        self.points: dict[bool, Float[np.ndarray, "c n"]] = {}
+        for white in (False, True):
+            self.points[white], self.weights = family.points(rows, white=white)
         self.ends: list[Climb] = []
         self.best: Climb | None = None
         self.starts = self.passes = self.helped = 0
@@ -119,38 +123,52 @@ class _Hunt:
 
     def portfolio(self, starts: int, seeds: tuple[Components, ...]) -> None:
         """Short climbs from all starts, long ones from the best of them."""
-        tried = self.together([*self._begun(starts), *seeds], _TRIAL)
-        for trial in tried[:_KEPT]:
-            if self.ends and self._leads_nowhere(trial):
-                continue
-            self.ends.append(self.climb(trial, _LONG, _LEFT))
-            self.watch(f"climb {len(self.ends)} of {min(_KEPT, len(tried))}, {self._words()}")
+        kinds = list(FIRST[:starts])
+        tried = self.together([*self._begun(kinds, starts), *seeds], _TRIAL)
+        if starts > len(kinds):
+            # The others are of the kind that suits these rows best.
+            best, _ = max(zip(kinds, tried, strict=False), key=lambda pair: pair[1].value)
+            others = self._begun([best] * (starts - len(kinds)), starts)
+            tried += self.together(others, _TRIAL)
+        self._carry(_ranked(self.together(_ranked(tried)[:_KEPT], _ON)))
 
-    def _begun(self, starts: int) -> list[Components]:
+    def _carry(self, tried: list[Climb]) -> None:
+        """Climbs to their ends."""
+        carried: list[tuple[Climb, Climb]] = []
+        for trial in tried:
+            assert self.best is not None
+            if carried and _leads_nowhere(trial, self.best):
+                continue
+            # As high after as many passes: on the same way up.
+            same = [end for other, end in carried if abs(trial.value - other.value) < _ALIKE]
+            end = same[0] if same else self.climb(trial, _SHORT if carried else _LONG, _LEFT)
+            carried.append((trial, end))
+            self.ends.append(end)
+            self.watch(f"climb {len(self.ends)} of {len(tried)}, {self._words()}")
+
+    def _begun(self, kinds: Sequence[Kind], of: int) -> list[Components]:
         begun: list[Components] = []
         try:
-            for i in range(starts):
-                z, weights = self.family.points(self.rows, white=i % 2 == 0)
-                shares = seeded(z, weights, self.k, self.rng, random=i % 5 == 4)
+            for kind in kinds:
+                shares = shares_of(kind, self.points, self.weights, self.k, self.rng)
                 begun.append(self.family.from_shares(self.rows, shares))
                 self.starts += 1
-                self.watch(f"start {i + 1} of {starts}, {self.k} components")
+                self.watch(f"start {self.starts} of {of}, {self.k} components")
         except KeyboardInterrupt:
-            if begun:
+            if begun and self.best is None:
                 self.climb(begun[0], _TRIAL)  # something to give back
             raise
         return begun
 
-    def together(self, starts: list[Components], passes: int) -> list[Climb]:
-        """Short climbs, best first."""
+    def together(self, starts: Sequence[Components | Climb], passes: int) -> list[Climb]:
+        """Short climbs."""
         model = self.family.model
         if not isinstance(model, GaussianModel):
-            ends = [self.climb(start, passes, 0.1) for start in starts]
-            return sorted(ends, key=lambda c: c.value, reverse=True)
+            return [self.climb(start, passes, 0.1) for start in starts]
         ends = climb_together(model, self.rows, starts, passes)
-        ends.sort(key=lambda c: c.value, reverse=True)
         self.passes += sum(end.passes for end in ends)
-        self._seen(ends[0])
+        for end in ends:
+            self._seen(end)
         return ends
 
     def _seen(self, end: Climb) -> None:
@@ -159,29 +177,29 @@ class _Hunt:
         if end.interrupted:
             raise KeyboardInterrupt
 
-    def _leads_nowhere(self, trial: Climb) -> bool:
-        """Whether a start is far below the best, and what it has left to gain is less."""
-        assert self.best is not None
-        return trial.value + 10.0 * trial.remaining < self.best.value
-
     def moves(self) -> None:
         """Merges two components and splits a third, as long as it helps."""
         budget = self.passes * (1 + _EFFORT)
-        while self.k > 2 and self.passes < budget:
-            assert self.best is not None
-            here = self.best
-            moves = itertools.islice(self.family.moves(self.rows, here.at), _MOVES)
-            moved = self.together([self.family.moved(here.at, m) for m in moves], _MOVE_PASSES)
-            if not any(self._helps(end, here, budget) for end in moved[:_BEST]):
-                return
+        while self.k > 2 and self.passes < budget and self._moved(budget):
+            pass
+
+    def _moved(self, budget: int) -> bool:
+        """Whether some move from the best helped."""
+        assert self.best is not None
+        here, found = self.best, self.family.moves(self.rows, self.best.at)
+        while self.passes < budget and (tried := list(itertools.islice(found, _MOVES))):
+            moved = self.together([self.family.moved(here.at, m) for m in tried], _MOVE_PASSES)
+            if any(self._helps(end, here, budget) for end in _ranked(moved)[:_BEST]):
+                return True
+        return False
 
     def _helps(self, moved: Climb, here: Climb, budget: int) -> bool:
-        if self.passes > budget:
+        if self.passes > budget or _leads_nowhere(moved, here):
             return False
-        end = self.climb(moved, _MORE, 0.1 * SAME)
+        end = self.climb(moved, _SHORT, _LEFT)
         if end.value <= here.value + SAME:
             return False
-        self.ends.append(self.climb(end, _LONG, _LEFT))
+        self.ends.append(end if end.remaining < _LEFT else self.climb(end, _LONG, _LEFT))
         self.helped += 1
         self.watch(f"splits and merges: {self.helped} helped, {self._words()}")
         return True
@@ -191,61 +209,10 @@ class _Hunt:
         return f"log likelihood {self.best.value / self.rows.total:.5f} a row"
 
 
-def seeded(
-    z: Float[np.ndarray, "d n"],
-    weights: Float[np.ndarray, " n"],
-    k: int,
-    rng: np.random.Generator,
-    *,
-    random: bool,
-) -> Float[np.ndarray, "k n"]:
-    """Returns shares of points in k components: those nearest to centres of k-means, or to random points.
-
-    Args:
-        z: the points, as columns.
-        weights: of the points.
-        k: components.
-        rng: randomness.
-        random: whether centres are random points.
-
-    Raises:
-        InputError: there are fewer distinct rows than components.
-    """
-    if random:
-        marks = rng.random(k) * weights.sum()
-        at = np.searchsorted(np.cumsum(weights), marks)
-        return _nearest(z, z[:, np.minimum(at, len(weights) - 1)])
-    centers = _spread(z, weights, k, rng)
-    for _ in range(_LLOYD):
-        hard = _nearest(z, centers) * weights
-        held = hard.sum(axis=1)
-        moved = (z @ hard.T) / np.maximum(held, 1e-300)
-        centers = np.where(held > 0.0, moved, centers)
-    return _nearest(z, centers)
+def _ranked(ends: list[Climb]) -> list[Climb]:
+    """Best first."""
+    return sorted(ends, key=lambda end: end.value, reverse=True)
 
 
-def _spread(
-    z: Float[np.ndarray, "d n"], weights: Float[np.ndarray, " n"], k: int, rng: np.random.Generator
-) -> Float[np.ndarray, "d k"]:
-    """k-means++ (Arthur, Vassilvitskii 2007)."""
-    chosen = [int(np.searchsorted(np.cumsum(weights), rng.random() * weights.sum()))]
-    nearest = np.full(z.shape[1], np.inf)
-    for _ in range(k - 1):
-        moved = z - z[:, chosen[-1]][:, None]
-        nearest = np.minimum(nearest, np.einsum("dn,dn->n", moved, moved))
-        odds = np.cumsum(nearest * weights)
-        if odds[-1] <= 0.0:
-            raise InputError(
-                f"{k} components, but only {len(chosen)} distinct row(s); ask for fewer components"
-            )
-        chosen.append(int(np.searchsorted(odds, rng.random() * odds[-1])))
-    return z[:, chosen]
-
-
-def _nearest(
-    z: Float[np.ndarray, "d n"], centers: Float[np.ndarray, "d k"]
-) -> Float[np.ndarray, "k n"]:
-    distance = -2.0 * centers.T @ z + np.einsum("dk,dk->k", centers, centers)[:, None]
-    shares = np.full(distance.shape, 1e-3 / len(distance))
-    shares[np.argmin(distance, axis=0), np.arange(z.shape[1])] += 1.0 - 1e-3
-    return shares
+def _leads_nowhere(trial: Climb, best: Climb) -> bool:
+    return leads_nowhere(trial.trace, trial.remaining, best.value)

@@ -74,7 +74,9 @@ class Rows:
         size: int,
         which: Hashable,
         features: Callable[[Float[np.ndarray, "d m"]], Float[np.ndarray, "f m"]],
-    ) -> Iterator[tuple[Float[np.ndarray, "d m"], Float[np.ndarray, "f m"], Float[np.ndarray, " m"]]]:
+    ) -> Iterator[
+        tuple[Float[np.ndarray, "d m"], Float[np.ndarray, "f m"], Float[np.ndarray, " m"]]
+    ]:
         """Yields blocks as `blocks` does, with features of the rows, which of few rows are kept.
 
         Args:

@@ -89,7 +89,7 @@ class Structure:
     @property
     def by_square(self) -> bool:
         """Whether sums of squares of each column suffice."""
-        return self.name in ("diagonal", "spherical")
+        return self.name in ("diagonal", "spherical") or (self.name == "full" and self.d == 1)
 
     def parameters(self, k: int) -> int:
         """Returns the number of free parameters of k components."""
@@ -116,6 +116,11 @@ class Structure:
         apart = np.repeat(np.arange(self.d), np.arange(self.d, 0, -1))
         return first, first + apart
 
+    @cached_property
+    def _halves(self) -> Array:
+        rows, columns = self._pairs
+        return np.where(rows == columns, -0.5, -1.0)
+
     def features(self, x: Float[np.ndarray, "d m"]) -> Float[np.ndarray, "f m"]:
         """Returns [1, x, x^2], or [1, x] and x x' by diagonals, of rows given as columns."""
         d = self.d
@@ -141,8 +146,8 @@ class Structure:
             precision = q.inverses.transpose(0, 2, 1) @ q.inverses
             linear = (precision @ q.means[:, :, None])[:, :, 0]
             rows, columns = self._pairs
-            products = precision[:, rows, columns] * np.where(rows == columns, -0.5, -1.0)
-        constant = constant - 0.5 * np.sum(linear * q.means, axis=1)
+            products = precision[:, rows, columns] * self._halves
+        constant = constant - 0.5 * np.einsum("kd,kd->k", linear, q.means)
         return np.concatenate([constant[:, None], linear, products], axis=1)
 
     def moments(self, sums: Float[np.ndarray, "k f"]) -> tuple[Array, Array, Array]:
@@ -178,7 +183,9 @@ class Structure:
         return _ROOTS[self.name](self, rows, scatter, prior)
 
 
-def _full(_: Structure, rows: Array, scatter: Array, prior: Prior) -> Float[np.ndarray, "k d d"]:
+def _full(s: Structure, rows: Array, scatter: Array, prior: Prior) -> Float[np.ndarray, "k d d"]:
+    if s.by_square:
+        return _diagonal(s, rows, scatter, prior)
     return np.linalg.cholesky((scatter + prior.scatter) / (rows + prior.rows)[:, None, None])
 
 

@@ -11,59 +11,119 @@ from kullback.fitting._gaussian_model import GaussianModel, Sums
 from kullback.fitting._rows import Rows
 from kullback.fitting._structures import Components
 
+#: A climb stands still when so many nats are left to gain over all rows.
+_LEFT = 0.01
+#: Passes before a climb may be given up.
+_FAIR = 6
+
 
 def climb_together(
-    model: GaussianModel, rows: Rows, starts: Sequence[Components], passes: int
+    model: GaussianModel, rows: Rows, starts: Sequence[Components | Climb], passes: int
 ) -> list[Climb]:
-    """Returns where so many passes of EM from each start lead.
+    """Returns where so many passes of EM from each start lead, or fewer where they lead nowhere.
 
     Args:
         model: the family.
         rows: what is fitted to.
-        starts: mixtures of as many components each.
+        starts: mixtures of as many components each, or the ends of climbs.
         passes: how many of them, at least one; when interrupted, fewer.
 
     Raises:
         KeyboardInterrupt: in the first pass.
     """
-    q = _stacked(starts)
-    groups = len(starts)
-    trail: list[tuple[Components, np.ndarray]] = []
-    interrupted = False
-    table = values = np.zeros(0)
+    ways = [_Way(start) for start in starts]
+    active, interrupted = list(ways), False
     try:
         for count in range(passes):
-            table, likelihoods = _expect(model, rows, q, groups)
-            values = likelihoods + model.prior.log_densities(q).reshape(groups, -1).sum(axis=1)
-            trail.append((q, values))
-            if count < passes - 1:
-                q = _maximize(model, table, groups)
+            q = _stacked([way.next for way in active])
+            likelihoods = np.zeros(len(active))
+            sums = model.summed(rows, q, likelihoods)
+            priors = model.prior.log_densities(q).reshape(len(active), -1).sum(axis=1)
+            parts = sums.reshape(len(active), -1, sums.shape[1])
+            for way, *seen in zip(active, likelihoods, priors, parts, strict=True):
+                way.went(*seen)
+            active = _going(active)
+            if not active or count == passes - 1:
+                break
+            _step(model, active)
     except KeyboardInterrupt:
-        if not trail:
+        if ways[0].sums is None:
             raise
         interrupted = True
-    at = trail[-1][0]
+    return [way.end(interrupted=interrupted) for way in ways]
+
+
+class _Way:
+    """One of the climbs."""
+
+    def __init__(self, start: Components | Climb) -> None:
+        self.path = list(start.path) if isinstance(start, Climb) else []
+        self.next = start.at if isinstance(start, Climb) else start
+        self.at = self.next
+        self.sums: Sums | None = None
+        self.trace: list[float] = []
+        self.remaining = math.inf
+
+    def went(self, likelihood: float, prior: float, values: Float[np.ndarray, "k f"]) -> None:
+        """Takes in a pass at `next`."""
+        self.at, self.sums = self.next, Sums(float(likelihood), values)
+        self.trace.append(float(likelihood + prior))
+        if self.at.roots.size <= DRAWN:
+            self.path.append(self.at)
+        gains = [b - a for a, b in zip(self.trace[-3:], self.trace[-2:], strict=False)]
+        self.remaining = extrapolated(gains, 1e-15 * abs(self.trace[-1]))
+
+    def end(self, *, interrupted: bool) -> Climb:
+        assert self.sums is not None
+        return Climb(
+            self.at,
+            self.sums,
+            self.trace[-1],
+            self.remaining,
+            len(self.trace),
+            tuple(self.trace),
+            tuple(self.path),
+            interrupted,
+        )
+
+
+def leads_nowhere(trace: Sequence[float], remaining: float, best: float) -> bool:
+    """Returns whether a climb is far below the best value, and what it has left to gain is less.
+
+    Args:
+        trace: the value after each pass.
+        remaining: what is left to gain, extrapolated.
+        best: value of others.
+    """
+    last = trace[-1] - trace[-2] if len(trace) > 1 else math.inf
+    return trace[-1] + min(10.0 * remaining, 40.0 * last) < best
+
+
+def _going(active: list[_Way]) -> list[_Way]:
+    """Those that are not at their ends, and not below the best by more than they have left to gain."""
+    if len(active[0].trace) < 3:
+        return active
+    best = max(way.trace[-1] for way in active)
+    fair = len(active[0].trace) >= _FAIR
     return [
-        _climb(g, groups, at, trail, Sums(float(likelihoods[g]), table), interrupted=interrupted)
-        for g in range(groups)
+        way
+        for way in active
+        if way.remaining > _LEFT and not (fair and leads_nowhere(way.trace, way.remaining, best))
     ]
 
 
-def _expect(
-    model: GaussianModel, rows: Rows, q: Components, groups: int
-) -> tuple[Float[np.ndarray, "s f"], Float[np.ndarray, " g"]]:
-    """The sums of a pass for all components, and the log likelihood of each mixture."""
-    likelihoods = np.zeros(groups)
-    sums = model.summed(rows, q, likelihoods)
-    return sums, likelihoods
-
-
-def _maximize(model: GaussianModel, sums: Float[np.ndarray, "s f"], groups: int) -> Components:
-    if model.structure.name != "tied":
-        q = model.maximize(Sums(math.nan, sums))
-        held = q.weights.reshape(groups, -1)
-        return Components((held / held.sum(axis=1, keepdims=True)).ravel(), q.means, q.roots)
-    return _stacked([model.maximize(Sums(math.nan, part)) for part in np.split(sums, groups)])
+def _step(model: GaussianModel, active: list[_Way]) -> None:
+    """An M-step of each."""
+    sums = [way.sums for way in active if way.sums is not None]
+    if model.structure.name == "tied":
+        for way, own in zip(active, sums, strict=True):
+            way.next = model.maximize(own)
+        return
+    q = model.maximize(Sums(math.nan, np.concatenate([own.values for own in sums])))
+    held = np.split(q.weights, len(active))
+    means, roots = np.split(q.means, len(active)), np.split(q.roots, len(active))
+    for way, *own in zip(active, held, means, roots, strict=True):
+        way.next = Components(own[0] / own[0].sum(), own[1], own[2])
 
 
 def _stacked(mixtures: Sequence[Components]) -> Components:
@@ -71,30 +131,4 @@ def _stacked(mixtures: Sequence[Components]) -> Components:
         np.concatenate([q.weights for q in mixtures]),
         np.concatenate([q.means for q in mixtures]),
         np.concatenate([q.roots for q in mixtures]),
-    )
-
-
-def _climb(
-    g: int,
-    groups: int,
-    at: Components,
-    trail: list[tuple[Components, np.ndarray]],
-    sums: Sums,
-    *,
-    interrupted: bool,
-) -> Climb:
-    """What one of the mixtures went through."""
-    own = slice(g * len(at.weights) // groups, (g + 1) * len(at.weights) // groups)
-    path = [Components(q.weights[own], q.means[own], q.roots[own]) for q, _ in trail]
-    trace = [float(values[g]) for _, values in trail]
-    gains = list(np.diff(trace))
-    return Climb(
-        path[-1],
-        Sums(sums.log_likelihood, sums.values[own]),
-        trace[-1],
-        extrapolated(gains, 1e-15 * abs(trace[-1])),
-        len(trace),
-        tuple(trace),
-        tuple(path) if path[-1].roots.size <= DRAWN else (),
-        interrupted,
     )
