@@ -27,8 +27,8 @@ _TRIAL, _KEPT = 15, 3
 _ON, _LONG, _SHORT, _LEFT = 20, 100, 40, 0.01
 #: Splits and merges tried at a time, passes given to each, and then to each of the best of them.
 _MOVES, _MOVE_PASSES, _BEST = 8, 20, 2
-#: Passes given to moves, for each pass of the portfolio.
-_EFFORT = 1.5
+#: Passes given to moves, for each pass in which a start still gained so many nats a row.
+_EFFORT, _GAINS = 2.0, 1e-3
 #: Climbs on one way up agree to so many nats after as many passes.
 _ALIKE = 0.01
 #: Values of one optimum agree to this many nats, over all rows.
@@ -109,6 +109,7 @@ class _Hunt:
             self.points[white], self.weights = family.points(rows, white=white)
         self.ends: list[Climb] = []
         self.best: Climb | None = None
+        self.effort = 0.0
         self.starts = self.passes = self.helped = 0
         self.interrupted = False
 
@@ -130,21 +131,20 @@ class _Hunt:
             best, _ = max(zip(kinds, tried, strict=False), key=lambda pair: pair[1].value)
             others = self._begun([best] * (starts - len(kinds)), starts)
             tried += self.together(others, _TRIAL)
-        self._carry(_ranked(self.together(_ranked(tried)[:_KEPT], _ON)))
+        self.effort = _EFFORT * sum(_rough(end, _GAINS * self.rows.total) for end in tried)
+        groups = _alike(tried)
+        carried = self.together([group[0] for group in groups[:_KEPT]], _ON)
+        self._carry(carried, [len(group) for group in groups])
 
-    def _carry(self, tried: list[Climb]) -> None:
-        """Climbs to their ends."""
-        carried: list[tuple[Climb, Climb]] = []
-        for trial in tried:
+    def _carry(self, tried: list[Climb], counts: list[int]) -> None:
+        """Climbs to their ends; each counts for so many starts."""
+        for trial, count in sorted(zip(tried, counts, strict=False), key=lambda t: -t[0].value):
             assert self.best is not None
-            if carried and _leads_nowhere(trial, self.best):
+            if self.ends and _leads_nowhere(trial, self.best):
                 continue
-            # As high after as many passes: on the same way up.
-            same = [end for other, end in carried if abs(trial.value - other.value) < _ALIKE]
-            end = same[0] if same else self.climb(trial, _SHORT if carried else _LONG, _LEFT)
-            carried.append((trial, end))
-            self.ends.append(end)
-            self.watch(f"climb {len(self.ends)} of {len(tried)}, {self._words()}")
+            end = self.climb(trial, _SHORT if self.ends else _LONG, _LEFT)
+            self.ends += [end] * count
+            self.watch(f"{count} start(s) climbed on, {self._words()}")
 
     def _begun(self, kinds: Sequence[Kind], of: int) -> list[Components]:
         begun: list[Components] = []
@@ -179,11 +179,11 @@ class _Hunt:
 
     def moves(self) -> None:
         """Merges two components and splits a third, as long as it helps."""
-        budget = self.passes * (1 + _EFFORT)
+        budget = self.passes + self.effort
         while self.k > 2 and self.passes < budget and self._moved(budget):
             pass
 
-    def _moved(self, budget: int) -> bool:
+    def _moved(self, budget: float) -> bool:
         """Whether some move from the best helped."""
         assert self.best is not None
         here, found = self.best, self.family.moves(self.rows, self.best.at)
@@ -193,7 +193,7 @@ class _Hunt:
                 return True
         return False
 
-    def _helps(self, moved: Climb, here: Climb, budget: int) -> bool:
+    def _helps(self, moved: Climb, here: Climb, budget: float) -> bool:
         if self.passes > budget or _leads_nowhere(moved, here):
             return False
         end = self.climb(moved, _SHORT, _LEFT)
@@ -212,6 +212,24 @@ class _Hunt:
 def _ranked(ends: list[Climb]) -> list[Climb]:
     """Best first."""
     return sorted(ends, key=lambda end: end.value, reverse=True)
+
+
+def _alike(ends: list[Climb]) -> list[list[Climb]]:
+    """Climbs that are on one way up, as high after as many passes; the highest first."""
+    groups: list[list[Climb]] = []
+    for end in _ranked(ends):
+        near = [g for g in groups if abs(g[0].value - end.value) < _ALIKE]
+        if near:
+            near[0].append(end)
+        else:
+            groups.append([end])
+    return groups
+
+
+def _rough(end: Climb, gain: float) -> int:
+    """In how many passes a climb gained so much; twice as many as it made, if it did in all."""
+    few = np.flatnonzero(np.diff(end.trace) < gain)
+    return int(few[0]) + 1 if len(few) else 2 * len(end.trace)
 
 
 def _leads_nowhere(trial: Climb, best: Climb) -> bool:
