@@ -32,6 +32,8 @@ from kullback.targets import Samples, Stream
 
 Recipe = MeanField | FullRank | LowRank | Mixture
 _STARTS = 10
+#: Parameters whose standard errors are given: where the score of rows left out is had, and where it is not.
+_MANY, _FEW = 600, 100
 _UP_TO = "maximum likelihood: KL(p||q) up to H(p), which samples alone do not give"
 
 
@@ -74,7 +76,7 @@ def fit_samples(
         run: randomness, someone to tell, and where results are kept.
         began: when, by `time.perf_counter`.
         checkpoint: a file for what passes over many rows returned.
-        hold_out: whether the score of rows left out is had, by refits.
+        hold_out: whether the score of rows left out is had, by refits, with tests and the path of the fit.
 
     Raises:
         InputError: the rows do not admit such a density: too few, a constant column, columns that
@@ -101,7 +103,7 @@ def fit_samples(
         reverse_kl=None,
         held_out=None if left_out is None else estimate(left_out),
         optima=optima,
-        path=tuple(_member(job, q) for q in mixed.end.path),
+        path=tuple(_member(job, q) for q in mixed.end.path) if hold_out else (),
         starts=mixed.found.starts,
         evaluations=mixed.passes + mixed.found.passes,
         seconds=time.perf_counter() - began,
@@ -109,7 +111,9 @@ def fit_samples(
         columns=p.columns,
         labels=p.labels,
         selection=selection,
-        likelihood=checked.added_to(_likelihood(job, mixed, optima[0].divergence)),
+        likelihood=checked.added_to(
+            _likelihood(job, mixed, optima[0].divergence, most=_MANY if hold_out else _FEW)
+        ),
     )
 
 
@@ -216,7 +220,7 @@ def _loss(job: _Job, end: Climb, rows: Rows) -> Estimate:
     )
 
 
-def _likelihood(job: _Job, mixed: Mixed, loss: Estimate) -> Likelihood:
+def _likelihood(job: _Job, mixed: Mixed, loss: Estimate, *, most: int) -> Likelihood:
     rows = job.rows
     at = mixed.end.at
     return Likelihood(
@@ -231,15 +235,15 @@ def _likelihood(job: _Job, mixed: Mixed, loss: Estimate) -> Likelihood:
         passes=mixed.passes,
         sample_rows=job.sample.n,
         sample_passes=mixed.found.passes,
-        errors=_errors(job, mixed),
+        errors=_errors(job, mixed, most),
     )
 
 
-def _errors(job: _Job, mixed: Mixed) -> tuple[ParameterError, ...]:
+def _errors(job: _Job, mixed: Mixed, most: int) -> tuple[ParameterError, ...]:
     q, rows = mixed.end.at, job.rows
     if not isinstance(q, Components):
         return ()
-    found = _information.errors(job.family.final, q, rows, job.sample)
+    found = _information.errors(job.family.final, q, rows, job.sample, most=most)
     if found is None:
         return ()
     means = rows.center + rows.scale * q.means

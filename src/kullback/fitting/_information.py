@@ -15,8 +15,8 @@ from scipy import linalg
 from kullback.fitting._rows import Rows
 from kullback.fitting._structures import Components
 
-#: More parameters than this, or more multiplications, are not worth an inverse.
-_MOST, _WORK = 600, 4e10
+#: More multiplications than this are too many.
+_WORK = 4e10
 #: Directions that the rows say less about than this share are taken for unknown.
 _SINGULAR = 1e-10
 
@@ -31,9 +31,7 @@ class Errors:
     sds: Float[np.ndarray, "k d"]
 
 
-def errors(
-    model: Any, q: Components, rows: Rows, sample: Rows, *, most: int = _MOST
-) -> Errors | None:
+def errors(model: Any, q: Components, rows: Rows, sample: Rows, *, most: int) -> Errors | None:
     """Returns standard errors of weights, means and sds; None if there are too many parameters.
 
     Too many to invert their information, or as many as there are rows, whose scores then say nothing of some.

@@ -13,6 +13,7 @@ from kullback.fitting._mixture_family import MixtureFamily
 from kullback.fitting._portfolio import SAME, Search, search
 from kullback.fitting._rows import Rows
 from kullback.fitting._structures import Components
+from kullback.fitting._together import leads_nowhere
 
 #: Starts are compared on so many rows.
 SAMPLE = 20_000
@@ -23,7 +24,7 @@ _PRECISE, _MOST = 200, 2000
 #: More rows than this are led up to by a climb over some of them.
 _HUGE, _PART = 2_000_000, 400_000
 #: Optima that are compared without the prior, where the rows are few, after so many passes at most.
-_FINALISTS, _COMPARED = 3, 60
+_FINALISTS, _COMPARED = 3, 30
 
 
 @final
@@ -83,12 +84,13 @@ def fit_mixture(
     told = _teller(watch, rows)
     tolerance = max(TOLERANCE, _EACH * rows.total)
     ends = distinct_ends(found.ends)[: 1 if sample.n < rows.n else _FINALISTS]
+    free = found.free if sample.n == rows.n else ()
     if rows.n > _HUGE:
         # Most of the way is made on a part of the rows, which is close to where all of them lead.
         part = rows.sample(_PART, np.random.default_rng(0))
         watch(f"climbing on {_PART:,} of {rows.n:,} rows")
         ends = [climb(family.model, part, ends[0].at, tolerance=1.0, before=ends[0].path)]
-    last, passes = _compared(family, rows, ends, told)
+    last, passes = _compared(family, rows, ends, free, told)
     for near, most in ((tolerance, _PRECISE), (max(tolerance, _CREEPING), _MOST)):
         if last.end.interrupted or last.end.remaining <= near:
             break
@@ -108,14 +110,24 @@ def fit_mixture(
 
 
 def _compared(
-    family: MixtureFamily, rows: Rows, ends: list[Climb], told: Callable[[int, float], None]
+    family: MixtureFamily,
+    rows: Rows,
+    ends: list[Climb],
+    free: tuple[Climb, ...],
+    told: Callable[[int, float], None],
 ) -> tuple[Last, int]:
-    """The optimum of these that is best without the prior, before its last digits, and passes."""
-    if len(ends) == 1:
+    """The optimum of these that is best without the prior, before its last digits, and passes.
+
+    Those of `free` climbed without the prior already.
+    """
+    if len(ends) + len(free) == 1:
         # What was left with the prior says nothing of what is left without.
         return Last(replace(ends[0], remaining=math.inf), (), 0), 0
     found: list[Last] = []
-    for end in ends:
+    for end in (*ends, *free):
+        values = [one.end.sums.log_likelihood for one in found]
+        if end in free and _adds_nothing(end, values):
+            continue
         found.append(
             final_climb(
                 family,
@@ -131,6 +143,13 @@ def _compared(
             break
     best = max(found, key=lambda one: one.end.sums.log_likelihood)
     return best, sum(one.passes for one in found)
+
+
+def _adds_nothing(end: Climb, values: list[float]) -> bool:
+    """Whether a climb without the prior is at an optimum of these values, or leads to none as high."""
+    here = end.sums.log_likelihood
+    at = end.remaining < SAME and any(abs(here - value) < SAME for value in values)
+    return at or leads_nowhere(end.trace, end.remaining, max(values))
 
 
 def distinct_ends(ends: tuple[Climb, ...]) -> list[Climb]:

@@ -22,13 +22,15 @@ from kullback.fitting._structures import Components
 from kullback.fitting._together import climb_together, leads_nowhere
 
 #: Passes of a start before it is compared with others, and how many of the best go on.
-_TRIAL, _KEPT = 15, 3
+_TRIAL, _KEPT = 12, 3
+#: So many go on without the prior too, where rows are so few that it sways which optimum is the best.
+_FREE, _SWAYED = 3, 5000
 #: These go on together, and then one by one: the first for longer, as long as so much is left to gain.
-_ON, _LONG, _SHORT, _LEFT = 20, 100, 40, 0.01
+_ON, _LONG, _SHORT, _LEFT = 15, 100, 30, 0.01
 #: Splits and merges tried at a time, passes given to each, and then to each of the best of them.
-_MOVES, _MOVE_PASSES, _BEST = 8, 20, 2
+_MOVES, _MOVE_PASSES, _BEST = 8, 15, 2
 #: Passes given to moves, for each pass in which a start still gained so many nats a row.
-_EFFORT, _GAINS = 2.0, 1e-3
+_EFFORT, _GAINS = 3.0, 1e-3
 #: Climbs on one way up agree to so many nats after as many passes.
 _ALIKE = 0.01
 #: Values of one optimum agree to this many nats, over all rows.
@@ -43,12 +45,14 @@ class Search:
     Attributes:
         ends: where climbs that were carried to their ends did, best first.
         starts: how many were made.
+        free: the best climb without the prior from a start, if it needs none.
         passes: over the rows searched.
         moves: splits and merges that helped.
         interrupted: whether it was stopped.
     """
 
     ends: tuple[Climb, ...]
+    free: tuple[Climb, ...]
     starts: int
     passes: int
     moves: int
@@ -89,7 +93,9 @@ def search(
         hunt.interrupted = True
     assert hunt.best is not None
     ends = sorted(hunt.ends or [hunt.best], key=lambda c: c.value, reverse=True)
-    return Search(tuple(ends), hunt.starts, hunt.passes, hunt.helped, hunt.interrupted)
+    return Search(
+        tuple(ends), tuple(hunt.free), hunt.starts, hunt.passes, hunt.helped, hunt.interrupted
+    )
 
 
 class _Hunt:
@@ -109,6 +115,7 @@ class _Hunt:
             self.points[white], self.weights = family.points(rows, white=white)
         self.ends: list[Climb] = []
         self.best: Climb | None = None
+        self.free: list[Climb] = []
         self.effort = 0.0
         self.starts = self.passes = self.helped = 0
         self.interrupted = False
@@ -127,24 +134,45 @@ class _Hunt:
         kinds = list(FIRST[:starts])
         tried = self.together([*self._begun(kinds, starts), *seeds], _TRIAL)
         if starts > len(kinds):
-            # The others are of the kind that suits these rows best.
-            best, _ = max(zip(kinds, tried, strict=False), key=lambda pair: pair[1].value)
+            # The others are of the kind that suits these rows best; columns differ too much to tell.
+            shown = [t for t in zip(kinds, tried, strict=False) if t[0] != "column"]
+            best, _ = max(shown, key=lambda pair: pair[1].value)
             others = self._begun([best] * (starts - len(kinds)), starts)
             tried += self.together(others, _TRIAL)
-        self.effort = _EFFORT * sum(_rough(end, _GAINS * self.rows.total) for end in tried)
         groups = _alike(tried)
-        carried = self.together([group[0] for group in groups[:_KEPT]], _ON)
-        self._carry(carried, [len(group) for group in groups])
+        # Where most starts agree, moves find nothing.
+        apart = 1.0 - len(groups[0]) / len(tried)
+        rough = sum(_rough(end, _GAINS * self.rows.total) for end in tried)
+        self.effort = _EFFORT * apart * rough
+        groups = groups[: max(_KEPT, _FREE)]
+        self._free([group[0] for group in groups[:_FREE]])
+        first, *others = groups[:_KEPT]
+        self._carry(first[0], len(first), _LONG)
+        others = [group for group in others if not self._behind(group[0])]
+        going = self.together([group[0] for group in others], _ON) if others else []
+        for end, group in sorted(zip(going, others, strict=True), key=lambda t: -t[0].value):
+            if not self._behind(end):
+                self._carry(end, len(group), _SHORT)
 
-    def _carry(self, tried: list[Climb], counts: list[int]) -> None:
-        """Climbs to their ends; each counts for so many starts."""
-        for trial, count in sorted(zip(tried, counts, strict=False), key=lambda t: -t[0].value):
-            assert self.best is not None
-            if self.ends and _leads_nowhere(trial, self.best):
-                continue
-            end = self.climb(trial, _SHORT if self.ends else _LONG, _LEFT)
-            self.ends += [end] * count
-            self.watch(f"{count} start(s) climbed on, {self._words()}")
+    def _carry(self, trial: Climb, count: int, passes: int) -> None:
+        """Climbs to the end, which counts for so many starts."""
+        self.ends += [self.climb(trial, passes, _LEFT)] * count
+        self.watch(f"{count} start(s) climbed on, {self._words()}")
+
+    def _behind(self, climb: Climb) -> bool:
+        """Whether a climb is far below the best, and what it has left to gain is less."""
+        assert self.best is not None
+        return leads_nowhere(climb.trace, climb.remaining, self.best.value)
+
+    def _free(self, tried: list[Climb]) -> None:
+        """Lets some of the starts go on without the prior, and keeps the best that needs none."""
+        final = self.family.final
+        if not isinstance(final, GaussianModel) or self.rows.n > _SWAYED:
+            return
+        ends = climb_together(final, self.rows, [trial.at for trial in tried], _ON)
+        self.passes += sum(end.passes for end in ends)
+        sound = [end for end in ends if not self.family.floored(end.at, self.rows)]
+        self.free = _ranked(sound)[:1]
 
     def _begun(self, kinds: Sequence[Kind], of: int) -> list[Components]:
         begun: list[Components] = []
@@ -194,7 +222,7 @@ class _Hunt:
         return False
 
     def _helps(self, moved: Climb, here: Climb, budget: float) -> bool:
-        if self.passes > budget or _leads_nowhere(moved, here):
+        if self.passes > budget or self._behind(moved):
             return False
         end = self.climb(moved, _SHORT, _LEFT)
         if end.value <= here.value + SAME:
@@ -230,7 +258,3 @@ def _rough(end: Climb, gain: float) -> int:
     """In how many passes a climb gained so much; twice as many as it made, if it did in all."""
     few = np.flatnonzero(np.diff(end.trace) < gain)
     return int(few[0]) + 1 if len(few) else 2 * len(end.trace)
-
-
-def _leads_nowhere(trial: Climb, best: Climb) -> bool:
-    return leads_nowhere(trial.trace, trial.remaining, best.value)

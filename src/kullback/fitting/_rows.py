@@ -22,6 +22,8 @@ _FIRST = 16384
 _KEPT = 4_000_000
 #: Of up to so many rows features are kept: more are passed over in the order and the pieces of files.
 _FEW = 20_000
+#: Rows a block of those at least: no features need to stay in the cache until they are summed over.
+_LONG = 1024
 #: The sd of a normal distribution over the distance of its quartiles.
 _QUARTILES = 1.3489795003921634
 
@@ -80,13 +82,13 @@ class Rows:
         """Yields blocks as `blocks` does, with features of the rows, which of few rows are kept.
 
         Args:
-            size: of a block.
+            size: of a block, where features are not kept.
             which: features they are.
             features: makes them.
         """
         kept = self._features(which, features)
         first = 0
-        for x, weights in self.blocks(size):
+        for x, weights in self.blocks(size if kept is None else max(size, _LONG)):
             last = first + x.shape[1]
             yield x, features(x) if kept is None else kept[:, first:last], weights
             first = last

@@ -14,12 +14,15 @@ from typing import Literal, final
 import numpy as np
 from jaxtyping import Float
 from scipy import optimize
+from scipy.linalg import lapack
 
 Array = np.ndarray
 Name = Literal["full", "diagonal", "tied", "spherical", "low_rank"]
 _LOG_2PI = math.log(2.0 * math.pi)
 #: The least share of a column's variance in a component that is not explained by its factors.
 _LEAST_NOISE = 1e-6
+#: Factors of so many columns are inverted one by one, as triangles: a call for each then costs less.
+_WIDE = 8
 
 
 @final
@@ -34,7 +37,9 @@ class Components:
     @cached_property
     def inverses(self) -> Float[np.ndarray, "k d d"]:
         """Of the Cholesky factors."""
-        return np.linalg.inv(self.roots)
+        if self.roots.shape[1] < _WIDE:
+            return np.linalg.inv(self.roots)
+        return np.array([lapack.dtrtri(root, lower=1)[0] for root in self.roots])
 
     @cached_property
     def half_log_dets(self) -> Float[np.ndarray, " k"]:

@@ -96,7 +96,7 @@ def leads_nowhere(trace: Sequence[float], remaining: float, best: float) -> bool
         best: value of others.
     """
     last = trace[-1] - trace[-2] if len(trace) > 1 else math.inf
-    return trace[-1] + min(10.0 * remaining, 40.0 * last) < best
+    return trace[-1] + min(10.0 * remaining, 20.0 * last) < best
 
 
 def _going(active: list[_Way]) -> list[_Way]:
@@ -120,10 +120,13 @@ def _step(model: GaussianModel, active: list[_Way]) -> None:
             way.next = model.maximize(own)
         return
     q = model.maximize(Sums(math.nan, np.concatenate([own.values for own in sums])))
-    held = np.split(q.weights, len(active))
-    means, roots = np.split(q.means, len(active)), np.split(q.roots, len(active))
+    d = q.means.shape[1]
+    held = q.weights.reshape(len(active), -1)
+    held = held / held.sum(axis=1, keepdims=True)
+    means = q.means.reshape(*held.shape, d)
+    roots = q.roots.reshape(*held.shape, d, d)
     for way, *own in zip(active, held, means, roots, strict=True):
-        way.next = Components(own[0] / own[0].sum(), own[1], own[2])
+        way.next = Components(*own)
 
 
 def _stacked(mixtures: Sequence[Components]) -> Components:
