@@ -1,6 +1,7 @@
 """Forward fits of mixtures to samples: maximum likelihood, the score on rows left out, and its error."""
 
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import final
@@ -8,6 +9,7 @@ from typing import final
 import numpy as np
 
 from kullback._core.errors import InputError
+from kullback._core.threads import one_thread
 from kullback.api._store import resumed
 from kullback.diagnostics._sample_fit import Checked, check
 from kullback.distributions._base import Distribution
@@ -18,7 +20,8 @@ from kullback.fitting._climb import Climb
 from kullback.fitting._gaussians import order_of
 from kullback.fitting._memo import Memo
 from kullback.fitting._mixture_family import MixtureFamily, family_of
-from kullback.fitting._mixtures import SAMPLE, Mixed, distinct_ends, fit_mixture
+from kullback.fitting._mixtures import SAMPLE, Mixed, fit_mixture
+from kullback.fitting._portfolio import distinct_ends
 from kullback.fitting._rows import Rows, distinct, rows_of
 from kullback.fitting._run import Run
 from kullback.fitting._scores import held_out, score
@@ -34,6 +37,8 @@ Recipe = MeanField | FullRank | LowRank | Mixture
 _STARTS = 10
 #: Parameters whose standard errors are given: where the score of rows left out is had, and where it is not.
 _MANY, _FEW = 600, 100
+#: Products of blocks with no more features are done before several threads have begun.
+_NARROW = 100
 _UP_TO = "maximum likelihood: KL(p||q) up to H(p), which samples alone do not give"
 
 
@@ -83,6 +88,13 @@ def fit_samples(
             determine each other.
     """
     job = _job(p, recipe, starts or _STARTS, run, checkpoint)
+    narrow = job.rows.n <= SAMPLE or job.family.structure.width <= _NARROW
+    with one_thread() if narrow else nullcontext():
+        return _answer(job, p, began, hold_out=hold_out)
+
+
+def _answer(job: _Job, p: Samples | Stream, began: float, *, hold_out: bool) -> Fit:
+    run = job.run
     mixed, selection = _fitted(job)
     left_out, checked = None, Checked()
     if hold_out and not mixed.interrupted:

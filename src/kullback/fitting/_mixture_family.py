@@ -25,7 +25,7 @@ FLOOR = 1e-8
 _SINGULAR = 1e-12
 #: How far from the mean, in sds along the longest axis, the halves of a split component are.
 _APART = 0.8
-_TOP = 6
+_TOP = 10
 Move = tuple[int, int, int]
 Family = TypeVar("Family", bound="MixtureFamily")
 

@@ -10,7 +10,7 @@ import numpy as np
 from kullback.fitting._climb import Climb, climb
 from kullback.fitting._final_climb import Last, final_climb
 from kullback.fitting._mixture_family import MixtureFamily
-from kullback.fitting._portfolio import SAME, Search, search
+from kullback.fitting._portfolio import SAME, Search, distinct_ends, search
 from kullback.fitting._rows import Rows
 from kullback.fitting._structures import Components
 from kullback.fitting._together import leads_nowhere
@@ -150,15 +150,6 @@ def _adds_nothing(end: Climb, values: list[float]) -> bool:
     here = end.sums.log_likelihood
     at = end.remaining < SAME and any(abs(here - value) < SAME for value in values)
     return at or leads_nowhere(end.trace, end.remaining, max(values))
-
-
-def distinct_ends(ends: tuple[Climb, ...]) -> list[Climb]:
-    """Returns the optima, best first, each once."""
-    kept: list[Climb] = []
-    for end in ends:
-        if all(abs(end.value - other.value) > SAME for other in kept):
-            kept.append(end)
-    return kept
 
 
 def _teller(watch: Callable[[str], None], rows: Rows) -> Callable[[int, float], None]:

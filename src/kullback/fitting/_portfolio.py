@@ -6,7 +6,7 @@ merged and one that does not fit is split, if the whole then fits better (Ueda e
 """
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -17,14 +17,14 @@ from kullback.fitting._climb import Climb, climb
 from kullback.fitting._gaussian_model import GaussianModel
 from kullback.fitting._mixture_family import MixtureFamily
 from kullback.fitting._rows import Rows
-from kullback.fitting._seeds import FIRST, Kind, shares_of
+from kullback.fitting._seeds import FIRST, Kind, halves_of, shares_of
 from kullback.fitting._structures import Components
 from kullback.fitting._together import climb_together, leads_nowhere
 
 #: Passes of a start before it is compared with others, and how many of the best go on.
 _TRIAL, _KEPT = 12, 3
 #: So many go on without the prior too, where rows are so few that it sways which optimum is the best.
-_FREE, _SWAYED = 3, 5000
+_FREE, _SWAYED = 6, 5000
 #: These go on together, and then one by one: the first for longer, as long as so much is left to gain.
 _ON, _LONG, _SHORT, _LEFT = 15, 100, 30, 0.01
 #: Splits and merges tried at a time, passes given to each, and then to each of the best of them.
@@ -134,24 +134,35 @@ class _Hunt:
         kinds = list(FIRST[:starts])
         tried = self.together([*self._begun(kinds, starts), *seeds], _TRIAL)
         if starts > len(kinds):
-            # The others are of the kind that suits these rows best; columns differ too much to tell.
+            # Half of the others are of the kind that suits these rows best; columns differ too much to tell.
             shown = [t for t in zip(kinds, tried, strict=False) if t[0] != "column"]
             best, _ = max(shown, key=lambda pair: pair[1].value)
-            others = self._begun([best] * (starts - len(kinds)), starts)
+            more: list[Kind] = ["spread", best] * starts
+            others = self._begun(more[: starts - len(kinds)], starts)
             tried += self.together(others, _TRIAL)
         groups = _alike(tried)
         # Where most starts agree, moves find nothing.
         apart = 1.0 - len(groups[0]) / len(tried)
         rough = sum(_rough(end, _GAINS * self.rows.total) for end in tried)
         self.effort = _EFFORT * apart * rough
-        groups = groups[: max(_KEPT, _FREE)]
         self._free([group[0] for group in groups[:_FREE]])
-        first, *others = groups[:_KEPT]
-        self._carry(first[0], len(first), _LONG)
-        others = [group for group in others if not self._behind(group[0])]
-        going = self.together([group[0] for group in others], _ON) if others else []
-        for end, group in sorted(zip(going, others, strict=True), key=lambda t: -t[0].value):
-            if not self._behind(end):
+        self._carry(groups[0][0], len(groups[0]), _LONG)
+        for i in range(1, len(groups), _KEPT - 1):
+            if len(distinct_ends(self.ends)) >= _KEPT:
+                return
+            self._go_on(groups[i : i + _KEPT - 1])
+
+    def _go_on(self, groups: list[list[Climb]]) -> None:
+        """Carries those that do not stay far below the best."""
+        groups = [group for group in groups if not self._behind(group[0])]
+        going = self.together([group[0] for group in groups], _ON) if groups else []
+        for end, group in sorted(zip(going, groups, strict=True), key=lambda t: -t[0].value):
+            if self._behind(end):
+                continue
+            known = [one for one in self.ends if abs(one.value - end.value) < SAME]
+            if known:
+                self.ends += known[:1] * len(group)
+            else:
                 self._carry(end, len(group), _SHORT)
 
     def _carry(self, trial: Climb, count: int, passes: int) -> None:
@@ -206,20 +217,34 @@ class _Hunt:
             raise KeyboardInterrupt
 
     def moves(self) -> None:
-        """Merges two components and splits a third, as long as it helps."""
+        """Merges two components and splits a third, as long as it helps; halves all rows where there are two."""
         budget = self.passes + self.effort
-        while self.k > 2 and self.passes < budget and self._moved(budget):
+        while self.k > 1 and self.passes < budget and self._moved(budget):
             pass
 
     def _moved(self, budget: float) -> bool:
         """Whether some move from the best helped."""
         assert self.best is not None
-        here, found = self.best, self.family.moves(self.rows, self.best.at)
+        here = self.best
+        found = self._halved() if self.k == 2 else self._merged(here.at)
         while self.passes < budget and (tried := list(itertools.islice(found, _MOVES))):
-            moved = self.together([self.family.moved(here.at, m) for m in tried], _MOVE_PASSES)
-            if any(self._helps(end, here, budget) for end in _ranked(moved)[:_BEST]):
+            moved = self.together(tried, _MOVE_PASSES)
+            helped = any(self._helps(end, here, budget) for end in _ranked(moved)[:_BEST])
+            if helped and self.k > 2:
                 return True
         return False
+
+    def _merged(self, q: Components) -> Iterator[Components]:
+        for move in self.family.moves(self.rows, q):
+            yield self.family.moved(q, move)
+
+    def _halved(self) -> Iterator[Components]:
+        """Two components: by k-means, and of the rows on both sides of the middle of each coordinate."""
+        for _ in range(_MOVES):
+            shares = shares_of("spread", self.points, self.weights, self.k, self.rng)
+            yield self.family.from_shares(self.rows, shares)
+        for z in np.concatenate([self.points[True][::-1], self.points[False]]):
+            yield self.family.from_shares(self.rows, halves_of(z, self.weights))
 
     def _helps(self, moved: Climb, here: Climb, budget: float) -> bool:
         if self.passes > budget or self._behind(moved):
@@ -237,9 +262,18 @@ class _Hunt:
         return f"log likelihood {self.best.value / self.rows.total:.5f} a row"
 
 
-def _ranked(ends: list[Climb]) -> list[Climb]:
+def _ranked(ends: Sequence[Climb]) -> list[Climb]:
     """Best first."""
     return sorted(ends, key=lambda end: end.value, reverse=True)
+
+
+def distinct_ends(ends: Sequence[Climb]) -> list[Climb]:
+    """Returns the optima, best first, each once."""
+    kept: list[Climb] = []
+    for end in _ranked(ends):
+        if all(abs(end.value - other.value) > SAME for other in kept):
+            kept.append(end)
+    return kept
 
 
 def _alike(ends: list[Climb]) -> list[list[Climb]]:

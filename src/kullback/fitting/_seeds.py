@@ -7,9 +7,9 @@ from jaxtyping import Float
 
 from kullback._core.errors import InputError
 
-Kind = Literal["scaled", "white", "column", "points"]
+Kind = Literal["scaled", "white", "spread", "column", "points"]
 #: The kinds of the first starts: no kind is the best for all data.
-FIRST: tuple[Kind, ...] = ("scaled", "white", "points", "column", "scaled", "white")
+FIRST: tuple[Kind, ...] = ("scaled", "white", "points", "spread", "column", "scaled")
 _LLOYD = 8
 #: Centres that move less are at their ends.
 _STILL = 1e-3
@@ -25,8 +25,8 @@ def shares_of(
     """Returns the shares of rows in k components.
 
     Args:
-        kind: "scaled" for k-means of scaled columns, "white" of uncorrelated ones, "column" of a random one;
-            "points" for the nearest of random rows.
+        kind: "scaled" for k-means of columns scaled by their quartiles, "spread" by their sds, "white" of
+            uncorrelated ones, "column" of a random one; "points" for the nearest of random rows.
         points: the rows, as columns, as they are (False) and made uncorrelated (True).
         weights: of the rows.
         k: components.
@@ -40,6 +40,8 @@ def shares_of(
         marks = rng.random(k) * weights.sum()
         at = np.searchsorted(np.cumsum(weights), marks)
         return _nearest(z, z[:, np.minimum(at, len(weights) - 1)])
+    if kind == "spread":
+        z = z / np.maximum(z.std(axis=1, keepdims=True), 1e-12)
     if kind == "column":
         chosen = z[[rng.integers(len(z))]]
         if len(np.unique(chosen)) > k:
@@ -53,6 +55,19 @@ def shares_of(
             return shares
         centers = moved
     return _nearest(z, centers)
+
+
+def halves_of(
+    z: Float[np.ndarray, " n"], weights: Float[np.ndarray, " n"]
+) -> Float[np.ndarray, "2 n"]:
+    """Returns the shares of rows in two components: below the mean of a coordinate, and above.
+
+    Args:
+        z: the coordinate.
+        weights: of the rows.
+    """
+    above = z > weights @ z / weights.sum()
+    return (1.0 - 1e-3) * np.array([~above, above]) + 0.5e-3
 
 
 def _spread(
