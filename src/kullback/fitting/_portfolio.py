@@ -30,7 +30,9 @@ _ON, _LONG, _SHORT, _LEFT = 15, 100, 30, 0.01
 #: Splits and merges tried at a time, passes given to each, and then to each of the best of them.
 _MOVES, _MOVE_PASSES, _BEST = 8, 15, 2
 #: Passes given to moves, for each pass in which a start still gained so many nats a row.
-_EFFORT, _GAINS = 3.0, 1e-3
+_EFFORT, _GAINS = 2.0, 1e-3
+#: An optimum that so many other ways led back to is taken for the best there is.
+_RETURNS = 4
 #: Climbs on one way up agree to so many nats after as many passes.
 _ALIKE = 0.01
 #: Values of one optimum agree to this many nats, over all rows.
@@ -116,7 +118,7 @@ class _Hunt:
         self.ends: list[Climb] = []
         self.best: Climb | None = None
         self.free: list[Climb] = []
-        self.effort = 0.0
+        self.effort, self.returns = 0.0, 0
         self.starts = self.passes = self.helped = 0
         self.interrupted = False
 
@@ -148,7 +150,7 @@ class _Hunt:
         self._free([group[0] for group in groups[:_FREE]])
         self._carry(groups[0][0], len(groups[0]), _LONG)
         for i in range(1, len(groups), _KEPT - 1):
-            if len(distinct_ends(self.ends)) >= _KEPT:
+            if len(distinct_ends(self.ends)) >= _KEPT or self.returns >= _RETURNS:
                 return
             self._go_on(groups[i : i + _KEPT - 1])
 
@@ -164,6 +166,13 @@ class _Hunt:
                 self.ends += known[:1] * len(group)
             else:
                 self._carry(end, len(group), _SHORT)
+            self._count(self.ends[-1])
+
+    def _count(self, end: Climb) -> None:
+        """Counts the ways back to the best."""
+        assert self.best is not None
+        if end is not self.best and abs(end.value - self.best.value) < SAME:
+            self.returns += 1
 
     def _carry(self, trial: Climb, count: int, passes: int) -> None:
         """Climbs to the end, which counts for so many starts."""
@@ -217,41 +226,60 @@ class _Hunt:
             raise KeyboardInterrupt
 
     def moves(self) -> None:
-        """Merges two components and splits a third, as long as it helps; halves all rows where there are two."""
+        """Starts anew, then merges two components and splits a third, as long as it helps."""
         budget = self.passes + self.effort
-        while self.k > 1 and self.passes < budget and self._moved(budget):
+        if self.k == 1:
+            return
+        self._try(self._seeded(), budget, all_of_them=True)
+        if self.k == 2:
+            self._try(self._halved(), budget, all_of_them=True)
+            return
+        while self.passes < budget and self._try(self._merged(), budget):
             pass
 
-    def _moved(self, budget: float) -> bool:
-        """Whether some move from the best helped."""
+    def _try(
+        self, found: Iterator[Components], budget: float, *, all_of_them: bool = False
+    ) -> bool:
+        """Whether some of these helped; the others are left, unless all are to be tried."""
         assert self.best is not None
-        here = self.best
-        found = self._halved() if self.k == 2 else self._merged(here.at)
-        while self.passes < budget and (tried := list(itertools.islice(found, _MOVES))):
+        helped = False
+        while (
+            self.passes < budget
+            and self.returns < _RETURNS
+            and (tried := list(itertools.islice(found, _MOVES)))
+        ):
+            here = self.best
             moved = self.together(tried, _MOVE_PASSES)
-            helped = any(self._helps(end, here, budget) for end in _ranked(moved)[:_BEST])
-            if helped and self.k > 2:
+            helped |= any(self._helps(end, here, budget) for end in _ranked(moved)[:_BEST])
+            if helped and not all_of_them:
                 return True
-        return False
+        return helped
 
-    def _merged(self, q: Components) -> Iterator[Components]:
-        for move in self.family.moves(self.rows, q):
-            yield self.family.moved(q, move)
-
-    def _halved(self) -> Iterator[Components]:
-        """Two components: by k-means, and of the rows on both sides of the middle of each coordinate."""
-        for _ in range(_MOVES):
+    def _seeded(self) -> Iterator[Components]:
+        for _ in range(min(_MOVES, self.starts)):
             shares = shares_of("spread", self.points, self.weights, self.k, self.rng)
             yield self.family.from_shares(self.rows, shares)
+
+    def _merged(self) -> Iterator[Components]:
+        assert self.best is not None
+        here = self.best.at
+        for move in self.family.moves(self.rows, here):
+            yield self.family.moved(here, move)
+
+    def _halved(self) -> Iterator[Components]:
+        """The rows on both sides of the middle of each coordinate."""
         for z in np.concatenate([self.points[True][::-1], self.points[False]]):
             yield self.family.from_shares(self.rows, halves_of(z, self.weights))
 
     def _helps(self, moved: Climb, here: Climb, budget: float) -> bool:
         if self.passes > budget or self._behind(moved):
             return False
-        end = self.climb(moved, _SHORT, _LEFT)
+        back = abs(moved.value - here.value) < SAME
+        end = moved if back else self.climb(moved, _SHORT, _LEFT)
         if end.value <= here.value + SAME:
+            self._count(end)
             return False
+        self.returns = 0
         self.ends.append(end if end.remaining < _LEFT else self.climb(end, _LONG, _LEFT))
         self.helped += 1
         self.watch(f"splits and merges: {self.helped} helped, {self._words()}")
