@@ -79,10 +79,9 @@ def _inverse(information: Float[np.ndarray, "m m"], k: int) -> Float[np.ndarray,
     together /= np.linalg.norm(together)
     try:
         root = np.linalg.cholesky(scaled + np.outer(together, together))
-        sure = np.diag(root).min() ** 2 > _SINGULAR
     except np.linalg.LinAlgError:
-        sure = False
-    if sure:
+        root = np.zeros((1, 1))
+    if np.diag(root).min() ** 2 > _SINGULAR:
         half = linalg.solve_triangular(root, np.eye(len(root)), lower=True)
         inverse = half.T @ half
     else:

@@ -39,7 +39,8 @@ class Components:
         """Of the Cholesky factors."""
         if self.roots.shape[1] < _WIDE:
             return np.linalg.inv(self.roots)
-        return np.array([lapack.dtrtri(root, lower=1)[0] for root in self.roots])
+        invert = lapack.dtrtri  # pyright: ignore[reportAttributeAccessIssue]
+        return np.array([invert(root, lower=1)[0] for root in self.roots])
 
     @cached_property
     def half_log_dets(self) -> Float[np.ndarray, " k"]:

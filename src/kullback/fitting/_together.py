@@ -40,8 +40,8 @@ def climb_together(
             sums = model.summed(rows, q, likelihoods)
             priors = model.prior.log_densities(q).reshape(len(active), -1).sum(axis=1)
             parts = sums.reshape(len(active), -1, sums.shape[1])
-            for way, *seen in zip(active, likelihoods, priors, parts, strict=True):
-                way.went(*seen)
+            for i, way in enumerate(active):
+                way.went(float(likelihoods[i]), float(priors[i]), parts[i])
             active = _going(active)
             if not active or count == passes - 1:
                 break
@@ -66,8 +66,8 @@ class _Way:
 
     def went(self, likelihood: float, prior: float, values: Float[np.ndarray, "k f"]) -> None:
         """Takes in a pass at `next`."""
-        self.at, self.sums = self.next, Sums(float(likelihood), values)
-        self.trace.append(float(likelihood + prior))
+        self.at, self.sums = self.next, Sums(likelihood, values)
+        self.trace.append(likelihood + prior)
         if self.at.roots.size <= DRAWN:
             self.path.append(self.at)
         gains = [b - a for a, b in zip(self.trace[-3:], self.trace[-2:], strict=False)]
