@@ -95,7 +95,8 @@ def _measured(parts: list[Part], cells: Ordered, smooth: LogRatio) -> OrderedKl:
     thin, growing = 0.0, []
     for j, part in enumerate(parts):
         run = slice(part.start, part.stop)
-        if part.side == "inner" or p[j] < 2.0 or q[j] < 2.0:
+        alone = part.stop - part.start == 1
+        if part.side == "inner" or alone or p[j] < 2.0 or q[j] < 2.0:
             within[j] = _inside(cells.p[run], cells.q[run], smooth.values[run], n / q.sum())
             if is_gap(p[j] / n, q[j] / q.sum(), float(q[j])):
                 upward += float(p[j]) / n * _HALF * float(between[j])
@@ -127,10 +128,15 @@ def _measured(parts: list[Part], cells: Ordered, smooth: LogRatio) -> OrderedKl:
 
 
 def _outgrows(part: Part, cells: Ordered) -> bool:
-    """Whether p has clearly more rows beyond the outermost few of q than q's share makes one expect."""
+    """Whether p has clearly more rows beyond the outermost few of q than q's share makes one expect.
+
+    Where several rows share a value, as counts do, there is no telling.
+    """
     outwards = 1 if part.side == "left" else -1
     run = slice(part.start, part.stop)
     p, q = cells.p[run][::outwards], cells.q[run][::outwards]
+    if np.count_nonzero(q) < FEWEST - 2:
+        return False
     beyond = int(np.searchsorted(np.cumsum(q), FEWEST))
     rows, total = float(p[: beyond + 1].sum()), float(cells.p.sum())
     expected = FEWEST * total / float(cells.q.sum())
