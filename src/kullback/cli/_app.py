@@ -15,8 +15,8 @@ _DONE, _BAD_INPUT, _INTERRUPTED = 0, 2, 130
 
 _HELP = "Measure, minimise and explain KL divergence in both directions."
 _EPILOGUE = """
-Exit codes: 0 done; 1 a gate failed (verify, kl --max-kl); 2 usage or bad
-input; 3 the answer cannot be trusted. Results go to stdout, progress and
+Exit codes: 0 done; 1 a gate failed (verify, --max-kl, --expect); 2 usage or
+bad input; 3 the answer cannot be trusted. Results go to stdout, progress and
 messages to stderr.
 """
 #: Remedies in messages of `api`, and what they are here.

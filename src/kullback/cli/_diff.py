@@ -18,7 +18,7 @@ from kullback.reports import diff_report
 from kullback.results._diff import ColumnDiff, Diff, JointDiff
 from kullback.results._estimate import Estimate
 
-_PASSED, _FAILED, _CANNOT_TELL = 0, 1, 3
+_PASSED, _FAILED, _CANNOT_TELL, _INTERRUPTED = 0, 1, 3, 130
 _SHOWN = 40
 
 
@@ -49,6 +49,8 @@ def run(
 
 def _code(found: Diff) -> int:
     """0 where no gate was asked for or it is passed or open; 1 where it failed; 3 where all is unresolved."""
+    if found.interrupted:
+        return _INTERRUPTED
     if found.gate == "failed":
         return _FAILED
     if found.gate == "cannot tell" and _unresolved(found):

@@ -1,6 +1,7 @@
 """How two tables differ: column by column, and all columns together."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, final
 
@@ -222,6 +223,7 @@ class Diff:
         gate: whether all of it stays below; None if none was said.
         groups: a Diff for each value of the column it was split by.
         notes: what a careful reader should know.
+        interrupted: whether columns are missing because somebody interrupted.
         seconds: of wall time.
         key: randomness.
     """
@@ -238,6 +240,7 @@ class Diff:
     gate: Gate | None = None
     groups: tuple[tuple[str, "Diff"], ...] = ()
     notes: tuple[str, ...] = ()
+    interrupted: bool = False
     seconds: float = 0.0
     key: int = 0
 
@@ -276,6 +279,7 @@ class Diff:
             "only_current": list(self.only_current),
             "groups": [{"group": name, **d.as_dict()} for name, d in self.groups],
             "notes": list(self.notes),
+            "interrupted": self.interrupted,
             "seconds": self.seconds,
             "key": self.key,
         }
@@ -305,6 +309,20 @@ def gate_of(value: Estimate, max_kl: float | None) -> Gate | None:
     if math.isfinite(low) and low > max_kl:
         return "failed"
     return "passed" if high <= max_kl else "cannot tell"
+
+
+def gate_of_all(columns: Sequence[ColumnDiff], together: JointDiff | None) -> Gate | None:
+    """Returns what holds for all; together there is but a lower bound, which can only fail."""
+    failed: tuple[Gate, ...] = (
+        ("failed",) if together is not None and together.gate == "failed" else ()
+    )
+    return worst((*(c.gate for c in columns), *failed))
+
+
+def worst(gates: Sequence[Gate | None]) -> Gate | None:
+    """Returns "failed" where one is, else "cannot tell" where one is, else what all are."""
+    order: tuple[Gate, ...] = ("failed", "cannot tell", "passed")
+    return next((gate for gate in order if gate in gates), None)
 
 
 def _divergences(found: ColumnDiff | JointDiff) -> dict[str, object]:
