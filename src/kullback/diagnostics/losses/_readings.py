@@ -222,7 +222,7 @@ def _families(roles: Mapping[str, Role]) -> Iterator[str]:
         if not whole and not singles and not drawn:
             yield "critic"
         return
-    if 1 <= len(whole) <= 2 and (drawn or len(whole) == 2) and (drawn or not singles):
+    if 1 <= len(whole) <= 2 and (drawn or not singles):
         yield "pair"
     if singles and not whole and not drawn and len(singles) <= 3:
         yield "sampled"
