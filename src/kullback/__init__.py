@@ -15,11 +15,13 @@ if TYPE_CHECKING:
         UnsupportedError,
     )
     from kullback.api._check_loss import check_loss
+    from kullback.api._diff import diff
     from kullback.api._explain import explain
     from kullback.api._fit import fit
     from kullback.api._gradients import explain_gradients
     from kullback.api._measure import cross_entropy, divergence, entropy, kl_divergence
     from kullback.api._plan import plan
+    from kullback.api._profiles import profile
     from kullback.api._store import load, save
     from kullback.api._verify import verify
     from kullback.families import (
@@ -31,10 +33,11 @@ if TYPE_CHECKING:
         MeanField,
         Mixture,
     )
+    from kullback.results._diff import Diff
     from kullback.results._estimate import Estimate
     from kullback.results._fit import Fit
     from kullback.results._loss_report import LossReport
-    from kullback.targets import Grid, Known, LogDensity, Samples
+    from kullback.targets import Counts, Grid, Known, LogDensity, Samples
 
 _HOMES = {
     "kullback._core.errors": (
@@ -45,11 +48,13 @@ _HOMES = {
         "MissingDependencyError",
         "UnsupportedError",
     ),
+    "kullback.api._diff": ("diff",),
     "kullback.api._check_loss": ("check_loss",),
     "kullback.api._explain": ("explain",),
     "kullback.api._fit": ("fit",),
     "kullback.api._gradients": ("explain_gradients",),
     "kullback.api._plan": ("plan",),
+    "kullback.api._profiles": ("profile",),
     "kullback.api._store": ("load", "save"),
     "kullback.api._verify": ("verify",),
     "kullback.families": (
@@ -61,11 +66,12 @@ _HOMES = {
         "MeanField",
         "Mixture",
     ),
+    "kullback.results._diff": ("Diff",),
     "kullback.results._fit": ("Fit",),
     "kullback.api._measure": ("cross_entropy", "divergence", "entropy", "kl_divergence"),
     "kullback.results._estimate": ("Estimate",),
+    "kullback.targets": ("Counts", "Grid", "Known", "LogDensity", "Samples"),
     "kullback.results._loss_report": ("LossReport",),
-    "kullback.targets": ("Grid", "Known", "LogDensity", "Samples"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -81,6 +87,8 @@ __all__ = [  # noqa: RUF022 - by layer, as in _HOMES
     "divergence",
     "entropy",
     "kl_divergence",
+    "diff",
+    "profile",
     "explain",
     "explain_gradients",
     "fit",
@@ -95,8 +103,10 @@ __all__ = [  # noqa: RUF022 - by layer, as in _HOMES
     "LowRank",
     "MeanField",
     "Mixture",
+    "Diff",
     "Estimate",
     "Fit",
+    "Counts",
     "LossReport",
     "Grid",
     "Known",

@@ -91,6 +91,56 @@ class Samples:
 
 @final
 @dataclass(frozen=True, eq=False)
+class Counts:
+    """Draws of p that were counted: how many at each level.
+
+    Attributes:
+        values: the counts, not negative; fractions where draws have weights.
+        labels: a name for each level; two counts are compared level by level by these. By default
+            "0", "1", ...
+
+    Raises:
+        InputError: empty, negative or infinite counts, a wrong shape, or labels that repeat.
+
+    Example:
+        >>> Counts({"red": 30, "blue": 70}).labels
+        ('red', 'blue')
+        >>> Counts([30, 70]).values.tolist()
+        [30.0, 70.0]
+    """
+
+    values: Float[np.ndarray, " s"]
+    labels: tuple[str, ...]
+
+    def __init__(self, values: object, labels: Sequence[str] = ()) -> None:
+        if isinstance(values, Mapping):
+            if labels:
+                raise InputError(
+                    "counts: the labels are given twice, in the mapping and as labels="
+                )
+            labels = tuple(str(name) for name in values)
+            values = list(values.values())
+        counts = _floats(values, "counts")
+        if counts.ndim != 1 or counts.size == 0:
+            raise InputError(
+                f"counts must be a vector with a number for each level, got {counts.shape}"
+            )
+        names = tuple(str(name) for name in labels) or tuple(str(i) for i in range(len(counts)))
+        bad = ~np.isfinite(counts) | (counts < 0.0)
+        if bad.any():
+            at = int(np.argmax(bad))
+            raise InputError(f"counts[{at}] is {counts[at]:g}: counts are finite and not negative")
+        if not counts.sum() > 0.0:
+            raise InputError("counts are all 0")
+        if len(names) != len(counts) or len(set(names)) != len(names):
+            what = f"{len(names)} labels" if len(names) != len(counts) else "labels that repeat"
+            raise InputError(f"there are {len(counts)} counts, but {what}")
+        object.__setattr__(self, "values", counts)
+        object.__setattr__(self, "labels", names)
+
+
+@final
+@dataclass(frozen=True, eq=False)
 class Stream:
     """Draws of p in files that may be bigger than memory, read anew at every pass.
 

@@ -9,6 +9,7 @@ from kullback.fitting._climb import climb
 from kullback.fitting._gaussian_model import GaussianModel, SmoothGaussianModel
 from kullback.fitting._rows import rows_of
 from kullback.fitting._structures import Components, Prior, Structure
+from kullback.fitting._together import climb_together
 from kullback.targets import Stream
 
 RNG = np.random.default_rng
@@ -418,3 +419,69 @@ def test_parameter_errors_are_those_of_theory():
     assert errors[1, "weight"].standard_error == pytest.approx(np.sqrt(0.3 * 0.7 / n), rel=0.02)
     assert errors[2, "mean"].standard_error == pytest.approx(2.0 / np.sqrt(0.7 * n), rel=0.03)
     assert errors[2, "sd"].standard_error == pytest.approx(2.0 / np.sqrt(1.4 * n), rel=0.05)
+
+
+# ---- searches ---------------------------------------------------------------------------------------
+
+
+def test_climbs_together_are_climbs_one_by_one():
+    structure = Structure("full", 2)
+    rows = rows_of(kb.Samples(three_groups(200, 2), RNG(1).uniform(size=200)))
+    model = GaussianModel(structure, Prior(1.0, 0.1 * np.eye(2)))
+    starts = [start(structure, 3, RNG(i)) for i in range(4)]
+    for begun, end in zip(starts, climb_together(model, rows, starts, 3), strict=True):
+        q = begun
+        for _ in range(2):
+            q = model.maximize(model.expect(rows, q))
+        value = model.expect(rows, q).log_likelihood + model.log_prior(q)
+        assert end.value == pytest.approx(value, rel=1e-12)
+        np.testing.assert_allclose(end.at.means, q.means, rtol=1e-10, atol=1e-12)
+        np.testing.assert_allclose(end.at.weights, q.weights, rtol=1e-10)
+
+
+def test_only_components_that_are_too_few_rows_keep_the_prior():
+    """Two far rows: a Gaussian on them has any density one likes. The others are those of the rest alone."""
+    x = np.concatenate([three_groups(300, 2, apart=8.0), [[200.0, 200.0], [201.0, 202.0]]])
+    found = forward(x, kb.Mixture(4))
+    assert any("too few rows" in note for note in found.notes)
+    rest = forward(x[:-2], kb.Mixture(3))
+    near = found.q.means[:, 0] < 150.0
+    np.testing.assert_allclose(found.q.means[near], rest.q.means, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(found.q.covariances[near], rest.q.covariances, rtol=1e-3, atol=1e-4)
+
+
+def unequal_scales(seed):
+    """Ten groups in five columns of unequal scales and weights, as they are drawn and where they came from."""
+    rng = RNG(seed)
+    means, scales = 2.0 * rng.normal(size=(10, 5)), np.exp(0.8 * rng.normal(size=(10, 5)) - 0.5)
+    which = rng.choice(10, p=rng.dirichlet(np.ones(10)), size=4000)
+    return means[which] + scales[which] * rng.normal(size=(4000, 5)), means, scales, which
+
+
+@pytest.mark.parametrize("seed", [1, 5])
+def test_unequal_scales_reach_the_optimum_of_the_truth(seed):
+    """Starts by k-means end .03 to .09 nats a row below."""
+    x, means, scales, which = unequal_scales(seed)
+    rows = rows_of(kb.Samples(x))
+    roots = (scales / rows.scale)[:, :, None] * np.eye(5)
+    truth = Components(np.bincount(which) / len(x), (means - rows.center) / rows.scale, roots)
+    model = SmoothGaussianModel(Structure("full", 5), Prior(0.0, 1e-8 * np.eye(5)))
+    best = climb(model, rows, truth, tolerance=0.1).sums.log_likelihood
+    best -= len(x) * np.log(rows.scale).sum()
+    assert log_likelihood(forward(x, kb.Mixture(10))) > best - 0.5
+
+
+def test_errors_of_as_many_parameters_as_rows_are_not_given():
+    x = RNG(0).normal(size=(60, 8))
+    assert forward(x, kb.Mixture(2)).likelihood.errors == ()
+    assert forward(x, kb.FullRank()).likelihood.errors
+
+
+@pytest.mark.parametrize(("name", "k"), [("wine", 2), ("wine", 3), ("iris", 3), ("iris", 5)])
+def test_at_least_as_good_as_scikit_learn_at_as_many_starts(name, k):
+    mixture = pytest.importorskip("sklearn.mixture")
+    datasets = pytest.importorskip("sklearn.datasets")
+    x = getattr(datasets, f"load_{name}")().data
+    x = (x - x.mean(axis=0)) / x.std(axis=0)
+    theirs = mixture.GaussianMixture(k, n_init=10, random_state=0).fit(x)
+    assert -forward(x, kb.Mixture(k)).divergence.value >= theirs.score(x)

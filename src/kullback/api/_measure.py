@@ -3,7 +3,7 @@
 import numpy as np
 
 from kullback._core.errors import InputError
-from kullback.api import _coerce
+from kullback.api import _coerce, _two_samples
 from kullback.distributions._base import Distribution
 from kullback.estimators import _grid, _select
 from kullback.estimators._outcome import Outcome
@@ -32,7 +32,9 @@ def kl_divergence(
 
     Args:
         p, q: NumPyro, SciPy or torch distributions, LogDensity, Known, expressions such as
-            "normal(0, sd=2)", probability vectors, or densities on a grid (with `dx`).
+            "normal(0, sd=2)", probability vectors, or densities on a grid (with `dx`). One or both
+            may be `Samples` or `Counts`: then the answer is an estimate, or a lower bound, or
+            unresolved with what it is at least.
         method: "closed form", "sum", "quadrature" or "monte carlo", instead of the table's choice.
         n: draws, for Monte Carlo; otherwise as many as `tolerance` takes.
         tolerance: the standard error to reach, in nats; a thousandth of the value by default.
@@ -51,6 +53,9 @@ def kl_divergence(
     Source: Kullback and Leibler (1951), On information and sufficiency.
     """
     effort = _effort(n, tolerance, key)
+    if _two_samples.is_sampled(p, q):
+        _check_plain(method=method, n=n, tolerance=tolerance, dx=dx)
+        return _two_samples.sampled_kl(p, q, key, normalize=normalize)
     return _ask(KL, p, q, effort, method=method, dx=dx, normalize=normalize)
 
 
@@ -232,6 +237,15 @@ def _over_samples(p: Samples, q: Distribution) -> Estimate:
     variance = float(weights @ (losses - mean) ** 2) * effective / max(effective - 1.0, 1.0)
     error = float(np.sqrt(variance / effective))
     return label(CROSS_ENTROPY, Outcome(mean, error, "estimate", "mean over samples", len(losses)))
+
+
+def _check_plain(**asked: object) -> None:
+    """Raises InputError for options that mean nothing where draws are what is known."""
+    for name, value in asked.items():
+        if value is not None:
+            raise InputError(
+                f"{name}={value!r} is for densities: samples and counts are measured in one way only"
+            )
 
 
 def _effort(n: int | None, tolerance: float | None, key: object) -> Effort:

@@ -1,6 +1,7 @@
 """Forward fits of mixtures to samples: maximum likelihood, the score on rows left out, and its error."""
 
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import final
@@ -8,6 +9,7 @@ from typing import final
 import numpy as np
 
 from kullback._core.errors import InputError
+from kullback._core.threads import one_thread
 from kullback.api._store import resumed
 from kullback.diagnostics._sample_fit import Checked, check
 from kullback.distributions._base import Distribution
@@ -18,7 +20,8 @@ from kullback.fitting._climb import Climb
 from kullback.fitting._gaussians import order_of
 from kullback.fitting._memo import Memo
 from kullback.fitting._mixture_family import MixtureFamily, family_of
-from kullback.fitting._mixtures import SAMPLE, Mixed, distinct_ends, fit_mixture
+from kullback.fitting._mixtures import SAMPLE, Mixed, fit_mixture
+from kullback.fitting._portfolio import distinct_ends
 from kullback.fitting._rows import Rows, distinct, rows_of
 from kullback.fitting._run import Run
 from kullback.fitting._scores import held_out, score
@@ -32,6 +35,10 @@ from kullback.targets import Samples, Stream
 
 Recipe = MeanField | FullRank | LowRank | Mixture
 _STARTS = 10
+#: Parameters whose standard errors are given: where the score of rows left out is had, and where it is not.
+_MANY, _FEW = 600, 100
+#: Products of blocks with no more features are done before several threads have begun.
+_NARROW = 100
 _UP_TO = "maximum likelihood: KL(p||q) up to H(p), which samples alone do not give"
 
 
@@ -74,18 +81,25 @@ def fit_samples(
         run: randomness, someone to tell, and where results are kept.
         began: when, by `time.perf_counter`.
         checkpoint: a file for what passes over many rows returned.
-        hold_out: whether the score of rows left out is had, by refits.
+        hold_out: whether the score of rows left out is had, by refits, with tests and the path of the fit.
 
     Raises:
         InputError: the rows do not admit such a density: too few, a constant column, columns that
             determine each other.
     """
     job = _job(p, recipe, starts or _STARTS, run, checkpoint)
+    narrow = job.rows.n <= SAMPLE or job.family.structure.width <= _NARROW
+    with one_thread() if narrow else nullcontext():
+        return _answer(job, p, began, hold_out=hold_out)
+
+
+def _answer(job: _Job, p: Samples | Stream, began: float, *, hold_out: bool) -> Fit:
+    run = job.run
     mixed, selection = _fitted(job)
     left_out, checked = None, Checked()
     if hold_out and not mixed.interrupted:
         try:
-            kept = bool(mixed.kept_prior)
+            kept = mixed.kept_prior
             left_out = held_out(job.family, mixed.end.at, job.rows, run.watch, kept_prior=kept)
             given = (job.family, mixed.end.at, job.rows, job.sample, left_out, run)
             checked = check(*given, kept_prior=kept)
@@ -101,7 +115,7 @@ def fit_samples(
         reverse_kl=None,
         held_out=None if left_out is None else estimate(left_out),
         optima=optima,
-        path=tuple(_member(job, q) for q in mixed.end.path),
+        path=tuple(_member(job, q) for q in mixed.end.path) if hold_out else (),
         starts=mixed.found.starts,
         evaluations=mixed.passes + mixed.found.passes,
         seconds=time.perf_counter() - began,
@@ -109,7 +123,9 @@ def fit_samples(
         columns=p.columns,
         labels=p.labels,
         selection=selection,
-        likelihood=checked.added_to(_likelihood(job, mixed, optima[0].divergence)),
+        likelihood=checked.added_to(
+            _likelihood(job, mixed, optima[0].divergence, most=_MANY if hold_out else _FEW)
+        ),
     )
 
 
@@ -216,7 +232,7 @@ def _loss(job: _Job, end: Climb, rows: Rows) -> Estimate:
     )
 
 
-def _likelihood(job: _Job, mixed: Mixed, loss: Estimate) -> Likelihood:
+def _likelihood(job: _Job, mixed: Mixed, loss: Estimate, *, most: int) -> Likelihood:
     rows = job.rows
     at = mixed.end.at
     return Likelihood(
@@ -231,15 +247,15 @@ def _likelihood(job: _Job, mixed: Mixed, loss: Estimate) -> Likelihood:
         passes=mixed.passes,
         sample_rows=job.sample.n,
         sample_passes=mixed.found.passes,
-        errors=_errors(job, mixed),
+        errors=_errors(job, mixed, most),
     )
 
 
-def _errors(job: _Job, mixed: Mixed) -> tuple[ParameterError, ...]:
+def _errors(job: _Job, mixed: Mixed, most: int) -> tuple[ParameterError, ...]:
     q, rows = mixed.end.at, job.rows
     if not isinstance(q, Components):
         return ()
-    found = _information.errors(job.family.final, q, rows, job.sample)
+    found = _information.errors(job.family.final, q, rows, job.sample, most=most)
     if found is None:
         return ()
     means = rows.center + rows.scale * q.means

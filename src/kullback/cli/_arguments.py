@@ -48,8 +48,8 @@ def given(text: str, name: str) -> Given:
         raise InputError(
             f"{name} = {table.source} has {columns} columns ({_listed(table.columns)}) and {rows} "
             "rows: a file must hold one column, of probabilities or (with --dx) of a density on a "
-            f"grid. For data, fit first: kullback fit {text} --direction forward; "
-            "kullback diff, for two data sets, is to come"
+            f"grid. For data, compare two data sets: kullback diff REFERENCE CURRENT; or fit a density: "
+            f"kullback fit {text} --direction forward"
         )
     return Given(table.values[:, 0], f"{table.source} ({rows} values)")
 

@@ -12,12 +12,14 @@ from cyclopts import Parameter
 
 from kullback.cli._options import (
     CHECKING,
+    COMPARING,
     HOW,
     KEEPING,
     OUTPUT,
     READING,
     UNIT,
     Checking,
+    Comparing,
     Direction,
     Fitting,
     Flag,
@@ -189,6 +191,65 @@ def sample(
     return _sample.run(model, n, key, out, output)
 
 
+def diff(
+    reference: str,
+    current: str,
+    /,
+    *,
+    asked: Comparing = COMPARING,
+    max_kl: float | None = None,
+    report: Path | None = None,
+    unit: Unit = UNIT,
+    output: Output = OUTPUT,
+) -> int:
+    """Whether two tables differ by more than chance, where, and by how much.
+
+    REFERENCE and CURRENT are files of rows (.csv, .tsv, .parquet, .npy),
+    directories of .parquet files or patterns of their names; REFERENCE may be
+    a profile, which kullback profile wrote. At most 5 % of tables without a
+    difference are said to differ. Exit code 1 if a divergence is above
+    --max-kl for certain.
+
+    Args:
+        reference: file, directory, pattern or profile.
+        current: file, directory or pattern.
+        max_kl: the largest KL(reference||current) allowed, in nats.
+        report: write an HTML report to this file.
+    """
+    from kullback.cli import _diff
+
+    return _diff.run(
+        reference, current, asked, max_kl=max_kl, report=report, unit=unit, output=output
+    )
+
+
+def profile(
+    table: str,
+    /,
+    *,
+    out: Annotated[Path, Parameter(alias="-o")],
+    like: Path | None = None,
+    merge: Path | None = None,
+    columns: str | None = None,
+    output: Output = OUTPUT,
+) -> int:
+    """Counts of a table, small enough to commit, for kullback diff.
+
+    A profile holds no rows: for each column counts over about a thousand
+    cells, and counts of levels. Two profiles with the cells of one add up.
+
+    Args:
+        table: file of rows, directory or pattern, as in kullback diff.
+        out: write the profile to this file.
+        like: count in the cells of this profile.
+        merge: add the counts to those of this profile.
+        columns: separated by commas; all by default.
+    """
+    from kullback.cli import _profile
+
+    return _profile.run(table, out, like=like, merge=merge, columns=columns, output=output)
+
+
 def verify(
     claims: str | None = None,
     /,
@@ -283,4 +344,6 @@ def doctor(*, output: Output = OUTPUT) -> int:
 
 
 #: In the order of --help.
-COMMANDS = (demo, kl, fit, score, sample, verify, check_loss, plan, explain, doctor)
+COMMANDS = (
+    demo, kl, fit, diff, profile, score, sample, check_loss, verify, plan, explain, doctor,
+)  # fmt: skip

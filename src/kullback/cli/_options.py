@@ -147,6 +147,33 @@ class Fitting:
 @final
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
+class Comparing:
+    """What is compared, and which rows belong together.
+
+    Attributes:
+        columns: separated by commas; all that both tables have by default.
+        by: compare the rows of each value of this column by themselves.
+        weights: the column with the number of rows that each stands for.
+        cluster: the column whose equal values mark rows that belong together.
+        order: the column that orders the rows in time.
+        joint: also compare all columns together.
+        like: print another tool's number beside ours.
+        key: randomness.
+    """
+
+    columns: str | None = None
+    by: str | None = None
+    weights: str | None = None
+    cluster: str | None = None
+    order: str | None = None
+    joint: Annotated[bool, Parameter(negative="--no-joint", show_default=False)] = True
+    like: Literal["evidently"] | None = None
+    key: int = 0
+
+
+@final
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
 class Checking:
     """How a loss is checked.
 
@@ -172,3 +199,4 @@ READING = Reading()
 KEEPING = Keeping()
 UNIT = Unit()
 HOW = Measuring()
+COMPARING = Comparing()

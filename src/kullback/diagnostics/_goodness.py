@@ -10,7 +10,7 @@ from scipy import special, stats
 from kullback.distributions._base import Distribution
 from kullback.distributions._table_mixture import TableMixture
 from kullback.estimators._nearest_neighbours import step
-from kullback.fitting._climb import climb
+from kullback.fitting._final_climb import final_climb
 from kullback.fitting._rows import Rows
 from kullback.fitting._scores import Score
 from kullback.fitting._structures import Components
@@ -28,7 +28,13 @@ _TOLERANCE, _PASSES = 0.1, 200
 
 
 def goodness(
-    family: Any, q: Any, rows: Rows, sample: Rows, rng: np.random.Generator, *, kept_prior: bool
+    family: Any,
+    q: Any,
+    rows: Rows,
+    sample: Rows,
+    rng: np.random.Generator,
+    *,
+    kept_prior: tuple[int, ...],
 ) -> tuple[Goodness, ...]:
     """Returns tests of each continuous column against the marginal density of q.
 
@@ -42,7 +48,7 @@ def goodness(
         rows: all.
         sample: some of them, in memory: those that are tested.
         rng: randomness.
-        kept_prior: whether q is a fit with the prior.
+        kept_prior: components that have the prior.
 
     Source: Stephens (1978), On the half-sample method for goodness-of-fit.
     """
@@ -141,12 +147,9 @@ def _half(sample: Rows, rng: np.random.Generator) -> Rows:
     return sample.subset(values, kept[held])
 
 
-def _refitted(family: Any, q: Any, rows: Rows, *, kept_prior: bool) -> Any:
+def _refitted(family: Any, q: Any, rows: Rows, *, kept_prior: tuple[int, ...]) -> Any:
     """The fit to other rows that a climb from q ends at."""
-    model = family.model if kept_prior else family.final
-    end = climb(model, rows, q, tolerance=_TOLERANCE, passes=_PASSES)
-    if not kept_prior and family.floored(end.at, rows):
-        end = climb(family.model, rows, q, tolerance=_TOLERANCE, passes=_PASSES)
+    end = final_climb(family, rows, q, kept=kept_prior, tolerance=_TOLERANCE, passes=_PASSES).end
     if end.interrupted:
         raise KeyboardInterrupt
     return end.at

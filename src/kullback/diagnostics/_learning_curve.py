@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from kullback.fitting._climb import climb
+from kullback.fitting._final_climb import final_climb
 from kullback.fitting._rows import Rows
 from kullback.fitting._scores import Score
 from kullback.results._likelihood import Learnt
@@ -81,9 +81,7 @@ def _losses(
 
 
 def _fit(family: Any, q: Any, rows: Rows) -> Any:
-    end = climb(family.final, rows, q, tolerance=_TOLERANCE, passes=_PASSES)
-    if family.floored(end.at, rows):
-        end = climb(family.model, rows, q, tolerance=_TOLERANCE, passes=_PASSES)
+    end = final_climb(family, rows, q, tolerance=_TOLERANCE, passes=_PASSES).end
     if end.interrupted:
         raise KeyboardInterrupt
     return end.at

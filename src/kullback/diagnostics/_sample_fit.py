@@ -55,7 +55,7 @@ def check(
     left_out: Score | None,
     run: Run,
     *,
-    kept_prior: bool,
+    kept_prior: tuple[int, ...],
 ) -> Checked:
     """Returns the findings on a fit; none where no rows could be left out.
 
@@ -66,7 +66,7 @@ def check(
         sample: some of them, in memory.
         left_out: the score of rows left out.
         run: randomness and someone to tell.
-        kept_prior: whether it is a fit with the prior.
+        kept_prior: components that have the prior.
     """
     if left_out is None:
         return Checked()

@@ -112,7 +112,7 @@ def _try(
     size = here.parameters(k)
     bic = size * math.log(rows.total) - 2.0 * log_likelihood
     doubt = _entropy(here, q, rows)
-    left_out = held_out(here, q, rows, run.watch, kept_prior=bool(mixed.kept_prior))
+    left_out = held_out(here, q, rows, run.watch, kept_prior=mixed.kept_prior)
     return _Tried(k, mixed, size, log_likelihood, bic, bic + 2.0 * doubt, left_out)
 
 

@@ -24,10 +24,12 @@ _FIRST = 3
 _MEMORY = 8
 #: Accelerated passes after which L-BFGS takes over.
 _PATIENCE = 20
+#: and for how many steps: components that shrink to lines or points do so in few passes of EM.
+_DESCENT = 80
 #: Passes that together gain less than is asked for, after which a climb ends.
 _IDLE = 40
 #: The path is kept of mixtures with so many numbers in their covariances: each early pass, then few.
-_DRAWN, _EARLY = 2000, 20
+DRAWN, _EARLY = 2000, 20
 Vector = Float[np.ndarray, " m"]
 
 
@@ -165,7 +167,7 @@ class _State:
         gained = seen[1] - self.value
         self.q, (self.sums, self.value) = q, seen
         self.trace.append(self.value)
-        if q.roots.size <= _DRAWN and (self.count <= _EARLY or self.count % _EARLY == 0):
+        if q.roots.size <= DRAWN and (self.count <= _EARLY or self.count % _EARLY == 0):
             self.path.append(q)
         if origin is not None:
             self.history.append((origin, _flat(self.sums) - origin))
@@ -177,7 +179,7 @@ class _State:
         q = self.model.maximize(self.sums)
         gained = self.move(q, self.look(q), _flat(self.sums))
         self.gains.append(gained)
-        self.remaining = _extrapolated(self.gains, 1e-15 * abs(self.value))
+        self.remaining = extrapolated(self.gains, 1e-15 * abs(self.value))
         return gained
 
     def settled(self, tolerance: float) -> bool:
@@ -240,7 +242,7 @@ class _State:
         end = descend(
             objective,
             np.zeros(size),
-            iterations=max(passes - self.count, 1),
+            iterations=max(min(passes - self.count, _DESCENT), 1),
             gain=0.1 * tolerance / total,
         )
         q = chart.unpack(end.at)
@@ -251,8 +253,8 @@ class _State:
             self.move(q, seen, None)
 
 
-def _extrapolated(gains: list[float], noise: float) -> float:
-    """What passes of EM have left to gain, were their gains to go on falling at the rate they fell at."""
+def extrapolated(gains: list[float], noise: float) -> float:
+    """Returns what passes of EM have left to gain, were their gains to go on falling at the rate they fell at."""
     if len(gains) < 2:
         return math.inf
     last, before = max(gains[-1], 0.0), max(gains[-2], 0.0)

@@ -7,7 +7,6 @@ from typing import final
 
 import numpy as np
 from jaxtyping import Float
-from scipy import linalg
 
 from kullback.fitting._rows import Rows
 from kullback.fitting._structures import Components, Prior, Structure
@@ -55,17 +54,33 @@ class GaussianModel:
 
     def expect(self, rows: Rows, q: Components) -> Sums:
         """Returns the sums of a pass over the rows: the E-step."""
+        total = np.zeros(1)
+        values = self.summed(rows, q, total)
+        return Sums(float(total[0]), values)
+
+    def summed(
+        self, rows: Rows, q: Components, likelihoods: Float[np.ndarray, " g"]
+    ) -> Float[np.ndarray, "s f"]:
+        """Returns the sums of a pass for the components of one mixture, or of several.
+
+        Args:
+            rows: passed over.
+            q: the components of the mixtures, one mixture after another.
+            likelihoods: to which the log likelihood of each mixture is added.
+        """
         s = self.structure
         table = s.coefficients(q)
         far = _far(table, q)
-        total = 0.0
+        size = block_size(len(table), s.width)
         values = np.zeros((len(table), s.width))
-        for x, weights in rows.blocks(block_size(len(table), s.width)):
-            features = s.features(x)
-            value, shares = responsibilities(_logs(table, features, far, q, x), weights)
-            total += value
-            values += shares @ features.T
-        return Sums(total, values)
+        for x, features, weights in rows.featured(size, s, s.features):
+            logs = _logs(table, features, far, q, x)
+            value, shares = responsibilities(
+                logs.reshape(len(likelihoods), -1, logs.shape[1]), weights
+            )
+            likelihoods += value
+            values += shares.reshape(logs.shape) @ features.T
+        return values
 
     def log_prob(self, q: Components, x: Float[np.ndarray, "d m"]) -> Float[np.ndarray, " m"]:
         """Returns log q at rows given as columns, in scaled coordinates."""
@@ -133,7 +148,7 @@ class Chart:
         diagonal = np.arange(d)
         turn[:, diagonal, diagonal] = np.exp(np.clip(turn[:, diagonal, diagonal], -40.0, 40.0))
         roots = self.origin.roots
-        means = self.origin.means + np.einsum("kij,kj->ki", roots, moves.reshape(k, d))
+        means = self.origin.means + (roots @ moves.reshape(k, d, 1))[:, :, 0]
         return Components(weights / weights.sum(), means, roots @ turn)
 
     def gradient(self, q: Components, sums: Sums) -> Vector:
@@ -146,18 +161,18 @@ class Chart:
             scatter = scatter[:, :, None] * np.eye(d)
         outer = moved[:, :, None] * moved[:, None, :]
         around = scatter + rows[:, None, None] * outer + prior.scatter
-        inverse = np.linalg.inv(q.roots)
+        inverse = q.inverses
         back = inverse.transpose(0, 2, 1)
-        by_mean = rows[:, None] * np.einsum("kij,kj->ki", back @ inverse, moved)
+        by_mean = rows[:, None] * (back @ (inverse @ moved[:, :, None]))[:, :, 0]
         excess = inverse @ around @ back - (rows + prior.rows)[:, None, None] * np.eye(d)
         origin = self.origin.roots.transpose(0, 2, 1)
         by_turn = origin @ back @ excess
-        turn = np.diagonal(np.linalg.solve(self.origin.roots, q.roots), axis1=1, axis2=2)
         diagonal = np.arange(d)
+        turn = q.roots[:, diagonal, diagonal] / self.origin.roots[:, diagonal, diagonal]
         by_turn[:, diagonal, diagonal] *= turn
         parts = [
             rows - q.weights * rows.sum(),
-            np.einsum("kij,kj->ki", origin, by_mean).ravel(),
+            (origin @ by_mean[:, :, None]).ravel(),
             by_turn[:, self._lower[0], self._lower[1]].ravel(),
         ]
         return np.concatenate(parts) / self._units
@@ -178,25 +193,25 @@ class Chart:
 
 def block_size(k: int, width: int) -> int:
     """Returns how many rows a block has: the same for all who sum over the same features."""
-    return int(np.clip(_CACHE // (k + width), 256, 8192))
+    return min(max(_CACHE // (k + width), 256), 8192)
 
 
 def responsibilities(
-    logs: Float[np.ndarray, "k m"], weights: Float[np.ndarray, " m"]
-) -> tuple[float, Float[np.ndarray, "k m"]]:
+    logs: Float[np.ndarray, "*g k m"], weights: Float[np.ndarray, " m"]
+) -> tuple[Float[np.ndarray, "*g"], Float[np.ndarray, "*g k m"]]:
     """Returns sum w log sum_k exp(logs) and w exp(logs) / sum_k exp(logs); `logs` is spent."""
     with np.errstate(over="ignore", under="ignore"):
         shares = np.exp(logs)
-        total = np.add.reduce(shares, axis=0)
+        total = np.add.reduce(shares, axis=-2)
     if not (total.min() > _LEAST and total.max() < _MOST):
         # Some row is far from all components: all are taken relative to its greatest.
-        peak = np.maximum.reduce(logs, axis=0)
-        np.exp(np.subtract(logs, peak, out=logs), out=shares)
-        np.add.reduce(shares, axis=0, out=total)
-        value = float(weights @ (np.log(total) + peak))
+        peak = np.maximum.reduce(logs, axis=-2)
+        np.exp(np.subtract(logs, peak[..., None, :], out=logs), out=shares)
+        np.add.reduce(shares, axis=-2, out=total)
+        value = (np.log(total) + peak) @ weights
     else:
-        value = float(weights @ np.log(total))
-    shares *= weights / total
+        value = np.log(total) @ weights
+    shares *= (weights / total)[..., None, :]
     return value, shares
 
 
@@ -215,10 +230,10 @@ def _logs(
 
 def _far(table: Float[np.ndarray, "k f"], q: Components) -> list[int]:
     distance = np.einsum("kd,kd->k", table[:, 1 : 1 + q.means.shape[1]], q.means)
-    return [int(k) for k in np.flatnonzero(distance > _FAR)]
+    return [int(k) for k in np.flatnonzero(distance > _FAR)] if distance.max() > _FAR else []
 
 
 def _log_joint(q: Components, k: int, x: Float[np.ndarray, "d m"]) -> Float[np.ndarray, " m"]:
-    z = linalg.solve_triangular(q.roots[k], x - q.means[k][:, None], lower=True)
-    constant = np.log(q.weights[k]) - np.log(np.diag(q.roots[k])).sum()
+    z = q.inverses[k] @ (x - q.means[k][:, None])
+    constant = np.log(max(q.weights[k], 1e-300)) - q.half_log_dets[k]
     return constant - 0.5 * (np.einsum("dm,dm->m", z, z) + len(x) * np.log(2.0 * np.pi))

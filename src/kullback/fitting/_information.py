@@ -10,12 +10,15 @@ from typing import Any, final
 
 import numpy as np
 from jaxtyping import Float
+from scipy import linalg
 
 from kullback.fitting._rows import Rows
 from kullback.fitting._structures import Components
 
-#: More parameters than this, or more multiplications, are not worth an inverse.
-_MOST, _WORK = 600, 4e10
+#: More multiplications than this are too many.
+_WORK = 4e10
+#: Directions that the rows say less about than this share are taken for unknown.
+_SINGULAR = 1e-10
 
 
 @final
@@ -28,20 +31,29 @@ class Errors:
     sds: Float[np.ndarray, "k d"]
 
 
-def errors(model: Any, q: Components, rows: Rows, sample: Rows) -> Errors | None:
+def errors(model: Any, q: Components, rows: Rows, sample: Rows, *, most: int) -> Errors | None:
     """Returns standard errors of weights, means and sds; None if there are too many parameters.
 
+    Too many to invert their information, or as many as there are rows, whose scores then say nothing of some.
+
     Taken from the sample, as if all rows were like it, where all rows are too many.
+
+    Args:
+        model: of maximum likelihood.
+        q: the fit, in scaled coordinates.
+        rows: all.
+        sample: some of them, in memory.
+        most: so many parameters are not too many.
     """
     k, d = q.means.shape
     diagonal = model.structure.by_square
     size = k * (1 + d + (d if diagonal else d * (d + 1) // 2))
-    if size > _MOST:
+    if size > most or size >= min(rows.n, rows.effective):
         return None
     seen = rows if rows.in_memory and rows.n * size**2 < _WORK else sample
     every = np.arange(d)
     lower = (every, every) if diagonal else np.tril_indices(d)
-    inverse = np.linalg.inv(q.roots)
+    inverse = q.inverses
     information = np.zeros((size, size))
     for x, weights in seen.blocks(2048):
         shares = model.shares(q, x)
@@ -56,10 +68,25 @@ def errors(model: Any, q: Components, rows: Rows, sample: Rows) -> Errors | None
         )
         information += (scores * weights) @ scores.T
     information *= rows.total / seen.total
+    return _delta(q, _inverse(information, k), lower)
+
+
+def _inverse(information: Float[np.ndarray, "m m"], k: int) -> Float[np.ndarray, "m m"]:
+    """The inverse but for the direction in which all k logits, which come first, rise together."""
     unit = np.sqrt(np.maximum(np.diag(information), 1e-300))
-    covariance = np.linalg.pinv(information / np.outer(unit, unit), rcond=1e-10, hermitian=True)
-    covariance /= np.outer(unit, unit)
-    return _delta(q, covariance, lower)
+    scaled = information / np.outer(unit, unit)
+    together = np.concatenate([unit[:k], np.zeros(len(unit) - k)])
+    together /= np.linalg.norm(together)
+    try:
+        root = np.linalg.cholesky(scaled + np.outer(together, together))
+    except np.linalg.LinAlgError:
+        root = np.zeros((1, 1))
+    if np.diag(root).min() ** 2 > _SINGULAR:
+        half = linalg.solve_triangular(root, np.eye(len(root)), lower=True)
+        inverse = half.T @ half
+    else:
+        inverse = np.linalg.pinv(scaled, rcond=_SINGULAR, hermitian=True)
+    return inverse / np.outer(unit, unit)
 
 
 def _delta(

@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from jaxtyping import Float
@@ -25,7 +25,7 @@ FLOOR = 1e-8
 _SINGULAR = 1e-12
 #: How far from the mean, in sds along the longest axis, the halves of a split component are.
 _APART = 0.8
-_TOP = 6
+_TOP = 10
 Move = tuple[int, int, int]
 Family = TypeVar("Family", bound="MixtureFamily")
 
@@ -150,16 +150,23 @@ class MixtureFamily:
         """Returns the components that are too few rows for a covariance of their own."""
         if self.structure.name == "tied":
             return []
-        needed = 2.0 if self.structure.by_square or self.structure.rank else self.structure.d + 1.0
-        return [int(k) for k in np.flatnonzero(q.weights * rows.total < needed * (1.0 - 1e-6))]
+        # At a maximum, a component whose covariance is singular holds at most d rows, of others nearly none.
+        needed = 1.5 if self.structure.by_square or self.structure.rank else self.structure.d + 0.5
+        return [int(k) for k in np.flatnonzero(q.weights * rows.total < needed)]
+
+    def keeping(self, few: tuple[int, ...], k: int) -> Any:
+        """Returns the model with the prior for some of k components, and the floor for the others."""
+        prior, floor = self.model.prior, self.final.prior
+        chosen = np.isin(np.arange(k), few)
+        rows = np.where(chosen, prior.rows, floor.rows)
+        scatter = np.where(chosen[:, None, None], prior.scatter, floor.scatter)
+        return replace(self.final, prior=Prior(rows, scatter)) if few else self.final
 
     def floor_cost(self, q: Components, kept_prior: tuple[int, ...]) -> float:
         """Returns what floor or prior take from the log likelihood, in nats, to first order."""
-        prior = (self.model if kept_prior else self.final).prior
-        inverse = np.linalg.inv(q.roots)
-        pulled = np.sum(inverse * (inverse @ prior.scatter), axis=(1, 2))
+        prior = self.keeping(kept_prior, len(q.weights)).prior
         # A covariance (S + P) / (n + r) in place of S / n costs what a move of 2/n (tr - r d) does.
-        moved = 0.5 * (pulled - prior.rows * self.structure.d)
+        moved = 0.5 * (prior.pulls(q) - prior.rows * self.structure.d)
         return float(np.sum(np.abs(moved)))
 
     def distribution(self, q: Components, rows: Rows) -> Distribution:

@@ -2,25 +2,29 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
 
 from kullback.fitting._climb import Climb, climb
+from kullback.fitting._final_climb import Last, final_climb
 from kullback.fitting._mixture_family import MixtureFamily
-from kullback.fitting._portfolio import SAME, Search, search
+from kullback.fitting._portfolio import SAME, Search, distinct_ends, search
 from kullback.fitting._rows import Rows
 from kullback.fitting._structures import Components
+from kullback.fitting._together import leads_nowhere
 
 #: Starts are compared on so many rows.
 SAMPLE = 20_000
-#: Nats that may be left to gain, over all rows, or if that is more for each row.
-TOLERANCE, _EACH = 1e-5, 1e-10
+#: Nats that may be left to gain, over all rows, or if that is more for each row; and where climbs creep.
+TOLERANCE, _EACH, _CREEPING = 1e-5, 1e-10, 5e-3
+#: Passes after which a climb creeps, and after which it ends.
+_PRECISE, _MOST = 200, 2000
 #: More rows than this are led up to by a climb over some of them.
 _HUGE, _PART = 2_000_000, 400_000
-#: Optima that are compared without the prior, where the rows are few.
-_FINALISTS = 3
+#: Optima that are compared without the prior, where the rows are few, after so many passes at most.
+_FINALISTS, _COMPARED = 3, 30
 
 
 @final
@@ -75,44 +79,77 @@ def fit_mixture(
         seeds: parameters that are starts too.
     """
     found = search(family, sample, k, starts=starts, rng=rng, watch=watch, seeds=seeds)
-    told = _teller(watch, rows)
     if found.interrupted:
         return Mixed(found.ends[0], found, 0, math.nan, (), interrupted=True)
-    many = sample.n < rows.n
+    told = _teller(watch, rows)
     tolerance = max(TOLERANCE, _EACH * rows.total)
-    best, degenerate, passes = None, (), 0
-    ends = distinct_ends(found.ends)[: 1 if many else _FINALISTS]
+    ends = distinct_ends(found.ends)[: 1 if sample.n < rows.n else _FINALISTS]
+    free = found.free if sample.n == rows.n else ()
     if rows.n > _HUGE:
         # Most of the way is made on a part of the rows, which is close to where all of them lead.
         part = rows.sample(_PART, np.random.default_rng(0))
         watch(f"climbing on {_PART:,} of {rows.n:,} rows")
         ends = [climb(family.model, part, ends[0].at, tolerance=1.0, before=ends[0].path)]
-    for end in ends:
-        kept = climb(family.final, rows, end.at, tolerance=tolerance, watch=told, before=end.path)
-        passes += kept.passes
-        few = tuple(family.floored(kept.at, rows))
-        if few and not kept.interrupted:
-            # Maximum likelihood would shrink components to points: the prior is kept.
-            kept = climb(
-                family.model, rows, end.at, tolerance=tolerance, watch=told, before=end.path
-            )
-            passes += kept.passes
-        if best is None or kept.sums.log_likelihood > best.sums.log_likelihood:
-            best, degenerate = kept, few
-        if kept.interrupted:
+    last, passes = _compared(family, rows, ends, free, told)
+    for near, most in ((tolerance, _PRECISE), (max(tolerance, _CREEPING), _MOST)):
+        if last.end.interrupted or last.end.remaining <= near:
             break
-    assert best is not None
-    cost = family.floor_cost(best.at, degenerate)
-    return Mixed(best, found, passes, cost, degenerate, best.interrupted)
+        last = final_climb(
+            family,
+            rows,
+            last.end.at,
+            kept=last.kept,
+            tolerance=near,
+            passes=most,
+            watch=told,
+            before=last.end.path,
+        )
+        passes += last.passes
+    cost = family.floor_cost(last.end.at, last.kept)
+    return Mixed(last.end, found, passes, cost, last.kept, last.end.interrupted)
 
 
-def distinct_ends(ends: tuple[Climb, ...]) -> list[Climb]:
-    """Returns the optima, best first, each once."""
-    kept: list[Climb] = []
-    for end in ends:
-        if all(abs(end.value - other.value) > SAME for other in kept):
-            kept.append(end)
-    return kept
+def _compared(
+    family: MixtureFamily,
+    rows: Rows,
+    ends: list[Climb],
+    free: tuple[Climb, ...],
+    told: Callable[[int, float], None],
+) -> tuple[Last, int]:
+    """The optimum of these that is best without the prior, before its last digits, and passes.
+
+    Those of `free` climbed without the prior already.
+    """
+    if len(ends) + len(free) == 1:
+        # What was left with the prior says nothing of what is left without.
+        return Last(replace(ends[0], remaining=math.inf), (), 0), 0
+    found: list[Last] = []
+    for end in (*ends, *free):
+        values = [one.end.sums.log_likelihood for one in found]
+        if end in free and _adds_nothing(end, values):
+            continue
+        found.append(
+            final_climb(
+                family,
+                rows,
+                end.at,
+                tolerance=SAME,
+                passes=_COMPARED,
+                watch=told,
+                before=end.path,
+            )
+        )
+        if found[-1].end.interrupted:
+            break
+    best = max(found, key=lambda one: one.end.sums.log_likelihood)
+    return best, sum(one.passes for one in found)
+
+
+def _adds_nothing(end: Climb, values: list[float]) -> bool:
+    """Whether a climb without the prior is at an optimum of these values, or leads to none as high."""
+    here = end.sums.log_likelihood
+    at = end.remaining < SAME and any(abs(here - value) < SAME for value in values)
+    return at or leads_nowhere(end.trace, end.remaining, max(values))
 
 
 def _teller(watch: Callable[[str], None], rows: Rows) -> Callable[[int, float], None]:

@@ -4,7 +4,7 @@ All that is summed over rows is summed over the same blocks in the same order, s
 the bits of a fit to the array that they hold.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import final
@@ -20,6 +20,10 @@ from kullback.targets import Kind, Samples, Stream
 _FIRST = 16384
 #: Arrays of up to this many cells are kept centred and scaled: 32 MB.
 _KEPT = 4_000_000
+#: Of up to so many rows features are kept: more are passed over in the order and the pieces of files.
+_FEW = 20_000
+#: Rows a block of those at least: no features need to stay in the cache until they are summed over.
+_LONG = 1024
 #: The sd of a normal distribution over the distance of its quartiles.
 _QUARTILES = 1.3489795003921634
 
@@ -67,6 +71,45 @@ class Rows:
             yield x, weights if self.fold is None else self._chosen(first, weights)
             first += len(weights)
 
+    def featured(
+        self,
+        size: int,
+        which: Hashable,
+        features: Callable[[Float[np.ndarray, "d m"]], Float[np.ndarray, "f m"]],
+    ) -> Iterator[
+        tuple[Float[np.ndarray, "d m"], Float[np.ndarray, "f m"], Float[np.ndarray, " m"]]
+    ]:
+        """Yields blocks as `blocks` does, with features of the rows, which of few rows are kept.
+
+        Args:
+            size: of a block, where features are not kept.
+            which: features they are.
+            features: makes them.
+        """
+        kept = self._features(which, features)
+        first = 0
+        for x, weights in self.blocks(size if kept is None else max(size, _LONG)):
+            last = first + x.shape[1]
+            yield x, features(x) if kept is None else kept[:, first:last], weights
+            first = last
+
+    def _features(
+        self,
+        which: Hashable,
+        features: Callable[[Float[np.ndarray, "d m"]], Float[np.ndarray, "f m"]],
+    ) -> Float[np.ndarray, "f n"] | None:
+        if self._kept is None or self._kept[0].shape[1] > _FEW:
+            return None
+        if which not in self._made:
+            x = self._kept[0]
+            width = len(features(x[:, :1]))
+            self._made[which] = features(x) if width * x.shape[1] <= _KEPT else None
+        return self._made[which]
+
+    @cached_property
+    def _made(self) -> dict[Hashable, Float[np.ndarray, "f n"] | None]:
+        return {}
+
     def whole(self) -> Block:
         """Returns all rows in one block: for samples in memory."""
         assert isinstance(self.source, Samples)
@@ -88,15 +131,16 @@ class Rows:
         return self._part(i, folds, inside=True)
 
     def _part(self, i: int, folds: int, *, inside: bool) -> "Rows":
-        made = replace(self, fold=(i, folds, inside))
-        if self._kept is not None:
-            made.__dict__["_kept"] = self._kept
+        made = self._sharing(replace(self, fold=(i, folds, inside)))
         total = sum(float(weights.sum()) for _, weights in made.blocks(_FIRST))
         share = total / self.total
-        made = replace(made, total=total, n=round(share * self.n))
+        return self._sharing(replace(made, total=total, n=round(share * self.n)))
+
+    def _sharing(self, other: "Rows") -> "Rows":
+        """Returns rows that differ in their weights only, with what was made of these."""
         if self._kept is not None:
-            made.__dict__["_kept"] = self._kept
-        return made
+            other.__dict__.update(_kept=self._kept, _made=self._made)
+        return other
 
     def _chosen(self, first: int, weights: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
         """The weights inside the fold, or outside: a row of weight 3 is three rows, in three folds.

@@ -7,7 +7,7 @@ from typing import Any, final
 
 import numpy as np
 
-from kullback.fitting._climb import climb
+from kullback.fitting._final_climb import final_climb
 from kullback.fitting._gaussian_model import block_size
 from kullback.fitting._rows import Rows
 
@@ -50,7 +50,7 @@ def held_out(
     rows: Rows,
     watch: Callable[[str], None],
     *,
-    kept_prior: bool,
+    kept_prior: tuple[int, ...],
 ) -> Score | None:
     """Returns the mean log density of rows that a refit has not seen; None if there are too few.
 
@@ -61,19 +61,16 @@ def held_out(
         q: fitted to all rows.
         rows: all.
         watch: told what is being done.
-        kept_prior: whether q is a fit with the prior.
+        kept_prior: components that have the prior.
     """
     folds = next((f for most, f in _FOLDS if rows.n <= most), 0)
     if rows.n < 20:
         return None
-    model = family.model if kept_prior else family.final
     made = []
     for i in range(folds or 1):
         watch(f"rows left out, {i + 1} of {folds or 1}")
         others = rows.without(i, folds or 10)
-        end = climb(model, others, q, tolerance=_REFIT, passes=200)
-        if not kept_prior and family.floored(end.at, others):
-            end = climb(family.model, others, q, tolerance=_REFIT, passes=200)
+        end = final_climb(family, others, q, kept=kept_prior, tolerance=_REFIT, passes=200).end
         if end.interrupted:
             raise KeyboardInterrupt
         made.append((family.final, end.at, rows.only(i, folds or 10)))

@@ -14,12 +14,15 @@ from typing import Literal, final
 import numpy as np
 from jaxtyping import Float
 from scipy import optimize
+from scipy.linalg import lapack
 
 Array = np.ndarray
 Name = Literal["full", "diagonal", "tied", "spherical", "low_rank"]
 _LOG_2PI = math.log(2.0 * math.pi)
 #: The least share of a column's variance in a component that is not explained by its factors.
 _LEAST_NOISE = 1e-6
+#: Factors of so many columns are inverted one by one, as triangles: a call for each then costs less.
+_WIDE = 8
 
 
 @final
@@ -31,6 +34,19 @@ class Components:
     means: Float[np.ndarray, "k d"]
     roots: Float[np.ndarray, "k d d"]
 
+    @cached_property
+    def inverses(self) -> Float[np.ndarray, "k d d"]:
+        """Of the Cholesky factors."""
+        if self.roots.shape[1] < _WIDE:
+            return np.linalg.inv(self.roots)
+        invert = lapack.dtrtri  # pyright: ignore[reportAttributeAccessIssue]
+        return np.array([invert(root, lower=1)[0] for root in self.roots])
+
+    @cached_property
+    def half_log_dets(self) -> Float[np.ndarray, " k"]:
+        """Half of the log determinants of the covariances."""
+        return np.log(np.diagonal(self.roots, axis1=1, axis2=2)).sum(axis=1)
+
 
 @final
 @dataclass(frozen=True, eq=False)
@@ -41,19 +57,24 @@ class Prior:
     component with scatter S and n rows. With rows = 0 it is a floor only.
 
     Attributes:
-        rows: how many rows it counts for.
-        scatter: (d, d).
+        rows: how many rows it counts for; for all components, or for each (k,).
+        scatter: (d, d), or for each component (k, d, d).
     """
 
-    rows: float
-    scatter: Float[np.ndarray, "d d"]
+    rows: float | Float[np.ndarray, " k"]
+    scatter: Float[np.ndarray, "d d"] | Float[np.ndarray, "k d d"]
+
+    def pulls(self, q: Components) -> Float[np.ndarray, " k"]:
+        """Returns the trace of scatter times precision of each component."""
+        return np.einsum("kij,kij->k", q.inverses, q.inverses @ self.scatter)
+
+    def log_densities(self, q: Components) -> Float[np.ndarray, " k"]:
+        """Returns its log density at the covariance of each component, up to a constant."""
+        return -self.rows * q.half_log_dets - 0.5 * self.pulls(q)
 
     def log_density(self, q: Components) -> float:
         """Returns its log density at these covariances, up to a constant."""
-        inverse = np.linalg.inv(q.roots)
-        pulled = np.sum(inverse * (inverse @ self.scatter), axis=(1, 2))
-        log_det = 2.0 * np.log(np.diagonal(q.roots, axis1=1, axis2=2)).sum(axis=1)
-        return -0.5 * float(np.sum(self.rows * log_det + pulled))
+        return float(self.log_densities(q).sum())
 
 
 @final
@@ -74,7 +95,7 @@ class Structure:
     @property
     def by_square(self) -> bool:
         """Whether sums of squares of each column suffice."""
-        return self.name in ("diagonal", "spherical")
+        return self.name in ("diagonal", "spherical") or (self.name == "full" and self.d == 1)
 
     def parameters(self, k: int) -> int:
         """Returns the number of free parameters of k components."""
@@ -101,6 +122,11 @@ class Structure:
         apart = np.repeat(np.arange(self.d), np.arange(self.d, 0, -1))
         return first, first + apart
 
+    @cached_property
+    def _halves(self) -> Array:
+        rows, columns = self._pairs
+        return np.where(rows == columns, -0.5, -1.0)
+
     def features(self, x: Float[np.ndarray, "d m"]) -> Float[np.ndarray, "f m"]:
         """Returns [1, x, x^2], or [1, x] and x x' by diagonals, of rows given as columns."""
         d = self.d
@@ -116,20 +142,18 @@ class Structure:
 
     def coefficients(self, q: Components) -> Float[np.ndarray, "k f"]:
         """Returns the coefficients of the features in log(weight N(x; mean, covariance))."""
-        log_det = np.log(np.diagonal(q.roots, axis1=1, axis2=2)).sum(axis=1)
         # A component without rows keeps a weight that counts for nothing, not a logarithm of 0.
         log_weights = np.log(np.maximum(q.weights, 1e-300))
-        constant = log_weights - log_det - 0.5 * self.d * _LOG_2PI
+        constant = log_weights - q.half_log_dets - 0.5 * self.d * _LOG_2PI
         if self.by_square:
             precision = 1.0 / np.diagonal(q.roots, axis1=1, axis2=2) ** 2
             linear, products = precision * q.means, -0.5 * precision
         else:
-            inverse = np.linalg.inv(q.roots)
-            precision = inverse.transpose(0, 2, 1) @ inverse
+            precision = q.inverses.transpose(0, 2, 1) @ q.inverses
             linear = (precision @ q.means[:, :, None])[:, :, 0]
             rows, columns = self._pairs
-            products = precision[:, rows, columns] * np.where(rows == columns, -0.5, -1.0)
-        constant = constant - 0.5 * np.sum(linear * q.means, axis=1)
+            products = precision[:, rows, columns] * self._halves
+        constant = constant - 0.5 * np.einsum("kd,kd->k", linear, q.means)
         return np.concatenate([constant[:, None], linear, products], axis=1)
 
     def moments(self, sums: Float[np.ndarray, "k f"]) -> tuple[Array, Array, Array]:
@@ -165,7 +189,9 @@ class Structure:
         return _ROOTS[self.name](self, rows, scatter, prior)
 
 
-def _full(_: Structure, rows: Array, scatter: Array, prior: Prior) -> Float[np.ndarray, "k d d"]:
+def _full(s: Structure, rows: Array, scatter: Array, prior: Prior) -> Float[np.ndarray, "k d d"]:
+    if s.by_square:
+        return _diagonal(s, rows, scatter, prior)
     return np.linalg.cholesky((scatter + prior.scatter) / (rows + prior.rows)[:, None, None])
 
 
@@ -178,14 +204,15 @@ def _tied(s: Structure, rows: Array, scatter: Array, prior: Prior) -> Float[np.n
 def _diagonal(
     _: Structure, rows: Array, scatter: Array, prior: Prior
 ) -> Float[np.ndarray, "k d d"]:
-    variances = (scatter + np.diag(prior.scatter)) / (rows + prior.rows)[:, None]
+    added = np.diagonal(prior.scatter, axis1=-2, axis2=-1)
+    variances = (scatter + added) / (rows + prior.rows)[:, None]
     return _diagonals(np.sqrt(variances))
 
 
 def _spherical(
     s: Structure, rows: Array, scatter: Array, prior: Prior
 ) -> Float[np.ndarray, "k d d"]:
-    total = scatter.sum(axis=1) + np.trace(prior.scatter)
+    total = scatter.sum(axis=1) + np.trace(prior.scatter, axis1=-2, axis2=-1)
     variance = total / (s.d * (rows + prior.rows))
     return _diagonals(np.sqrt(np.repeat(variance[:, None], s.d, axis=1)))
 

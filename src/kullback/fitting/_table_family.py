@@ -116,7 +116,9 @@ class TableFamily(MixtureFamily):
 
     def floor_cost(self, q: Any, kept_prior: tuple[int, ...]) -> float:
         """Returns what floor or prior take from the log likelihood, in nats, to first order."""
-        return super().floor_cost(q, kept_prior) if self.structure.d else 0.0
+        if not self.structure.d:
+            return 0.0
+        return super().floor_cost(Components(q.weights, q.means, q.roots), kept_prior)
 
     def distribution(self, q: Any, rows: Rows) -> Distribution:
         """Returns the mixture in the units of the data, as the simplest distribution it is."""

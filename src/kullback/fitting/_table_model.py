@@ -100,7 +100,7 @@ class TableModel:
         for x, weights in rows.blocks(block_size(k, self.structure.width + 4 * d)):
             logs, parts = q.log_joint(x)
             value, shares = responsibilities(logs, weights)
-            made.add(x, shares, parts, value)
+            made.add(x, shares, parts, float(value))
         return made.sums()
 
     def maximize(self, sums: TableSums) -> TableMixture:

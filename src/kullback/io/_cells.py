@@ -41,8 +41,13 @@ class Typed:
     place: Callable[[int], str]
 
 
-def read_cells(path: Path, pick: Pick) -> Typed:
+def read_cells(path: Path, pick: Pick, *, dates: bool = False) -> Typed:
     """Returns the columns of a CSV file: numbers where every cell with a value is one, else text.
+
+    Args:
+        path: of the file.
+        pick: the columns that are wanted.
+        dates: read dates that are written as in ISO 8601, instead of refusing them.
 
     Raises:
         InputError: the file cannot be read, a column mixes numbers and text, or holds dates; with
@@ -64,7 +69,7 @@ def read_cells(path: Path, pick: Pick) -> Typed:
     cells = _strings_carefully(text) if cells is None else cells
     _check_header(cells, text)
     made = [
-        _column(cells.to_series(i).alias(name), text, place)
+        _column(cells.to_series(i).alias(name), text, place, dates=dates)
         for name, i in zip(wanted, index, strict=True)
     ]
     return Typed(pl.DataFrame(made), text.source, place)
@@ -95,7 +100,7 @@ def _strings_carefully(text: Text) -> pl.DataFrame:
     return pl.DataFrame([row for _, row in text.rows()], schema=schema, orient="row")
 
 
-def _column(cells: pl.Series, text: Text, place: Callable[[int], str]) -> pl.Series:
+def _column(cells: pl.Series, text: Text, place: Callable[[int], str], *, dates: bool) -> pl.Series:
     """Returns a column as numbers or as text, null where there is no value."""
     plain = cells.str.replace(",", ".", literal=True) if text.layout.decimal_comma else cells
     numeric = plain.str.contains(_NUMBER)
@@ -104,7 +109,7 @@ def _column(cells: pl.Series, text: Text, place: Callable[[int], str]) -> pl.Ser
     lower = cells.str.to_lowercase()
     infinite, missing = lower.is_in(_INFINITE), lower.is_in(_NONE)
     if not (numeric.any() or infinite.any()):
-        return _text(cells, lower.is_in(_NO_TEXT), text.source)
+        return _text(cells, lower.is_in(_NO_TEXT), text.source, dates=dates)
     bad = ~(numeric | missing)
     if bad.any():
         raise InputError(_bad_cell(cells, bad, text.source, place))
@@ -118,10 +123,13 @@ def _column(cells: pl.Series, text: Text, place: Callable[[int], str]) -> pl.Ser
     return values
 
 
-def _text(cells: pl.Series, missing: pl.Series, source: str) -> pl.Series:
+def _text(cells: pl.Series, missing: pl.Series, source: str, *, dates: bool) -> pl.Series:
     values = cells.set(missing, None)
     known = values.drop_nulls()
     if len(known) and known.str.contains(_DATE).all():
+        moments = values.str.to_datetime(time_unit="us", strict=False) if dates else None
+        if moments is not None and moments.null_count() == values.null_count():
+            return moments
         raise InputError(
             f"{source}: column {cells.name!r} holds dates, such as {known[0]!r}; make numbers of them, "
             f"such as days since the first, or {leave_out(cells.name)}"

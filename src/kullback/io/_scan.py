@@ -137,7 +137,7 @@ def scan(
             missing and infinite cells, with the file and the row.
     """
     check_missing(missing)
-    paths = _paths(path)
+    paths = parquet_paths(path)
     source = str(path)
     schemas = [_schema(p) for p in paths]
     wanted = picked(list(schemas[0]), columns, weights, counts, paths[0])
@@ -176,7 +176,7 @@ def read_rows(
 
 def stream_names(path: str | Path) -> tuple[str, ...]:
     """Returns the names of the columns of the first of the files."""
-    return tuple(_schema(_paths(path)[0]))
+    return tuple(_schema(parquet_paths(path)[0]))
 
 
 def is_stream(path: str | Path) -> bool:
@@ -200,7 +200,8 @@ def _cells(path: str) -> int:
         return 0  # what is wrong with it is said by who reads it
 
 
-def _paths(path: str | Path) -> list[str]:
+def parquet_paths(path: str | Path) -> list[str]:
+    """Returns the .parquet files that a directory, a pattern or a path means, in the order of their names."""
     place = Path(path)
     if place.is_dir():
         found = [p for p in place.rglob("*.parquet") if p.is_file() and p.name[0] not in "._"]

@@ -125,7 +125,7 @@ def _spread(axis: Axis, x: Scale) -> tuple[tuple[float, str], ...]:
     length = x.stop - x.start
     for most in range(max(4, int(length / 20.0)), 1, -1):
         values = _values(axis, x.low, x.high, most)
-        names = labels(values, log=axis.log)
+        names = list(axis.names) or labels(values, log=axis.log)
         apart = (
             max(max(text_width(n) for n in names) + 18.0, min(64.0, length / 6.0)) if names else 0.0
         )

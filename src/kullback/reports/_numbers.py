@@ -95,7 +95,8 @@ def value_of(e: Estimate) -> str:
 def error_of(e: Estimate) -> str:
     """Returns "± error", two digits of it; "" for exact, infinite and unresolved values."""
     error = e.standard_error
-    if e.kind in ("exact", "infinite", "unresolved") or not math.isfinite(error):
+    is_limit = e.kind == "lower_bound" and e.value == e.interval[0]
+    if is_limit or e.kind in ("exact", "infinite", "unresolved") or not math.isfinite(error):
         return ""
     if error > _SMALL * abs(e.value) and 1e-5 < error < 1e6:
         return f"± {error:.{_decimals(error)}f}"

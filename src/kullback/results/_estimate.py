@@ -153,6 +153,35 @@ class Estimate:
         )
 
     @classmethod
+    def bounded(
+        cls,
+        at_least: float,
+        standard_error: float,
+        *,
+        quantity: str,
+        direction: str,
+        method: str,
+        n: int | None = None,
+        notes: tuple[str, ...] = (),
+        unit: str = "nats",
+    ) -> "Estimate":
+        """Returns what the truth is at least, with 95 % confidence.
+
+        Args:
+            at_least: the limit itself.
+            standard_error: of the estimate that it is the lower limit of.
+
+        Example:
+            >>> said = {"quantity": "kl", "direction": "KL(p||q)", "method": "scores"}
+            >>> print(Estimate.bounded(0.71, 0.02, **said))
+            KL(p||q) ≥ 0.71 nats (95 % confidence, scores)
+        """
+        limits = (at_least, math.inf)
+        return cls(
+            at_least, standard_error, limits, quantity, direction, "lower_bound", method, n, notes, unit
+        )  # fmt: skip
+
+    @classmethod
     def infinite(
         cls,
         reason: str,
@@ -189,12 +218,16 @@ class Estimate:
         n: int | None = None,
         notes: tuple[str, ...] = (),
         unit: str = "nats",
+        at_least: float = -math.inf,
     ) -> "Estimate":
-        """Returns a number that may not be relied on, with the reason; its error is unknown."""
+        """Returns a number that may not be relied on, with the reason; its error is unknown.
+
+        What the truth is at least, with 95 % confidence, is the lower end of the interval.
+        """
         return cls(
             value,
             math.inf,
-            (-math.inf, math.inf),
+            (at_least, math.inf),
             quantity,
             direction,
             "unresolved",
@@ -241,8 +274,12 @@ class Estimate:
         count = "" if self.n is None else f", n = {self.n}"
         if self.kind == "infinite":
             return f"{self.direction} = infinite ({self.notes[0]})"
+        low, high = self.interval
         if self.kind == "unresolved":
-            return f"{self.direction} unresolved: {self.notes[0]} ({self.method}{count})"
+            least = f"; at least {low:.3g}{unit} (95 %)" if low > 0.0 else ""
+            return f"{self.direction} unresolved: {self.notes[0]}{least} ({self.method}{count})"
+        if self.kind == "lower_bound" and self.value == low and math.isinf(high):
+            return f"{self.direction} ≥ {low:.3g}{unit} (95 % confidence, {self.method}{count})"
         if self.kind == "exact":
             return f"{self.direction} = {self.value:.6g}{unit} (exact, {self.method})"
         value, error = _aligned(self.value, self.standard_error)

@@ -109,7 +109,8 @@ class Likelihood:
         starts: how many were made.
         passes: over all rows.
         sample_rows, sample_passes: of the search for starts.
-        errors: of the parameters; empty if there are too many to invert their information.
+        errors: of the parameters; empty if they are as many as the rows, or too many
+            to invert their information.
         goodness: of each continuous column, against a q fitted to a half of the rows; empty if not measured.
         gap: E_q[log q] - E_p[log q], p by rows left out: 0 if q is p; None if it was not measured.
         learning: what fewer rows cost; empty if it was not measured.

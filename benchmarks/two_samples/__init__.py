@@ -1,0 +1,1 @@
+"""KL from two samples: coverage, false alarms, size and the peers."""

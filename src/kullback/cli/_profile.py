@@ -1,0 +1,45 @@
+"""`kullback profile`: counts of a table to a file."""
+
+from pathlib import Path
+
+from kullback._core.errors import InputError
+from kullback.api._profiles import profile
+from kullback.cli import _output, _saving
+from kullback.cli._arguments import names_of
+from kullback.cli._options import Output
+from kullback.io._profiles import merged, read_profile, write_profile
+from kullback.results._profile import Profile
+
+
+def run(
+    table: str,
+    out: Path,
+    *,
+    like: Path | None,
+    merge: Path | None,
+    columns: str | None,
+    output: Output,
+) -> int:
+    """Writes the counts and returns the exit code."""
+    _saving.check_place(out, "--out")
+    if like is not None and merge is not None:
+        raise InputError("--like and --merge: merging counts in the cells of that profile already")
+    known = merge or like
+    cells = None if known is None else read_profile(known)
+    made = profile(table, columns=names_of(columns), like=cells)
+    if merge is not None and cells is not None:
+        made = merged(cells, made)
+    write_profile(out, made)
+    if output.json:
+        _output.show_json("profile", _as_dict(made, out))
+    else:
+        _output.show([
+            f"{made.rows:,} rows of {len(made.columns)} column(s) counted: {', '.join(made.names)}",
+            _saving.where("profile", out),
+        ])  # fmt: skip
+    return 0
+
+
+def _as_dict(made: Profile, out: Path) -> dict[str, object]:
+    columns = [{"name": c.name, "kind": c.kind, "cells": len(c.counts)} for c in made.columns]
+    return {"source": made.source, "rows": made.rows, "columns": columns, "out": str(out)}

@@ -1,0 +1,115 @@
+"""Whether two samples differ by more than chance: p-values that hold for few rows, ties and rare levels."""
+
+import numpy as np
+from jaxtyping import Float
+from scipy import special
+
+from kullback.estimators._ordered import Ordered
+
+Levels = Float[np.ndarray, " s"]
+#: Orthogonal polynomials of the ranks: shifts, scales, skewness, tails.
+_POLYNOMIALS = 4
+#: Parts of equal share, and the fewest rows of both samples that are expected in one.
+_PARTS, _EXPECTED = 32, 10.0
+
+
+def of_levels(x: Levels, y: Levels) -> float:
+    """Returns the p-value of Pearson's chi-square between two rows of counts.
+
+    Levels with fewer than ten rows of both are taken together, so that the law of the statistic holds.
+
+    Example:
+        >>> round(of_levels(np.array([30.0, 70.0]), np.array([50.0, 50.0])), 4)
+        0.0039
+    """
+    both = x + y
+    rare = both < _EXPECTED
+    if rare.any():
+        x = np.append(x[~rare], x[rare].sum())
+        y = np.append(y[~rare], y[rare].sum())
+        both = x + y
+    held = both > 0.0
+    x, y, both = x[held], y[held], both[held]
+    if len(both) < 2:
+        return 1.0
+    n, m = float(x.sum()), float(y.sum())
+    expected = both * n / (n + m)
+    statistic = float(np.sum((x - expected) ** 2 / expected) * (n + m) / m)
+    # Of all arrangements of the rows (N - 1) / N of this has the mean of the chi-square law.
+    return float(special.chdtrc(len(both) - 1, statistic * (n + m - 1.0) / (n + m)))
+
+
+def of_order(cells: Ordered) -> float:
+    """Returns the p-value of two tests on ranks: smooth changes, and changes of a few ranks.
+
+    The first is Neyman's smooth test, the squares of four orthogonal polynomials of the rank over
+    their variance among all arrangements of the rows; the second Pearson's chi-square over parts of
+    equal share. The smaller of the two counts, twice.
+
+    Source: Neyman (1937); Rayner and Best (1989), Smooth tests of goodness of fit.
+    """
+    both = cells.p + cells.q
+    if len(both) < 2:
+        return 1.0
+    return min(1.0, 2.0 * min(_smooth(cells.p, both), _by_parts(cells.p, both)))
+
+
+def holm(p_values: Float[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
+    """Returns p-values such that all below a level may be believed together.
+
+    Example:
+        >>> holm(np.array([0.01, 0.04, 0.03])).tolist()
+        [0.03, 0.06, 0.06]
+
+    Source: Holm (1979), A simple sequentially rejective multiple test procedure.
+    """
+    k = len(p_values)
+    order = np.argsort(p_values, kind="stable")
+    stepped = np.maximum.accumulate(p_values[order] * np.arange(k, 0, -1.0))
+    adjusted = np.empty(k)
+    adjusted[order] = np.minimum(stepped, 1.0)
+    return adjusted
+
+
+def detectable(n: float, m: float, *, tests: int = 1, power: float = 0.8) -> float:
+    """Returns the KL that a smooth change needs to be found in so many of a hundred cases.
+
+    For small changes the smooth test is a chi-square with noncentrality 2 KL n m / (n + m).
+
+    Args:
+        n, m: rows of p and of q.
+        tests: how many p-values are looked at.
+        power: the share of cases in which it is found.
+
+    Example:
+        >>> round(detectable(1000.0, 1000.0), 4)
+        0.0141
+    """
+    level = 0.05 / (2.0 * tests)
+    critical = float(special.chdtri(_POLYNOMIALS, level))
+    needed = float(special.chndtrinc(critical, _POLYNOMIALS, 1.0 - power))
+    return needed / (2.0 * n * m / (n + m))
+
+
+def _smooth(x: Levels, both: Levels) -> float:
+    total, n = float(both.sum()), float(x.sum())
+    middle = (np.cumsum(both) - 0.5 * both) / total
+    degree = min(_POLYNOMIALS, len(both) - 1)
+    powers = np.polynomial.legendre.legvander(2.0 * middle - 1.0, degree)
+    weights = np.sqrt(both / total)[:, None]
+    orthogonal = np.linalg.qr(powers * weights)[0][:, 1:] / weights
+    scores = x @ orthogonal
+    spread = n * (total - n) / (total * (total - 1.0)) * total
+    return float(special.chdtrc(degree, float(scores @ scores) / spread))
+
+
+def _by_parts(x: Levels, both: Levels) -> float:
+    total = float(both.sum())
+    number = int(min(_PARTS, total // _EXPECTED))
+    if number < 2:
+        return 1.0
+    middle = (np.cumsum(both) - 0.5 * both) / total
+    which = np.minimum((middle * number).astype(int), number - 1)
+    of_x = np.bincount(which, x, minlength=number)
+    of_y = np.bincount(which, both - x, minlength=number)
+    return of_levels(of_x, of_y)

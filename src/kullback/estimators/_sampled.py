@@ -1,0 +1,118 @@
+"""What was found of two samples, as Estimates that say what they may be used for."""
+
+import math
+
+import numpy as np
+from jaxtyping import Float
+
+from kullback.estimators._joint_kl import MOST_COLUMNS, JointKl, to_come
+from kullback.estimators._ordered_kl import OrderedKl
+from kullback.estimators._tally import TallyKl
+from kullback.results._estimate import Estimate
+
+#: Half-widths of a 95 % interval, and of a one-sided limit, in standard errors.
+_TWO, _ONE = 1.96, 1.645
+_RANKS = "ranks: counts of parts, smooth within, tails"
+_LEVELS = "digamma counts"
+_SCORE = "scores from other rows"
+
+
+def of_tally(found: TallyKl, direction: str, n: int) -> Estimate:
+    """Returns KL of one column as an Estimate: with an interval, or unresolved with what it is at least.
+
+    Args:
+        found: the measurement.
+        direction: such as "KL(p||q)".
+        n: rows of both.
+    """
+    method = _LEVELS if found.rest is None else _RANKS
+    notes = ()
+    if found.unseen > 0.0:
+        notes = (
+            f"{100.0 * found.unseen:.2g} % of {{p}}'s rows are at levels of which {{q}} has no row",
+        )
+    limit = found.bound - _ONE * found.bound_error
+    if found.reason:
+        return _unresolved(found.reason, limit, direction, method, n, notes)
+    return _interval(found.value, found.error, found.upward, direction, method, n, notes)
+
+
+def of_joint(found: JointKl, which: int, direction: str, n: int, columns: int) -> Estimate:
+    """Returns KL of several columns as an Estimate.
+
+    Up to five columns an interval, longer upwards by what more rows may add; beyond them a lower bound;
+    unresolved where the value still rises with the rows.
+
+    Args:
+        found: the measurement.
+        which: 0 for KL(p||q), 1 for KL(q||p).
+        direction: its name.
+        n: rows of both.
+        columns: of the table.
+    """
+    side: OrderedKl = (found.forward, found.reverse)[which]
+    more, rises = to_come(found.curve, which, side.error)
+    limit = side.bound - _ONE * side.bound_error
+    notes = (curve_in_words(found, which), f"the scores are by {found.members}")
+    reason = side.reason
+    if rises and not reason:
+        reason = "it still rises with the number of rows"
+    if reason:
+        return _unresolved(reason, limit, direction, _SCORE, n, notes)
+    if columns > MOST_COLUMNS:
+        return Estimate.bounded(
+            max(limit, 0.0), side.error, quantity="kl", direction=direction, method=_SCORE, n=n,
+            notes=notes,
+        )  # fmt: skip
+    return _interval(side.value, side.error, side.upward + more, direction, _SCORE, n, notes)
+
+
+def curve_in_words(found: JointKl, which: int) -> str:
+    """Returns the values at a quarter, a half and all of the rows."""
+    values = ", ".join(f"{c[1 + which]:.3g}" for c in found.curve)
+    rows = ", ".join(f"{c[0]:,}" for c in found.curve)
+    return f"values from {rows} rows of the smaller sample: {values} nats"
+
+
+def _interval(
+    value: float, error: float, upward: float, direction: str, method: str, n: int,
+    notes: tuple[str, ...],
+) -> Estimate:  # fmt: skip
+    # Chance may take it below 0, but an interval of what cannot be negative begins there.
+    shown = max(value, 0.0)
+    high = max(value + _TWO * error, 0.0) + upward
+    limits = (max(value - _TWO * error, 0.0), high)
+    if not (math.isfinite(shown) and math.isfinite(high)):
+        return _unresolved("its error is not known", 0.0, direction, method, n, notes)
+    spoken = tuple(_named(note, direction) for note in notes)
+    return Estimate(shown, error, limits, "kl", direction, "estimate", method, n, spoken)
+
+
+def _unresolved(
+    reason: str, limit: float, direction: str, method: str, n: int, notes: tuple[str, ...]
+) -> Estimate:
+    spoken = tuple(_named(note, direction) for note in notes)
+    return Estimate.unresolved(
+        math.nan, _named(reason, direction), quantity="kl", direction=direction, method=method, n=n,
+        notes=spoken,
+        at_least=max(limit, 0.0) if math.isfinite(limit) else 0.0,
+    )  # fmt: skip
+
+
+def _named(text: str, direction: str) -> str:
+    """Returns a remark with the names of the two in place of {p} and {q}."""
+    p, _, q = direction.removeprefix("KL(").removesuffix(")").partition("||")
+    return text.replace("{p}", p).replace("{q}", q)
+
+
+def scaled(weights: Float[np.ndarray, " n"] | None) -> Float[np.ndarray, " n"] | None:
+    """Returns weights as numbers of rows: whole ones as they are, others so that they sum to Kish's number.
+
+    Example:
+        >>> scaled(np.array([2.0, 1.0])).tolist(), float(scaled(np.array([0.5, 1.0])).sum())
+        ([2.0, 1.0], 1.8)
+    """
+    if weights is None or np.array_equal(weights, np.floor(weights)):
+        return weights
+    total = float(weights.sum())
+    return weights * (total / float(weights @ weights))

@@ -1,0 +1,189 @@
+"""Profiles of tables: made, added, written and read."""
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from kullback._core.errors import InputError, UnsupportedError
+from kullback._core.tables import Cells, Table
+from kullback.estimators import _column
+from kullback.io._writing import write_atomic
+from kullback.results._profile import ColumnProfile, Profile
+
+Values = Float[np.ndarray, " n"]
+#: Cells of a column of numbers, and levels of a column of names, that are kept.
+_CELLS, _MOST_LEVELS = 1000, 1000
+_FORMAT, _VERSION = "kullback profile", 1
+#: A file longer than this is no profile.
+_MOST_BYTES = 200_000_000
+_BEGINS = b'{"format": "kullback profile"'
+
+
+def profile(table: Table, *, columns: Sequence[str] = (), like: Profile | None = None) -> Profile:
+    """Returns the counts of a table.
+
+    Args:
+        table: read a column at a time.
+        columns: those to count; all by default.
+        like: count in the cells of this profile, so that both add up exactly.
+
+    Raises:
+        InputError: there is no such column, or none that can be counted.
+    """
+    for name in columns:
+        if name not in table.names:
+            raise InputError(f"{table.source}: there is no column {name!r}")
+    found = []
+    for name in columns or table.names:
+        try:
+            cells = table.read(name)
+        except UnsupportedError:
+            continue
+        known = like.column(name) if like is not None and name in like.names else None
+        found.append(_counted(name, cells, known))
+    if not found:
+        raise InputError(f"{table.source}: there is no column that can be counted")
+    return Profile(table.source, table.rows, tuple(found))
+
+
+def merged(first: Profile, second: Profile) -> Profile:
+    """Returns the counts of both together; exact where their cells are the same.
+
+    Where cells differ, they are cut at the edges of both, and the rows of a cell are spread evenly over
+    its values.
+
+    Raises:
+        InputError: their columns, or the kinds of these, differ.
+    """
+    if set(first.names) != set(second.names):
+        missing = set(first.names) ^ set(second.names)
+        raise InputError(f"profiles of different columns: {', '.join(sorted(missing))}")
+    columns = []
+    for mine in first.columns:
+        other = second.column(mine.name)
+        if mine.kind != other.kind and mine.counts.size and other.counts.size:
+            raise InputError(
+                f"column {mine.name!r} is {mine.kind} in one profile, {other.kind} in the other"
+            )
+        levels = dict(mine.levels)
+        for name, count in other.levels.items():
+            levels[name] = levels.get(name, 0.0) + count
+        edges = np.union1d(mine.edges, other.edges)
+        counts = spread(mine, edges) + spread(other, edges)
+        columns.append(ColumnProfile(mine.name, mine.kind, levels, edges, counts))
+    source = first.source if first.source == second.source else f"{first.source} + {second.source}"
+    return Profile(source, first.rows + second.rows, tuple(columns))
+
+
+def spread(column: ColumnProfile, edges: Values) -> Values:
+    """Returns counts over other cells, that hold all edges of the column's own."""
+    if not len(edges):
+        return np.zeros(0)
+    if not len(column.edges):
+        return np.zeros(len(edges))
+    if np.array_equal(edges, column.edges):
+        return column.counts
+    below = np.interp(edges, column.edges, np.cumsum(column.counts), left=0.0)
+    # Nothing is known of the values in the first cell but that they are not above its edge.
+    below[edges < column.edges[0]] = 0.0
+    return np.diff(below, prepend=0.0)
+
+
+def write_profile(path: str | Path, made: Profile) -> None:
+    """Writes a profile as JSON. Raises InputError if it cannot be written; nothing is left behind."""
+    body = {
+        "format": _FORMAT,
+        "version": _VERSION,
+        "source": made.source,
+        "rows": made.rows,
+        "columns": [
+            {
+                "name": c.name, "kind": c.kind, "levels": c.levels, "edges": c.edges.tolist(),
+                "counts": c.counts.tolist(),
+            }
+            for c in made.columns
+        ],
+    }  # fmt: skip
+    write_atomic(path, json.dumps(body, allow_nan=False) + "\n")
+
+
+def is_profile(path: str | Path) -> bool:
+    """Whether a file begins like a profile."""
+    try:
+        with Path(path).open("rb") as file:
+            return file.read(len(_BEGINS)) == _BEGINS
+    except (OSError, ValueError):
+        return False
+
+
+def read_profile(path: str | Path) -> Profile:
+    """Returns the profile in a file. Raises InputError if it is none, or damaged."""
+    try:
+        if Path(path).stat().st_size > _MOST_BYTES:
+            raise InputError(f"{path}: it is too big for a profile")
+        body = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: this cannot be read: {error.strerror or error}") from None
+    except (ValueError, RecursionError):
+        raise InputError(f"{path}: this is no profile, or a damaged one") from None
+    try:
+        return _checked(body, str(path))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path}: this profile is damaged: {error}") from None
+
+
+def _checked(body: dict[str, object], source: str) -> Profile:
+    if body.get("format") != _FORMAT:
+        raise InputError(f"{source}: this is no profile; kullback profile writes one")
+    if body.get("version") != _VERSION:
+        raise InputError(
+            f"{source}: a profile of version {body.get('version')}, but this is kullback for version {_VERSION}"
+        )
+    columns = []
+    for given in body["columns"]:  # pyright: ignore[reportGeneralTypeIssues]
+        edges = np.array(given["edges"], dtype=np.float64)
+        counts = np.array(given["counts"], dtype=np.float64)
+        levels = {str(name): float(count) for name, count in given["levels"].items()}
+        numbers = np.concatenate([counts, list(levels.values())])
+        if (
+            edges.shape != counts.shape
+            or edges.ndim != 1
+            or not np.isfinite(edges).all()
+            or (np.diff(edges) <= 0.0).any()
+            or not np.isfinite(numbers).all()
+            or (numbers < 0.0).any()
+            or not numbers.sum() > 0.0
+        ):
+            raise InputError(f"{source}: column {given['name']!r} of this profile is damaged")
+        columns.append(ColumnProfile(str(given["name"]), str(given["kind"]), levels, edges, counts))
+    rows = body["rows"]
+    if not isinstance(rows, int) or rows < 1 or not columns:
+        raise InputError(f"{source}: this profile is damaged")
+    return Profile(str(body["source"]), rows, tuple(columns))
+
+
+def _counted(name: str, cells: Cells, like: ColumnProfile | None) -> ColumnProfile:
+    if cells.kind == "levels":
+        found = _column.of_codes(cells.values, np.empty(0), cells.labels)
+        counts = dict(zip(found.levels, found.tally.p.tolist(), strict=True))
+        return ColumnProfile(name, cells.kind, _commonest(counts), np.empty(0), np.empty(0))
+    codes = None if like is None else _column.codes_of(like.levels)
+    found = _column.one_of_numbers(
+        cells.values, codes, None if like is None else like.edges, most=_CELLS
+    )
+    return ColumnProfile(name, cells.kind, *found)
+
+
+def _commonest(counts: dict[str, float]) -> dict[str, float]:
+    """Returns the counts of the commonest levels; the others are one."""
+    if len(counts) <= _MOST_LEVELS:
+        return counts
+    order = sorted(counts, key=lambda name: -counts[name])
+    kept = {name: counts[name] for name in order[:_MOST_LEVELS]}
+    return {**kept, "(others)": math.fsum(counts[name] for name in order[_MOST_LEVELS:])}

@@ -1,0 +1,304 @@
+"""Two tables: what differs is found and sized, what does not is left in peace, and every kind of column is read."""
+
+import datetime as dt
+import json
+import math
+import sys
+
+import numpy as np
+import polars as pl
+import pytest
+
+import kullback as kb
+from kullback.api._profiles import profile
+from kullback.io._profiles import merged, read_profile, write_profile
+
+
+def _table(n, seed, *, shift=0.0, missing=0.0, together=0.2):
+    rng = np.random.default_rng(seed)
+    z = rng.normal(size=(n, 2))
+    amount = np.where(rng.random(n) < 0.3, 0.0, rng.lognormal(3.0, 1.0, n))
+    return pl.DataFrame(
+        {
+            "age": np.round(rng.normal(40.0 + shift, 10.0, n)),
+            "city": rng.choice(["A", "B", "C"], n, p=[0.5, 0.3, 0.2]),
+            "amount": pl.Series(amount).set(pl.Series(rng.random(n) < missing), None),
+            "member": rng.random(n) < 0.4,
+            "height": z[:, 0],
+            "weight": together * z[:, 0] + math.sqrt(1.0 - together**2) * z[:, 1],
+            "day": pl.Series(rng.integers(19_000, 19_300, n)).cast(pl.Date),
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def changed():
+    return kb.diff(
+        _table(1500, 0), _table(1200, 1, shift=3.0, missing=0.1, together=0.8), like="evidently"
+    )
+
+
+@pytest.fixture(scope="module")
+def unchanged():
+    return kb.diff(_table(1500, 0), _table(1200, 1), max_kl=0.3)
+
+
+def test_what_changed_is_found_and_sized(changed):
+    assert {c.name for c in changed.differing} == {"age", "amount"}
+    age = changed.column("age")
+    assert age.forward.interval[0] < 0.045 < age.forward.interval[1]
+    assert age.reverse.interval[0] < 0.045 < age.reverse.interval[1]
+    assert age.medians == (40.0, 43.0)
+    assert age.forward.direction == "KL(reference||current)"
+    assert age.reverse.direction == "KL(current||reference)"
+    assert age.jeffreys.value == pytest.approx(age.forward.value + age.reverse.value)
+    amount = changed.column("amount")
+    assert amount.missing == (0.0, pytest.approx(0.1, abs=0.03))
+    assert amount.new == (("missing", pytest.approx(0.1, abs=0.03)),)
+    assert amount.forward.interval[0] < -math.log(0.9) < amount.forward.interval[1]
+    assert amount.reverse.kind == "unresolved"
+    assert "reference" in amount.reverse.notes[0]
+    assert sum(r.contribution for r in age.regions) == pytest.approx(age.forward.value, abs=1e-9)
+
+
+def test_columns_that_go_together_differently_are_named(changed):
+    joint = changed.joint
+    assert joint.finding == "differs"
+    pairs = [set(i.columns) for i in joint.interactions]
+    assert pairs[0] == {"height", "weight"}
+    assert joint.interactions[0].value.interval[0] > 0.1
+    rows = [r.row for r in joint.unlike_reference]
+    assert len(set(rows)) == len(rows)
+    assert joint.unlike_reference[0].log_ratio > 1.0
+
+
+def test_nothing_is_found_where_nothing_changed(unchanged):
+    assert unchanged.finding == "no evidence"
+    assert unchanged.gate == "passed"
+    assert "no evidence" in str(unchanged)
+    for column in unchanged.columns:
+        assert column.forward.interval[0] < 0.01
+        assert 0.0 < column.detectable < 0.05
+
+
+def test_results_are_plain_json(changed):
+    text = json.dumps(changed.as_dict(), allow_nan=False)
+    assert '"quantity": "kl"' in text
+    assert changed.column("age").as_dict()["like"]["evidently"] > 0.0
+    with pytest.raises(KeyError):
+        changed.column("nobody")
+
+
+def test_same_key_same_numbers(changed):
+    again = kb.diff(
+        _table(1500, 0), _table(1200, 1, shift=3.0, missing=0.1, together=0.8), like="evidently"
+    )
+    drop = ("seconds",)
+    one, two = ({k: v for k, v in d.as_dict().items() if k not in drop} for d in (changed, again))
+    assert one == two
+
+
+@pytest.mark.parametrize("n", [50, 300])
+def test_false_alarms_are_rare(n):
+    """At most 5 % of pairs of samples without a difference are said to differ."""
+    rng = np.random.default_rng(n)
+    runs, alarms = 60, 0
+    for _ in range(runs):
+        a, b = (
+            np.column_stack([rng.normal(size=n), rng.exponential(size=n), rng.poisson(2.0, n)])
+            for _ in range(2)
+        )
+        alarms += kb.diff(a, b, joint=False).finding == "differs"
+    assert alarms <= runs * 0.05 + 3.0 * math.sqrt(runs * 0.0475)
+
+
+def test_a_shift_is_found_at_ten_thousand_rows():
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=10_000), rng.normal(0.4, 1.0, 10_000)
+    found = kb.diff(a[:, None], b[:, None]).columns[0]
+    assert found.finding == "differs"
+    assert found.forward.interval[0] < 0.08 < found.forward.interval[1]
+    assert found.forward.interval[1] - found.forward.interval[0] < 0.04
+
+
+def test_gates():
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=2000), rng.normal(1.0, 1.0, 2000)
+    frames = [pl.DataFrame({"x": v}) for v in (a, b)]
+    assert kb.diff(*frames, max_kl=0.1).gate == "failed"
+    assert kb.diff(*frames, max_kl=2.0).gate == "passed"
+    assert kb.diff(*frames, max_kl=0.5).gate == "cannot tell"
+    assert kb.diff(*frames).gate is None
+
+
+def test_groups_are_compared_by_themselves():
+    rng = np.random.default_rng(0)
+    group = np.array(["a", "b"])[np.arange(2000) % 2]
+    one = pl.DataFrame({"g": group, "x": rng.normal(size=2000)})
+    two = pl.DataFrame({"g": group, "x": rng.normal(size=2000) + (group == "b")})
+    found = kb.diff(one, two, by="g", joint=False, max_kl=0.05)
+    parts = dict(found.groups)
+    assert parts["a"].finding == "no evidence"
+    assert parts["b"].finding == "differs"
+    assert found.finding == "differs"
+    assert found.gate == "failed"
+    assert "1 of 2 groups" in str(found)
+
+
+def test_clusters_and_time_widen_errors():
+    rng = np.random.default_rng(0)
+    users = np.repeat(np.arange(200), 10)
+
+    def one(shift):
+        return pl.DataFrame(
+            {
+                "x": np.repeat(rng.normal(size=200) + shift, 10) + 0.1 * rng.normal(size=2000),
+                "u": users,
+            }
+        )
+
+    a, b = one(0.0), one(0.0)
+    alone = kb.diff(a, b, columns=["x"]).column("x")
+    clustered = kb.diff(a, b, cluster="u").column("x")
+    assert clustered.forward.standard_error > 4.0 * alone.forward.standard_error
+    assert clustered.rows[0] == pytest.approx(200.0, rel=0.2)
+    assert clustered.certified is None
+    walk = pl.DataFrame({"x": np.repeat(rng.normal(size=200), 10), "t": np.arange(2000)})
+    steady = pl.DataFrame({"x": rng.normal(size=2000), "t": np.arange(2000)})
+    ordered = kb.diff(walk, steady, order="t").column("x")
+    assert ordered.rows[0] < 500.0
+    assert ordered.rows[1] > 900.0
+
+
+def test_weights_move_the_answer():
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=5000)
+    tilted = pl.DataFrame({"x": x, "w": np.exp(0.5 * x)})
+    plain = pl.DataFrame({"x": rng.normal(0.5, 1.0, 5000), "w": np.ones(5000)})
+    assert kb.diff(tilted, plain, columns=["x"]).finding == "differs"
+    assert kb.diff(tilted, plain, weights="w").finding == "no evidence"
+    with pytest.raises(kb.InputError, match="holds no weights"):
+        kb.diff(tilted.with_columns(w=-1.0), plain, weights="w")
+
+
+def test_frames_of_pandas_and_arrow_are_read_alike():
+    pandas = pytest.importorskip("pandas")
+    table = _table(400, 5).drop("day")
+    other = _table(300, 6, shift=5.0).drop("day")
+    want = kb.diff(table, other, joint=False)
+    made = [pandas.DataFrame(t.to_dict(as_series=False)) for t in (table, other)]
+    found = kb.diff(*made, joint=False)
+    assert [c.name for c in found.columns] == [c.name for c in want.columns]
+    assert found.column("age").forward == want.column("age").forward
+
+
+def test_odd_columns():
+    n = 300
+    rng = np.random.default_rng(0)
+    frame = pl.DataFrame(
+        {
+            "id": [f"row {i}" for i in rng.integers(1 << 40, size=3000)],
+            "list": [[1]] * 3000,
+            "empty": pl.Series([None] * 3000, dtype=pl.Float64),
+            "one": np.ones(3000),
+            "inf": np.where(rng.random(3000) < 0.1, np.inf, rng.normal(size=3000)),
+            "when": [
+                dt.datetime(2024, 1, 1, tzinfo=dt.UTC) + dt.timedelta(hours=int(h))
+                for h in rng.integers(0, 900, 3000)
+            ],
+            "<b>": rng.normal(size=3000),
+        }
+    )
+    found = kb.diff(frame, frame.sample(n, seed=1), joint=False)
+    left = dict(found.left_out)
+    assert "name rows" in left["id"]
+    assert "cannot be compared" in left["list"]
+    assert found.finding == "no evidence"
+    for name in ("empty", "one", "inf", "when", "<b>"):
+        assert not math.isnan(found.column(name).forward.interval[0])
+
+
+@pytest.mark.parametrize(
+    ("given", "match"),
+    [
+        (({"a": 1}, 3), "give a data frame"),
+        ((pl.DataFrame({"a": [1.0]}), pl.DataFrame({"b": [1.0]})), "no column in common"),
+        (
+            (pl.DataFrame({"a": pl.Series([], dtype=pl.Float64)}), pl.DataFrame({"a": [1.0]})),
+            "no rows",
+        ),
+        (("nowhere.parquet", "nowhere.csv"), "there is no such file"),
+    ],
+)
+def test_bad_tables_are_refused(given, match):
+    with pytest.raises(kb.InputError, match=match):
+        kb.diff(*given)
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"columns": ["y"]}, "no column 'y'"),
+        ({"cluster": "y"}, "no column 'y'"),
+        ({"by": "y"}, "no column 'y'"),
+        ({"max_kl": -1.0}, "0 or more"),
+        ({"like": "nannyml"}, "evidently"),
+    ],
+)
+def test_bad_options_are_refused(options, match):
+    frame = pl.DataFrame({"x": [1.0, 2.0, 3.0]})
+    with pytest.raises(kb.InputError, match=match):
+        kb.diff(frame, frame, **options)
+
+
+class TestProfiles:
+    """Counts that stand for a table."""
+
+    def test_agrees_with_the_table_itself(self, changed, tmp_path):
+        reference, current = _table(1500, 0), _table(1200, 1, shift=3.0, missing=0.1)
+        write_profile(tmp_path / "ref.profile", profile(reference))
+        known = read_profile(tmp_path / "ref.profile")
+        found = kb.diff(known, current)
+        for name in ("age", "city", "member", "height"):
+            one, two = found.column(name).forward, changed.column(name).forward
+            assert abs(one.value - two.value) < 0.6 * max(one.standard_error, two.standard_error)
+        assert {c.name for c in found.differing} >= {"age", "amount"}
+
+    def test_parts_add_up(self):
+        whole = _table(2000, 3)
+        cells = profile(whole[:1000])
+        both = merged(cells, profile(whole[1000:], like=cells))
+        assert both.rows == 2000
+        for column in both.columns:
+            assert column.rows == 2000.0
+        other = merged(profile(whole[:1000]), profile(whole[1000:]))
+        assert other.column("height").rows == pytest.approx(2000.0)
+        found = kb.diff(other, whole)
+        assert found.finding == "no evidence"
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "",
+            "{}",
+            "[" * 5000,
+            '{"format": "kullback profile", "version": 9}',
+            '{"format": "kullback profile", "version": 1, "source": "x", "rows": 3, "columns": [{"name": "x", '
+            '"kind": "numbers", "levels": {}, "edges": [1, 0], "counts": [1, 2]}]}',
+            '{"format": "kullback profile", "version": 1, "source": "x", "rows": 3, "columns": 7}',
+        ],
+    )
+    def test_bad_files_are_refused(self, text, tmp_path):
+        (tmp_path / "bad.profile").write_text(text)
+        with pytest.raises(kb.InputError, match="profile"):
+            read_profile(tmp_path / "bad.profile")
+
+
+def test_tables_need_no_jax():
+    import subprocess
+
+    code = (
+        "import sys, numpy as np, kullback as kb; r = np.random.default_rng(0);"
+        "kb.diff(r.normal(size=(200, 2)), r.normal(size=(200, 2))); assert 'jax' not in sys.modules"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

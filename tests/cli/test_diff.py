@@ -1,0 +1,91 @@
+"""kullback diff and kullback profile as they are typed."""
+
+import numpy as np
+import polars as pl
+import pytest
+
+from tests.reports.pages import words_of
+
+
+@pytest.fixture
+def tables(tmp_path):
+    rng = np.random.default_rng(0)
+    for name, shift in (("ref", 0.0), ("same", 0.0), ("cur", 1.0)):
+        frame = pl.DataFrame(
+            {
+                "x": rng.normal(shift, 1.0, 800),
+                "city": rng.choice(["A", "B"], 800),
+                "<b>y</b>": rng.normal(size=800),
+                "day": pl.Series(rng.integers(19_000, 19_300, 800)).cast(pl.Date),
+            }
+        )
+        frame.write_parquet(tmp_path / f"{name}.parquet")
+        frame.write_csv(tmp_path / f"{name}.csv")
+
+
+@pytest.mark.usefixtures("tables")
+class TestDiff:
+    def test_says_what_differs(self, run):
+        ran = run("diff", "ref.parquet", "cur.parquet", "--no-joint")
+        assert ran.code == 0
+        assert "DIFFERS" in ran.out
+        assert "KL(ref||cur)" in ran.out
+        assert "x: median" in ran.out
+        assert ran.err == ""
+
+    def test_gate(self, run):
+        assert run("diff", "ref.parquet", "cur.parquet", "--no-joint", "--max-kl", "0.1").code == 1
+        ran = run("diff", "ref.parquet", "same.parquet", "--no-joint", "--max-kl", "0.1")
+        assert ran.code == 0
+        assert "gate passed" in ran.out
+
+    def test_json(self, run):
+        ran = run("diff", "ref.csv", "cur.csv", "--columns", "x,city", "--json", "--no-joint")
+        assert ran.code == 0
+        assert ran.json["command"] == "diff"
+        assert ran.json["finding"] == "differs"
+        assert [c["name"] for c in ran.json["columns"]] == ["x", "city"]
+        assert ran.json["columns"][0]["forward"]["interval"][0] > 0.3
+
+    def test_report(self, run, tmp_path):
+        ran = run("diff", "ref.parquet", "cur.csv", "--report", "out.html")
+        assert ran.code == 0
+        words = words_of((tmp_path / "out.html").read_text())
+        assert "they differ" in words
+        assert "Look first at x" in words
+        assert "<b>y</b>" in words
+
+    def test_profile(self, run, tmp_path):
+        ran = run("profile", "ref.parquet", "-o", "ref.profile")
+        assert ran.code == 0
+        assert (tmp_path / "ref.profile").stat().st_size < 120_000
+        assert run("diff", "ref.profile", "cur.csv", "--max-kl", "0.1").code == 1
+        assert run("diff", "ref.profile", "same.csv", "--max-kl", "0.1").code == 0
+        ran = run(
+            "profile", "same.parquet", "-o", "both.profile", "--merge", "ref.profile", "--json"
+        )
+        assert ran.json["rows"] == 1600
+
+    def test_by(self, run):
+        ran = run(
+            "diff", "ref.parquet", "cur.parquet", "--by", "city", "--columns", "x", "--no-joint"
+        )
+        assert ran.code == 0
+        assert "A: " in ran.out
+        assert "B: " in ran.out
+
+    @pytest.mark.parametrize(
+        ("args", "words"),
+        [
+            (("diff", "ref.parquet", "nowhere.csv"), "there is no such file"),
+            (("diff", "ref.parquet", "cur.parquet", "--columns", "z"), "no column 'z'"),
+            (("diff", "ref.parquet", "cur.parquet", "--report", "no/out.html"), "no directory"),
+            (("profile", "ref.parquet", "-o", "no/x.profile"), "no directory"),
+            (("diff", "ref.parquet", "bad.csv"), "line 3"),
+        ],
+    )
+    def test_bad_input(self, run, write, args, words):
+        write("bad.csv", "x,city\n1.0,A\noops,B\n2.0,A\n")
+        ran = run(*args)
+        assert ran.code == 2
+        assert words in ran.err
