@@ -191,6 +191,8 @@ def _judged(attempts: _Attempts) -> list[tuple[Trial, Judged]]:
         named = [t for t, j in found if j.named]
         if named and candidate.cost > named[0].candidate.cost + _SAME_RANK:
             break
+        if found and (candidate.last_resort > found[0][0].candidate.last_resort):
+            break
         if found and time.perf_counter() - began > _PATIENCE:
             break
         for layout in _LAYOUTS[candidate.family]:

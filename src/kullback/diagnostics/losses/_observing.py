@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, final
+from typing import Any, Protocol, final, runtime_checkable
 
 import numpy as np
 
@@ -15,6 +15,7 @@ _STENCIL = ((1, 8.0 / 12.0), (-1, -8.0 / 12.0), (2, -1.0 / 12.0), (-2, 1.0 / 12.
 _TOLERANCES = {64: 2e-5, 32: 2e-4, 16: 4e-3}
 
 
+@runtime_checkable
 class Call(Protocol):
     """A loss in its library; see `interop`."""
 
