@@ -151,7 +151,7 @@ def main() -> None:
         f"KL of ({ROWS}, {VOCABULARY}) float32 logits with its gradient: one core, one thread, best of {REPEATS}",
         [
             "",
-            "seconds",
+            "CPU seconds",
             "time / ours",
             "GiB before",
             "GiB at the peak",

@@ -282,6 +282,38 @@ def non_saturating(fake_logits):
     return F.softplus(-fake_logits).mean()
 
 
+def causal(logits, labels):
+    shifted, late = logits[..., :-1, :].contiguous(), labels[..., 1:].contiguous()
+    return F.cross_entropy(shifted.view(-1, shifted.size(-1)), late.view(-1), ignore_index=-100)
+
+
+def rows_of_targets(y_pred, y_true):
+    return (y_true * torch.log(y_true / y_pred)).sum(-1)
+
+
+def approximate_kl(old_logprobs, new_logprobs):
+    gap = new_logprobs - old_logprobs
+    return ((gap.exp() - 1) - gap).mean()
+
+
+def importance_weighted(log_p, log_q):
+    return -torch.logsumexp(log_p - log_q, 0)
+
+
+def renyi(student_logits, teacher_logits):
+    student, teacher = F.log_softmax(student_logits, -1), F.log_softmax(teacher_logits, -1)
+    return -2.0 * torch.logsumexp(0.5 * student + 0.5 * teacher, -1).mean()
+
+
+def half_precision(student_logits, teacher_logits):
+    return swapped(student_logits.half(), teacher_logits.half())
+
+
+def entropy_alone(logits):
+    log_q = F.log_softmax(logits, -1)
+    return -(log_q.exp() * log_q).sum(-1).mean()
+
+
 #: (loss, arguments of check_loss, gradient, value, scale of the gradient in words)
 LOSSES = [
     (k1, {}, "zero", "reverse", ""),
@@ -348,4 +380,18 @@ LOSSES = [
     (wasserstein, {}, "none", "none", None),
     (saturating, {}, "jensen_shannon", "none", "2"),
     (non_saturating, {}, "mixture", "none", ""),
+    (causal, {}, "forward", "cross_entropy", ""),
+    (rows_of_targets, {}, "forward", "forward", ""),
+    (approximate_kl, {}, "forward", "forward", ""),
+    (importance_weighted, {}, "none", "none", None),
+    (renyi, {}, "renyi", "renyi", ""),
+    (
+        functools.partial(generalized, beta=1e-3),
+        {},
+        "generalized_jensen_shannon",
+        "generalized_jensen_shannon",
+        "",
+    ),
+    (half_precision, {}, "reverse", "reverse", ""),
+    (entropy_alone, {}, "entropy", "entropy", ""),
 ]

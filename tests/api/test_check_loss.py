@@ -34,8 +34,9 @@ def test_a_loss_is_named(row):
     if scale is not None:
         assert report.gradient.scale_words == scale, str(report)
     if report.gradient.named and gradient != "zero":
-        assert abs(report.gradient.cosine) > 1 - 1e-9
-        assert report.gradient.relative_error < 2e-5
+        error = 4e-3 if loss is zoo.half_precision else 2e-5
+        assert abs(report.gradient.cosine) > 1 - error**2
+        assert report.gradient.relative_error < error
     assert json.loads(json.dumps(report.as_dict(), allow_nan=False))["name"] == gradient
     assert str(report).startswith(named(loss))
 

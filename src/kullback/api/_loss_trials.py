@@ -20,7 +20,7 @@ from kullback.interop._loss_calls import LossCall, libraries, loss_call
 from kullback.results._loss_report import LossReport
 
 _LAYOUTS = {
-    "pair": ("(B,V)", "(B,T,V)", "(V)"),
+    "pair": ("(B,V)", "(B,T,V)", "(V)", "(B,T,V) shifted"),
     "sampled": ("(B,T)", "(B)"),
     "gaussian": ("(B,d)", "(d)"),
     "critic": ("logits (B)", "probs (B)", "logits (B,1)", "probs (B,1)"),
@@ -81,7 +81,8 @@ def best_report(
         raise InputError(_uncallable(readings[0], attempts.failure))
     best = _chosen(judged)
     _ask_if_torn(best, judged)
-    best = (best[0], _with_notes(best[0], _with_paths(*best, key)))
+    judged_best = _old_first(best[0], _with_paths(*best, key))
+    best = (best[0], _with_notes(best[0], judged_best))
     return report_of(fn, parameters, best, expected)
 
 
@@ -190,6 +191,8 @@ def _judged(attempts: _Attempts) -> list[tuple[Trial, Judged]]:
         named = [t for t, j in found if j.named]
         if named and candidate.cost > named[0].candidate.cost + _SAME_RANK:
             break
+        if found and (candidate.last_resort > found[0][0].candidate.last_resort):
+            break
         if found and time.perf_counter() - began > _PATIENCE:
             break
         for layout in _LAYOUTS[candidate.family]:
@@ -203,7 +206,7 @@ def _judged(attempts: _Attempts) -> list[tuple[Trial, Judged]]:
         return found
     if any(t.candidate.family == "critic" for t, _ in found):
         return found
-    order = sorted(found, key=lambda pair: (pair[0].candidate.cost, pair[1].error))
+    order = sorted(found, key=lambda pair: (pair[0].candidate.cost, round(pair[1].error, 2)))
     deep: list[tuple[Trial, Judged]] = []
     for trial, _ in order[:_CLOSE]:
         deep.append((trial, _look(trial, deep=True)))
@@ -236,17 +239,28 @@ def _with_paths(trial: Trial, judged: Judged, key: int) -> Judged:
     return replace(judged, under=under)
 
 
+def _old_first(trial: Trial, judged: Judged) -> Judged:
+    """Where p is an older policy, it is the one that drew the tokens."""
+    names = [n for n, r in trial.candidate.roles.items() if r.side == "p"]
+    if not any(taken_apart(n).side == "old" for n in names):
+        return judged
+    return replace(judged, under=tuple(sorted(judged.under, key=lambda u: u.drawn != "p")))
+
+
 def _with_notes(trial: Trial, judged: Judged) -> Judged:
     """What a closer look at distributions and tokens shows."""
     roles, layout, notes = trial.candidate.roles, trial.layout, list(judged.notes)
     of_q = _names(trial.candidate, "q")
+    zeros = [n for n, r in roles.items() if r.kind == "other" and r.value == "zero"]
+    if zeros:
+        notes.append(f"{', '.join(zeros)} were 0: what they multiply is not checked")
     if trial.candidate.family == "pair":
         far = _experiments.pairs(roles, layout, trial.key, (9.0,))
         sizes = [e.sizes for e in trial.experiments]
         far = [e for e in far if e.sizes in sizes]
         notes += _probes.far_notes(trial.call, far, of_q, judged)
         top = judged.headline
-        if not top.gradient_named:
+        if not top.gradient_named and judged.bits > 16:
             names = {"p": _names(trial.candidate, "p"), "q": of_q}
             notes += _truncated(
                 _probes.truncation(trial.call, trial.experiments, names), top.values

@@ -118,7 +118,7 @@ class _Numpy(LossCall):
         sums, bits = [], 64
         for draw in draws:
             output = np.asarray(self._bound(_copies(draw)))
-            bits = 32 if output.dtype in (np.float32, np.float16) else bits
+            bits = min(bits, _bits(str(output.dtype)))
             sums.append(float(np.sum(weigh(output.shape) * output.astype(np.float64))))
         return np.array(sums), None, bits
 
@@ -155,7 +155,7 @@ class _Torch(LossCall):
             leaves = [tensors[name].requires_grad_() for name in wanted]
             with torch.set_grad_enabled(bool(wanted)):
                 output = torch.as_tensor(self._bound(tensors))
-                bits = 64 if output.dtype == torch.float64 else 32
+                bits = min(bits, _bits(str(output.dtype)))
                 weights = torch.as_tensor(weigh(tuple(output.shape)), dtype=torch.float64)
                 summed = (weights * output.to(torch.float64)).sum()
             found = (
@@ -206,7 +206,7 @@ class _Jax(LossCall):
     def _weighted(self, key: object, fixed: Arguments, weigh: Weigh) -> Callable[..., Any]:
         def summed(leaves: Arguments, others: Arguments) -> Any:
             output = self._jax.numpy.asarray(self._bound({**fixed, **leaves, **others}))
-            self._bits[key] = 64 if output.dtype == np.float64 else 32
+            self._bits[key] = _bits(str(output.dtype))
             return (weigh(output.shape) * output.astype(np.float64)).sum()
 
         return summed
@@ -229,6 +229,13 @@ class _Jax(LossCall):
         arrays = {n: self._jax.numpy.asarray(np.stack([d[n] for d in draws])) for n in names}
         leaves = {n: arrays[n] for n in wanted}
         return leaves, {n: v for n, v in arrays.items() if n not in leaves}
+
+
+def _bits(dtype: str) -> int:
+    """The precision of a type by its name; integers count as exact."""
+    if dtype.endswith("16"):
+        return 16
+    return 32 if dtype.endswith("float32") else 64
 
 
 def _copies(arguments: Arguments) -> dict[str, Any]:

@@ -34,6 +34,12 @@ def _notes(report: LossReport) -> Iterator[str]:
         yield "p gets a gradient too; if p is not trained, detach it (torch) or stop_gradient it (JAX)"
     if "epsilon" in found:
         yield f"an epsilon of about {found['epsilon']:.1g} is added inside the logarithms"
+    if gradient.name == "generalized_jensen_shannon" and not 0.05 < found["beta"] < 0.95:
+        side = "KL(p||q)" if found["beta"] < 0.5 else "KL(q||p)"
+        yield (
+            f"near this end it is about beta (1 - beta) {side}, and goes to 0 with it: losses."
+            "generalized_jensen_shannon divides by that, and does not jump"
+        )
     if "temperature" in found and gradient.name in ("forward", "reverse"):
         yield from _temperature(gradient, found["temperature"])
     if gradient.named and gradient.name != "zero" and value.named and _differ(gradient, value):

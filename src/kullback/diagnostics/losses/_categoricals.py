@@ -118,6 +118,18 @@ def _alpha(alpha: float) -> Formula:
     return formula
 
 
+def _renyi(alpha: float) -> Formula:
+    """Of a whole row, spread evenly over its outcomes."""
+
+    def formula(x: Masses) -> tuple[Array, Array]:
+        ratio = np.exp(alpha * (x.lp - x.lq))
+        power = (x.q * ratio).sum(axis=-1, keepdims=True)
+        value = np.log(power) / ((alpha - 1.0) * x.q.shape[-1])
+        return value + 0.0 * x.q, -ratio / power
+
+    return formula
+
+
 def _mixed(beta: float) -> Formula:
     """beta KL(p||m) + (1 - beta) KL(q||m), m = beta p + (1 - beta) q."""
 
@@ -193,9 +205,32 @@ _PLAIN = (
     ("squared_probabilities", "the squared difference of probabilities", _squared, False),
     ("half_squared_ratio", "E_q[(log q - log p)^2] / 2", _half_squared_ratio, False),
 )
-_SHARES = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)
+_SHARES = (
+    1e-6,
+    1e-5,
+    1e-4,
+    1e-3,
+    0.005,
+    0.02,
+    0.05,
+    0.1,
+    0.2,
+    0.3,
+    0.4,
+    0.5,
+    0.6,
+    0.7,
+    0.8,
+    0.9,
+    0.95,
+    0.98,
+    0.995,
+    0.999,
+    0.9999,
+)
 _TEMPERATURES = (0.05, 0.1, 0.25, 0.5, 0.7, 0.9, 1.2, 1.5, 2.0, 3.0, 4.0, 5.0, 8.0, 12.0, 20.0)
 _ALPHAS = (-3.0, -2.0, -0.5, -0.2, 0.1, 0.25, 0.4, 0.6, 0.75, 0.9, 1.2, 1.5, 1.8, 2.5, 3.0, 4.0)
+_ORDERS = (0.1, 0.25, 0.4, 0.5, 0.6, 0.75, 0.9, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0)
 _EPSILONS = tuple(10.0**-k for k in range(9, 2, -1))
 _ONE = (
     ("generalized_jensen_shannon", "generalised JS(p,q)", "beta", _SHARES, _mixed),
@@ -203,6 +238,7 @@ _ONE = (
     ("skew_reverse", "KL(q||a q + (1-a) p)", "a", _SHARES, _skew_reverse),
     ("forward", "KL(p'||q), p' smoothed", "label_smoothing", _SHARES, _smoothed),
     ("alpha", "alpha-divergence of p and q", "alpha", _ALPHAS, _alpha),
+    ("renyi", "Renyi divergence of p and q", "alpha", _ORDERS, _renyi),
     ("forward", "KL(p||q)", "epsilon", _EPSILONS, _forward_epsilon),
     ("reverse", "KL(q||p)", "epsilon", _EPSILONS, _reverse_epsilon),
 )

@@ -72,7 +72,12 @@ def judge_critic(call: Call, experiment: Experiment, reading: Reading, key: int)
     values = np.array([f[0] for f in found if f is not None])
     gradients = tuple(f[1] for f in found if f is not None)
     seen = Seen(values, gradients, [{"V": 1}] * len(pairs), _TOLERANCE)
-    return _judged(match_gradient(seen, table), seen, table, "", pairs)
+    note = (
+        ""
+        if "real" in kinds
+        else "this is so if the critic puts out log p/q, as a GAN's best one does"
+    )
+    return _judged(match_gradient(seen, table), seen, table, note, pairs)
 
 
 def _judged(

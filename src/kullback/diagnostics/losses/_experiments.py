@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, final
 
 import numpy as np
@@ -30,6 +30,7 @@ class Experiment:
         pull: the gradient of one draw's arguments (stacked over draws) and weights, as one of theta.
         pair: logits of p and q, for what is compared.
         labels: logits of a third distribution, that of labels; None if there is none.
+        kept: which parameters the gradient is of; all, but where the last token predicts nothing.
     """
 
     sizes: dict[str, int]
@@ -40,6 +41,7 @@ class Experiment:
     pull: Callable[[dict[str, Array], Array], Array]
     pair: Any
     labels: Array | None = None
+    kept: Any = ...  # an index: all
 
     def weigh(self, shape: tuple[int, ...]) -> Array | float:
         """Returns the weights of an output: a mean over rows; a sum over outcomes."""
@@ -63,21 +65,42 @@ def pairs(
 
     Args:
         reading: what the arguments are.
-        layout: "(B,V)", "(B,T,V)" or "(V)".
+        layout: "(B,V)", "(B,T,V)", "(V)" or "(B,T,V) shifted", where labels are one token late.
         key: of the random numbers.
         spreads: sds of the logits.
     """
     rng = np.random.default_rng(key)
     drawn = _drawn_kind(reading)
-    made = []
+    made: list[Experiment] = []
+    shifted = layout.endswith("shifted")
+    if shifted and drawn != "labels":
+        return made
     for sizes in _DRAWN if drawn else _PLAIN:
         b, t, v = sizes
-        rows = {"(B,V)": (b,), "(B,T,V)": (b, t), "(V)": ()}[layout]
-        if drawn and layout == "(B,T,V)":
-            rows = (b, 1) if v ** (b * t) > 90 else (b, t)
+        rows = {"(B,V)": (b,), "(B,T,V)": (b, t), "(V)": ()}.get(layout, (b, t))
+        if shifted and t == 1:
+            continue
         named = dict(zip("BT", rows, strict=False)) | {"V": v}
-        made += [_pair(reading, named, rows, rng, spread) for spread in spreads]
+        problems = [_pair(reading, named, rows, rng, spread, shifted=shifted) for spread in spreads]
+        made += [_without_last(x) for x in problems] if shifted else problems
     return made
+
+
+def _without_last(experiment: Experiment) -> Experiment:
+    """The same, the last token of each sequence left out of what is compared: it predicts nothing."""
+    b, t = experiment.rows
+    last = np.arange(b * t) % t == t - 1
+    v = experiment.sizes["V"]
+    pair = Pair(experiment.pair.logits_p[~last], experiment.pair.logits_q[~last])
+    kept, pull = np.repeat(~last, v), experiment.pull
+    return replace(
+        experiment,
+        sizes=experiment.sizes | {"T": t - 1},
+        pull=lambda gradients, w: pull(gradients, w)[kept],
+        pair=pair,
+        labels=None if experiment.labels is None else experiment.labels[~last],
+        kept=kept,
+    )
 
 
 def _drawn_kind(reading: Reading) -> str:
@@ -91,6 +114,8 @@ def _pair(
     rows: tuple[int, ...],
     rng: np.random.Generator,
     spread: float,
+    *,
+    shifted: bool = False,
 ) -> Experiment:
     v, n = sizes["V"], int(np.prod(rows, dtype=int))
     p, q, third = (spread * rng.standard_normal((n, v)) for _ in range(3))
@@ -125,7 +150,8 @@ def _pair(
 
         def argument(role: Role, token: Array) -> Any:
             if role.kind == "labels" or role.kind == "tokens":
-                return token.reshape(rows)
+                shaped = token.reshape(rows)
+                return np.roll(shaped, 1, axis=1) if shifted else shaped
             if role.kind == "mask":
                 return np.ones(rows)
             if role.kind == "other":

@@ -234,56 +234,49 @@ def _derivative(kind: str, log_variance: Array) -> Array:
     return forms[kind]
 
 
-_NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(20)
+_NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(14)
+#: Draws of a batch of two, (M, 2), with their probabilities.
+_PAIRS = np.stack(np.meshgrid(_NODES, _NODES, indexing="ij"), axis=-1).reshape(-1, 2)
+_PROBABILITIES = np.outer(_WEIGHTS, _WEIGHTS).ravel() / _WEIGHTS.sum() ** 2
 
 
 def paths(reading: Reading, key: int) -> list[Experiment]:
     """Returns problems for a loss of log densities at reparameterised draws of q, z = m + s e."""
     rng = np.random.default_rng(key)
+    spreads = (0.2, 0.3, 0.4, 0.5)
     return [
-        _path(reading, GaussianPair(*rng.normal(size=(4, 1, 1)) * spread))
-        for spread in (0.3, 0.5, 0.7, 0.9)
+        _path(reading, GaussianPair(*rng.normal(size=(4, 1, 1)) * spread)) for spread in spreads
     ]
 
 
 def _path(reading: Reading, pair: GaussianPair) -> Experiment:
     m_p, s_p = pair.mean_p.item(), pair.log_variance_p.item()
-
-    def logs(theta: Array) -> tuple[Array, Array]:
-        z = theta[0] + np.exp(0.5 * theta[1]) * _NODES
-        log_q = -0.5 * (math.log(2.0 * math.pi) + theta[1] + _NODES**2)
-        log_p = -0.5 * (math.log(2.0 * math.pi) + s_p + (z - m_p) ** 2 * math.exp(-s_p))
-        return log_q, log_p
+    m, s = pair.mean.item(), pair.log_variance.item()
 
     def at(theta: Array) -> list[Arguments]:
-        log_q, log_p = logs(theta)
-        return [
-            {
-                name: constant(role.value, {"B": 1})
-                if role.kind == "constant"
-                else np.ones(1)
-                if role.kind == "mask"
-                else np.zeros(1)
-                if role.kind == "other"
-                else np.array([log_q[i] if role.side == "q" else log_p[i]])
-                for name, role in reading.items()
-            }
-            for i in range(len(_NODES))
-        ]
+        z = theta[0] + np.exp(0.5 * theta[1]) * _PAIRS
+        log_q = -0.5 * (math.log(2.0 * math.pi) + theta[1] + _PAIRS**2)
+        log_p = -0.5 * (math.log(2.0 * math.pi) + s_p + (z - m_p) ** 2 * math.exp(-s_p))
+
+        def argument(role: Role, i: int) -> Any:
+            if role.kind == "constant":
+                return constant(role.value, {"B": 2})
+            if role.kind in ("mask", "other"):
+                return np.full(2, float(role.kind == "mask"))
+            return (log_q if role.side == "q" else log_p)[i].copy()
+
+        return [{n: argument(r, i) for n, r in reading.items()} for i in range(len(_PAIRS))]
 
     def pull(gradients: dict[str, Array], w: Array) -> Array:
-        m, s = pair.mean.item(), pair.log_variance.item()
         sd = math.exp(0.5 * s)
-        slope_p = -(m + sd * _NODES - m_p) * math.exp(-s_p)
+        slope_p = -(m + sd * _PAIRS - m_p) * math.exp(-s_p)
         out = np.zeros(2)
         for name, stacked in gradients.items():
-            g = w * stacked.reshape(-1)
+            g = w[:, None] * stacked.reshape(-1, 2)
             if reading[name].side == "q":
-                out[1] += -0.5 * g.sum()
+                out[1] -= 0.5 * g.sum()
             elif reading[name].side == "p":
-                out += np.array([(g * slope_p).sum(), (g * slope_p * 0.5 * sd * _NODES).sum()])
+                out += np.array([(g * slope_p).sum(), (g * slope_p * 0.5 * sd * _PAIRS).sum()])
         return out
 
-    theta = np.array([pair.mean.item(), pair.log_variance.item()])
-    weights = {"path": _WEIGHTS / _WEIGHTS.sum()}
-    return Experiment({"B": 1}, (1,), at, theta, weights, pull, pair)
+    return Experiment({"B": 2}, (2,), at, np.array([m, s]), {"path": _PROBABILITIES}, pull, pair)

@@ -39,12 +39,14 @@ class Candidate:
         roles: of each argument that is passed.
         cost: how far the names are from saying so.
         guessed_side: whether which of two is trained was guessed.
+        last_resort: whether the names were ignored; for when no other reading can be called.
     """
 
     family: str
     roles: Mapping[str, Role]
     cost: float
     guessed_side: bool = False
+    last_resort: bool = False
 
 
 def parameters_of(fn: Callable[..., Any]) -> dict[str, inspect.Parameter]:
@@ -87,16 +89,16 @@ def candidates(
         for name, ways in optional.items():
             found += _consistent(options | {name: ways}, student)
     found = found or list(_consistent(options, student))
-    if not found:
-        found = list(_consistent(_opened(options, roles, fixed), student))
-    if not found:
+    opened = list(_consistent(_opened(options, roles, fixed), student))
+    if not found and not opened:
         raise InputError(_question(options))
+    found += [replace(one, last_resort=True) for one in opened]
     best: dict[tuple, Candidate] = {}
     for one in found:
         key = (one.family, *((n, r.kind, r.side) for n, r in one.roles.items()))
-        if key not in best or one.cost < best[key].cost:
+        if key not in best or (one.last_resort, one.cost) < (best[key].last_resort, best[key].cost):
             best[key] = one
-    return sorted(best.values(), key=lambda c: c.cost)[:_MOST]
+    return sorted(best.values(), key=lambda c: (c.last_resort, c.cost))[:_MOST]
 
 
 def _options(
@@ -222,7 +224,7 @@ def _families(roles: Mapping[str, Role]) -> Iterator[str]:
         if not whole and not singles and not drawn:
             yield "critic"
         return
-    if 1 <= len(whole) <= 2 and (drawn or len(whole) == 2) and (drawn or not singles):
+    if 1 <= len(whole) <= 2 and (drawn or not singles):
         yield "pair"
     if singles and not whole and not drawn and len(singles) <= 3:
         yield "sampled"

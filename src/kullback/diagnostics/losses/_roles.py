@@ -58,6 +58,21 @@ _TEACHER = {
     "frozen", "t", "data", "expert", "anchor", "soft", "pk", "tea", "label", "labels", "init", "sft",
     "y", "tgt", "big", "large", "gold", "oracle",
 }  # fmt: skip
+#: Words that decide, whatever else is in the name.
+_SURELY_P = {
+    "ref",
+    "reference",
+    "teacher",
+    "frozen",
+    "base",
+    "init",
+    "sft",
+    "true",
+    "target",
+    "targets",
+}
+_SURELY_Q = {"student", "policy", "pred", "preds", "prediction", "predictions", "predicted", "hat", "output",
+             "outputs", "actor"}  # fmt: skip
 _OLD = {"old", "behavior", "behaviour", "rollout", "rollouts", "sampler", "sampling", "generation",
         "inference", "vllm", "prev", "previous", "mu", "b"}  # fmt: skip
 _LOG_PROBS = {
@@ -107,9 +122,12 @@ class Named:
             "logprob",
         ):  # p is any probability here; the other argument says whose
             return ""
-        for side, known in (("p", _TEACHER), ("q", _STUDENT)):
+        order: tuple[tuple[Side, set[str]], ...] = (
+            ("p", _SURELY_P), ("q", _SURELY_Q), ("p", _TEACHER), ("q", _STUDENT),
+        )  # fmt: skip
+        for side, known in order:
             if any(word in known for word in self.words):
-                return side  # type: ignore[return-value]
+                return side
         return ""
 
     @property
@@ -193,7 +211,7 @@ def _pair(word: Named) -> list[Role]:
         or (word.has("log") and not word.has("logits"))
     )
     short = len(word.words) > 1 and word.words[-1] in ("s", "t")
-    spelled = short or word.has("logits", "logit", "probs", "prob", "soft")
+    spelled = short or word.has("logits", "logit", "probs", "prob", "soft", *_SURELY_Q)
     if word.has(*_LABELS) and not log and not spelled:
         return []
     if "logit" in joined or word.has("scores"):
