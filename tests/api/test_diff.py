@@ -89,13 +89,11 @@ def test_results_are_plain_json(changed):
         changed.column("nobody")
 
 
-def test_same_key_same_numbers(changed):
-    again = kb.diff(
-        _table(1500, 0), _table(1200, 1, shift=3.0, missing=0.1, together=0.8), like="evidently"
-    )
-    drop = ("seconds",)
-    one, two = ({k: v for k, v in d.as_dict().items() if k not in drop} for d in (changed, again))
+def test_same_key_same_numbers():
+    tables = _table(150, 0), _table(120, 1, shift=3.0)
+    one, two = ({**kb.diff(*tables, key=3).as_dict(), "seconds": 0.0} for _ in range(2))
     assert one == two
+    assert one["joint"] is not None
 
 
 @pytest.mark.parametrize("n", [50, 300])
@@ -160,7 +158,10 @@ def test_clusters_and_time_widen_errors():
     a, b = one(0.0), one(0.0)
     alone = kb.diff(a, b, columns=["x"]).column("x")
     clustered = kb.diff(a, b, cluster="u").column("x")
-    assert clustered.forward.standard_error > 4.0 * alone.forward.standard_error
+    # 200 users in each table, not 2000 rows: what looks like a difference is chance.
+    assert alone.finding == "differs"
+    assert clustered.finding == "no evidence"
+    assert clustered.forward.interval[0] == 0.0
     assert clustered.rows[0] == pytest.approx(200.0, rel=0.2)
     assert clustered.certified is None
     walk = pl.DataFrame({"x": np.repeat(rng.normal(size=200), 10), "t": np.arange(2000)})
