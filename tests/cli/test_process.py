@@ -54,6 +54,19 @@ def test_kl_of_normals_does_not_load_jax():
     assert ran.stderr.strip() == "[]"
 
 
+def test_fits_of_tables_do_not_load_jax(tmp_path):
+    (tmp_path / "a.csv").write_text("x\n" + "\n".join(f"{i % 7}.{i}" for i in range(60)) + "\n")
+    script = (
+        "import sys\nfrom kullback.cli import main\n"
+        "main(['fit', 'a.csv', '--family', 'mixture:2', '--direction', 'forward', '-q'])\n"
+        "print([m for m in ('jax', 'numpyro', 'xarray') if m in sys.modules], file=sys.stderr)"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert ran.stderr.strip() == "[]"
+
+
 def test_help_lists_the_commands_and_the_exit_codes():
     ran = subprocess.run([*KULLBACK, "--help"], capture_output=True, text=True)
     assert ran.returncode == 0

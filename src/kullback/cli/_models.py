@@ -12,7 +12,6 @@ from pathlib import Path
 from types import ModuleType
 
 from kullback._core.errors import InputError
-from kullback.api._reverse import log_density
 from kullback.targets import LogDensity, Unconstrained
 
 _NAMED = re.compile(r"(?P<file>.+\.py):(?P<name>[^\W\d]\w*)", re.DOTALL)
@@ -114,6 +113,9 @@ def _target(module: ModuleType, name: str, path: Path) -> LogDensity | Unconstra
         raise InputError(f"{path} has no name {name!r}{instead(module, name)}")
     if isinstance(thing, LogDensity | Unconstrained):
         return thing
+    # Here and not above: fits of tables never load JAX.
+    from kullback.api._reverse import log_density  # noqa: PLC0415
+
     known = log_density(thing)
     if known is not None:
         return known

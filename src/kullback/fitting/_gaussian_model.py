@@ -73,11 +73,11 @@ class GaussianModel:
         far = _far(table, q)
         size = block_size(len(table), s.width)
         values = np.zeros((len(table), s.width))
+        one = len(likelihoods) == 1
         for x, features, weights in rows.featured(size, s, s.features):
             logs = _logs(table, features, far, q, x)
-            value, shares = responsibilities(
-                logs.reshape(len(likelihoods), -1, logs.shape[1]), weights
-            )
+            groups = logs if one else logs.reshape(len(likelihoods), -1, logs.shape[1])
+            value, shares = responsibilities(groups, weights)
             likelihoods += value
             values += shares.reshape(logs.shape) @ features.T
         return values

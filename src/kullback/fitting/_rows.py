@@ -257,9 +257,12 @@ def rows_of(source: Samples | Stream, *, common_scale: bool = False) -> Rows:
     sd = np.sqrt(square / np.maximum(mass, 1e-300))
     effective = total if counted else total * total / squares
     median, spread = _middle(Rows(source, mean, sd, n, total, effective), mean, sd)
+    # The last bits of a sum are of the order of the rows: a row of weight 2 is not summed as two rows are.
+    spread = _short(spread)
     scale = np.where(continuous, spread, 1.0)
     if common_scale:
-        scale = np.where(continuous, float(np.exp(np.mean(np.log(scale[continuous])))), 1.0)
+        common = np.exp(np.mean(np.log(scale[continuous])))
+        scale = np.where(continuous, float(_short(common)), 1.0)
     return Rows(source, np.where(continuous, median, 0.0), scale, n, total, effective)
 
 
@@ -288,6 +291,12 @@ def _middle(
     distance = (high - low) / _QUARTILES
     fine = np.isfinite(distance) & (distance > 1e-10 * sd)
     return np.where(fine, median, mean), np.where(fine, np.minimum(distance, sd), sd)
+
+
+def _short(x: Float[np.ndarray, "*d"]) -> Float[np.ndarray, "*d"]:
+    """Positive numbers, rounded to 20 bits."""
+    fraction, exponent = np.frexp(x)
+    return np.ldexp(np.rint(fraction * 2.0**20), exponent - 20)
 
 
 def _quantiles(
