@@ -113,7 +113,7 @@ def _compared(left: Table, right: Table, options: Options) -> Diff:
                 raise
             return _ended(left, right, found, left_out, options, len(names))
         found.append(column)
-        kept.append(sides)
+        kept.append(drawn.some(sides))
     if not found:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out)
         raise InputError(f"there is no column to compare ({reasons})")

@@ -45,6 +45,16 @@ class Options:
 
 
 @final
+@dataclass(frozen=True, eq=False)
+class Some:
+    """A column in some rows of both tables; labels of codes, None where it has an order."""
+
+    reference: Values
+    current: Values
+    labels: tuple[str, ...] | None
+
+
+@final
 class Drawn:
     """Tables as they are looked at: what rows count for, which belong together, which are drawn."""
 
@@ -86,33 +96,34 @@ class Drawn:
             return weights
         return (np.ones(len(cells.values)) if weights is None else weights) / effect
 
+    def some(self, sides: tuple[Side, ...]) -> Some:
+        """Returns the cells of a column in the rows that are looked at with all columns together."""
+        cells = [side.cells for side in sides]
+        values = [c.values[index] for c, index in zip(cells, self._index, strict=True)]
+        return Some(values[0], values[-1], cells[0].labels if cells[0].kind == "levels" else None)
+
     def joint(
-        self, found: Sequence[ColumnDiff], kept: Sequence[tuple[Side, ...]], options: Options
+        self, found: Sequence[ColumnDiff], kept: Sequence[Some], options: Options
     ) -> JointDiff | None:
         """Returns how all columns together differ; None for one column, or too few rows."""
         if not options.joint or len(found) < 2:
             return None
         if min(len(i) for i in self._index) < FEWEST_ROWS:
-            self.notes = (
-                *self.notes,
-                f"together not compared: it takes {FEWEST_ROWS} rows of each",
-            )
+            few = f"together not compared: it takes {FEWEST_ROWS} rows of each"
+            self.notes = (*self.notes, few)
             return None
         if options.progress is not None:
             options.progress("all columns together")
-        rows = tuple(
-            Rows(
-                np.column_stack([sides[i].cells.values[self._index[i]] for sides in kept]),
-                self._index[i], self._together(i),
-            )
-            for i in (0, 1)
-        )  # fmt: skip
-        labels = tuple(
-            sides[0].cells.labels if sides[0].cells.kind == "levels" else None for sides in kept
+        tables = (
+            np.column_stack([s.reference for s in kept]),
+            np.column_stack([s.current for s in kept]),
         )
-        names = tuple(c.name for c in found)
+        reference, current = (
+            Rows(values, self._index[i], self._together(i)) for i, values in enumerate(tables)
+        )
+        names, labels = tuple(c.name for c in found), tuple(s.labels for s in kept)
         return joint_diff(
-            rows[0], rows[1], names, labels, tuple(found), named(options.key, "joint")
+            reference, current, names, labels, tuple(found), named(options.key, "joint")
         )
 
     def _together(self, i: int) -> Groups | None:
