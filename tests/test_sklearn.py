@@ -1,8 +1,6 @@
 """The estimators are scikit-learn's in all that its own checks see, and score at least as high."""
 
 import pickle
-import subprocess
-import sys
 import warnings
 
 import numpy as np
@@ -304,14 +302,3 @@ def test_ctrl_c_is_not_swallowed(monkeypatch):
     monkeypatch.setattr(_portfolio, "climb", stop)
     with pytest.raises(KeyboardInterrupt):
         MixtureDensity(2).fit(load_iris().data)
-
-
-def test_without_scikit_learn_the_message_says_what_to_install():
-    code = (
-        "import sys; sys.modules['sklearn'] = None\n"
-        "import kullback as kb\n"
-        "try:\n    import kullback.sklearn\n"
-        "except kb.MissingDependencyError as error:\n    print(error)"
-    )
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "pip install 'kullback[sklearn]'" in out.stdout

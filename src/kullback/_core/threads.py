@@ -1,20 +1,23 @@
-"""How many threads linear algebra runs on."""
+"""How many threads linear algebra and trees run on."""
 
 from contextlib import AbstractContextManager
 from functools import cache
+from typing import Literal
 
 from threadpoolctl import ThreadpoolController
 
 
-def one_thread() -> AbstractContextManager[object]:
-    """Returns a context in which BLAS runs on one thread.
+def one_thread(of: Literal["blas", "openmp"] = "blas") -> AbstractContextManager[object]:
+    """Returns a context in which linear algebra, or what is written with OpenMP, runs on one thread.
 
-    Products of small matrices are slower on several: the threads wait for each other, and burn the time.
+    Small work is slower on several: the threads wait for each other, and burn the time. Where other
+    processes hold the cores they do little else: twenty times the time was measured.
     """
-    return _controller().limit(limits=1, user_api="blas")
+    return _controller(of).limit(limits=1, user_api=of)
 
 
 @cache
-def _controller() -> ThreadpoolController:
-    # Looking for the libraries takes longer than a small fit.
+def _controller(_of: str) -> ThreadpoolController:
+    # Looking for the libraries takes longer than a small fit. Those of OpenMP come with scikit-learn,
+    # which is imported late: each kind is looked for when it is first asked for.
     return ThreadpoolController()

@@ -11,6 +11,7 @@ import numpy as np
 from kullback._core.errors import InputError, UnsupportedError
 from kullback._core.randomness import named
 from kullback._core.tables import Table
+from kullback._core.threads import one_thread
 from kullback.api import _profiles
 from kullback.api._by_group import split
 from kullback.api._drawn import MIXED, Drawn, Options
@@ -84,14 +85,16 @@ def diff(
             raise InputError(
                 f"by={by!r}: a profile has no rows to split; give the reference itself"
             )
-        found = _with_profile(reference, right, options)
+        with one_thread():
+            found = _with_profile(reference, right, options)
     else:
         left = table_of(reference, "reference")
-        found = (
-            _compared(left, right, options)
-            if by is None
-            else split(left, right, by, options, _compared)
-        )
+        with one_thread():
+            found = (
+                _compared(left, right, options)
+                if by is None
+                else split(left, right, by, options, _compared)
+            )
     return replace(found, seconds=time.monotonic() - began)
 
 

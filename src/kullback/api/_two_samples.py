@@ -7,6 +7,7 @@ from jaxtyping import Float
 
 from kullback._core.errors import InputError, UnsupportedError
 from kullback._core.randomness import generator
+from kullback._core.threads import one_thread
 from kullback.api import _coerce
 from kullback.distributions._base import Distribution
 from kullback.estimators import _clusters, _column, _counts, _sampled
@@ -47,18 +48,8 @@ def sampled_kl(p: object, q: object, key: object, *, normalize: bool = False) ->
     """
     if isinstance(p, Counts) or isinstance(q, Counts):
         return _of_counts(p, q, normalize=normalize)
-    rng = generator(key)
-    if isinstance(p, Samples) and isinstance(q, Samples):
-        return _of_samples(p, q, rng)
-    if isinstance(p, Samples):
-        return _against_density(p, _coerce.distribution(q, "q", normalize=normalize), rng)
-    assert isinstance(q, Samples)
-    known = _coerce.distribution(p, "p", normalize=normalize)
-    if known.support.discrete and known.support.dimension == 0:
-        raise UnsupportedError(
-            "p is discrete and known, q by samples only: draw from p and give Samples for both"
-        )
-    return _of_samples(_drawn(known, len(q.values), "p", rng), q, rng)
+    with one_thread():
+        return _of_draws(p, q, generator(key), normalize=normalize)
 
 
 def column_tally(p: Samples, q: Samples, i: int = 0) -> _column.Tallied:
@@ -86,6 +77,20 @@ def recoded(
     place = {name: float(i) for i, name in enumerate(want)}
     table = np.array([place[name] for name in have])
     return np.where(np.isnan(codes), np.nan, table[np.nan_to_num(codes).astype(np.int64)])
+
+
+def _of_draws(p: object, q: object, rng: np.random.Generator, *, normalize: bool) -> Estimate:
+    if isinstance(p, Samples) and isinstance(q, Samples):
+        return _of_samples(p, q, rng)
+    if isinstance(p, Samples):
+        return _against_density(p, _coerce.distribution(q, "q", normalize=normalize), rng)
+    assert isinstance(q, Samples)
+    known = _coerce.distribution(p, "p", normalize=normalize)
+    if known.support.discrete and known.support.dimension == 0:
+        raise UnsupportedError(
+            "p is discrete and known, q by samples only: draw from p and give Samples for both"
+        )
+    return _of_samples(_drawn(known, len(q.values), "p", rng), q, rng)
 
 
 def _of_samples(p: Samples, q: Samples, rng: np.random.Generator) -> Estimate:

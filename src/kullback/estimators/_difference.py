@@ -20,7 +20,7 @@ def of_levels(x: Levels, y: Levels) -> float:
 
     Example:
         >>> round(of_levels(np.array([30.0, 70.0]), np.array([50.0, 50.0])), 4)
-        0.0039
+        0.004
     """
     both = x + y
     rare = both < _EXPECTED

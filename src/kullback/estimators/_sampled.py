@@ -109,8 +109,8 @@ def scaled(weights: Float[np.ndarray, " n"] | None) -> Float[np.ndarray, " n"] |
     """Returns weights as numbers of rows: whole ones as they are, others so that they sum to Kish's number.
 
     Example:
-        >>> scaled(np.array([2.0, 1.0])).tolist(), float(scaled(np.array([0.5, 1.0])).sum())
-        ([2.0, 1.0], 1.8)
+        >>> scaled(np.array([2.0, 1.0])).tolist(), scaled(np.array([0.5, 0.5])).tolist()
+        ([2.0, 1.0], [1.0, 1.0])
     """
     if weights is None or np.array_equal(weights, np.floor(weights)):
         return weights

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy import optimize, special
 
+from kullback._core.threads import one_thread
 from kullback.estimators import _kernel_logistic
 from kullback.estimators._encoding import Encoded
 from kullback.estimators._kernel_logistic import Shape
@@ -122,7 +123,8 @@ def _trees(seen: Encoded, left: Encoded, rng: np.random.Generator) -> Scores:
         validation_fraction=0.2,
         random_state=int(rng.integers(2**31)),
     )
-    return model.fit(seen.trees, seen.of_p).decision_function(left.trees)
+    with one_thread("openmp"):
+        return model.fit(seen.trees, seen.of_p).decision_function(left.trees)
 
 
 def _neighbours(seen: Encoded, left: Encoded) -> Scores:
@@ -135,7 +137,8 @@ def _neighbours(seen: Encoded, left: Encoded) -> Scores:
     whiten = vectors / np.sqrt(values)
     near = NearestNeighbors(n_neighbors=number, algorithm="kd_tree" if d <= 5 else "brute")
     near.fit((seen.scores - center) @ whiten)
-    found = near.kneighbors((left.scores - center) @ whiten, return_distance=False)
+    with one_thread("openmp"):
+        found = near.kneighbors((left.scores - center) @ whiten, return_distance=False)
     of_p = seen.of_p[found].sum(axis=1)
     return np.log((of_p + 0.5) / (number - of_p + 0.5)) - _odds(seen.of_p)
 

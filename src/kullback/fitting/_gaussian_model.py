@@ -212,7 +212,7 @@ def responsibilities(
     else:
         value = np.log(total) @ weights
     shares *= (weights / total)[..., None, :]
-    return value, shares
+    return np.asarray(value), shares
 
 
 def _logs(
