@@ -16,7 +16,7 @@ from kullback.estimators import _counts
 from kullback.estimators._log_ratio import LogRatio, log_ratio
 from kullback.estimators._ordered import Counts, Ordered
 from kullback.estimators._partition import FEWEST, Part, is_gap, parts_of, refined
-from kullback.estimators._tail import Growth, growth, tail
+from kullback.estimators._tail import Growth, ends_early, growth, tail
 
 #: Parts for n rows: so many times the cube root of n, not fewer than the second.
 _PARTS, _FEWEST_PARTS = 2.0, 6
@@ -27,9 +27,15 @@ _HALF = 0.5
 #: With more of p than this where q has hardly a row, no interval is promised.
 _MOST_UNSEEN = 0.5
 #: Tails whose exponent grows at least like this may make the divergence infinite.
-_HEAVY = 0.33
+_HEAVY = 0.45
 #: A tail with a smaller share of p's rows, or not clearly more than q's, is not asked how heavy it is.
-_LITTLE, _CLEARLY = 0.003, 2.5
+_LITTLE, _CLEARLY = 0.002, 2.0
+#: An exponent above this is no tail of q but its end.
+_STEEP = 8.0
+#: How far inwards growth is looked for: to so great a power of q's rows.
+_REACH = 2.0 / 3.0
+#: Nothing sure is said of more than this share of log m, however p and q look.
+_MOST_NATS = 0.5
 #: Fewer rows than this of either sample leave shapes unseen that no error accounts for.
 _FEWEST_ROWS = 100
 
@@ -92,7 +98,7 @@ def _measured(parts: list[Part], cells: Ordered, smooth: LogRatio) -> OrderedKl:
     n = float(p.sum())
     between = _counts.terms(p, q)
     within, of_tails, upward = np.zeros(len(parts)), 0.0, 0.0
-    thin, growing = 0.0, []
+    thin, growing, ends = 0.0, [], False
     for j, part in enumerate(parts):
         run = slice(part.start, part.stop)
         alone = part.stop - part.start == 1
@@ -102,7 +108,8 @@ def _measured(parts: list[Part], cells: Ordered, smooth: LogRatio) -> OrderedKl:
                 upward += float(p[j]) / n * _HALF * float(between[j])
             continue
         outwards = 1 if part.side == "left" else -1
-        rate = _growth(part, cells)
+        wide = _around(part, cells)
+        rate = growth(*wide)
         found = tail(cells.p[run][::outwards], cells.q[run][::outwards], rate)
         share = float(p[j]) / n
         within[j] = found.value
@@ -111,16 +118,19 @@ def _measured(parts: list[Part], cells: Ordered, smooth: LogRatio) -> OrderedKl:
         of_q = float(q[j] / q.sum())
         thin += share * (found.exponent > 1.0 and of_q < 0.5 * share)
         growing += [rate] if _outgrows(part, cells) else []
+        ends = ends or ends_early(*wide) or (found.exponent > _STEEP and share > _LITTLE)
+    value = float(p @ (between + within)) / n
+    reason = _reason(parts, cells, thin, growing) or _beyond(value, float(q.sum()), ends=ends)
     total, second = _counts.variance(p, q, within)
     bound_total, _ = _counts.variance(p, q)
     return OrderedKl(
-        float(p @ (between + within)) / n,
+        value,
         math.sqrt(total + of_tails),
         upward,
         float(p @ between) / n,
         math.sqrt(bound_total),
         second,
-        _reason(parts, cells, thin, growing),
+        reason,
         tuple(parts),
         between + within,
         p / n,
@@ -143,20 +153,17 @@ def _outgrows(part: Part, cells: Ordered) -> bool:
     return rows > _LITTLE * total and rows - expected > _CLEARLY * math.sqrt(rows + expected)
 
 
-def _growth(part: Part, cells: Ordered) -> Growth:
-    """Looks further inwards than the tail itself: growth shows over the root of all rows of q."""
-    reach = math.sqrt(float(cells.q.sum()))
-    if part.start == 0:
-        stop = max(int(np.searchsorted(np.cumsum(cells.q), reach)) + 1, part.stop)
-        return growth(cells.p[:stop], cells.q[:stop])
-    if part.stop == len(cells.q):
-        length = max(
-            int(np.searchsorted(np.cumsum(cells.q[::-1]), reach)) + 1, part.stop - part.start
-        )
-        return growth(cells.p[::-1][:length], cells.q[::-1][:length])
+def _around(part: Part, cells: Ordered) -> tuple[Counts, Counts]:
+    """Returns p and q from the outside inwards, further than the tail itself: growth shows over many rows."""
+    reach = float(cells.q.sum()) ** _REACH
     outwards = 1 if part.side == "left" else -1
     run = slice(part.start, part.stop)
-    return growth(cells.p[run][::outwards], cells.q[run][::outwards])
+    if part.start == 0:
+        run = slice(max(int(np.searchsorted(np.cumsum(cells.q), reach)) + 1, part.stop))
+    elif part.stop == len(cells.q):
+        inner = int(np.searchsorted(np.cumsum(cells.q[::-1]), reach)) + 1
+        run = slice(min(max(len(cells.q) - inner, 0), part.start), None)
+    return cells.p[run][::outwards], cells.q[run][::outwards]
 
 
 def _inside(p: Counts, q: Counts, log_ratio: Counts, odds: float) -> float:
@@ -183,4 +190,12 @@ def _reason(parts: list[Part], cells: Ordered, thin: float, growing: list[Growth
     together = functools.reduce(Growth.and_also, growing) if growing else None
     if together is not None and max(together.mean, *(rate.mean for rate in growing)) > _HEAVY:
         return "the tail of {p} is so much heavier than that of {q} that it may be infinite"
+    return ""
+
+
+def _beyond(value: float, rows_q: float, *, ends: bool) -> str:
+    if ends:
+        return "{p} goes on where {q} ends, so nothing limits it from above"
+    if value > _MOST_NATS * math.log(rows_q):
+        return f"{rows_q:,.0f} rows of {{q}} are too few to tell so great a divergence from an infinite one"
     return ""
