@@ -13,6 +13,7 @@ from kullback._core.tables import Cells, Table
 from kullback.diagnostics._column_diff import Side
 from kullback.diagnostics._joint_diff import Rows, joint_diff
 from kullback.estimators import _clusters, _sampled
+from kullback.estimators._independent import independent
 from kullback.estimators._joint_kl import FEWEST_ROWS
 from kullback.results._diff import ColumnDiff, JointDiff
 
@@ -20,6 +21,7 @@ Values = Float[np.ndarray, " n"]
 Groups = Int[np.ndarray, " n"]
 #: Rows of each table that are looked at with all columns together.
 JOINT_ROWS = 10_000
+_KEPT = 5
 MIXED = "numbers in one table and names in the other"
 
 
@@ -59,16 +61,22 @@ class Drawn:
     """Tables as they are looked at: what rows count for, which belong together, which are drawn."""
 
     def __init__(self, given: tuple[Table, ...], options: Options) -> None:
+        if options.cluster is not None and options.order is not None:
+            raise InputError(
+                f"cluster={options.cluster!r} and order={options.order!r}: rows belong together by one "
+                "or the other, so give one of them"
+            )
         self._tables = given
         self._weights = tuple(_weights(t, options.weights) for t in self._tables)
         self._order = tuple(_order(t, options.order) for t in self._tables)
         self._groups = tuple(_groups(t, options.cluster) for t in self._tables)
         self._blocks = [1, 1]
+        # Weights and clusters leave fewer of these: more are kept to draw from.
+        kept = JOINT_ROWS if options.weights is options.cluster is None else _KEPT * JOINT_ROWS
         self._index = tuple(
-            np.sort(named(options.key, "rows", i).choice(
-                t.rows, JOINT_ROWS, replace=False, p=None if w is None else w / w.sum()
-            )) if t.rows > JOINT_ROWS else np.arange(t.rows)
-            for i, (t, w) in enumerate(zip(self._tables, self._weights, strict=True))
+            np.sort(named(options.key, "rows", i).choice(t.rows, kept, replace=False))
+            if t.rows > kept else np.arange(t.rows)
+            for i, t in enumerate(self._tables)
         )  # fmt: skip
         self.notes = _notes(options, self._tables)
 
@@ -108,23 +116,36 @@ class Drawn:
         """Returns how all columns together differ; None for one column, or too few rows."""
         if not options.joint or len(found) < 2:
             return None
-        if min(len(i) for i in self._index) < FEWEST_ROWS:
-            few = f"together not compared: it takes {FEWEST_ROWS} rows of each"
-            self.notes = (*self.notes, few)
-            return None
-        if options.progress is not None:
-            options.progress("all columns together")
         tables = (
             np.column_stack([s.reference for s in kept]),
             np.column_stack([s.current for s in kept]),
         )
+        drawn = independent(
+            tables, (self._worth_of(0), self._worth_of(1)), (self._together(0), self._together(1)),
+            named(options.key, "independent"), JOINT_ROWS,
+        )  # fmt: skip
+        whole = tuple(min(len(index), JOINT_ROWS) for index in self._index)
+        if tuple(len(rows) for rows in drawn) != whole:
+            of = " and ".join(f"{len(rows):,}" for rows in drawn)
+            self.notes = (*self.notes, f"together {of} rows are looked at that are independent")
+        if min(len(rows) for rows in drawn) < FEWEST_ROWS:
+            few = f"together not compared: it takes {FEWEST_ROWS} independent rows of each"
+            self.notes = (*self.notes, few)
+            return None
+        if options.progress is not None:
+            options.progress("all columns together")
         reference, current = (
-            Rows(values, self._index[i], self._together(i)) for i, values in enumerate(tables)
+            Rows(values[rows], index[rows])
+            for values, index, rows in zip(tables, self._index, drawn, strict=True)
         )
         names, labels = tuple(c.name for c in found), tuple(s.labels for s in kept)
         return joint_diff(
             reference, current, names, labels, tuple(found), named(options.key, "joint")
         )
+
+    def _worth_of(self, i: int) -> Values | None:
+        weights = self._weights[i]
+        return None if weights is None else weights[self._index[i]]
 
     def _together(self, i: int) -> Groups | None:
         groups, order, index = self._groups[i], self._order[i], self._index[i]

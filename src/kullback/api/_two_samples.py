@@ -12,6 +12,7 @@ from kullback.api import _coerce
 from kullback.distributions._base import Distribution
 from kullback.estimators import _clusters, _column, _counts, _sampled
 from kullback.estimators._encoding import encode
+from kullback.estimators._independent import independent
 from kullback.estimators._joint_kl import FEWEST_ROWS, joint_kl
 from kullback.estimators._nearest_neighbours import MOST_COLUMNS as MOST_NEAR
 from kullback.estimators._nearest_neighbours import neighbour_kl
@@ -98,23 +99,22 @@ def _of_samples(p: Samples, q: Samples, rng: np.random.Generator) -> Estimate:
     rows = len(p.values) + len(q.values)
     if p.values.shape[1] == 1:
         return _sampled.of_tally(tally_kl(column_tally(p, q).tally), _DIRECTION, rows)
-    weighted = p.weights is not None or q.weights is not None
-    fewer = min(len(p.values), len(q.values))
+    weights = (_sampled.scaled(p.weights), _sampled.scaled(q.weights))
+    rows_p, rows_q = independent((p.values, q.values), weights, (None, None), rng, MOST_ROWS)
+    x, y = p.values[rows_p], q.values[rows_q]
+    fewer = min(len(x), len(y))
     if fewer < FEWEST_ROWS:
         return Estimate.unresolved(
-            np.nan, f"{fewer} rows are too few to learn from: it takes {FEWEST_ROWS} of each",
+            np.nan, f"{fewer} independent rows are too few to learn from: it takes {FEWEST_ROWS} of each",
             quantity="kl", direction=_DIRECTION, method="scores from other rows", n=rows, at_least=0.0,
         )  # fmt: skip
-    x, y = (_some(side, rng) for side in (p, q))
     coded = np.array([kind == "category" for kind in p.kinds])
-    found = joint_kl(encode(x, y, coded), rng, _clusters.copied_rows(np.vstack([x, y])))
+    found = joint_kl(encode(x, y, coded), rng)
     made = _sampled.of_joint(found, 0, _DIRECTION, len(x) + len(y), x.shape[1])
-    notes = [*made.notes]
-    if max(len(p.values), len(q.values)) > MOST_ROWS:
-        notes.append(f"learned from {len(x):,} and {len(y):,} rows drawn at random")
-    if weighted:
-        notes.append("rows were drawn anew by their weights")
-    return replace(made, notes=tuple(notes))
+    if (len(x), len(y)) == (len(p.values), len(q.values)):
+        return made
+    drawn = f"learned from {len(x):,} and {len(y):,} independent rows drawn of {rows:,}"
+    return replace(made, notes=(*made.notes, drawn))
 
 
 def _alike(p: Samples, q: Samples) -> tuple[Samples, Samples]:
@@ -152,19 +152,6 @@ def _with_labels(side: Samples, labels: tuple[tuple[str, ...], ...]) -> Samples:
         np.column_stack(columns), side.weights, columns=side.columns, kinds=side.kinds,
         labels=labels, missing=side.missing,
     )  # fmt: skip
-
-
-def _some(side: Samples, rng: np.random.Generator) -> Table:
-    """Returns rows that are independent draws of unit weight, not more than are learned from."""
-    n = len(side.values)
-    if side.weights is not None:
-        whole = _sampled.scaled(side.weights)
-        assert whole is not None
-        number = min(int(whole.sum()), MOST_ROWS)
-        return side.values[rng.choice(n, number, p=whole / whole.sum())]
-    if n <= MOST_ROWS:
-        return side.values
-    return side.values[rng.choice(n, MOST_ROWS, replace=False)]
 
 
 def _against_density(p: Samples, q: Distribution, rng: np.random.Generator) -> Estimate:

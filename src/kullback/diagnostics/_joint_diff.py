@@ -10,7 +10,7 @@ from scipy import special
 
 from kullback.diagnostics import _column_diff
 from kullback.diagnostics._column_diff import FORWARD, REVERSE
-from kullback.estimators import _clusters, _column, _difference, _sampled
+from kullback.estimators import _column, _difference, _sampled
 from kullback.estimators._encoding import encode
 from kullback.estimators._joint_kl import JointKl, joint_kl
 from kullback.estimators._tally import tally_kl
@@ -18,7 +18,6 @@ from kullback.results._diff import ColumnDiff, Interaction, JointDiff, UnlikeRow
 from kullback.results._estimate import Estimate
 
 Table = Float[np.ndarray, "n d"]
-Groups = Int[np.ndarray, " n"]
 #: Pairs whose divergence is measured, on so many rows of each table; rows that are listed.
 _PAIRS, _PAIR_ROWS, _LISTED = 3, 1500, 10
 
@@ -29,14 +28,12 @@ class Rows:
     """Rows of one table that were drawn to look at all columns together.
 
     Attributes:
-        values: numbers and codes, NaN where a value is missing.
+        values: numbers and codes, NaN where a value is missing; rows are independent and count alike.
         index: their numbers in the table.
-        groups: rows with one number belong together; None where all are independent.
     """
 
     values: Table
     index: Int[np.ndarray, " n"]
-    groups: Groups | None
 
 
 def joint_diff(
@@ -54,19 +51,14 @@ def joint_diff(
     """
     coded = np.array([known is not None for known in labels])
     rows = encode(reference.values, current.values, coded)
-    groups = _groups(reference, current)
-    found = joint_kl(rows, rng, groups)
+    found = joint_kl(rows, rng)
     total = len(reference.values) + len(current.values)
     estimates = tuple(
         _sampled.of_joint(found, which, direction, total, len(names))
         for which, direction in ((0, FORWARD), (1, REVERSE))
     )
     summed = _sum(tuple(c.forward for c in columns))
-    independent = groups is None
-    certified = (
-        _column_diff.certified_estimate(found.certificates[0], FORWARD, total)
-        if independent else None
-    )  # fmt: skip
+    certified = _column_diff.certified_estimate(found.certificates[0], FORWARD, total)
     unlike_current, unlike_reference = _unlike(found, reference, current)
     return JointDiff(
         estimates[0], estimates[1], _column_diff.jeffreys(*estimates), found.p_value, found.p_value,
@@ -74,14 +66,6 @@ def joint_diff(
         _interactions(reference, current, names, labels, rng), unlike_reference, unlike_current,
         found.curve, (len(reference.values), len(current.values)),
     )  # fmt: skip
-
-
-def _groups(reference: Rows, current: Rows) -> Groups | None:
-    """Returns which rows belong together: those of a cluster, and rows that are equal."""
-    if reference.groups is not None and current.groups is not None:
-        shift = int(reference.groups.max()) + 1
-        return np.concatenate([reference.groups, current.groups + shift])
-    return _clusters.copied_rows(np.vstack([reference.values, current.values]))
 
 
 def _sum(parts: tuple[Estimate, ...]) -> Estimate:

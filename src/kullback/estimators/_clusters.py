@@ -8,10 +8,10 @@ Values = Float[np.ndarray, " n"]
 Groups = Int[np.ndarray, " n"]
 #: Polynomials of the rank whose means are looked at, and levels at most.
 _DEGREE, _LEVELS = 4, 12
+#: How far out limits have to hold.
+_FAR = 0.001
 #: Values that repeat less often than this, on average, are not copies.
 _COPIED = 1.3
-#: More rows than the first share have an equal: copies, if more than the second are different.
-_SOME, _VARIED = 0.01, 0.2
 
 
 def design_effect(values: Values, groups: Groups, *, levels: bool) -> float:
@@ -40,10 +40,18 @@ def design_effect(values: Values, groups: Groups, *, levels: bool) -> float:
     which = np.unique(groups[known], return_inverse=True)[1]
     sums = np.column_stack([np.bincount(which, column) for column in scores.T])
     count = len(sums)
+    n = float(len(scores))
+    if count < 2:
+        return n
     alone = np.sum(scores**2, axis=0)
-    together = np.sum(sums**2, axis=0) * count / max(count - 1, 1)
+    together = np.sum(sums**2, axis=0) * count / (count - 1)
     held = alone > 0.0
-    return max(float(np.mean(together[held] / alone[held])), 1.0) if held.any() else 1.0
+    if not held.any():
+        return 1.0
+    found = max(float(np.mean(together[held] / alone[held])), 1.0)
+    # Few groups tell their own variance badly: limits by it are those of Fisher's law, not of chi-square.
+    few = special.fdtri(_DEGREE, count - 1, 1.0 - _FAR) * _DEGREE / special.chdtri(_DEGREE, _FAR)
+    return min(found * float(few) if count < n else found, n)
 
 
 def blocks(values: Values, *, levels: bool) -> int:
@@ -104,16 +112,3 @@ def copies(x: Values, y: Values) -> tuple[float, float]:
         shared = float(np.isin(mine, np.unique(other)).mean()) if len(other) else 0.0
         found.append(times if shared < 0.5 * (1.0 - 1.0 / times) else 1.0)
     return found[0], found[1]
-
-
-def copied_rows(rows: Float[np.ndarray, "n d"]) -> Groups | None:
-    """Returns which rows are equal, where some are copies; None where rows are alike by chance or differ.
-
-    A classifier would know a copied row again, so copies are kept in one fold.
-
-    Args:
-        rows: of both tables, NaN where a value is missing.
-    """
-    distinct, which = np.unique(rows, axis=0, return_inverse=True, equal_nan=True)
-    copied = 1.0 - len(distinct) / len(rows) > _SOME and len(distinct) > _VARIED * len(rows)
-    return which.reshape(-1) if copied else None

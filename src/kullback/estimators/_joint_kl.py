@@ -64,28 +64,26 @@ class JointKl:
 
 
 def joint_kl(
-    rows: Encoded, rng: np.random.Generator, groups: Int[np.ndarray, " n"] | None = None, *,
-    tested: bool = True,
+    rows: Encoded, rng: np.random.Generator, *, tested: bool = True
 ) -> JointKl:  # fmt: skip
     """Returns both divergences of rows of p and q.
 
     Args:
-        rows: at least `FEWEST_ROWS` of each.
+        rows: at least `FEWEST_ROWS` of each, all independent.
         rng: randomness of folds and halves.
-        groups: rows of one group are kept together.
         tested: also the p-value, the certificates and a quarter of the rows.
     """
-    whole = stack(rows, rng, groups)
+    whole = stack(rows, rng)
     cells = _cells(whole.scores, rows)
     smooth = log_ratio(cells)
     forward, reverse = ordered_kl(cells, smooth), ordered_kl(cells.swapped, smooth.swapped)
     curve = [
-        *(_of_part(rows, rng, groups, whole, parts) for parts in ((4, 2) if tested else (2,))),
+        *(_of_part(rows, rng, whole, parts) for parts in ((4, 2) if tested else (2,))),
         (int(min(cells.p.sum(), cells.q.sum())), forward.value, reverse.value),
     ]
     p_value, certificates = math.nan, (_NOTHING, _NOTHING)
     if tested:
-        p_value, certificates = _halves(rows, rng, groups, whole)
+        p_value, certificates = _halves(rows, rng, whole)
     return JointKl(
         forward, reverse, tuple(c for c in curve if c is not None), whole, cells, smooth, p_value,
         certificates,
@@ -115,27 +113,20 @@ def _cells(scores: Scores, rows: Encoded) -> Ordered:
 
 
 def _of_part(
-    rows: Encoded, rng: np.random.Generator, groups: Int[np.ndarray, " n"] | None, whole: Stacked,
-    parts: int,
-) -> tuple[int, float, float] | None:  # fmt: skip
+    rows: Encoded, rng: np.random.Generator, whole: Stacked, parts: int
+) -> tuple[int, float, float] | None:
     """Returns the values from a half or a quarter of the rows; None where these are too few."""
-    share = _shares(rows, rng, groups, parts)
+    share = _shares(rows, rng, parts)
     some = rows.take(share == 0)
     fewer = int(min(some.of_p.sum(), (~some.of_p).sum()))
     if fewer < FEWEST_ROWS:
         return None
-    within = None if groups is None else groups[share == 0]
-    cells = _cells(stack(some, rng, within, whole.shape).scores, some)
+    cells = _cells(stack(some, rng, whole.shape).scores, some)
     smooth = log_ratio(cells)
     return fewer, ordered_kl(cells, smooth).value, ordered_kl(cells.swapped, smooth.swapped).value
 
 
-def _shares(
-    rows: Encoded, rng: np.random.Generator, groups: Int[np.ndarray, " n"] | None, parts: int
-) -> Int[np.ndarray, " n"]:
-    if groups is not None:
-        distinct, which = np.unique(groups, return_inverse=True)
-        return (rng.permutation(len(distinct)) % parts)[which]
+def _shares(rows: Encoded, rng: np.random.Generator, parts: int) -> Int[np.ndarray, " n"]:
     found = np.zeros(len(rows.of_p), dtype=np.int64)
     for side in (rows.of_p, ~rows.of_p):
         at = np.flatnonzero(side)
@@ -144,23 +135,22 @@ def _shares(
 
 
 def _halves(
-    rows: Encoded, rng: np.random.Generator, groups: Int[np.ndarray, " n"] | None, whole: Stacked
+    rows: Encoded, rng: np.random.Generator, whole: Stacked
 ) -> tuple[float, tuple[Certificate, Certificate]]:
     """Returns a p-value and bounds from scores that were learned on one half of the rows."""
-    half = _shares(rows, rng, groups, 2)
+    half = _shares(rows, rng, 2)
     deviates, certificates = [], None
     for learned in (0, 1):
         seen, left = rows.take(half == learned), rows.take(half != learned)
         scores = half_scores(seen, left, whole.shape, rng)
-        within = None if groups is None else groups[half != learned]
-        deviates.append(_deviate(scores, left, within))
+        deviates.append(_deviate(scores, left))
         certificates = certificates or _certificates(scores, left, rng)
     assert certificates is not None
     # The two halves may say the same thing: their mean is no less spread than one of them.
     return 0.5 * math.erfc(float(np.mean(deviates)) / math.sqrt(2.0)), certificates
 
 
-def _deviate(scores: Scores, rows: Encoded, groups: Int[np.ndarray, " n"] | None) -> float:
+def _deviate(scores: Scores, rows: Encoded) -> float:
     """Returns by how many standard errors the scores of p rank above those of q."""
     distinct, which, counts = np.unique(scores, return_inverse=True, return_counts=True)
     if len(distinct) < 2:
@@ -170,11 +160,7 @@ def _deviate(scores: Scores, rows: Encoded, groups: Int[np.ndarray, " n"] | None
     for side, sign in ((rows.of_p, 1.0), (~rows.of_p, -1.0)):
         mine = ranks[side]
         apart += sign * float(mine.mean())
-        left = mine - mine.mean()
-        if groups is not None:
-            left = np.bincount(np.unique(groups[side], return_inverse=True)[1], left)
-        count = len(left)
-        variance += float(left @ left) * count / max(count - 1, 1) / len(mine) ** 2
+        variance += float(mine.var(ddof=1)) / len(mine)
     return apart / math.sqrt(variance) if variance > 0.0 else 0.0
 
 

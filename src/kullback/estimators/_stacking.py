@@ -38,10 +38,7 @@ class Stacked:
     shape: Shape
 
 
-def stack(
-    rows: Encoded, rng: np.random.Generator, groups: Int[np.ndarray, " n"] | None = None,
-    shape: Shape | None = None,
-) -> Stacked:  # fmt: skip
+def stack(rows: Encoded, rng: np.random.Generator, shape: Shape | None = None) -> Stacked:
     """Returns scores of rows by classifiers that have not seen them.
 
     The folds are balanced; members are fitted to the other folds, and weighed, not below 0, by a logistic
@@ -50,11 +47,10 @@ def stack(
     Args:
         rows: rows of both.
         rng: randomness.
-        groups: rows of one group stay in one fold.
         shape: of the kernel regression, where it is known.
     """
     shape = _kernel_logistic.choose(rows, rng) if shape is None else shape
-    folds = _folds(rows.of_p, rng, groups)
+    folds = _folds(rows.of_p, rng)
     members = np.zeros((len(folds), len(NAMES)))
     for fold in np.unique(folds):
         seen, left = rows.take(folds != fold), rows.take(folds == fold)
@@ -74,13 +70,8 @@ def half_scores(seen: Encoded, left: Encoded, shape: Shape, rng: np.random.Gener
     )
 
 
-def _folds(
-    of_p: Bool[np.ndarray, " n"], rng: np.random.Generator, groups: Int[np.ndarray, " n"] | None
-) -> Int[np.ndarray, " n"]:
+def _folds(of_p: Bool[np.ndarray, " n"], rng: np.random.Generator) -> Int[np.ndarray, " n"]:
     number = _FEWER_FOLDS if len(of_p) > _MANY else _FOLDS
-    if groups is not None:
-        distinct, which = np.unique(groups, return_inverse=True)
-        return (rng.permutation(len(distinct)) % number)[which]
     folds = np.zeros(len(of_p), dtype=np.int64)
     for side in (of_p, ~of_p):
         at = np.flatnonzero(side)
