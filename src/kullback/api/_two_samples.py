@@ -56,8 +56,9 @@ def sampled_kl(p: object, q: object, key: object, *, normalize: bool = False) ->
 def column_tally(p: Samples, q: Samples, i: int = 0) -> _column.Tallied:
     """Returns the counts of a column of two samples, weights as rows."""
     x, y = p.values[:, i], q.values[:, i]
-    of_x, of_y = _sampled.scaled(p.weights), _sampled.scaled(q.weights)
-    if p.kinds[i] == "category":
+    coded = p.kinds[i] == "category"
+    of_x, of_y = (_counted(side, i, levels=coded) for side in (p, q))
+    if coded:
         labels = tuple(dict.fromkeys((*p.labels[i], *q.labels[i])))
         x, y = recoded(x, p.labels[i], labels), recoded(y, q.labels[i], labels)
         return _column.of_codes(x, y, labels, of_x, of_y)
@@ -67,6 +68,15 @@ def column_tally(p: Samples, q: Samples, i: int = 0) -> _column.Tallied:
         for v, w, t in zip((x, y), (of_x, of_y), times, strict=True)
     )
     return _column.of_numbers(x, y, of_x, of_y)
+
+
+def _counted(side: Samples, i: int, *, levels: bool) -> Float[np.ndarray, " n"] | None:
+    """Returns how many independent rows each row of a column counts for."""
+    weights = _sampled.scaled(side.weights)
+    if weights is None or _clusters.whole(weights):
+        return weights
+    x = side.values[:, i]
+    return weights / _clusters.design_effect(x, None, levels=levels, weights=weights)
 
 
 def recoded(

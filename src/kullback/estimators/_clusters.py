@@ -14,7 +14,9 @@ _FAR = 0.001
 _COPIED = 1.3
 
 
-def design_effect(values: Values, groups: Groups, *, levels: bool) -> float:
+def design_effect(
+    values: Values, groups: Groups | None, *, levels: bool, weights: Values | None = None
+) -> float:
     """Returns by how much the variance of means over rows exceeds that of independent rows; at least 1.
 
     The means are those of polynomials of the rank, or of shares of levels; the variance is that of
@@ -22,8 +24,9 @@ def design_effect(values: Values, groups: Groups, *, levels: bool) -> float:
 
     Args:
         values: of a column; NaN where one is missing.
-        groups: rows with one number belong together.
+        groups: rows with one number belong together; None where each stands alone.
         levels: whether values are codes.
+        weights: what rows count for, as numbers of independent rows; 1 by default.
 
     Example:
         >>> twice = np.repeat(np.random.default_rng(0).normal(size=500), 2)
@@ -35,15 +38,21 @@ def design_effect(values: Values, groups: Groups, *, levels: bool) -> float:
     known = ~np.isnan(values)
     if known.sum() < 2:
         return 1.0
-    scores = _shares(values[known]) if levels else _polynomials(values[known])
-    scores = scores - scores.mean(axis=0)
-    which = np.unique(groups[known], return_inverse=True)[1]
-    sums = np.column_stack([np.bincount(which, column) for column in scores.T])
-    count = len(sums)
-    n = float(len(scores))
+    weight = np.ones(int(known.sum())) if weights is None else weights[known]
+    if not weight.sum() > 0.0:
+        return 1.0
+    scores = _shares(values[known]) if levels else _polynomials(values[known], weight)
+    scores = scores - weight @ scores / weight.sum()
+    which = (
+        np.arange(len(scores))
+        if groups is None
+        else np.unique(groups[known], return_inverse=True)[1]
+    )
+    sums = np.column_stack([np.bincount(which, weight * column) for column in scores.T])
+    count, n = len(sums), max(float(weight.sum()), 1.0)
     if count < 2:
         return n
-    alone = np.sum(scores**2, axis=0)
+    alone = weight @ scores**2
     together = np.sum(sums**2, axis=0) * count / (count - 1)
     held = alone > 0.0
     if not held.any():
@@ -51,7 +60,12 @@ def design_effect(values: Values, groups: Groups, *, levels: bool) -> float:
     found = max(float(np.mean(together[held] / alone[held])), 1.0)
     # Few groups tell their own variance badly: limits by it are those of Fisher's law, not of chi-square.
     few = special.fdtri(_DEGREE, count - 1, 1.0 - _FAR) * _DEGREE / special.chdtri(_DEGREE, _FAR)
-    return min(found * float(few) if count < n else found, n)
+    return min(found * float(few) if count < len(scores) else found, n)
+
+
+def whole(weights: Values) -> bool:
+    """Whether weights are numbers of rows; fractions are weights of a survey."""
+    return bool(np.array_equal(weights, np.floor(weights)))
 
 
 def blocks(values: Values, *, levels: bool) -> int:
@@ -65,7 +79,7 @@ def blocks(values: Values, *, levels: bool) -> int:
     n = len(known)
     if n < 20:
         return 1
-    scores = _shares(known) if levels else _polynomials(known)
+    scores = _shares(known) if levels else _polynomials(known, np.ones(n))
     return max(int(np.ceil(max(_memory(column) for column in scores.T))), 1)
 
 
@@ -81,9 +95,10 @@ def _memory(series: Values) -> float:
     return len(series) / effective if effective > 0.0 else 1.0
 
 
-def _polynomials(values: Values) -> Float[np.ndarray, "n k"]:
-    distinct, which, counts = np.unique(values, return_inverse=True, return_counts=True)
-    middle = ((np.cumsum(counts) - 0.5 * counts) / len(values))[which]
+def _polynomials(values: Values, weights: Values) -> Float[np.ndarray, "n k"]:
+    distinct, which = np.unique(values, return_inverse=True)
+    counts = np.bincount(which, weights, minlength=len(distinct))
+    middle = ((np.cumsum(counts) - 0.5 * counts) / weights.sum())[which]
     degree = min(_DEGREE, max(len(distinct) - 1, 1))
     return special.eval_sh_legendre(np.arange(1, degree + 1), middle[:, None])
 

@@ -8,6 +8,8 @@ the price of errors that hold.
 import numpy as np
 from jaxtyping import Float, Int
 
+from kullback.estimators._clusters import whole
+
 Table = Float[np.ndarray, "n d"]
 Values = Float[np.ndarray, " n"]
 Groups = Int[np.ndarray, " n"]
@@ -48,7 +50,7 @@ def independent(
             rows, weight = _one_of_each(group, weight, rng)
         elif _copied(table, known[1 - i], weight):
             rows, weight = _distinct(table, weight)
-        elif weight is not None and _whole(weight):
+        elif weight is not None and whole(weight):
             # Numbers of rows with values that others have too: as if they were written out.
             ends = np.cumsum(weight)
             written = rng.choice(int(ends[-1]), min(int(ends[-1]), most), replace=False)
@@ -63,10 +65,6 @@ def _comparable(table: Table) -> Table:
     """Returns rows that are equal where those of the table are, missing values included."""
     missing = np.isnan(table)
     return np.hstack([np.where(missing, 0.0, table), missing])
-
-
-def _whole(weights: Values) -> bool:
-    return bool(np.array_equal(weights, np.floor(weights)))
 
 
 def _one_of_each(
@@ -98,7 +96,7 @@ def _copied(mine: Table, other: Table, weights: Values | None) -> bool:
     """
     distinct, which, rows = np.unique(mine, axis=0, return_inverse=True, return_counts=True)
     times = rows.astype(np.float64)
-    if weights is not None and _whole(weights):
+    if weights is not None and whole(weights):
         times = np.bincount(which.reshape(-1), weights, minlength=len(distinct))
     repeated = times > 1.0
     if float((times - 1.0)[repeated].sum()) < _SOME * float(times.sum()):

@@ -5,6 +5,7 @@ import math
 import numpy as np
 from jaxtyping import Float
 
+from kullback.estimators._clusters import whole
 from kullback.estimators._joint_kl import MOST_COLUMNS, JointKl, to_come
 from kullback.estimators._ordered_kl import OrderedKl
 from kullback.estimators._tally import TallyKl
@@ -112,7 +113,7 @@ def scaled(weights: Float[np.ndarray, " n"] | None) -> Float[np.ndarray, " n"] |
         >>> scaled(np.array([2.0, 1.0])).tolist(), scaled(np.array([0.5, 0.5])).tolist()
         ([2.0, 1.0], [1.0, 1.0])
     """
-    if weights is None or np.array_equal(weights, np.floor(weights)):
+    if weights is None or whole(weights):
         return weights
     total = float(weights.sum())
     return weights * (total / float(weights @ weights))
