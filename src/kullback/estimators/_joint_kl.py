@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 from kullback.estimators._certificate import Certificate, certified
 from kullback.estimators._encoding import Encoded
 from kullback.estimators._log_ratio import LogRatio, log_ratio
+from kullback.estimators._nearest_neighbours import between_samples
 from kullback.estimators._ordered import Ordered, ordered
 from kullback.estimators._ordered_kl import OrderedKl, ordered_kl
 from kullback.estimators._stacking import NAMES, Stacked, half_scores, stack
@@ -45,6 +46,8 @@ class JointKl:
         smooth: log p/q of the cells.
         p_value: how likely samples of one distribution are told apart as well.
         certificates: of both directions.
+        near: both divergences by nearest neighbours, with their errors; None beyond a few columns, and
+            where these are not all continuous.
     """
 
     forward: OrderedKl
@@ -55,6 +58,7 @@ class JointKl:
     smooth: LogRatio
     p_value: float
     certificates: tuple[Certificate, Certificate]
+    near: tuple[tuple[float, float] | None, tuple[float, float] | None]
 
     @property
     def members(self) -> str:
@@ -86,7 +90,7 @@ def joint_kl(
         p_value, certificates = _halves(rows, rng, whole)
     return JointKl(
         forward, reverse, tuple(c for c in curve if c is not None), whole, cells, smooth, p_value,
-        certificates,
+        certificates, _near(rows),
     )  # fmt: skip
 
 
@@ -106,6 +110,15 @@ def to_come(
     step = last - before
     rises = step > _RISES * error and step > _SHARE * abs(last)
     return _TO_COME * max(step, 0.0), rises
+
+
+def _near(
+    rows: Encoded,
+) -> tuple[tuple[float, float] | None, tuple[float, float] | None]:
+    if rows.scores.shape[1] > MOST_COLUMNS or rows.scores.shape[1] < rows.trees.shape[1]:
+        return None, None
+    p, q = rows.scores[rows.of_p], rows.scores[~rows.of_p]
+    return between_samples(p, q), between_samples(q, p)
 
 
 def _cells(scores: Scores, rows: Encoded) -> Ordered:

@@ -13,6 +13,10 @@ from kullback.results._estimate import Estimate
 
 #: Half-widths of a 95 % interval, and of a one-sided limit, in standard errors.
 _TWO, _ONE = 1.96, 1.645
+#: Fewer rows than this of either sample do not show what more of them would teach about several columns.
+_FEWEST_LEARNED = 500
+#: Two measurements disagree where they are so many of their common errors apart.
+_APART = 1.7
 _RANKS = "ranks: counts of parts, smooth within, tails"
 _LEVELS = "digamma counts"
 _SCORE = "scores from other rows"
@@ -41,8 +45,9 @@ def of_tally(found: TallyKl, direction: str, n: int) -> Estimate:
 def of_joint(found: JointKl, which: int, direction: str, n: int, columns: int) -> Estimate:
     """Returns KL of several columns as an Estimate.
 
-    Up to five columns an interval, longer upwards by what more rows may add; beyond them a lower bound;
-    unresolved where the value still rises with the rows.
+    Up to five columns an interval, longer upwards by what more rows may add, and to where that of nearest
+    neighbours ends; beyond them a lower bound; unresolved where the value still rises with the rows, or
+    neighbours find more. Downwards the score alone counts: what it keeps is a lower bound.
 
     Args:
         found: the measurement.
@@ -54,10 +59,18 @@ def of_joint(found: JointKl, which: int, direction: str, n: int, columns: int) -
     side: OrderedKl = (found.forward, found.reverse)[which]
     more, rises = to_come(found.curve, which, side.error)
     limit = side.bound - _ONE * side.bound_error
+    near = found.near[which]
     notes = (curve_in_words(found, which), f"the scores are by {found.members}")
+    if near is not None:
+        notes = (*notes, f"nearest neighbours say {near[0]:.3g} ± {near[1]:.2g} nats")
+    few = found.curve[-1][0] if columns <= MOST_COLUMNS else math.inf
     reason = side.reason
-    if rises and not reason:
+    if not reason and near is not None and _finds_more(near, side):
+        reason = "nearest neighbours find more than the scores have learned"
+    if not reason and rises:
         reason = "it still rises with the number of rows"
+    if not reason and few < _FEWEST_LEARNED:
+        reason = f"{few} rows do not show what more would teach: it takes {_FEWEST_LEARNED} of each"
     if reason:
         return _unresolved(reason, limit, direction, _SCORE, n, notes)
     if columns > MOST_COLUMNS:
@@ -65,7 +78,15 @@ def of_joint(found: JointKl, which: int, direction: str, n: int, columns: int) -
             max(limit, 0.0), side.error, quantity="kl", direction=direction, method=_SCORE, n=n,
             notes=notes,
         )  # fmt: skip
-    return _interval(side.value, side.error, side.upward + more, direction, _SCORE, n, notes)
+    beyond = -math.inf
+    if near is not None:
+        beyond = near[0] + _TWO * near[1] - (side.value + _TWO * side.error)
+    upward = max(side.upward + more, beyond)
+    return _interval(side.value, side.error, upward, direction, _SCORE, n, notes)
+
+
+def _finds_more(near: tuple[float, float], side: OrderedKl) -> bool:
+    return near[0] - side.value > _APART * math.hypot(near[1], side.error)
 
 
 def curve_in_words(found: JointKl, which: int) -> str:
