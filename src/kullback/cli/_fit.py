@@ -246,7 +246,7 @@ def _minimised(found: Fit) -> str:
 
 def _names(found: Fit) -> tuple[str, ...]:
     d = found.q.support.dimension
-    return tuple(f"x{i + 1}" for i in range(d)) if d else ("x",)
+    return tuple(f"x{i}" for i in range(d)) if d else ("x",)
 
 
 def _components(found: Fit, names: tuple[str, ...]) -> Table | None:
