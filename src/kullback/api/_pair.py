@@ -14,7 +14,7 @@ Found = Cells | UnsupportedError
 #: Types beside the kinds of cells: no value at all, text that names rows, and what cannot be compared.
 EMPTY, ROW_NAMES, NOTHING = "empty", "row names", "nothing"
 _TEXT = ("levels", ROW_NAMES)
-_WORDS = {"levels": "names", ROW_NAMES: "names of rows", NOTHING: "values that cannot be compared"}
+_WORDS = {"levels": "names", ROW_NAMES: "text", NOTHING: "values that cannot be compared"}
 MISSING = "missing in current"
 _RANKED = "whole numbers beyond 2^53 are compared by rank: medians and regions are ranks, too"
 _ROUNDED = "whole numbers beyond 2^53 in one table, floats in the other: they are rounded to float64"

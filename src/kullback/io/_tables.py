@@ -100,7 +100,8 @@ def _check_alike(first: pl.Schema, schema: pl.Schema, *paths: str) -> None:
                 "the same columns: mend them, or give other files"
             )
         one, other = first[name], schema[name]
-        if one != other and not (one.is_numeric() and other.is_numeric()):
+        joined = (one.is_numeric() and other.is_numeric()) or pl.Null in (one, other)
+        if one != other and not joined:
             raise InputError(
                 f"{paths[1]}: column {name!r} is {other}, but in {paths[0]} it is {one}; the files of "
                 "one table have the same columns: mend them, or give other files"
