@@ -93,7 +93,13 @@ def _as_written(tables: Sequence[Table], by: str, sides: Sequence[Cells]) -> dic
     for table, ranked in zip(tables, sides, strict=True):
         cells = table.read(by)
         values = cells.values if cells.whole is None else cells.whole
-        found.update(zip(ranked.values.tolist(), (f"{v:.0f}" if isinstance(v, float) else str(v) for v in values.tolist()), strict=True))
+        found.update(
+            zip(
+                ranked.values.tolist(),
+                (f"{v:.0f}" if isinstance(v, float) else str(v) for v in values.tolist()),
+                strict=True,
+            )
+        )
     return found
 
 

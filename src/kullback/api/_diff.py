@@ -15,7 +15,7 @@ from kullback._core.threads import one_thread
 from kullback.api import _asked, _profiles
 from kullback.api._by_group import split
 from kullback.api._drawn import Drawn, Options
-from kullback.api._pair import EMPTY, MISSING, Pair, changed, lost, type_of
+from kullback.api._pair import EMPTY, MISSING, ROUNDED_IN_PROFILES, Pair, changed, lost, type_of
 from kullback.api._tables import table_of
 from kullback.diagnostics import _column_diff
 from kullback.diagnostics._column_diff import Side
@@ -157,7 +157,7 @@ def _with_profile(left: Profile, right: Table, options: Options) -> Diff:
     """Returns how a table differs from counts of another: column by column only."""
     names, gone = _shared(left, right, options)
     drawn = Drawn((right,), options)
-    found, left_out = [], []
+    found, left_out, notes = [], [], []
     for name in names:
         known, side = left.column(name), _side(drawn, name)
         types = (
@@ -170,7 +170,11 @@ def _with_profile(left: Profile, right: Table, options: Options) -> Diff:
             left_out.append((name, reason))
             continue
         if EMPTY in types:
-            side = replace(side, cells=replace(side.cells, kind=_profiles.kind_of(known, side.cells)))
+            side = replace(
+                side, cells=replace(side.cells, kind=_profiles.kind_of(known, side.cells))
+            )
+        if side.cells.whole is not None:
+            notes.append(f"{name}: {ROUNDED_IN_PROFILES}")
         tallied = _profiles.tallied(known, side.cells, side.weights)
         medians = None
         if side.cells.kind != "levels":
@@ -186,7 +190,7 @@ def _with_profile(left: Profile, right: Table, options: Options) -> Diff:
     if not found:
         raise InputError(f"{left.source} and {right.source} have no column to compare")
     columns, _ = _corrected(found, None, options.max_kl)
-    notes = (*drawn.notes, "a profile has no rows: all columns together are not compared")
+    notes = (*drawn.notes, *notes, "a profile has no rows: all columns together are not compared")
     return _all(left, right, columns, None, left_out, gone, notes, options)
 
 
@@ -230,7 +234,7 @@ def _is_key(sides: tuple[Side, ...]) -> bool:
         return False
     if any((d != np.floor(d)).any() for d in distinct):
         return False
-    return len(np.intersect1d(*distinct)) <= _SHARED * min(len(d) for d in distinct)
+    return len(np.intersect1d(distinct[0], distinct[1])) <= _SHARED * min(len(d) for d in distinct)
 
 
 def _of_keys(columns: tuple[ColumnDiff, ...], keys: list[str]) -> list[str]:
@@ -247,7 +251,9 @@ def _below(columns: tuple[ColumnDiff, ...], together: JointDiff | None) -> list[
     notes = []
     for side in ("forward", "reverse") if together is not None else ():
         shown = _shown(getattr(together, side))
-        above = [c.name for c in columns if _shown(getattr(c, side)) > shown]
+        above = [
+            c.name for c in columns if c.finding == "differs" and _shown(getattr(c, side)) > shown
+        ]
         if above:
             direction = getattr(together, side).direction
             notes.append(
@@ -278,7 +284,7 @@ def _shared(
     shared = [n for n in wanted if n in right.names]
     if not shared:
         raise InputError(
-            f"{left.source} and {right.source} have no column in common: {', '.join(left.names[:6])} "
+            f"{left.source} and {right.source} have no column in common: {', '.join(wanted[:6])} "
             f"against {', '.join(right.names[:6])}"
         )
     return shared, [(n, MISSING) for n in wanted if n not in right.names]

@@ -17,7 +17,10 @@ _TEXT = ("levels", ROW_NAMES)
 _WORDS = {"levels": "names", ROW_NAMES: "text", NOTHING: "values that cannot be compared"}
 MISSING = "missing in current"
 _RANKED = "whole numbers beyond 2^53 are compared by rank: medians and regions are ranks, too"
-_ROUNDED = "whole numbers beyond 2^53 in one table, floats in the other: they are rounded to float64"
+_ROUNDED = (
+    "whole numbers beyond 2^53 in one table, floats in the other: they are rounded to float64"
+)
+ROUNDED_IN_PROFILES = "whole numbers beyond 2^53 are rounded to float64 against a profile"
 
 
 @final

@@ -20,7 +20,9 @@ Values = Float[np.ndarray, " n"]
 _BINS = 40
 
 
-def profile(table: object, *, columns: str | Sequence[str] = (), like: Profile | None = None) -> Profile:
+def profile(
+    table: object, *, columns: str | Sequence[str] = (), like: Profile | None = None
+) -> Profile:
     """Returns counts of a table that `diff` takes for its reference: small, without rows, to be added.
 
     Args:

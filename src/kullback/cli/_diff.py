@@ -195,7 +195,7 @@ def _foot(found: Diff, unit: Unit) -> Iterator[str]:
         if names:
             yield _output.line(f"only in {where}: {', '.join(names)}", indent="  ")
     for note in found.notes:
-        yield _output.line(f"note: {note}", indent="  ")
+        yield _output.line(f"note: {note.replace('columns=(...)', '--columns')}", indent="  ")
     if found.gate is not None:
         yield ""
         yield _output.line(_gate(found), indent="  ")
