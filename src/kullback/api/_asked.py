@@ -51,5 +51,6 @@ def names(columns: object) -> tuple[str, ...]:
 
 
 def _is_limit(value: object) -> bool:
-    known = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-    return known and float(value) >= 0.0
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        return False
+    return bool(value >= 0.0)

@@ -248,19 +248,23 @@ def _of_keys(columns: tuple[ColumnDiff, ...], keys: list[str]) -> list[str]:
 
 def _below(columns: tuple[ColumnDiff, ...], together: JointDiff | None) -> list[str]:
     """Returns what is said where all columns together are printed below one of them."""
-    notes = []
-    for side in ("forward", "reverse") if together is not None else ():
-        shown = _shown(getattr(together, side))
-        above = [
-            c.name for c in columns if c.finding == "differs" and _shown(getattr(c, side)) > shown
-        ]
-        if above:
-            direction = getattr(together, side).direction
-            notes.append(
-                f"{direction}: together is printed below {', '.join(above[:3])} alone, but is at least "
-                "as large: scores of many columns find less than a column by itself shows"
-            )
-    return notes
+    if together is None:
+        return []
+    above: dict[str, list[str]] = {}
+    for side in ("forward", "reverse"):
+        whole = getattr(together, side)
+        for c in columns:
+            if c.finding == "differs" and _shown(getattr(c, side)) > _shown(whole):
+                above.setdefault(c.name, []).append(whole.direction)
+    if not above:
+        return []
+    directions = sorted({d for said in above.values() for d in said})
+    return [
+        (
+            f"{' and '.join(directions)} together is printed below {', '.join([*above][:3])} alone, but KL of "
+            "all columns is at least that of each: scores of many columns find less than one by itself shows"
+        )
+    ]
 
 
 def _shown(estimate: Estimate) -> float:
