@@ -2,6 +2,15 @@
 
 import sys
 
-from kullback.cli import main
 
-sys.exit(main())
+def main() -> int:
+    """Runs the command and returns its exit code, also if it is interrupted before it is loaded."""
+    try:
+        from kullback.cli import main as run  # noqa: PLC0415
+    except KeyboardInterrupt:
+        return 130
+    return run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -3,15 +3,22 @@
 import datetime as dt
 import json
 import math
+import re
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
 import pytest
 
 import kullback as kb
+from kullback.api._diff import _below
 from kullback.api._profiles import profile
 from kullback.io._profiles import merged, read_profile, write_profile
+from kullback.results._estimate import Estimate
+
+#: A column of three rows in a profile.
+_COLUMN = {"name": "x", "kind": "numbers", "levels": {}, "edges": [0, 1], "counts": [1, 2]}
 
 
 def _table(n, seed, *, shift=0.0, missing=0.0, together=0.2):
@@ -244,12 +251,218 @@ def test_bad_tables_are_refused(given, match):
         ({"by": "y"}, "no column 'y'"),
         ({"max_kl": -1.0}, "0 or more"),
         ({"like": "nannyml"}, "evidently"),
+        ({"max_kl": "a"}, "max_kl='a': .* a number of nats"),
+        ({"max_kl": math.nan}, "0 or more"),
+        ({"by": 3}, "by=3: give the name"),
+        ({"weights": 3}, "weights=3: give the name"),
+        ({"by": "x"}, "no other column"),
+        ({"columns": 3}, "columns=3: give names"),
+        ({"columns": [1]}, r"columns=\[1\]: give names"),
+        ({"joint": "no"}, "True or False"),
+        ({"key": "x"}, "is not a key"),
+        ({"progress": 3}, "progress=3: give a function"),
     ],
 )
 def test_bad_options_are_refused(options, match):
     frame = pl.DataFrame({"x": [1.0, 2.0, 3.0]})
     with pytest.raises(kb.InputError, match=match):
         kb.diff(frame, frame, **options)
+
+
+@pytest.mark.parametrize("columns", ["x", ["x", "x"]])
+def test_a_column_is_compared_once(columns):
+    frame = pl.DataFrame({"x": [1.0, 2.0, 3.0], "y": [1.0, 2.0, 3.0]})
+    assert [c.name for c in kb.diff(frame, frame, columns=columns).columns] == ["x"]
+
+
+def test_columns_of_one_name_are_refused():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(np.ones((5, 2)), columns=["a", "a"])
+    with pytest.raises(kb.InputError, match="columns have the same name .*'a'"):
+        kb.diff(frame, frame)
+
+
+_ROWS = np.random.default_rng(0).normal(size=300)
+#: Columns of reference and current beside one that does not change, and what the gate says.
+_CHANGES = {
+    "missing": ([1.0] * 300, None, "missing in current"),
+    "numbers to text": (_ROWS, [str(v) for v in _ROWS], "numbers in reference, text in current"),
+    "numbers to names": (_ROWS, ["a", "b"] * 150, "numbers in reference, names in current"),
+    "numbers to dates": (_ROWS, pl.Series([9] * 300).cast(pl.Date), "numbers .* dates in current"),
+    "numbers to lists": (
+        _ROWS,
+        [[1]] * 300,
+        "numbers in reference, values that cannot be compared",
+    ),
+    "all null": (_ROWS, [None] * 300, "no value in current"),
+    "all null names": (["a", "b"] * 150, [None] * 300, "no value in current"),
+    "names to row names": (["a"] * 300, [f"u{i}" for i in range(300)], None),
+    "lists in both": ([[1]] * 300, [[2]] * 300, None),
+    "null in both": ([None] * 300, [None] * 300, None),
+    "only in current": (None, _ROWS, None),
+}
+
+
+@pytest.mark.parametrize("profiled", [False, True])
+@pytest.mark.parametrize(("before", "now", "reason"), _CHANGES.values(), ids=_CHANGES)
+def test_a_gate_fails_for_columns_that_are_lost(before, now, reason, profiled):
+    frames = [
+        pl.DataFrame({"x": _ROWS, **({} if a is None else {"a": a})}, strict=False)
+        for a in (before, now)
+    ]
+    reference = profile(frames[0]) if profiled else frames[0]
+    found = kb.diff(reference, frames[1], max_kl=50.0, joint=False)
+    if reason is None:
+        assert found.lost == ()
+        assert found.gate != "failed"
+        return
+    assert found.gate == "failed"
+    ((name, said),) = found.lost
+    assert name == "a"
+    assert re.search(reason, said)
+    assert kb.diff(reference, frames[1], joint=False).gate is None
+    assert kb.diff(reference, frames[1], max_kl=50.0, columns=["x"]).gate == "passed"
+
+
+def test_row_names_do_not_fail_a_gate_for_their_number():
+    few, many = (
+        pl.DataFrame({"x": [1.0] * n, "id": [f"{n}-{i}" for i in range(n)]}) for n in (800, 1200)
+    )
+    names = many.with_columns(id=pl.lit("a"))
+    assert kb.diff(few, many, max_kl=0.5, joint=False).gate == "passed"
+    assert kb.diff(many, few, max_kl=0.5, joint=False).gate == "passed"
+    assert kb.diff(names, many, max_kl=0.5, joint=False).gate == "failed"
+
+
+def test_a_type_of_all_null_says_nothing():
+    """A column without values is the same in Parquet, of whatever type, and in CSV."""
+    reference = pl.DataFrame({"x": _ROWS})
+    found = [
+        kb.diff(reference, pl.DataFrame({"x": pl.Series([None] * 300, dtype=t)})).column("x")
+        for t in (pl.Null, pl.Float64, pl.String, pl.Date)
+    ]
+    assert {(c.kind, c.missing, c.p_value) for c in found} == {
+        ("numbers", (0.0, 1.0), found[0].p_value)
+    }
+
+
+def test_groups_of_one_side_are_named_and_fail_a_gate():
+    reference = pl.DataFrame({"g": ["x"] * 150 + ["y"] * 100 + [None] * 50, "a": _ROWS})
+    more = reference.with_columns(g=pl.col("g").fill_null("z"))
+    found = kb.diff(reference, reference, by="g", joint=False, max_kl=50.0)
+    assert [label for label, _ in found.groups] == ["x", "y", "missing"]
+    assert found.lost == ()
+    assert found.gate != "failed"
+    lost = kb.diff(reference, more, by="g", joint=False, max_kl=50.0)
+    assert lost.lost == (("g = missing", "50 rows in reference only"),)
+    assert lost.gate == "failed"
+    assert any("g = z has 50 rows in current only" in note for note in lost.notes)
+    other = reference.with_columns(w=1.0), reference.with_columns(w=pl.lit("b"), b=1)
+    typed = kb.diff(*other, by="g", joint=False, max_kl=50.0)
+    assert typed.lost == (("w", "numbers in reference, names in current"),)
+    assert typed.only_current == ("b",)
+    assert typed.gate == "failed"
+
+
+def test_numbers_that_name_groups_stay_apart():
+    frame = pl.DataFrame({"g": [94103, 94104, 2**60, 2**60 + 1] * 75, "a": _ROWS})
+    labels = [label for label, _ in kb.diff(frame, frame, by="g", joint=False).groups]
+    assert labels == ["94103", "94104", str(2**60), str(2**60 + 1)]
+
+
+@pytest.mark.parametrize("kind", ["frame", "array", "csv", "parquet", "npy"])
+def test_integers_that_float64_cannot_hold_stay_apart(kind, tmp_path):
+    a, b = (2**60 + shift + np.arange(300) // 3 for shift in (0, 90))
+    if kind == "array":
+        found = kb.diff(a[:, None], b[:, None])
+    else:
+        sides = [pl.DataFrame({"x0": v}) for v in (a, b)]
+        places = [str(tmp_path / f"{name}.{kind}") for name in "ab"]
+        for place, side in zip(places, sides, strict=True):
+            if kind == "npy":
+                np.save(place, side["x0"].to_numpy())
+            elif kind != "frame":
+                getattr(side, f"write_{kind}")(place)
+        found = kb.diff(*(sides if kind == "frame" else places))
+    assert found.finding == "differs"
+    assert found.columns[0].medians == (49.0, 139.0)
+    assert "compared by rank" in found.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("other", "note"),
+    [
+        (np.arange(300), "compared by rank"),
+        (np.array([2**63 + i for i in range(300)], dtype=np.uint64), "compared by rank"),
+        (np.arange(300) + 0.5, "rounded to float64"),
+    ],
+)
+def test_big_integers_against_others(other, note):
+    sides = (
+        pl.DataFrame({"x": [2**60 + i for i in range(299)] + [None]}),
+        pl.DataFrame({"x": other}),
+    )
+    found = kb.diff(*sides)
+    assert found.finding == "differs"
+    assert found.columns[0].missing[0] == pytest.approx(1 / 300)
+    assert any(note in said for said in found.notes)
+
+
+def test_identifiers_are_remarked_on():
+    n = np.arange(300)
+    frames = [pl.DataFrame({"id": n + shift, "x": _ROWS}) for shift in (0, 1000)]
+    found = kb.diff(*frames, joint=False)
+    assert found.column("id").finding == "differs"
+    assert "id looks like an identifier" in found.notes[0]
+    assert kb.diff(frames[0], frames[0], joint=False).notes == ()
+
+
+def test_text_is_not_taken_for_missing():
+    a, b = (pl.DataFrame({"x": ["missing"] * k + [None] * (500 - k)}) for k in (250, 100))
+    for reference in (a, profile(a)):
+        column = kb.diff(reference, b).column("x")
+        assert column.missing == (0.5, 0.8)
+        assert {r.label for r in column.regions} == {"'missing'", "missing"}
+
+
+def test_a_joint_divergence_below_one_of_a_column_is_remarked_on():
+    x = _estimate(0.5)
+    columns = tuple(
+        SimpleNamespace(name=n, finding=f, forward=e, reverse=e)
+        for n, f, e in (
+            ("a", "differs", x),
+            ("b", "no evidence", x),
+            ("c", "differs", _estimate(0.1)),
+        )
+    )
+    both = SimpleNamespace(forward=_estimate(0.4), reverse=_estimate(0.6))
+    (note,) = _below(columns, both)
+    assert "below a alone" in note
+    assert _below(columns, None) == []
+
+
+def _estimate(value):
+    return Estimate(value, 0.1, (value - 0.2, value + 0.2), "kl", "KL(p||q)", "estimate", "ranks")
+
+
+@pytest.mark.parametrize(
+    ("second", "match"),
+    [
+        ({"b": [1.0]}, "2.parquet: there is no column 'a', but .*1.parquet has it"),
+        ({"a": [1.0], "b": [1.0], "c": [1.0]}, "1.parquet: there is no column 'c'"),
+        ({"a": ["x"], "b": [1.0]}, "2.parquet: column 'a' is String, but .* Float64"),
+        ({"b": [1], "a": [None]}, None),
+    ],
+)
+def test_files_of_a_directory_have_the_same_columns(second, match, tmp_path):
+    pl.DataFrame({"a": [1.0, 2.0], "b": [1.0, 2.0]}).write_parquet(tmp_path / "1.parquet")
+    pl.DataFrame(second).write_parquet(tmp_path / "2.parquet")
+    if match is None:
+        assert kb.diff(tmp_path, tmp_path, joint=False).rows == (3, 3)
+        return
+    with pytest.raises(kb.InputError, match=match) as error:
+        kb.diff(tmp_path, tmp_path)
+    assert "insert" not in str(error.value)
 
 
 class TestProfiles:
@@ -287,12 +500,43 @@ class TestProfiles:
             '{"format": "kullback profile", "version": 1, "source": "x", "rows": 3, "columns": [{"name": "x", '
             '"kind": "numbers", "levels": {}, "edges": [1, 0], "counts": [1, 2]}]}',
             '{"format": "kullback profile", "version": 1, "source": "x", "rows": 3, "columns": 7}',
+            *(
+                json.dumps({"format": "kullback profile", "version": 1, "source": "x", **body})
+                for body in (
+                    {"rows": 3, "columns": []},
+                    {"rows": True, "columns": [_COLUMN]},
+                    {"rows": 10**30, "columns": [_COLUMN]},
+                    {"rows": 4, "columns": [_COLUMN]},
+                    {"rows": 3, "columns": [_COLUMN, _COLUMN]},
+                    {"rows": 3, "columns": [{**_COLUMN, "name": 5}]},
+                    {"rows": 3, "columns": [{**_COLUMN, "kind": "evil"}]},
+                    {"rows": 3, "columns": [{**_COLUMN, "kind": "levels"}]},
+                    {"rows": 3, "columns": [{**_COLUMN, "counts": [1e300, 1e300]}]},
+                    {"rows": 3, "columns": [{**_COLUMN, "counts": [-1, 4]}]},
+                    {"rows": 4, "columns": [{**_COLUMN, "levels": {"x": 1}}]},
+                    {"rows": 3, "columns": [{"name": "x"}]},
+                    {"rows": 3, "columns": [[]]},
+                )
+            ),
         ],
     )
     def test_bad_files_are_refused(self, text, tmp_path):
         (tmp_path / "bad.profile").write_text(text)
-        with pytest.raises(kb.InputError, match="profile"):
+        with pytest.raises(kb.InputError, match=r"bad\.profile: .*profile"):
             read_profile(tmp_path / "bad.profile")
+
+    def test_kinds_do_not_mix(self):
+        numbers, names, empty = (
+            pl.DataFrame({"a": v}) for v in ([1.5, 2.5] * 9, ["p", "q"] * 9, [None] * 18)
+        )
+        with pytest.raises(kb.InputError, match="'a' is numbers in .*, names in .*: counts"):
+            merged(profile(numbers), profile(names))
+        with pytest.raises(kb.InputError, match="'a' is names in .*, numbers in"):
+            profile(numbers, like=profile(names))
+        both = merged(profile(empty), profile(names))
+        assert (both.column("a").kind, both.rows) == ("levels", 36)
+        with pytest.raises(kb.InputError, match="give a Profile"):
+            profile(numbers, like=3)
 
 
 def test_tables_need_no_jax():

@@ -106,15 +106,17 @@ def test_escapes_do_not_reach_the_terminal(run, write):
     assert "\x1b" not in ran.out
 
 
-def test_bugs_are_not_hidden(run, monkeypatch):
+def test_bugs_are_not_hidden_and_are_no_failed_gates(run, monkeypatch):
     from kullback.cli import _plan
 
     def broken(*args, **kwargs):
         raise ZeroDivisionError
 
     monkeypatch.setattr(_plan.api, "plan", broken)
-    with pytest.raises(ZeroDivisionError):
-        run("plan", SHARP, SHARP)
+    ran = run("plan", SHARP, SHARP)
+    assert (ran.code, ran.out) == (70, "")
+    assert "ZeroDivisionError" in ran.err
+    assert ran.err.splitlines()[-1].startswith("error: this is a bug of kullback")
 
 
 def test_ctrl_c(run, monkeypatch):

@@ -82,6 +82,32 @@ class TestDiff:
             (("diff", "ref.parquet", "cur.parquet", "--report", "no/out.html"), "no directory"),
             (("profile", "ref.parquet", "-o", "no/x.profile"), "no directory"),
             (("diff", "ref.parquet", "bad.csv"), "line 3"),
+            (("diff", "ref.parquet", "cur.csv", "--columns", ""), "there is no name in it"),
+            (("diff", "ref.parquet", "cur.csv", "--columns", "x,"), "a name is empty"),
+            (("diff", "ref.parquet", "cur.csv", "--report", "./ref.parquet"), "overwrite"),
+            (("diff", "ref.parquet", "cur.csv", "--report", "cur.csv"), "overwrite"),
+            (("diff", "ref.p*t", "cur.csv", "--report", "ref.parquet"), "overwrite"),
+            (("diff", ".", "cur.csv", "--report", "same.parquet"), "overwrite"),
+            (("profile", "ref.csv", "-o", "ref.csv"), "overwrite"),
+            (("profile", "ref.csv", "--merge", "bad.csv", "-o", "bad.csv"), "overwrite"),
+            (("profile", "ref.csv", "--like", "bad.csv", "-o", "bad.csv"), "overwrite"),
+            (("score", "bad.csv", "ref.csv", "--out", "ref.csv"), "overwrite"),
+            (("sample", "ref.csv", "-n", "3", "--out", "ref.csv"), "overwrite"),
+            (("kl", "ref.csv", "normal(0, sd=1)", "--report", "ref.csv"), "overwrite"),
+            (("verify", "ref.csv", "--report", "ref.csv"), "overwrite"),
+            (
+                (
+                    "fit",
+                    "ref.csv",
+                    "--family",
+                    "gamma",
+                    "--direction",
+                    "forward",
+                    "--out",
+                    "ref.csv",
+                ),
+                "overwrite",
+            ),
         ],
     )
     def test_bad_input(self, run, write, args, words):
@@ -89,3 +115,27 @@ class TestDiff:
         ran = run(*args)
         assert ran.code == 2
         assert words in ran.err
+        assert ran.err.count("\n") == 1
+
+    def test_a_gate_names_what_is_lost(self, run, tmp_path):
+        frame = pl.read_parquet("cur.parquet")
+        frame.drop("city").with_columns(x=pl.lit("a")).write_parquet("less.parquet")
+        options = ("--no-joint", "--max-kl", "9", "--report", "out.html")
+        ran = run("diff", "ref.parquet", "less.parquet", *options)
+        assert ran.code == 1
+        words = " ".join(ran.out.split())
+        assert "gate failed: city: missing in current; x: numbers in reference, names in" in words
+        page = words_of((tmp_path / "out.html").read_text())
+        assert "not all there" in page
+        assert "city: missing in current" in page
+        ran = run("diff", "ref.parquet", "less.parquet", "--no-joint", "--json")
+        assert (ran.code, ran.json["gate"]) == (0, None)
+        assert {c["name"] for c in ran.json["lost"]} == {"x", "city"}
+
+    def test_columns_without_names_are_called_as_those_of_arrays(self, run, write):
+        values = np.random.default_rng(0).normal(size=(60, 2))
+        np.save("a.npy", values)
+        write("a.csv", "\n".join(f"{a},{b}" for a, b in values))
+        for name in ("a.npy", "a.csv"):
+            ran = run("diff", name, name, "--json", "--no-joint")
+            assert {c["name"] for c in ran.json["columns"]} == {"x0", "x1"}

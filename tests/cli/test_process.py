@@ -85,6 +85,19 @@ def test_help_lists_the_commands_and_the_exit_codes():
         assert word in ran.stdout
 
 
+def test_ctrl_c_while_it_is_loaded(monkeypatch):
+    from kullback.__main__ import main
+
+    class Interrupted:
+        def find_spec(self, name, path=None, target=None):
+            if name == "kullback.cli":
+                raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, "kullback.cli", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Interrupted(), *sys.meta_path])
+    assert main() == 130
+
+
 def test_version():
     from kullback import __version__
 

@@ -29,14 +29,14 @@ def _write(path, content):
 #: The content of a CSV file, the names of its columns and its rows.
 GOOD_CSV = {
     "header": ("x,y\n1,2\n3,4\n", ("x", "y"), [[1, 2], [3, 4]]),
-    "no header": ("1,2\n3,4\n", ("x1", "x2"), [[1, 2], [3, 4]]),
+    "no header": ("1,2\n3,4\n", ("x0", "x1"), [[1, 2], [3, 4]]),
     "no last newline": ("x,y\n1,2", ("x", "y"), [[1, 2]]),
     "one column": ("x\n1\n2\n", ("x",), [[1], [2]]),
-    "one number": ("7", ("x1",), [[7]]),
+    "one number": ("7", ("x0",), [[7]]),
     "semicolons": ("x;y\n1;2\n", ("x", "y"), [[1, 2]]),
     "tabs": ("x\ty\n1\t2\n", ("x", "y"), [[1, 2]]),
     "decimal commas": ("x;y\n1,5;2\n-3;4,25e1\n", ("x", "y"), [[1.5, 2], [-3, 42.5]]),
-    "decimal commas, no header": ("1,5;2,25\n3,0;4,5\n", ("x1", "x2"), [[1.5, 2.25], [3, 4.5]]),
+    "decimal commas, no header": ("1,5;2,25\n3,0;4,5\n", ("x0", "x1"), [[1.5, 2.25], [3, 4.5]]),
     "Windows": ("x,y\r\n1,2\r\n3,4\r\n", ("x", "y"), [[1, 2], [3, 4]]),
     "old Macintosh": ("x,y\r1,2\r3,4\r", ("x", "y"), [[1, 2], [3, 4]]),
     "byte order mark": (b"\xef\xbb\xbfx,y\n1,2\n", ("x", "y"), [[1, 2]]),
@@ -47,9 +47,9 @@ GOOD_CSV = {
     "names of several words": ("my x,my y\n1,2\n", ("my x", "my y"), [[1, 2]]),
     "names beyond ASCII": ("größe,π\n1,2\n", ("größe", "π"), [[1, 2]]),
     "partly numeric names": ("name,2019\n1,2\n", ("name", "2019"), [[1, 2]]),
-    "all ways of writing": ("+1,.5,2.,1e3,-1E-3\n", tuple("x1 x2 x3 x4 x5".split()),
+    "all ways of writing": ("+1,.5,2.,1e3,-1E-3\n", tuple("x0 x1 x2 x3 x4".split()),
                             [[1, 0.5, 2, 1000, -0.001]]),
-    "extremes": ("1e308,5e-324,-0.0\n", ("x1", "x2", "x3"), [[1e308, 5e-324, 0]]),
+    "extremes": ("1e308,5e-324,-0.0\n", ("x0", "x1", "x2"), [[1e308, 5e-324, 0]]),
 }  # fmt: skip
 
 
@@ -99,7 +99,7 @@ BAD_CSV = {
     "inf": ("x,age\n1,2\n-inf,3\n", r"column 'x' has 1 cell .* on line 3 \('-inf'\)"),
     "overflow": ("x,age\n1,2\n1e400,3\n", r"column 'x' has 1 cell .* on line 3 \('1e400'\)"),
     "overflow everywhere": ("x\n1e400\n", r"column 'x' has 1 cell .* on line 2 \('1e400'\)"),
-    "missing in the first row": ("1,NA\n3,4\n", r"column 'x2' has 1 cell .* on line 1 \('NA'\)"),
+    "missing in the first row": ("1,NA\n3,4\n", r"column 'x1' has 1 cell .* on line 1 \('NA'\)"),
     "a bad cell": ("x,age\n1,2\n3,4\n5,old\n6,7\n", r"column 'age' .* on line 4 \('old'\)"),
     "after blank lines": ("\nx,age\n\n1,2\n\n3,old\n6,7\n", r"column 'age' .* line 6 \('old'\)"),
     "after a long cell": ('"x\ny",age\n1,2\n3,old\n', r"column 'age' .* on line 4 \('old'\)"),
@@ -217,12 +217,12 @@ def test_files_that_cannot_be_read(here, monkeypatch):
 
 #: Arrays that .npy files may hold, and the table they make.
 GOOD_NPY = [
-    (np.array([[1.0, 2.0], [3.0, 4.0]]), ("x1", "x2"), [[1, 2], [3, 4]]),
-    (np.array([1, 2, 3]), ("x1",), [[1], [2], [3]]),
-    (np.array([[1, 2]], dtype=np.uint8), ("x1", "x2"), [[1, 2]]),
-    (np.array([[1.5]], dtype=">f4"), ("x1",), [[1.5]]),
-    (np.array([[0.5]], dtype=np.float16), ("x1",), [[0.5]]),
-    (np.asfortranarray([[1.0, 2.0], [3.0, 4.0]]), ("x1", "x2"), [[1, 2], [3, 4]]),
+    (np.array([[1.0, 2.0], [3.0, 4.0]]), ("x0", "x1"), [[1, 2], [3, 4]]),
+    (np.array([1, 2, 3]), ("x0",), [[1], [2], [3]]),
+    (np.array([[1, 2]], dtype=np.uint8), ("x0", "x1"), [[1, 2]]),
+    (np.array([[1.5]], dtype=">f4"), ("x0",), [[1.5]]),
+    (np.array([[0.5]], dtype=np.float16), ("x0",), [[0.5]]),
+    (np.asfortranarray([[1.0, 2.0], [3.0, 4.0]]), ("x0", "x1"), [[1, 2], [3, 4]]),
 ]
 
 
@@ -237,7 +237,7 @@ def test_npy_is_read(array, columns, rows):
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (np.array([[1.0, 2.0], [3.0, np.nan]]), r"column 'x2' has 1 cell .* on row 2 \(nan\)"),
+        (np.array([[1.0, 2.0], [3.0, np.nan]]), r"column 'x1' has 1 cell .* on row 2 \(nan\)"),
         (np.array([1.0, -np.inf, np.inf]), r"has 2 cells .* the first on row 2 \(-inf\)"),
         (np.array([1j]), "its numbers are of type complex128; save real ones"),
         (np.array([True]), "of type bool"),

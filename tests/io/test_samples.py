@@ -178,7 +178,7 @@ def test_what_is_neither_numbers_nor_categories(series):
 def test_npy():
     np.save("a.npy", [[1.0, NAN], [2.0, 3.0]])
     assert read_samples("a.npy", missing="drop").values.tolist() == [[2, 3]]
-    with pytest.raises(InputError, match="'x2' has 1 cell without a value, on row 1"):
+    with pytest.raises(InputError, match="'x1' has 1 cell without a value, on row 1"):
         read_samples("a.npy")
 
 

@@ -5,6 +5,7 @@ KullbackError
 │   ├── DensityError                 a log density misbehaved: where, value, remedy
 │   └── ExpressionError              an expression or claim could not be read
 ├── UnsupportedError                 what was asked cannot be computed: what to ask instead
+│   └── IdentifierError              text that names rows: there is nothing to compare
 └── MissingDependencyError           an optional package is needed: the line that installs it
 
 A message says what was asked, what is known, why it cannot be, and the line to type.
@@ -29,6 +30,10 @@ class ExpressionError(InputError):
 
 class UnsupportedError(KullbackError):
     """What was asked cannot be computed from what is known."""
+
+
+class IdentifierError(UnsupportedError):
+    """A column is text in which nearly every row is different."""
 
 
 class MissingDependencyError(KullbackError):

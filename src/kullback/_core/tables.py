@@ -6,13 +6,18 @@ from typing import Any, Literal, final
 
 import narwhals as nw
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Integer
+from narwhals import exceptions
 
-from kullback._core.errors import InputError, UnsupportedError
+from kullback._core.errors import IdentifierError, InputError, UnsupportedError
 
 CellKind = Literal["numbers", "levels", "dates"]
 #: Text of which more cells than this share differ, and that has more different ones than the second, names rows.
-_IDENTIFIER, _MOST_LABELS = 0.5, 1000
+IDENTIFIER, _MOST_LABELS = 0.5, 1000
+#: From here on float64 leaves out whole numbers.
+BIG = 2**53
+#: Of which NumPy has arrays.
+_INTEGERS = (nw.Int64, nw.UInt64)
 
 
 @final
@@ -24,11 +29,13 @@ class Cells:
         kind: numbers and dates have an order, levels have names.
         values: numbers, microseconds since 1970 of dates, codes of levels; NaN where one is missing.
         labels: of the codes.
+        whole: the same as integers, where some are too big for float64; 0 where one is missing.
     """
 
     kind: CellKind
     values: Float[np.ndarray, " n"]
     labels: tuple[str, ...] = ()
+    whole: Integer[np.ndarray, " n"] | None = None
 
 
 @final
@@ -58,6 +65,11 @@ def of_frame(frame: Any, source: str) -> Table:
     """
     try:
         made = nw.from_native(frame, allow_series=True)
+    except exceptions.DuplicateError as error:
+        first = str(error).partition("- ")[2].partition("\n")[0]
+        raise InputError(
+            f"{source}: columns have the same name ({first.strip() or error}); rename one"
+        ) from None
     except TypeError:
         raise InputError(
             f"{source} is a {type(frame).__name__}: give a data frame, an array (n, d), Samples, or the "
@@ -78,14 +90,17 @@ def of_frame(frame: Any, source: str) -> Table:
 
 
 def of_values(
-    values: Float[np.ndarray, "n d"], names: tuple[str, ...], labels: tuple[tuple[str, ...], ...],
-    source: str,
+    values: Float[np.ndarray, "n d"] | Integer[np.ndarray, "n d"], names: tuple[str, ...],
+    labels: tuple[tuple[str, ...], ...], source: str,
 ) -> Table:  # fmt: skip
     """Returns a table of numbers, and of codes where there are labels."""
+    whole = values.dtype.kind in "iu"
 
     def read(name: str) -> Cells:
         i = names.index(name)
         known = labels[i] if labels else ()
+        if whole:
+            return _of_integers(values[:, i], np.zeros(len(values), dtype=bool))
         return Cells("levels" if known else "numbers", values[:, i], known)
 
     return Table(names, len(values), read, source)
@@ -98,6 +113,13 @@ def cells_of(series: nw.Series) -> Cells:
         UnsupportedError: lists, objects, or text in which nearly every cell is different.
     """
     dtype = series.dtype
+    if not dtype.is_numeric() and series.null_count() == len(series):
+        # Whatever type a reader gave it: there is nothing but missing values.
+        return Cells("numbers", np.full(len(series), np.nan))
+    if dtype in _INTEGERS:
+        missing = np.asarray(series.is_null().to_numpy(), dtype=bool)
+        filled = series.fill_null(0) if missing.any() else series
+        return _of_integers(np.asarray(filled.to_numpy()), missing)
     if dtype.is_numeric():
         return Cells("numbers", np.array(series.cast(nw.Float64).to_numpy(), dtype=np.float64))
     if dtype.is_temporal():
@@ -107,13 +129,21 @@ def cells_of(series: nw.Series) -> Cells:
     if dtype in (nw.String, nw.Categorical, nw.Enum):
         text = series if dtype == nw.String else series.cast(nw.String)
         found = sorted(text.drop_nulls().unique().to_list())
-        if len(found) > max(_MOST_LABELS, _IDENTIFIER * len(series)):
-            raise UnsupportedError(
+        if len(found) > max(_MOST_LABELS, IDENTIFIER * len(series)):
+            raise IdentifierError(
                 f"{len(found):,} different values in {len(series):,} rows: they name rows, and no two "
                 "tables share them"
             )
         return _levels(text, tuple(found), tuple(found))
     raise UnsupportedError(f"values of type {dtype} cannot be compared")
+
+
+def _of_integers(values: np.ndarray, missing: np.ndarray) -> Cells:
+    """Returns the cells of a column of whole numbers, those that are too big for float64 beside it."""
+    numbers = np.array(values, dtype=np.float64)
+    numbers[missing] = np.nan
+    big = values.dtype.kind in "iu" and bool((np.abs(numbers) >= BIG).any())
+    return Cells("numbers", numbers, whole=values if big else None)
 
 
 def _moments(series: nw.Series) -> Float[np.ndarray, " n"]:

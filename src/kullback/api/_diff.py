@@ -12,24 +12,28 @@ from kullback._core.errors import InputError, UnsupportedError
 from kullback._core.randomness import named
 from kullback._core.tables import Table
 from kullback._core.threads import one_thread
-from kullback.api import _profiles
+from kullback.api import _asked, _profiles
 from kullback.api._by_group import split
-from kullback.api._drawn import MIXED, Drawn, Options
+from kullback.api._drawn import Drawn, Options
+from kullback.api._pair import EMPTY, MISSING, ROUNDED_IN_PROFILES, Pair, changed, lost, type_of
 from kullback.api._tables import table_of
 from kullback.diagnostics import _column_diff
 from kullback.diagnostics._column_diff import Side
 from kullback.estimators import _difference, _evidently
 from kullback.results._diff import ColumnDiff, Diff, Gate, JointDiff, gate_of, gate_of_all
+from kullback.results._estimate import Estimate
 from kullback.results._profile import Profile
 
 _LEVEL = 0.05
+#: Whole numbers that are all different, of which no more than this share are in both tables, are no data.
+_SHARED, _FEWEST = 0.01, 100
 
 
 def diff(
     reference: object,
     current: object,
     *,
-    columns: Sequence[str] = (),
+    columns: str | Sequence[str] = (),
     weights: str | None = None,
     cluster: str | None = None,
     order: str | None = None,
@@ -55,7 +59,8 @@ def diff(
         cluster: a column whose equal values mark rows that belong together.
         order: a column that orders the rows in time; errors then allow for rows that depend on those before.
         by: a column by whose values the tables are split, each pair compared by itself.
-        max_kl: the largest KL(reference||current) allowed, in nats; see `Diff.gate`.
+        max_kl: the largest KL(reference||current) allowed, in nats; see `Diff.gate`. Columns of the
+            reference that current lacks, has in another type or without a value, fail the gate.
         joint: whether all columns together are compared, on up to 10,000 rows of each.
         like: print another tool's number beside ours.
         key: randomness, an int.
@@ -72,12 +77,9 @@ def diff(
         ('differs', 'x0')
     """
     began = time.monotonic()
-    if like not in (None, "evidently"):
-        raise InputError(f'like={like!r}: there is "evidently"')
-    if max_kl is not None and not max_kl >= 0.0:
-        raise InputError(f"max_kl={max_kl}: the largest KL allowed is 0 or more")
-    options = Options(
-        tuple(columns), weights, cluster, order, max_kl, joint, like, key, progress
+    options = _asked.options(
+        columns, weights=weights, cluster=cluster, order=order, by=by, max_kl=max_kl, joint=joint,
+        like=like, key=key, progress=progress,
     )  # fmt: skip
     right = table_of(current, "current")
     if isinstance(reference, Profile):
@@ -93,28 +95,35 @@ def diff(
             found = (
                 _compared(left, right, options)
                 if by is None
-                else split(left, right, by, options, _compared)
+                else split(left, right, by, *_shared(left, right, options), options, _compared)
             )
     return replace(found, seconds=time.monotonic() - began)
 
 
 def _compared(left: Table, right: Table, options: Options) -> Diff:
-    names = _shared(left, right, options)
-    drawn = Drawn((left, right), options)
-    found, kept, left_out = [], [], []
+    names, gone = _shared(left, right, options)
+    pair = Pair(left, right, weights=options.weights)
+    drawn = Drawn((pair.reference, pair.current), options)
+    found, kept, left_out, keys = [], [], [], []
     for i, name in enumerate(names):
         if options.progress is not None:
             options.progress(f"column {i + 1} of {len(names)}: {name}")
         try:
             sides = drawn.sides(name)
+            if changed(pair.types[name]):
+                raise UnsupportedError(changed(pair.types[name]))
             column = _column(name, sides, options, tests=len(names) + options.joint)
         except UnsupportedError as error:
-            left_out.append((name, str(error)))
+            reason = changed(pair.types[name]) or str(error)
+            left_out.append((name, reason))
+            gone += _lost(name, pair.types[name], reason)
             continue
         except KeyboardInterrupt:
             if not found:
                 raise
             return _ended(left, right, found, left_out, options, len(names))
+        gone += _lost(name, pair.types[name], "")
+        keys += [name] if _is_key(sides) else []
         found.append(column)
         kept.append(drawn.some(sides))
     if not found:
@@ -122,12 +131,9 @@ def _compared(left: Table, right: Table, options: Options) -> Diff:
         raise InputError(f"there is no column to compare ({reasons})")
     together = drawn.joint(found, kept, options)
     columns, together = _corrected(found, together, options.max_kl)
-    return Diff(
-        left.source, right.source, (left.rows, right.rows), columns, together, tuple(left_out),
-        tuple(n for n in left.names if n not in right.names),
-        tuple(n for n in right.names if n not in left.names),
-        options.max_kl, gate_of_all(columns, together), notes=drawn.notes, key=options.key,
-    )  # fmt: skip
+    of_columns = (pair.notes[c.name] for c in found if c.name in pair.notes)
+    notes = (*drawn.notes, *of_columns, *_of_keys(columns, keys), *_below(columns, together))
+    return _all(left, right, columns, together, left_out, gone, notes, options)
 
 
 def _ended(
@@ -149,25 +155,33 @@ def _ended(
 
 def _with_profile(left: Profile, right: Table, options: Options) -> Diff:
     """Returns how a table differs from counts of another: column by column only."""
-    names = _shared(left, right, options)
+    names, gone = _shared(left, right, options)
     drawn = Drawn((right,), options)
-    found, left_out = [], []
+    found, left_out, notes = [], [], []
     for name in names:
-        known = left.column(name)
-        try:
-            (side,) = drawn.sides(name)
-            if (side.cells.kind == "levels") != (known.kind == "levels"):
-                raise UnsupportedError(MIXED)
-        except UnsupportedError as error:
-            left_out.append((name, str(error)))
+        known, side = left.column(name), _side(drawn, name)
+        types = (
+            _profiles.type_of(known),
+            type_of(side if isinstance(side, UnsupportedError) else side.cells),
+        )
+        reason = changed(types) or (str(side) if isinstance(side, UnsupportedError) else "")
+        gone += _lost(name, types, reason)
+        if reason or isinstance(side, UnsupportedError):
+            left_out.append((name, reason))
             continue
+        if EMPTY in types:
+            side = replace(
+                side, cells=replace(side.cells, kind=_profiles.kind_of(known, side.cells))
+            )
+        if side.cells.whole is not None:
+            notes.append(f"{name}: {ROUNDED_IN_PROFILES}")
         tallied = _profiles.tallied(known, side.cells, side.weights)
         medians = None
-        if known.kind != "levels":
+        if side.cells.kind != "levels":
             medians = (_profiles.median(known), _column_diff.median(side))
         found.append(
             _column_diff.column_diff(
-                name, known.kind, tallied, rng=named(options.key, name), tests=len(names),
+                name, side.cells.kind, tallied, rng=named(options.key, name), tests=len(names),
                 independent=side.weights is None,
                 picture=_profiles.picture(tallied), medians=medians,
                 rows=left.rows + right.rows,
@@ -176,30 +190,108 @@ def _with_profile(left: Profile, right: Table, options: Options) -> Diff:
     if not found:
         raise InputError(f"{left.source} and {right.source} have no column to compare")
     columns, _ = _corrected(found, None, options.max_kl)
-    notes = (*drawn.notes, "a profile has no rows: all columns together are not compared")
+    notes = (*drawn.notes, *notes, "a profile has no rows: all columns together are not compared")
+    return _all(left, right, columns, None, left_out, gone, notes, options)
+
+
+def _side(drawn: Drawn, name: str) -> Side | UnsupportedError:
+    try:
+        return drawn.sides(name)[0]
+    except UnsupportedError as error:
+        return error
+
+
+def _all(
+    left: Table | Profile, right: Table, columns: tuple[ColumnDiff, ...], together: JointDiff | None,
+    left_out: Sequence[tuple[str, str]], gone: Sequence[tuple[str, str]], notes: tuple[str, ...],
+    options: Options,
+) -> Diff:  # fmt: skip
     return Diff(
-        left.source, right.source, (left.rows, right.rows), columns, None, tuple(left_out),
+        left.source, right.source, (left.rows, right.rows), columns, together, tuple(left_out),
         tuple(n for n in left.names if n not in right.names),
         tuple(n for n in right.names if n not in left.names),
-        options.max_kl, gate_of_all(columns, None), notes=notes, key=options.key,
+        options.max_kl, gate_of_all(columns, together, gone), notes=notes, key=options.key,
+        lost=tuple(gone),
     )  # fmt: skip
 
 
-def _shared(left: Table | Profile, right: Table, options: Options) -> list[str]:
+def _lost(name: str, types: tuple[str, str], reason: str) -> list[tuple[str, str]]:
+    why = lost(types, reason)
+    return [(name, why)] if why else []
+
+
+def _is_key(sides: tuple[Side, ...]) -> bool:
+    """Whether a column holds whole numbers that are all different, and others in the other table."""
+    left, right = (side.cells for side in sides)
+    if left.kind != "numbers":
+        return False
+    for values in (left.values, right.values):
+        few = values[: 10 * _FEWEST]
+        if len(few) < _FEWEST or (few != np.floor(few)).any() or len(np.unique(few)) < len(few):
+            return False
+    distinct = [np.unique(cells.values) for cells in (left, right)]
+    if any(len(d) < len(c.values) for d, c in zip(distinct, (left, right), strict=True)):
+        return False
+    if any((d != np.floor(d)).any() for d in distinct):
+        return False
+    return len(np.intersect1d(distinct[0], distinct[1])) <= _SHARED * min(len(d) for d in distinct)
+
+
+def _of_keys(columns: tuple[ColumnDiff, ...], keys: list[str]) -> list[str]:
+    """Returns what is said of columns that differ only because each row has its own number."""
+    return [
+        f"{c.name} looks like an identifier, no value occurs twice: leave it out with columns=(...)"
+        for c in columns
+        if c.name in keys and c.finding == "differs"
+    ]
+
+
+def _below(columns: tuple[ColumnDiff, ...], together: JointDiff | None) -> list[str]:
+    """Returns what is said where all columns together are printed below one of them."""
+    if together is None:
+        return []
+    above: dict[str, list[str]] = {}
+    for side in ("forward", "reverse"):
+        whole = getattr(together, side)
+        for c in columns:
+            if c.finding == "differs" and _shown(getattr(c, side)) > _shown(whole):
+                above.setdefault(c.name, []).append(whole.direction)
+    if not above:
+        return []
+    directions = sorted({d for said in above.values() for d in said})
+    return [
+        (
+            f"{' and '.join(directions)} together is printed below {', '.join([*above][:3])} alone, but KL of "
+            "all columns is at least that of each: scores of many columns find less than one by itself shows"
+        )
+    ]
+
+
+def _shown(estimate: Estimate) -> float:
+    """Returns the number that is printed: the value, or the least that it is."""
+    return estimate.value if estimate.kind == "estimate" else estimate.interval[0]
+
+
+def _shared(
+    left: Table | Profile, right: Table, options: Options
+) -> tuple[list[str], list[tuple[str, str]]]:
+    """Returns the columns of both, and those of the reference that current lacks, with the reason."""
     for table in (left, right):
         apart = () if isinstance(table, Profile) else options.set_apart
-        for name in (*options.columns, *apart):
+        # With a gate, a column that only the reference has is no mistake but what the gate is for.
+        gated = table is right and options.max_kl is not None
+        for name in (*(() if gated else options.columns), *apart):
             if name not in table.names:
                 have = ", ".join(table.names[:12])
                 raise InputError(f"{table.source}: there is no column {name!r}; it has {have}")
-    wanted = options.columns or left.names
-    shared = [n for n in wanted if n in right.names and n not in options.set_apart]
+    wanted = [n for n in options.columns or left.names if n not in options.set_apart]
+    shared = [n for n in wanted if n in right.names]
     if not shared:
         raise InputError(
-            f"{left.source} and {right.source} have no column in common: {', '.join(left.names[:6])} "
+            f"{left.source} and {right.source} have no column in common: {', '.join(wanted[:6])} "
             f"against {', '.join(right.names[:6])}"
         )
-    return shared
+    return shared, [(n, MISSING) for n in wanted if n not in right.names]
 
 
 def _column(

@@ -5,11 +5,14 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from kullback._core.tables import Cells
+from kullback._core.errors import InputError
+from kullback._core.tables import IDENTIFIER, CellKind, Cells
+from kullback.api import _asked, _pair
 from kullback.api._tables import table_of
 from kullback.estimators import _column
 from kullback.estimators._column import Tallied
 from kullback.io import _profiles
+from kullback.io._profiles import is_empty
 from kullback.results._diff import Picture
 from kullback.results._profile import ColumnProfile, Profile
 
@@ -17,7 +20,9 @@ Values = Float[np.ndarray, " n"]
 _BINS = 40
 
 
-def profile(table: object, *, columns: Sequence[str] = (), like: Profile | None = None) -> Profile:
+def profile(
+    table: object, *, columns: str | Sequence[str] = (), like: Profile | None = None
+) -> Profile:
     """Returns counts of a table that `diff` takes for its reference: small, without rows, to be added.
 
     Args:
@@ -33,12 +38,28 @@ def profile(table: object, *, columns: Sequence[str] = (), like: Profile | None 
         >>> made.names, made.rows
         (('x0', 'x1'), 500)
     """
-    return _profiles.profile(table_of(table, "table"), columns=columns, like=like)
+    if like is not None and not isinstance(like, Profile):
+        raise InputError(f"like={like!r}: give a Profile, which profile(table) returns")
+    return _profiles.profile(table_of(table, "table"), columns=_asked.names(columns), like=like)
 
 
 def opened(given: str) -> object:
     """Returns the profile in a file that holds one, else the path as it is."""
     return _profiles.read_profile(given) if _profiles.is_profile(given) else given
+
+
+def type_of(known: ColumnProfile) -> str:
+    """Returns the type of a column, as `_pair.type_of` of the cells it was counted from."""
+    if is_empty(known):
+        return _pair.EMPTY
+    if known.kind == "levels" and len(known.levels) > IDENTIFIER * known.rows:
+        return _pair.ROW_NAMES
+    return known.kind
+
+
+def kind_of(known: ColumnProfile, cells: Cells) -> CellKind:
+    """Returns the kind of a column of which one side has no value at all: that of the other."""
+    return cells.kind if is_empty(known) else known.kind  # pyright: ignore[reportReturnType]
 
 
 def tallied(known: ColumnProfile, cells: Cells, weights: Values | None) -> Tallied:

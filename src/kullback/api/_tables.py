@@ -26,6 +26,9 @@ def table_of(given: object, source: str) -> Table:
             return tables.of_values(given.values, given.columns, given.labels, source)
         case np.ndarray() | list() | tuple():
             array = Samples(given, missing=True)
-            return tables.of_values(array.values, array.columns, (), source)
+            values = array.values
+            if isinstance(given, np.ndarray) and given.dtype.kind in "iu":
+                values = given.reshape(values.shape)
+            return tables.of_values(values, array.columns, (), source)
         case _:
             return tables.of_frame(given, source)

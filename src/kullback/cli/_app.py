@@ -2,6 +2,7 @@
 
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError, Parameter
@@ -11,14 +12,19 @@ from kullback._version import __version__
 from kullback.cli import _output
 from kullback.cli._commands import COMMANDS
 
-_DONE, _BAD_INPUT, _INTERRUPTED = 0, 2, 130
+#: The one before the last is EX_SOFTWARE of sysexits.h.
+_DONE, _BAD_INPUT, _BUG, _INTERRUPTED = 0, 2, 70, 130
 
 _HELP = "Measure, minimise and explain KL divergence in both directions."
 _EPILOGUE = """
 Exit codes: 0 done; 1 a gate failed (verify, --max-kl, --expect); 2 usage or
-bad input; 3 the answer cannot be trusted. Results go to stdout, progress and
-messages to stderr.
+bad input; 3 the answer cannot be trusted; 70 a bug of kullback. Results go to
+stdout, progress and messages to stderr.
 """
+_REPORT = (
+    f"this is a bug of kullback {__version__}: please report it, with the lines above and the command, "
+    "to who maintains it"
+)
 #: Remedies in messages of `api`, and what they are here.
 _TYPED = {
     "say normalize=True": "say --normalize",
@@ -59,6 +65,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         _output.abandon_stdout()
         _output.error(f"{error.filename or 'the output'}: {error.strerror}")
         return _BAD_INPUT
+    except Exception:  # noqa: BLE001 - 1, which Python would leave with, says that a gate failed
+        traceback.print_exc()
+        _output.error(_REPORT)
+        return _BUG
     return code
 
 

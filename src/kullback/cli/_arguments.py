@@ -73,8 +73,18 @@ def is_rows(text: str) -> bool:
 
 
 def names_of(text: str | None) -> tuple[str, ...]:
-    """Returns names that are separated by commas, such as "eruptions,waiting"; none for None."""
-    return () if text is None else tuple(name.strip() for name in text.split(","))
+    """Returns names that are separated by commas, such as "eruptions,waiting"; none for None.
+
+    Raises:
+        InputError: a name is empty.
+    """
+    if text is None:
+        return ()
+    names = tuple(name.strip() for name in text.split(","))
+    if not all(names):
+        what = "there is no name in it" if not any(names) else "a name is empty"
+        raise InputError(f"{text!r}: {what}; give names of columns, separated by commas")
+    return names
 
 
 def _listed(names: tuple[str, ...]) -> str:

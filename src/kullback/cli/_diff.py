@@ -27,7 +27,7 @@ def run(
     unit: Unit, output: Output,
 ) -> int:  # fmt: skip
     """Prints what differs and returns the exit code."""
-    _saving.check_place(report)
+    _saving.check_place(report, inputs=(reference, current))
     with _progress.descents("comparing", quiet=output.quiet or output.json) as watch:
         found = diff(
             opened(reference), opened(current), columns=names_of(asked.columns), weights=asked.weights,
@@ -195,7 +195,7 @@ def _foot(found: Diff, unit: Unit) -> Iterator[str]:
         if names:
             yield _output.line(f"only in {where}: {', '.join(names)}", indent="  ")
     for note in found.notes:
-        yield _output.line(f"note: {note}", indent="  ")
+        yield _output.line(f"note: {note.replace('columns=(...)', '--columns')}", indent="  ")
     if found.gate is not None:
         yield ""
         yield _output.line(_gate(found), indent="  ")
@@ -203,9 +203,11 @@ def _foot(found: Diff, unit: Unit) -> Iterator[str]:
 
 def _gate(found: Diff) -> str:
     limit = f"{found.max_kl:g} nats"
+    over = f"{', '.join(_over(found))} above {limit} for certain" if _over(found) else ""
+    lost = "; ".join(f"{name}: {reason}" for name, reason in found.lost)
     return {
         "passed": f"gate passed: nothing reaches more than {limit}",
-        "failed": f"gate failed: {', '.join(_over(found))} is above {limit} for certain",
+        "failed": f"gate failed: {'; '.join(words for words in (over, lost) if words)}",
         "cannot tell": f"gate open: nothing is above {limit} for certain, and not everything below it",
     }[str(found.gate)]
 

@@ -26,7 +26,7 @@ from kullback.cli import (
     _units,
 )
 from kullback.cli._arguments import is_rows, names_of
-from kullback.cli._models import is_model, model
+from kullback.cli._models import is_model, model, source_of
 from kullback.cli._numbers import near
 from kullback.cli._options import Fitting, Output, Unit
 from kullback.cli._parts import parts
@@ -79,8 +79,8 @@ def run(asked: Fitting, report: Path | None, *, unit: Unit, output: Output) -> i
         raise InputError(_NO_DIRECTION)
     if asked.family is None and not (is_model(asked.data) and asked.direction == "reverse"):
         raise InputError(_NO_FAMILY)
-    _saving.check_place(report)
-    checkpoint = _keeping.checkpoint(asked.keeping)
+    _saving.check_place(report, inputs=(source_of(asked.data),))
+    checkpoint = _keeping.checkpoint(asked.keeping, source_of(asked.data))
     with _opened(asked) as target:
         found = _named(_fitted(target, asked, checkpoint, output), target.given)
         kept = _keeping.keep(found, asked.keeping, checkpoint)
@@ -246,7 +246,7 @@ def _minimised(found: Fit) -> str:
 
 def _names(found: Fit) -> tuple[str, ...]:
     d = found.q.support.dimension
-    return tuple(f"x{i + 1}" for i in range(d)) if d else ("x",)
+    return tuple(f"x{i}" for i in range(d)) if d else ("x",)
 
 
 def _components(found: Fit, names: tuple[str, ...]) -> Table | None:

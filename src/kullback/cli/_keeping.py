@@ -9,14 +9,18 @@ from kullback.cli._options import Keeping
 from kullback.results._fit import Fit
 
 
-def checkpoint(keeping: Keeping) -> Path | None:
+def checkpoint(keeping: Keeping, data: str) -> Path | None:
     """Returns where results on the way are kept; without --resume an old checkpoint is removed.
+
+    Args:
+        keeping: what is kept, and where.
+        data: what is read, as typed.
 
     Raises:
         InputError: nothing could be written there, or there is nothing to go on from.
     """
-    _saving.check_place(keeping.out, "--out")
-    _saving.check_place(keeping.checkpoint, "--checkpoint")
+    _saving.check_place(keeping.out, "--out", inputs=(data,))
+    _saving.check_place(keeping.checkpoint, "--checkpoint", inputs=(data,))
     if keeping.checkpoint is not None:
         return keeping.checkpoint
     if keeping.out is None:

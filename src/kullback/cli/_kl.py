@@ -36,6 +36,7 @@ def run(
 ) -> int:
     """Prints both directions and returns the exit code."""
     _check(how, max_kl, report)
+    _saving.check_place(report, inputs=(p, q))
     left, right = given(p, "p"), given(q, "q")
     sides = both(left.value, right.value, how, unit)
     gate = _gate(sides.forward.value, max_kl)
@@ -49,7 +50,6 @@ def run(
 
 
 def _check(how: Measuring, max_kl: float | None, report: Path | None) -> None:
-    _saving.check_place(report)
     if max_kl is not None and not max_kl >= 0.0:
         raise InputError(f"--max-kl {max_kl:g}: the largest KL allowed is 0 or more")
     if max_kl is not None and how.kind is not None:

@@ -31,6 +31,12 @@ def is_model(text: str) -> bool:
     return text.endswith(".py") or _NAMED.fullmatch(text) is not None
 
 
+def source_of(text: str) -> str:
+    """Returns the Python file of an argument that means one, else the argument."""
+    found = _NAMED.fullmatch(text)
+    return text if found is None else found["file"]
+
+
 @contextmanager
 def model(text: str) -> Iterator[LogDensity | Unconstrained]:
     """Executes a file and yields the log density that a name in it stands for.

@@ -21,7 +21,7 @@ def run(
     output: Output,
 ) -> int:
     """Writes the counts and returns the exit code."""
-    _saving.check_place(out, "--out")
+    _saving.check_place(out, "--out", inputs=(table, like, merge))
     if like is not None and merge is not None:
         raise InputError("--like and --merge: merging counts in the cells of that profile already")
     known = merge or like

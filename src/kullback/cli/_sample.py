@@ -14,6 +14,7 @@ def run(model: Path, n: int, key: int, out: Path | None, output: Output) -> int:
     """Writes or prints draws and returns the exit code."""
     if out is not None:
         check_format(out, (".csv", ".parquet", ".npy"))
+        _saving.check_place(out, "--out", inputs=(model,))
     found = draws(load(model), n, key=key)
     names, columns = [name for name, _ in found], [values for _, values in found]
     if out is not None:

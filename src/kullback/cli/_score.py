@@ -25,6 +25,7 @@ def run(
     """Prints the mean log density, writes those of the rows, and returns the exit code."""
     if out is not None:
         check_format(out, (".csv", ".parquet"))
+        _saving.check_place(out, "--out", inputs=(model, data))
     fit = load(model)
     have, named = column_names(data)
     asked = names_of(columns) or tuple(name for name in have if name != reading.weights)

@@ -15,7 +15,7 @@ def run(claims: str | None, report: Path | None, output: Output) -> int:
     if claims is None:
         names = ", ".join(api.examples())
         raise InputError(f"CLAIMS is missing: give a TOML file or one of {names}")
-    _saving.check_place(report)
+    _saving.check_place(report, inputs=(claims,))
     with _progress.descents("recomputing", quiet=output.quiet or output.json):
         found = api.verify(claims)
     where = None if report is None else _saving.save(report, verification_report(found))

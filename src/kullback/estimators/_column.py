@@ -81,6 +81,8 @@ def of_codes(
 
     p, q = counted(x, x_weights), counted(y, y_weights)
     held = (p > 0.0) | (q > 0.0)
+    # The text "missing" is not what is called so where a value is missing.
+    labels = tuple(repr(label) if label == MISSING else label for label in labels)
     names = (*labels, MISSING) if missing else labels
     kept = np.flatnonzero(held[: len(names)])
     return Tallied(Tally(p[kept], q[kept]), tuple(names[i] for i in kept))

@@ -11,6 +11,7 @@ import polars as pl
 
 from kullback._core.errors import InputError
 from kullback._core.kinds import leave_out
+from kullback._core.tables import BIG
 from kullback.io._csv import read_fast
 from kullback.io._layout import NO_VALUE, NUMBER, Text, number, open_text
 from kullback.io._table import check_size
@@ -41,13 +42,14 @@ class Typed:
     place: Callable[[int], str]
 
 
-def read_cells(path: Path, pick: Pick, *, dates: bool = False) -> Typed:
+def read_cells(path: Path, pick: Pick, *, dates: bool = False, whole: bool = False) -> Typed:
     """Returns the columns of a CSV file: numbers where every cell with a value is one, else text.
 
     Args:
         path: of the file.
         pick: the columns that are wanted.
         dates: read dates that are written as in ISO 8601, instead of refusing them.
+        whole: columns of whole numbers that are too big for float64 become integers.
 
     Raises:
         InputError: the file cannot be read, a column mixes numbers and text, or holds dates; with
@@ -62,7 +64,7 @@ def read_cells(path: Path, pick: Pick, *, dates: bool = False) -> Typed:
         return f"line {next(itertools.islice(text.rows(), row, None))[0]}"
 
     values = read_fast(text)
-    if values is not None:
+    if values is not None and not (whole and (np.abs(values) >= BIG).any()):
         frame = pl.DataFrame({n: values[:, i] for n, i in zip(wanted, index, strict=True)})
         return Typed(frame, text.source, place)
     cells = _strings_fast(text)
@@ -72,6 +74,8 @@ def read_cells(path: Path, pick: Pick, *, dates: bool = False) -> Typed:
         _column(cells.to_series(i).alias(name), text, place, dates=dates)
         for name, i in zip(wanted, index, strict=True)
     ]
+    if whole:
+        made = [_exact(v, cells.to_series(i)) for v, i in zip(made, index, strict=True)]
     return Typed(pl.DataFrame(made), text.source, place)
 
 
@@ -120,6 +124,17 @@ def _column(cells: pl.Series, text: Text, place: Callable[[int], str], *, dates:
     over = values.is_infinite().fill_null(value=False)
     if over.any():
         raise InputError(_bad_cell(cells, over, text.source, place))
+    return values
+
+
+def _exact(values: pl.Series, cells: pl.Series) -> pl.Series:
+    """Returns integers instead of numbers that are whole and too big for float64."""
+    if values.dtype != pl.Float64 or not (values.abs() >= BIG).any():
+        return values
+    for dtype in (pl.Int64, pl.UInt64):
+        made = cells.cast(dtype, strict=False)
+        if made.null_count() == values.null_count():
+            return made.alias(values.name)
     return values
 
 

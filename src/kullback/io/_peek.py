@@ -18,7 +18,7 @@ Names = tuple[tuple[str, ...], bool]
 def column_names(path: str | Path) -> Names:
     """Returns the names of the columns of a file or of files, and whether they are its own.
 
-    Columns of .npy files, and of CSV files without a header, are called x1, x2 ...
+    Columns of .npy files, and of CSV files without a header, are called x0, x1 ...
 
     Raises:
         InputError: as `read_samples` and `scan`.

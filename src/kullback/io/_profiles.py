@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -20,6 +21,9 @@ _CELLS, _MOST_LEVELS = 1000, 1000
 _FORMAT, _VERSION = "kullback profile", 1
 #: A file longer than this is no profile.
 _MOST_BYTES = 200_000_000
+#: More rows than this are no number of rows.
+_MOST_ROWS = 10**15
+_KINDS = {"numbers": "numbers", "levels": "names", "dates": "dates"}
 _BEGINS = b'{"format": "kullback profile"'
 
 
@@ -44,7 +48,11 @@ def profile(table: Table, *, columns: Sequence[str] = (), like: Profile | None =
         except UnsupportedError:
             continue
         known = like.column(name) if like is not None and name in like.names else None
-        found.append(_counted(name, cells, known))
+        alike = known is not None and known.kind == cells.kind
+        counts = _counted(name, cells, known if alike else None)
+        if known is not None:
+            _check_kinds(known, counts, str(like.source if like is not None else ""), table.source)
+        found.append(counts)
     if not found:
         raise InputError(f"{table.source}: there is no column that can be counted")
     return Profile(table.source, table.rows, tuple(found))
@@ -65,18 +73,30 @@ def merged(first: Profile, second: Profile) -> Profile:
     columns = []
     for mine in first.columns:
         other = second.column(mine.name)
-        if mine.kind != other.kind and mine.counts.size and other.counts.size:
-            raise InputError(
-                f"column {mine.name!r} is {mine.kind} in one profile, {other.kind} in the other"
-            )
+        _check_kinds(mine, other, first.source, second.source)
         levels = dict(mine.levels)
         for name, count in other.levels.items():
             levels[name] = levels.get(name, 0.0) + count
         edges = np.union1d(mine.edges, other.edges)
         counts = spread(mine, edges) + spread(other, edges)
-        columns.append(ColumnProfile(mine.name, mine.kind, levels, edges, counts))
+        kind = other.kind if is_empty(mine) else mine.kind
+        columns.append(ColumnProfile(mine.name, kind, levels, edges, counts))
     source = first.source if first.source == second.source else f"{first.source} + {second.source}"
     return Profile(source, first.rows + second.rows, tuple(columns))
+
+
+def is_empty(column: ColumnProfile) -> bool:
+    """Whether a column had no value at all, so that it is of any kind."""
+    return not column.counts.size and set(column.levels) <= {_column.MISSING}
+
+
+def _check_kinds(first: ColumnProfile, second: ColumnProfile, *sources: str) -> None:
+    if first.kind != second.kind and not is_empty(first) and not is_empty(second):
+        kinds = [_KINDS[c.kind] for c in (first, second)]
+        raise InputError(
+            f"column {first.name!r} is {kinds[0]} in {sources[0]}, {kinds[1]} in {sources[1]}: "
+            "counts of the two cannot be added"
+        )
 
 
 def spread(column: ColumnProfile, edges: Values) -> Values:
@@ -132,10 +152,11 @@ def read_profile(path: str | Path) -> Profile:
         raise InputError(f"{path}: this is no profile, or a damaged one") from None
     try:
         return _checked(body, str(path))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{path}: this profile is damaged: {error}") from None
+        reason = f"{error} is missing" if isinstance(error, KeyError) else error
+        raise InputError(f"{path}: this profile is damaged: {reason}") from None
 
 
 def _checked(body: dict[str, object], source: str) -> Profile:
@@ -145,27 +166,55 @@ def _checked(body: dict[str, object], source: str) -> Profile:
         raise InputError(
             f"{source}: a profile of version {body.get('version')}, but this is kullback for version {_VERSION}"
         )
-    columns = []
-    for given in body["columns"]:  # pyright: ignore[reportGeneralTypeIssues]
-        edges = np.array(given["edges"], dtype=np.float64)
-        counts = np.array(given["counts"], dtype=np.float64)
-        levels = {str(name): float(count) for name, count in given["levels"].items()}
-        numbers = np.concatenate([counts, list(levels.values())])
-        if (
-            edges.shape != counts.shape
-            or edges.ndim != 1
-            or not np.isfinite(edges).all()
-            or (np.diff(edges) <= 0.0).any()
-            or not np.isfinite(numbers).all()
-            or (numbers < 0.0).any()
-            or not numbers.sum() > 0.0
-        ):
-            raise InputError(f"{source}: column {given['name']!r} of this profile is damaged")
-        columns.append(ColumnProfile(str(given["name"]), str(given["kind"]), levels, edges, counts))
     rows = body["rows"]
-    if not isinstance(rows, int) or rows < 1 or not columns:
-        raise InputError(f"{source}: this profile is damaged")
+    if not isinstance(rows, int) or isinstance(rows, bool) or not 1 <= rows <= _MOST_ROWS:
+        raise InputError(f"{source}: this profile is damaged: it says that it is of {rows!r} rows")
+    columns: list[ColumnProfile] = []
+    for given in body["columns"]:  # pyright: ignore[reportGeneralTypeIssues]
+        column, fault = _read_column(given, rows)
+        if not fault and column.name in [c.name for c in columns]:
+            fault = "it is there twice"
+        if fault:
+            raise InputError(
+                f"{source}: this profile is damaged: column {given['name']!r}: {fault}"
+            )
+        columns.append(column)
+    if not columns:
+        raise InputError(f"{source}: this profile is damaged: there is no column in it")
     return Profile(str(body["source"]), rows, tuple(columns))
+
+
+def _read_column(given: dict[str, Any], rows: int) -> tuple[ColumnProfile, str]:
+    """Returns a column of a file, and what is wrong with it, "" if nothing is."""
+    edges = np.array(given["edges"], dtype=np.float64)
+    counts = np.array(given["counts"], dtype=np.float64)
+    levels = {str(name): float(count) for name, count in given["levels"].items()}
+    numbers = np.concatenate([counts.ravel(), list(levels.values())])
+    column = ColumnProfile(str(given["name"]), str(given["kind"]), levels, edges, counts)
+    if not isinstance(given["name"], str):
+        return column, "its name is no text"
+    if column.kind not in _KINDS:
+        return column, f"there is no kind {column.kind!r}"
+    if edges.shape != counts.shape or edges.ndim != 1:
+        return column, "its edges and counts are not as many"
+    if column.kind == "levels" and edges.size:
+        return column, "it has names and edges"
+    if not np.isfinite(edges).all() or (np.diff(edges) <= 0.0).any():
+        return column, "its edges are not in order"
+    if not np.isfinite(numbers).all() or (numbers < 0.0).any():
+        return column, "its counts are no numbers of rows"
+    if column.kind != "levels" and not all(_is_number(name) for name in levels):
+        return column, f"its levels are not all numbers, but it is {_KINDS[column.kind]}"
+    if not math.isclose(column.rows, rows, rel_tol=1e-6):
+        return column, f"it counts {column.rows:,g} rows, and the table had {rows:,}"
+    return column, ""
+
+
+def _is_number(name: str) -> bool:
+    try:
+        return name == _column.MISSING or not math.isnan(float(name))
+    except ValueError:
+        return False
 
 
 def _counted(name: str, cells: Cells, like: ColumnProfile | None) -> ColumnProfile:

@@ -39,8 +39,8 @@ def table(columns: Sequence[str], values: Float[np.ndarray, "n d"], source: str)
 
 
 def numbered(count: int) -> tuple[str, ...]:
-    """Returns names for columns that have none: x1, x2, ..."""
-    return tuple(f"x{i + 1}" for i in range(count))
+    """Returns names for columns that have none: x0, x1, ... as those of an array have."""
+    return tuple(f"x{i}" for i in range(count))
 
 
 def check_size(rows: int, columns: int, source: str) -> None:

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import narwhals as nw
+import numpy as np
 import polars as pl
 
 from kullback._core import tables
@@ -43,12 +44,15 @@ def open_table(path: str | Path) -> Table:
 
 
 def _csv(path: Path) -> Typed:
-    return read_cells(path, list, dates=True)
+    return read_cells(path, list, dates=True, whole=True)
 
 
 def _npy(path: Path) -> Typed:
     names, values = read_npy(path)
     check_size(values.shape[0], values.shape[1], str(path))
+    if (np.abs(values) >= tables.BIG).any():
+        exact = np.load(path, allow_pickle=False)
+        values = exact.reshape(values.shape) if exact.dtype.kind in "iu" else values
     frame = pl.DataFrame({name: values[:, i] for i, name in enumerate(names)})
     return Typed(frame, str(path), str)
 
@@ -59,7 +63,7 @@ def _never(path: Path) -> Typed:
 
 def _of_parquet(source: str, paths: Sequence[str]) -> Table:
     with _as_input_error(source):
-        lazy = pl.scan_parquet(list(paths), glob=False, hive_partitioning=False)
+        lazy = _lazy(paths)
         names = tuple(lazy.collect_schema().names())
         rows = int(lazy.select(pl.len()).collect().item())
     if not rows:
@@ -71,6 +75,37 @@ def _of_parquet(source: str, paths: Sequence[str]) -> Table:
         return tables.cells_of(nw.from_native(series, series_only=True))
 
     return Table(names, rows, read, source)
+
+
+def _lazy(paths: Sequence[str]) -> pl.LazyFrame:
+    """Returns the rows of all files. Raises InputError if their columns differ."""
+    scans = [pl.scan_parquet(p, glob=False, hive_partitioning=False) for p in paths]
+    schemas = []
+    for path, one in zip(paths, scans, strict=True):
+        with _as_input_error(path):
+            schemas.append(one.collect_schema())
+    if all(schema == schemas[0] for schema in schemas):
+        return pl.scan_parquet(list(paths), glob=False, hive_partitioning=False)
+    for path, schema in zip(paths, schemas, strict=True):
+        _check_alike(schemas[0], schema, paths[0], path)
+    return pl.concat([one.select(list(schemas[0])) for one in scans], how="vertical_relaxed")
+
+
+def _check_alike(first: pl.Schema, schema: pl.Schema, *paths: str) -> None:
+    for name in (*first, *schema):
+        if name not in first or name not in schema:
+            have, lack = paths if name in first else paths[::-1]
+            raise InputError(
+                f"{lack}: there is no column {name!r}, but {have} has it; the files of one table have "
+                "the same columns: mend them, or give other files"
+            )
+        one, other = first[name], schema[name]
+        joined = (one.is_numeric() and other.is_numeric()) or pl.Null in (one, other)
+        if one != other and not joined:
+            raise InputError(
+                f"{paths[1]}: column {name!r} is {other}, but in {paths[0]} it is {one}; the files of "
+                "one table have the same columns: mend them, or give other files"
+            )
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """The report on two tables: a verdict, a table of columns, and pictures of those that differ."""
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -72,7 +73,12 @@ def _short(source: str) -> str:
 def _banner(found: Diff) -> Banner:
     clear = found.finding == "no evidence"
     if found.gate == "failed":
-        return Banner("over the limit", "bad", _what(found), _look(found))
+        over = any(_gates(found))
+        return Banner(
+            "over the limit" if over else "not all there", "bad", _what(found), _look(found)
+        )
+    if clear and found.lost:
+        return Banner("not all there", "unsure", _what(found), _look(found))
     if clear:
         smallest = max((c.detectable for c in found.columns), default=math.nan)
         remedy = (
@@ -83,7 +89,19 @@ def _banner(found: Diff) -> Banner:
     return Banner("they differ", "unsure", _what(found), _look(found))
 
 
+def _gates(found: Diff) -> Iterator[bool]:
+    """Yields for each column and for all together whether it is over the limit."""
+    yield from (part.gate == "failed" for part in (*found.columns, found.joint) if part is not None)
+    for _, part in found.groups:
+        yield from _gates(part)
+
+
 def _what(found: Diff) -> str:
+    lost = "; ".join(f"{name}: {reason}" for name, reason in found.lost)
+    return f"{_differing(found)} Not compared as asked: {lost}." if lost else _differing(found)
+
+
+def _differing(found: Diff) -> str:
     if found.groups:
         differing = [name for name, d in found.groups if d.finding == "differs"]
         names = f": {', '.join(differing[:8])}" if differing else ""
@@ -99,6 +117,8 @@ def _what(found: Diff) -> str:
 def _look(found: Diff) -> str:
     part = next((d for _, d in found.groups if d.finding == "differs"), found)
     names = [f"{c.name} ({_words(c)})" for c in part.differing[:3]]
+    if found.lost and not names:
+        return f"Look first at {', '.join(name for name, _ in found.lost[:3])}."
     if not names:
         return "No column differs by itself: look at how they go together, below."
     return f"Look first at {'; then '.join(names)}."

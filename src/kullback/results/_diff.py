@@ -220,12 +220,14 @@ class Diff:
         left_out: columns that were not compared, with the reason.
         only_reference, only_current: columns that one table lacks.
         max_kl: the largest KL allowed, if one was said.
-        gate: whether all of it stays below; None if none was said.
+        gate: whether all of it stays below and no column is lost; None if no limit was said.
         groups: a Diff for each value of the column it was split by.
         notes: what a careful reader should know.
         interrupted: whether columns are missing because somebody interrupted.
         seconds: of wall time.
         key: randomness.
+        lost: columns and groups of the reference that current lacks, has in another type or without a
+            value, with the reason: what was to be compared is not there, so the gate fails.
     """
 
     reference: str
@@ -243,6 +245,7 @@ class Diff:
     interrupted: bool = False
     seconds: float = 0.0
     key: int = 0
+    lost: tuple[tuple[str, str], ...] = ()
 
     @property
     def differing(self) -> tuple[ColumnDiff, ...]:
@@ -275,6 +278,7 @@ class Diff:
             "columns": [c.as_dict() for c in self.columns],
             "joint": None if self.joint is None else self.joint.as_dict(),
             "left_out": [{"column": name, "reason": reason} for name, reason in self.left_out],
+            "lost": [{"name": name, "reason": reason} for name, reason in self.lost],
             "only_reference": list(self.only_reference),
             "only_current": list(self.only_current),
             "groups": [{"group": name, **d.as_dict()} for name, d in self.groups],
@@ -294,10 +298,12 @@ class Diff:
         if self.groups:
             names = [name for name, d in self.groups if d.finding == "differs"]
             return f"{head}{len(names)} of {len(self.groups)} groups differ"
+        lost = [f"{name}: {reason}" for name, reason in self.lost]
         if not found:
-            return f"{head}no evidence of a difference in {len(self.columns)} column(s)"
+            none = f"{head}no evidence of a difference in {len(self.columns)} column(s)"
+            return "\n".join([none, *lost])
         return "\n".join(
-            [f"{head}{len(self.differing)} of {len(self.columns)} column(s) differ", *found]
+            [f"{head}{len(self.differing)} of {len(self.columns)} column(s) differ", *found, *lost]
         )
 
 
@@ -311,12 +317,15 @@ def gate_of(value: Estimate, max_kl: float | None) -> Gate | None:
     return "passed" if high <= max_kl else "cannot tell"
 
 
-def gate_of_all(columns: Sequence[ColumnDiff], together: JointDiff | None) -> Gate | None:
+def gate_of_all(
+    columns: Sequence[ColumnDiff], together: JointDiff | None, lost: Sequence[tuple[str, str]] = ()
+) -> Gate | None:
     """Returns what holds for all; together there is but a lower bound, which can only fail."""
-    failed: tuple[Gate, ...] = (
-        ("failed",) if together is not None and together.gate == "failed" else ()
-    )
-    return worst((*(c.gate for c in columns), *failed))
+    found = worst([c.gate for c in columns])
+    if found is None:
+        return None
+    failed = bool(lost) or (together is not None and together.gate == "failed")
+    return "failed" if failed else found
 
 
 def worst(gates: Sequence[Gate | None]) -> Gate | None:
