@@ -95,9 +95,7 @@ class Drawn:
         weights, groups, levels = self._weights[i], self._groups[i], cells.kind == "levels"
         order, effect = self._order[i], copied
         if groups is not None or (weights is not None and not _clusters.whole(weights)):
-            effect *= _clusters.design_effect(
-                cells.values, groups, levels=levels, weights=weights
-            )
+            effect *= _clusters.design_effect(cells.values, groups, levels=levels, weights=weights)
         if order is not None:
             length = _clusters.blocks(cells.values[order], levels=levels)
             self._blocks[i] = max(self._blocks[i], length)

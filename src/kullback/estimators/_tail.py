@@ -104,7 +104,7 @@ def ends_early(p: Counts, q: Counts) -> bool:
     if min(p.sum(), q.sum()) < _OUTERMOST[-1]:
         return False
     a = float(_exponents(p, q)[0][0])
-    beyond, of_q = np.cumsum(p) - 0.5 * p, np.cumsum(q)
+    beyond, of_q = np.cumsum(p) - p, np.cumsum(q)
     for j in _OUTERMOST:
         at = int(np.searchsorted(of_q, j))
         if at < len(q):
