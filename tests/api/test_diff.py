@@ -547,3 +547,13 @@ def test_tables_need_no_jax():
         "kb.diff(r.normal(size=(200, 2)), r.normal(size=(200, 2))); assert 'jax' not in sys.modules"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_rare_levels_of_a_profile_are_not_new():
+    rng = np.random.default_rng(0)
+    one, two = (
+        pl.DataFrame({"user": rng.zipf(1.3, 20_000) % 50_000}).cast(pl.String) for _ in "ab"
+    )
+    found = kb.diff(kb.profile(one), two).column("user")
+    assert found.finding == "no evidence"
+    assert found.forward.interval[1] < 0.05

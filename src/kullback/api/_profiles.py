@@ -14,7 +14,7 @@ from kullback.estimators._column import Tallied
 from kullback.io import _profiles
 from kullback.io._profiles import is_empty
 from kullback.results._diff import Picture
-from kullback.results._profile import ColumnProfile, Profile
+from kullback.results._profile import OTHERS, ColumnProfile, Profile
 
 Values = Float[np.ndarray, " n"]
 _BINS = 40
@@ -67,7 +67,11 @@ def tallied(known: ColumnProfile, cells: Cells, weights: Values | None) -> Talli
     if cells.kind != "levels":
         return _column.against(known.levels, known.edges, known.counts, cells.values, weights)
     other = _column.of_codes(cells.values, np.empty(0), cells.labels, weights)
-    counts = dict(zip(other.levels, other.tally.p.tolist(), strict=True))
+    counts: dict[str, float] = {}
+    for name, count in zip(other.levels, other.tally.p.tolist(), strict=True):
+        # Which of the rare levels the profile has had, it does not know.
+        at = name if OTHERS not in known.levels or name in known.levels else OTHERS
+        counts[at] = counts.get(at, 0.0) + count
     names = tuple(dict.fromkeys((*known.levels, *counts)))
     p = np.array([known.levels.get(name, 0.0) for name in names])
     q = np.array([counts.get(name, 0.0) for name in names])

@@ -13,11 +13,13 @@ from kullback._core.errors import InputError, UnsupportedError
 from kullback._core.tables import Cells, Table
 from kullback.estimators import _column
 from kullback.io._writing import write_atomic
-from kullback.results._profile import ColumnProfile, Profile
+from kullback.results._profile import OTHERS, ColumnProfile, Profile
 
 Values = Float[np.ndarray, " n"]
 #: Cells of a column of numbers, and levels of a column of names, that are kept.
 _CELLS, _MOST_LEVELS = 1000, 1000
+#: Of too many levels those with fewer rows are not kept: the luckiest of the rare ones would look rarer elsewhere.
+_COMMON = 100.0
 _FORMAT, _VERSION = "kullback profile", 1
 #: A file longer than this is no profile.
 _MOST_BYTES = 200_000_000
@@ -230,9 +232,9 @@ def _counted(name: str, cells: Cells, like: ColumnProfile | None) -> ColumnProfi
 
 
 def _commonest(counts: dict[str, float]) -> dict[str, float]:
-    """Returns the counts of the commonest levels; the others are one."""
+    """Returns the counts of the commonest levels; where levels are too many the others are one."""
     if len(counts) <= _MOST_LEVELS:
         return counts
-    order = sorted(counts, key=lambda name: -counts[name])
-    kept = {name: counts[name] for name in order[:_MOST_LEVELS]}
-    return {**kept, "(others)": math.fsum(counts[name] for name in order[_MOST_LEVELS:])}
+    order = sorted(counts, key=lambda name: -counts[name])[:_MOST_LEVELS]
+    kept = {n: counts[n] for n in order if counts[n] >= _COMMON and n != OTHERS}
+    return {**kept, OTHERS: math.fsum(c for n, c in counts.items() if n not in kept)}

@@ -7,6 +7,8 @@ import numpy as np
 from jaxtyping import Float
 
 Counts = Float[np.ndarray, " c"]
+#: The level that stands for those that are too rare, of too many, to be kept.
+OTHERS = "(others)"
 
 
 @final
