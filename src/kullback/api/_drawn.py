@@ -17,8 +17,8 @@ from kullback.estimators._independent import independent
 from kullback.estimators._joint_kl import FEWEST_ROWS
 from kullback.results._diff import ColumnDiff, JointDiff
 
-Values = Float[np.ndarray, " n"]
-Groups = Int[np.ndarray, " n"]
+Values = Float[np.ndarray, "_n"]
+Groups = Int[np.ndarray, "_n"]
 #: Rows of each table that are looked at with all columns together.
 JOINT_ROWS = 10_000
 _KEPT = 5

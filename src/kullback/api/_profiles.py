@@ -16,7 +16,7 @@ from kullback.io._profiles import is_empty
 from kullback.results._diff import Picture
 from kullback.results._profile import OTHERS, ColumnProfile, Profile
 
-Values = Float[np.ndarray, " n"]
+Values = Float[np.ndarray, "_n"]
 _BINS = 40
 
 

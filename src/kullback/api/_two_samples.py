@@ -20,7 +20,7 @@ from kullback.estimators._tally import Tally, tally_kl
 from kullback.results._estimate import Estimate
 from kullback.targets import Counts, Samples
 
-Table = Float[np.ndarray, "n d"]
+Table = Float[np.ndarray, "_n _d"]
 #: Rows of each sample that several columns together are learned from, at most.
 MOST_ROWS = 10_000
 #: Draws of a known density stand for it: so many for each row of the other, within limits.

@@ -21,7 +21,7 @@ from kullback.estimators._tally import Tally, TallyKl, tally_kl
 from kullback.results._diff import ColumnDiff, Picture, Region
 from kullback.results._estimate import Estimate
 
-Values = Float[np.ndarray, " n"]
+Values = Float[np.ndarray, "_n"]
 FORWARD, REVERSE = "KL(reference||current)", "KL(current||reference)"
 JEFFREYS = "Jeffreys(reference,current)"
 #: Pairs without a difference that are made to find the floor, and the rows they have at most.

@@ -17,7 +17,7 @@ from kullback.estimators._tally import tally_kl
 from kullback.results._diff import ColumnDiff, Interaction, JointDiff, UnlikeRow
 from kullback.results._estimate import Estimate
 
-Table = Float[np.ndarray, "n d"]
+Table = Float[np.ndarray, "_n _d"]
 #: Pairs whose divergence is measured, on so many rows of each table; rows that are listed.
 _PAIRS, _PAIR_ROWS, _LISTED = 3, 1500, 10
 

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy import special
 
-Levels = Float[np.ndarray, " s"]
+Levels = Float[np.ndarray, "_s"]
 #: Each of the two limits may fail in half of five percent.
 _FAILS = 0.025
 

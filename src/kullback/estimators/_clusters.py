@@ -4,8 +4,8 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy import special
 
-Values = Float[np.ndarray, " n"]
-Groups = Int[np.ndarray, " n"]
+Values = Float[np.ndarray, "_n"]
+Groups = Int[np.ndarray, "_n"]
 #: Polynomials of the rank whose means are looked at, and levels at most.
 _DEGREE, _LEVELS = 4, 12
 #: How far out limits have to hold.

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from kullback.estimators._ordered import MOST_CELLS, cells_of, counted, of_counts, ordered
 from kullback.estimators._tally import Tally
 
-Values = Float[np.ndarray, " n"]
+Values = Float[np.ndarray, "_n"]
 #: Up to so many different values each is a level.
 _FEW = 12
 #: A value is a level of its own with this share of the rows of a sample, if so many times more frequent

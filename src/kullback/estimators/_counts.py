@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy import special
 
-Levels = Float[np.ndarray, " s"]
+Levels = Float[np.ndarray, "_s"]
 
 
 def terms(x: Levels, y: Levels) -> Levels:

@@ -6,7 +6,7 @@ from scipy import special
 
 from kullback.estimators._ordered import Ordered
 
-Levels = Float[np.ndarray, " s"]
+Levels = Float[np.ndarray, "_s"]
 #: Orthogonal polynomials of the ranks: shifts, scales, skewness, tails.
 _POLYNOMIALS = 4
 #: Parts of equal share, and the fewest rows of both samples that are expected in one.

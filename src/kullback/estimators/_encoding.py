@@ -7,8 +7,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy import special
 
-Values = Float[np.ndarray, " n"]
-Table = Float[np.ndarray, "n d"]
+Values = Float[np.ndarray, "_n"]
+Table = Float[np.ndarray, "_n _d"]
 #: Levels of a column with an indicator of their own, and those that trees tell apart.
 _INDICATORS, _TREE_LEVELS = 12, 200
 #: Fewer missing values than this share of rows have no indicator of their own.

@@ -10,10 +10,10 @@ from jaxtyping import Float, Int
 
 from kullback.estimators._clusters import whole
 
-Table = Float[np.ndarray, "n d"]
-Values = Float[np.ndarray, " n"]
-Groups = Int[np.ndarray, " n"]
-Rows = Int[np.ndarray, " s"]
+Table = Float[np.ndarray, "_n _d"]
+Values = Float[np.ndarray, "_n"]
+Groups = Int[np.ndarray, "_n"]
+Rows = Int[np.ndarray, "_s"]
 #: Fewer rows than this share have an equal: chance.
 _SOME = 0.01
 

@@ -20,7 +20,7 @@ from kullback.estimators._ordered import Ordered, ordered
 from kullback.estimators._ordered_kl import OrderedKl, ordered_kl
 from kullback.estimators._stacking import NAMES, Stacked, half_scores, stack
 
-Scores = Float[np.ndarray, " n"]
+Scores = Float[np.ndarray, "_n"]
 #: Up to so many columns an interval is tried; beyond, the value is a lower bound.
 MOST_COLUMNS = 5
 #: Fewer rows than this of either sample are not learned from.

@@ -12,8 +12,8 @@ from scipy.spatial import distance
 
 from kullback.estimators._encoding import Encoded
 
-Table = Float[np.ndarray, "n d"]
-Vector = Float[np.ndarray, " k"]
+Table = Float[np.ndarray, "_n _d"]
+Vector = Float[np.ndarray, "_k"]
 #: Widths of the kernel, in roots of the number of scores; points it is spanned by; the most scores it takes.
 _WIDTHS, _POINTS, _MOST_SCORES = (0.6, 1.2, 2.4), 150, 8
 #: Products of columns that are taken, at most.

@@ -16,8 +16,8 @@ from kullback._core.errors import UnsupportedError
 from kullback.distributions._base import Distribution
 from kullback.results._estimate import Estimate
 
-Table = Float[np.ndarray, "n d"]
-Values = Float[np.ndarray, " n"]
+Table = Float[np.ndarray, "_n _d"]
+Values = Float[np.ndarray, "_n"]
 #: The neighbour whose distance counts, and the one that shows the bias.
 NEAR, FAR = 5, 20
 #: More columns than this have too few neighbours; more rows cost more than they tell.

@@ -6,8 +6,8 @@ from typing import final
 import numpy as np
 from jaxtyping import Float
 
-Values = Float[np.ndarray, " n"]
-Counts = Float[np.ndarray, " c"]
+Values = Float[np.ndarray, "_n"]
+Counts = Float[np.ndarray, "_c"]
 #: More different values than this are put into cells, about as many.
 MOST_CELLS = 2000
 #: Cells grow by this factor from the ends inwards, where tails are looked at point by point.

@@ -59,7 +59,7 @@ def parts_of(cells: Ordered, number: int) -> list[Part]:
 
 def is_gap(share_p: float, share_q: float, rows_q: float) -> bool:
     """Whether q has hardly more than the fewest rows in a part that p fills."""
-    return share_p > _GAP * share_q and rows_q <= 2.0 * FEWEST + 2.0
+    return bool(share_p > _GAP * share_q and rows_q <= 2.0 * FEWEST + 2.0)
 
 
 def refined(parts: list[Part], cells: Ordered, times: int) -> list[Part]:

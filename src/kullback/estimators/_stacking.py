@@ -13,8 +13,8 @@ from kullback.estimators import _kernel_logistic
 from kullback.estimators._encoding import Encoded
 from kullback.estimators._kernel_logistic import Shape
 
-Scores = Float[np.ndarray, " n"]
-Members = Float[np.ndarray, "n k"]
+Scores = Float[np.ndarray, "_n"]
+Members = Float[np.ndarray, "_n _k"]
 #: Folds, and folds where there are more rows than the third.
 _FOLDS, _FEWER_FOLDS, _MANY = 4, 3, 6000
 #: Neighbours are counted among the scores of at most so many columns.

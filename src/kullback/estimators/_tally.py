@@ -13,7 +13,7 @@ from kullback.estimators._log_ratio import LogRatio
 from kullback.estimators._ordered import Ordered
 from kullback.estimators._ordered_kl import OrderedKl, ordered_kl
 
-Levels = Float[np.ndarray, " s"]
+Levels = Float[np.ndarray, "_s"]
 #: With more of p than this at levels that q has not, the estimate is too low by more than it says.
 _MOST_UNSEEN = 0.15
 #: By how much it is too low, as a share of that mass, by simulation of Zipf's law and uniform levels.

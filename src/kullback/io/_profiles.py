@@ -15,7 +15,7 @@ from kullback.estimators import _column
 from kullback.io._writing import write_atomic
 from kullback.results._profile import OTHERS, ColumnProfile, Profile
 
-Values = Float[np.ndarray, " n"]
+Values = Float[np.ndarray, "_n"]
 #: Cells of a column of numbers, and levels of a column of names, that are kept.
 _CELLS, _MOST_LEVELS = 1000, 1000
 #: Of too many levels those with fewer rows are not kept: the luckiest of the rare ones would look rarer elsewhere.

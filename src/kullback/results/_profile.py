@@ -6,7 +6,7 @@ from typing import final
 import numpy as np
 from jaxtyping import Float
 
-Counts = Float[np.ndarray, " c"]
+Counts = Float[np.ndarray, "_c"]
 #: The level that stands for those that are too rare, of too many, to be kept.
 OTHERS = "(others)"
 
