@@ -2,5 +2,5 @@
 
 from importlib.util import find_spec
 
-_TORCH = ["src/kullback/interop/_torch.py", "src/kullback/losses/_rows_torch.py"]
+_TORCH = ["src/kullback/interop/torch.py", "src/kullback/losses/rows_torch.py"]
 collect_ignore = [] if find_spec("torch") else _TORCH

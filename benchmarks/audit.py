@@ -764,11 +764,11 @@ def read_table():
 
 
 def ask(row, **options):
-    import kullback as kb
+    from kullback.api.measure import cross_entropy, entropy, kl_divergence
 
     if row["quantity"] == "entropy":
-        return kb.entropy(row["p"], **options)
-    return {"kl": kb.kl_divergence, "cross_entropy": kb.cross_entropy}[row["quantity"]](
+        return entropy(row["p"], **options)
+    return {"kl": kl_divergence, "cross_entropy": cross_entropy}[row["quantity"]](
         row["p"], row["q"], **options
     )
 
@@ -786,7 +786,7 @@ def main():
 
 def run(only):
     """Measures every row, by the plan and with each forced method, and writes the report."""
-    from kullback._core.errors import KullbackError
+    from kullback.core.errors import KullbackError
 
     rows = read_table()
     found = defaultdict(list)

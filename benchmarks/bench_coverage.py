@@ -10,25 +10,27 @@ from collections.abc import Callable
 
 import numpy as np
 
-import kullback as kb
 from benchmarks.table import write
-from kullback.distributions._compound import Product
-from kullback.distributions._gaussian_mixture import GaussianMixture
-from kullback.distributions._vector import MultivariateNormal
-from kullback.io import parse
+from kullback.api.measure import kl_divergence
+from kullback.core.errors import KullbackError
+from kullback.distributions.compound import Product
+from kullback.distributions.gaussian_mixture import GaussianMixture
+from kullback.distributions.vector import MultivariateNormal
+from kullback.expressions.parse import parse
+from kullback.targets import Known
 
 THREE = "0.3*normal(-2, sd=0.3) + 0.4*normal(0, sd=0.4) + 0.3*normal(2, sd=0.3)"
 CLAIMED = "0.52*normal(-1.98, sd=0.41) + 0.48*normal(1.97, sd=0.42)"
 REVERSE = "0.426*normal(-2.001, sd=0.299) + 0.574*normal(0.010, sd=0.418)"
 
 
-def known(expression: str) -> kb.Known:
+def known(expression: str) -> Known:
     """Returns a distribution of the line hidden behind functions, so that it is drawn plainly."""
     d = parse(expression)
-    return kb.Known(log_prob=d.log_prob, sample=d.sample)
+    return Known(log_prob=d.log_prob, sample=d.sample)
 
 
-def student(df: float, d: int) -> kb.Known:
+def student(df: float, d: int) -> Known:
     """Returns a multivariate t with independent coordinates given the common scale."""
 
     def sample(rng: np.random.Generator, n: int) -> np.ndarray:
@@ -38,7 +40,7 @@ def student(df: float, d: int) -> kb.Known:
         constant = math.lgamma((df + d) / 2) - math.lgamma(df / 2) - d / 2 * math.log(df * math.pi)
         return constant - (df + d) / 2 * np.log1p(np.sum(x * x, axis=-1) / df)
 
-    return kb.Known(log_prob=log_prob, sample=sample, example=np.zeros(d))
+    return Known(log_prob=log_prob, sample=sample, example=np.zeros(d))
 
 
 def far_modes(d: int, weight: float) -> tuple[GaussianMixture, MultivariateNormal]:
@@ -91,15 +93,15 @@ TARGETS: dict[str, tuple[object, object]] = {
 def truth(p: object, q: object) -> float:
     """Returns the divergence by quadrature, or by Monte Carlo with a hundred times the draws."""
     try:
-        found = kb.kl_divergence(p, q)
+        found = kl_divergence(p, q)
         if found.kind in ("exact", "numeric"):
             return found.value
-    except kb.KullbackError:
+    except KullbackError:
         pass
     return float(
         np.mean(
             [
-                kb.kl_divergence(p, q, method="monte carlo", n=2_000_000, key=10**6 + k).value
+                kl_divergence(p, q, method="monte carlo", n=2_000_000, key=10**6 + k).value
                 for k in range(4)
             ]
         )
@@ -111,9 +113,7 @@ def run(runs: int, draws: int, tell: Callable[[str], None]) -> list[list[str]]:
     for name, (p, q) in TARGETS.items():
         began = time.process_time()
         value = truth(p, q)
-        found = [
-            kb.kl_divergence(p, q, method="monte carlo", n=draws, key=key) for key in range(runs)
-        ]
+        found = [kl_divergence(p, q, method="monte carlo", n=draws, key=key) for key in range(runs)]
         said = [e for e in found if e.kind == "estimate"]
         inside = (
             np.mean([e.interval[0] <= value <= e.interval[1] for e in said]) if said else math.nan

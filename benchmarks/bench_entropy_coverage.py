@@ -10,14 +10,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
-import kullback as kb
 from benchmarks.table import write
-from kullback.api._coerce import distribution
-from kullback.distributions._base import Distribution
-from kullback.distributions._gaussian_mixture import GaussianMixture
-from kullback.distributions._table_mixture import TableMixture
-from kullback.distributions._vector import MultivariateNormal
-from kullback.estimators._nearest_neighbours import neighbour_kl
+from kullback.distributions.base import Distribution
+from kullback.distributions.gaussian_mixture import GaussianMixture, TableMixture
+from kullback.distributions.vector import MultivariateNormal
+from kullback.inputs.given import distribution
+from kullback.measure.neighbours import neighbour_kl
+from kullback.targets import Known
 
 
 def gaussian(d: int, sd: float = 1.0) -> MultivariateNormal:
@@ -39,7 +38,7 @@ def heavy(d: int, df: float) -> TableMixture:
 
 def box(d: int) -> Distribution:
     return distribution(
-        kb.Known(
+        Known(
             log_prob=lambda x: np.where((np.abs(x) < 1).all(axis=-1), -d * math.log(2.0), -np.inf),
             sample=lambda rng, n: rng.uniform(-1.0, 1.0, (n, d)),
             example=np.zeros(d),

@@ -36,7 +36,7 @@ def jax_inputs():
 def ours_jax():
     import jax
 
-    from kullback.losses import categorical_kl
+    from kullback.losses.categorical import categorical_kl
 
     p, q = jax_inputs()
     loss = jax.jit(jax.value_and_grad(lambda q, p: categorical_kl(p=p, q=q, reduction="mean")))
@@ -70,7 +70,7 @@ def torch_inputs():
 
 
 def ours_torch():
-    from kullback.losses import categorical_kl
+    from kullback.losses.categorical import categorical_kl
 
     p, q = torch_inputs()
 

@@ -20,7 +20,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.stats import cauchy, norm
 
-import kullback as kb
+from kullback.api.fit import fit
+from kullback.targets import LogDensity
 
 #: Points gained, and their standard errors.
 GAINS = np.array([28.0, 8.0, -3.0, 7.0, -1.0, 1.0, 18.0, 12.0])
@@ -45,8 +46,8 @@ def log_posterior(x: Mapping[str, jax.Array]) -> jax.Array:
 
 def main() -> None:
     """Fits a Gaussian and says whether it may be used."""
-    target = kb.LogDensity(log_posterior, example, support=support)
-    found = kb.fit(target, "full_rank", direction="reverse")
+    target = LogDensity(log_posterior, example, support=support)
+    found = fit(target, "full_rank", direction="reverse")
     print(found.diagnosis)
     print(found.elbo)
     print(found.log_evidence)

@@ -17,7 +17,12 @@ import numpy as np
 import optax
 from sklearn.datasets import load_digits
 
-from kullback.losses import AutoencoderElbo, PosteriorCollapse, autoencoder_elbo, posterior_collapse
+from kullback.losses.autoencoder import (
+    AutoencoderElbo,
+    PosteriorCollapse,
+    autoencoder_elbo,
+    posterior_collapse,
+)
 
 PIXELS, HIDDEN, LATENT, BATCH = 64, 128, 8, 100
 TRAINING = 1500  # of 1797 images; the rest is held out

@@ -4,12 +4,13 @@ import subprocess
 import sys
 
 import kullback as kb
+from kullback import __all__
 
 
 def test_every_public_name_is_there():
-    for name in kb.__all__:
+    for name in __all__:
         assert getattr(kb, name) is not None
-    assert len(kb.__all__) == len(set(kb.__all__)) <= 38
+    assert len(__all__) == len(set(__all__)) <= 38
 
 
 def test_importing_is_lazy():

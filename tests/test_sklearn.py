@@ -16,9 +16,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-import kullback as kb
-from kullback.families import LowRank
-from kullback.sklearn import BestDensity, KernelDensity, MixtureDensity
+from kullback.api.fit import fit
+from kullback.families import LowRank, Mixture
+from kullback.sklearn.estimators import BestDensity, KernelDensity, MixtureDensity
+from kullback.targets import Samples
 
 #: The check fits 15 rows of 30 columns, which determine none of these densities.
 _REFUSED = "check_sample_weight_equivalence_on_dense_data"
@@ -104,7 +105,7 @@ def test_the_density_is_the_one_the_attributes_describe():
 def test_a_key_is_the_key_of_fit():
     x = load_iris().data
     found = MixtureDensity(2, covariance="full", random_state=5, held_out=True).fit(x)
-    same = kb.fit(kb.Samples(x), kb.Mixture(2), direction="forward", key=5)
+    same = fit(Samples(x), Mixture(2), direction="forward", key=5)
     assert np.array_equal(found.fit_.q.means, same.q.means)
     assert found.fit_.held_out.value == same.held_out.value
     assert MixtureDensity(2).fit(x).fit_.held_out is None
@@ -294,7 +295,7 @@ def test_wrong_numbers_of_draws():
 
 
 def test_ctrl_c_is_not_swallowed(monkeypatch):
-    from kullback.fitting import _portfolio
+    from kullback.fitting import em_search as _portfolio
 
     def stop(*_, **__):
         raise KeyboardInterrupt

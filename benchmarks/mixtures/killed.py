@@ -37,9 +37,9 @@ def run(where: Path, *more: str, for_seconds: float | None = None) -> int:
 
 
 def parameters(path: Path) -> bytes:
-    import kullback as kb
+    from kullback.api.store import load
 
-    q = kb.load(path).q
+    q = load(path).q
     return b"".join(np.asarray(a).tobytes() for a in (q.weights, q.means, q.covariances))
 
 
@@ -56,7 +56,7 @@ def make(where: Path) -> None:
 
 def tried(where: Path, whole: float, rng: random.Random) -> tuple[int, bool, list[str]]:
     """Kills until the fit is done: how often, whether a checkpoint was read, and files that were left."""
-    import kullback as kb
+    from kullback.api.store import load
 
     for old in where.glob("model.kb*"):
         old.unlink()
@@ -70,7 +70,7 @@ def tried(where: Path, whole: float, rng: random.Random) -> tuple[int, bool, lis
         kills += 1
         for left in where.iterdir():
             if left.name == "model.kb":
-                kb.load(left)  # raises if it is half a file
+                load(left)  # raises if it is half a file
             elif left.suffix == ".html":
                 assert left.read_text(encoding="utf-8").rstrip().endswith("</html>"), left
             elif left.name not in ("rows", "model.kb.checkpoint"):

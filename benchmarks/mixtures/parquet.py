@@ -35,18 +35,18 @@ def make(where: Path) -> None:
 
 def fitted(how: str, where: str) -> dict[str, object]:
     """In this process: the parameters, seconds, and the peak of memory."""
-    import kullback as kb
-    from kullback.io import scan
+    from kullback.api.fit import fit
+    from kullback.families import Mixture
+    from kullback.inputs.stream import scan
+    from kullback.targets import Samples
 
     pieces = scan(where)
     if how == "in memory":
         parts = [values for values, _ in pieces.read()]
-        rows = kb.Samples(np.concatenate(parts), columns=pieces.columns)
+        rows = Samples(np.concatenate(parts), columns=pieces.columns)
         del parts
     began, spent = time.perf_counter(), time.process_time()
-    found = kb.fit(
-        pieces if how == "in pieces" else rows, kb.Mixture(COMPONENTS), direction="forward"
-    )
+    found = fit(pieces if how == "in pieces" else rows, Mixture(COMPONENTS), direction="forward")
     status = Path("/proc/self/status").read_text().splitlines()
     peak = next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1e3
     q = found.q

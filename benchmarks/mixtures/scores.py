@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks.mixtures.datasets import datasets
 from benchmarks.table import write
-from kullback.sklearn import MixtureDensity
+from kullback.sklearn.estimators import MixtureDensity
 
 STARTS = 10
 COMPONENTS = (2, 3, 5)

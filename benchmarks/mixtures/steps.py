@@ -28,9 +28,9 @@ def data(n: int, d: int, k: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def ours(x: np.ndarray, means: np.ndarray, steps: int) -> float:
-    from kullback.fitting._gaussian_model import GaussianModel
-    from kullback.fitting._rows import rows_of
-    from kullback.fitting._structures import Components, Prior, Structure
+    from kullback.fitting.covariances import Components, Prior, Structure
+    from kullback.fitting.em import GaussianModel
+    from kullback.fitting.rows import rows_of
     from kullback.targets import Samples
 
     k, d = means.shape

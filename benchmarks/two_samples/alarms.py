@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 import polars as pl
 
-import kullback as kb
 from benchmarks.table import write
+from kullback.diff.driver import diff
 
 SIZES = (50, 100, 200, 1000, 10_000)
 #: Others call a column drifted from this value on.
@@ -51,7 +51,7 @@ def main() -> None:
             began, alarms, theirs, columns = time.process_time(), 0, 0, 0
             for run in range(runs):
                 some = table.sample(2 * n, seed=run, shuffle=True)
-                found = kb.diff(some[:n], some[n:], like="evidently", key=run)
+                found = diff(some[:n], some[n:], like="evidently", key=run)
                 alarms += found.finding == "differs"
                 theirs += any(dict(c.like)["evidently"] > THRESHOLD for c in found.columns)
                 columns = len(found.columns)

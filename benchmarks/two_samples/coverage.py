@@ -10,9 +10,10 @@ import time
 
 import numpy as np
 
-import kullback as kb
 from benchmarks.table import write
 from benchmarks.two_samples.problems import Problem, line, plane
+from kullback.api.measure import kl_divergence
+from kullback.targets import Samples
 
 #: Rows of each sample, and a divisor of the number of runs where one takes long.
 SIZES = {
@@ -27,8 +28,8 @@ def measured(problem: Problem, n: int, runs: int) -> list[str]:
     began, found = time.process_time(), []
     for run in range(runs):
         rng = np.random.default_rng([run, n])
-        p, q = kb.Samples(problem.p(rng, n)), kb.Samples(problem.q(rng, n))
-        found.append(kb.kl_divergence(p, q, key=run))
+        p, q = Samples(problem.p(rng, n)), Samples(problem.q(rng, n))
+        found.append(kl_divergence(p, q, key=run))
     seconds = (time.process_time() - began) / runs
     two_sided = [e for e in found if e.kind == "estimate"]
     lows = np.array([e.interval[0] for e in found])

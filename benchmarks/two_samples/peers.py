@@ -12,11 +12,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-import kullback as kb
 from benchmarks.table import write
 from benchmarks.two_samples.problems import Problem, line, plane
-from kullback._core.tables import Cells
-from kullback.estimators import _evidently
+from kullback.api.measure import kl_divergence
+from kullback.diff.driver import kl
+from kullback.tables.cells import Cells
+from kullback.targets import Samples
 
 Ask = Callable[[np.ndarray, np.ndarray], float]
 
@@ -40,7 +41,7 @@ def _universal(x: np.ndarray, y: np.ndarray) -> float:
 def _evidently_like(x: np.ndarray, y: np.ndarray) -> float:
     if x.shape[1] > 1:
         raise NotImplementedError
-    return _evidently.kl(Cells("numbers", x[:, 0]), Cells("numbers", y[:, 0]))
+    return kl(Cells("numbers", x[:, 0]), Cells("numbers", y[:, 0]))
 
 
 PEERS: dict[str, Ask] = {
@@ -80,9 +81,7 @@ def main() -> None:
             (problem.p(g, n), problem.q(g, n)) for g in map(np.random.default_rng, range(runs))
         ]
         began = time.process_time()
-        found = [
-            kb.kl_divergence(kb.Samples(x), kb.Samples(y), key=i) for i, (x, y) in enumerate(pairs)
-        ]
+        found = [kl_divergence(Samples(x), Samples(y), key=i) for i, (x, y) in enumerate(pairs)]
         seconds = (time.process_time() - began) / runs
         inside = np.mean([e.interval[0] <= problem.kl <= e.interval[1] for e in found])
         values = [e.value for e in found if np.isfinite(e.value)]

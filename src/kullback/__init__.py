@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING
 from kullback._version import __version__
 
 if TYPE_CHECKING:
-    from kullback._core.errors import (
+    from kullback.api.check_loss import check_loss
+    from kullback.api.explain import explain, explain_gradients, plan
+    from kullback.api.fit import fit
+    from kullback.api.measure import cross_entropy, divergence, entropy, kl_divergence
+    from kullback.api.store import load, save
+    from kullback.api.verify import verify
+    from kullback.core.errors import (
         DensityError,
         ExpressionError,
         InputError,
@@ -14,16 +20,8 @@ if TYPE_CHECKING:
         MissingDependencyError,
         UnsupportedError,
     )
-    from kullback.api._check_loss import check_loss
-    from kullback.api._diff import diff
-    from kullback.api._explain import explain
-    from kullback.api._fit import fit
-    from kullback.api._gradients import explain_gradients
-    from kullback.api._measure import cross_entropy, divergence, entropy, kl_divergence
-    from kullback.api._plan import plan
-    from kullback.api._profiles import profile
-    from kullback.api._store import load, save
-    from kullback.api._verify import verify
+    from kullback.diff.driver import diff
+    from kullback.diff.profile import profile
     from kullback.families import (
         Bernoulli,
         Categorical,
@@ -33,14 +31,15 @@ if TYPE_CHECKING:
         MeanField,
         Mixture,
     )
-    from kullback.results._diff import Diff
-    from kullback.results._estimate import Estimate
-    from kullback.results._fit import Fit
-    from kullback.results._loss_report import LossReport
+    from kullback.results.diff import Diff
+    from kullback.results.estimate import Estimate
+    from kullback.results.fit import Fit
+    from kullback.results.loss_report import LossReport
     from kullback.targets import Counts, Grid, Known, LogDensity, Samples
 
+
 _HOMES = {
-    "kullback._core.errors": (
+    "kullback.core.errors": (
         "DensityError",
         "ExpressionError",
         "InputError",
@@ -48,15 +47,13 @@ _HOMES = {
         "MissingDependencyError",
         "UnsupportedError",
     ),
-    "kullback.api._diff": ("diff",),
-    "kullback.api._check_loss": ("check_loss",),
-    "kullback.api._explain": ("explain",),
-    "kullback.api._fit": ("fit",),
-    "kullback.api._gradients": ("explain_gradients",),
-    "kullback.api._plan": ("plan",),
-    "kullback.api._profiles": ("profile",),
-    "kullback.api._store": ("load", "save"),
-    "kullback.api._verify": ("verify",),
+    "kullback.diff.driver": ("diff",),
+    "kullback.api.check_loss": ("check_loss",),
+    "kullback.api.explain": ("explain", "explain_gradients", "plan"),
+    "kullback.api.fit": ("fit",),
+    "kullback.diff.profile": ("profile",),
+    "kullback.api.store": ("load", "save"),
+    "kullback.api.verify": ("verify",),
     "kullback.families": (
         "Bernoulli",
         "Categorical",
@@ -66,12 +63,12 @@ _HOMES = {
         "MeanField",
         "Mixture",
     ),
-    "kullback.results._diff": ("Diff",),
-    "kullback.results._fit": ("Fit",),
-    "kullback.api._measure": ("cross_entropy", "divergence", "entropy", "kl_divergence"),
-    "kullback.results._estimate": ("Estimate",),
+    "kullback.results.diff": ("Diff",),
+    "kullback.results.fit": ("Fit",),
+    "kullback.api.measure": ("cross_entropy", "divergence", "entropy", "kl_divergence"),
+    "kullback.results.estimate": ("Estimate",),
     "kullback.targets": ("Counts", "Grid", "Known", "LogDensity", "Samples"),
-    "kullback.results._loss_report": ("LossReport",),
+    "kullback.results.loss_report": ("LossReport",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -6,10 +6,10 @@ import sys
 def main() -> int:
     """Runs the command and returns its exit code, also if it is interrupted before it is loaded."""
     try:
-        from kullback.cli import main as run  # noqa: PLC0415
+        from kullback.cli.app import main  # noqa: PLC0415
     except KeyboardInterrupt:
         return 130
-    return run()
+    return main()
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal, final
 
-from kullback._core.errors import InputError
+from kullback.core.errors import InputError
 
 
 @final

@@ -7,9 +7,8 @@ from typing import Literal, final
 import numpy as np
 from jaxtyping import Float
 
-from kullback._core import kinds as kinds_
-from kullback._core.errors import InputError
-from kullback._core.kinds import Kind, Labels
+from kullback.core.errors import InputError
+from kullback.tables.cells import Kind, Labels, check_values, coded, resolve
 
 Array = np.ndarray
 #: "positive", "unit", "simplex", (low, high), a NumPyro constraint, or None for the whole space; in
@@ -67,10 +66,10 @@ class Samples:
     ) -> None:
         if type(values).__module__.partition(".")[0] in _FRAMES:
             # Here and not above: arrays need no narwhals.
-            from kullback._core import frames  # noqa: PLC0415
+            from kullback.tables.frames import read as frames_read  # noqa: PLC0415
 
             name = weights if isinstance(weights, str) else None
-            read = frames.read(values, names=columns, weights=name, kinds=kinds)
+            read = frames_read(values, names=columns, weights=name, kinds=kinds)
             table, names, said, labels = read.values, read.names, read.kinds, read.labels
             weights = weights if name is None else read.weights
         else:
@@ -80,7 +79,7 @@ class Samples:
         if table.size == 0:
             raise InputError(f"samples are empty: shape {table.shape}")
         _check_finite(table, names, missing=missing)
-        kinds_.check_values(table, names, said, labels, "samples")
+        check_values(table, names, said, labels, "samples")
         object.__setattr__(self, "values", table)
         object.__setattr__(self, "weights", _weights(weights, len(table)))
         object.__setattr__(self, "columns", names)
@@ -296,13 +295,13 @@ def _of_array(
     if len(set(names)) != d:
         twice = next(name for name in names if names.count(name) > 1)
         raise InputError(f"samples: two columns have the name {twice!r}; rename one")
-    by_name = kinds_.resolve(kinds, names)
+    by_name = resolve(kinds, names)
     said: tuple[Kind, ...] = tuple(by_name.get(name, "continuous") for name in names)
     made = list(labels) or [()] * d
     for i, kind in enumerate(said):
         if kind == "category" and not made[i]:
             table = table.copy() if table is values else table
-            table[:, i], made[i] = kinds_.coded(table[:, i], names[i], "samples")
+            table[:, i], made[i] = coded(table[:, i], names[i], "samples")
     return table, names, said, tuple(made)
 
 

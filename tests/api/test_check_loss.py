@@ -6,10 +6,10 @@ import json
 import numpy as np
 import pytest
 
-import kullback as kb
-from kullback import losses
-from kullback._core.errors import InputError
-from kullback.api._check_loss import check_loss
+from kullback.api.check_loss import check_loss
+from kullback.core.errors import InputError
+from kullback.losses.elbo import score_function_loss
+from kullback.losses.sampled import forward_kl_surrogate, reverse_kl_surrogate
 
 torch = pytest.importorskip("torch")
 
@@ -61,9 +61,9 @@ def test_the_table_of_k1_k2_k3_to_twelve_digits():
 
 def test_our_own_surrogates_are_right_on_and_off_policy():
     for direction, loss in (
-        ("reverse", lambda log_p, log_q, log_sampler: losses.reverse_kl_surrogate(
+        ("reverse", lambda log_p, log_q, log_sampler: reverse_kl_surrogate(
             log_p=log_p, log_q=log_q, log_sampler=log_sampler)),
-        ("forward", lambda log_p, log_q, log_sampler: losses.forward_kl_surrogate(
+        ("forward", lambda log_p, log_q, log_sampler: forward_kl_surrogate(
             log_p=log_p, log_q=log_q, log_sampler=log_sampler)),
     ):  # fmt: skip
         roles = {"log_p": "p sampled", "log_q": "q sampled", "log_sampler": "old sampled"}
@@ -75,7 +75,7 @@ def test_our_own_surrogates_are_right_on_and_off_policy():
 
 def test_a_baseline_of_the_other_draws_changes_no_mean():
     def loss(log_p, log_q):
-        return losses.score_function_loss(log_p=log_p.reshape(-1), log_q=log_q.reshape(-1))
+        return score_function_loss(log_p=log_p.reshape(-1), log_q=log_q.reshape(-1))
 
     report = check_loss(loss, roles={"log_p": "p sampled", "log_q": "q sampled"})
     assert (report.on_policy.gradient.name, report.on_policy.value.name) == ("reverse", "reverse")
@@ -223,6 +223,6 @@ def test_random_numbers_flags_and_threads_are_the_callers_again():
     expected = torch.rand(1)
     torch.manual_seed(3)
     threads = torch.get_num_threads()
-    kb.check_loss(zoo.k1)
+    check_loss(zoo.k1)
     assert torch.rand(1) == expected
     assert torch.get_num_threads() == threads

@@ -11,11 +11,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-import kullback as kb
-from kullback.api._diff import _below
-from kullback.api._profiles import profile
-from kullback.io._profiles import merged, read_profile, write_profile
-from kullback.results._estimate import Estimate
+from kullback.core.errors import InputError
+from kullback.diff.driver import _below, diff
+from kullback.diff.profile import merged, profile, read_profile, write_profile
+from kullback.results.estimate import Estimate
 
 #: A column of three rows in a profile.
 _COLUMN = {"name": "x", "kind": "numbers", "levels": {}, "edges": [0, 1], "counts": [1, 2]}
@@ -40,14 +39,14 @@ def _table(n, seed, *, shift=0.0, missing=0.0, together=0.2):
 
 @pytest.fixture(scope="module")
 def changed():
-    return kb.diff(
+    return diff(
         _table(1500, 0), _table(1200, 1, shift=3.0, missing=0.1, together=0.8), like="evidently"
     )
 
 
 @pytest.fixture(scope="module")
 def unchanged():
-    return kb.diff(_table(1500, 0), _table(1200, 1), max_kl=0.3)
+    return diff(_table(1500, 0), _table(1200, 1), max_kl=0.3)
 
 
 def test_what_changed_is_found_and_sized(changed):
@@ -98,7 +97,7 @@ def test_results_are_plain_json(changed):
 
 def test_same_key_same_numbers():
     tables = _table(150, 0), _table(120, 1, shift=3.0)
-    one, two = ({**kb.diff(*tables, key=3).as_dict(), "seconds": 0.0} for _ in range(2))
+    one, two = ({**diff(*tables, key=3).as_dict(), "seconds": 0.0} for _ in range(2))
     assert one == two
     assert one["joint"] is not None
 
@@ -113,14 +112,14 @@ def test_false_alarms_are_rare(n):
             np.column_stack([rng.normal(size=n), rng.exponential(size=n), rng.poisson(2.0, n)])
             for _ in range(2)
         )
-        alarms += kb.diff(a, b, joint=False).finding == "differs"
+        alarms += diff(a, b, joint=False).finding == "differs"
     assert alarms <= runs * 0.05 + 3.0 * math.sqrt(runs * 0.0475)
 
 
 def test_a_shift_is_found_at_ten_thousand_rows():
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=10_000), rng.normal(0.4, 1.0, 10_000)
-    found = kb.diff(a[:, None], b[:, None]).columns[0]
+    found = diff(a[:, None], b[:, None]).columns[0]
     assert found.finding == "differs"
     assert found.forward.interval[0] < 0.08 < found.forward.interval[1]
     assert found.forward.interval[1] - found.forward.interval[0] < 0.04
@@ -130,10 +129,10 @@ def test_gates():
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=2000), rng.normal(1.0, 1.0, 2000)
     frames = [pl.DataFrame({"x": v}) for v in (a, b)]
-    assert kb.diff(*frames, max_kl=0.1).gate == "failed"
-    assert kb.diff(*frames, max_kl=2.0).gate == "passed"
-    assert kb.diff(*frames, max_kl=0.5).gate == "cannot tell"
-    assert kb.diff(*frames).gate is None
+    assert diff(*frames, max_kl=0.1).gate == "failed"
+    assert diff(*frames, max_kl=2.0).gate == "passed"
+    assert diff(*frames, max_kl=0.5).gate == "cannot tell"
+    assert diff(*frames).gate is None
 
 
 def test_groups_are_compared_by_themselves():
@@ -141,7 +140,7 @@ def test_groups_are_compared_by_themselves():
     group = np.array(["a", "b"])[np.arange(2000) % 2]
     one = pl.DataFrame({"g": group, "x": rng.normal(size=2000)})
     two = pl.DataFrame({"g": group, "x": rng.normal(size=2000) + (group == "b")})
-    found = kb.diff(one, two, by="g", joint=False, max_kl=0.05)
+    found = diff(one, two, by="g", joint=False, max_kl=0.05)
     parts = dict(found.groups)
     assert parts["a"].finding == "no evidence"
     assert parts["b"].finding == "differs"
@@ -163,8 +162,8 @@ def test_clusters_and_time_widen_errors():
         )
 
     a, b = one(0.0), one(0.0)
-    alone = kb.diff(a, b, columns=["x"]).column("x")
-    clustered = kb.diff(a, b, cluster="u").column("x")
+    alone = diff(a, b, columns=["x"]).column("x")
+    clustered = diff(a, b, cluster="u").column("x")
     # 200 users in each table, not 2000 rows: what looks like a difference is chance.
     assert alone.finding == "differs"
     assert clustered.finding == "no evidence"
@@ -173,7 +172,7 @@ def test_clusters_and_time_widen_errors():
     assert clustered.certified is None
     walk = pl.DataFrame({"x": np.repeat(rng.normal(size=200), 10), "t": np.arange(2000)})
     steady = pl.DataFrame({"x": rng.normal(size=2000), "t": np.arange(2000)})
-    ordered = kb.diff(walk, steady, order="t").column("x")
+    ordered = diff(walk, steady, order="t").column("x")
     assert ordered.rows[0] < 500.0
     assert ordered.rows[1] > 900.0
 
@@ -183,19 +182,19 @@ def test_weights_move_the_answer():
     x = rng.normal(size=5000)
     tilted = pl.DataFrame({"x": x, "w": np.exp(0.5 * x)})
     plain = pl.DataFrame({"x": rng.normal(0.5, 1.0, 5000), "w": np.ones(5000)})
-    assert kb.diff(tilted, plain, columns=["x"]).finding == "differs"
-    assert kb.diff(tilted, plain, weights="w").finding == "no evidence"
-    with pytest.raises(kb.InputError, match="holds no weights"):
-        kb.diff(tilted.with_columns(w=-1.0), plain, weights="w")
+    assert diff(tilted, plain, columns=["x"]).finding == "differs"
+    assert diff(tilted, plain, weights="w").finding == "no evidence"
+    with pytest.raises(InputError, match="holds no weights"):
+        diff(tilted.with_columns(w=-1.0), plain, weights="w")
 
 
 def test_frames_of_pandas_and_arrow_are_read_alike():
     pandas = pytest.importorskip("pandas")
     table = _table(400, 5).drop("day")
     other = _table(300, 6, shift=5.0).drop("day")
-    want = kb.diff(table, other, joint=False)
+    want = diff(table, other, joint=False)
     made = [pandas.DataFrame(t.to_dict(as_series=False)) for t in (table, other)]
-    found = kb.diff(*made, joint=False)
+    found = diff(*made, joint=False)
     assert [c.name for c in found.columns] == [c.name for c in want.columns]
     assert found.column("age").forward == want.column("age").forward
 
@@ -217,7 +216,7 @@ def test_odd_columns():
             "<b>": rng.normal(size=3000),
         }
     )
-    found = kb.diff(frame, frame.sample(n, seed=1), joint=False)
+    found = diff(frame, frame.sample(n, seed=1), joint=False)
     left = dict(found.left_out)
     assert "name rows" in left["id"]
     assert "cannot be compared" in left["list"]
@@ -239,8 +238,8 @@ def test_odd_columns():
     ],
 )
 def test_bad_tables_are_refused(given, match):
-    with pytest.raises(kb.InputError, match=match):
-        kb.diff(*given)
+    with pytest.raises(InputError, match=match):
+        diff(*given)
 
 
 @pytest.mark.parametrize(
@@ -265,21 +264,21 @@ def test_bad_tables_are_refused(given, match):
 )
 def test_bad_options_are_refused(options, match):
     frame = pl.DataFrame({"x": [1.0, 2.0, 3.0]})
-    with pytest.raises(kb.InputError, match=match):
-        kb.diff(frame, frame, **options)
+    with pytest.raises(InputError, match=match):
+        diff(frame, frame, **options)
 
 
 @pytest.mark.parametrize("columns", ["x", ["x", "x"]])
 def test_a_column_is_compared_once(columns):
     frame = pl.DataFrame({"x": [1.0, 2.0, 3.0], "y": [1.0, 2.0, 3.0]})
-    assert [c.name for c in kb.diff(frame, frame, columns=columns).columns] == ["x"]
+    assert [c.name for c in diff(frame, frame, columns=columns).columns] == ["x"]
 
 
 def test_columns_of_one_name_are_refused():
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame(np.ones((5, 2)), columns=["a", "a"])
-    with pytest.raises(kb.InputError, match="columns have the same name .*'a'"):
-        kb.diff(frame, frame)
+    with pytest.raises(InputError, match="columns have the same name .*'a'"):
+        diff(frame, frame)
 
 
 _ROWS = np.random.default_rng(0).normal(size=300)
@@ -311,7 +310,7 @@ def test_a_gate_fails_for_columns_that_are_lost(before, now, reason, profiled):
         for a in (before, now)
     ]
     reference = profile(frames[0]) if profiled else frames[0]
-    found = kb.diff(reference, frames[1], max_kl=50.0, joint=False)
+    found = diff(reference, frames[1], max_kl=50.0, joint=False)
     if reason is None:
         assert found.lost == ()
         assert found.gate != "failed"
@@ -320,8 +319,8 @@ def test_a_gate_fails_for_columns_that_are_lost(before, now, reason, profiled):
     ((name, said),) = found.lost
     assert name == "a"
     assert re.search(reason, said)
-    assert kb.diff(reference, frames[1], joint=False).gate is None
-    assert kb.diff(reference, frames[1], max_kl=50.0, columns=["x"]).gate == "passed"
+    assert diff(reference, frames[1], joint=False).gate is None
+    assert diff(reference, frames[1], max_kl=50.0, columns=["x"]).gate == "passed"
 
 
 def test_row_names_do_not_fail_a_gate_for_their_number():
@@ -329,16 +328,16 @@ def test_row_names_do_not_fail_a_gate_for_their_number():
         pl.DataFrame({"x": [1.0] * n, "id": [f"{n}-{i}" for i in range(n)]}) for n in (800, 1200)
     )
     names = many.with_columns(id=pl.lit("a"))
-    assert kb.diff(few, many, max_kl=0.5, joint=False).gate == "passed"
-    assert kb.diff(many, few, max_kl=0.5, joint=False).gate == "passed"
-    assert kb.diff(names, many, max_kl=0.5, joint=False).gate == "failed"
+    assert diff(few, many, max_kl=0.5, joint=False).gate == "passed"
+    assert diff(many, few, max_kl=0.5, joint=False).gate == "passed"
+    assert diff(names, many, max_kl=0.5, joint=False).gate == "failed"
 
 
 def test_a_type_of_all_null_says_nothing():
     """A column without values is the same in Parquet, of whatever type, and in CSV."""
     reference = pl.DataFrame({"x": _ROWS})
     found = [
-        kb.diff(reference, pl.DataFrame({"x": pl.Series([None] * 300, dtype=t)})).column("x")
+        diff(reference, pl.DataFrame({"x": pl.Series([None] * 300, dtype=t)})).column("x")
         for t in (pl.Null, pl.Float64, pl.String, pl.Date)
     ]
     assert {(c.kind, c.missing, c.p_value) for c in found} == {
@@ -349,16 +348,16 @@ def test_a_type_of_all_null_says_nothing():
 def test_groups_of_one_side_are_named_and_fail_a_gate():
     reference = pl.DataFrame({"g": ["x"] * 150 + ["y"] * 100 + [None] * 50, "a": _ROWS})
     more = reference.with_columns(g=pl.col("g").fill_null("z"))
-    found = kb.diff(reference, reference, by="g", joint=False, max_kl=50.0)
+    found = diff(reference, reference, by="g", joint=False, max_kl=50.0)
     assert [label for label, _ in found.groups] == ["x", "y", "missing"]
     assert found.lost == ()
     assert found.gate != "failed"
-    lost = kb.diff(reference, more, by="g", joint=False, max_kl=50.0)
+    lost = diff(reference, more, by="g", joint=False, max_kl=50.0)
     assert lost.lost == (("g = missing", "50 rows in reference only"),)
     assert lost.gate == "failed"
     assert any("g = z has 50 rows in current only" in note for note in lost.notes)
     other = reference.with_columns(w=1.0), reference.with_columns(w=pl.lit("b"), b=1)
-    typed = kb.diff(*other, by="g", joint=False, max_kl=50.0)
+    typed = diff(*other, by="g", joint=False, max_kl=50.0)
     assert typed.lost == (("w", "numbers in reference, names in current"),)
     assert typed.only_current == ("b",)
     assert typed.gate == "failed"
@@ -366,7 +365,7 @@ def test_groups_of_one_side_are_named_and_fail_a_gate():
 
 def test_numbers_that_name_groups_stay_apart():
     frame = pl.DataFrame({"g": [94103, 94104, 2**60, 2**60 + 1] * 75, "a": _ROWS})
-    labels = [label for label, _ in kb.diff(frame, frame, by="g", joint=False).groups]
+    labels = [label for label, _ in diff(frame, frame, by="g", joint=False).groups]
     assert labels == ["94103", "94104", str(2**60), str(2**60 + 1)]
 
 
@@ -374,7 +373,7 @@ def test_numbers_that_name_groups_stay_apart():
 def test_integers_that_float64_cannot_hold_stay_apart(kind, tmp_path):
     a, b = (2**60 + shift + np.arange(300) // 3 for shift in (0, 90))
     if kind == "array":
-        found = kb.diff(a[:, None], b[:, None])
+        found = diff(a[:, None], b[:, None])
     else:
         sides = [pl.DataFrame({"x0": v}) for v in (a, b)]
         places = [str(tmp_path / f"{name}.{kind}") for name in "ab"]
@@ -383,7 +382,7 @@ def test_integers_that_float64_cannot_hold_stay_apart(kind, tmp_path):
                 np.save(place, side["x0"].to_numpy())
             elif kind != "frame":
                 getattr(side, f"write_{kind}")(place)
-        found = kb.diff(*(sides if kind == "frame" else places))
+        found = diff(*(sides if kind == "frame" else places))
     assert found.finding == "differs"
     assert found.columns[0].medians == (49.0, 139.0)
     assert "compared by rank" in found.notes[0]
@@ -402,7 +401,7 @@ def test_big_integers_against_others(other, note):
         pl.DataFrame({"x": [2**60 + i for i in range(299)] + [None]}),
         pl.DataFrame({"x": other}),
     )
-    found = kb.diff(*sides)
+    found = diff(*sides)
     assert found.finding == "differs"
     assert found.columns[0].missing[0] == pytest.approx(1 / 300)
     assert any(note in said for said in found.notes)
@@ -411,16 +410,16 @@ def test_big_integers_against_others(other, note):
 def test_identifiers_are_remarked_on():
     n = np.arange(300)
     frames = [pl.DataFrame({"id": n + shift, "x": _ROWS}) for shift in (0, 1000)]
-    found = kb.diff(*frames, joint=False)
+    found = diff(*frames, joint=False)
     assert found.column("id").finding == "differs"
     assert "id looks like an identifier" in found.notes[0]
-    assert kb.diff(frames[0], frames[0], joint=False).notes == ()
+    assert diff(frames[0], frames[0], joint=False).notes == ()
 
 
 def test_text_is_not_taken_for_missing():
     a, b = (pl.DataFrame({"x": ["missing"] * k + [None] * (500 - k)}) for k in (250, 100))
     for reference in (a, profile(a)):
-        column = kb.diff(reference, b).column("x")
+        column = diff(reference, b).column("x")
         assert column.missing == (0.5, 0.8)
         assert {r.label for r in column.regions} == {"'missing'", "missing"}
 
@@ -458,10 +457,10 @@ def test_files_of_a_directory_have_the_same_columns(second, match, tmp_path):
     pl.DataFrame({"a": [1.0, 2.0], "b": [1.0, 2.0]}).write_parquet(tmp_path / "1.parquet")
     pl.DataFrame(second).write_parquet(tmp_path / "2.parquet")
     if match is None:
-        assert kb.diff(tmp_path, tmp_path, joint=False).rows == (3, 3)
+        assert diff(tmp_path, tmp_path, joint=False).rows == (3, 3)
         return
-    with pytest.raises(kb.InputError, match=match) as error:
-        kb.diff(tmp_path, tmp_path)
+    with pytest.raises(InputError, match=match) as error:
+        diff(tmp_path, tmp_path)
     assert "insert" not in str(error.value)
 
 
@@ -472,7 +471,7 @@ class TestProfiles:
         reference, current = _table(1500, 0), _table(1200, 1, shift=3.0, missing=0.1)
         write_profile(tmp_path / "ref.profile", profile(reference))
         known = read_profile(tmp_path / "ref.profile")
-        found = kb.diff(known, current)
+        found = diff(known, current)
         for name in ("age", "city", "member", "height"):
             one, two = found.column(name).forward, changed.column(name).forward
             assert abs(one.value - two.value) < 0.6 * max(one.standard_error, two.standard_error)
@@ -487,7 +486,7 @@ class TestProfiles:
             assert column.rows == 2000.0
         other = merged(profile(whole[:1000]), profile(whole[1000:]))
         assert other.column("height").rows == pytest.approx(2000.0)
-        found = kb.diff(other, whole)
+        found = diff(other, whole)
         assert found.finding == "no evidence"
 
     @pytest.mark.parametrize(
@@ -522,20 +521,20 @@ class TestProfiles:
     )
     def test_bad_files_are_refused(self, text, tmp_path):
         (tmp_path / "bad.profile").write_text(text)
-        with pytest.raises(kb.InputError, match=r"bad\.profile: .*profile"):
+        with pytest.raises(InputError, match=r"bad\.profile: .*profile"):
             read_profile(tmp_path / "bad.profile")
 
     def test_kinds_do_not_mix(self):
         numbers, names, empty = (
             pl.DataFrame({"a": v}) for v in ([1.5, 2.5] * 9, ["p", "q"] * 9, [None] * 18)
         )
-        with pytest.raises(kb.InputError, match="'a' is numbers in .*, names in .*: counts"):
+        with pytest.raises(InputError, match="'a' is numbers in .*, names in .*: counts"):
             merged(profile(numbers), profile(names))
-        with pytest.raises(kb.InputError, match="'a' is names in .*, numbers in"):
+        with pytest.raises(InputError, match="'a' is names in .*, numbers in"):
             profile(numbers, like=profile(names))
         both = merged(profile(empty), profile(names))
         assert (both.column("a").kind, both.rows) == ("levels", 36)
-        with pytest.raises(kb.InputError, match="give a Profile"):
+        with pytest.raises(InputError, match="give a Profile"):
             profile(numbers, like=3)
 
 
@@ -554,6 +553,6 @@ def test_rare_levels_of_a_profile_are_not_new():
     one, two = (
         pl.DataFrame({"user": rng.zipf(1.3, 20_000) % 50_000}).cast(pl.String) for _ in "ab"
     )
-    found = kb.diff(kb.profile(one), two).column("user")
+    found = diff(profile(one), two).column("user")
     assert found.finding == "no evidence"
     assert found.forward.interval[1] < 0.05

@@ -5,20 +5,24 @@ import math
 import numpy as np
 import pytest
 
-import kullback as kb
-from kullback.io import dataset
+from kullback.api.fit import fit
+from kullback.api.measure import kl_divergence
+from kullback.core.errors import InputError, KullbackError
+from kullback.families import FullRank, MeanField, Mixture
+from kullback.tables.files import dataset
+from kullback.targets import LogDensity, Samples
 
 THREE = "0.3*normal(-2, sd=0.3) + 0.4*normal(0, sd=0.4) + 0.3*normal(2, sd=0.3)"
 
 
 @pytest.fixture(scope="module")
 def forward():
-    return kb.fit(THREE, kb.Mixture(2), direction="forward", starts=40)
+    return fit(THREE, Mixture(2), direction="forward", starts=40)
 
 
 @pytest.fixture(scope="module")
 def reverse():
-    return kb.fit(THREE, kb.Mixture(2), direction="reverse", starts=60)
+    return fit(THREE, Mixture(2), direction="reverse", starts=60)
 
 
 def table(q):
@@ -53,7 +57,7 @@ def test_reverse_kl_has_no_false_optimum(reverse):
 
 
 def test_forward_gaussian_matches_moments():
-    found = kb.fit(THREE, kb.FullRank(), direction="forward")
+    found = fit(THREE, FullRank(), direction="forward")
     assert found.q.loc == pytest.approx(0.0, abs=1e-6)
     assert found.q.scale**2 == pytest.approx(0.3 * 0.09 * 2 + 0.4 * 0.16 + 2.4, rel=1e-6)
 
@@ -67,7 +71,7 @@ def test_a_gaussian_is_found_exactly_in_two_variables(direction):
         moved = x - np.array([3.0, -1.0])
         return 7.0 - 0.5 * np.einsum("...i,ij,...j", moved, precision, moved)
 
-    found = kb.fit(kb.LogDensity(log_p, np.zeros(2)), kb.FullRank(), direction=direction)
+    found = fit(LogDensity(log_p, np.zeros(2)), FullRank(), direction=direction)
     assert found.q.loc == pytest.approx([3.0, -1.0], abs=1e-5)
     assert found.q.covariance == pytest.approx(covariance, abs=1e-4)
     assert abs(found.divergence.value) < 1e-6
@@ -75,22 +79,22 @@ def test_a_gaussian_is_found_exactly_in_two_variables(direction):
 
 def test_mean_field_reverse_is_too_narrow_by_the_known_factor():
     p = "mvnormal([0, 0], cov=[[1, 0.8], [0.8, 1]])"
-    found = kb.fit(p, kb.MeanField(), direction="reverse")
+    found = fit(p, MeanField(), direction="reverse")
     assert np.diag(found.q.covariance) == pytest.approx([0.36, 0.36], abs=1e-4)
-    wide = kb.fit(p, kb.MeanField(), direction="forward")
+    wide = fit(p, MeanField(), direction="forward")
     assert np.diag(wide.q.covariance) == pytest.approx([1.0, 1.0], abs=1e-4)
 
 
 def test_a_numpyro_family():
-    forward = kb.fit("weibull(2, scale=3)", "gamma", direction="forward")
-    reverse = kb.fit("weibull(2, scale=3)", "gamma", direction="reverse")
-    assert 0 < forward.divergence.value < kb.kl_divergence("weibull(2, scale=3)", reverse.q).value
-    assert 0 < reverse.divergence.value < kb.kl_divergence(forward.q, "weibull(2, scale=3)").value
+    forward = fit("weibull(2, scale=3)", "gamma", direction="forward")
+    reverse = fit("weibull(2, scale=3)", "gamma", direction="reverse")
+    assert 0 < forward.divergence.value < kl_divergence("weibull(2, scale=3)", reverse.q).value
+    assert 0 < reverse.divergence.value < kl_divergence(forward.q, "weibull(2, scale=3)").value
 
 
 def test_samples_by_maximum_likelihood():
     x = np.random.default_rng(0).normal(3.0, 2.0, 500)
-    found = kb.fit(kb.Samples(x), kb.FullRank(), direction="forward")
+    found = fit(Samples(x), FullRank(), direction="forward")
     assert found.q.loc == pytest.approx(x.mean())
     assert found.q.scale == pytest.approx(x.std(), rel=1e-5)
     assert found.divergence.quantity == "cross_entropy"
@@ -100,9 +104,7 @@ def test_samples_by_maximum_likelihood():
 
 def test_old_faithful():
     data = dataset("faithful")
-    found = kb.fit(
-        kb.Samples(data.values, columns=data.columns), kb.Mixture(2), direction="forward"
-    )
+    found = fit(Samples(data.values, columns=data.columns), Mixture(2), direction="forward")
     assert found.divergence.value * len(data.values) == pytest.approx(1130.264, abs=0.01)
     assert found.held_out.value == pytest.approx(
         -found.divergence.value, abs=3 * found.held_out.standard_error
@@ -113,44 +115,44 @@ def test_old_faithful():
 def test_weights_are_repeated_rows():
     x = np.random.default_rng(1).normal(size=(60, 2))
     repeats = np.arange(60) % 3 + 1
-    a = kb.fit(kb.Samples(x, repeats), kb.FullRank(), direction="forward").q
-    b = kb.fit(kb.Samples(np.repeat(x, repeats, axis=0)), kb.FullRank(), direction="forward").q
+    a = fit(Samples(x, repeats), FullRank(), direction="forward").q
+    b = fit(Samples(np.repeat(x, repeats, axis=0)), FullRank(), direction="forward").q
     assert a.covariance == pytest.approx(b.covariance, rel=1e-10)
 
 
 @pytest.mark.parametrize(
     ("target", "family", "direction", "message"),
     [
-        ("cauchy(0, scale=1)", kb.FullRank(), "forward", "infinite for every Gaussian"),
-        ("gamma(2, rate=1)", kb.FullRank(), "reverse", "infinite for every Gaussian"),
+        ("cauchy(0, scale=1)", FullRank(), "forward", "infinite for every Gaussian"),
+        ("gamma(2, rate=1)", FullRank(), "reverse", "infinite for every Gaussian"),
         (
-            kb.Samples([1.0, 2.0]),
-            kb.Mixture(3),
+            Samples([1.0, 2.0]),
+            Mixture(3),
             "forward",
             "more components than there are samples",
         ),
-        (kb.Samples(np.zeros((5, 1))), kb.FullRank(), "forward", "column x0 is constant"),
-        (kb.Samples([1.0, 2.0, 4.0]), kb.FullRank(), "reverse", "at least 10 rows a column"),
-        (THREE, kb.Mixture(2), "sideways", 'say "forward"'),
+        (Samples(np.zeros((5, 1))), FullRank(), "forward", "column x0 is constant"),
+        (Samples([1.0, 2.0, 4.0]), FullRank(), "reverse", "at least 10 rows a column"),
+        (THREE, Mixture(2), "sideways", 'say "forward"'),
         (THREE, "nonsense", "forward", '"nonsense" is not known'),
         (THREE, "mixture:x", "forward", "such as mixture:2"),
-        ("poisson(3)", kb.FullRank(), "forward", "discrete target"),
+        ("poisson(3)", FullRank(), "forward", "discrete target"),
     ],
 )
 def test_what_cannot_be_fitted(target, family, direction, message):
-    with pytest.raises(kb.KullbackError, match=message):
-        kb.fit(target, family, direction=direction)
+    with pytest.raises(KullbackError, match=message):
+        fit(target, family, direction=direction)
 
 
 def test_bad_samples():
-    with pytest.raises(kb.InputError, match="column x1 has 1 NaN.*row 2"):
-        kb.Samples([[1.0, 2.0], [1.0, 3.0], [1.0, math.nan]])
-    with pytest.raises(kb.InputError, match="samples are empty"):
-        kb.Samples([])
-    with pytest.raises(kb.InputError, match="k must be a positive integer"):
-        kb.Mixture(0)
-    with pytest.raises(kb.InputError, match="weights must be finite"):
-        kb.Samples([1.0, 2.0], [-1.0, 1.0])
+    with pytest.raises(InputError, match="column x1 has 1 NaN.*row 2"):
+        Samples([[1.0, 2.0], [1.0, 3.0], [1.0, math.nan]])
+    with pytest.raises(InputError, match="samples are empty"):
+        Samples([])
+    with pytest.raises(InputError, match="k must be a positive integer"):
+        Mixture(0)
+    with pytest.raises(InputError, match="weights must be finite"):
+        Samples([1.0, 2.0], [-1.0, 1.0])
 
 
 def test_ctrl_c_keeps_what_there_is():
@@ -158,7 +160,7 @@ def test_ctrl_c_keeps_what_there_is():
         if done == 3:
             raise KeyboardInterrupt
 
-    found = kb.fit(THREE, kb.Mixture(2), direction="reverse", watch=stop)
+    found = fit(THREE, Mixture(2), direction="reverse", watch=stop)
     assert found.starts == 3
     assert math.isfinite(found.divergence.value)
 
@@ -169,7 +171,7 @@ def test_ctrl_c_while_rows_are_held_out_keeps_the_fit():
             raise KeyboardInterrupt
 
     x = np.random.default_rng(0).normal(size=(80, 2))
-    found = kb.fit(kb.Samples(x), kb.Mixture(2), direction="forward", starts=3, watch=stop)
+    found = fit(Samples(x), Mixture(2), direction="forward", starts=3, watch=stop)
     assert found.starts == 3
     assert found.held_out is None
     assert found.interrupted
@@ -180,7 +182,7 @@ def test_an_interrupted_fit_says_so():
         if done == 2:
             raise KeyboardInterrupt
 
-    found = kb.fit(THREE, kb.Mixture(2), direction="forward", watch=stop)
+    found = fit(THREE, Mixture(2), direction="forward", watch=stop)
     assert found.interrupted
     assert found.notes[-1] == "interrupted after 2 of 60 starts"
 
@@ -194,5 +196,5 @@ def test_an_interrupted_fit_says_so():
     ],
 )
 def test_reverse_fits_of_heavy_tails_and_narrow_modes(target, best):
-    found = kb.fit(target, kb.FullRank(), direction="reverse")
+    found = fit(target, FullRank(), direction="reverse")
     assert found.divergence.value == pytest.approx(best, abs=2e-5)

@@ -2,10 +2,8 @@
 
 import pytest
 
-import kullback as kb
-from kullback.api._demo import demo
-from kullback.api._doctor import doctor
-from kullback.api._verify import examples
+from kullback.api.verify import demo, doctor, examples, verify
+from kullback.core.errors import InputError
 
 
 def stamps(verification):
@@ -13,7 +11,7 @@ def stamps(verification):
 
 
 def test_the_fourth_article():
-    found = kb.verify("three-modes")
+    found = verify("three-modes")
     assert stamps(found) == ["refuted"] * 7 + ["confirmed"] * 7
     assert not found.passes
     loss = found.findings[0]
@@ -23,7 +21,7 @@ def test_the_fourth_article():
 
 
 def test_the_second_article_is_read_both_ways():
-    found = kb.verify("two-gaussians")
+    found = verify("two-gaussians")
     values = {f.reading: f.found.value for f in found.findings[:2]}
     assert values["sd = 2, sd = 3"] == pytest.approx(0.127687, abs=1e-6)
     assert values["var = 2, var = 3"] == pytest.approx(0.036066, abs=1e-6)
@@ -46,7 +44,7 @@ def test_the_last_printed_digit_counts(value, stamp):
         "q": "normal(0, sd=3)",
         "value": value,
     }
-    assert stamps(kb.verify({"claim": [claim]})) == [stamp]
+    assert stamps(verify({"claim": [claim]})) == [stamp]
 
 
 def test_one_reading_that_matches_confirms():
@@ -57,7 +55,7 @@ def test_one_reading_that_matches_confirms():
         "q": "normal(0, 3)",
         "value": "0.0361",
     }
-    found = kb.verify({"claim": [claim]})
+    found = verify({"claim": [claim]})
     assert stamps(found) == ["cannot tell", "confirmed"]
     assert found.findings[1].reading == "var = 2, var = 3"
 
@@ -76,17 +74,17 @@ def test_one_reading_that_matches_confirms():
     ],
 )
 def test_bad_claims(content, message):
-    with pytest.raises(kb.InputError, match=message):
-        kb.verify(content)
+    with pytest.raises(InputError, match=message):
+        verify(content)
 
 
 def test_missing_and_broken_files(tmp_path):
-    with pytest.raises(kb.InputError, match="no such file; bundled examples are"):
-        kb.verify("nowhere.toml")
+    with pytest.raises(InputError, match="no such file; bundled examples are"):
+        verify("nowhere.toml")
     broken = tmp_path / "x.toml"
     broken.write_text("claim = [")
-    with pytest.raises(kb.InputError, match="not valid TOML"):
-        kb.verify(broken)
+    with pytest.raises(InputError, match="not valid TOML"):
+        verify(broken)
 
 
 def test_examples_are_listed():

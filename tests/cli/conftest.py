@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from kullback.cli import main
+from kullback.cli.app import main
 
 SHARP, WIDE = "normal(0, sd=2)", "normal(0, sd=3)"
 

@@ -107,7 +107,7 @@ def test_escapes_do_not_reach_the_terminal(run, write):
 
 
 def test_bugs_are_not_hidden_and_are_no_failed_gates(run, monkeypatch):
-    from kullback.cli import _plan
+    from kullback.views import measure as _plan
 
     def broken(*args, **kwargs):
         raise ZeroDivisionError
@@ -120,7 +120,7 @@ def test_bugs_are_not_hidden_and_are_no_failed_gates(run, monkeypatch):
 
 
 def test_ctrl_c(run, monkeypatch):
-    from kullback.cli import _plan
+    from kullback.views import measure as _plan
 
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt

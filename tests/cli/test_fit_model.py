@@ -12,7 +12,7 @@ from pathlib import Path
 import jax  # noqa: F401 - once it is loaded, the command leaves the user's cache alone
 import pytest
 
-from kullback.cli import main
+from kullback.cli.app import main
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "eight_schools.py"
 

@@ -9,7 +9,7 @@ import time
 import numpy as np
 import polars as pl
 
-import kullback as kb
+from kullback.api.store import load
 
 FIT = (
     "fit",
@@ -31,7 +31,7 @@ def _run(where, *more):
 
 
 def _parameters(path):
-    q = kb.load(path).q
+    q = load(path).q
     return np.concatenate([q.weights, q.means.ravel(), q.covariances.ravel()])
 
 

@@ -123,9 +123,10 @@ def test_doctor_finds_this_installation_right(run):
 def test_doctor_fails_on_a_wrong_value(run, monkeypatch):
     from dataclasses import replace
 
-    from kullback.api import _doctor
+    from kullback.api import verify as _doctor
+    from kullback.api.verify import doctor
 
-    first, *rest = _doctor.doctor()
+    first, *rest = doctor()
     monkeypatch.setattr(_doctor, "doctor", lambda: (replace(first, passed=False), *rest))
     ran = run("doctor")
     assert ran.code == 1

@@ -99,7 +99,7 @@ def test_ctrl_c_while_it_is_loaded(monkeypatch):
 
 
 def test_version():
-    from kullback import __version__
+    from kullback._version import __version__
 
     ran = subprocess.run([*KULLBACK, "--version"], capture_output=True, text=True)
     assert (ran.returncode, ran.stdout.strip()) == (0, __version__)

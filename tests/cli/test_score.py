@@ -12,12 +12,13 @@ import polars as pl
 import pytest
 
 import kullback as kb
-from kullback.distributions._compound import Product
-from kullback.distributions._positive import LogNormal
-from kullback.distributions._vector import Categorical
-from kullback.io import dataset
-from kullback.results._estimate import Estimate
-from kullback.results._fit import Fit, Optimum
+from kullback.api.store import load, save
+from kullback.distributions.compound import Product
+from kullback.distributions.positive import LogNormal
+from kullback.distributions.vector import Categorical
+from kullback.results.estimate import Estimate
+from kullback.results.fit import Fit, Optimum
+from kullback.tables.files import dataset
 
 FIT = ("fit", "faithful.csv", "--family", "mixture:2", "--direction", "forward", "--no-report")
 
@@ -25,7 +26,7 @@ FIT = ("fit", "faithful.csv", "--family", "mixture:2", "--direction", "forward",
 @pytest.fixture(scope="module")
 def fitted(tmp_path_factory):
     """The file of a fit to Old Faithful."""
-    from kullback.cli import main
+    from kullback.cli.app import main
 
     path = tmp_path_factory.mktemp("model") / "model.kb"
     assert main([*FIT, "--starts", "3", "--out", str(path), "--quiet", "--json"]) == 0
@@ -49,12 +50,12 @@ def table(tmp_path):
         q, "forward", "by hand", value, None, None, None, optima, (), 1, 1, 0.0,
         columns=names, labels=labels,
     )  # fmt: skip
-    kb.save(found, tmp_path / "table.kb")
+    save(found, tmp_path / "table.kb")
     return "table.kb"
 
 
 def test_a_fit_is_kept(run, model):
-    found = kb.load(model)
+    found = load(model)
     assert found.columns == ("eruptions", "waiting")
     assert len(found.q.weights) == 2
     assert not os.path.exists("model.kb.checkpoint")
@@ -64,7 +65,7 @@ def test_a_fit_is_kept(run, model):
 def test_scores(run, model, out):
     ran = run("score", model, "faithful.csv", "--out", out)
     assert ran.code == 0
-    scores = kb.load(model).log_prob(dataset("faithful").values)
+    scores = load(model).log_prob(dataset("faithful").values)
     frame = (pl.read_csv if out.endswith("csv") else pl.read_parquet)(out)
     assert frame.columns == ["log_prob"]
     np.testing.assert_allclose(frame["log_prob"].to_numpy(), scores, rtol=1e-15)
@@ -77,7 +78,7 @@ def test_scores(run, model, out):
 
 def test_json(run, model):
     body = run("score", model, "faithful.csv", "--json", "--units", "bits").json
-    scores = kb.load(model).log_prob(dataset("faithful").values)
+    scores = load(model).log_prob(dataset("faithful").values)
     assert body["mean"]["value"] == pytest.approx(scores.mean() / np.log(2.0))
     error = scores.std(ddof=1) / np.sqrt(272) / np.log(2.0)
     assert body["mean"]["standard_error"] == pytest.approx(error)
@@ -95,14 +96,14 @@ def test_columns_are_matched_by_name(run, model, write):
     )
     ran = run("score", model, "new.csv", "--columns", "waiting,eruptions", "--out", "s.csv")
     assert ran.code == 0
-    expected = kb.load(model).log_prob(np.array([[1.8, 54.0], [4.2, 80.0]]))
+    expected = load(model).log_prob(np.array([[1.8, 54.0], [4.2, 80.0]]))
     np.testing.assert_allclose(pl.read_csv("s.csv")["log_prob"].to_numpy(), expected)
 
 
 def test_weights(run, model, write):
     write("new.csv", "waiting,eruptions,w\n54,1.8,3\n80,4.2,1\n70,3,0\n")
     body = run("score", model, "new.csv", "--weights", "w", "--json").json
-    a, b = kb.load(model).log_prob(np.array([[1.8, 54.0], [4.2, 80.0]]))
+    a, b = load(model).log_prob(np.array([[1.8, 54.0], [4.2, 80.0]]))
     assert body["mean"]["value"] == pytest.approx((3 * a + b) / 4)
 
 
@@ -165,7 +166,7 @@ def test_labels_and_numbers_are_not_mixed_up(run, table, model, write):
 
 def test_draws(run, model, table, tmp_path):
     text = run("sample", model, "-n", "5", "--key", "3").out
-    expected = kb.load(model).sample(5, key=3)
+    expected = load(model).sample(5, key=3)
     (tmp_path / "a.csv").write_text(text)
     frame = pl.read_csv("a.csv")
     assert frame.columns == ["eruptions", "waiting"]
@@ -250,7 +251,7 @@ def test_european_decimals_are_read_right(run, write):
     write("a.csv", "x;y\n" + "\n".join(lines) + "\n")
     args = ("fit", "a.csv", "--family", "full_rank", "--direction", "forward", "--no-report")
     assert run(*args, "--out", "a.kb").code == 0
-    np.testing.assert_allclose(kb.load("a.kb").q.loc, rows.mean(axis=0), atol=1e-6)
+    np.testing.assert_allclose(load("a.kb").q.loc, rows.mean(axis=0), atol=1e-6)
 
 
 def test_rows_with_missing_cells_are_left_out_and_counted(run, write):
@@ -268,8 +269,8 @@ def test_weights_of_a_fit(run, write):
     assert run(*args, "--weights", "w", "--out", "a.kb").code == 0
     values = np.arange(40.0)
     mean = np.average(values, weights=1 + values % 2)
-    assert kb.load("a.kb").q.loc == pytest.approx(mean, abs=1e-6)
-    assert kb.load("a.kb").columns == ("x",)
+    assert load("a.kb").q.loc == pytest.approx(mean, abs=1e-6)
+    assert load("a.kb").columns == ("x",)
 
 
 MODEL = (
@@ -289,7 +290,7 @@ def test_a_checkpoint_lies_beside_the_fit_and_goes_with_it(run, write, tmp_path,
     again = run(*args, "--out", "b.kb", "--checkpoint", "c", "--resume")
     assert again.code == 0
     assert run(*args, "--out", "a.kb", "--resume").code == 0
-    np.testing.assert_array_equal(kb.load("a.kb").q.loc, kb.load("b.kb").q.loc)
+    np.testing.assert_array_equal(load("a.kb").q.loc, load("b.kb").q.loc)
     assert not (tmp_path / "a.kb.checkpoint").exists()
     write("a.kb.checkpoint", "damaged")
     ran = run(*args, "--out", "a.kb", "--resume")

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
-import kullback as kb
-from kullback.diagnostics._goodness import marginal
-from kullback.distributions._gaussian_mixture import GaussianMixture
-from kullback.distributions._table_mixture import TableMixture
-from kullback.fitting._structures import Components
+from kullback.api.fit import fit as fit_fit
+from kullback.api.store import load, save
+from kullback.diagnostics.goodness import marginal
+from kullback.distributions.gaussian_mixture import GaussianMixture, TableMixture
+from kullback.families import FullRank, Mixture
+from kullback.fitting.covariances import Components
+from kullback.targets import Samples
 
 
 def _two(rng, n):
@@ -21,21 +23,21 @@ def _two(rng, n):
 @pytest.fixture(scope="module")
 def skewed():
     x = np.random.default_rng(0).gamma(2.0, size=(1500, 2))
-    return kb.fit(kb.Samples(x, columns=("a", "b")), kb.FullRank(), direction="forward")
+    return fit_fit(Samples(x, columns=("a", "b")), FullRank(), direction="forward")
 
 
 def test_p_values_are_uniform_where_the_family_holds_p():
     found = []
     for key in range(60):
         x = np.random.default_rng(key).normal(size=300)
-        fit = kb.fit(kb.Samples(x), kb.FullRank(), direction="forward", key=key)
+        fit = fit_fit(Samples(x), FullRank(), direction="forward", key=key)
         found.append(fit.likelihood.goodness[0].p_value)
     assert stats.kstest(found, "uniform").pvalue > 0.01
 
 
 def test_p_values_of_mixtures_hold():
     found = [
-        kb.fit(kb.Samples(_two(np.random.default_rng(key), 400)), kb.Mixture(2),
+        fit_fit(Samples(_two(np.random.default_rng(key), 400)), Mixture(2),
                direction="forward", starts=2, key=key).likelihood.least_p_value
         for key in range(30)
     ]  # fmt: skip
@@ -74,13 +76,13 @@ def test_marginals_are_those_of_the_parts():
 
 def test_rounded_values_do_not_fail_for_being_rounded():
     x = np.round(np.random.default_rng(0).normal(size=(4000, 2)), 1)
-    fit = kb.fit(kb.Samples(x), kb.FullRank(), direction="forward")
+    fit = fit_fit(Samples(x), FullRank(), direction="forward")
     assert fit.likelihood.least_p_value > 0.01
 
 
 def test_the_gap_is_0_where_q_is_p_and_not_where_tails_are_heavy():
     rng = np.random.default_rng(1)
-    gap = kb.fit(kb.Samples(_two(rng, 2000)), kb.Mixture(2), direction="forward").likelihood.gap
+    gap = fit_fit(Samples(_two(rng, 2000)), Mixture(2), direction="forward").likelihood.gap
     assert abs(gap.value) < 3.0 * gap.standard_error
     assert gap.direction == "E_q[log q] - E_p[log q]"
 
@@ -88,8 +90,8 @@ def test_the_gap_is_0_where_q_is_p_and_not_where_tails_are_heavy():
 def test_weights_count_as_rows():
     x = np.random.default_rng(2).normal(size=400)
     repeats = np.arange(400) % 3 + 1
-    a = kb.fit(kb.Samples(x, repeats), kb.FullRank(), direction="forward").likelihood
-    b = kb.fit(kb.Samples(np.repeat(x, repeats)), kb.FullRank(), direction="forward").likelihood
+    a = fit_fit(Samples(x, repeats), FullRank(), direction="forward").likelihood
+    b = fit_fit(Samples(np.repeat(x, repeats)), FullRank(), direction="forward").likelihood
     assert a.goodness == b.goodness
     assert a.learning == b.learning
     assert a.goodness[0].n == repeats.sum()
@@ -99,7 +101,7 @@ def test_the_excess_falls_as_parameters_over_twice_the_rows():
     ratios = []
     for key in range(12):
         x = np.random.default_rng(key).normal(size=(800, 3))
-        fit = kb.fit(kb.Samples(x), kb.FullRank(), direction="forward", key=key)
+        fit = fit_fit(Samples(x), FullRank(), direction="forward", key=key)
         m = fit.likelihood.parameters
         ratios += [p.excess * 2 * p.rows / m for p in fit.likelihood.learning if p.rows >= 200]
     error = np.std(ratios) / np.sqrt(len(ratios))
@@ -110,8 +112,8 @@ def test_columns_that_are_not_numbers_and_gaps_are_left_out():
     rng = np.random.default_rng(0)
     values = np.column_stack([rng.normal(size=300), rng.poisson(3.0, 300)])
     values[::7, 0] = np.nan
-    p = kb.Samples(values, columns=("x", "visits"), kinds={"visits": "count"}, missing=True)
-    fit = kb.fit(p, kb.Mixture(1), direction="forward")
+    p = Samples(values, columns=("x", "visits"), kinds={"visits": "count"}, missing=True)
+    fit = fit_fit(p, Mixture(1), direction="forward")
     assert [g.column for g in fit.likelihood.goodness] == ["x"]
     assert fit.likelihood.goodness[0].n == 300 - 43
     assert fit.likelihood.gap is None
@@ -128,15 +130,15 @@ def test_everything_is_plain_json(skewed):
 
 
 def test_fits_with_findings_are_saved(skewed, tmp_path):
-    kb.save(skewed, tmp_path / "fit.kb")
-    again = kb.load(tmp_path / "fit.kb")
+    save(skewed, tmp_path / "fit.kb")
+    again = load(tmp_path / "fit.kb")
     assert again.likelihood == skewed.likelihood
     assert again.forward_kl == skewed.forward_kl
 
 
 def test_one_far_row_is_not_taken_for_knowledge():
     x = np.append(np.random.default_rng(0).normal(size=300), 1e9)
-    fit = kb.fit(kb.Samples(x), kb.Mixture(2), direction="forward", starts=2)
+    fit = fit_fit(Samples(x), Mixture(2), direction="forward", starts=2)
     assert fit.forward_kl is None
     assert fit.likelihood.learning == ()
     assert any("one row decides" in note for note in fit.notes)
@@ -144,8 +146,8 @@ def test_one_far_row_is_not_taken_for_knowledge():
 
 def test_weights_that_are_no_numbers_of_rows():
     rng = np.random.default_rng(0)
-    p = kb.Samples(rng.normal(size=500), rng.random(500))
-    fit = kb.fit(p, kb.FullRank(), direction="forward")
+    p = Samples(rng.normal(size=500), rng.random(500))
+    fit = fit_fit(p, FullRank(), direction="forward")
     assert fit.forward_kl is None
     assert any("weights are not numbers of rows" in note for note in fit.notes)
     assert 300 < fit.likelihood.goodness[0].n < 450

@@ -6,10 +6,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from kullback._core.errors import DensityError, InputError
-from kullback.api._gradients import explain_gradients
-from kullback.cli import main
-from kullback.fitting._elbo_gradients import ESTIMATORS
+from kullback.api.explain import explain_gradients
+from kullback.cli.app import main
+from kullback.core.errors import DensityError, InputError
+from kullback.fitting.elbo_gradients import ESTIMATORS
 from kullback.targets import LogDensity
 
 FORGOTTEN = "score_function_of_log_p"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks import audit
-from kullback.io import parse
+from kullback.expressions.parse import parse
 from tests import reference
 
 EXPRESSIONS = sorted(
@@ -48,7 +48,7 @@ def test_quantile_inverts_the_distribution(text):
     if np.isnan(low).any() or 0.0 <= low[0] < 1e-290:
         return  # not known, or below what a float64 can hold
     assert np.allclose(low, high, rtol=1e-4, atol=1e-9)
-    from kullback.estimators._support import mass
+    from kullback.measure.support import mass
 
     for u, x in zip((0.1, 0.5, 0.9), low, strict=True):
         assert mass(d, -math.inf, float(x)) == pytest.approx(u, abs=2e-4)

@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 from scipy.special import logsumexp
 
-from kullback._core.errors import DensityError, InputError, UnsupportedError
-from kullback.api._discrete import fit_discrete, is_discrete
-from kullback.diagnostics._discrete_known import states
-from kullback.distributions._independent import Independent
+from kullback.core.errors import DensityError, InputError, UnsupportedError
+from kullback.core.run import Run
+from kullback.diagnostics.evidence import states
+from kullback.distributions.vector import Independent
 from kullback.families import Bernoulli, Categorical
-from kullback.fitting._discrete import discrete_fit, gradient_at
-from kullback.fitting._run import Run
-from kullback.solvers._gibbs import temper_discrete
+from kullback.fitting.discrete import discrete_fit, gradient_at
+from kullback.routes.discrete_reverse import fit_discrete, is_discrete
+from kullback.solvers.gibbs import temper_discrete
 from kullback.targets import LogDensity
 
 

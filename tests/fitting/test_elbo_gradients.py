@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 from mpmath import mp
 
-from kullback._core.errors import InputError
-from kullback.fitting._elbo_gradients import (
+from kullback.core.errors import InputError
+from kullback.fitting.elbo_gradients import (
     ESTIMATORS,
     Drawn,
     check_estimator,
     drawn_at,
     score_function_of_log_p,
 )
-from kullback.fitting._natural_gradient import Gaussians
+from kullback.fitting.natural_gradient import Gaussians
 
 UNBIASED = [name for name in ESTIMATORS if name != "score_function_of_log_p"]
 N = 40_000

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-import kullback as kb
-from kullback.families import KernelDensity
-from kullback.fitting._scalar_table import TABLE, by_name
+from kullback.api.fit import fit
+from kullback.core.errors import InputError, KullbackError
+from kullback.distributions.registry import TABLE, by_name
+from kullback.families import Categorical, FullRank, KernelDensity
+from kullback.targets import Samples
 
 RNG = np.random.default_rng(20)
 N = 2000
@@ -134,7 +136,7 @@ def test_weights_are_repeated_rows(name):
 
 def test_normal_rows_have_no_degrees_of_freedom():
     x = stats.norm.ppf((np.arange(400) + 0.5) / 400)
-    found = kb.fit(kb.Samples(x), "student_t", direction="forward")
+    found = fit(Samples(x), "student_t", direction="forward")
     assert found.q.df == pytest.approx(1e6)
     assert "no heavier tails" in found.notes[1]
     assert found.divergence.value == pytest.approx(
@@ -144,7 +146,7 @@ def test_normal_rows_have_no_degrees_of_freedom():
 
 def test_counts_that_vary_too_little_are_poisson():
     x = np.array([2.0, 3.0, 4.0] * 20)
-    found = kb.fit(kb.Samples(x), "negative_binomial", direction="forward")
+    found = fit(Samples(x), "negative_binomial", direction="forward")
     assert math.isfinite(found.q.shape)
     assert "Poisson" in found.notes[1]
     assert found.q.log_prob(x) == pytest.approx(stats.poisson(3).logpmf(x), abs=1e-5)
@@ -162,7 +164,7 @@ def test_counts_that_vary_too_little_are_poisson():
     ],
 )
 def test_bounds_are_said_and_finite(rows, family, note):
-    found = kb.fit(kb.Samples(rows), family, direction="forward")
+    found = fit(Samples(rows), family, direction="forward")
     assert note in " ".join(found.notes)
     assert np.isfinite(found.q.log_prob(rows)).all()
 
@@ -179,13 +181,13 @@ def test_bounds_are_said_and_finite(rows, family, note):
         ([[1.0, 2.0]], "gamma", "scalar events, but the samples have 2 columns"),
         ([1.0, 2.0], "no_such", '"no_such" is not known'),
         ([1.0, 2.0], "binomial_probs", "total_count .*is not one that is fitted"),
-        (kb.Samples([1.0, math.nan], missing=True), "normal", "1 missing value"),
+        (Samples([1.0, math.nan], missing=True), "normal", "1 missing value"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_fitted(rows, family, message):
-    p = rows if isinstance(rows, kb.Samples) else kb.Samples(rows)
-    with pytest.raises(kb.KullbackError, match=message):
-        kb.fit(p, family, direction="forward")
+    p = rows if isinstance(rows, Samples) else Samples(rows)
+    with pytest.raises(KullbackError, match=message):
+        fit(p, family, direction="forward")
 
 
 def test_our_own_families_load_no_jax():
@@ -208,10 +210,8 @@ def numpyro():
 
 def test_classes_of_numpyro_are_our_families(numpyro):
     x = RNG.gamma(2.0, 3.0, 50)
-    p = kb.Samples(x)
-    assert (
-        kb.fit(p, numpyro.Gamma, direction="forward").q == kb.fit(p, "gamma", direction="forward").q
-    )
+    p = Samples(x)
+    assert fit(p, numpyro.Gamma, direction="forward").q == fit(p, "gamma", direction="forward").q
     for ours in (
         "Normal",
         "StudentT",
@@ -222,8 +222,8 @@ def test_classes_of_numpyro_are_our_families(numpyro):
         "Kumaraswamy",
     ):
         assert by_name(ours) is not None
-    counts = kb.Samples(np.array([0.0, 1.0, 1.0]))
-    assert float(kb.fit(counts, numpyro.Bernoulli, direction="forward").q.chance) == pytest.approx(
+    counts = Samples(np.array([0.0, 1.0, 1.0]))
+    assert float(fit(counts, numpyro.Bernoulli, direction="forward").q.chance) == pytest.approx(
         2 / 3
     )
 
@@ -231,21 +231,19 @@ def test_classes_of_numpyro_are_our_families(numpyro):
 def test_other_classes_of_numpyro(numpyro):
     rng = np.random.default_rng(5)
     counts = rng.poisson(3, N) * (rng.random(N) > 0.3) * 1.0
-    zip_ = kb.fit(kb.Samples(counts), numpyro.ZeroInflatedPoisson, direction="forward")
+    zip_ = fit(Samples(counts), numpyro.ZeroInflatedPoisson, direction="forward")
     # The rate solves mean of the positive rows = rate / (1 - exp(-rate)).
     rate = zip_.q.components[1].rate
     assert rate / -math.expm1(-rate) == pytest.approx(counts[counts > 0].mean(), rel=1e-9)
     assert zip_.held_out.value == pytest.approx(-zip_.divergence.value, abs=0.01)
-    moved = kb.fit(
-        kb.Samples(1.7e9 + 60 * rng.normal(size=N)), numpyro.SoftLaplace, direction="forward"
-    )
+    moved = fit(Samples(1.7e9 + 60 * rng.normal(size=N)), numpyro.SoftLaplace, direction="forward")
     assert moved.divergence.value == pytest.approx(math.log(60) + 1.43, abs=0.06)
     assert moved.held_out.value == pytest.approx(-moved.divergence.value, abs=0.01)
 
 
 def test_a_probability_that_runs_to_0_is_said(numpyro):
     counts = np.random.default_rng(11).poisson(20, 300) * 1.0
-    found = kb.fit(kb.Samples(counts), numpyro.ZeroInflatedPoisson, direction="forward")
+    found = fit(Samples(counts), numpyro.ZeroInflatedPoisson, direction="forward")
     assert "gate ran to the end of its range" in found.notes[1]
     assert found.divergence.value == pytest.approx(
         -stats.poisson(counts.mean()).logpmf(counts).mean()
@@ -254,7 +252,7 @@ def test_a_probability_that_runs_to_0_is_said(numpyro):
 
 def test_the_best_family_is_the_true_one():
     x = np.random.default_rng(6).gamma(2.0, 3.0, 2000)
-    found = kb.fit(kb.Samples(x), "best", direction="forward")
+    found = fit(Samples(x), "best", direction="forward")
     chosen = found.selection
     assert found.family == chosen.best.family == "gamma"
     assert [c.behind is None for c in chosen.candidates].count(True) == 1
@@ -271,8 +269,8 @@ def test_the_best_family_is_the_true_one():
 
 def test_families_that_do_not_take_the_rows_are_listed():
     x = np.random.default_rng(7).normal(size=300)
-    recipes = ["normal", "gamma", kb.FullRank(), KernelDensity(), "nonsense"]
-    found = kb.fit(kb.Samples(x), recipes, direction="forward")
+    recipes = ["normal", "gamma", FullRank(), KernelDensity(), "nonsense"]
+    found = fit(Samples(x), recipes, direction="forward")
     assert {c.family for c in found.selection.candidates} == {
         "normal",
         "FullRank()",
@@ -283,15 +281,15 @@ def test_families_that_do_not_take_the_rows_are_listed():
     assert rows["normal"].held_out.value == pytest.approx(
         rows["FullRank()"].held_out.value, abs=1e-9
     )
-    with pytest.raises(kb.InputError, match="none of these families"):
-        kb.fit(kb.Samples(x), "gamma,beta", direction="forward")
-    with pytest.raises(kb.InputError, match="rows of samples"):
-        kb.fit("normal(0, sd=1)", "best", direction="forward")
+    with pytest.raises(InputError, match="none of these families"):
+        fit(Samples(x), "gamma,beta", direction="forward")
+    with pytest.raises(InputError, match="rows of samples"):
+        fit("normal(0, sd=1)", "best", direction="forward")
 
 
 def test_a_tie_goes_to_fewer_parameters():
     x = np.random.default_rng(8).exponential(2.0, 400)
-    found = kb.fit(kb.Samples(x), "gamma,weibull,exponential", direction="forward")
+    found = fit(Samples(x), "gamma,weibull,exponential", direction="forward")
     assert found.family == "exponential"
     if found.selection.chosen:
         assert "a tie" in found.notes[-1]
@@ -299,25 +297,23 @@ def test_a_tie_goes_to_fewer_parameters():
 
 def test_the_best_of_counts_of_ones_and_of_vectors():
     rng = np.random.default_rng(9)
-    counts = kb.fit(
-        kb.Samples(rng.negative_binomial(2, 0.3, 500) * 1.0), "best", direction="forward"
-    )
+    counts = fit(Samples(rng.negative_binomial(2, 0.3, 500) * 1.0), "best", direction="forward")
     assert counts.family == "negative_binomial"
     assert "whole numbers" in counts.notes[-1]
-    ones = kb.fit(kb.Samples((rng.random(50) < 0.3) * 1.0), "best", direction="forward")
+    ones = fit(Samples((rng.random(50) < 0.3) * 1.0), "best", direction="forward")
     assert ones.family == "bernoulli"
-    p = kb.Samples(rng.normal(size=(200, 2)) @ np.array([[1.0, 0.9], [0.0, 0.4]]))
-    assert kb.fit(p, "full_rank,mean_field,kde", direction="forward").family == "FullRank()"
+    p = Samples(rng.normal(size=(200, 2)) @ np.array([[1.0, 0.9], [0.0, 0.4]]))
+    assert fit(p, "full_rank,mean_field,kde", direction="forward").family == "FullRank()"
 
 
 def test_categories_are_smoothed_shares():
     codes = np.array([0.0] * 6 + [1.0] * 3 + [2.0])
-    p = kb.Samples(codes, kinds=("category",), labels=(("a", "b", "c", "d"),))
-    found = kb.fit(p, kb.Categorical(), direction="forward")
+    p = Samples(codes, kinds=("category",), labels=(("a", "b", "c", "d"),))
+    found = fit(p, Categorical(), direction="forward")
     assert found.q.probabilities == pytest.approx(np.array([6.5, 3.5, 1.5, 0.5]) / 12)
     left_out = (6 * math.log(5.5 / 11) + 3 * math.log(2.5 / 11) + math.log(0.5 / 11)) / 10
     assert found.held_out.value == pytest.approx(left_out)
-    plain = kb.fit(p, kb.Categorical(smoothing=0.0), direction="forward")
+    plain = fit(p, Categorical(smoothing=0.0), direction="forward")
     assert plain.q.log_prob(np.array([3.0]))[0] == -math.inf
     assert plain.held_out.kind == "infinite"
     assert plain.held_out.value == -math.inf
@@ -329,16 +325,16 @@ def test_columns_of_categories_and_their_weights():
     rng = np.random.default_rng(10)
     codes = np.column_stack([rng.integers(0, 2, 60), rng.integers(0, 4, 60)]) * 1.0
     repeats = np.arange(60) % 3.0
-    a = kb.fit(kb.Samples(codes, repeats), "categorical", direction="forward").q
-    b = kb.fit(
-        kb.Samples(np.repeat(codes, repeats.astype(int), axis=0)),
+    a = fit(Samples(codes, repeats), "categorical", direction="forward").q
+    b = fit(
+        Samples(np.repeat(codes, repeats.astype(int), axis=0)),
         "categorical:0.5",
         direction="forward",
     ).q
     assert a.log_prob(codes) == pytest.approx(b.log_prob(codes), abs=1e-12)
     assert np.exp(a.log_probabilities).sum(axis=1) == pytest.approx([1.0, 1.0])
     assert a.log_prob(np.array([[2.0, 0.0]]))[0] == -math.inf
-    with pytest.raises(kb.InputError, match="value 0.5 at row 0 is no code"):
-        kb.fit(kb.Samples([0.5, 1.0]), "categorical", direction="forward")
-    with pytest.raises(kb.InputError, match="smoothing must be"):
-        kb.Categorical(-1.0)
+    with pytest.raises(InputError, match="value 0.5 at row 0 is no code"):
+        fit(Samples([0.5, 1.0]), "categorical", direction="forward")
+    with pytest.raises(InputError, match="smoothing must be"):
+        Categorical(-1.0)

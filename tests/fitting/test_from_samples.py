@@ -10,12 +10,15 @@ import numpy as np
 import pytest
 from scipy import integrate, optimize, stats
 
-import kullback as kb
-from kullback.distributions._gaussian_mixture import GaussianMixture
-from kullback.fitting import _plug_in
-from kullback.fitting._adversarial import fit_adversarial
-from kullback.objectives import Layout
-from kullback.solvers._whitened import whitened
+from kullback.api.fit import fit
+from kullback.core.errors import KullbackError
+from kullback.distributions.gaussian_mixture import GaussianMixture
+from kullback.families import FullRank, MeanField, Mixture
+from kullback.fitting.adversarial import fit_adversarial
+from kullback.fitting.nodes import Layout
+from kullback.fitting.plug_in import closest, log_density_and_score
+from kullback.solvers.modes import whitened
+from kullback.targets import Samples
 
 # The target of the table of Gaussian fits in Nowozin, Cseke and Tomioka (2016).
 WEIGHTS, MEANS, SDS = np.array([0.33, 0.67]), np.array([-1.0, 2.0]), np.array([0.255, math.sqrt(2)])
@@ -52,14 +55,12 @@ def optimum():
 
 @functools.cache
 def plugged_in(seed, n=10_000):
-    return kb.fit(kb.Samples(rows(n, seed)), kb.FullRank(), direction="reverse", key=seed)
+    return fit(Samples(rows(n, seed)), FullRank(), direction="reverse", key=seed)
 
 
 @pytest.fixture(scope="module")
 def played():
-    return kb.fit(
-        kb.Samples(rows(10_000, 0)), kb.FullRank(), direction="reverse", solver="adversarial"
-    )
+    return fit(Samples(rows(10_000, 0)), FullRank(), direction="reverse", solver="adversarial")
 
 
 def test_the_papers_target_by_a_stand_in():
@@ -97,14 +98,14 @@ def test_the_papers_target_by_a_game(played):
 
 
 def test_same_key_same_number():
-    again = kb.fit(kb.Samples(rows(1000, 0)), kb.FullRank(), direction="reverse", key=0)
+    again = fit(Samples(rows(1000, 0)), FullRank(), direction="reverse", key=0)
     assert again.divergence == plugged_in(0, 1000).divergence
 
 
 def test_the_papers_table():
     # The paper's row of this game, but for the Jensen-Shannon member as Goodfellow's game.
     mean, sd, value = 1.3070, 1.7542, 0.1280 - math.log(4.0)
-    game = fit_adversarial(kb.Samples(rows(10_000, 2)), kb.FullRank(), divergence="gan")
+    game = fit_adversarial(Samples(rows(10_000, 2)), FullRank(), divergence="gan")
     # Of 10,000 rows the mean is known to .02 and the sd to .014.
     assert game.q.means[0, 0] == pytest.approx(mean, abs=0.1)
     assert game.q.scale_trils[0, 0, 0] == pytest.approx(sd, abs=0.1)
@@ -156,18 +157,18 @@ def test_two_bananas_and_the_way_out_of_the_moments_optimum():
         for start in ([0.0, 0.0, 1.0, 0.0, 0.0], [-2.5, 0.0, 0.0, 0.0, -0.4])
     ]
     assert ends[0] - ends[1] > 0.05  # what a single start from the moments ends with
-    found = kb.fit(kb.Samples(p.sample(2500, 0)), kb.FullRank(), direction="reverse")
+    found = fit(Samples(p.sample(2500, 0)), FullRank(), direction="reverse")
     assert p.kl(found.q.loc, found.q.scale_tril) - ends[1] < 0.02
     assert len(found.optima) > 1
 
 
 def test_families_of_q():
     x = Bananas(2).sample(1000, 1)
-    mean_field = kb.fit(kb.Samples(x), kb.MeanField(), direction="reverse")
+    mean_field = fit(Samples(x), MeanField(), direction="reverse")
     assert (
         np.count_nonzero(mean_field.q.scale_tril - np.diag(np.diag(mean_field.q.scale_tril))) == 0
     )
-    two = kb.fit(kb.Samples(x), kb.Mixture(2), direction="reverse")
+    two = fit(Samples(x), Mixture(2), direction="reverse")
     assert len(two.q.weights) == 2
     assert two.divergence.value < mean_field.divergence.value - 0.3
     assert two.q.weights == pytest.approx([0.6, 0.4], abs=0.05)
@@ -176,7 +177,7 @@ def test_families_of_q():
 def test_a_stand_in_that_is_one_gaussian_is_found_exactly():
     root = np.array([[2.0, 0.0], [1.0, 0.5]])
     p_hat = GaussianMixture(np.ones(1), np.array([[1.0, -1.0]]), root[None])
-    found = _plug_in.closest(
+    found = closest(
         p_hat, Layout(1, 2, False), starts=3, rng=np.random.default_rng(0), watch=lambda done: None
     )
     q = found.ends[0][0]
@@ -192,7 +193,7 @@ def test_the_score_of_a_mixture_is_the_gradient_of_its_log_density():
         np.tril(rng.normal(size=(2, 3, 3)), -1) + np.eye(3),
     )
     x = rng.normal(size=(5, 3))
-    value, score = _plug_in.log_density_and_score(p, x)
+    value, score = log_density_and_score(p, x)
     np.testing.assert_allclose(value, p.log_prob(x), rtol=1e-10)
     numeric = np.stack(
         [(p.log_prob(x + 1e-6 * e) - p.log_prob(x - 1e-6 * e)) / 2e-6 for e in np.eye(3)], axis=1
@@ -202,32 +203,32 @@ def test_the_score_of_a_mixture_is_the_gradient_of_its_log_density():
 
 def test_weights_are_repeated_rows():
     x = rows(400, 3)
-    once = kb.fit(kb.Samples(x, np.full(400, 2.0)), kb.FullRank(), direction="reverse")
+    once = fit(Samples(x, np.full(400, 2.0)), FullRank(), direction="reverse")
     assert once.divergence.value == pytest.approx(
-        kb.fit(kb.Samples(x), kb.FullRank(), direction="reverse").divergence.value, rel=1e-9
+        fit(Samples(x), FullRank(), direction="reverse").divergence.value, rel=1e-9
     )
 
 
 @pytest.mark.parametrize(
     ("samples", "family", "solver", "message"),
     [
-        (kb.Samples(np.arange(4.0)), kb.FullRank(), None, "at least 10 rows a column"),
-        (kb.Samples(np.zeros(50)), kb.FullRank(), None, "column x0 is constant"),
-        (kb.Samples(rows(50, 0)), "gamma", None, "cannot be fitted to samples in reverse"),
-        (kb.Samples(rows(50, 0)), kb.FullRank(), "score_function", 'say "plug_in" or "adversarial"'),
+        (Samples(np.arange(4.0)), FullRank(), None, "at least 10 rows a column"),
+        (Samples(np.zeros(50)), FullRank(), None, "column x0 is constant"),
+        (Samples(rows(50, 0)), "gamma", None, "cannot be fitted to samples in reverse"),
+        (Samples(rows(50, 0)), FullRank(), "score_function", 'say "plug_in" or "adversarial"'),
         (
-            kb.Samples(np.append(rows(50, 0), [[np.nan]], axis=0), missing=True),
-            kb.FullRank(), None, "without missing values",
+            Samples(np.append(rows(50, 0), [[np.nan]], axis=0), missing=True),
+            FullRank(), None, "without missing values",
         ),
     ],
 )  # fmt: skip
 def test_what_cannot_be_fitted(samples, family, solver, message):
-    with pytest.raises(kb.KullbackError, match=message):
-        kb.fit(samples, family, direction="reverse", solver=solver)
+    with pytest.raises(KullbackError, match=message):
+        fit(samples, family, direction="reverse", solver=solver)
 
 
 def test_too_few_rows_to_be_halved_leave_the_number_unresolved():
-    found = kb.fit(kb.Samples(rows(15, 0)), kb.FullRank(), direction="reverse")
+    found = fit(Samples(rows(15, 0)), FullRank(), direction="reverse")
     assert found.divergence.kind == "unresolved"
     assert "too few to be halved" in found.divergence.reason
 
@@ -244,6 +245,6 @@ def test_the_plug_in_does_not_load_jax():
 
 def test_rounded_rows_make_no_spikes():
     x = np.random.default_rng(4).normal(size=(2000, 1))
-    fits = [kb.fit(kb.Samples(v), kb.FullRank(), direction="reverse") for v in (x, np.round(x, 1))]
+    fits = [fit(Samples(v), FullRank(), direction="reverse") for v in (x, np.round(x, 1))]
     assert fits[1].q.scale == pytest.approx(fits[0].q.scale, rel=0.02)
     assert fits[1].divergence.value < 0.02

@@ -6,14 +6,18 @@ import numpy as np
 import pytest
 from scipy import stats
 
-import kullback as kb
-from kullback.distributions._kernel_density import KernelDensity as Kernels
+from kullback.api.fit import fit
+from kullback.api.measure import kl_divergence
+from kullback.api.store import load, save
+from kullback.core.errors import InputError
+from kullback.distributions.kernel_density import KernelDensity as Kernels
 from kullback.families import KernelDensity
-from kullback.fitting._kernel_density import leave_one_out
+from kullback.fitting.kernel_density import leave_one_out
+from kullback.targets import Samples
 
 
 def fitted(x, bandwidth=None, weights=None):
-    return kb.fit(kb.Samples(x, weights), KernelDensity(bandwidth), direction="forward")
+    return fit(Samples(x, weights), KernelDensity(bandwidth), direction="forward")
 
 
 @pytest.mark.parametrize("d", [1, 2, 6])
@@ -41,9 +45,9 @@ def test_the_scale_of_the_rows_does_not_matter():
     rng = np.random.default_rng(1)
     x, y = rng.normal(size=800), rng.normal(size=5000)
     found = {scale: fitted(scale * x) for scale in (0.01, 1.0, 100.0)}
-    for scale, fit in found.items():
+    for scale, made in found.items():
         true = stats.norm(0, scale).logpdf(scale * y)
-        gap = true - fit.q.log_prob(scale * y)
+        gap = true - made.q.log_prob(scale * y)
         # What kernels cost over the truth is some thousandths of a nat, at every scale.
         assert 0.0 < gap.mean() < 0.02
         assert abs(fit.held_out.value - true.mean()) < 3 * fit.held_out.standard_error
@@ -109,8 +113,8 @@ def test_draws_have_the_moments(tmp_path):
     draws = found.sample(40_000)
     wanted = np.cov(x.T, bias=True) * (1 + 0.25)
     assert np.cov(draws.T) == pytest.approx(wanted, rel=0.05, abs=0.15)
-    kb.save(found, tmp_path / "kde.kullback")
-    again = kb.load(tmp_path / "kde.kullback")
+    save(found, tmp_path / "kde.kullback")
+    again = load(tmp_path / "kde.kullback")
     assert isinstance(again.q, Kernels)
     assert np.array_equal(again.q.log_prob(x), found.q.log_prob(x))
 
@@ -118,7 +122,7 @@ def test_draws_have_the_moments(tmp_path):
 def test_a_kernel_density_of_one_column_can_be_measured():
     x = np.random.default_rng(8).normal(size=300)
     q = fitted(x).q
-    kl = kb.kl_divergence(q, "normal(0, sd=1)")
+    kl = kl_divergence(q, "normal(0, sd=1)")
     assert kl.kind == "numeric"
     y = q.sample(np.random.default_rng(9), 100_000)
     terms = q.log_prob(y) - stats.norm.logpdf(y)
@@ -134,10 +138,10 @@ def test_a_kernel_density_of_one_column_can_be_measured():
     ],
 )
 def test_what_cannot_be_smoothed(rows, bandwidth, message):
-    with pytest.raises(kb.InputError, match=message):
+    with pytest.raises(InputError, match=message):
         fitted(rows, bandwidth)
 
 
 def test_a_bandwidth_that_is_no_number():
-    with pytest.raises(kb.InputError, match="wide is not a number"):
-        kb.fit(kb.Samples(np.arange(9.0)), "kde:wide", direction="forward")
+    with pytest.raises(InputError, match="wide is not a number"):
+        fit(Samples(np.arange(9.0)), "kde:wide", direction="forward")

@@ -3,12 +3,15 @@ import math
 import numpy as np
 import pytest
 
-import kullback as kb
+from kullback.api.fit import fit as fit_fit
+from kullback.api.store import load, save
+from kullback.core.errors import DensityError, InputError, UnsupportedError
+from kullback.families import LowRank
 from tests.posteriors import banana, funnel, gaussian, modes, rotated, student, target
 
 
 def fit(p, family, **options):
-    return kb.fit(p, family, direction="reverse", **options)
+    return fit_fit(p, family, direction="reverse", **options)
 
 
 def true_reverse_kl(found, p, log_evidence=0.0, n=100_000):
@@ -131,7 +134,7 @@ def test_low_rank_lies_between_mean_field_and_full_rank():
     factor[:, 0] = 1.0
     covariance = np.diag(np.linspace(0.5, 2.0, 12)) + factor @ factor.T
     p = gaussian(np.zeros(12), covariance)
-    found = fit(p, kb.LowRank(1))
+    found = fit(p, LowRank(1))
     # The family holds the target.
     assert found.reverse_kl.value < 0.01
     np.testing.assert_allclose(found.q.base.covariance, covariance, atol=0.05)
@@ -249,14 +252,14 @@ def test_a_killed_run_goes_on_with_the_same_bits(tmp_path):
     assert again.log_evidence == whole.log_evidence
     assert again.evaluations == whole.evaluations
     np.testing.assert_array_equal(again.q.base.means, whole.q.base.means)
-    with pytest.raises(kb.InputError, match="another density, family or key"):
+    with pytest.raises(InputError, match="another density, family or key"):
         fit(student(2, 30.0), "auto", checkpoint=path)
 
 
 def test_a_fit_is_saved_and_loaded(tmp_path):
     found = fit(banana(), "mixture:2")
-    kb.save(found, tmp_path / "fit")
-    again = kb.load(tmp_path / "fit")
+    save(found, tmp_path / "fit")
+    again = load(tmp_path / "fit")
     x = found.sample(10)
     np.testing.assert_array_equal(again.log_prob(x), found.log_prob(x))
     assert again.posterior.as_dict() == found.posterior.as_dict()
@@ -265,21 +268,21 @@ def test_a_fit_is_saved_and_loaded(tmp_path):
 
 def test_a_damaged_file_is_refused_whatever_byte_is_wrong(tmp_path):
     path = tmp_path / "fit"
-    kb.save(fit(banana(), "full_rank"), path)
+    save(fit(banana(), "full_rank"), path)
     data, rng = path.read_bytes(), np.random.default_rng(0)
     for _ in range(200):
         flipped = bytearray(data)
         flipped[rng.integers(len(data))] ^= 1 << rng.integers(8)
         path.write_bytes(bytes(flipped))
         try:
-            kb.load(path)
-        except kb.InputError:
+            load(path)
+        except InputError:
             continue
     path.write_bytes(data[: len(data) // 2])
-    with pytest.raises(kb.InputError, match="damaged"):
-        kb.load(path)
-    with pytest.raises(kb.InputError, match="no such file"):
-        kb.load(tmp_path / "none")
+    with pytest.raises(InputError, match="damaged"):
+        load(path)
+    with pytest.raises(InputError, match="no such file"):
+        load(tmp_path / "none")
 
 
 def test_draws_and_what_samplers_start_from():
@@ -303,8 +306,8 @@ def test_an_arviz_tree():
 
 
 def test_fits_of_samples_have_no_evidence():
-    found = kb.fit(np.random.default_rng(0).normal(size=100), "gaussian", direction="forward")
-    with pytest.raises(kb.UnsupportedError, match="reverse fits of a log density"):
+    found = fit_fit(np.random.default_rng(0).normal(size=100), "gaussian", direction="forward")
+    with pytest.raises(UnsupportedError, match="reverse fits of a log density"):
         _ = found.elbo
 
 
@@ -331,7 +334,7 @@ def test_broken_densities_have_their_own_message(evaluate, d, words):
         with np.errstate(all="ignore"):
             return evaluate(u)
 
-    with pytest.raises(kb.DensityError, match=words):
+    with pytest.raises(DensityError, match=words):
         fit(target(quiet, d), "full_rank")
 
 

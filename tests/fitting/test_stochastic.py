@@ -3,14 +3,13 @@
 import numpy as np
 import pytest
 
-from kullback._core.errors import InputError
+from kullback.core.errors import InputError
+from kullback.core.run import Run
 from kullback.families import FullRank, MeanField
-from kullback.fitting._chart import Chart
-from kullback.fitting._natural_gradient import Gaussians
-from kullback.fitting._run import Run
-from kullback.fitting._search import Search
-from kullback.fitting._stochastic import stochastic_fit
-from kullback.solvers._density import Density
+from kullback.fitting.natural_gradient import Gaussians
+from kullback.fitting.reverse import Search
+from kullback.fitting.stochastic import Chart, stochastic_fit
+from kullback.solvers.modes import Density
 
 D = 4
 RNG = np.random.default_rng(0)

@@ -4,14 +4,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from kullback._core.errors import InputError
+from kullback.core.errors import InputError
+from kullback.core.run import Run
 from kullback.families import FullRank
-from kullback.fitting._natural_gradient import Gaussians
-from kullback.fitting._run import Run
-from kullback.fitting._search import Search
-from kullback.fitting._stochastic import stochastic_fit
-from kullback.interop._subsampled import subsampled
-from kullback.solvers._density import Density
+from kullback.fitting.natural_gradient import Gaussians
+from kullback.fitting.reverse import Search
+from kullback.fitting.stochastic import stochastic_fit
+from kullback.interop.log_density import subsampled
+from kullback.solvers.modes import Density
 from kullback.targets import LogDensity
 
 N, D = 2000, 3

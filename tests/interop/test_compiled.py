@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from kullback._core.errors import DensityError
-from kullback.interop._compiled import compiled
-from kullback.interop._tracing import TracingError
+from kullback.core.errors import DensityError
+from kullback.interop.callables import TracingError
+from kullback.interop.jax_function import compiled
 
 CALLS = []
 

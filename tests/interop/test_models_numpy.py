@@ -7,14 +7,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from kullback._core.errors import DensityError, InputError, MissingDependencyError
-from kullback.interop.models import (
-    numpy_function,
-    pymc_model,
-    recognise,
-    stan_program,
-    torch_function,
-)
+from kullback.core.errors import DensityError, InputError, MissingDependencyError
+from kullback.interop.models import recognise
+from kullback.interop.numpy_function import numpy_function
+from kullback.interop.pymc_model import pymc_model
+from kullback.interop.stan_program import stan_program
+from kullback.interop.torch_function import torch_function
 
 PRECISION = np.array([[2.0, 0.3], [0.3, 0.5]])
 CENTRE = np.array([1.0, -200.0])

@@ -9,9 +9,9 @@ import pytest
 from numpyro.infer.util import potential_energy
 from scipy import stats
 
-from kullback._core.errors import DensityError, InputError, UnsupportedError
-from kullback._core.precision import float64
-from kullback.interop._numpyro_model import numpyro_model
+from kullback.core.errors import DensityError, InputError, UnsupportedError
+from kullback.core.numerics import float64
+from kullback.interop.numpyro_model import numpyro_model
 from kullback.targets import Unconstrained
 
 Y = np.array([2.1, -0.4, 1.3], dtype=np.float32)

@@ -4,8 +4,8 @@ import jax
 import numpy as np
 import pytest
 
-from kullback._core.errors import InputError, UnsupportedError
-from kullback.interop._pymc_model import pymc_model
+from kullback.core.errors import InputError, UnsupportedError
+from kullback.interop.pymc_model import pymc_model
 
 pm = pytest.importorskip("pymc")
 

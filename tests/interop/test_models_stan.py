@@ -5,9 +5,9 @@ import pytest
 from scipy import stats
 from scipy.special import expit
 
-from kullback._core.errors import DensityError, InputError
-from kullback.interop._stan_program import stan_program
+from kullback.core.errors import DensityError, InputError
 from kullback.interop.models import recognise
+from kullback.interop.stan_program import stan_program
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 stan = pytest.importorskip("stan")

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from kullback._core.errors import DensityError, InputError
-from kullback.interop._torch_function import torch_function
+from kullback.core.errors import DensityError, InputError
+from kullback.interop.torch_function import torch_function
 
 torch = pytest.importorskip("torch")
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from numpyro.distributions import biject_to, constraints
 
-from kullback._core.errors import InputError, UnsupportedError
-from kullback._core.precision import float64
-from kullback.interop._supports import from_spec, layout
+from kullback.core.errors import InputError, UnsupportedError
+from kullback.core.numerics import float64
+from kullback.interop.parameters import from_spec, layout
 
 CHOLESKY = np.linalg.cholesky(np.array([[1.0, 0.4, 0.1], [0.4, 1.0, -0.3], [0.1, -0.3, 1.0]]))
 EXAMPLE = {

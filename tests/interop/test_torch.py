@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from kullback._core.errors import InputError, UnsupportedError
-from kullback.distributions._bounded import Beta, ContinuousBernoulli, Kumaraswamy, Uniform
-from kullback.distributions._compound import Mixture, Product, Transformed
-from kullback.distributions._counting import Binomial, Geometric, NegativeBinomial, Poisson
-from kullback.distributions._foreign import Foreign
-from kullback.distributions._gaussian_mixture import GaussianMixture
-from kullback.distributions._positive import GeneralizedGamma, HalfCauchy, LogNormal, Pareto
-from kullback.distributions._real import Laplace, LogGamma, Logistic, Normal, StudentT, VonMises
-from kullback.distributions._vector import (
+from kullback.core.errors import InputError, UnsupportedError
+from kullback.distributions.base import Foreign
+from kullback.distributions.bounded import Beta, ContinuousBernoulli, Kumaraswamy, Uniform
+from kullback.distributions.compound import Mixture, Product, Transformed
+from kullback.distributions.counting import Binomial, Geometric, NegativeBinomial, Poisson
+from kullback.distributions.gaussian_mixture import GaussianMixture
+from kullback.distributions.positive import GeneralizedGamma, HalfCauchy, LogNormal, Pareto
+from kullback.distributions.real import Laplace, LogGamma, Logistic, Normal, StudentT, VonMises
+from kullback.distributions.vector import (
     Categorical,
     Dirichlet,
     Multinomial,

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from scipy import integrate, stats
 
-from kullback._core.errors import InputError
-from kullback.losses import gaussian_kl, gaussian_kl_per_dimension
+from kullback.core.errors import InputError
+from kullback.losses.gaussian import gaussian_kl, gaussian_kl_per_dimension
 
 
 def made(seed, n=5, d=3):

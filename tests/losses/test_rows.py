@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy import special
 
-from kullback._core.errors import InputError
-from kullback.losses import (
+from kullback.core.errors import InputError
+from kullback.losses.categorical import (
     categorical_kl,
     generalized_jensen_shannon,
     label_cross_entropy,

@@ -4,7 +4,8 @@ import math
 
 import pytest
 
-from kullback.reports._numbers import (
+from kullback.results.estimate import Estimate
+from kullback.views.numbers import (
     aligned,
     error_of,
     exchanged,
@@ -16,7 +17,6 @@ from kullback.reports._numbers import (
     value_of,
     with_error,
 )
-from kullback.results._estimate import Estimate
 
 WORDS = {"quantity": "kl", "direction": "KL(p||q)", "method": "m"}
 

@@ -8,14 +8,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import kullback as kb
-from kullback.reports import fit_report
-from kullback.reports._corner import draw_corner
-from kullback.reports._draws import MOST_PARAMETERS, pictures, worst
-from kullback.reports._figures import Corner, Figure
-from kullback.reports._rungs import ladder, sandwich, upper_bound
-from kullback.results._diagnosis import Diagnosis, Finding, Rung
-from kullback.results._estimate import Estimate
+from kullback.api.fit import fit as fit_fit
+from kullback.render.corner import draw_corner
+from kullback.render.document import Corner, Figure
+from kullback.results.estimate import Estimate
+from kullback.results.posterior import Diagnosis, Finding, Rung
+from kullback.targets import LogDensity
+from kullback.views.fit import fit_report
+from kullback.views.planes import MOST_PARAMETERS, pictures, worst
+from kullback.views.posterior import ladder, sandwich, upper_bound
 from tests.reports.pages import words_of
 
 NASTY = '<script>alert("1")</script>'
@@ -30,10 +31,10 @@ def _two_modes(x):
 @pytest.fixture(scope="module")
 def fit():
     """A mean-field fit to two modes: one of them is missed."""
-    target = kb.LogDensity(
+    target = LogDensity(
         _two_modes, {NASTY: np.zeros(2), "scale": 1.0}, support={"scale": "positive"}
     )
-    return kb.fit(target, "mean_field", direction="reverse")
+    return fit_fit(target, "mean_field", direction="reverse")
 
 
 @pytest.fixture

@@ -5,18 +5,21 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-import kullback as kb
-from kullback.api._explain import explain
-from kullback.distributions._base import Support
-from kullback.distributions._foreign import Foreign
-from kullback.distributions._vector import MultivariateNormal
-from kullback.io import parse
-from kullback.reports import demo_report, fit_report, kl_report, verification_report
-from kullback.reports._optima import relations
-from kullback.results._demo import Coverage, Demo, ModeCover
-from kullback.results._estimate import Estimate
-from kullback.results._fit import Optimum
-from kullback.results._verification import Finding, Verification
+from kullback._version import __version__
+from kullback.api.explain import explain
+from kullback.api.fit import fit as fit_fit
+from kullback.api.measure import kl_divergence
+from kullback.distributions.base import Foreign, Support
+from kullback.distributions.vector import MultivariateNormal
+from kullback.expressions.parse import parse
+from kullback.families import FullRank, Mixture
+from kullback.results.estimate import Estimate
+from kullback.results.fit import Optimum
+from kullback.results.others import Coverage, Demo, Finding, ModeCover, Verification
+from kullback.views.claims import demo_report, verification_report
+from kullback.views.fit import fit_report
+from kullback.views.measure import kl_report
+from kullback.views.optima import relations
 from tests.reports.pages import words_of
 
 TARGET = "0.3*normal(-2, sd=0.3)+0.4*normal(0, sd=0.4)+0.3*normal(2, sd=0.3)"
@@ -25,7 +28,7 @@ NASTY = '<script>alert("1")</script>'
 
 @pytest.fixture(scope="module")
 def fits():
-    return {d: kb.fit(TARGET, kb.Mixture(2), direction=d, starts=8) for d in ("forward", "reverse")}
+    return {d: fit_fit(TARGET, Mixture(2), direction=d, starts=8) for d in ("forward", "reverse")}
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +76,7 @@ def test_demo(demo):
     for region in (*demo.forward_parts.regions, *demo.reverse_parts.regions):
         assert f"{region.contribution.value:+.6f}" in words
     for expected in ("KL(p||q)", "KL(q||p)", "0.356675", "2.27 %", "dropped", "thin", "covered",
-                     "refuted", "confirmed", "cannot tell", "numeric", "17", "1.2", kb.__version__):  # fmt: skip
+                     "refuted", "confirmed", "cannot tell", "numeric", "17", "1.2", __version__):  # fmt: skip
         assert expected in words
     assert NASTY not in text
 
@@ -123,7 +126,7 @@ def test_kl(p, q):
 
 def test_kl_without_regions():
     p, q = parse("dirichlet([1, 2, 3])"), parse("dirichlet([2, 2, 2])")
-    forward = kb.kl_divergence(p, q)
+    forward = kl_divergence(p, q)
     reverse = Estimate.exact(0.5, quantity="kl", direction="KL(q||p)", method="m")
     words = words_of(kl_report(p, q, forward, reverse, describe=lambda d: NASTY))
     assert "Not drawn" in words
@@ -146,7 +149,7 @@ def test_fit_to_a_density(fits):
 def test_fit_to_samples(d):
     x = np.random.default_rng(0).normal(size=(60, d)) * np.logspace(-3, 3, d)
     columns = tuple(f"{NASTY}{i}" for i in range(d))
-    fit = kb.fit(x, kb.FullRank(), direction="forward")
+    fit = fit_fit(x, FullRank(), direction="forward")
     text = fit_report(fit, None, x, columns)
     words = words_of(text)
     assert NASTY not in text
@@ -157,7 +160,7 @@ def test_fit_to_samples(d):
 
 def test_weighted_samples_weigh():
     x = np.concatenate([np.zeros(50), np.ones(50)])[:, None] + np.linspace(0, 0.1, 100)[:, None]
-    fit = kb.fit(x, kb.FullRank(), direction="forward")
+    fit = fit_fit(x, FullRank(), direction="forward")
     plain, weighted = (
         fit_report(fit, None, x, ("x",), weights=w) for w in (None, np.repeat([1.0, 3.0], 50))
     )

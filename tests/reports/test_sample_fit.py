@@ -5,12 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-import kullback as kb
-from kullback.reports import fit_report
-from kullback.reports._parameters import given, parameter_table
-from kullback.reports._sample_fit import histogram, learning, sample_sections
-from kullback.reports._selection import selection_blocks
-from kullback.results._likelihood import Goodness
+from kullback.api.fit import fit as fit_fit
+from kullback.families import FullRank, MeanField, Mixture
+from kullback.results.fit import Goodness
+from kullback.targets import Samples
+from kullback.views.fit import fit_report
+from kullback.views.optima import given, parameter_table
+from kullback.views.samples import histogram, learning, sample_sections, selection_blocks
 from tests.reports.pages import words_of
 
 NASTY = '<script>alert("1")</script>'
@@ -21,12 +22,12 @@ def rows():
     rng = np.random.default_rng(0)
     first = rng.random(600) < 0.4
     x = np.where(first, rng.normal(-2.0, 0.5, 600), rng.normal(2.0, 1.0, 600))
-    return kb.Samples(np.column_stack([x, rng.normal(size=600)]), columns=("x", NASTY))
+    return Samples(np.column_stack([x, rng.normal(size=600)]), columns=("x", NASTY))
 
 
 @pytest.fixture(scope="module")
 def auto(rows):
-    return kb.fit(rows, kb.Mixture("auto"), direction="forward")
+    return fit_fit(rows, Mixture("auto"), direction="forward")
 
 
 def test_the_page_holds_the_numbers(auto, rows):
@@ -45,7 +46,7 @@ def test_the_page_holds_the_numbers(auto, rows):
 
 
 def test_other_fits_have_no_such_sections():
-    fit = kb.fit("normal(0, sd=2)", kb.MeanField(), direction="forward")
+    fit = fit_fit("normal(0, sd=2)", MeanField(), direction="forward")
     assert sample_sections(fit) == []
 
 
@@ -82,7 +83,7 @@ def test_histograms_have_the_mean_height_1():
 
 def test_what_is_not_drawn_from_q_is_named():
     x = np.random.default_rng(0).gamma(1.0, size=(500, 3))
-    fit = kb.fit(kb.Samples(x), kb.FullRank(), direction="forward")
+    fit = fit_fit(Samples(x), FullRank(), direction="forward")
     words = words_of(fit_report(fit, None, x, ("a", "b", "c")))
     assert "Some column is not drawn from q" in words
     assert words.count("not of q") == 4
@@ -93,8 +94,8 @@ def test_pages_of_any_shape(d, k):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(300, d)) + 5.0 * rng.integers(0, k, (300, 1))
     columns = tuple(f"a rather long name of column {i}" for i in range(d))
-    p = kb.Samples(x, columns=columns)
-    fit = kb.fit(p, kb.Mixture(k, covariance="diagonal"), direction="forward", starts=2)
+    p = Samples(x, columns=columns)
+    fit = fit_fit(p, Mixture(k, covariance="diagonal"), direction="forward", starts=2)
     words = words_of(fit_report(fit, None, x, columns))
     assert "Does the data look like draws of q?" in words
     table = parameter_table(fit, columns)
@@ -105,8 +106,8 @@ def test_the_page_of_a_table_with_gaps():
     rng = np.random.default_rng(0)
     x = np.column_stack([rng.normal(size=200), rng.poisson(3.0, 200)])
     x[::9, 0] = np.nan
-    p = kb.Samples(x, columns=("x", "visits"), kinds={"visits": "count"}, missing=True)
-    fit = kb.fit(p, kb.Mixture(2, tails="student_t"), direction="forward", starts=2)
+    p = Samples(x, columns=("x", "visits"), kinds={"visits": "count"}, missing=True)
+    fit = fit_fit(p, Mixture(2, tails="student_t"), direction="forward", starts=2)
     whole = x[~np.isnan(x).any(axis=1)]
     words = words_of(fit_report(fit, None, whole, p.columns))
     assert "200 samples" in words

@@ -8,11 +8,9 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from kullback.reports._contours import contour, levels
-from kullback.reports._figures import Axis, Band, Figure, Series
-from kullback.reports._frame import frame, label_span, text_width
-from kullback.reports._marks import polyline
-from kullback.reports._svg import SIZES, draw
+from kullback.render.corner import contour, levels
+from kullback.render.document import Axis, Band, Figure, Series
+from kullback.render.svg import SIZES, draw, frame, label_span, polyline, text_width
 
 X = np.linspace(-3.0, 3.0, 201)
 BAD = np.array([0.0, np.nan, 1.0, np.inf, -np.inf, 2.0])

@@ -5,7 +5,7 @@ import numpy as np
 import optax
 import pytest
 
-from kullback.solvers._adam import Adam
+from kullback.solvers.minimise import Adam
 
 
 def test_steps_are_those_of_optax():

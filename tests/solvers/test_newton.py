@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kullback.solvers._newton import newton
+from kullback.solvers.minimise import newton
 
 FREE = np.full(2, np.inf)
 

@@ -5,8 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from kullback.solvers._quadrature import fill, integrate
-from kullback.solvers._series import add_up
+from kullback.solvers.quadrature import add_up, fill, integrate
 
 CASES = [
     (

@@ -3,12 +3,8 @@ import math
 import numpy as np
 import pytest
 
-from kullback.solvers._bridge import bridge
-from kullback.solvers._density import Density
-from kullback.solvers._modes import find, reach
-from kullback.solvers._moves import Points, move
-from kullback.solvers._tempering import temper
-from kullback.solvers._whitened import whitened
+from kullback.solvers.modes import Density, find, reach, whitened
+from kullback.solvers.tempering import Points, bridge, move, temper
 from tests.posteriors import banana, gaussian, modes, rotated
 
 

@@ -3,6 +3,6 @@
 `_commands` has the command line as it is typed and is light; `_kl`, `_fit` ... do what it says.
 """
 
-from kullback.cli._app import main
+from kullback.cli.app import main
 
 __all__ = ["main"]

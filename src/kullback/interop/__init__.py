@@ -5,15 +5,15 @@ A library is imported only when an object of it is given.
 
 import importlib
 
-from kullback.distributions._base import Distribution
+from kullback.distributions.base import Distribution
 
 __all__ = ["as_distribution"]
 
 #: Where a library's distribution classes live, and the module here that reads them.
 _LIBRARIES = {
-    "numpyro.distributions": "kullback.interop._numpyro",
-    "torch.distributions": "kullback.interop._torch",
-    "scipy.stats": "kullback.interop._scipy",
+    "numpyro.distributions": "kullback.interop.numpyro",
+    "torch.distributions": "kullback.interop.torch",
+    "scipy.stats": "kullback.interop.scipy",
 }
 
 

@@ -1,10 +1,10 @@
 """Other people's models as targets: NumPyro, PyMC, Stan, torch and plain functions."""
 
-from kullback.interop._numpy_function import numpy_function
-from kullback.interop._numpyro_model import numpyro_model
-from kullback.interop._pymc_model import pymc_model
-from kullback.interop._stan_program import stan_program
-from kullback.interop._torch_function import torch_function
+from kullback.interop.numpy_function import numpy_function
+from kullback.interop.numpyro_model import numpyro_model
+from kullback.interop.pymc_model import pymc_model
+from kullback.interop.stan_program import stan_program
+from kullback.interop.torch_function import torch_function
 from kullback.targets import Unconstrained
 
 __all__ = [

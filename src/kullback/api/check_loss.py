@@ -1,0 +1,66 @@
+"""check_loss: what a loss estimates and what it descends."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+from kullback.check_loss.readings import candidates, parameters_of
+from kullback.check_loss.trials import best_report, timed
+from kullback.core.errors import InputError
+from kullback.results.loss_report import LossReport
+
+Expected = Literal["forward", "reverse", "jeffreys", "jensen_shannon"]
+_EXPECTED = (
+    "forward", "reverse", "jeffreys", "jensen_shannon", "generalized_jensen_shannon", "alpha", "renyi",
+    "total_variation", "skew_forward", "skew_reverse", "mixture", "zero",
+)  # fmt: skip
+
+
+def check_loss(
+    fn: Callable[..., Any],
+    *,
+    expect: str | None = None,
+    student: str | None = None,
+    roles: Mapping[str, str] | None = None,
+    fixed: Mapping[str, Any] | None = None,
+    key: int = 0,
+) -> LossReport:
+    """Returns which divergence a loss estimates, as a value, and which it descends, as a gradient.
+
+    The loss is called on small problems: random p and q, on which every divergence is known and every
+    batch that may be drawn is enumerated with its probability. Its code is not read. q is what is
+    trained (student, policy, encoder, model), p what is given (teacher, reference, prior, data):
+    forward is KL(p||q), reverse KL(q||p).
+
+    Args:
+        fn: a function of JAX, torch or NumPy arrays, or a torch module, that returns a loss, reduced or
+            not: of logits, log-probabilities or probabilities of two sides; of log-probabilities of
+            sampled tokens; of logits and labels; of mean and (log) variance; of a critic's outputs at
+            real and fake samples. Masks are ones, advantages 0. What has a default keeps it.
+        expect: the name that the gradient should have, such as "reverse"; `report.passes` says whether.
+        student: the name of the argument that is trained, where names do not say it.
+        roles: what arguments are, where names do not say it: {"x": "q logits", "y": "p probs"}.
+        fixed: values of arguments that are none of these: {"kl_type": "k3"}.
+        key: of the random problems.
+
+    Raises:
+        InputError: the signature means more than one thing, and with different answers, or cannot be
+            called; the message says what to type.
+
+    Example:
+        >>> import numpy as np
+        >>> def loss(p_probs, q_probs):
+        ...     return np.mean(np.sum(p_probs * np.log(p_probs / q_probs), axis=-1))
+        >>> report = check_loss(loss)
+        >>> report.name, report.gradient.label, report.value.name
+        ('forward', 'KL(p||q)', 'forward')
+    """
+    began = time.perf_counter()
+    if expect is not None and expect not in _EXPECTED:
+        raise InputError(f'expect="{expect}" is not known; choose from {", ".join(_EXPECTED)}')
+    parameters = parameters_of(fn)
+    if student is not None and student not in parameters:
+        raise InputError(f"student={student!r}: the loss has the arguments {', '.join(parameters)}")
+    readings = candidates(parameters, roles or {}, fixed or {}, student)
+    report = best_report(fn, parameters, readings, expect or "", key)
+    return timed(report, time.perf_counter() - began)

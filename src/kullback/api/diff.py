@@ -1,0 +1,269 @@
+"""Scoring: the log density of rows under a fit."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import final
+
+import numpy as np
+from jaxtyping import Float
+
+from kullback.core.errors import DensityError, InputError, UnsupportedError
+from kullback.core.run import generator
+from kullback.distributions.transported import Approximation
+from kullback.results.estimate import Estimate
+from kullback.results.fit import Fit
+from kullback.results.others import Score
+from kullback.tables.cells import MAX_CELLS, listed, numbered
+from kullback.targets import Samples, Stream
+
+Array = np.ndarray
+#: Rows that are scored at once.
+_CHUNK = 2**16
+
+
+def score(
+    fit: Fit,
+    data: Samples | Stream,
+    *,
+    skip_missing: bool = False,
+    write: Callable[[Float[np.ndarray, " m"]], object] | None = None,
+) -> Score:
+    """Returns the mean log density of rows under a fit, with its standard error.
+
+    Args:
+        fit: its q is asked.
+        data: rows; their columns must be those fitted to, in that order (see `columns_of`).
+        skip_missing: rows with missing cells get the score NaN and do not count; otherwise q must
+            know what to do with them.
+        write: called with the log densities of the rows, in pieces, in order.
+
+    Raises:
+        InputError: the rows have other columns than the model.
+        UnsupportedError: q is a distribution of something else than rows.
+    """
+    tally = _Tally()
+    for rows, weights in _pieces(data):
+        codes = _recoded(fit, data, rows)
+        for first in range(0, len(codes), _CHUNK):
+            part = slice(first, first + _CHUNK)
+            scores = _log_prob(fit, codes[part], skip_missing=skip_missing)
+            tally.add(scores, None if weights is None else weights[part])
+            if write is not None:
+                write(scores)
+    return tally.result()
+
+
+def columns_of(fit: Fit, have: Sequence[str], *, named: bool, source: str) -> tuple[str, ...]:
+    """Returns the columns of a table that a model scores, in its order.
+
+    Args:
+        fit: the model.
+        have: the columns of the table.
+        named: whether the table has names of its own; otherwise its columns are taken in order.
+        source: the table, for messages.
+
+    Raises:
+        InputError: there are others, or they are too few.
+    """
+    known = fit.columns
+    d = len(known) or max(fit.q.support.dimension, 1)
+    if not known or not named:
+        if len(have) != d:
+            raise InputError(
+                f"{source}: the model has {d} column(s), but there are {len(have)} "
+                f"({listed(have)}); name those to score: columns=(...)"
+            )
+        return tuple(have)
+    lacking = [name for name in known if name not in have]
+    if lacking:
+        raise InputError(
+            f"{source}: there is no column {lacking[0]!r}, which the model needs; it has "
+            f"{listed(have)}, and the model {listed(known)}"
+        )
+    more = [name for name in have if name not in known]
+    if more:
+        raise InputError(
+            f"{source}: the model knows no column {more[0]!r}; to leave out others, "
+            f"say columns={','.join(known)}"
+        )
+    return known
+
+
+@final
+class _Tally:
+    """A weighted mean and its error, over pieces."""
+
+    def __init__(self) -> None:
+        self.rows = self.outside = self.left_out = self.inside = 0
+        self.weight = self.squares = self.mean = self.scatter = 0.0
+
+    def add(self, scores: Array, weights: Array | None) -> None:
+        """Adds the scores of some rows."""
+        skipped, outside = np.isnan(scores), scores == -np.inf
+        self.rows += len(scores)
+        self.left_out += int(skipped.sum())
+        self.outside += int(outside.sum())
+        inside = ~(skipped | outside)
+        s = scores[inside]
+        w = np.ones(len(s)) if weights is None else weights[inside]
+        total = float(w.sum())
+        self.inside += len(s)
+        if total <= 0.0:
+            return
+        mean = float(w @ s) / total
+        both = self.weight + total
+        moved = mean - self.mean
+        self.scatter += float(w @ (s - mean) ** 2) + moved**2 * self.weight * total / both
+        self.mean += moved * total / both
+        self.weight = both
+        self.squares += float(w @ w)
+
+    def result(self) -> Score:
+        """Returns what was added."""
+        if self.weight <= 0.0:
+            mean = Estimate.unresolved(
+                -math.inf,
+                "every row is outside the support of q, or has no weight",
+                quantity="log_prob",
+                direction="E_p[log q]",
+                method="mean over the rows",
+            )
+            return Score(mean, self.rows, self.outside, self.left_out)
+        effective = self.weight**2 / self.squares
+        error = math.inf
+        if effective > 1.0:
+            error = math.sqrt(self.scatter / self.weight / max(effective - 1.0, 1e-12))
+        note = f"over the rows within the support; {self.outside} others have density 0"
+        mean = Estimate.sampled(
+            self.mean,
+            error,
+            quantity="log_prob",
+            direction="E_p[log q]",
+            method="mean over the rows",
+            n=self.inside,
+            notes=(note,) if self.outside else (),
+            reason="one row has no standard error",
+        )
+        return Score(mean, self.rows, self.outside, self.left_out)
+
+
+def _pieces(data: Samples | Stream) -> Iterator[tuple[Array, Array | None]]:
+    if isinstance(data, Stream):
+        yield from data.read()
+    else:
+        yield data.values, data.weights
+
+
+def _recoded(fit: Fit, data: Samples | Stream, rows: Array) -> Array:
+    """Returns the rows with the model's own codes for labels; unknown labels have the code -1."""
+    if not any(fit.labels) and not (any(data.labels) and fit.columns):
+        return rows
+    made = rows.copy()
+    own = fit.labels or ((),) * len(fit.columns)
+    for i, (name, known, given) in enumerate(zip(fit.columns, own, data.labels, strict=True)):
+        if not known and given:
+            raise InputError(
+                f"column {name!r} holds labels ({listed(given)}), but the model was fitted to numbers"
+            )
+        if known:
+            made[:, i] = _codes(rows[:, i], name, known, given)
+    return made
+
+
+def _codes(column: Array, name: str, known: tuple[str, ...], given: tuple[str, ...]) -> Array:
+    missing = np.isnan(column)
+    place = {label: float(code) for code, label in enumerate(known)}
+    if given:
+        table = np.array([place.get(label, -1.0) for label in given])
+        codes = table[np.where(missing, 0.0, column).astype(np.int64)]
+    else:
+        try:
+            numbers = {float(label): code for label, code in place.items()}
+        except ValueError:
+            raise InputError(
+                f"column {name!r} holds numbers, but the model was fitted to labels ({listed(known)})"
+            ) from None
+        codes = np.array([numbers.get(float(v), -1.0) for v in column])
+    return np.where(missing, np.nan, codes)
+
+
+def _log_prob(fit: Fit, rows: Array, *, skip_missing: bool) -> Float[np.ndarray, " m"]:
+    q = fit.q
+    if isinstance(q, Approximation) and not q.bare:
+        raise UnsupportedError(
+            "this is a fit of the parameters of a model, not of rows; score draws in Python: "
+            "fit.log_prob({name: array, ...})"
+        )
+    scores = np.full(len(rows), -np.inf)
+    missing = np.isnan(rows).any(axis=1)
+    # Codes of labels that the model has never seen lie outside its support.
+    asked = np.ones(len(rows), dtype=bool)
+    for i, labels in enumerate(fit.labels):
+        if labels:
+            asked &= rows[:, i] != -1.0
+    if skip_missing:
+        scores[missing] = np.nan
+        asked &= ~missing
+    if asked.any():
+        x = rows[asked]
+        found = np.asarray(q.log_prob(x if q.support.dimension else x[:, 0]), dtype=np.float64)
+        if np.isnan(found).any():
+            bad = x[int(np.argmax(np.isnan(found)))]
+            remedy = (
+                "this q cannot score rows with missing cells; leave them out: missing='drop'"
+                if np.isnan(bad).any()
+                else "this is a fault of the model"
+            )
+            raise DensityError(f"the log density of the row {bad.tolist()} is NaN: {remedy}")
+        scores[asked] = found
+    return scores
+
+
+# Draws of a fit as a table.
+
+#: A name, and numbers or labels.
+Column = tuple[str, np.ndarray | list[str]]
+
+
+def draws(fit: Fit, n: int, *, key: object = 0) -> list[Column]:
+    """Returns n draws of q, column by column; codes of categories as their labels.
+
+    Args:
+        fit: where from.
+        n: how many.
+        key: randomness, an int or a JAX key.
+
+    Raises:
+        InputError: there are too many, or none.
+        UnsupportedError: q cannot be drawn from.
+    """
+    d = len(fit.columns) or max(fit.q.support.dimension, 1)
+    if not 1 <= n <= MAX_CELLS // d:
+        raise InputError(
+            f"{n:,} draws of {d} column(s): give a number from 1 to {MAX_CELLS // d:,}"
+        )
+    drawn = fit.q.sample(generator(key), n)
+    if isinstance(drawn, dict):
+        return [column for name, values in drawn.items() for column in _flat(name, values)]
+    rows = np.asarray(drawn).reshape(n, -1)
+    d = rows.shape[1]
+    names = fit.columns if len(fit.columns) == d else ("x",) if d == 1 else numbered(d)
+    labels = fit.labels if len(fit.labels) == d else ((),) * d
+    return [
+        (name, _labelled(rows[:, i], known) if known else rows[:, i])
+        for i, (name, known) in enumerate(zip(names, labels, strict=True))
+    ]
+
+
+def _flat(name: str, values: np.ndarray) -> list[Column]:
+    """Returns a column for each number of a parameter: beta[0], beta[1] ..."""
+    if values.ndim == 1:
+        return [(name, values)]
+    return [
+        (f"{name}[{','.join(str(i) for i in place)}]", values[(slice(None), *place)])
+        for place in np.ndindex(values.shape[1:])
+    ]
+
+
+def _labelled(codes: np.ndarray, labels: tuple[str, ...]) -> list[str]:
+    return [labels[int(code)] for code in codes]

@@ -1,0 +1,187 @@
+"""Explaining gradients: what each estimator of the ELBO's gradient does on a target."""
+
+import numpy as np
+
+from kullback.api.measure import pair
+from kullback.core.errors import InputError, UnsupportedError
+from kullback.core.run import Run
+from kullback.diagnostics.contributions import regions
+from kullback.diagnostics.gradients import compare, displaced
+from kullback.distributions.base import Distribution
+from kullback.families import FullRank, MeanField, is_diagonal, parse_family
+from kullback.fitting.reverse import reverse_fit
+from kullback.inputs.given import distribution
+from kullback.interop.numpy_function import numpy_function
+from kullback.measure.question import CROSS_ENTROPY, ENTROPY, KL
+from kullback.measure.samples.table import TABLE, is_sampled, method
+from kullback.measure.table import METHODS, Effort, choose, label
+from kullback.results.loss_report import Gradients
+from kullback.results.others import Cell, Contributions, Plan, PlanRow, Region
+from kullback.routes.log_density_reverse import Job, log_density
+from kullback.routes.table import DOES, EXPECTATION, NEEDS
+from kullback.targets import Unconstrained
+
+_CLIMBS = 4
+
+
+def explain_gradients(
+    target: object, family: MeanField | FullRank | str = "mean_field", *, key: object = 0
+) -> Gradients:
+    """Returns bias, variance and cost of the estimators of the ELBO's gradient, measured on a target.
+
+    The family is fitted first; then stick-the-landing, reparameterisation and the score function with
+    and without its baseline are run at the optimum and one sd away from it. The last row forgets the
+    entropy of q and is biased by its gradient: a common mistake.
+
+    Args:
+        target: a log density, as for `fit`, or a distribution or expression as for `kl_divergence`.
+        family: MeanField(), FullRank() or the name of one.
+        key: randomness, an int or a JAX key.
+
+    Raises:
+        InputError: the family is another, or the target cannot be used.
+        DensityError: p is 0 at draws of q, or no log density at all.
+
+    Example:
+        >>> found = explain_gradients("normal(1, sd=2)")
+        >>> [row.estimator for row in found.rows if row.biased]
+        ['score_function_of_log_p', 'score_function_of_log_p']
+    """
+    recipe = parse_family(family) if isinstance(family, str) else family
+    if not isinstance(recipe, MeanField | FullRank):
+        raise InputError(
+            f'family={family!r}: gradients are compared for "mean_field" or "full_rank"'
+        )
+    known = log_density(target)
+    if known is None:
+        known = _unconstrained(distribution(target, "target"))
+    job = Job(known, Run(key, lambda _: None), _CLIMBS)
+    q = reverse_fit(job.density, job.search, recipe, job.run).q
+    rows, norms = [], []
+    places = (("at the optimum", q), ("one sd away, 1.5 times as wide", displaced(q)))
+    for i, (place, there) in enumerate(places):
+        made, norm = compare(job.density, there, place, job.run.generator("compare", i))
+        rows += made
+        norms.append((place, norm))
+    d = known.dimension
+    parameters = 2 * d if is_diagonal(recipe) else d + d * (d + 1) // 2
+    return Gradients(str(recipe), parameters, tuple(rows), tuple(norms), job.density.count)
+
+
+def _unconstrained(p: Distribution) -> Unconstrained:
+    """A distribution's log density over the whole space, by differences."""
+    support = p.support
+    if support.kind not in ("interval", "real"):
+        raise InputError(f"gradients need a density over the reals; the target lives on {support}")
+    scalar = support.dimension == 0
+
+    def log_prob(x: np.ndarray) -> np.ndarray:
+        events = np.atleast_1d(x) if scalar else np.atleast_2d(x)
+        values = p.log_prob(events)
+        return values if np.ndim(x) == events.ndim else values[0]
+
+    draws = p.sample(np.random.default_rng(0), 200)
+    example = np.median(draws, axis=0)
+    ends = (
+        (support.low, support.high)
+        if scalar and np.isfinite([support.low, support.high]).any()
+        else None
+    )
+    return numpy_function(log_prob, example, support=ends)
+
+
+# Explaining: where a divergence is paid.
+
+
+def explain(p: object, q: object, *, normalize: bool = False) -> Contributions:
+    """Returns KL(p||q) cut into regions of x: where p log(p/q) is paid, with both masses.
+
+    A region may add a negative amount, where q has more than p; the sum is the divergence.
+
+    Args:
+        p, q: as in `kl_divergence`.
+        normalize: divide probabilities by their sum.
+
+    Raises:
+        InputError: p or q cannot be used.
+        UnsupportedError: there are no regions to speak of: a vector that is neither a product nor
+            a mixture, or samples.
+
+    Example:
+        >>> parts = explain([0.5, 0.5], [0.9, 0.1])
+        >>> [round(r.contribution.value, 4) for r in parts.regions]
+        [-0.2939, 0.8047]
+    """
+    if is_sampled(p, q):
+        named = method(p, q, normalize=normalize)
+        raise UnsupportedError(
+            "explain cuts densities into regions, and p or q is known by draws only: kl_divergence(p, q) "
+            f"measures it by {named!r}, and diff(p, q) of two tables has the regions of each column"
+        )
+    left, right = pair(p, q, normalize=normalize)
+    found = tuple(
+        Region(name, low, high, mass_p, mass_q, label(KL, outcome))
+        for name, low, high, mass_p, mass_q, outcome in regions(left, right)
+    )
+    total, cross, own = (
+        label(question, choose(question, left, other)[1](Effort()))
+        for question, other in ((KL, right), (CROSS_ENTROPY, right), (ENTROPY, left))
+    )
+    return Contributions(total, found, cross, own)
+
+
+# Planning: which method would answer, printed before anything is computed.
+
+
+def plan(p: object, q: object, *, normalize: bool = False) -> Plan:
+    """Returns the table of methods with the rows that KL(p||q) and KL(q||p) would take.
+
+    Args:
+        p, q: as in `kl_divergence`.
+        normalize: divide probabilities by their sum.
+
+    Raises:
+        InputError: p or q cannot be used.
+
+    Example:
+        >>> plan("normal(0, sd=1)", "laplace(0, scale=1)").forward.method
+        'closed form'
+    """
+    if is_sampled(p, q):
+        chosen = [_of_samples(p, q, normalize=normalize), _of_samples(q, p, normalize=normalize)]
+        table = TABLE
+    else:
+        left, right = pair(p, q, normalize=normalize)
+        chosen = [_chosen(left, right), _chosen(right, left)]
+        table = tuple((row.name, row.applies, row.gives) for row in METHODS)
+    rows = tuple(PlanRow(*row, row[0] == chosen[0], row[0] == chosen[1]) for row in table)
+    return Plan(
+        rows,
+        _cell("forward", "KL(p||q)", chosen[0]),
+        _cell("reverse", "KL(q||p)", chosen[1]),
+    )
+
+
+def _chosen(p: Distribution, q: Distribution) -> str:
+    try:
+        return choose(KL, p, q)[0].name
+    except UnsupportedError as error:
+        return f"none: {error}"
+
+
+def _of_samples(p: object, q: object, *, normalize: bool) -> str:
+    try:
+        return method(p, q, normalize=normalize)
+    except UnsupportedError as error:
+        return f"none: {error}"
+
+
+def _cell(name: str, direction: str, method: str) -> Cell:
+    return Cell(
+        direction,
+        name,
+        method,
+        EXPECTATION[name],
+        NEEDS[name],
+        DOES[name],
+    )

@@ -1,0 +1,223 @@
+"""Measuring: the divergence between p and q, with its error."""
+
+import numpy as np
+
+from kullback.core.errors import InputError
+from kullback.distributions.base import Distribution
+from kullback.inputs.given import distribution, grids
+from kullback.losses.divergences import divergence_row
+from kullback.measure.question import CROSS_ENTROPY, ENTROPY, KL, Question, of_divergence
+from kullback.measure.samples.table import is_sampled, sampled_kl
+from kullback.measure.sums import measure_grid
+from kullback.measure.table import Effort, choose, label
+from kullback.results.estimate import Estimate, Outcome
+from kullback.targets import Samples
+
+
+def kl_divergence(
+    p: object,
+    q: object,
+    *,
+    method: str | None = None,
+    n: int | None = None,
+    tolerance: float | None = None,
+    dx: float | None = None,
+    normalize: bool = False,
+    key: object = 0,
+) -> Estimate:
+    """Returns KL(p||q), the mean under p of log p - log q, in nats, with its error.
+
+    The method is the first row of `plan(p, q)` that applies: a closed form in float64, a sum, quadrature
+    on the line, Monte Carlo otherwise. It is 0 only if p = q, and infinite where q is 0 and p is not.
+
+    Args:
+        p, q: NumPyro, SciPy or torch distributions, LogDensity, Known, expressions such as
+            "normal(0, sd=2)", probability vectors, or densities on a grid (with `dx`). One or both
+            may be `Samples` or `Counts`: then the answer is an estimate, or a lower bound, or
+            unresolved with what it is at least.
+        method: "closed form", "sum", "quadrature" or "monte carlo", instead of the table's choice.
+        n: draws, for Monte Carlo; otherwise as many as `tolerance` takes.
+        tolerance: the standard error to reach, in nats; a thousandth of the value by default.
+        dx: spacing of the grid, when p and q are densities on one.
+        normalize: divide probabilities by their sum.
+        key: randomness, an int or a JAX key.
+
+    Raises:
+        InputError: what was given cannot be used; the message says what, where and the remedy.
+        UnsupportedError: no method can answer.
+
+    Example:
+        >>> print(kl_divergence("normal(0, sd=2)", "normal(0, sd=3)"))
+        KL(p||q) = 0.127687 nats (exact, closed form)
+
+    Source: Kullback and Leibler (1951), On information and sufficiency.
+    """
+    effort = _effort(n, tolerance, key)
+    if is_sampled(p, q):
+        _check_plain(method=method, n=n, tolerance=tolerance, dx=dx)
+        return sampled_kl(p, q, key, normalize=normalize)
+    return _ask(KL, p, q, effort, method=method, dx=dx, normalize=normalize)
+
+
+def divergence(
+    p: object,
+    q: object,
+    *,
+    kind: str,
+    alpha: float | None = None,
+    method: str | None = None,
+    n: int | None = None,
+    tolerance: float | None = None,
+    dx: float | None = None,
+    normalize: bool = False,
+    key: object = 0,
+) -> Estimate:
+    """Returns an f-divergence between p and q; `notes` say which convention it follows.
+
+    Args:
+        p, q, method, n, tolerance, dx, normalize, key: as in `kl_divergence`.
+        kind: "forward_kl", "reverse_kl", "jeffreys", "jensen_shannon", "jensen_shannon_sum",
+            "jensen_shannon_distance", "pearson_chi2", "neyman_chi2", "squared_hellinger",
+            "total_variation", "alpha" or "renyi".
+        alpha: the order, for "alpha" and "renyi".
+
+    Raises:
+        InputError: the kind is unknown, or something given cannot be used.
+
+    Example:
+        >>> print(divergence([0.5, 0.5], [0.9, 0.1], kind="total_variation"))
+        TV(p,q) = 0.4 ± ... (numeric, sum, n = 2)
+
+    Source: Nowozin, Cseke and Tomioka (2016), f-GAN, table 1; Renyi (1961).
+    """
+    effort = _effort(n, tolerance, key)
+    question = of_divergence(divergence_row(kind, alpha))
+    return _ask(question, p, q, effort, method=method, dx=dx, normalize=normalize)
+
+
+def cross_entropy(
+    p: object,
+    q: object,
+    *,
+    method: str | None = None,
+    n: int | None = None,
+    tolerance: float | None = None,
+    dx: float | None = None,
+    normalize: bool = False,
+    key: object = 0,
+) -> Estimate:
+    """Returns H(p, q), the mean under p of -log q, in nats: KL(p||q) + H(p), never called a KL.
+
+    p may be `Samples`: the mean of -log q over them, with its standard error.
+
+    Args:
+        p, q, method, n, tolerance, dx, normalize, key: as in `kl_divergence`.
+
+    Example:
+        >>> print(cross_entropy("normal(0, sd=1)", "normal(0, sd=1)"))
+        H(p,q) = 1.41894 nats (exact, closed form)
+    """
+    effort = _effort(n, tolerance, key)
+    if isinstance(p, Samples):
+        return _over_samples(p, distribution(q, "q", normalize=normalize))
+    return _ask(CROSS_ENTROPY, p, q, effort, method=method, dx=dx, normalize=normalize)
+
+
+def entropy(
+    p: object,
+    *,
+    method: str | None = None,
+    n: int | None = None,
+    tolerance: float | None = None,
+    dx: float | None = None,
+    normalize: bool = False,
+    key: object = 0,
+) -> Estimate:
+    """Returns H(p), the mean under p of -log p, in nats; of a density it may be negative.
+
+    Args:
+        p, method, n, tolerance, dx, normalize, key: as in `kl_divergence`.
+
+    Example:
+        >>> print(entropy([0.5, 0.5]).bits)
+        H(p) = 1 bits (exact, closed form)
+    """
+    effort = _effort(n, tolerance, key)
+    return _ask(ENTROPY, p, p, effort, method=method, dx=dx, normalize=normalize)
+
+
+def pair(p: object, q: object, *, normalize: bool = False) -> tuple[Distribution, Distribution]:
+    """Returns p and q as distributions of one shape.
+
+    Raises:
+        InputError: they are not distributions, or events of different dimension.
+    """
+    left = distribution(p, "p", normalize=normalize)
+    right = left if q is p else distribution(q, "q", normalize=normalize)
+    a, b = left.support, right.support
+    if a.dimension != b.dimension:
+        raise InputError(f"p and q are not of one shape: p lives on {a}, q on {b}")
+    if a.kind == b.kind == "integers" and _both_vectors(p, q) and a.high != b.high:
+        raise InputError(f"p has {a.high + 1:g} probabilities and q {b.high + 1:g}")
+    return left, right
+
+
+def _both_vectors(p: object, q: object) -> bool:
+    return all(isinstance(x, (list, tuple, np.ndarray)) for x in (p, q))
+
+
+def _ask(
+    question: Question,
+    p: object,
+    q: object,
+    effort: Effort,
+    *,
+    method: str | None,
+    dx: float | None,
+    normalize: bool,
+) -> Estimate:
+    gridded = grids(p, q, dx)
+    if gridded is not None:
+        left, right = gridded
+        return label(question, measure_grid(question, left.density, right.density, left.dx))
+    first, second = pair(p, q, normalize=normalize)
+    _, run = choose(question, first, second, method)
+    return label(question, run(effort), first, second)
+
+
+def _over_samples(p: Samples, q: Distribution) -> Estimate:
+    x = p.values[:, 0] if q.support.dimension == 0 and p.values.shape[1] == 1 else p.values
+    if x.ndim == 2 and x.shape[1] != q.support.dimension:
+        raise InputError(f"p has {x.shape[1]} columns, but q lives on {q.support}")
+    losses = -q.log_prob(x)
+    weights = (
+        np.full(len(losses), 1.0 / len(losses))
+        if p.weights is None
+        else p.weights / p.weights.sum()
+    )
+    if np.isposinf(losses).any():
+        at = int(np.argmax(losses))
+        reason = f"support: q is 0 at row {at}"
+        return label(CROSS_ENTROPY, Outcome(np.inf, 0.0, "infinite", "samples", notes=(reason,)))
+    mean = float(weights @ losses)
+    effective = 1.0 / float(weights @ weights)
+    variance = float(weights @ (losses - mean) ** 2) * effective / max(effective - 1.0, 1.0)
+    error = float(np.sqrt(variance / effective))
+    return label(CROSS_ENTROPY, Outcome(mean, error, "estimate", "mean over samples", len(losses)))
+
+
+def _check_plain(**asked: object) -> None:
+    """Raises InputError for options that mean nothing where draws are what is known."""
+    for name, value in asked.items():
+        if value is not None:
+            raise InputError(
+                f"{name}={value!r} is for densities: samples and counts are measured in one way only"
+            )
+
+
+def _effort(n: int | None, tolerance: float | None, key: object) -> Effort:
+    if n is not None and (isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 32):
+        raise InputError(f"n={n}: the number of draws must be an integer of at least 32")
+    if tolerance is not None and not tolerance > 0.0:
+        raise InputError(f"tolerance={tolerance}: the standard error to reach must be positive")
+    return Effort(None if n is None else int(n), tolerance, key)

@@ -1,0 +1,69 @@
+"""Fits written to files and read again."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kullback.distributions.transported import Approximation
+from kullback.files.archive import read_fit, write_fit
+from kullback.results.fit import Fit
+
+
+def save(fit: Fit, path: str | Path) -> None:
+    """Writes a fit to a file: a zip of plain arrays and JSON, written whole or not at all.
+
+    Args:
+        fit: any fit of Gaussians.
+        path: of the file, such as "posterior.kullback".
+
+    Raises:
+        InputError: it cannot be written, or q is of a kind that has no file form.
+    """
+    write_fit(fit, path)
+
+
+def load(path: str | Path) -> Fit:
+    """Returns the fit in a file. Nothing in the file is executed: there is no pickle in it.
+
+    Raises:
+        InputError: there is no such file, it is damaged, or it is something else.
+    """
+    return read_fit(path, _rebuild)
+
+
+def _rebuild(
+    base: Any,
+    layout: dict[str, Any] | None,
+    coordinates: tuple[str, ...],
+    bare: bool,  # noqa: FBT001
+) -> Approximation:
+    if layout is None:
+        # The model's own way from coordinates to parameters is not in the file: q is over coordinates.
+        return Approximation(
+            base, _as_coordinates, _no_jacobian, _no_way_back, coordinates, bare=True
+        )
+    from kullback.interop.parameters import from_spec  # noqa: PLC0415 - JAX is loaded for supports only
+
+    parts = from_spec(layout)
+    return Approximation(
+        base,
+        parts.constrain,
+        parts.log_jacobian,
+        parts.unconstrain,
+        coordinates,
+        bare,
+        layout,
+    )
+
+
+def _as_coordinates(u: np.ndarray) -> dict[str, np.ndarray]:
+    return {"x": u}
+
+
+def _no_jacobian(u: np.ndarray) -> np.ndarray:
+    return np.zeros(len(u))
+
+
+def _no_way_back(values: Any) -> np.ndarray:
+    return values["x"]

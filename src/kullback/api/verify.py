@@ -1,0 +1,523 @@
+"""Verifying: published numbers, recomputed and stamped."""
+
+import itertools
+import math
+import time
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from importlib import resources
+from pathlib import Path
+from typing import final
+
+import numpy as np
+
+from kullback.api.explain import explain
+from kullback.api.fit import fit
+from kullback.api.measure import divergence, entropy, kl_divergence
+from kullback.core.errors import InputError, KullbackError, UnsupportedError
+from kullback.diagnostics.contributions import coverage
+from kullback.distributions.base import Distribution
+from kullback.distributions.compound import Mixture
+from kullback.distributions.real import Normal
+from kullback.distributions.scalar import Parametric
+from kullback.expressions.format import format_distribution
+from kullback.expressions.parse import parse, readings
+from kullback.families import FullRank, parse_family
+from kullback.families import Mixture as families_Mixture
+from kullback.fitting.nodes import gather, of_density, parametric_minima
+from kullback.losses.divergences import KINDS, divergence_row
+from kullback.measure.question import of_divergence
+from kullback.measure.table import Effort, choose, label
+from kullback.results.estimate import Estimate
+from kullback.results.fit import Direction, Fit
+from kullback.results.others import Check, Coverage, Demo, Finding, Stamp, Verification
+
+_KEYS = {"what", "quantity", "p", "q", "value", "tolerance", "digits", "of", "fit", "alpha"}
+_FIT_KEYS = {"target", "family", "direction", "kind"}
+
+Claim = dict[str, object]
+Reading = tuple[str, Distribution]
+
+
+# The best fit of a family, for any divergence, in the terms in which papers print it.
+
+
+@final
+@dataclass(frozen=True)
+class Comparison:
+    """A parameter as claimed and as found."""
+
+    name: str
+    claimed: float
+    found: float
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Best:
+    """The members of a family that reach the lowest divergence, with that divergence.
+
+    `spread` is how far apart the parameters of independent descents to one of them ended.
+    """
+
+    members: tuple[Distribution, ...]
+    divergence: Estimate
+    spread: float
+
+    @property
+    def words(self) -> str:
+        """The first member's parameters; says when its mirror image is as good."""
+        text = "; ".join(
+            f"{name} {', '.join(f'{v:.4g}' for v in values)}"
+            for name, values in _table(self.members[0]).items()
+        )
+        return text + (" (or its mirror image)" if len(self.members) > 1 else "")
+
+    def parameter(self, name: str) -> Estimate:
+        """Returns a parameter of the one member there is."""
+        values = {"loc": "means", "mean": "means", "scale": "sds", "sd": "sds"}
+        table = _table(self.members[0])
+        key = values.get(name, name)
+        if key not in table or len(table[key]) != 1:
+            raise InputError(f'"{name}" is not one parameter of {self.words}')
+        return self.estimate_of(name, table[key][0])
+
+    def estimate_of(self, name: str, value: float) -> Estimate:
+        """Returns a fitted parameter, its error being how far independent descents ended apart."""
+        if math.isnan(self.spread):
+            reason = "only one descent ended here, so its precision is not known"
+            return Estimate.unresolved(
+                value, reason, quantity="parameter", direction=name, method="fit", unit=""
+            )
+        return Estimate.numeric(
+            value,
+            max(self.spread, 1e-12),
+            quantity="parameter",
+            direction=name,
+            method="agreement of descents",
+            unit="",
+        )
+
+    def compare(self, claimed: Distribution) -> list[Comparison]:
+        """Returns every parameter of a claimed fit beside the closest of the best members."""
+        wanted = _table(claimed)
+        tables = [_table(m) for m in self.members]
+        if any(
+            {k: len(v) for k, v in t.items()} != {k: len(v) for k, v in wanted.items()}
+            for t in tables
+        ):
+            raise InputError("the claimed fit is not of the family that was fitted")
+        distance = [
+            sum(float(np.sum(np.abs(np.subtract(t[k], wanted[k])))) for k in wanted) for t in tables
+        ]
+        closest = tables[int(np.argmin(distance))]
+        return [
+            Comparison(f"{name}[{i}]" if len(wanted[name]) > 1 else name, a, b)
+            for name in wanted
+            for i, (a, b) in enumerate(zip(wanted[name], closest[name], strict=True))
+        ]
+
+
+#: The best fits found so far, by target, family, direction and kind.
+Bests = dict[tuple[str, str, str, str], Best]
+
+
+def examples() -> tuple[str, ...]:
+    """Returns the names of the bundled claims: each may be given to `verify`."""
+    folder = resources.files("kullback") / "data" / "claims"
+    return tuple(
+        sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml"))
+    )
+
+
+def verify(claims: str | Path | dict[str, object]) -> Verification:
+    """Returns published numbers stamped confirmed, refuted or cannot tell, with what they should be.
+
+    A claim names a quantity, its distributions as expressions and the published value; a number is
+    confirmed if the recomputed one lies within half a unit of its last printed digit (or `tolerance`),
+    give or take the recomputation's own error. An expression that can be read in two ways is computed
+    in both. Where the claim is about a fit, it is asked whether there is a better one.
+
+    Args:
+        claims: a TOML file, the name of a bundled example, or what such a file holds.
+
+    Raises:
+        InputError: the claims cannot be read; the message names the claim and the key.
+
+    Example:
+        >>> claim = {"what": "a", "quantity": "kl", "p": "normal(0, sd=2)", "q": "normal(0, sd=3)"}
+        >>> verify({"claim": [claim | {"value": "0.1277"}]}).findings[0].stamp
+        'confirmed'
+    """
+    return judge(claims if isinstance(claims, dict) else read(claims), {})
+
+
+def judge(content: Claim, bests: Bests) -> Verification:
+    """Returns the verification of what a claims file holds.
+
+    Args:
+        content: as of `verify`.
+        bests: fits that are known already, by target, family, direction and kind; others are added.
+    """
+    names = content.get("distributions", {})
+    rows = content.get("claim", [])
+    if not isinstance(names, dict) or not isinstance(rows, list) or not rows:
+        raise InputError(
+            "claims: there must be at least one [[claim]], and [distributions] be a table"
+        )
+    findings = [
+        finding for i, row in enumerate(rows) for finding in _findings(row, names, i, bests)
+    ]
+    return Verification(
+        str(content.get("title", "claims")), str(content.get("source", "")), tuple(findings)
+    )
+
+
+def read(claims: str | Path) -> Claim:
+    """Returns what a claims file, or a bundled example, holds."""
+    path = Path(claims)
+    if str(claims) in examples():
+        text = (resources.files("kullback") / "data" / "claims" / f"{claims}.toml").read_text(
+            "utf-8"
+        )
+    elif path.is_file():
+        text = path.read_text("utf-8", errors="replace")
+    else:
+        raise InputError(f"{claims}: no such file; bundled examples are {', '.join(examples())}")
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{claims}: not valid TOML: {error}") from None
+
+
+def _findings(claim: object, names: dict[str, object], i: int, bests: Bests) -> list[Finding]:
+    if not isinstance(claim, dict):
+        raise InputError(f"claim {i + 1}: must be a table")
+    what = str(claim.get("what", f"claim {i + 1}"))
+    unknown = set(claim) - _KEYS
+    if unknown:
+        raise InputError(
+            f'claim "{what}": unknown key(s) {", ".join(sorted(unknown))}; known are {", ".join(sorted(_KEYS))}'
+        )
+    match claim.get("quantity"):
+        case "parameters":
+            return _parameters(what, claim, names, bests)
+        case "optimum":
+            return [_optimum(what, claim, names, bests)]
+        case str(quantity) if quantity == "kl" or quantity in KINDS:
+            return _divergences(what, quantity, claim, names, bests)
+    raise InputError(
+        f'claim "{what}": quantity is missing or unknown; say "kl", a kind of divergence, "optimum" or "parameters"'
+    )
+
+
+def _divergences(
+    what: str, quantity: str, claim: Claim, names: dict[str, object], bests: Bests
+) -> list[Finding]:
+    """One finding for each way in which the distributions can be read."""
+    pairs = itertools.product(*(_readings(claim, side, names, what) for side in ("p", "q")))
+    # An article reads all its numbers in one way: 2 and 3 are both sds or both variances.
+    consistent = [(a, b) for a, b in pairs if _same_words(a[0], b[0])]
+    found = [_divergence(what, quantity, claim, a, b) for a, b in consistent]
+    if len(found) > 1 and any(f.stamp == "confirmed" for f in found):
+        return [f if f.stamp == "confirmed" else replace(f, stamp="cannot tell") for f in found]
+    remark = _better(claim, names, what, bests)
+    return [replace(f, remark="; ".join(x for x in (f.remark, remark) if x)) for f in found]
+
+
+def _divergence(what: str, quantity: str, claim: Claim, p: Reading, q: Reading) -> Finding:
+    try:
+        found = _measured(quantity, claim, p[1], q[1])
+    except KullbackError as error:
+        return Finding(what, None, "cannot tell", None, remark=str(error))
+    reading = p[0] or q[0]
+    reading = f"{p[0]}, {q[0]}" if p[0] and q[0] else reading
+    if "value" not in claim:
+        remark = "no number is claimed"
+        return Finding(what, None, "cannot tell", found, reading, remark)
+    claimed, tolerance = _claimed(claim, what)
+    stamp = _stamp(claimed, found, tolerance)
+    remark = ""
+    if stamp == "refuted" and quantity == "kl":
+        other = _measured("kl", claim, q[1], p[1])
+        same = _stamp(claimed, other, tolerance) == "confirmed"
+        fits = "matches the claim" if same else "does not match either"
+        remark = f"the other direction is {_with_error(other)}, which {fits}"
+    return Finding(what, claimed, stamp, found, reading, remark)
+
+
+def _measured(quantity: str, claim: Claim, p: Distribution, q: Distribution) -> Estimate:
+    if quantity == "kl":
+        return replace(kl_divergence(p, q), direction=f"KL({claim['p']}||{claim['q']})")
+    alpha = claim.get("alpha")
+    return divergence(p, q, kind=quantity, alpha=None if alpha is None else float(str(alpha)))
+
+
+def _parameters(what: str, claim: Claim, names: dict[str, object], bests: Bests) -> list[Finding]:
+    """Compares the parameters of a claimed fit with those of every optimum of the best value."""
+    best = _best(claim, names, what, bests)
+    claimed = _one(claim, "q", names, what)
+    digits = claim.get("digits")
+    tolerance = 0.5 * 10.0 ** -int(str(digits)) if digits is not None else 1e-3
+    rows = best.compare(claimed)
+    return [
+        Finding(
+            f"{what}: {row.name}",
+            row.claimed,
+            "confirmed" if abs(row.claimed - row.found) <= 1.02 * tolerance else "refuted",
+            best.estimate_of(row.name, row.found),
+        )
+        for row in rows
+    ]
+
+
+def _optimum(what: str, claim: Claim, names: dict[str, object], bests: Bests) -> Finding:
+    best = _best(claim, names, what, bests)
+    claimed, tolerance = _claimed(claim, what)
+    of = str(claim.get("of", "value"))
+    found = best.divergence if of == "value" else best.parameter(of)
+    return Finding(what, claimed, _stamp(claimed, found, tolerance), found, remark=best.words)
+
+
+def _better(claim: Claim, names: dict[str, object], what: str, bests: Bests) -> str:
+    """Says whether there is a better fit than the claimed one, where a claim is about a fit."""
+    if "fit" not in claim:
+        return ""
+    best = _best(claim, names, what, bests)
+    return f"best fit found: {_with_error(best.divergence)} at {best.words}"
+
+
+def _best(claim: Claim, names: dict[str, object], what: str, bests: Bests) -> Best:
+    asked = claim.get("fit")
+    if not isinstance(asked, dict) or not set(asked) <= _FIT_KEYS or "target" not in asked:
+        raise InputError(
+            f'claim "{what}": fit must be a table with target, family, and direction or kind'
+        )
+    target = _one({"p": asked["target"]}, "p", names, what)
+    family, kind = str(asked.get("family", "gaussian")), asked.get("kind")
+    direction = asked.get("direction")
+    if (kind is None) == (direction is None):
+        raise InputError(f'claim "{what}": fit needs direction = "forward" or "reverse", or a kind')
+    if direction not in (None, "forward", "reverse"):
+        raise InputError(f'claim "{what}": direction = {direction!r}; say "forward" or "reverse"')
+    wanted = (format_distribution(target), family, str(direction or ""), str(kind or ""))
+    if wanted not in bests:
+        bests[wanted] = best_fit(target, family, direction, wanted[3])
+    return bests[wanted]
+
+
+def _readings(claim: Claim, side: str, names: dict[str, object], what: str) -> list[Reading]:
+    if side not in claim:
+        raise InputError(f'claim "{what}": {side} is missing')
+    text = str(claim[side])
+    found = readings(str(names.get(text, text)))
+    return [("", found[0][1])] if len(found) == 1 else found
+
+
+def _one(claim: Claim, side: str, names: dict[str, object], what: str) -> Distribution:
+    found = _readings(claim, side, names, what)
+    if len(found) > 1:
+        raise InputError(
+            f'claim "{what}": {claim[side]} can be read in {len(found)} ways; say which'
+        )
+    return found[0][1]
+
+
+def _same_words(a: str, b: str) -> bool:
+    return not (a and b) or a.split(" ", maxsplit=1)[0] == b.split(" ", maxsplit=1)[0]
+
+
+def _with_error(found: Estimate) -> str:
+    return f"{found.value:.4f} ± {found.standard_error:.1e}"
+
+
+def _claimed(claim: Claim, what: str) -> tuple[float, float]:
+    """Returns the published number and half a unit of its last digit."""
+    text = str(claim.get("value", "")).strip()
+    try:
+        value = float(text)
+    except ValueError:
+        raise InputError(f'claim "{what}": value = {text!r} is not a number') from None
+    mantissa, _, exponent = text.lower().partition("e")
+    decimals = len(mantissa.partition(".")[2]) - int(exponent or 0)
+    stated = claim.get("tolerance")
+    return value, 0.5 * 10.0**-decimals if stated is None else float(str(stated))
+
+
+def _stamp(claimed: float, found: Estimate, tolerance: float) -> Stamp:
+    if found.kind == "unresolved":
+        return "cannot tell"
+    if found.kind == "infinite":
+        return "confirmed" if math.isinf(claimed) else "refuted"
+    low, high = found.interval
+    slack = 1.02 * tolerance
+    if low - slack <= claimed <= high + slack:
+        wide = high - low > 2.0 * slack and found.kind == "estimate"
+        return "cannot tell" if wide else "confirmed"
+    return "refuted"
+
+
+def best_fit(target: Distribution, family: str, direction: Direction | None, kind: str) -> Best:
+    """Returns the best member of a family in a direction, or for another kind of divergence."""
+    if kind:
+        return _by_divergence(target, family, kind)
+    assert direction is not None
+    return of_fit(fit(target, family, direction=direction))
+
+
+def of_fit(found: Fit) -> Best:
+    """Returns the best members that a fit found."""
+    lowest = found.divergence.value
+    same = [o for o in found.optima if o.divergence.value < lowest + 1e-6]
+    return Best(tuple(o.q for o in same), found.divergence, max(o.spread for o in same))
+
+
+def _by_divergence(target: Distribution, family: str, kind: str) -> Best:
+    if parse_family(family) != FullRank() or target.support.dimension:
+        raise UnsupportedError(f'kind="{kind}" is fitted for one Gaussian of the line only')
+    question = of_divergence(divergence_row(kind))
+    nodes = of_density(target)
+    mean, sd = float(nodes.mean[0]), float(np.sqrt(nodes.covariance[0, 0]))
+    starts = tuple(
+        np.array([mean + shift * sd, np.log(sd * width)])
+        for shift in (-1.0, 0.0, 1.0)
+        for width in (0.4, 1.0)
+    )
+    normal = Parametric("Normal", lambda v: Normal(float(v[0]), float(np.exp(v[1]))), starts)
+
+    def objective(q: Distribution) -> float:
+        return choose(question, target, q)[1](Effort()).value
+
+    minima = parametric_minima(normal, objective, lambda _: None)
+    basin = gather(minima, lambda m: np.append(m.at[:1], np.exp(m.at[1:])))[0]
+    best = normal.build(basin.best.at)
+    outcome = choose(question, target, best)[1](Effort())
+    return Best((best,), label(question, outcome), basin.spread)
+
+
+def _table(q: Distribution) -> dict[str, list[float]]:
+    if isinstance(q, Normal):
+        return {"means": [float(q.loc)], "sds": [float(q.scale)]}
+    normals = [c for c in q.components if isinstance(c, Normal)] if isinstance(q, Mixture) else []
+    if isinstance(q, Mixture) and len(normals) == len(q.components):
+        order = np.argsort([float(c.loc) for c in normals])
+        parts = [normals[i] for i in order]
+        return {
+            "means": [float(c.loc) for c in parts],
+            "sds": [float(c.scale) for c in parts],
+            "weights": [float(q.weights[i]) for i in order],
+        }
+    raise UnsupportedError(
+        f"parameters of {type(q).__name__} are not compared: Gaussians of the line only"
+    )
+
+
+# The experiment of the fourth article: three modes, two components, both directions.
+
+TARGET = "0.3*normal(-2, sd=0.3) + 0.4*normal(0, sd=0.4) + 0.3*normal(2, sd=0.3)"
+
+
+def demo(
+    *, starts: int = 60, key: object = 0, watch: Callable[[int | str], None] | None = None
+) -> Demo:
+    """Returns the experiment: both fits, all optima, what they cover, what the article claimed.
+
+    Args:
+        starts: descents in each direction.
+        key: randomness of the starts.
+        watch: called with the number of descents done in the current direction.
+    """
+    began = time.process_time()
+    target = parse(TARGET)
+    assert isinstance(target, Mixture)
+    forward = fit(
+        target, families_Mixture(2), direction="forward", starts=starts, key=key, watch=watch
+    )
+    # Who has stopped the one does not want to wait for the other.
+    left = 3 if forward.interrupted else starts
+    reverse = fit(
+        target, families_Mixture(2), direction="reverse", starts=left, key=key, watch=watch
+    )
+    claims = read("three-modes")
+    named = format_distribution(target)
+    bests = {(named, "mixture:2", f.direction, ""): of_fit(f) for f in (forward, reverse)}
+    covers = coverage(target, forward.q), coverage(target, reverse.q)
+    return Demo(
+        target=target,
+        forward=forward,
+        reverse=reverse,
+        forward_cover=covers[0],
+        reverse_cover=covers[1],
+        forward_parts=explain(target, forward.q),
+        reverse_parts=explain(reverse.q, target),
+        price=_price(target, covers[1]),
+        claims=judge(claims, bests),
+        seconds=time.process_time() - began,
+    )
+
+
+def _price(target: Mixture, cover: Coverage) -> Estimate:
+    """KL(p_A||p) = -log p(A), where A is all of p but the components whose modes q drops."""
+    lost = 0.0
+    for weight, component in zip(target.weights, target.components, strict=True):
+        where = float(component.landmarks()[len(component.landmarks()) // 2])
+        gone = any(m.verdict == "dropped" and m.low < where < m.high for m in cover.modes)
+        lost += float(weight) if gone else 0.0
+    return Estimate.exact(
+        -math.log1p(-lost),
+        quantity="kl",
+        direction="KL(p without the dropped mode||p)",
+        method="-log of the mass that is kept",
+    )
+
+
+# A dozen exact values that an installation must reproduce.
+
+_THREE = "0.3*normal(-2, sd=0.3) + 0.4*normal(0, sd=0.4) + 0.3*normal(2, sd=0.3)"
+_TWO = "0.52*normal(-1.98, sd=0.41) + 0.48*normal(1.97, sd=0.42)"
+
+#: The float 1.000001 less 1, which is not 1e-6.
+_NEAR = 1.000001 - 1.0
+
+# p, q, KL(p||q): closed forms by hand, the last ones by quadrature to 30 digits.
+_KL = (
+    ("normal(0, sd=2)", "normal(0, sd=3)", math.log(1.5) + 2.0 / 9.0 - 0.5),
+    ("normal(0, sd=1)", "normal(1e-8, sd=1)", 5e-17),
+    ("exponential(rate=1)", "exponential(rate=1.000001)", _NEAR**2 / 2 - _NEAR**3 / 3),
+    ("normal(50, sd=0.01)", "normal(0, sd=1)", 1254.1052201859881),
+    ("gamma(2, rate=1)", "gamma(3, rate=1)", math.log(2.0) - 0.42278433509846714),
+    ("poisson(3)", "poisson(5)", 2.0 - 3.0 * math.log(5.0 / 3.0)),
+    ("categorical([0.5, 0.5])", "categorical([0.9, 0.1])", 0.5 * math.log(25.0 / 9.0)),
+    ("laplace(0, scale=1)", "normal(0, sd=1)", 0.5 * math.log(2.0 * math.pi) - math.log(2.0)),
+    ("cauchy(0, scale=1)", "normal(0, sd=1)", math.inf),
+    ("uniform(0, 2)", "uniform(0, 1)", math.inf),
+    (_THREE, _TWO, 2.7035330326913023),
+    (_TWO, _THREE, 0.5731420536966545),
+)
+
+
+def doctor() -> tuple[Check, ...]:
+    """Returns the checks: a dozen divergences, an entropy and a Jensen-Shannon divergence."""
+    found = [_check(f"KL({p} || {q})", value, kl_divergence, p, q) for p, q, value in _KL]
+    bit = entropy("bernoulli(0.5)")
+    found.append(_judged("H(bernoulli(0.5))", math.log(2.0), bit))
+    far = divergence("normal(-50, sd=1)", "normal(50, sd=1)", kind="jensen_shannon")
+    found.append(_judged("JS of two far normals", math.log(2.0), far))
+    return tuple(found)
+
+
+def _check(
+    name: str, expected: float, verb: Callable[[str, str], Estimate], p: str, q: str
+) -> Check:
+    try:
+        return _judged(name, expected, verb(p, q))
+    except KullbackError as error:
+        return Check(name, expected, None, passed=False, detail=str(error))
+
+
+def _judged(name: str, expected: float, found: Estimate) -> Check:
+    if math.isinf(expected):
+        return Check(name, expected, found, passed=found.kind == "infinite", detail=found.method)
+    right = abs(found.value - expected) <= 1e-10 * abs(expected) + 1e-300
+    return Check(name, expected, found, passed=right, detail=found.method)

@@ -1,0 +1,1 @@
+"""Which divergence a loss estimates, and which its gradient descends."""

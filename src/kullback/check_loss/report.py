@@ -1,0 +1,276 @@
+"""From what was judged to the report."""
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from kullback.check_loss.judging import Judged, Under
+from kullback.check_loss.matching import Match, label, scale_words
+from kullback.check_loss.readings import Candidate
+from kullback.results.loss_report import LossFinding, LossReport, LossUnder
+
+#: Names that are no answer as to a gradient, beyond the nearest.
+_NO_DIVERGENCE = (
+    "squared_probabilities", "squared_logits", "sd_for_variance", "squared_mean", "half_squared_ratio",
+)  # fmt: skip
+
+
+def report_of(
+    fn: Callable[..., Any],
+    parameters: Mapping[str, inspect.Parameter],
+    best: tuple[Any, Judged],
+    expected: str,
+) -> LossReport:
+    """Returns the report on a reading.
+
+    Args:
+        fn: the loss.
+        parameters: its signature.
+        best: the trial, and what was judged.
+        expected: the name asked for, or "".
+    """
+    trial, judged = best
+    constants = _constants(parameters, trial.candidate)
+    under = tuple(
+        LossUnder(u.drawn, _value(u, constants), _gradient(u, constants)) for u in judged.under
+    )
+    report = LossReport(
+        loss=_name(fn),
+        library=trial.call.name,
+        arguments=tuple((n, str(r)) for n, r in trial.candidate.roles.items()),
+        under=under,
+        detached=judged.detached,
+        gradient_reaches_p=judged.reaches_p,
+        notes=(),
+        fixes=(),
+        expected=expected,
+        problems=len(trial.experiments),
+        seconds=0.0,
+    )
+    names = {
+        r.side: n
+        for n, r in trial.candidate.roles.items()
+        if r.side and r.kind not in ("constant", "mask", "other")
+    }
+    return advised(report, names, judged.notes)
+
+
+def _name(fn: Callable[..., Any]) -> str:
+    inner = getattr(fn, "func", fn)
+    return getattr(inner, "__name__", type(inner).__name__)
+
+
+def _constants(
+    parameters: Mapping[str, inspect.Parameter], candidate: Candidate
+) -> dict[str, float]:
+    """The loss's own numbers, by name: defaults, and what was passed."""
+    found = {n: p.default for n, p in parameters.items()}
+    found |= {n: r.value for n, r in candidate.roles.items() if r.kind == "constant"}
+    return {
+        n: float(v)
+        for n, v in found.items()
+        if isinstance(v, int | float) and not isinstance(v, bool) and n != "eps"
+    }
+
+
+def _gradient(under: Under, constants: Mapping[str, float]) -> LossFinding:
+    if under.gradient is None:
+        return LossFinding(of="gradient", name="zero", label="zero")
+    return _finding("gradient", under.gradient, constants, named=under.gradient_named)
+
+
+def _value(under: Under, constants: Mapping[str, float]) -> LossFinding:
+    found = LossFinding(of="value", name="zero", label="zero")
+    if under.value is not None:
+        found = _finding("value", under.value, constants, named=under.value_named)
+    return replace(
+        found,
+        offset=under.offset if under.value_named else "",
+        bias_forward=_bias(under.values, under.forward),
+        bias_reverse=_bias(under.values, under.reverse),
+        deviation=float(np.mean(under.deviations / under.reverse)),
+    )
+
+
+def _bias(values: np.ndarray, divergence: np.ndarray) -> float:
+    return float(np.mean(values / divergence - 1.0))
+
+
+def _finding(of: str, match: Match, constants: Mapping[str, float], *, named: bool) -> LossFinding:
+    parts = {q.name: c for c, q in match.terms}
+    if set(parts) == {"forward", "uniform"} and min(parts.values()) > 0.0:
+        return _smoothed(of, match, parts, constants)
+    scale = 1.0 if match.terms else match.scale
+    name = "mixture" if match.terms else match.quantity.name
+    if of == "gradient":
+        named = named and name not in _NO_DIVERGENCE
+        name = _gradient_name(name)
+    return LossFinding(
+        of=of,
+        name=name if named else "none",
+        label=label(match),
+        scale=scale,
+        scale_words=scale_words(scale, match.powers, constants),
+        cosine=match.cosine,
+        relative_error=match.error,
+        parameters=() if match.terms else match.quantity.parameters,
+    )
+
+
+def _smoothed(
+    of: str, match: Match, parts: Mapping[str, float], constants: Mapping[str, float]
+) -> LossFinding:
+    """Label smoothing: KL to p with a share of the uniform distribution in it."""
+    scale = sum(parts.values())
+    share = parts["uniform"] / scale
+    return LossFinding(
+        of=of,
+        name="forward",
+        label=f"KL(p'||q), p' = {1.0 - share:.4g} p + {share:.4g}/V",
+        scale=scale,
+        scale_words=scale_words(scale, match.powers, constants),
+        cosine=match.cosine,
+        relative_error=match.error,
+        parameters=(("label_smoothing", share),),
+    )
+
+
+def _gradient_name(name: str) -> str:
+    """The cross-entropies and the divergences they belong to have one gradient."""
+    return {"cross_entropy": "forward", "uniform": "forward_uniform", "labels": "forward"}.get(
+        name, name
+    )
+
+
+# What a reader should know, and the line that mends a loss.
+
+_OPPOSITE = {"forward": "reverse", "reverse": "forward"}
+_SURROGATE = "losses.{}_kl_surrogate(log_p={}, log_q={})"
+
+
+def advised(report: LossReport, names: Mapping[str, str], notes: tuple[str, ...]) -> LossReport:
+    """Returns the report with its notes and fixes.
+
+    Args:
+        report: what was found.
+        names: the argument of "q" and of "p", by side, as far as there is one.
+        notes: what was noted on the way.
+    """
+    p, q = names.get("p", "log_p"), names.get("q", "log_q")
+    found = [*notes, *_notes(report)]
+    fixes = [*_direction(report, p, q), *_scales(report), *_mistakes(report)]
+    return replace(report, notes=tuple(found), fixes=tuple(dict.fromkeys(fixes)))
+
+
+def _notes(report: LossReport) -> Iterator[str]:
+    gradient, value = report.gradient, report.value
+    found = dict(gradient.parameters)
+    if report.detached == "wholly":
+        yield "it is detached: q gets no gradient at all"
+    elif report.detached == "partly":
+        yield "parts of it are detached: its gradient is not the slope of its value"
+    if report.gradient_reaches_p:
+        yield "p gets a gradient too; if p is not trained, detach it (torch) or stop_gradient it (JAX)"
+    if "epsilon" in found:
+        yield f"an epsilon of about {found['epsilon']:.1g} is added inside the logarithms"
+    if gradient.name == "generalized_jensen_shannon" and not 0.05 < found["beta"] < 0.95:
+        side = "KL(p||q)" if found["beta"] < 0.5 else "KL(q||p)"
+        yield (
+            f"near this end it is about beta (1 - beta) {side}, and goes to 0 with it: losses."
+            "generalized_jensen_shannon divides by that, and does not jump"
+        )
+    if "temperature" in found and gradient.name in ("forward", "reverse"):
+        yield from _temperature(gradient, found["temperature"])
+    if gradient.named and gradient.name != "zero" and value.named and _differ(gradient, value):
+        yield (
+            f"value and gradient are of different quantities: the value is {value.words}, what is descended is "
+            f"{gradient.words}"
+        )
+    off = report.off_policy
+    if (
+        off is not None
+        and report.under[0].drawn == "q"
+        and gradient.named
+        and not off.gradient.named
+    ):
+        yield "off-policy (samples of neither p nor q, without weights) it estimates and descends neither divergence"
+    if not gradient.named and 1e-4 <= gradient.relative_error < 0.02:
+        yield (
+            f"it is close to {gradient.label}, but not that: a relative error of {gradient.relative_error:.1g} "
+            "is no rounding; something is added, clipped or cut off"
+        )
+
+
+def _temperature(gradient: LossFinding, temperature: float) -> Iterator[str]:
+    if abs(gradient.scale - 1.0) < 1e-3:
+        yield (
+            f"its gradient shrinks as 1/temperature²; multiply by {temperature:.4g}² to keep its size, as "
+            "in distillation"
+        )
+
+
+def _differ(gradient: LossFinding, value: LossFinding) -> bool:
+    of_value = {"cross_entropy": "forward", "labels": "forward"}.get(value.name, value.name)
+    return of_value != gradient.name and value.name != "zero"
+
+
+def _direction(report: LossReport, p: str, q: str) -> Iterator[str]:
+    """Sampled estimators whose value and gradient are not one divergence; what was asked for."""
+    top = report.under[0]
+    if top.drawn == "q" and _estimates_reverse(top) and top.gradient.name in ("zero", "forward"):
+        yield (
+            f"to descend KL(q||p): {_SURROGATE.format('reverse', p, q)}, or 0.5 * ({q} - {p})**2 as the loss, or "
+            f"{q} - {p} as a penalty in the reward, without a gradient"
+        )
+    wanted = report.expected
+    if wanted in _OPPOSITE and report.name == _OPPOSITE[wanted]:
+        if top.drawn == "":
+            yield (
+                f"to descend the {wanted} KL exchange the two distributions, or losses.categorical_kl(teacher=..., "
+                f'student=..., direction="{wanted}", reduction="mean")'
+            )
+        elif top.drawn in ("q", "p", "other"):
+            yield f"to descend the {wanted} KL: {_SURROGATE.format(wanted, p, q)}"
+    off = report.off_policy
+    if off is not None and not off.gradient.named and top.drawn == "q":
+        yield (
+            "for samples of an older policy give its log-probabilities: losses.reverse_kl_surrogate(..., "
+            "log_sampler=...) weights by exp(log_q - log_sampler)"
+        )
+
+
+def _estimates_reverse(under: LossUnder) -> bool:
+    return under.value.name in ("reverse", "half_squared_ratio")
+
+
+def _scales(report: LossReport) -> Iterator[str]:
+    words = report.gradient.scale_words if report.gradient.named else ""
+    top, _, below = words.partition("/")
+    if report.gradient.scale < 0.0 and report.gradient.named and report.gradient.name != "mixture":
+        yield "the sign is turned: descending it increases the divergence; put a minus in front"
+    if "V" in below:
+        yield (
+            'a mean over the V outcomes where a sum belongs: .sum(-1).mean(), in torch reduction="batchmean" with '
+            "rows flattened to (N, V)"
+        )
+    if "d" in below.replace("(", "").replace(")", "").split():
+        yield "a mean over the d latent dimensions is beta = 1/d: sum over the last axis, mean over the batch"
+    if "B" in top.split():
+        yield "it sums over the batch, so that the step grows with the batch: divide by the number of examples"
+    if "B" in below.replace("(", "").replace(")", "").split():
+        yield "it is averaged over the batch twice: multiply by the number of examples"
+
+
+def _mistakes(report: LossReport) -> Iterator[str]:
+    label = report.gradient.label
+    if report.gradient.name == "reverse_cross_entropy":
+        yield (
+            "the entropy of q is missing: E_q[-log p] alone drives q into the mode of p; add E_q[log q] for KL(q||p)"
+        )
+    if report.gradient.name == "entropy":
+        yield "only the entropy of q is left: nothing pulls q towards p"
+    if "taken for the sd" in label and report.gradient.relative_error < 1e-4:
+        yield "the log variance is used as log sd: exp(log_variance) is the variance, exp(0.5 * log_variance) the sd"

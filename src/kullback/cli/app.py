@@ -1,0 +1,105 @@
+"""The commands by name, and how what went wrong becomes an exit code."""
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError, Parameter
+
+from kullback._version import __version__
+from kullback.cli.commands import COMMANDS
+from kullback.core.errors import KullbackError
+from kullback.render.terminal import abandon_stdout, flush, print_error
+
+#: The one before the last is EX_SOFTWARE of sysexits.h.
+_DONE, _BAD_INPUT, _BUG, _INTERRUPTED = 0, 2, 70, 130
+
+_HELP = "Measure, minimise and explain KL divergence in both directions."
+_EPILOGUE = """
+Exit codes: 0 done; 1 a gate failed (verify, --max-kl, --expect); 2 usage or
+bad input; 3 the answer cannot be trusted; 70 a bug of kullback. Results go to
+stdout, progress and messages to stderr.
+"""
+_REPORT = (
+    f"this is a bug of kullback {__version__}: please report it, with the lines above and the command, "
+    "to who maintains it"
+)
+#: Remedies in messages of `api`, and what they are here.
+_TYPED = {
+    "say normalize=True": "say --normalize",
+    ", dx=... if": ", --dx ... if",
+    'say missing="drop" to leave out such rows, or missing=True': (
+        "say --missing drop to leave out such rows, or --missing keep"
+    ),
+    "missing='drop'": "--missing drop",
+    "columns=(...) with the others": "--columns with the others",
+    "columns=(...)": "--columns",
+    "say columns=": "say --columns ",
+    "Samples(...) if these are draws": "and fit first if these are draws (kullback fit)",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command and returns its exit code.
+
+    Args:
+        argv: the arguments after the name of the program; by default those of the process.
+    """
+    # The matrices here are small: OpenBLAS's other threads only spin while they wait, which
+    # doubles the CPU time. NumPy reads this once, when it is first imported, so it is set now.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    try:
+        code = _run(sys.argv[1:] if argv is None else list(argv))
+        flush()
+    except (KullbackError, CycloptsError) as error:
+        print_error(_as_typed(str(error)))
+        return _BAD_INPUT
+    except KeyboardInterrupt:
+        print_error("interrupted")
+        return _INTERRUPTED
+    except (BrokenPipeError, SystemExit):  # the second is how rich leaves when help is cut off
+        abandon_stdout()
+        return _DONE
+    except OSError as error:
+        abandon_stdout()
+        print_error(f"{error.filename or 'the output'}: {error.strerror}")
+        return _BAD_INPUT
+    except Exception:  # noqa: BLE001 - 1, which Python would leave with, says that a gate failed
+        traceback.print_exc()
+        print_error(_REPORT)
+        return _BUG
+    return code
+
+
+def _run(argv: Sequence[str]) -> int:
+    code = _app()(
+        argv,
+        result_action="return_value",
+        exit_on_error=False,
+        print_error=False,
+        help_on_error=False,
+    )
+    return code if isinstance(code, int) else _DONE
+
+
+def _as_typed(message: str) -> str:
+    """The remedies that are spelled for Python, as they are typed here."""
+    for python, option in _TYPED.items():
+        message = message.replace(python, option)
+    return message
+
+
+def _app() -> App:
+    app = App(
+        name="kullback",
+        help=_HELP,
+        help_epilogue=_EPILOGUE,
+        help_format="plaintext",
+        version=__version__,
+        suppress_keyboard_interrupt=False,
+        default_parameter=Parameter(negative_bool=()),
+    )
+    for order, command in enumerate(COMMANDS):
+        app.command(command, sort_key=order)
+    return app

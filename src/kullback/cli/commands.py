@@ -1,0 +1,349 @@
+"""The commands as they are typed. Each loads the module that does it only when it is called.
+
+These are the imports inside functions that the package allows itself at this edge: with them,
+--help and a mistyped option wait for neither NumPy nor polars.
+"""
+
+# ruff: noqa: PLC0415
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from kullback.cli.options import (
+    CHECKING,
+    COMPARING,
+    HOW,
+    KEEPING,
+    OUTPUT,
+    READING,
+    UNIT,
+    Checking,
+    Comparing,
+    Direction,
+    Fitting,
+    Flag,
+    Keeping,
+    Measuring,
+    Output,
+    Reading,
+    Solver,
+)
+from kullback.results.units import Unit
+
+#: A report that is written unless --no-report is said.
+Report = Annotated[Path | None, Parameter(negative_none="no-")]
+
+_DEMO_REPORT = Path("kullback-demo.html")
+_FIT_REPORT = Path("kullback-fit.html")
+
+
+def demo(
+    *,
+    report: Report = _DEMO_REPORT,
+    starts: int = 60,
+    key: int = 0,
+    unit: Unit = UNIT,
+    output: Output = OUTPUT,
+) -> int:
+    """Three modes, two components: both directions, within seconds.
+
+    Args:
+        report: write the HTML report to this file.
+        starts: descents in each direction.
+        key: randomness of the starts.
+    """
+    from kullback.cli.run_demo import run
+
+    return run(report, starts=starts, key=key, unit=unit, output=output)
+
+
+def kl(
+    p: str,
+    q: str,
+    /,
+    *,
+    how: Measuring = HOW,
+    max_kl: float | None = None,
+    report: Path | None = None,
+    unit: Unit = UNIT,
+    output: Output = OUTPUT,
+) -> int:
+    """KL(p||q) and KL(q||p), each with its error.
+
+    P and Q are expressions, such as "normal(0, sd=2)" or
+    "0.3*normal(-2, sd=1) + 0.7*laplace(1, scale=2)", or files (.csv, .tsv,
+    .parquet, .npy) with one column: probabilities or, with --dx, a density
+    on a grid.
+
+    Args:
+        p: file or expression.
+        q: file or expression.
+        max_kl: exit 1 if the upper end of the interval of KL(p||q) is more than this.
+        report: write an HTML report to this file.
+    """
+    from kullback.cli.run_kl import run
+
+    return run(p, q, how, max_kl=max_kl, report=report, unit=unit, output=output)
+
+
+def fit(
+    data: str,
+    /,
+    *,
+    family: str | None = None,
+    direction: Direction | None = None,
+    columns: str | None = None,
+    counts: str | None = None,
+    reading: Reading = READING,
+    starts: int | None = None,
+    solver: Solver | None = None,
+    keeping: Keeping = KEEPING,
+    report: Report = _FIT_REPORT,
+    key: int = 0,
+    unit: Unit = UNIT,
+    output: Output = OUTPUT,
+) -> int:
+    """The member of a family that is closest to data or to a density.
+
+    DATA is a file of rows (.csv, .tsv, .parquet, .npy; faithful.csv comes with
+    kullback), a directory of .parquet files or a pattern such as "2024-*.parquet", which
+    may be bigger than memory, the expression of a density p, such as
+    "0.5*normal(-2, sd=1) + 0.5*normal(2, sd=1)", or a log density in a Python
+    file, such as model.py:log_posterior. That file is executed, so give only
+    one that you would run. The name in it is a function log_posterior(x), with
+    example = ... (a point x) and perhaps support = ... beside it; or a
+    kullback.LogDensity; or a PyMC model. Exit code 3 if the fit should not be
+    used.
+
+    Args:
+        data: file, expression or FILE.py:NAME.
+        family: mixture:2 (or any number), full_rank, mean_field, or a family such as gamma;
+            for FILE.py:NAME also mixture:auto, low_rank:5 and auto, the default, which takes
+            the simplest that may be trusted.
+        direction: forward minimises KL(p||q), reverse KL(q||p). Must be said.
+        columns: of the file, separated by commas; all by default.
+        counts: columns that hold numbers of events, separated by commas.
+        starts: descents from random starts; for FILE.py:NAME climbs to modes.
+        solver: for rows and reverse: plug_in (the default) minimises to a mixture fitted to the rows
+            first, adversarial plays against a critic and gives a lower bound; for FILE.py:NAME
+            natural_gradient or an estimator of the ELBO's gradient.
+        report: write the HTML report to this file.
+        key: randomness.
+    """
+    if ".py" in data:
+        from kullback.cli.progress import remember
+
+        remember()
+    from kullback.cli.run_fit import run
+
+    asked = Fitting(data, family, direction, columns, starts, key, counts, reading, keeping, solver)
+    return run(asked, report, unit=unit, output=output)
+
+
+def score(
+    model: Path,
+    data: str,
+    /,
+    *,
+    columns: str | None = None,
+    reading: Reading = READING,
+    out: Path | None = None,
+    unit: Unit = UNIT,
+    output: Output = OUTPUT,
+) -> int:
+    """The log density of rows under a saved fit.
+
+    MODEL is a file that kullback fit --out wrote. DATA is a file of rows, a
+    directory of .parquet files or a pattern, as in kullback fit, with the
+    columns that were fitted to. Exit code 3 if no row can be scored.
+
+    Args:
+        model: file of a fit.
+        data: file, directory or pattern.
+        columns: of the data, separated by commas; all by default.
+        out: write a column log_prob, one cell a row, to this .csv or .parquet file.
+    """
+    from kullback.cli.run_score import run
+
+    return run(model, data, columns, reading, out, unit=unit, output=output)
+
+
+def sample(
+    model: Path,
+    /,
+    *,
+    n: Annotated[int, Parameter(alias="-n")],
+    key: int = 0,
+    out: Path | None = None,
+    output: Output = OUTPUT,
+) -> int:
+    """Draws of a saved fit, as CSV or to a file.
+
+    Args:
+        model: file of a fit, which kullback fit --out wrote.
+        n: how many.
+        key: randomness.
+        out: write to this .csv, .parquet or .npy file instead of to stdout.
+    """
+    from kullback.cli.run_score import draw_sample
+
+    return draw_sample(model, n, key, out, output)
+
+
+def diff(
+    reference: str,
+    current: str,
+    /,
+    *,
+    asked: Comparing = COMPARING,
+    max_kl: float | None = None,
+    report: Path | None = None,
+    unit: Unit = UNIT,
+    output: Output = OUTPUT,
+) -> int:
+    """Whether two tables differ by more than chance, where, and by how much.
+
+    REFERENCE and CURRENT are files of rows (.csv, .tsv, .parquet, .npy),
+    directories of .parquet files or patterns of their names; REFERENCE may be
+    a profile, which kullback profile wrote. At most 5 % of tables without a
+    difference are said to differ. Exit code 1 if a divergence is above
+    --max-kl for certain.
+
+    Args:
+        reference: file, directory, pattern or profile.
+        current: file, directory or pattern.
+        max_kl: the largest KL(reference||current) allowed, in nats.
+        report: write an HTML report to this file.
+    """
+    from kullback.cli.run_diff import run
+
+    return run(reference, current, asked, max_kl=max_kl, report=report, unit=unit, output=output)
+
+
+def profile(
+    table: str,
+    /,
+    *,
+    out: Annotated[Path, Parameter(alias="-o")],
+    like: Path | None = None,
+    merge: Path | None = None,
+    columns: str | None = None,
+    output: Output = OUTPUT,
+) -> int:
+    """Counts of a table, small enough to commit, for kullback diff.
+
+    A profile holds no rows: for each column counts over about a thousand
+    cells, and counts of levels. Two profiles with the cells of one add up.
+
+    Args:
+        table: file of rows, directory or pattern, as in kullback diff.
+        out: write the profile to this file.
+        like: count in the cells of this profile.
+        merge: add the counts to those of this profile.
+        columns: separated by commas; all by default.
+    """
+    from kullback.cli.run_profile import run
+
+    return run(table, out, like=like, merge=merge, columns=columns, output=output)
+
+
+def verify(
+    claims: str | None = None,
+    /,
+    *,
+    list_examples: Annotated[bool, Parameter(name="--list", show_default=False)] = False,
+    report: Path | None = None,
+    output: Output = OUTPUT,
+) -> int:
+    """Recompute published numbers: confirmed, refuted or cannot tell.
+
+    Exit code 1 if anything is refuted, 3 if a recomputed number cannot be
+    trusted.
+
+    Args:
+        claims: a TOML file of claims, or the name of a bundled example.
+        list_examples: list the bundled examples.
+        report: write an HTML report to this file.
+    """
+    from kullback.cli.run_verify import list_examples as run_verify_list_examples
+    from kullback.cli.run_verify import run
+
+    if list_examples:
+        return run_verify_list_examples(output)
+    return run(claims, report, output)
+
+
+def check_loss(loss: str, /, *, how: Checking = CHECKING, output: Output = OUTPUT) -> int:
+    """Which divergence a loss estimates, and which it descends.
+
+    LOSS is module:function, such as torch.nn.functional:kl_div, or FILE.py:function. The module is
+    imported and the function called on small problems, so give only one that you would run.
+    Forward is KL(p||q), q what is trained; reverse is KL(q||p). Exit code 1 if it is not what
+    --expect says.
+
+    Args:
+        loss: module:function or FILE.py:function.
+    """
+    from kullback.cli.run_check_loss import run
+
+    return run(loss, how, output)
+
+
+def plan(p: str, q: str, /, *, normalize: Flag = False, output: Output = OUTPUT) -> int:
+    """Which method would answer, and what each direction needs.
+
+    Args:
+        p: file or expression, as in kullback kl.
+        q: file or expression.
+        normalize: divide probabilities by their sum.
+    """
+    from kullback.cli.run_plan import run
+
+    return run(p, q, normalize=normalize, output=output)
+
+
+def explain(
+    p: str,
+    q: str | None = None,
+    /,
+    *,
+    normalize: Flag = False,
+    unit: Unit = UNIT,
+    output: Output = OUTPUT,
+) -> int:
+    """Where a divergence is paid, region by region; or a topic.
+
+    With P and Q: KL(p||q) cut into regions of x, which add up. With one topic
+    (direction, "negative KL", k1, k2, k3, beta, top-k, "sum or mean", gradients): a
+    short text.
+
+    Args:
+        p: file or expression, as in kullback kl; or a topic.
+        q: file or expression.
+        normalize: divide probabilities by their sum.
+    """
+    if q is None:
+        from kullback.cli.topics import run
+
+        return run(p, output)
+    from kullback.cli.run_explain import run
+
+    return run(p, q, normalize=normalize, unit=unit, output=output)
+
+
+def doctor(*, output: Output = OUTPUT) -> int:
+    """Versions, and a dozen exact values recomputed.
+
+    Exit code 1 if a value is not what it must be.
+    """
+    from kullback.cli.run_doctor import run
+
+    return run(output)
+
+
+#: In the order of --help.
+COMMANDS = (
+    demo, kl, fit, diff, profile, score, sample, check_loss, verify, plan, explain, doctor,
+)  # fmt: skip

@@ -1,0 +1,350 @@
+"""MODEL.PY:NAME: a log density in a Python file of the user's, which is executed."""
+
+import difflib
+import glob
+import importlib.util
+import linecache
+import os
+import re
+import sys
+import traceback
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import final
+
+import numpy as np
+from jaxtyping import Float
+
+from kullback.api.store import save as store_save
+from kullback.cli.options import Keeping
+from kullback.core.errors import InputError
+from kullback.distributions.base import Distribution
+from kullback.expressions.format import format_distribution
+from kullback.expressions.parse import parse
+from kullback.files.writing import write_atomic
+from kullback.results.fit import Fit
+from kullback.tables.files import find_table
+from kullback.targets import LogDensity, Unconstrained
+
+_NAMED = re.compile(r"(?P<file>.+\.py):(?P<name>[^\W\d]\w*)", re.DOTALL)
+_EXAMPLE = (
+    "{name} is a function, and {file} does not say what it is called with: write a point of its "
+    "parameters there, such as example = numpy.zeros(3) or example = {{'mu': 0.0, 'tau': 1.0}}, and "
+    "support = {{'tau': 'positive'}} for those that may not be any number"
+)
+_UNUSABLE = (
+    "{name} in {file} is of type {kind}: it must be a function log_posterior(x), a kullback.LogDensity or a "
+    "PyMC model"
+)
+
+
+def is_model(text: str) -> bool:
+    """Whether an argument means a Python file, with a name in it or without."""
+    return text.endswith(".py") or _NAMED.fullmatch(text) is not None
+
+
+def source_of(text: str) -> str:
+    """Returns the Python file of an argument that means one, else the argument."""
+    found = _NAMED.fullmatch(text)
+    return text if found is None else found["file"]
+
+
+@contextmanager
+def model(text: str) -> Iterator[LogDensity | Unconstrained]:
+    """Executes a file and yields the log density that a name in it stands for.
+
+    What the user's code prints, now and while it is fitted, goes to stderr, and it may import from
+    the directory of the file as a script may.
+
+    Args:
+        text: such as "model.py:log_posterior".
+
+    Raises:
+        InputError: there is no such file or name, the file raises an exception, or the name stands
+            for no log density.
+    """
+    found = _NAMED.fullmatch(text)
+    if found is None:
+        raise InputError(
+            f"{text}: say which name in the file is the log density, such as {text}:log_posterior"
+        )
+    path, name = Path(found["file"]), found["name"]
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    place = str(path.resolve().parent)
+    sys.path.insert(0, place)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield _target(executed(path), name, path)
+    finally:
+        if place in sys.path:
+            sys.path.remove(place)
+
+
+def executed(path: Path) -> ModuleType:
+    """Executes a Python file and returns it as a module.
+
+    Raises:
+        InputError: there is no such file, or it raises an exception.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    spec = importlib.util.spec_from_file_location(f"kullback_model_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look for it there
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        del sys.modules[spec.name]
+        raise InputError(_told(error, path)) from error
+    return module
+
+
+def _told(error: BaseException, path: Path) -> str:
+    """Returns the user's own words, then where in the file and what it was."""
+    kind = type(error).__name__
+    if isinstance(error, SystemExit):
+        error = RuntimeError(f"it called sys.exit({error.code!r})").with_traceback(
+            error.__traceback__
+        )
+    if isinstance(error, SyntaxError) and error.filename is not None:
+        line, code = error.lineno, (error.text or "").strip()
+        file, text = Path(error.filename).name, error.msg
+    else:
+        own = [f for f in traceback.extract_tb(error.__traceback__) if _same(f.filename, str(path))]
+        line = own[-1].lineno if own else None
+        code = linecache.getline(str(path), line).strip() if line else ""
+        file, text = path.name, str(error) or kind
+    at = f"{file}:{line}: `{code}`" if line else file
+    return f"{text} ({kind} while {path.name} was executed, at {at})"
+
+
+def _same(file: str, path: str) -> bool:
+    return Path(file).resolve() == Path(path).resolve()
+
+
+def _target(module: ModuleType, name: str, path: Path) -> LogDensity | Unconstrained:
+    thing = getattr(module, name, None)
+    if thing is None:
+        raise InputError(f"{path} has no name {name!r}{instead(module, name)}")
+    if isinstance(thing, LogDensity | Unconstrained):
+        return thing
+    # Here and not above: fits of tables never load JAX.
+    from kullback.routes.log_density_reverse import log_density  # noqa: PLC0415
+
+    known = log_density(thing)
+    if known is not None:
+        return known
+    if not callable(thing) or isinstance(thing, type):
+        kind = type(thing).__name__
+        raise InputError(_UNUSABLE.format(name=name, file=path, kind=kind))
+    if not hasattr(module, "example"):
+        raise InputError(_EXAMPLE.format(name=name, file=path))
+    return LogDensity(thing, module.example, getattr(module, "support", None))
+
+
+def instead(module: ModuleType, name: str) -> str:
+    """Returns, for a message, which names are close or are defined there at all."""
+    names = [
+        n
+        for n, v in vars(module).items()
+        if not n.startswith("_")
+        and (isinstance(v, LogDensity) or getattr(v, "__module__", "") == module.__name__)
+    ]
+    close = difflib.get_close_matches(name, names, 1)
+    if close:
+        return f"; did you mean {close[0]}?"
+    return f"; it has {', '.join(names[:8])}" if names else ""
+
+
+# P, Q and DATA: a file or an expression.
+
+_SUFFIXES = (".csv", ".tsv", ".parquet", ".npy")
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Given:
+    """What an argument stands for.
+
+    Attributes:
+        value: a distribution, or the one column of a file.
+        words: how it is printed.
+    """
+
+    value: Distribution | Float[np.ndarray, " n"]
+    words: str
+
+
+def given(text: str, name: str) -> Given:
+    """Returns P or Q: the distribution of an expression or the numbers of a file.
+
+    Args:
+        text: as typed.
+        name: "p" or "q", for messages.
+
+    Raises:
+        InputError: it cannot be read, or the file has more than one column.
+    """
+    if not is_file(text):
+        made = parse(text)
+        return Given(made, format_distribution(made))
+    table = find_table(text)
+    rows, columns = table.values.shape
+    if columns != 1:
+        raise InputError(
+            f"{name} = {table.source} has {columns} columns ({_listed(table.columns)}) and {rows} "
+            "rows: a file must hold one column, of probabilities or (with --dx) of a density on a "
+            f"grid. For data, compare two data sets: kullback diff REFERENCE CURRENT; or fit a density: "
+            f"kullback fit {text} --direction forward"
+        )
+    return Given(table.values[:, 0], f"{table.source} ({rows} values)")
+
+
+def is_file(text: str) -> bool:
+    """Whether an argument means a file: there is one, or it ends or is spelled like one."""
+    if text.lower().endswith(_SUFFIXES):
+        return True
+    try:
+        return Path(text).is_file() or (os.sep in text and "(" not in text)
+    except (OSError, ValueError):
+        return False
+
+
+def is_rows(text: str) -> bool:
+    """Whether an argument means rows: a file, a directory of files, or a pattern of names."""
+    try:
+        return is_file(text) or Path(text).is_dir()
+    except (OSError, ValueError):
+        return False
+
+
+def names_of(text: str | None) -> tuple[str, ...]:
+    """Returns names that are separated by commas, such as "eruptions,waiting"; none for None.
+
+    Raises:
+        InputError: a name is empty.
+    """
+    if text is None:
+        return ()
+    names = tuple(name.strip() for name in text.split(","))
+    if not all(names):
+        what = "there is no name in it" if not any(names) else "a name is empty"
+        raise InputError(f"{text!r}: {what}; give names of columns, separated by commas")
+    return names
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    more = f" and {len(names) - 8} more" if len(names) > 8 else ""
+    return ", ".join(names[:8]) + more
+
+
+# Reports to files.
+
+
+def check_place(
+    path: Path | None, option: str = "--report", *, inputs: Iterable[str | Path | None] = ()
+) -> None:
+    """Raises InputError if a file could not be written there: better now than after the work.
+
+    Args:
+        path: where to; None for nowhere.
+        option: that said so.
+        inputs: what is read, as typed: files, directories, patterns, or what is none of these.
+    """
+    if path is None:
+        return
+    if path.is_dir():
+        raise InputError(f"{option} {path}: this is a directory; give the name of a file in it")
+    if not path.parent.is_dir():
+        raise InputError(
+            f"{option} {path}: there is no directory {path.parent}; create it, or write elsewhere"
+        )
+    for given in inputs:
+        if given is not None and _is_read(path, str(given)):
+            raise InputError(
+                f"{option} {path}: this would overwrite what is read from {given}; write elsewhere"
+            )
+
+
+def _is_read(path: Path, given: str) -> bool:
+    """Whether a path is an input, or a file that belongs to one."""
+    try:
+        place = Path(given)
+        if place.is_dir():
+            return path.suffix.lower() == ".parquet" and path.resolve().is_relative_to(
+                place.resolve()
+            )
+        if not path.exists():
+            return False
+        names = [given] if place.exists() else glob.glob(given, recursive=True)  # noqa: PTH207 - may be absolute
+        return any(path.samefile(name) for name in names)
+    except (OSError, ValueError):  # an expression, say
+        return False
+
+
+def save(path: Path, html: str) -> str:
+    """Writes a report and returns the line that says where it is.
+
+    Raises:
+        InputError: it cannot be written; nothing was left behind.
+    """
+    write_atomic(path, html)
+    return where("report", path)
+
+
+def where(what: str, path: Path) -> str:
+    """Returns the line that says where something was written."""
+    return f"{what}: {path if path.is_absolute() or len(path.parts) > 1 else f'./{path}'}"
+
+
+# What is kept of a fit: the fit itself, and on the way a checkpoint.
+
+
+def checkpoint(keeping: Keeping, data: str) -> Path | None:
+    """Returns where results on the way are kept; without --resume an old checkpoint is removed.
+
+    Args:
+        keeping: what is kept, and where.
+        data: what is read, as typed.
+
+    Raises:
+        InputError: nothing could be written there, or there is nothing to go on from.
+    """
+    check_place(keeping.out, "--out", inputs=(data,))
+    check_place(keeping.checkpoint, "--checkpoint", inputs=(data,))
+    if keeping.checkpoint is not None:
+        return keeping.checkpoint
+    if keeping.out is None:
+        if keeping.resume:
+            raise InputError(
+                "--resume: say --out FILE, beside which the checkpoint lies, or --checkpoint FILE"
+            )
+        return None
+    beside = _beside(keeping.out)
+    if not keeping.resume:
+        beside.unlink(missing_ok=True)
+    return beside
+
+
+def keep(found: Fit, keeping: Keeping, used: Path | None) -> str | None:
+    """Writes a fit if that was asked for, and returns the line that says where it is.
+
+    The checkpoint beside it stays only if the fit was interrupted.
+    """
+    if keeping.out is None:
+        return None
+    store_save(found, keeping.out)
+    own = used is not None and keeping.checkpoint is None
+    if own and not found.interrupted:
+        _beside(keeping.out).unlink(missing_ok=True)
+    return where("fit", keeping.out)
+
+
+def _beside(out: Path) -> Path:
+    return out.with_name(f"{out.name}.checkpoint")

@@ -1,0 +1,184 @@
+"""Options that several commands share."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal, final
+
+from cyclopts import Parameter
+
+from kullback.results.units import Unit
+
+Direction = Literal["forward", "reverse"]
+Solver = Literal[
+    "plug_in",
+    "adversarial",
+    "natural_gradient",
+    "stick_the_landing",
+    "reparameterization",
+    "score_function",
+]
+#: An option without a value.
+Flag = Annotated[bool, Parameter(show_default=False)]
+
+
+@final
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """How to print.
+
+    Attributes:
+        json: print one JSON object instead; what is infinite is null, with its reason.
+        quiet: no progress.
+    """
+
+    json: Flag = False
+    quiet: Annotated[bool, Parameter(alias="-q", show_default=False)] = False
+
+
+@final
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Measuring:
+    """What is measured, and how.
+
+    Attributes:
+        kind: another divergence than KL, such as jensen_shannon, total_variation or renyi.
+        alpha: the order, for alpha and renyi.
+        method: closed form, sum, quadrature or monte carlo, instead of the plan's choice.
+        n: draws, for Monte Carlo.
+        tolerance: the standard error to reach, in nats.
+        dx: P and Q are files of densities on a grid with this spacing.
+        normalize: divide probabilities by their sum.
+        key: randomness.
+    """
+
+    kind: str | None = None
+    alpha: Annotated[float | None, Parameter(allow_leading_hyphen=True)] = None
+    method: str | None = None
+    n: int | None = None
+    tolerance: float | None = None
+    dx: float | None = None
+    normalize: Flag = False
+    key: int = 0
+
+
+@final
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """How rows are read.
+
+    Attributes:
+        weights: the column that holds the weights of the rows.
+        missing: keep cells without a value as missing, or drop their rows; refused if not said.
+    """
+
+    weights: str | None = None
+    missing: Literal["keep", "drop"] | None = None
+
+    @property
+    def absent(self) -> Literal["drop"] | bool:
+        """What becomes of missing cells, as the readers call it."""
+        return "drop" if self.missing == "drop" else self.missing == "keep"
+
+
+@final
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Keeping:
+    """What is kept of a fit.
+
+    Attributes:
+        out: write the fit to this file, for score, sample and kullback.load.
+        checkpoint: keep results on the way in this file, and go on from it if it exists.
+        resume: go on from the checkpoint of a killed run, which lies beside --out.
+    """
+
+    out: Path | None = None
+    checkpoint: Path | None = None
+    resume: Flag = False
+
+
+@final
+@dataclass(frozen=True)
+class Fitting:
+    """What is fitted, and how, as typed.
+
+    Attributes:
+        data: a file, an expression, or a name in a Python file.
+        family, direction, columns, starts, solver: None if not said.
+        key: randomness.
+        counts: columns that hold numbers of events; None if not said.
+        reading: how rows are read.
+        keeping: what is kept.
+    """
+
+    data: str
+    family: str | None
+    direction: Direction | None
+    columns: str | None
+    starts: int | None
+    key: int
+    counts: str | None = None
+    reading: Reading = Reading()
+    keeping: Keeping = Keeping()
+    solver: Solver | None = None
+
+
+@final
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Comparing:
+    """What is compared, and which rows belong together.
+
+    Attributes:
+        columns: separated by commas; all that both tables have by default.
+        by: compare the rows of each value of this column by themselves.
+        weights: the column with the number of rows that each stands for.
+        cluster: the column whose equal values mark rows that belong together.
+        order: the column that orders the rows in time.
+        joint: also compare all columns together.
+        like: print another tool's number beside ours.
+        key: randomness.
+    """
+
+    columns: str | None = None
+    by: str | None = None
+    weights: str | None = None
+    cluster: str | None = None
+    order: str | None = None
+    joint: Annotated[bool, Parameter(negative="--no-joint", show_default=False)] = True
+    like: Literal["evidently"] | None = None
+    key: int = 0
+
+
+@final
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Checking:
+    """How a loss is checked.
+
+    Attributes:
+        expect: exit 1 if the gradient is not that of this divergence: forward, reverse, jeffreys,
+            jensen_shannon, ...
+        student: the argument that is trained, where names do not say it.
+        role: what an argument is, NAME=ROLE, such as "x=q logits"; may be said several times.
+        fixed: the value of an argument, NAME=VALUE; may be said several times.
+        key: of the random problems.
+    """
+
+    expect: str | None = None
+    student: str | None = None
+    role: tuple[str, ...] = ()
+    fixed: tuple[str, ...] = ()
+    key: int = 0
+
+
+OUTPUT = Output()
+CHECKING = Checking()
+READING = Reading()
+KEEPING = Keeping()
+UNIT = Unit()
+HOW = Measuring()
+COMPARING = Comparing()

@@ -1,0 +1,168 @@
+"""`kullback kl`."""
+
+import re
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from kullback.api.explain import explain
+from kullback.api.measure import cross_entropy, divergence, entropy, kl_divergence
+from kullback.cli.inputs import Given, check_place, given, save
+from kullback.cli.options import Measuring, Output
+from kullback.core.errors import InputError, UnsupportedError
+from kullback.distributions.base import Distribution
+from kullback.inputs.given import distribution
+from kullback.render.terminal import show, show_json
+from kullback.results.estimate import Estimate
+from kullback.results.others import Contributions, Side, Sides
+from kullback.results.units import Unit, of_contributions
+from kullback.views.measure import _as_dict, _page, _verdict, kl_report
+
+
+def run(
+    p: str,
+    q: str,
+    how: Measuring,
+    *,
+    max_kl: float | None,
+    report: Path | None,
+    unit: Unit,
+    output: Output,
+) -> int:
+    """Prints both directions and returns the exit code."""
+    _check(how, max_kl, report)
+    check_place(report, inputs=(p, q))
+    left, right = given(p, "p"), given(q, "q")
+    sides = both(left.value, right.value, how, unit)
+    gate = _gate(sides.forward.value, max_kl)
+    where = None if report is None else _reported(report, left, right, sides, how, unit)
+    if output.json:
+        show_json("kl", _as_dict(left, right, sides, max_kl, gate, report))
+    else:
+        page = [*_page(left, right, sides), *_verdict(sides.forward.value, max_kl, gate)]
+        show([*page, *([where] if where else [])])
+    return gate if gate is not None else _trust(sides)
+
+
+def _check(how: Measuring, max_kl: float | None, report: Path | None) -> None:
+    if max_kl is not None and not max_kl >= 0.0:
+        raise InputError(f"--max-kl {max_kl:g}: the largest KL allowed is 0 or more")
+    if max_kl is not None and how.kind is not None:
+        raise InputError("--max-kl is about KL(p||q): leave out --kind")
+    if report is not None and (how.kind is not None or how.dx is not None):
+        raise InputError("--report is about KL between distributions: leave out --kind and --dx")
+
+
+def _gate(value: Estimate, max_kl: float | None) -> int | None:
+    """The exit code of the gate; None without one."""
+    if max_kl is None:
+        return None
+    if value.kind == "unresolved":
+        return 3
+    return int(value.interval[1] > max_kl)
+
+
+def _trust(sides: Sides) -> int:
+    return 3 if any(s.value.kind == "unresolved" for s in sides.known) else 0
+
+
+def _reported(
+    path: Path, left: Given, right: Given, sides: Sides, how: Measuring, unit: Unit
+) -> str:
+    if sides.reverse is None:
+        raise InputError(f"--report: it needs both directions, but {sides.missing}")
+    p = distribution(left.value, "p", normalize=how.normalize)
+    q = distribution(right.value, "q", normalize=how.normalize)
+    forward, reverse = _parts(p, q, sides.forward, unit), _parts(q, p, sides.reverse, unit)
+    seconds = time.process_time()
+    return save(path, kl_report(p, q, forward, reverse, key=how.key, seconds=seconds))
+
+
+def _parts(p: Distribution, q: Distribution, side: Side, unit: Unit) -> Contributions | Estimate:
+    """The regions where there are any, else the divergence as it was printed."""
+    try:
+        return of_contributions(explain(p, q), unit)
+    except UnsupportedError:
+        return side.value
+
+
+# Both directions of a divergence, each named by p and q as they were given.
+
+_NAMES = re.compile(r"(?<![A-Za-z])[pq](?![A-Za-z])")
+
+
+def both(p: object, q: object, how: Measuring, unit: Unit) -> Sides:
+    """Returns forward and reverse.
+
+    Raises:
+        UnsupportedError: no method can tell even the forward one.
+    """
+    forward = _side("forward", p, q, how, unit)
+    if how.kind is not None and "||" not in forward.value.direction:
+        return Sides(forward, None)
+    try:
+        reverse = _side("reverse", q, p, how, unit)
+    except UnsupportedError as error:
+        return Sides(forward, None, _exchanged(str(error)))
+    parts = (reverse.value, reverse.cross_entropy, reverse.entropy)
+    value, cross, own = (None if e is None else _renamed(e) for e in parts)
+    assert value is not None
+    return Sides(forward, Side("reverse", value, cross, own))
+
+
+def _side(name: str, p: object, q: object, how: Measuring, unit: Unit) -> Side:
+    method = None if how.method is None else how.method.replace("-", " ")
+    if how.kind is not None:
+        kind = how.kind.replace("-", "_")
+        value = divergence(
+            p,
+            q,
+            kind=kind,
+            alpha=how.alpha,
+            method=method,
+            n=how.n,
+            tolerance=how.tolerance,
+            dx=how.dx,
+            normalize=how.normalize,
+            key=how.key,
+        )
+        return Side(name, unit.of(value))
+    if how.alpha is not None:
+        raise InputError(f"--alpha {how.alpha:g}: only --kind alpha and --kind renyi have an order")
+    value = kl_divergence(
+        p,
+        q,
+        method=method,
+        n=how.n,
+        tolerance=how.tolerance,
+        dx=how.dx,
+        normalize=how.normalize,
+        key=how.key,
+    )
+    return Side(name, unit.of(value), *_split(p, q, how, unit))
+
+
+def _split(
+    p: object, q: object, how: Measuring, unit: Unit
+) -> tuple[Estimate | None, Estimate | None]:
+    """Cross-entropy and entropy by the methods that the plan chooses for each."""
+    try:
+        cross = cross_entropy(
+            p, q, n=how.n, tolerance=how.tolerance, dx=how.dx, normalize=how.normalize, key=how.key
+        )
+        own = entropy(
+            p, n=how.n, tolerance=how.tolerance, dx=how.dx, normalize=how.normalize, key=how.key
+        )
+    except UnsupportedError:
+        return None, None
+    return unit.of(cross), unit.of(own)
+
+
+def _renamed(estimate: Estimate) -> Estimate:
+    """What was computed with p and q exchanged says so: KL(p||q) of (q, p) is KL(q||p)."""
+    notes = tuple(_exchanged(note) for note in estimate.notes)
+    return replace(estimate, direction=_exchanged(estimate.direction), notes=notes)
+
+
+def _exchanged(text: str) -> str:
+    return _NAMES.sub(lambda name: "q" if name[0] == "p" else "p", text)

@@ -1,0 +1,325 @@
+"""The log evidence and both KLs by two routes, and which of them holds."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal, final
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from kullback.diagnostics.importance import Value, Weighed, WeighedStates
+from kullback.diagnostics.importance import Values as importance_Values
+from kullback.diagnostics.integrability import Rays
+from kullback.diagnostics.tempered import Afar
+from kullback.diagnostics.verdict import RELIABLE
+from kullback.distributions.vector import Independent
+from kullback.results.estimate import Estimate
+from kullback.solvers.gibbs import Swept
+
+_SIGMAS = 3.0
+_LIGHT = 0.3
+#: On densities with narrow necks the errors of bridges came out half as large again as they said.
+_ALLOWANCE, _HARDLY = 1.5, 0.5
+#: The share of KL(q||p) that was missed there.
+_NECK = 0.25
+#: What each route gives: quantities, and these in words.
+_QUANTITIES = (
+    ("log_evidence", "log evidence"),
+    ("kl", "KL(q||p)"),
+    ("kl", "KL(p||q)"),
+    ("jeffreys", "KL(q||p) + KL(p||q)"),
+    ("eubo", "EUBO"),
+)
+Values = tuple[Value, Value, Value, Value, Value]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """The log evidence and both KLs, by the route that holds.
+
+    Attributes:
+        routes: by weighting draws of q, and by tempering.
+        log_evidence, reverse_kl, forward_kl, jeffreys, eubo: the best known.
+        by_weights: whether they rest on importance weights of q; otherwise on tempered draws.
+    """
+
+    routes: tuple[Estimate, Estimate]
+    agreement: Estimate
+    log_evidence: Estimate
+    reverse_kl: Estimate
+    forward_kl: Estimate
+    jeffreys: Estimate
+    eubo: Estimate
+    by_weights: bool
+
+
+def weigh_up(weighed: Weighed, afar: Afar, rays: Rays) -> Evidence:
+    """Returns the best known of everything that needs the evidence, or draws of p."""
+    first, second = weighed.log_evidence, afar.log_evidence
+    reliable = weighed.pareto_k < RELIABLE
+    reached = afar.tempered.complete and second[0] + 4.0 * second[1] > weighed.elbo[0]
+    by_weights = reliable and (not reached or _weights_hold(weighed, afar))
+    if by_weights:
+        values, method = _weighted(weighed), "importance weighting"
+    else:
+        values, method = _bridged(weighed, afar, reached=reached)
+    n, k = len(weighed.x), f"Pareto k = {weighed.pareto_k:.2f}"
+    made = [
+        Estimate.sampled(
+            *value,
+            quantity=quantity,
+            direction=words,
+            method=method,
+            n=n,
+            reason=f"{k}, and {_why_not(afar)}",
+        )
+        for value, (quantity, words) in zip(values, _QUANTITIES, strict=True)
+    ]
+    if rays.without_variance is not None:
+        made[2] = Estimate.infinite(
+            f"p falls as distance^-{rays.heavy:.1f}: it has no variance, and no Gaussian is near it",
+            quantity="kl",
+            direction="KL(p||q)",
+            method="tails along rays",
+        )
+    gap = _gap(weighed, afar)
+    agreement = Estimate.sampled(
+        gap[0],
+        gap[1] if reliable and reached else math.inf,
+        quantity="log_evidence",
+        direction="tempering - weighting",
+        method="difference of two routes",
+        n=n,
+        reason="one of its parts has no answer",
+    )
+    routes = (
+        _route(first, "importance weighting", n, "" if reliable else k),
+        _route(second, "tempering from afar", len(afar.x), "" if reached else _why_not(afar)),
+    )
+    return Evidence(routes, agreement, made[0], made[1], made[2], made[3], made[4], by_weights)
+
+
+def _route(value: Value, method: str, n: int, fault: str) -> Estimate:
+    return Estimate.sampled(
+        value[0],
+        math.inf if fault else value[1],
+        quantity="log_evidence",
+        direction="log evidence",
+        method=method,
+        n=n,
+        reason=fault or "its standard error is not known",
+    )
+
+
+def _gap(weighed: Weighed, afar: Afar) -> Value:
+    """The log evidence by tempering less that by weighting."""
+    first, second = weighed.log_evidence, afar.log_evidence
+    return second[0] - first[0], math.hypot(first[1], second[1])
+
+
+def _weights_hold(weighed: Weighed, afar: Afar) -> bool:
+    """Whether weights are to be believed where tempering has arrived too."""
+    gap, error = _gap(weighed, afar)
+    agree = abs(gap) <= _SIGMAS * error + 0.02
+    beyond = afar.outside[0] - _SIGMAS * afar.outside[1] > 0.01
+    # From here on its error, and its bias, are those of a few large weights.
+    light = max(weighed.pareto_k, weighed.own_weights[1]) < _LIGHT
+    # Routes that differ while no draw lies outside q: it is tempering that did not quite arrive.
+    nowhere = afar.outside[0] <= 0.0
+    return light and (agree or nowhere) and not beyond
+
+
+def _weighted(weighed: Weighed) -> Values:
+    return (
+        weighed.log_evidence,
+        weighed.reverse_kl,
+        weighed.forward_kl,
+        weighed.jeffreys,
+        weighed.eubo,
+    )
+
+
+def _bridged(weighed: Weighed, afar: Afar, *, reached: bool) -> tuple[Values, str]:
+    """By a bridge to the tempered draws, and how."""
+    method = "bridge from q to tempered draws"
+    if not reached:
+        return _through(weighed, afar, (weighed.log_evidence[0], math.inf)), method
+    middle, method = _sober(afar.bridged(weighed), afar.log_evidence, method)
+    if weighed.own_weights[1] > RELIABLE:
+        # Where weights have such a tail, tempered draws too may not enter a narrow neck of p.
+        neck = _NECK * max(middle[0] - weighed.elbo[0], 0.0)
+        middle = middle[0], math.hypot(middle[1], neck)
+    return _through(weighed, afar, middle), method
+
+
+def _sober(bridged: Value, tempered: Value, method: str) -> tuple[Value, str]:
+    """Returns the bridge with an error that allows for draws that are not quite p's.
+
+    The two should agree; half of what they do not is taken for an error of either. Where q and the draws
+    hardly meet, tempering alone is the better of the two.
+    """
+    error = _ALLOWANCE * bridged[1]
+    apart = abs(bridged[0] - tempered[0])
+    doubt = 0.5 * max(apart - 2.0 * math.hypot(error, tempered[1]), 0.0)
+    if (error > _HARDLY and tempered[1] < error) or not math.isfinite(bridged[0]):
+        return (tempered[0], math.hypot(tempered[1], doubt)), "tempering from afar"
+    return (bridged[0], math.hypot(error, doubt)), method
+
+
+def _why_not(afar: Afar) -> str:
+    if afar.tempered.interrupted:
+        return "tempering was interrupted"
+    return (
+        "tempering did not arrive"
+        if not afar.tempered.complete
+        else "tempering lies below the ELBO"
+    )
+
+
+def _through(weighed: Weighed, afar: Afar, middle: Value) -> Values:
+    """Evidence, KL(q||p), KL(p||q), Jeffreys and EUBO from a bridge and the tempered draws."""
+    low, high = weighed.elbo, afar.eubo
+    if not math.isfinite(middle[0]):
+        middle = (max(weighed.log_evidence[0], low[0]), math.inf)
+    return (
+        middle,
+        (middle[0] - low[0], math.hypot(middle[1], low[1])),
+        (high[0] - middle[0], math.hypot(high[1], middle[1])),
+        (high[0] - low[0], math.hypot(high[1], low[1])),
+        high,
+    )
+
+
+# What is known of p over discrete latents: by the sum over all states, by weights, or by tempering.
+
+Array = np.ndarray
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Known:
+    """States or draws with weights of p that sum to 1, and what follows from them, each with its error."""
+
+    x: Int[np.ndarray, "n m"]
+    weights: Float[np.ndarray, " n"]
+    log_evidence: Value
+    elbo: Value
+    eubo: Value
+    outside: Value
+    method: str
+    exact: bool
+    error_of_moments: float
+
+    def of(
+        self,
+        value: Value,
+        quantity: str,
+        words: str,
+        *,
+        kind: Literal["estimate", "lower_bound"] = "estimate",
+        unit: str = "nats",
+    ) -> Estimate:
+        """Returns a value with what is known of it."""
+        n = len(self.x)
+        if self.exact:
+            return _exact(value[0], quantity, words, self.method, n, unit)
+        return Estimate.sampled(
+            *value,
+            quantity=quantity,
+            direction=words,
+            method=self.method,
+            n=n,
+            kind=kind,
+            unit=unit,
+        )
+
+
+def states(m: int, k: int) -> Int[np.ndarray, "n m"]:
+    """Returns all k^m states.
+
+    Example:
+        >>> states(2, 2).tolist()
+        [[0, 0], [0, 1], [1, 0], [1, 1]]
+    """
+    return np.indices((k,) * m).reshape(m, -1).T
+
+
+def counted(values: importance_Values, q: Independent, weighed: WeighedStates) -> Known:
+    """Returns everything by the sum over all states."""
+    m, k = q.log_probabilities.shape
+    x = states(m, k)
+    log_p, log_q = values(x), q.log_prob(x)
+    level = float(np.logaddexp.reduce(log_p))
+    p, own = np.exp(log_p - level), np.exp(log_q)
+    beyond = log_q < weighed.log_q[: weighed.own].min()
+    with np.errstate(invalid="ignore"):
+        elbo = float(np.sum(np.where(own > 0.0, own * (log_p - log_q), 0.0)))
+        eubo = float(np.sum(np.where(p > 0.0, p * (log_p - log_q), 0.0)))
+    return Known(
+        x,
+        p,
+        (level, 0.0),
+        (elbo, 0.0),
+        (eubo, 0.0),
+        (float(p[beyond].sum()), 0.0),
+        "sum over all states",
+        exact=True,
+        error_of_moments=0.0,
+    )
+
+
+def weighed_up(q: Independent, weighed: WeighedStates, swept: Swept) -> Known:
+    """Returns everything by weights of q's draws where they hold and tempering agrees, else by tempering."""
+    log_q = q.log_prob(swept.x)
+    groups = np.bincount(swept.population)
+
+    def by_population(values: Array) -> Value:
+        means = np.bincount(swept.population, values) / groups
+        return float(means.mean()), float(means.std(ddof=1)) / math.sqrt(len(means))
+
+    beyond = by_population((log_q < weighed.log_q[: weighed.own].min()).astype(float))
+    beyond = (beyond[0], math.hypot(beyond[1], 0.5 / len(swept.x)))
+    afar = (swept.log_evidence, swept.standard_error)
+    apart = abs(weighed.log_evidence[0] - afar[0])
+    agree = apart <= _SIGMAS * math.hypot(weighed.log_evidence[1], afar[1]) + 0.02
+    if weighed.pareto_k() < RELIABLE and agree and beyond[0] - _SIGMAS * beyond[1] < 0.01:
+        weights = weighed.weights
+        values = (weighed.log_evidence, weighed.elbo, weighed.eubo)
+        error = math.sqrt(float(np.sum(weights**2)))
+        return Known(
+            weighed.x,
+            weights,
+            *values,
+            beyond,
+            "importance weighting",
+            exact=False,
+            error_of_moments=error,
+        )
+    eubo = by_population(swept.log_p - log_q)
+    weights = np.full(len(swept.x), 1.0 / len(swept.x))
+    error = 1.0 / math.sqrt(len(groups))
+    return Known(
+        swept.x,
+        weights,
+        afar,
+        weighed.elbo,
+        eubo,
+        beyond,
+        "tempering from afar",
+        exact=False,
+        error_of_moments=error,
+    )
+
+
+def _exact(value: float, quantity: str, words: str, method: str, n: int, unit: str) -> Estimate:
+    if math.isinf(value) or math.isnan(value):
+        reason = (
+            "q has mass where p has none" if words != "KL(p||q)" else "p has mass where q has none"
+        )
+        return Estimate.infinite(
+            reason, quantity=quantity, direction=words, method=method, unit=unit
+        )
+    if quantity in ("kl", "jeffreys"):
+        value = max(value, 0.0)
+    return Estimate.exact(value, quantity=quantity, direction=words, method=method, n=n, unit=unit)

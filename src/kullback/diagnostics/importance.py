@@ -1,0 +1,330 @@
+"""Importance weights of a fit: the evidence and both KLs from draws of q, with one error for each.
+
+Draws come from q and, one third of them, from q with the tails of a t distribution, so that weights stay
+bounded where p's tails are somewhat heavier than q's. What is correlated is subtracted draw by draw: the
+error of KL(q||p) is much smaller than those of the evidence and the ELBO.
+"""
+
+import math
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from typing import final
+
+import numpy as np
+from arviz_stats.base import array_stats  # pyright: ignore[reportPrivateImportUsage]
+from jaxtyping import Float, Int
+from scipy import special
+
+from kullback.distributions.vector import Independent
+from kullback.fitting.natural_gradient import Gaussians
+from kullback.solvers.modes import Density
+
+Array = np.ndarray
+
+_FIRST, _MOST = 2048, 16384
+#: The ELBO's standard error that is worth more draws.
+_ERROR = 0.01
+_FREEDOM = 5.0
+#: Below this spread log weights are constant up to rounding, and say nothing of what q misses.
+CONSTANT = 1e-6
+#: With no weight above this many times their mean, thousands of weights have no heavy tail.
+_SMALL = 5.0
+
+Value = tuple[float, float]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Weighed:
+    """Draws of q and of its heavy-tailed kin, with the logs of p, q and the mixture they come from.
+
+    Attributes:
+        x: all draws, those of q first, (n, d).
+        own: how many are of q.
+        log_p, log_q, log_r: log densities; r is what all draws together are drawn from.
+        gradient: of log p, (n, d).
+    """
+
+    x: Float[np.ndarray, "n d"]
+    own: int
+    log_p: Float[np.ndarray, " n"]
+    log_q: Float[np.ndarray, " n"]
+    log_r: Float[np.ndarray, " n"]
+    gradient: Float[np.ndarray, "n d"]
+
+    @property
+    def log_ratio(self) -> Float[np.ndarray, " n"]:
+        """log p - log q, at all draws."""
+        return self.log_p - self.log_q
+
+    @property
+    def dead(self) -> float:
+        """The share of q's draws at which p is 0."""
+        return float(np.isneginf(self.log_p[: self.own]).mean())
+
+    @cached_property
+    def _smoothed(self) -> tuple[Float[np.ndarray, " n"], float, float]:
+        """Weights with mean 1, the log evidence and Pareto k."""
+        return smoothed(self.log_p - self.log_r)
+
+    @property
+    def weights(self) -> Float[np.ndarray, " n"]:
+        """Weights of all draws, smoothed, with mean 1."""
+        return self._smoothed[0]
+
+    @property
+    def pareto_k(self) -> float:
+        """Of the weights of all draws."""
+        return self._smoothed[2]
+
+    @cached_property
+    def own_weights(self) -> tuple[Float[np.ndarray, " m"], float, bool]:
+        """Returns the smoothed weights of q's own draws, their Pareto k, and whether they are constant."""
+        ratio = self.log_ratio[: self.own]
+        weights, _, k = smoothed(ratio)
+        return weights / len(weights), k, bool(np.ptp(ratio) < CONSTANT)
+
+    @property
+    def elbo(self) -> Value:
+        """E_q[log p - log q]."""
+        return _mean(self.log_ratio[: self.own])
+
+    @property
+    def energy(self) -> Value:
+        """E_q[log p]."""
+        return _mean(self.log_p[: self.own])
+
+    @cached_property
+    def _steadied(self) -> Float[np.ndarray, " n"]:
+        """Weights less what q / r explains of them, whose mean under r is known to be 1."""
+        known = np.exp(self.log_q - self.log_r) - 1.0
+        weights = self.weights
+        return weights - known * float(np.mean((weights - 1.0) * known) / np.mean(known**2))
+
+    @property
+    def log_evidence(self) -> Value:
+        """The log of the integral of p, by importance sampling."""
+        mean = float(self._steadied.mean())
+        value = self._smoothed[1] + (math.log(mean) if mean > 0.0 else 0.0)
+        return value, self._error(self._steadied, np.zeros(self.own))
+
+    @property
+    def reverse_kl(self) -> Value:
+        """KL(q||p): the log evidence less the ELBO, on the same draws."""
+        value = self.log_evidence[0] - self.elbo[0]
+        return value, self._error(self._steadied, -self.log_ratio[: self.own])
+
+    @property
+    def eubo(self) -> Value:
+        """E_p[log p - log q], by weighting: an upper bound of the log evidence."""
+        # About the ELBO, so that a large constant is not multiplied by the rounding of the weights.
+        level = self.elbo[0]
+        value = level + float(np.mean(self.weights * (self._known - level)))
+        return value, self._error(self.weights * (self._known - value), np.zeros(self.own))
+
+    @property
+    def forward_kl(self) -> Value:
+        """KL(p||q): the EUBO less the log evidence."""
+        upper = self.eubo[0]
+        spread = self.weights * (self._known - upper) - self._steadied
+        return upper - self.log_evidence[0], self._error(spread, np.zeros(self.own))
+
+    @property
+    def jeffreys(self) -> Value:
+        """KL(q||p) + KL(p||q) = EUBO - ELBO."""
+        upper = self.eubo[0]
+        spread = self.weights * (self._known - upper)
+        return upper - self.elbo[0], self._error(spread, -self.log_ratio[: self.own])
+
+    @property
+    def _known(self) -> Float[np.ndarray, " n"]:
+        """log p - log q where p is not 0; its weight is 0 elsewhere."""
+        return np.where(np.isfinite(self.log_ratio), self.log_ratio, 0.0)
+
+    def _error(self, everywhere: Array, on_q: Array) -> float:
+        """The standard error of mean(everywhere) + mean(on_q), q's draws being in both."""
+        n, m = len(self.x), self.own
+        first = everywhere[:m] / n + on_q / m
+        variance = m * float(np.var(first))
+        if n > m:
+            variance += (n - m) * float(np.var(everywhere[m:])) / n**2
+        return math.sqrt(variance)
+
+
+def smoothed(log_weights: Float[np.ndarray, " n"]) -> tuple[Float[np.ndarray, " n"], float, float]:
+    """Returns Pareto-smoothed weights with mean 1, the log of the mean weight before that, and Pareto k.
+
+    Where no weight is far above the mean there is no tail to fit: k is then -inf.
+    """
+    finite = np.where(np.isfinite(log_weights), log_weights, log_weights.max() - 700.0)
+    level = float(np.logaddexp.reduce(finite)) - math.log(len(finite))
+    if float(finite.max()) - level < math.log(_SMALL):
+        return np.exp(finite - level), level, -math.inf
+    with np.errstate(all="ignore"):
+        normalized, k = array_stats.psislw(-finite)  # it takes minus log weights, as of losses
+    # Smoothing changes the largest only: the smallest tell by how much the sum was divided.
+    low = int(np.argmin(finite))
+    level = float(finite[low] - normalized[low]) - math.log(len(finite))
+    return np.exp(normalized + math.log(len(finite))), level, float(k)
+
+
+def weigh(
+    density: Density,
+    q: Gaussians,
+    log_q: Callable[[Array], Array],
+    rng: np.random.Generator,
+) -> Weighed:
+    """Returns weighed draws of q, so many that the ELBO is known to a hundredth of a nat if it can be."""
+    parts: list[tuple[Array, Array, Array, Array]] = []
+    log_p = np.empty(0)
+    n = _FIRST
+    while True:
+        x = draw(q, rng, n)
+        values, gradient = density(x)
+        parts.append((x, values, log_q(x), gradient))
+        ratio = np.concatenate([p[1] - p[2] for p in parts])
+        if not np.isfinite(ratio).all():
+            break
+        spread = float(ratio.std()) / math.sqrt(len(ratio))
+        if spread < _ERROR or len(ratio) >= _MOST:
+            break
+        n = int(min(len(ratio) * min((spread / _ERROR) ** 2, 3.0), _MOST - len(ratio))) or 1
+    own = sum(len(p[0]) for p in parts)
+    x = draw(q, rng, own // 2, freedom=_FREEDOM)
+    # A fault in the far tails, where q itself was never seen, is no reason to refuse.
+    met, faulty = list(density.faults), density.faulty
+    log_p, gradient = density(x)
+    density.faults, density.faulty = met, faulty
+    parts.append((x, log_p, log_q(x), gradient))
+    x, log_p, logs, gradient = (np.concatenate(column) for column in zip(*parts, strict=True))
+    shares = np.log([own / len(x), 1.0 - own / len(x)])
+    log_r = np.logaddexp(shares[0] + logs, shares[1] + heavy_log_prob(q, x))
+    return Weighed(x, own, log_p, logs, log_r, gradient)
+
+
+def draw(
+    q: Gaussians, rng: np.random.Generator, n: int, *, freedom: float = math.inf
+) -> Float[np.ndarray, "n d"]:
+    """Returns draws of q, or of q with t tails."""
+    counts = rng.multinomial(n, q.weights / q.weights.sum())
+    rows = []
+    for k, count in enumerate(counts):
+        z = rng.standard_normal((count, q.means.shape[1]))
+        if math.isfinite(freedom):
+            z *= np.sqrt(freedom / rng.chisquare(freedom, (count, 1)))
+        root = q.roots[k]
+        rows.append(q.means[k] + (z * root if q.diagonal else z @ root.T))
+    return rng.permutation(np.concatenate(rows))
+
+
+def heavy_log_prob(q: Gaussians, x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
+    """Returns the log density of q with t tails."""
+    d = x.shape[1]
+    v = _FREEDOM
+    constant = (
+        special.gammaln(0.5 * (v + d))
+        - special.gammaln(0.5 * v)
+        - 0.5 * d * math.log(v * math.pi)
+        - q.log_dets()
+    )
+    logs = []
+    for k, weight in enumerate(q.weights):
+        moved = x - q.means[k]
+        z = moved / q.roots[k] if q.diagonal else np.linalg.solve(q.roots[k], moved.T).T
+        squares = np.einsum("nd,nd->n", z, z)
+        logs.append(
+            math.log(max(weight, 1e-300)) + constant[k] - 0.5 * (v + d) * np.log1p(squares / v)
+        )
+    return np.logaddexp.reduce(np.array(logs), axis=0)
+
+
+def _mean(values: Float[np.ndarray, " n"]) -> Value:
+    return float(values.mean()), float(values.std(ddof=1)) / math.sqrt(len(values))
+
+
+# Importance weights of draws of discrete latents.
+
+Values = Callable[[Int[np.ndarray, "n m"]], Float[np.ndarray, " n"]]
+
+_DRAWS = 4096
+#: The largest weight met so often is no stray.
+_REPEATS = 20
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class WeighedStates:
+    """Draws of q, and of a flatter q, weighted to p. Weights are not smoothed: they repeat themselves.
+
+    Attributes:
+        x: those of q first, (n, m).
+        own: how many are of q.
+        log_p, log_q, log_r: log probabilities; r is what all draws together are drawn from.
+    """
+
+    x: Int[np.ndarray, "n m"]
+    own: int
+    log_p: Float[np.ndarray, " n"]
+    log_q: Float[np.ndarray, " n"]
+    log_r: Float[np.ndarray, " n"]
+
+    @cached_property
+    def weights(self) -> Float[np.ndarray, " n"]:
+        """Weights of all draws, with sum 1."""
+        return special.softmax(self.log_p - self.log_r)
+
+    @property
+    def log_evidence(self) -> Value:
+        """The log of the sum of p."""
+        n = len(self.x)
+        level = float(np.logaddexp.reduce(self.log_p - self.log_r)) - math.log(n)
+        return level, float(np.std(n * self.weights)) / math.sqrt(n)
+
+    @property
+    def elbo(self) -> Value:
+        """E_q[log p - log q]."""
+        ratio = (self.log_p - self.log_q)[: self.own]
+        if not np.isfinite(ratio).all():
+            return -math.inf, 0.0
+        return float(ratio.mean()), float(ratio.std()) / math.sqrt(self.own)
+
+    @property
+    def eubo(self) -> Value:
+        """E_p[log p - log q]."""
+        known = np.where(self.weights > 0.0, self.log_p - self.log_q, 0.0)
+        value = float(self.weights @ known)
+        return value, float(np.sqrt(np.sum((self.weights * (known - value)) ** 2)))
+
+    def pareto_k(self, *, own: bool = False) -> float:
+        """Returns Pareto k of the weights; -inf if there is no tail to speak of.
+
+        Where no tail can be fitted because weights repeat themselves: -inf if the largest does, so that
+        nothing larger is to be expected, else inf.
+        """
+        logs = self.log_p[: self.own] - self.log_q[: self.own] if own else self.log_p - self.log_r
+        finite = np.where(np.isfinite(logs), logs, logs.max() - 700.0)
+        k = math.nan
+        # What arviz-stats calls psislw takes minus the log weights; it raises if the tail is one value.
+        with suppress(ValueError), np.errstate(all="ignore"):
+            k = float(array_stats.psislw(-finite)[1])
+        if math.isfinite(k):
+            return k
+        return -math.inf if np.sum(finite > finite.max() - CONSTANT) >= _REPEATS else math.inf
+
+    @property
+    def constant(self) -> bool:
+        """Whether the weights of q's own draws are constant."""
+        return bool(np.ptp((self.log_p - self.log_q)[: self.own]) < CONSTANT)
+
+
+def weigh_discrete(values: Values, q: Independent, rng: np.random.Generator) -> WeighedStates:
+    """Returns draws of q and, one third, of q with its probabilities flattened, weighted to p."""
+    flat = Independent(special.log_softmax(0.5 * q.log_probabilities, axis=1), q.shape)
+    own = q.sample(rng, _DRAWS)
+    x = np.concatenate([own, flat.sample(rng, _DRAWS // 2)])
+    log_q = q.log_prob(x)
+    shares = np.log([2.0 / 3.0, 1.0 / 3.0])
+    log_r = np.logaddexp(shares[0] + log_q, shares[1] + flat.log_prob(x))
+    return WeighedStates(x, _DRAWS, values(x), log_q, log_r)

@@ -1,1 +1,0 @@
-"""Which divergence a loss has as its value, and which as its gradient."""

@@ -1,0 +1,200 @@
+"""Draws of p that owe nothing, or little, to q: a few Langevin steps from q, and tempering from afar."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import final
+
+import numpy as np
+from jaxtyping import Float
+from scipy import special
+
+from kullback.core.run import Run
+from kullback.diagnostics.importance import Value, Weighed, heavy_log_prob
+from kullback.fitting.natural_gradient import Gaussians
+from kullback.fitting.reverse import Search
+from kullback.solvers.modes import Density, Mode
+from kullback.solvers.tempering import Points, Tempered, bridge, move, standard_error, temper
+
+Array = np.ndarray
+
+_PROBED, _STEPS = 512, 10
+_CHAINS, _LENGTH = 256, 4
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Probe:
+    """Draws of q after a few Langevin steps towards p.
+
+    Attributes:
+        points: where they ended.
+        jeffreys: how much log p - log q rose on the way: KL(q||p) + KL(p||q) if the way was long enough.
+        acceptance: of the last step.
+    """
+
+    points: Points
+    jeffreys: Value
+    acceptance: float
+
+
+def probe(
+    density: Density,
+    q: Gaussians,
+    log_q: Callable[[Array], Array],
+    weighed: Weighed,
+    rng: np.random.Generator,
+) -> Probe:
+    """Returns the first draws of q, each a few preconditioned MALA steps on."""
+    n = min(_PROBED, weighed.own)
+    points = Points(weighed.x[:n], weighed.log_p[:n], weighed.gradient[:n])
+    root, step = overall_root(q), density.dimension ** (-1.0 / 6.0)
+    odds = np.ones(n)
+    for _ in range(_STEPS):
+        points, odds, step = move(density, points, root, step, rng)
+    rise = points.log_p - log_q(points.x) - weighed.log_ratio[:n]
+    error = float(rise.std(ddof=1)) / math.sqrt(n)
+    return Probe(points, (float(rise.mean()), error), float(odds.mean()))
+
+
+def overall_root(q: Gaussians) -> Float[np.ndarray, "d d"]:
+    """Returns the root of the covariance of the whole mixture."""
+    if len(q.weights) == 1:
+        return np.diag(q.roots[0]) if q.diagonal else q.roots[0]
+    roots = np.array([np.diag(r) for r in q.roots]) if q.diagonal else q.roots
+    moved = q.means - q.weights @ q.means
+    covariance = np.einsum("k,kij,klj->il", q.weights, roots, roots)
+    return np.linalg.cholesky(covariance + np.einsum("k,ki,kj->ij", q.weights, moved, moved))
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Afar:
+    """Draws of p that started far from it and never saw q.
+
+    Attributes:
+        tempered: the draws.
+        log_q, log_r: at the draws, r being what the weighed draws come from.
+        threshold: none of the draws of q has a log q below it.
+        modes: those found by climbing that lie below the threshold.
+    """
+
+    tempered: Tempered
+    log_q: Float[np.ndarray, " n"]
+    log_r: Float[np.ndarray, " n"]
+    threshold: float
+    modes: tuple[Mode, ...]
+
+    @property
+    def x(self) -> Float[np.ndarray, "n d"]:
+        """The draws."""
+        return self.tempered.x
+
+    @property
+    def log_ratio(self) -> Float[np.ndarray, " n"]:
+        """log p - log q at the draws."""
+        return self.tempered.log_p - self.log_q
+
+    @property
+    def log_evidence(self) -> Value:
+        """The log of the integral of p, by tempering alone."""
+        return self.tempered.log_evidence, self.tempered.standard_error
+
+    @cached_property
+    def outside(self) -> Value:
+        """The share of the draws that lie where none of thousands of draws of q did."""
+        if not self.tempered.complete:
+            return math.nan, math.inf
+        beyond = (self.log_q < self.threshold).astype(float)
+        # None seen does not mean none: the error is that of half a family more.
+        families = int(self.tempered.family.max()) + 1
+        return float(beyond.mean()), math.hypot(self.error(beyond), 0.5 / max(families, _CHAINS))
+
+    @property
+    def eubo(self) -> Value:
+        """E_p[log p - log q] on the draws."""
+        return float(self.log_ratio.mean()), self.error(self.log_ratio)
+
+    def bridged(self, weighed: Weighed) -> Value:
+        """Returns the log evidence by a bridge between the weighed draws and these."""
+        flat = weighed.log_p - weighed.log_r
+        return bridge(
+            np.where(np.isfinite(flat), flat, -1e300),
+            self.tempered.log_p - self.log_r,
+            groups=(None, self.tempered.family),
+        )
+
+    def error(self, values: Float[np.ndarray, " n"]) -> float:
+        """Returns the standard error of the mean of values at the draws."""
+        return standard_error(values, self.tempered.family)
+
+
+def tempered_draws(density: Density, found: Search, run: Run) -> Tempered:
+    """Returns draws of p by tempering from a normal many times as wide as p is at its modes."""
+    center, root = wide_around(found)
+    return temper(
+        density,
+        center,
+        root,
+        chains=_CHAINS,
+        length=_LENGTH,
+        rng=run.generator("tempering"),
+        watch=lambda beta: run.watch(f"tempering from afar, β = {beta:.2g}"),
+        resume=run.checkpoint.get("tempering on the way"),
+        keep=lambda state: run.checkpoint.on_the_way("tempering on the way", state),
+    )
+
+
+def not_tempered(density: Density, found: Search) -> Tempered:
+    """Returns what stands for tempered draws where there was no time for any."""
+    center, _ = wide_around(found)
+    x = np.stack([center, center])
+    return Tempered(
+        x, density(x)[0], np.arange(2), math.nan, math.inf, 0, complete=False, interrupted=True
+    )
+
+
+def from_afar(
+    tempered: Tempered,
+    found: Search,
+    q: Gaussians,
+    log_q: Callable[[Array], Array],
+    weighed: Weighed,
+) -> Afar:
+    """Returns tempered draws, held against q."""
+    threshold = float(weighed.log_q[: weighed.own].min())
+    missed = tuple(m for m in found.modes if m.proper and float(log_q(m.at[None])[0]) < threshold)
+    x = tempered.x
+    logs = log_q(x)
+    own = weighed.own / len(weighed.x)
+    log_r = np.logaddexp(math.log(own) + logs, math.log1p(-own) + heavy_log_prob(q, x))
+    return Afar(tempered, logs, log_r, threshold, missed)
+
+
+def wide_around(found: Search) -> tuple[Float[np.ndarray, " d"], Float[np.ndarray, "d d"]]:
+    """Returns the mean and root of where tempering starts: the best start of the fits, much wider."""
+    start = found.starts[0]
+    d = start.means.shape[1]
+    times = 20.0 if d <= 10 else 10.0 if d <= 30 else 6.0
+    center = start.means[0]
+    covariance = times**2 * overall_root(start) @ overall_root(start).T
+    for mode in found.modes:
+        if mode.proper:
+            away = mode.at - center
+            covariance = covariance + np.outer(away, away)
+    scale = np.sqrt(np.diag(covariance))
+    white = covariance / scale / scale[:, None]
+    return center, scale[:, None] * np.linalg.cholesky(white + 1e-12 * np.eye(d))
+
+
+def mode_share(modes: tuple[Mode, ...], log_evidence: float) -> float:
+    """Returns the share of p's mass at some modes, by Laplace's approximation, at most 1."""
+    if not modes:
+        return 0.0
+    log_mass = float(np.logaddexp.reduce([m.log_mass for m in modes]))
+    return (
+        float(special.expit(log_mass - log_evidence))
+        if log_mass > log_evidence
+        else math.exp(log_mass - log_evidence)
+    )

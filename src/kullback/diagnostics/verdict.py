@@ -1,0 +1,228 @@
+"""The rules: from what was measured to findings, each with its verdict and its remedy."""
+
+import math
+from dataclasses import dataclass, replace
+from typing import final
+
+import numpy as np
+
+from kullback.results.estimate import Estimate
+from kullback.results.posterior import Finding, Parameter, Posterior, Verdict
+
+#: KL in nats up to which a fit may be used as it is, and used with care.
+_FINE, _FAIR = 0.1, 1.0
+#: Mass of p outside q, likewise.
+_FINE_MASS, _FAIR_MASS = 0.01, 0.1
+#: Draws of p seen outside q that are no chance, however few families they are of.
+_SEEN = 0.015
+#: Shifts of means in sds of p, and ratios of sds, likewise.
+_FINE_SHIFT, _FAIR_SHIFT = 0.3, 1.0
+_FINE_RATIO, _FAIR_RATIO = 1.3, 2.5
+#: Errors of a finding beyond which it is not chance; many parameters are looked at.
+_SIGMAS = 3.0
+#: Above this Pareto k importance sampling is not reliable (Vehtari et al. 2024).
+RELIABLE = 0.7
+
+ROUTES = "routes to the log evidence"
+UNSEEN_MODES = (
+    "a mode that neither the climbs nor the tempering visited cannot be seen: where p is known to have "
+    "others, start there with example="
+)
+
+
+@final
+@dataclass(frozen=True)
+class Remedies:
+    """What to type next, by what is wrong."""
+
+    richer: str
+    modes: str
+
+
+def findings(
+    found: Posterior,
+    kls: tuple[Estimate, Estimate],
+    remedies: Remedies,
+    *,
+    draws: int,
+    constant: bool,
+    mode_share: float = 0.0,
+    nowhere: bool = False,
+    probed: tuple[str, float] = ("Langevin probe", 1.0),
+) -> list[Finding]:
+    """Returns what is judged of every reverse fit.
+
+    Args:
+        found: what was measured; its diagnosis is not looked at.
+        kls: KL(q||p) and KL(p||q).
+        remedies: what to type next.
+        draws: those of the fit.
+        constant: whether the importance weights are.
+        mode_share: of p's mass, at modes that q does not reach.
+        nowhere: whether no draw of p lay outside q.
+        probed: the name of the probe, and its acceptance.
+    """
+    missed = outside(found.outside, mode_share, remedies)
+    if missed.verdict == "do not use":
+        # Where q misses mass, a better shape of the same q is not the answer.
+        remedies = Remedies(remedies.modes, remedies.modes)
+    name, acceptance = probed
+    return [
+        divergence(kls[0], remedies),
+        divergence(kls[1], remedies),
+        missed,
+        routes(found.agreement, nowhere=nowhere),
+        sandwich(found.elbo, found.log_evidence, found.eubo),
+        replace(probe(found.probe, found.jeffreys, acceptance, remedies), name=name),
+        marginals(found.parameters, remedies),
+        pareto(found.pareto_k, constant=constant, remedies=remedies),
+        error_of_fit(*found.fit_error, draws),
+    ]
+
+
+def divergence(kl: Estimate, remedies: Remedies) -> Finding:
+    """Judges a KL by the upper end of its error."""
+    name = kl.direction
+    if kl.kind == "infinite":
+        text = f"{name} is infinite: {kl.notes[0]}"
+        return Finding(name, "do not use", text, remedies.richer)
+    if kl.kind == "unresolved":
+        return Finding(name, "do not use", f"{name} unresolved: {kl.notes[0]}", remedies.richer)
+    upper = max(kl.value, kl.value + 2.0 * kl.standard_error - 0.5 * _FINE)
+    verdict = _level(upper, _FINE, _FAIR, sure=kl.value - 2.0 * kl.standard_error)
+    return Finding(name, verdict, str(kl), "" if verdict == "trust" else remedies.richer)
+
+
+def routes(agreement: Estimate, *, nowhere: bool) -> Finding:
+    """Judges whether the two routes to the log evidence agree; `nowhere` if no draw of p lay outside q."""
+    name = ROUTES
+    gap, error = abs(agreement.value), agreement.standard_error
+    if not math.isfinite(error) or not math.isfinite(gap):
+        return Finding(
+            name, "caution", "one of the two routes has no answer", "look at the other findings"
+        )
+    text = f"they differ by {agreement.value:+.3f} ± {error:.3f} nats"
+    if gap <= _SIGMAS * error + 0.02:
+        verdict: Verdict = "trust" if error < 0.7 else "caution"
+        said = "agree" if verdict == "trust" else "are too rough to tell"
+        return Finding(name, verdict, f"{said}: {text}")
+    verdict = "do not use" if gap - _SIGMAS * error > 0.5 and not nowhere else "caution"
+    return Finding(name, verdict, f"disagree: {text}", "believe neither; see mass outside q")
+
+
+def outside(share: Estimate, mode_share: float, remedies: Remedies) -> Finding:
+    """Judges the share of p that q does not reach."""
+    name = "mass outside q"
+    if share.kind == "unresolved":
+        return Finding(
+            name, "caution", "not known: there are no draws of p from afar", remedies.modes
+        )
+    low = max(share.value - _SIGMAS * share.standard_error, 0.0)
+    text = f"{100.0 * share.value:.1f} ± {100.0 * share.standard_error:.1f} % of p's mass is where q has none"
+    worst = max(low, mode_share)
+    if mode_share > _FINE_MASS:
+        text += f"; a separate mode holds about {100.0 * mode_share:.2g} % (Laplace)"
+    verdict: Verdict = "trust"
+    if worst > _FAIR_MASS:
+        verdict = "do not use"
+    elif worst > _FINE_MASS or share.value > _SEEN:
+        verdict = "caution"
+    return Finding(name, verdict, text, "" if verdict == "trust" else remedies.modes)
+
+
+def probe(risen: Estimate, jeffreys: Estimate, acceptance: float, remedies: Remedies) -> Finding:
+    """Judges what a few Langevin steps from q gained, and whether weighting had foreseen it."""
+    name = "Langevin probe"
+    text = f"{risen.value:.3f} ± {risen.standard_error:.3f} nats gained, {100 * acceptance:.0f} % accepted"
+    if not math.isfinite(risen.value):
+        return Finding(name, "do not use", "draws of q lie where p is 0", remedies.richer)
+    low = risen.value - _SIGMAS * risen.standard_error
+    verdict = _level(low, 2.0 * _FINE, 2.0 * _FAIR, sure=low)
+    known = jeffreys.value + _SIGMAS * jeffreys.standard_error
+    if math.isfinite(known) and low > 1.5 * known + 0.1:
+        verdict = _worse(verdict, "caution")
+        text += ", more than importance weighting says"
+    return Finding(name, verdict, text, "" if verdict == "trust" else remedies.richer)
+
+
+def marginals(parameters: tuple[Parameter, ...], remedies: Remedies) -> Finding:
+    """Judges the worst shift of a mean and the worst ratio of sds."""
+    name = "means and sds"
+
+    def least_shift(p: Parameter) -> float:
+        return abs(p.mean_shift.value) - _SIGMAS * p.mean_shift.standard_error
+
+    def least_ratio(p: Parameter) -> float:
+        log = abs(math.log(max(p.shrinkage.value, 1e-300)))
+        return log - _SIGMAS * p.shrinkage.standard_error / max(p.shrinkage.value, 1e-300)
+
+    known = [p for p in parameters if math.isfinite(p.mean_shift.standard_error)]
+    if not known:
+        return Finding(name, "caution", "no draws of p to compare with", remedies.richer)
+    shifted = max(known, key=least_shift)
+    narrow = max(known, key=least_ratio)
+    shift, ratio = least_shift(shifted), math.exp(max(least_ratio(narrow), 0.0))
+    verdict = _worse(
+        _level(shift, _FINE_SHIFT, _FAIR_SHIFT, sure=shift),
+        _level(ratio, _FINE_RATIO, _FAIR_RATIO, sure=ratio),
+    )
+    m, s = shifted.mean_shift, narrow.shrinkage
+    text = (
+        f"largest shift {m.value:+.2f} ± {m.standard_error:.2f} sds ({shifted.name}); sd of q over p's "
+        f"{s.value:.2f} ± {s.standard_error:.2f} ({narrow.name})"
+    )
+    return Finding(name, verdict, text, "" if verdict == "trust" else remedies.richer)
+
+
+def pareto(k: float, *, constant: bool, remedies: Remedies) -> Finding:
+    """Judges the importance weights: a gate, never a proof."""
+    name = "Pareto k"
+    if constant:
+        return Finding(name, "trust", "weights are constant: they say nothing about what q misses")
+    if k == -math.inf:
+        return Finding(name, "trust", "no weight is above five times their mean: there is no tail")
+    verdict: Verdict = "trust"
+    text = f"k = {k:.2f}"
+    if k > RELIABLE:
+        verdict = "caution"
+        text += f" > {RELIABLE}: importance weights of q are not reliable"
+    return Finding(name, verdict, text, "" if verdict == "trust" else remedies.richer)
+
+
+def sandwich(elbo: Estimate, log_evidence: Estimate, eubo: Estimate) -> Finding:
+    """Judges ELBO <= log evidence <= EUBO."""
+    name = "ELBO ≤ log evidence ≤ EUBO"
+    low, middle = elbo.value, log_evidence.value
+    slack = 4.0 * math.hypot(elbo.standard_error, log_evidence.standard_error) + 1e-9
+    text = f"{low:.3f} ≤ {middle:.3f}"
+    broken = low > middle + slack
+    if math.isfinite(eubo.value):
+        text += f" ≤ {eubo.value:.3f}"
+        slack = 4.0 * math.hypot(eubo.standard_error, log_evidence.standard_error) + 1e-9
+        broken = broken or middle > eubo.value + slack
+    if broken:
+        return Finding(name, "do not use", f"violated: {text}", "the log evidence is wrong")
+    return Finding(name, "trust", text)
+
+
+def error_of_fit(nats: float, sds: float, draws: int) -> Finding:
+    """Judges whether the draws of the fit were enough."""
+    name = "error of the fit"
+    text = f"{nats:.1g} nats, {100.0 * sds:.1f} % of an sd, from {draws} draws"
+    if nats > 0.05 or sds > 0.1 or not np.isfinite(nats):
+        return Finding(
+            name, "caution", text, "the family is too large for the draws that were made"
+        )
+    return Finding(name, "trust", text)
+
+
+def _level(value: float, fine: float, fair: float, *, sure: float) -> Verdict:
+    """The verdict of a number; "do not use" only where its lower end is beyond what is fair."""
+    if value <= fine:
+        return "trust"
+    return "do not use" if sure > fair else "caution"
+
+
+def _worse(a: Verdict, b: Verdict) -> Verdict:
+    order = ("trust", "caution", "do not use")
+    return a if order.index(a) >= order.index(b) else b

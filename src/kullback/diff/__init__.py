@@ -1,0 +1,1 @@
+"""Two tables compared: columns, all together, profiles."""

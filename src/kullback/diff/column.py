@@ -1,0 +1,305 @@
+"""How one column of two tables differs: divergences, chance, regions, what is drawn."""
+
+import datetime as dt
+import functools
+import itertools
+import math
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+from jaxtyping import Float
+
+from kullback.measure.samples.cells import of_counts, terms
+from kullback.measure.samples.counts import (
+    MISSING,
+    Tallied,
+    Tally,
+    TallyKl,
+    certificate,
+    of_codes,
+    of_numbers,
+    tally_kl,
+)
+from kullback.measure.samples.counts import p_value as counts_p_value
+from kullback.measure.samples.ranks import log_ratio, ordered_kl
+from kullback.measure.samples.table import of_tally
+from kullback.measure.samples.tests import Certificate, detectable
+from kullback.results.diff import ColumnDiff, Picture, Region
+from kullback.results.estimate import Estimate
+from kullback.tables.cells import Cells
+
+Values = Float[np.ndarray, "_n"]
+FORWARD, REVERSE = "KL(reference||current)", "KL(current||reference)"
+JEFFREYS = "Jeffreys(reference,current)"
+#: Pairs without a difference that are made to find the floor, and the rows they have at most.
+_PAIRS, _MOST_ROWS = 60, 2000
+#: Cells that are enough for the floor; regions and bins that are shown, levels that are named.
+_CELLS, _REGIONS, _BINS, _NAMED = 200, 8, 40, 20
+_MICROSECONDS = 1e6
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Side:
+    """A column of one table: its cells and what each row counts for; None for 1."""
+
+    cells: Cells
+    weights: Values | None
+
+
+def tallied(reference: Side, current: Side) -> Tallied:
+    """Returns the counts of a column of both tables. Codes must be of the same labels."""
+    x, y = reference.cells, current.cells
+    if x.kind == "levels":
+        return of_codes(x.values, y.values, x.labels, reference.weights, current.weights)
+    return of_numbers(x.values, y.values, reference.weights, current.weights)
+
+
+def column_diff(
+    name: str, kind: str, found: Tallied, *, rng: np.random.Generator, tests: int, independent: bool, picture: Picture,
+    medians: tuple[float, float] | None, rows: int,
+) -> ColumnDiff:  # fmt: skip
+    """Returns how a column differs, before what is corrected for other columns.
+
+    Args:
+        name, kind: of the column.
+        found: its counts.
+        rng: randomness of what needs it.
+        tests: how many p-values are looked at in all.
+        independent: whether each row counts for one and is independent of the others.
+        picture, medians: as of a ColumnDiff.
+        rows: of both tables, as read.
+    """
+    tally = found.tally
+    smooth = None if tally.rest is None else log_ratio(tally.rest)
+    forward = tally_kl(tally, smooth)
+    reverse = tally_kl(tally.swapped, None if smooth is None else smooth.swapped)
+    estimates = (
+        of_tally(forward, FORWARD, rows), of_tally(reverse, REVERSE, rows)
+    )  # fmt: skip
+    p_value = counts_p_value(tally)
+    certified = None
+    if independent:
+        certified = certified_estimate(certificate(tally, rng), FORWARD, rows)
+    n, m = tally.rows
+    new, gone = _one_sided(found)
+    return ColumnDiff(
+        name, kind, *estimates, jeffreys(*estimates), p_value, p_value, "no evidence",
+        _floor(tally, rng), detectable(n, m, tests=tests), certified,
+        _regions(found, forward, kind), new, gone, _missing(found), medians, picture, (n, m),
+    )  # fmt: skip
+
+
+def jeffreys(forward: Estimate, reverse: Estimate) -> Estimate:
+    """Returns the sum of both directions; their errors are added, for near p = q they are the same."""
+    said = {
+        "quantity": "jeffreys", "direction": JEFFREYS, "method": forward.method, "n": forward.n,
+        "notes": ("the sum of both directions, which is what is called PSI",),
+    }  # fmt: skip
+    low = forward.interval[0] + reverse.interval[0]
+    if "unresolved" in (forward.kind, reverse.kind):
+        reason = next(e.notes[0] for e in (forward, reverse) if e.kind == "unresolved")
+        return Estimate.unresolved(math.nan, reason, at_least=low, **said)  # pyright: ignore[reportArgumentType]
+    error = forward.standard_error + reverse.standard_error
+    if "lower_bound" in (forward.kind, reverse.kind):
+        return Estimate.bounded(low, error, **said)  # pyright: ignore[reportArgumentType]
+    high = forward.interval[1] + reverse.interval[1]
+    return Estimate(forward.value + reverse.value, error, (low, high), kind="estimate", **said)  # pyright: ignore[reportArgumentType]
+
+
+def certified_estimate(found: Certificate, direction: str, rows: int) -> Estimate:
+    """Returns a certificate as an Estimate."""
+    region = f"a region with at least {found.mass_p:.3g} of one and at most {found.mass_q:.3g} of the other"
+    notes = (f"{region}, chosen on other rows (Clopper and Pearson)",)
+    return Estimate.bounded(
+        found.bound, 0.0, quantity="kl", direction=direction, method="region counted on other rows",
+        n=rows, notes=notes,
+    )  # fmt: skip
+
+
+def picture_of(reference: Side, current: Side, found: Tallied) -> Picture:
+    """Returns bins or levels of both for drawing."""
+    if found.tally.rest is None:
+        shown = _largest(found)
+        names = tuple(found.levels[i] for i in shown)
+        return _picture(np.empty(0), names, found.tally.p[shown], found.tally.q[shown], found.tally)
+    x, y = (side.cells.values for side in (reference, current))
+    edges = _edges(x[np.isfinite(x)], y[np.isfinite(y)])
+    counts = [
+        np.histogram(side.cells.values, edges, weights=side.weights)[0].astype(np.float64)
+        for side in (reference, current)
+    ]
+    return _picture(edges, (), counts[0], counts[1], found.tally)
+
+
+def median(side: Side) -> float:
+    """Returns the value with half of the rows, by weight, on each side; NaN if there is none."""
+    values = side.cells.values
+    known = np.isfinite(values)
+    if not known.any():
+        return math.nan
+    if side.weights is None:
+        return float(np.median(values[known]))
+    order = np.argsort(values[known], kind="stable")
+    total = np.cumsum(side.weights[known][order])
+    return float(values[known][order][np.searchsorted(total, 0.5 * total[-1])])
+
+
+def in_words(value: float, kind: str) -> str:
+    """Returns a value of a column as a reader writes it: a date for microseconds since 1970."""
+    if kind != "dates" or not math.isfinite(value):
+        return f"{value:.4g}"
+    try:
+        moment = dt.datetime(1970, 1, 1, tzinfo=dt.UTC) + dt.timedelta(
+            seconds=value / _MICROSECONDS
+        )
+    except OverflowError:
+        return f"{value:.4g}"
+    return moment.strftime("%Y-%m-%d" if moment.time() == dt.time() else "%Y-%m-%d %H:%M")
+
+
+def _largest(found: Tallied) -> np.ndarray:
+    share = found.tally.p / found.tally.p.sum() + found.tally.q / found.tally.q.sum()
+    return np.sort(np.argsort(-share, kind="stable")[:_NAMED])
+
+
+def _picture(edges: Values, names: tuple[str, ...], p: Values, q: Values, tally: Tally) -> Picture:
+    n, m = tally.rows
+    of_p, of_q = (p + 0.5) / (n + 0.5 * len(p)), (q + 0.5) / (m + 0.5 * len(q))
+    return Picture(edges, names, p / n, q / m, of_p * np.log(of_p / of_q))
+
+
+def _edges(x: Values, y: Values) -> Values:
+    """Returns edges of bins over all but the outermost rows; steps of whole numbers where they are few."""
+    some = [v if len(v) < 50_000 else v[:: len(v) // 50_000 + 1] for v in (x, y)]
+    ends = np.array([np.quantile(v, [0.003, 0.997]) for v in some if len(v)])
+    low, high = float(ends[:, 0].min()), float(ends[:, 1].max())
+    if not high > low:
+        return np.array([low - 0.5, low + 0.5])
+    whole = all(np.array_equal(v, np.floor(v)) for v in some)
+    if whole and high - low < 2 * _BINS:
+        return np.arange(np.floor(low), np.ceil(high) + 2.0) - 0.5
+    return np.linspace(low, high, _BINS + 1)
+
+
+def _missing(found: Tallied) -> tuple[float, float]:
+    if MISSING not in found.levels:
+        return 0.0, 0.0
+    i, (n, m) = found.levels.index(MISSING), found.tally.rows
+    return float(found.tally.p[i]) / n, float(found.tally.q[i]) / m
+
+
+def _one_sided(
+    found: Tallied,
+) -> tuple[tuple[tuple[str, float], ...], tuple[tuple[str, float], ...]]:
+    """Returns levels that current alone has, and that reference alone has, the commonest first."""
+    p, q, (n, m) = found.tally.p, found.tally.q, found.tally.rows
+
+    def listed(mine: Values, other: Values, total: float) -> tuple[tuple[str, float], ...]:
+        at = np.flatnonzero((mine > 0.0) & (other <= 0.0))
+        at = at[np.argsort(-mine[at], kind="stable")]
+        return tuple((found.levels[i], float(mine[i]) / total) for i in at.tolist())
+
+    return listed(q, p, m), listed(p, q, n)
+
+
+def _regions(found: Tallied, forward: TallyKl, kind: str) -> tuple[Region, ...]:
+    tally, (n, m) = found.tally, found.tally.rows
+    regions = []
+    levels = len(tally.p) - (tally.rest is not None)
+    if tally.rest is not None:
+        share = float(tally.p[-1]) / n
+        between = float(forward.log_ratios[-1]) - (forward.rest.value if forward.rest else 0.0)
+        if forward.rest is not None:
+            regions += _ordered_regions(tally, forward, share, between, kind)
+    if levels:
+        shares = tally.p / n
+        for i in range(levels):
+            regions.append(
+                Region(
+                    found.levels[i],
+                    float(shares[i]),
+                    float(tally.q[i]) / m,
+                    float(shares[i] * forward.log_ratios[i]),
+                )
+            )
+    regions.sort(key=lambda r: -r.contribution)
+    return tuple(regions[:_NAMED])
+
+
+def _ordered_regions(
+    tally: Tally, forward: TallyKl, share: float, between: float, kind: str
+) -> list[Region]:
+    rest, cells = forward.rest, tally.rest
+    assert rest is not None
+    assert cells is not None
+    _, m = tally.rows
+    ends = np.unique(np.linspace(0, len(rest.parts), _REGIONS + 1).astype(int))
+    regions = []
+    for first, last in itertools.pairwise(ends):
+        parts = slice(first, last)
+        start, stop = rest.parts[first].start, rest.parts[last - 1].stop
+        of_p = rest.shares[parts]
+        adds = share * float(of_p @ (rest.log_ratios[parts] + between))
+        low = in_words(float(cells.upper[start - 1]), kind) if start else ""
+        high = in_words(float(cells.upper[stop - 1]), kind) if stop < len(cells.upper) else ""
+        label = (
+            f"{low} to {high}"
+            if low and high
+            else f"up to {high}"
+            if high
+            else f"above {low}"
+            if low
+            else "all"
+        )
+        of_q = float(cells.q[start:stop].sum()) / m
+        regions.append(Region(label, share * float(of_p.sum()), of_q, adds))
+    return regions
+
+
+def _floor(tally: Tally, rng: np.random.Generator) -> float:
+    """Returns what 95 of 100 pairs of samples of one distribution stay below, levels and ordered rest added."""
+    n, m = tally.rows
+    floor = 0.0
+    if len(tally.p) > 1:
+        shares = (tally.p + tally.q) / (n + m)
+        pairs = zip(
+            rng.multinomial(int(n), shares, _PAIRS),
+            rng.multinomial(int(m), shares, _PAIRS),
+            strict=True,
+        )
+        floor += _high([_of_levels(p.astype(np.float64), q.astype(np.float64)) for p, q in pairs])
+    if tally.rest is not None:
+        of_p, of_q = float(tally.p[-1]), float(tally.q[-1])
+        sizes = (round(10.0 * math.log(max(v, 1.0))) for v in (of_p, of_q))
+        floor += of_p / n * _floor_of_ranks(*sizes)
+    return floor
+
+
+@functools.lru_cache(maxsize=512)
+def _floor_of_ranks(tenths_n: int, tenths_m: int) -> float:
+    """Returns the floor of a continuous column: ranks have one law, so columns and calls share it.
+
+    Args:
+        tenths_n, tenths_m: ten times the logarithms of the numbers of rows.
+    """
+    n, m = math.exp(0.1 * tenths_n), math.exp(0.1 * tenths_m)
+    # It falls as the number of rows grows, so that few rows tell what many would.
+    shrink = max(1.0, min(n, m) / _MOST_ROWS)
+    rng = np.random.default_rng([tenths_n, tenths_m])
+    found, even = [], np.full(_CELLS, 1.0 / _CELLS)
+    for _ in range(_PAIRS):
+        p, q = rng.multinomial(int(n / shrink), even), rng.multinomial(int(m / shrink), even)
+        held = (p + q) > 0
+        pair = of_counts(p[held].astype(np.float64), q[held].astype(np.float64))
+        found.append(ordered_kl(pair).value if p.any() and q.any() else 0.0)
+    return _high(found) / shrink
+
+
+def _of_levels(p: Values, q: Values) -> float:
+    return float(p @ terms(p, q)) / float(p.sum()) if p.any() and q.any() else 0.0
+
+
+def _high(values: list[float]) -> float:
+    return max(float(np.quantile(values, 0.95)), 0.0)

@@ -1,0 +1,436 @@
+"""Two tables as they are looked at: what rows count for, which belong together, which are drawn."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import final
+
+import numpy as np
+from jaxtyping import Float, Int, Integer
+
+from kullback.core.errors import IdentifierError, InputError, UnsupportedError
+from kullback.core.run import named
+from kullback.diff.column import Side
+from kullback.diff.joint import Rows, joint_diff
+from kullback.inputs.stream import open_table
+from kullback.measure.samples.dependence import blocks, copies, design_effect, independent, whole
+from kullback.measure.samples.joint import FEWEST_ROWS
+from kullback.measure.samples.table import scaled
+from kullback.results.diff import ColumnDiff, JointDiff
+from kullback.tables.cells import BIG, IDENTIFIER, Cells, Table, of_frame, of_values
+from kullback.targets import Samples
+
+Values = Float[np.ndarray, "_n"]
+Groups = Int[np.ndarray, "_n"]
+#: Rows of each table that are looked at with all columns together.
+JOINT_ROWS = 10_000
+_KEPT = 5
+MIXED = "numbers in one table and names in the other"
+
+
+@final
+@dataclass(frozen=True)
+class Options:
+    """What was asked for; as in `diff`."""
+
+    columns: tuple[str, ...]
+    weights: str | None
+    cluster: str | None
+    order: str | None
+    max_kl: float | None
+    joint: bool
+    like: str | None
+    key: int
+    progress: Callable[[str], None] | None
+
+    @property
+    def set_apart(self) -> tuple[str, ...]:
+        """Columns that are not data."""
+        return tuple(n for n in (self.weights, self.cluster, self.order) if n is not None)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Some:
+    """A column in some rows of both tables; labels of codes, None where it has an order."""
+
+    reference: Values
+    current: Values
+    labels: tuple[str, ...] | None
+
+
+@final
+class Drawn:
+    """Tables as they are looked at: what rows count for, which belong together, which are drawn."""
+
+    def __init__(self, given: tuple[Table, ...], options: Options) -> None:
+        if options.cluster is not None and options.order is not None:
+            raise InputError(
+                f"cluster={options.cluster!r} and order={options.order!r}: rows belong together by one "
+                "or the other, so give one of them"
+            )
+        self._tables = given
+        self._weights = tuple(_weights(t, options.weights) for t in self._tables)
+        self._order = tuple(_order(t, options.order) for t in self._tables)
+        self._groups = tuple(_groups(t, options.cluster) for t in self._tables)
+        self._blocks = [1, 1]
+        # Weights and clusters leave fewer of these: more are kept to draw from.
+        kept = JOINT_ROWS if options.weights is options.cluster is None else _KEPT * JOINT_ROWS
+        self._index = tuple(
+            np.sort(named(options.key, "rows", i).choice(t.rows, kept, replace=False))
+            if t.rows > kept else np.arange(t.rows)
+            for i, t in enumerate(self._tables)
+        )  # fmt: skip
+        self.notes = _notes(options, self._tables)
+
+    def sides(self, name: str) -> tuple[Side, ...]:
+        """Returns a column of the tables, codes of the same labels, with what its rows count for."""
+        cells = tuple(t.read(name) for t in self._tables)
+        copied = (1.0,) * len(cells)
+        if len(cells) == 2:
+            cells = alike(*cells)
+            if cells[0].kind == "numbers":
+                copied = copies(*(c.values[np.isfinite(c.values)] for c in cells))
+        return tuple(Side(c, self._worth(i, c, copied[i])) for i, c in enumerate(cells))
+
+    def _worth(self, i: int, cells: Cells, copied: float) -> Values | None:
+        """Returns what each row counts for: its weight, less what it shares with others."""
+        weights, groups, levels = self._weights[i], self._groups[i], cells.kind == "levels"
+        order, effect = self._order[i], copied
+        if groups is not None or (weights is not None and not whole(weights)):
+            effect *= design_effect(cells.values, groups, levels=levels, weights=weights)
+        if order is not None:
+            length = blocks(cells.values[order], levels=levels)
+            self._blocks[i] = max(self._blocks[i], length)
+            effect *= length
+        if effect == 1.0:
+            return weights
+        return (np.ones(len(cells.values)) if weights is None else weights) / effect
+
+    def some(self, sides: tuple[Side, ...]) -> Some:
+        """Returns the cells of a column in the rows that are looked at with all columns together."""
+        cells = [side.cells for side in sides]
+        values = [c.values[index] for c, index in zip(cells, self._index, strict=True)]
+        return Some(values[0], values[-1], cells[0].labels if cells[0].kind == "levels" else None)
+
+    def joint(
+        self, found: Sequence[ColumnDiff], kept: Sequence[Some], options: Options
+    ) -> JointDiff | None:
+        """Returns how all columns together differ; None for one column, or too few rows."""
+        if not options.joint or len(found) < 2:
+            return None
+        tables = (
+            np.column_stack([s.reference for s in kept]),
+            np.column_stack([s.current for s in kept]),
+        )
+        drawn = independent(
+            tables, (self._worth_of(0), self._worth_of(1)), (self._together(0), self._together(1)),
+            named(options.key, "independent"), JOINT_ROWS,
+        )  # fmt: skip
+        whole = tuple(min(len(index), JOINT_ROWS) for index in self._index)
+        if tuple(len(rows) for rows in drawn) != whole:
+            of = " and ".join(f"{len(rows):,}" for rows in drawn)
+            self.notes = (*self.notes, f"together {of} rows are looked at that are independent")
+        if min(len(rows) for rows in drawn) < FEWEST_ROWS:
+            few = f"together not compared: it takes {FEWEST_ROWS} independent rows of each"
+            self.notes = (*self.notes, few)
+            return None
+        if options.progress is not None:
+            options.progress("all columns together")
+        reference, current = (
+            Rows(values[rows], index[rows])
+            for values, index, rows in zip(tables, self._index, drawn, strict=True)
+        )
+        names, labels = tuple(c.name for c in found), tuple(s.labels for s in kept)
+        return joint_diff(
+            reference, current, names, labels, tuple(found), named(options.key, "joint")
+        )
+
+    def _worth_of(self, i: int) -> Values | None:
+        weights = self._weights[i]
+        return None if weights is None else weights[self._index[i]]
+
+    def _together(self, i: int) -> Groups | None:
+        groups, order, index = self._groups[i], self._order[i], self._index[i]
+        if groups is not None:
+            return groups[index]
+        if order is None:
+            return None
+        place = np.empty(len(order), dtype=np.int64)
+        place[order] = np.arange(len(order))
+        return place[index] // (2 * self._blocks[i])
+
+
+def alike(left: Cells, right: Cells) -> tuple[Cells, Cells]:
+    """Returns two columns of one kind, codes of the same labels. Raises UnsupportedError if they are not."""
+    if left.kind != right.kind:
+        if "levels" in (left.kind, right.kind):
+            empty = next((c for c in (left, right) if np.isnan(c.values).all()), None)
+            if empty is None:
+                raise UnsupportedError(MIXED)
+        kind = left.kind if right.kind == "numbers" or np.isnan(right.values).all() else right.kind
+        left, right = replace(left, kind=kind), replace(right, kind=kind)
+    if left.kind != "levels":
+        return left, right
+    labels = tuple(dict.fromkeys((*left.labels, *right.labels)))
+    return _recoded(left, labels), _recoded(right, labels)
+
+
+def _recoded(cells: Cells, labels: tuple[str, ...]) -> Cells:
+    if cells.labels == labels or not cells.labels:
+        return replace(cells, labels=labels)
+    place = {label: float(i) for i, label in enumerate(labels)}
+    table = np.array([place[label] for label in cells.labels])
+    codes = np.nan_to_num(cells.values).astype(np.int64)
+    return Cells("levels", np.where(np.isnan(cells.values), np.nan, table[codes]), labels)
+
+
+def _weights(table: Table, name: str | None) -> Values | None:
+    if name is None:
+        return None
+    cells = table.read(name)
+    bad = ~((cells.values >= 0.0) & np.isfinite(cells.values))
+    if cells.kind != "numbers" or bad.any() or not cells.values.sum() > 0.0:
+        row = int(np.argmax(bad)) + 1 if cells.kind == "numbers" and bad.any() else 0
+        where = f", see row {row}" if row else ""
+        raise InputError(
+            f"{table.source}: column {name!r} holds no weights: they are numbers, finite, not "
+            f"negative and not all 0{where}"
+        )
+    return scaled(cells.values)
+
+
+def _groups(table: Table, name: str | None) -> Groups | None:
+    if name is None:
+        return None
+    values = _identities(table, name)
+    # Rows without a cluster stand alone.
+    alone = np.isnan(values)
+    values = np.where(alone, np.nanmax(values, initial=0.0) + 1.0 + np.arange(len(values)), values)
+    return np.unique(values, return_inverse=True)[1]
+
+
+def _identities(table: Table, name: str) -> Values:
+    try:
+        return table.read(name).values
+    except UnsupportedError as error:
+        raise InputError(f"{table.source}: column {name!r} marks no clusters: {error}") from None
+
+
+def _order(table: Table, name: str | None) -> Groups | None:
+    return None if name is None else np.argsort(_identities(table, name), kind="stable")
+
+
+def _notes(options: Options, both: tuple[Table, ...]) -> tuple[str, ...]:
+    notes = []
+    if options.joint and len(both) == 2 and max(t.rows for t in both) > JOINT_ROWS:
+        notes.append(f"all columns together are compared on {JOINT_ROWS:,} rows drawn at random")
+    if options.weights is not None:
+        notes.append(f"rows count for what {options.weights!r} says")
+    if options.cluster is not None:
+        notes.append(f"rows with the same {options.cluster!r} are not taken for independent")
+    if options.order is not None:
+        notes.append(f"rows are ordered by {options.order!r}; errors allow for what lasts")
+    return tuple(notes)
+
+
+# Two tables that are read side by side: of what type their columns are, and integers that float64 cannot hold.
+
+Whole = Integer[np.ndarray, " n"]
+Found = Cells | UnsupportedError
+#: Types beside the kinds of cells: no value at all, text that names rows, and what cannot be compared.
+EMPTY, ROW_NAMES, NOTHING = "empty", "row names", "nothing"
+_TEXT = ("levels", ROW_NAMES)
+_WORDS = {"levels": "names", ROW_NAMES: "text", NOTHING: "values that cannot be compared"}
+MISSING = "missing in current"
+_RANKED = "whole numbers beyond 2^53 are compared by rank: medians and regions are ranks, too"
+_ROUNDED = (
+    "whole numbers beyond 2^53 in one table, floats in the other: they are rounded to float64"
+)
+ROUNDED_IN_PROFILES = "whole numbers beyond 2^53 are rounded to float64 against a profile"
+
+
+@final
+class Pair:
+    """Two tables that are read side by side.
+
+    Attributes:
+        reference, current: the tables, each read as `Table` is, the reference first.
+        types: of the columns read so far, in reference and current.
+        notes: what is to be said of a column.
+    """
+
+    def __init__(self, reference: Table, current: Table, *, weights: str | None) -> None:
+        self._given = (reference, current)
+        self._weights = weights
+        self._held: tuple[str, Found] | None = None
+        self.reference = replace(reference, read=self._left)
+        self.current = replace(current, read=self._right)
+        self.types: dict[str, tuple[str, str]] = {}
+        self.notes: dict[str, str] = {}
+
+    def _left(self, name: str) -> Cells:
+        mine, other = (_tried(table, name) for table in self._given)
+        self.types[name] = (type_of(mine), type_of(other))
+        if isinstance(mine, Cells) and isinstance(other, Cells) and name != self._weights:
+            mine, other = self._exactly(name, mine, other)
+        self._held = (name, other)
+        return _cells(mine)
+
+    def _right(self, name: str) -> Cells:
+        held, self._held = self._held, None
+        return _cells(held[1] if held and held[0] == name else _tried(self._given[1], name))
+
+    def _exactly(self, name: str, mine: Cells, other: Cells) -> tuple[Cells, Cells]:
+        """Returns integers that float64 cannot hold as ranks among those of both: order is all that counts."""
+        if (mine.whole is None and other.whole is None) or mine.kind != other.kind:
+            return mine, other
+        x, y = _integers(mine), _integers(other)
+        if x is None or y is None:
+            self.notes[name] = f"{name}: {_ROUNDED}"
+            return mine, other
+        self.notes[name] = f"{name}: {_RANKED}"
+        both = np.concatenate(_of_one_type(x, y))
+        ranks = np.unique(both, return_inverse=True)[1].reshape(-1).astype(np.float64)
+        ranks[np.isnan(np.concatenate([mine.values, other.values]))] = np.nan
+        return Cells("numbers", ranks[: len(x)]), Cells("numbers", ranks[len(x) :])
+
+
+def type_of(found: Found) -> str:
+    """Returns the type of a column, as far as two tables must agree on it."""
+    if isinstance(found, UnsupportedError):
+        return ROW_NAMES if isinstance(found, IdentifierError) else NOTHING
+    if np.isnan(found.values).all():
+        return EMPTY
+    return ROW_NAMES if len(found.labels) > IDENTIFIER * len(found.values) else found.kind
+
+
+def changed(types: tuple[str, str]) -> str:
+    """Returns how the type of a column changed from reference to current, "" if it did not."""
+    before, now = types
+    if before == now or EMPTY in types or (before in _TEXT and now in _TEXT):
+        return ""
+    return f"{_WORDS.get(before, before)} in reference, {_WORDS.get(now, now)} in current"
+
+
+def lost(types: tuple[str, str], reason: str) -> str:
+    """Returns why a gate cannot be passed for a column of the reference, "" if it can.
+
+    Args:
+        types: of the column in reference and current.
+        reason: why it was not compared, "" if it was.
+    """
+    before, now = types
+    if now == EMPTY:
+        return "" if before in (EMPTY, NOTHING) else "no value in current"
+    if reason and (before, now) == ("levels", ROW_NAMES):
+        return reason
+    return changed(types)
+
+
+def _tried(table: Table, name: str) -> Found:
+    if name not in table.names:
+        return UnsupportedError(f"{table.source}: there is no column {name!r}")
+    try:
+        return table.read(name)
+    except UnsupportedError as error:
+        return error
+
+
+def _cells(found: Found) -> Cells:
+    if isinstance(found, UnsupportedError):
+        raise found
+    return found
+
+
+def _integers(cells: Cells) -> Whole | None:
+    """Returns the cells as integers, 0 where one is missing; None if they are no integers, or not for certain."""
+    if cells.whole is not None:
+        return cells.whole
+    values = np.where(np.isnan(cells.values), 0.0, cells.values)
+    if (np.abs(values) > BIG).any() or (values != np.floor(values)).any():
+        return None
+    return values.astype(np.int64)
+
+
+def _of_one_type(x: Whole, y: Whole) -> tuple[np.ndarray, np.ndarray]:
+    """Returns arrays that NumPy does not make floats of when it joins them."""
+    if x.dtype == y.dtype:
+        return x, y
+    return x.astype(object), y.astype(object)
+
+
+# What the user gave, as a table that is read a column at a time.
+
+
+def table_of(given: object, source: str) -> Table:
+    """Returns what was given as a table. Raises InputError for what is none."""
+    match given:
+        case Table():
+            return given
+        case str() | Path():
+            return open_table(given)
+        case Samples():
+            if given.weights is not None:
+                raise InputError(
+                    f"{source}: Samples have weights of their own; give a data frame and weights="
+                )
+            return of_values(given.values, given.columns, given.labels, source)
+        case np.ndarray() | list() | tuple():
+            array = Samples(given, missing=True)
+            values = array.values
+            if isinstance(given, np.ndarray) and given.dtype.kind in "iu":
+                values = given.reshape(values.shape)
+            return of_values(values, array.columns, (), source)
+        case _:
+            return of_frame(given, source)
+
+
+# What was asked of `diff`, checked before anything is read.
+
+_LIKE = (None, "evidently")
+
+
+def options(
+    columns: object, *, weights: object, cluster: object, order: object, by: object, max_kl: object,
+    joint: object, like: object, key: object, progress: object,
+) -> Options:  # fmt: skip
+    """Returns what was asked. Raises InputError for what is no such option."""
+    if like not in _LIKE:
+        raise InputError(f'like={like!r}: there is "evidently"')
+    if max_kl is not None and not _is_limit(max_kl):
+        raise InputError(
+            f"max_kl={max_kl!r}: the largest KL allowed is a number of nats, 0 or more"
+        )
+    if not isinstance(joint, bool):
+        raise InputError(f"joint={joint!r}: say True or False")
+    if progress is not None and not callable(progress):
+        raise InputError(f"progress={progress!r}: give a function that is called with a text")
+    said = {"weights": weights, "cluster": cluster, "order": order, "by": by}
+    for option, name in said.items():
+        if name is not None and not isinstance(name, str):
+            raise InputError(f"{option}={name!r}: give the name of a column, a text")
+    named(key, "options")  # says what a key is, if this is none
+    return Options(
+        names(columns), weights, cluster, order, max_kl, joint, like, key, progress  # pyright: ignore[reportArgumentType]
+    )  # fmt: skip
+
+
+def names(columns: object) -> tuple[str, ...]:
+    """Returns names of columns, each once; of one text the column of that name."""
+    if isinstance(columns, str):
+        return (columns,)
+    found = []
+    for name in columns if isinstance(columns, Iterable) else (columns,):
+        if not isinstance(name, str):
+            raise InputError(
+                f'columns={columns!r}: give names of columns, texts, such as columns=["age", "city"]'
+            )
+        found.append(name)
+    return tuple(dict.fromkeys(found))
+
+
+def _is_limit(value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        return False
+    return bool(value >= 0.0)

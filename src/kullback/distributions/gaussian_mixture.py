@@ -1,0 +1,512 @@
+"""Mixtures over the columns of a table: reals with any correlation and tails, counts, categories, gaps."""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, final
+
+import numpy as np
+from jaxtyping import Float
+from scipy import linalg, special
+
+from kullback.core.errors import InputError, UnsupportedError
+from kullback.distributions.base import Array, Distribution, Stratum, Support
+from kullback.distributions.compound import Mixture, check_weights
+from kullback.distributions.real import Normal, StudentT
+from kullback.distributions.vector import MultivariateNormal
+from kullback.losses.mixture import CHUNK, coefficients
+
+_LOG_2PI = math.log(2.0 * math.pi)
+_ROWS = 4096
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """Rows of which the same real columns are there.
+
+    Attributes:
+        at: the rows.
+        there: which real columns, (d,).
+        distance: squared Mahalanobis distances to every component, over those columns (k, m).
+        log_density: of those columns (k, m).
+    """
+
+    at: Array
+    there: Array
+    distance: Float[np.ndarray, "k m"]
+    log_density: Float[np.ndarray, "k m"]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class TableMixture(Distribution):
+    """sum_k weights_k T_k(reals) prod Poisson(counts; rates_k) prod Categorical(categories; tables_k)
+
+    An event is a row: numbers, and codes 0, 1, ... in columns of categories. NaN is a value that is not
+    there: the density is that of the others.
+
+    Attributes:
+        kinds: "continuous", "count" or "category", of each column.
+        weights: (k,), summing to 1.
+        means: (k, d) of the d continuous columns.
+        roots: (k, d, d), Cholesky factors of their covariances, or of the scales of Student's t.
+        df: degrees of freedom (k,); infinite for Gaussians.
+        rates: (k, c) of the c columns of counts.
+        tables: for each column of categories the probabilities of its codes, (k, labels).
+    """
+
+    kinds: tuple[Literal["continuous", "count", "category"], ...]
+    weights: Float[np.ndarray, " k"]
+    means: Float[np.ndarray, "k d"]
+    roots: Float[np.ndarray, "k d d"]
+    df: Float[np.ndarray, " k"]
+    rates: Float[np.ndarray, "k c"]
+    tables: tuple[Float[np.ndarray, "k l"], ...]
+
+    def __post_init__(self) -> None:
+        k, d = self.means.shape
+        check_weights(self.weights, k)
+        found = tuple(len(c) for c in (self.reals, self.counts, self.categories))
+        if self.roots.shape != (k, d, d) or found != (d, self.rates.shape[1], len(self.tables)):
+            raise InputError("TableMixture: the parameters do not fit the kinds of the columns")
+        if not (np.isfinite(self.means).all() and np.isfinite(self.roots).all()):
+            raise InputError("TableMixture: means and roots must be finite")
+
+    @property
+    def support(self) -> Support:
+        return Support("real", dimension=len(self.kinds))
+
+    @cached_property
+    def reals(self) -> Array:
+        """The continuous columns."""
+        return self._columns("continuous")
+
+    @cached_property
+    def counts(self) -> Array:
+        """The columns of counts."""
+        return self._columns("count")
+
+    @cached_property
+    def categories(self) -> Array:
+        """The columns of categories."""
+        return self._columns("category")
+
+    def _columns(self, kind: str) -> Array:
+        return np.flatnonzero([k == kind for k in self.kinds])
+
+    def log_prob(self, x: Array) -> Float[np.ndarray, " n"]:
+        rows = np.asarray(x, dtype=np.float64)
+        out = np.empty(len(rows))
+        for i in range(0, len(rows), _ROWS):
+            logs, _ = self.log_joint(rows[i : i + _ROWS].T)
+            out[i : i + _ROWS] = np.logaddexp.reduce(logs, axis=0)
+        return out
+
+    def log_joint(self, x: Float[np.ndarray, "c m"]) -> tuple[Float[np.ndarray, "k m"], list[Seen]]:
+        """Returns log(weight times density) of every component for rows given as columns, and the parts."""
+        with np.errstate(divide="ignore"):
+            logs = np.repeat(np.log(self.weights)[:, None], x.shape[1], axis=1)
+        parts = list(self._real_parts(x[self.reals])) if len(self.reals) else []
+        for part in parts:
+            logs[:, part.at] += part.log_density
+        for column, rate in zip(x[self.counts], self.rates.T, strict=True):
+            logs += _poisson(column, rate)
+        for column, table in zip(x[self.categories], self.tables, strict=True):
+            logs += _categorical(column, table)
+        return logs, parts
+
+    def _real_parts(self, x: Float[np.ndarray, "d m"]) -> Iterator[Seen]:
+        for at, there in patterns(x):
+            if not there.any():
+                continue
+            roots = self.marginal_roots(there)
+            moved = x[there][:, at] - self.means[:, there][:, :, None]
+            z = np.linalg.solve(roots, moved)
+            distance = np.einsum("kdm,kdm->km", z, z)
+            log_det = np.log(np.diagonal(roots, axis1=1, axis2=2)).sum(axis=1)
+            yield Seen(at, there, distance, self._of_distance(distance, log_det, int(there.sum())))
+
+    def marginal_roots(self, there: Array) -> Float[np.ndarray, "k o o"]:
+        """Returns the Cholesky factors of the covariances of some of the real columns."""
+        if there.all():
+            return self.roots
+        part = self.roots[:, there]
+        return np.linalg.cholesky(part @ part.transpose(0, 2, 1))
+
+    def _of_distance(
+        self, distance: Float[np.ndarray, "k m"], log_det: Float[np.ndarray, " k"], d: int
+    ) -> Float[np.ndarray, "k m"]:
+        normal = -0.5 * (distance + d * _LOG_2PI)
+        if np.isinf(self.df).all():
+            return normal - log_det[:, None]
+        df = np.where(np.isinf(self.df), 1e12, self.df)[:, None]
+        constant = special.gammaln(0.5 * (df + d)) - special.gammaln(0.5 * df)
+        heavy = constant - 0.5 * d * np.log(np.pi * df) - 0.5 * (df + d) * np.log1p(distance / df)
+        return np.where(np.isinf(self.df)[:, None], normal, heavy) - log_det[:, None]
+
+    def sample(self, rng: np.random.Generator, n: int) -> Array:
+        which = rng.choice(len(self.weights), n, p=self.weights / self.weights.sum())
+        out = np.empty((n, len(self.kinds)))
+        z = rng.standard_normal((n, len(self.reals)))
+        df = self.df[which]
+        stretch = np.ones(n)
+        finite = np.isfinite(df)
+        stretch[finite] = np.sqrt(df[finite] / rng.chisquare(df[finite]))
+        moved = np.einsum("nij,nj->ni", self.roots[which], z) * stretch[:, None]
+        out[:, self.reals] = self.means[which] + moved
+        out[:, self.counts] = rng.poisson(self.rates[which])
+        for column, table in zip(self.categories, self.tables, strict=True):
+            below = np.cumsum(table[which], axis=1)
+            draws = rng.random(n) * below[:, -1]
+            out[:, column] = (draws[:, None] >= below[:, :-1]).sum(axis=1)
+        return out
+
+    def __str__(self) -> str:
+        parts = [f"{len(c)} {name}" for name, c in self._by_kind if len(c)]
+        return f"mixture of {len(self.weights)} over {', '.join(parts)} column(s)"
+
+    @property
+    def _by_kind(self) -> tuple[tuple[str, Array], ...]:
+        return (
+            ("continuous", self.reals),
+            ("count", self.counts),
+            ("category", self.categories),
+        )
+
+
+def patterns(x: Float[np.ndarray, "d m"]) -> Iterator[tuple[Array, Array]]:
+    """Yields the rows that share a pattern of values that are there, with the pattern (d,)."""
+    there = ~np.isnan(x)
+    if there.all():
+        yield np.arange(x.shape[1]), np.ones(len(x), dtype=bool)
+        return
+    packed = np.packbits(there, axis=0)
+    _, first, index = np.unique(packed, axis=1, return_index=True, return_inverse=True)
+    for i, example in enumerate(first):
+        yield np.flatnonzero(index.ravel() == i), there[:, example]
+
+
+def _poisson(x: Float[np.ndarray, " m"], rate: Float[np.ndarray, " k"]) -> Float[np.ndarray, "k m"]:
+    there = ~np.isnan(x)
+    count = np.where(there, x, 0.0)
+    valid = (count >= 0.0) & (count == np.floor(count))
+    safe = np.where(valid, count, 0.0)
+    log_rate = np.log(np.maximum(rate, 1e-300))[:, None]
+    logs = safe * log_rate - rate[:, None] - special.gammaln(safe + 1.0)
+    return np.where(there, np.where(valid, logs, -np.inf), 0.0)
+
+
+def _categorical(
+    x: Float[np.ndarray, " m"], table: Float[np.ndarray, "k l"]
+) -> Float[np.ndarray, "k m"]:
+    there = ~np.isnan(x)
+    code = np.where(there, x, 0.0)
+    valid = (code >= 0.0) & (code < table.shape[1]) & (code == np.floor(code))
+    with np.errstate(divide="ignore"):
+        logs = np.log(table)[:, np.where(valid, code, 0.0).astype(np.int64)]
+    return np.where(there, np.where(valid, logs, -np.inf), 0.0)
+
+
+# Mixtures of Gaussian vectors: densities as matrix products, draws by strata.
+
+#: The quadratic form loses about this many units of rounding; beyond it each component is centred.
+_LOSS = 1e4
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class GaussianMixture(Distribution):
+    """sum_k weights_k N(means_k, scale_trils_k scale_trils_k')
+
+    Attributes:
+        weights: (k,), non-negative, summing to 1.
+        means: (k, d).
+        scale_trils: (k, d, d), Cholesky factors of the covariances.
+    """
+
+    weights: Float[np.ndarray, " k"]
+    means: Float[np.ndarray, "k d"]
+    scale_trils: Float[np.ndarray, "k d d"]
+
+    def __post_init__(self) -> None:
+        k, d = self.means.shape
+        check_weights(self.weights, k)
+        if self.scale_trils.shape != (k, d, d):
+            raise InputError(
+                f"GaussianMixture: scale_trils has shape {self.scale_trils.shape}, not {(k, d, d)}"
+            )
+        diagonals = np.diagonal(self.scale_trils, axis1=1, axis2=2)
+        if not (np.isfinite(self.means).all() and np.isfinite(self.scale_trils).all()):
+            raise InputError("GaussianMixture: means and scale_trils must be finite")
+        if not (diagonals > 0.0).all():
+            raise InputError("GaussianMixture: every covariance must be positive definite")
+
+    @property
+    def support(self) -> Support:
+        return Support("real", dimension=self.means.shape[1])
+
+    @cached_property
+    def mean(self) -> Float[np.ndarray, " d"]:
+        return self.weights @ self.means
+
+    @cached_property
+    def covariance(self) -> Float[np.ndarray, "d d"]:
+        moved = self.means - self.mean
+        within = np.einsum("k,kij,klj->il", self.weights, self.scale_trils, self.scale_trils)
+        return within + np.einsum("k,ki,kj->ij", self.weights, moved, moved)
+
+    @property
+    def covariances(self) -> Float[np.ndarray, "k d d"]:
+        return self.scale_trils @ self.scale_trils.transpose(0, 2, 1)
+
+    def log_prob(self, x: Array) -> Float[np.ndarray, " n"]:
+        """Returns log densities; of what is there, in rows where NaN says that a value is missing."""
+        if np.isnan(x).any():
+            return self._marginal_log_prob(x)
+        out = np.empty(len(x))
+        for rows in chunks(len(x)):
+            out[rows] = self.log_prob_columns((x[rows] - self.mean).T)
+        return out
+
+    def _marginal_log_prob(self, x: Array) -> Float[np.ndarray, " n"]:
+        out = np.zeros(len(x))
+        there, index = np.unique(~np.isnan(x), axis=0, return_inverse=True)
+        for i, seen in enumerate(there):
+            rows = index.ravel() == i
+            if seen.any():
+                parts = self.covariances[:, seen][:, :, seen]
+                marginal = GaussianMixture(
+                    self.weights, self.means[:, seen], np.linalg.cholesky(parts)
+                )
+                out[rows] = marginal.log_prob(x[rows][:, seen])
+        return out
+
+    def log_prob_columns(self, centered: Float[np.ndarray, "d n"]) -> Float[np.ndarray, " n"]:
+        """Returns log densities of points given as columns, less this mixture's mean."""
+        return _log_sum_exp(self.log_joint_columns(centered))
+
+    def log_joint_columns(self, centered: Float[np.ndarray, "d n"]) -> Float[np.ndarray, "k n"]:
+        """Returns log(weight times density) of every component, of centred columns."""
+        if self._table is None:
+            return self._log_joint_centered(centered)
+        return self._table @ feature_columns(centered)
+
+    def sample(self, rng: np.random.Generator, n: int) -> Array:
+        counts = rng.multinomial(n, self.weights / self.weights.sum())
+        which = rng.permutation(np.repeat(np.arange(len(counts)), counts))
+        z = rng.standard_normal((n, self.means.shape[1]))
+        return self.means[which] + np.einsum("nij,nj->ni", self.scale_trils[which], z)
+
+    def strata(self) -> tuple[Stratum, ...]:
+        return tuple(
+            Stratum(float(w), len(m), lambda z, m=m, root=root: m + z @ root.T)
+            for w, m, root in zip(self.weights, self.means, self.scale_trils, strict=True)
+            if w > 0.0
+        )
+
+    @cached_property
+    def _table(self) -> Float[np.ndarray, "k f"] | None:
+        return self.table_about(self.mean)
+
+    def table_about(self, center: Float[np.ndarray, " d"]) -> Float[np.ndarray, "k f"] | None:
+        """Returns the coefficients of the features of x - center; None where digits would be lost."""
+        moved = self.means - center
+        z = [
+            linalg.solve_triangular(r, m, lower=True)
+            for r, m in zip(self.scale_trils, moved, strict=True)
+        ]
+        if max(float(v @ v) for v in z) > _LOSS or self._condition > 1e6:
+            return None
+        with np.errstate(divide="ignore"):
+            return np.asarray(coefficients(self.weights, moved, self.scale_trils, np))
+
+    @cached_property
+    def _condition(self) -> float:
+        return float(np.max(np.linalg.cond(self.scale_trils)))
+
+    def _log_joint_centered(self, centered: Float[np.ndarray, "d n"]) -> Float[np.ndarray, "k n"]:
+        d = len(centered)
+        out = np.empty((len(self.weights), centered.shape[1]))
+        with np.errstate(divide="ignore"):
+            log_weights = np.log(self.weights)
+        for k, (mean, root) in enumerate(zip(self.means, self.scale_trils, strict=True)):
+            moved = centered - (mean - self.mean)[:, None]
+            z = linalg.solve_triangular(root, moved, lower=True, check_finite=False)
+            log_det = float(np.log(np.diag(root)).sum())
+            constant = log_weights[k] - log_det - 0.5 * d * math.log(2.0 * math.pi)
+            out[k] = constant - 0.5 * np.einsum("dn,dn->n", z, z)
+        return out
+
+
+def log_prob_pair(p: GaussianMixture, q: GaussianMixture) -> Callable[[Array], tuple[Array, Array]]:
+    """Returns what gives both log densities of n points from one matrix product."""
+    center, k = p.mean, len(p.weights)
+    tables = p.table_about(center), q.table_about(center)
+    if tables[0] is None or tables[1] is None:
+        return lambda x: (p.log_prob(x), q.log_prob(x))
+    table = np.concatenate([tables[0], tables[1]])
+
+    def both(x: Array) -> tuple[Array, Array]:
+        out = np.empty((2, len(x)))
+        for rows in chunks(len(x)):
+            logs = table @ feature_columns((x[rows] - center).T)
+            out[0, rows], out[1, rows] = _log_sum_exp(logs[:k]), _log_sum_exp(logs[k:])
+        return out[0], out[1]
+
+    return both
+
+
+def _log_sum_exp(logs: Float[np.ndarray, "k n"]) -> Float[np.ndarray, " n"]:
+    """Returns losses' `log_sum_exp` in place: `logs` is spent."""
+    peak = np.maximum.reduce(logs, axis=0)
+    np.copyto(peak, 0.0, where=np.isneginf(peak))
+    np.subtract(logs, peak, out=logs)
+    np.exp(logs, out=logs)
+    total = np.add.reduce(logs, axis=0)
+    with np.errstate(divide="ignore"):
+        np.log(total, out=total)
+    return np.add(total, peak, out=total)
+
+
+def feature_columns(x: Float[np.ndarray, "d n"]) -> Float[np.ndarray, "f n"]:
+    """Returns [1, x, upper(x x')], filled in place: the same as losses' `features`, faster."""
+    d, n = x.shape
+    out = np.empty((1 + d + d * (d + 1) // 2, n))
+    out[0] = 1.0
+    out[1 : 1 + d] = x
+    row = 1 + d
+    for i in range(d):
+        np.multiply(x[i], x[i:], out=out[row : row + d - i])
+        row += d - i
+    return out
+
+
+def chunks(n: int) -> Iterator[slice]:
+    """Yields slices of at most CHUNK rows."""
+    for start in range(0, n, CHUNK):
+        yield slice(start, min(start + CHUNK, n))
+
+
+# A mixture seen as its components, whichever is the simplest class that it has.
+
+_PER_BLOCK = 16_384
+
+
+def components_of(q: Distribution) -> GaussianMixture | TableMixture:
+    """Returns the same density as a mixture of vectors, of one component where it has no others.
+
+    Args:
+        q: of Gaussians or of Student's t, of numbers or of vectors.
+
+    Raises:
+        UnsupportedError: it is something else.
+
+    Example:
+        >>> components_of(Normal(1.0, 2.0)).means
+        array([[1.]])
+    """
+    match q:
+        case GaussianMixture() | TableMixture():
+            return q
+        case MultivariateNormal():
+            return GaussianMixture(np.ones(1), q.loc[None], q.scale_tril[None])
+        case Normal() | StudentT():
+            return _of_scalars(np.ones(1), (q,))
+        case Mixture():
+            return _of_scalars(q.weights, q.components)
+    raise UnsupportedError(f"{q} is no mixture of Gaussians or of Student's t")
+
+
+def _of_scalars(
+    weights: Float[np.ndarray, " k"], parts: tuple[Distribution, ...]
+) -> GaussianMixture | TableMixture:
+    means, scales, df = [], [], []
+    for part in parts:
+        if not isinstance(part, (Normal, StudentT)):
+            raise UnsupportedError(f"{part} is neither a Gaussian nor Student's t")
+        means.append(float(part.loc))
+        scales.append(float(part.scale))
+        df.append(float(part.df) if isinstance(part, StudentT) else np.inf)
+    return _with_tails(
+        weights, np.array(means)[:, None], np.array(scales)[:, None, None], np.array(df)
+    )
+
+
+def _with_tails(
+    weights: Float[np.ndarray, " k"],
+    means: Float[np.ndarray, "k d"],
+    roots: Float[np.ndarray, "k d d"],
+    df: Float[np.ndarray, " k"],
+) -> GaussianMixture | TableMixture:
+    if np.isinf(df).all():
+        return GaussianMixture(weights, means, roots)
+    return _table(weights, means, roots, df)
+
+
+def _table(
+    weights: Float[np.ndarray, " k"],
+    means: Float[np.ndarray, "k d"],
+    roots: Float[np.ndarray, "k d d"],
+    df: Float[np.ndarray, " k"],
+) -> TableMixture:
+    kinds = ("continuous",) * means.shape[1]
+    return TableMixture(kinds, weights, means, roots, df, np.empty((len(weights), 0)), ())
+
+
+def log_joint(
+    q: GaussianMixture | TableMixture, x: Float[np.ndarray, "n d"]
+) -> Float[np.ndarray, "n k"]:
+    """Returns log(weight times density) of every component at n rows; NaN in a row is a value not there."""
+    out = np.empty((len(x), len(q.weights)))
+    for start in range(0, len(x), _PER_BLOCK):
+        rows = x[start : start + _PER_BLOCK]
+        for at, logs in _by_gaps(q, rows):
+            out[start : start + _PER_BLOCK][at] = logs.T
+    return out
+
+
+def _by_gaps(
+    q: GaussianMixture | TableMixture, rows: Float[np.ndarray, "m d"]
+) -> Iterator[tuple[Array, Float[np.ndarray, "k m"]]]:
+    """Yields which rows, and the log joint densities of these."""
+    if isinstance(q, TableMixture):
+        yield np.ones(len(rows), dtype=bool), q.log_joint(rows.T)[0]
+        return
+    gaps = np.asarray(np.isnan(rows).any(axis=1))
+    if not gaps.all():
+        yield ~gaps, q.log_joint_columns((rows[~gaps] - q.mean).T)
+    if gaps.any():
+        table = _table(q.weights, q.means, q.scale_trils, np.full(len(q.weights), np.inf))
+        yield gaps, table.log_joint(rows[gaps].T)[0]
+
+
+def shares(log_joint: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "n k"]:
+    """Returns the probability of each component given the row.
+
+    Raises:
+        InputError: a row is so far from all components that its density is 0 in double precision.
+    """
+    peak = log_joint.max(axis=1, keepdims=True)
+    lost = ~np.isfinite(peak[:, 0])
+    if lost.any():
+        raise InputError(
+            f"row {int(np.argmax(lost))} is so far from every component that its densities cannot be compared"
+        )
+    found = np.exp(log_joint - peak)
+    return found / found.sum(axis=1, keepdims=True)
+
+
+def log_density(log_joint: Float[np.ndarray, "n k"]) -> Float[np.ndarray, " n"]:
+    """Returns the log density of each row."""
+    return np.logaddexp.reduce(log_joint, axis=1)
+
+
+def draw_labels(rng: np.random.Generator, shares: Float[np.ndarray, "n k"]) -> np.ndarray:
+    """Returns a component for each row, drawn from its shares.
+
+    Rows drawn of q with these labels are distributed as labels drawn by weight, then rows.
+    """
+    below = np.cumsum(shares, axis=1)
+    return (rng.random(len(shares))[:, None] * below[:, -1:] >= below[:, :-1]).sum(axis=1)

@@ -1,1 +1,0 @@
-"""Layer 7: how a divergence is measured, one method a file, the table that chooses on top."""

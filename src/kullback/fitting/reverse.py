@@ -1,0 +1,590 @@
+"""The reverse fit of Gaussians to a log density: from the starts, on more and more draws, to the best."""
+
+import math
+from dataclasses import dataclass, replace
+from typing import final
+
+import numpy as np
+from jaxtyping import Float
+
+from kullback.core.errors import DensityError
+from kullback.core.run import Run
+from kullback.families import Gaussians as families_Gaussians
+from kullback.families import is_diagonal
+from kullback.fitting.natural_gradient import Ascent, Gaussians, ascend, slope_at
+from kullback.fitting.nodes import Layout, Nodes, maximum_likelihood
+from kullback.solvers.minimise import descend
+from kullback.solvers.modes import Density, Mode, climb, find, mode_at, whitened
+
+#: When the draws are many enough: the error of the fit in nats, and of each mean and sd in sds.
+NATS, SDS = 0.01, 0.05
+_FEWEST, _PER_DIMENSION, _MOST, _MOST_OF_MIXTURES = 64, 4, 2**15, 2**13
+#: Fits are made from this many starts, and the best one goes on.
+_STARTS = 4
+#: A step worth more than this many nats, where an ascent has ended, means that it is nowhere.
+_HOPELESS = 1e6
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class ReverseFit:
+    """Where the ascents ended.
+
+    Attributes:
+        q: the best.
+        others: the other optima, from other starts.
+        trace: (gradients, ELBO on the draws, draws) of the best one.
+        noise: the error that the draws leave, in nats and in sds.
+        draws: how many the last ascent had.
+        grown: whether the scales grew without end.
+        curvature: E_q[minus the Hessian of log p] in the coordinates of q, (d, d), of a single Gaussian.
+        interrupted: whether it was stopped.
+    """
+
+    q: Gaussians
+    others: tuple[Gaussians, ...]
+    trace: tuple[tuple[int, float, int], ...]
+    noise: tuple[float, float]
+    draws: int
+    grown: bool
+    curvature: Float[np.ndarray, "d d"] | None = None
+    interrupted: bool = False
+
+
+# Where a fit to a log density may start: its modes, from several sides, and Gaussians around them.
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Search:
+    """What was found by climbing.
+
+    Attributes:
+        modes: the distinct ones, highest mass first; the climbs that ended nowhere last.
+        starts: Gaussians to fit from, best first.
+        climbs: how many climbs were made.
+    """
+
+    modes: tuple[Mode, ...]
+    starts: tuple[Gaussians, ...]
+    climbs: int
+
+
+def reverse_fit(
+    density: Density,
+    found: Search,
+    recipe: families_Gaussians,
+    run: Run,
+) -> ReverseFit:
+    """Returns the Gaussian of the family that is closest in KL(q||p).
+
+    Args:
+        density: log p, unnormalised.
+        found: where to start.
+        recipe: MeanField() or FullRank().
+        run: randomness, progress, checkpoint.
+    """
+    d = density.dimension
+    n = max(_FEWEST, _PER_DIMENSION * d)
+    z = whitened(d, n, run.generator("draws"))
+    starts = [q.within(diagonal=is_diagonal(recipe)) for q in found.starts[:_STARTS]]
+    ends: list[Ascent] = []
+    for i, q in enumerate(starts):
+        ends.append(climbed(density, q, z, run, f"{recipe} from start {i}"))
+        if ends[-1].interrupted:
+            break
+    interrupted = ends[-1].interrupted
+    ends.sort(key=lambda a: a.slope.elbo, reverse=True)
+    best = ends[0]
+    if not math.isfinite(best.slope.elbo):
+        # Nothing to go on from: whoever looks at draws of this q will find p to be 0, or no number, there.
+        return ReverseFit(best.q, (), (), (math.inf, math.inf), n, grown=False)
+    lost = not math.isfinite(best.slope.noise[0]) or best.slope.decrement > _HOPELESS
+    around = best.q.place(run.generator("draws", 1).standard_normal((256, d)))[0]
+    if lost and np.isneginf(density(around)[0]).any():
+        return ReverseFit(best.q, (), (), (math.inf, math.inf), n, grown=False)
+    if lost:
+        raise DensityError(
+            "no Gaussian near the log density was found: at the best one it still rises by "
+            f"{best.slope.decrement:.2g} nats a step. Its scales are beyond what float64 can follow: give "
+            "an example closer to its mass, or parameters of order one, such as x / 1e6"
+        )
+    others = tuple(a.q for a in ends[1:] if _apart(a.q, best.q))
+    best = replace(best, interrupted=interrupted)
+    return more_draws(density, best, n, run, str(recipe), others)
+
+
+def from_elsewhere(
+    density: Density,
+    recipe: families_Gaussians,
+    before: ReverseFit,
+    origin: Float[np.ndarray, " d"],
+    run: Run,
+) -> ReverseFit | None:
+    """Returns the fit at the mode above a point where q has no mass, if it is better; None if not."""
+    mode = mode_at(density, climb(density, origin)[-1])
+    if not mode.proper:
+        return None
+    start = one(mode.at, mode.root).within(diagonal=is_diagonal(recipe))
+    n = max(_FEWEST, _PER_DIMENSION * density.dimension)
+    z = whitened(density.dimension, n, run.generator("draws"))
+    place = ", ".join(f"{x:.6g}" for x in mode.at[:4])
+    end = climbed(density, start, z, run, f"{recipe} from {place}")
+    # On the same draws: fewer draws flatter a fit.
+    if not end.slope.elbo > slope_at(density, before.q, z).elbo + NATS:
+        return None
+    made = more_draws(density, end, n, run, f"{recipe} at {place}", (before.q, *before.others))
+    return replace(made, trace=(*before.trace, *made.trace))
+
+
+def climbed(
+    density: Density, start: Gaussians, z: Float[np.ndarray, "n d"], run: Run, name: str
+) -> Ascent:
+    """Returns the end of an ascent, kept under a name."""
+    return run.once(name, density, lambda: ascend(density, start, z, watch=run.told))
+
+
+def more_draws(
+    density: Density,
+    best: Ascent,
+    n: int,
+    run: Run,
+    name: str,
+    others: tuple[Gaussians, ...] = (),
+) -> ReverseFit:
+    """Returns the fit on so many draws that more would not change it; stages are kept under `name`."""
+    trace = [(count, elbo, n) for count, elbo in best.trace]
+    level = 0
+    while not (settled(best.slope.noise) or best.grown or best.interrupted):
+        if n * len(best.q.weights) >= (_MOST if len(best.q.weights) == 1 else _MOST_OF_MIXTURES):
+            break
+        level += 1
+        n = _more(n, best.slope.noise)
+        z = whitened(density.dimension, n, run.generator("draws", level))
+        best = climbed(density, best.q, z, run, f"{name} on {n} draws")
+        trace += [(count, elbo, n) for count, elbo in best.trace]
+    fit = ReverseFit(
+        best.q,
+        others,
+        tuple(trace),
+        best.slope.noise,
+        n,
+        grown=best.grown,
+        interrupted=best.interrupted,
+    )
+    if len(best.q.weights) > 1:
+        return fit
+    return replace(fit, curvature=np.eye(density.dimension) - best.slope.hessian[0])
+
+
+def settled(noise: tuple[float, float]) -> bool:
+    """Returns whether more draws would change the fit by too little to care, by its error in nats and sds."""
+    return noise[0] <= NATS and noise[1] <= SDS
+
+
+def _more(n: int, noise: tuple[float, float]) -> int:
+    """The number of draws that would do, between twice and eight times as many, a power of two times n."""
+    wanted = np.nan_to_num(max(noise[0] / NATS, (noise[1] / SDS) ** 2), nan=8.0, posinf=8.0)
+    return n * int(2 ** np.clip(math.ceil(math.log2(max(wanted, 1.0))), 1, 3))
+
+
+def _apart(a: Gaussians, b: Gaussians) -> bool:
+    """Whether two Gaussians are different optima: more than two sds apart somewhere."""
+    scale = b.roots[0] if b.diagonal else np.linalg.norm(b.roots[0], axis=1)
+    return bool(np.max(np.abs(a.means[0] - b.means[0]) / scale) > 2.0)
+
+
+Vector = Float[np.ndarray, " d"]
+
+#: How far from the first mode, in its own sds, the other climbs begin.
+_REACHES = (2.0, 4.0, 8.0, 16.0, 32.0)
+#: Random points tried until the density is positive at one.
+_TRIES = 200
+_MOST_MODES = 8
+_PILOT = 32
+#: Climbs of the search for modes that a fit has missed; fewer where there are many coordinates.
+_OUTLIERS = 24
+_WIDE_CLIMBS, _MANY, _MOST_FOUND = 160, 60, 32
+
+
+def search(density: Density, start: Vector, rng: np.random.Generator, *, climbs: int) -> Search:
+    """Returns the modes that climbs from the start, and from far around what it finds, lead to."""
+    begin = _alive(density, start, rng)
+    first = find(density, begin)
+    modes = [first]
+    # Where the first climb found no top, others will hardly: each costs hundreds of gradients.
+    others = climbs - 1 if first.proper else min(climbs - 1, 2)
+    reaches = [_REACHES[i % len(_REACHES)] for i in range(others)]
+    for reach in reaches:
+        direction = rng.standard_normal(len(start))
+        far = reach * direction
+        origin = first.at + first.root @ far if first.proper else begin + 0.5 * far
+        other = mode_from(density, origin, modes)
+        if other is not None:
+            modes.append(other)
+        if len(modes) == _MOST_MODES:
+            break
+    modes.sort(key=lambda m: (m.proper, m.log_mass), reverse=True)
+    starts = _starts(density, begin, modes, rng)
+    return Search(tuple(modes), starts, 1 + others)
+
+
+def _alive(density: Density, start: Vector, rng: np.random.Generator) -> Vector:
+    """The start, or a point around it, where the density is not 0."""
+    if np.isfinite(density(start[None])[0][0]):
+        return start
+    for reach in (1.0, 2.0, 10.0, 100.0):
+        tried = start + reach * rng.uniform(-1.0, 1.0, (_TRIES // 4, len(start)))
+        fine = np.isfinite(density(tried)[0])
+        if fine.any():
+            return tried[int(np.argmax(fine))]
+    what = "NaN" if any(kind == "value" for kind, _ in density.faults) else "-inf"
+    raise DensityError(
+        f"the log density is {what} at the example and at {_TRIES} points around it: give an example "
+        "where it is finite, and say with support= where the parameters live"
+    )
+
+
+def look_around(
+    density: Density,
+    found: Search,
+    center: Vector,
+    root: Float[np.ndarray, "d d"],
+    draws: Float[np.ndarray, "n d"],
+    rng: np.random.Generator,
+) -> Search:
+    """Returns the search with the modes that climbs from far and wide lead to.
+
+    Args:
+        density: what is climbed.
+        found: what is known.
+        center, root: of a wide normal, from which half of the climbs start; the others start up to a
+            thousand sds from the first mode.
+        draws: of p, about: climbs start at those that are furthest from the modes too.
+        rng: randomness.
+    """
+    modes, d = list(found.modes), len(center)
+    proper = [m for m in modes if m.proper]
+    if proper:
+        away = np.min([[m.distance(x) for x in draws] for m in proper], axis=0)
+        for x in draws[np.argsort(away)[-_OUTLIERS:]]:
+            other = mode_from(density, x, modes)
+            if other is not None:
+                modes.append(other)
+    count = _WIDE_CLIMBS if d <= _MANY else _WIDE_CLIMBS // 8
+    first = modes[0]
+    for i in range(count):
+        z = rng.standard_normal(d)
+        origin = center + root @ z
+        if i % 2 and first.proper:
+            origin = first.at + 10.0 ** rng.uniform(0.3, 3.0) * first.root @ z
+        other = mode_from(density, origin, modes)
+        if other is not None:
+            modes.append(other)
+        if len(modes) >= _MOST_FOUND:
+            break
+    modes.sort(key=lambda m: (m.proper, m.log_mass), reverse=True)
+    return Search(tuple(modes), found.starts, found.climbs + count)
+
+
+def mode_from(density: Density, origin: Vector, known: list[Mode]) -> Mode | None:
+    """The mode above a point, unless it is one that is known or nothing is found."""
+    if not np.isfinite(density(origin[None])[0][0]):
+        return None
+    root = known[0].root if known[0].proper else None
+    end = climb(density, origin, root=root)[-1]
+    if any(m.proper and m.distance(end) < 2.0 for m in known):
+        return None
+    mode = mode_at(density, end)
+    if not mode.proper or any(m.proper and m.distance(mode.at) < 1.0 for m in known):
+        return None
+    return mode
+
+
+def _starts(
+    density: Density, begin: Vector, modes: list[Mode], rng: np.random.Generator
+) -> tuple[Gaussians, ...]:
+    """Gaussians at the modes and, where that is no good, along the way to them; best ELBO first."""
+    d = len(begin)
+    laplace = [one(m.at, m.root) for m in modes if m.proper]
+    unit = [one(begin, np.eye(d))]
+    if not modes[0].proper or len(laplace) < len(modes):
+        path = next(m for m in modes if not m.proper).path or (begin,)
+        picked = [path[i] for i in np.unique(np.linspace(0, len(path) - 1, 8).astype(int))]
+        unit += [one(x, scale * np.eye(d)) for x in picked for scale in (1.0, 0.1)]
+    z = whitened(d, _PILOT, rng)
+    scored = [(slope_at(density, q, z).elbo, q) for q in (*laplace, *unit)]
+    scored.sort(key=lambda pair: pair[0], reverse=True)
+    best = scored[0][0]
+    if not math.isfinite(best):
+        return (scored[0][1],)
+    # What is far below the best of the modes' own Gaussians is not worth a fit, a mode always is.
+    own = {id(q) for q in laplace}
+    return tuple(q for i, (_, q) in enumerate(scored) if i == 0 or id(q) in own)
+
+
+def one(mean: Vector, root: Float[np.ndarray, "d d"]) -> Gaussians:
+    """Returns a single Gaussian."""
+    return Gaussians(np.ones(1), mean[None], root[None])
+
+
+# The reverse fit of mixtures to a log density: components from draws of p and from its modes.
+
+_FEWEST_OF_MIXTURE, _MIXTURE_PER_DIMENSION = 64, 4
+_EM_STARTS = 3
+#: Components with less weight than this are removed.
+_NEGLIGIBLE = 1e-4
+#: Another component is worth having if it gains more than this, in nats.
+WORTH = 0.02
+MOST_COMPONENTS = 16
+
+
+def reverse_mixture(
+    density: Density,
+    found: Search,
+    draws: Float[np.ndarray, "n d"],
+    k: int,
+    run: Run,
+    *,
+    diagonal: bool,
+) -> ReverseFit:
+    """Returns the mixture of k Gaussians that is closest in KL(q||p), of several starts.
+
+    Args:
+        density: log p, unnormalised.
+        found: its modes.
+        draws: of p, about.
+        k: components.
+        run: randomness, progress, checkpoint.
+        diagonal: whether coordinates are independent within a component.
+    """
+    d = density.dimension
+    z = whitened(
+        d, max(_FEWEST_OF_MIXTURE, _MIXTURE_PER_DIMENSION * d), run.generator("mixture draws", k)
+    )
+    starts = [_by_likelihood(draws, k, run.generator("mixture start", k), diagonal=diagonal)]
+    at_modes = _by_modes(found, k, diagonal=diagonal)
+    if at_modes is not None:
+        starts.append(at_modes)
+    return best_of(density, starts, z, run, f"mixture of {k}")
+
+
+def best_of(
+    density: Density, starts: list[Gaussians], z: Float[np.ndarray, "n d"], run: Run, name: str
+) -> ReverseFit:
+    """Returns the end of the best of several starts, on draws enough."""
+    ends: list[Ascent] = []
+    for i, q in enumerate(starts):
+        end = climbed(density, q, z, run, f"{name} from start {i}")
+        ends.append(end if end.interrupted else pruned(density, end, z, run))
+        if end.interrupted:
+            break
+    interrupted = ends[-1].interrupted
+    ends.sort(key=lambda a: a.slope.elbo, reverse=True)
+    ends[0] = replace(ends[0], interrupted=interrupted)
+    if not math.isfinite(ends[0].slope.elbo):
+        raise DensityError(
+            "the log density is -inf or NaN at draws of every mixture that was tried: say with "
+            "support= where the parameters live"
+        )
+    others = tuple(a.q for a in ends[1:] if a.slope.elbo < ends[0].slope.elbo - 0.01)
+    return more_draws(density, ends[0], len(z), run, name, others)
+
+
+def with_another(
+    density: Density,
+    q: Gaussians,
+    draws: Float[np.ndarray, "n d"],
+    log_ratio: Float[np.ndarray, " n"],
+    run: Run,
+) -> ReverseFit:
+    """Returns the fit with one component more, put where p exceeds q most among draws of p.
+
+    Args:
+        density: log p.
+        q: the mixture so far.
+        draws: of p, about.
+        log_ratio: log p - log q there.
+        run: randomness, progress, checkpoint.
+    """
+    k = len(q.weights) + 1
+    z = whitened(
+        density.dimension,
+        max(_FEWEST_OF_MIXTURE, _MIXTURE_PER_DIMENSION * density.dimension),
+        run.generator("mixture draws", k),
+    )
+    starts = [added(q, at) for at in _worst(draws, log_ratio)]
+    starts.append(_by_likelihood(draws, k, run.generator("mixture start", k), diagonal=q.diagonal))
+    return best_of(density, starts, z, run, f"{k} components")
+
+
+def added(q: Gaussians, at: Float[np.ndarray, " d"]) -> Gaussians:
+    """Returns q with a component of the average shape at a point."""
+    weights = np.append(0.9 * q.weights, 0.1)
+    root = 0.7 * q.roots[int(np.argmax(q.weights))]
+    return Gaussians(
+        weights / weights.sum(), np.vstack([q.means, at]), np.concatenate([q.roots, root[None]])
+    )
+
+
+def pruned(density: Density, end: Ascent, z: Float[np.ndarray, "n d"], run: Run) -> Ascent:
+    """Returns the ascent without components that have lost their weight, gone on."""
+    heavy = end.q.weights > _NEGLIGIBLE
+    if heavy.all():
+        return end
+    weights = end.q.weights[heavy] / end.q.weights[heavy].sum()
+    fewer = Gaussians(weights, end.q.means[heavy], end.q.roots[heavy])
+    again = ascend(density, fewer, z, watch=run.told)
+    return replace(again, trace=(*end.trace, *again.trace))
+
+
+def _worst(
+    draws: Float[np.ndarray, "n d"], log_ratio: Float[np.ndarray, " n"]
+) -> list[Float[np.ndarray, " d"]]:
+    """The draw at which p exceeds q most, and the middle of the worst hundredth."""
+    order = np.argsort(log_ratio)[::-1]
+    worst = draws[order[: max(len(draws) // 100, 1)]]
+    return [draws[order[0]], np.median(worst, axis=0)]
+
+
+def _by_likelihood(
+    draws: Float[np.ndarray, "n d"], k: int, rng: np.random.Generator, *, diagonal: bool
+) -> Gaussians:
+    """The mixture that is closest to draws of p in the other direction: it covers all of them."""
+    center, scale = draws.mean(axis=0), draws.std(axis=0)
+    data = Nodes((draws - center) / scale, np.full(len(draws), 1.0 / len(draws)))
+    layout = Layout(k, draws.shape[1], diagonal)
+    ends = maximum_likelihood(
+        data, layout, starts=_EM_STARTS, rng=rng, watch=lambda done: None, keep=True
+    )
+    best = layout.unpack(min(ends, key=lambda m: m.value).at)
+    roots = scale[:, None] * best.scale_trils
+    if diagonal:
+        roots = np.diagonal(roots, axis1=1, axis2=2).copy()
+    return Gaussians(best.weights, center + scale * best.means, roots)
+
+
+def _by_modes(found: Search, k: int, *, diagonal: bool) -> Gaussians | None:
+    """The Gaussians at the k modes of most mass; None if there are fewer modes than two."""
+    modes = [m for m in found.modes if m.proper][:k]
+    if len(modes) < min(k, 2) or len(modes) < k:
+        return None
+    masses = np.array([m.log_mass for m in modes])
+    weights = np.maximum(np.exp(masses - masses.max()), 1e-3)
+    means, roots = np.array([m.at for m in modes]), np.array([m.root for m in modes])
+    return Gaussians(weights / weights.sum(), means, roots).within(diagonal=diagonal)
+
+
+# The reverse fit of a Gaussian whose covariance is diagonal plus r outer products, D^2 + B B'.
+
+Array = np.ndarray
+_FEWEST_OF_LOW_RANK, _MOST_OF_LOW_RANK, _ITERATIONS = 64, 2**13, 200
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Factors:
+    """N(mean, diag(scale)^2 + factor factor')."""
+
+    mean: Float[np.ndarray, " d"]
+    scale: Float[np.ndarray, " d"]
+    factor: Float[np.ndarray, "d r"]
+
+    @property
+    def root(self) -> Float[np.ndarray, "d d"]:
+        """The Cholesky factor of the covariance."""
+        return np.linalg.cholesky(np.diag(self.scale**2) + self.factor @ self.factor.T)
+
+
+def low_rank_fit(density: Density, found: Search, r: int, run: Run) -> ReverseFit:
+    """Returns the Gaussian with r outer products that is closest in KL(q||p).
+
+    Args:
+        density: log p, unnormalised.
+        found: where to start.
+        r: outer products, at most d.
+        run: randomness, progress.
+    """
+    d = density.dimension
+    now = start_of(found.starts[0], min(r, d))
+    n, level = max(_FEWEST_OF_LOW_RANK, 8 * (now.factor.shape[1] + 2)), 0
+    trace: list[tuple[int, float, int]] = []
+    interrupted = False
+    while True:
+        z = whitened(d + now.factor.shape[1], n, run.generator("low rank draws", level))
+        try:
+            now = _ascended(density, now, z, run)
+        except KeyboardInterrupt:
+            interrupted = True
+        q = Gaussians(np.ones(1), now.mean[None], now.root[None])
+        noise, elbo = _noise(density, q, now, z)
+        trace.append((density.count, elbo, n))
+        if interrupted or settled(noise) or n >= _MOST_OF_LOW_RANK:
+            return ReverseFit(q, (), tuple(trace), noise, n, grown=False, interrupted=interrupted)
+        n, level = min(4 * n, _MOST_OF_LOW_RANK), level + 1
+
+
+def start_of(q: Gaussians, r: int) -> Factors:
+    """Returns the factors of a Gaussian: the largest correlations, and what precisions leave."""
+    scale = q.within(diagonal=True).roots[0]
+    vectors, sizes, _ = np.linalg.svd(q.roots[0] / scale[:, None])
+    kept = np.sqrt(np.maximum(sizes[:r] ** 2 - 1.0, 1e-4))
+    return Factors(q.means[0], scale, scale[:, None] * vectors[:, :r] * kept)
+
+
+def _ascended(density: Density, start: Factors, z: Float[np.ndarray, "n c"], run: Run) -> Factors:
+    d, r = start.factor.shape
+    own, shared = z[:, :d], z[:, d:]
+
+    def unpack(v: Float[np.ndarray, " m"]) -> Factors:
+        mean, logs, factor = np.split(v, [d, 2 * d])
+        return Factors(
+            start.mean + start.scale * mean,
+            start.scale * np.exp(np.clip(logs, -30.0, 30.0)),
+            start.scale[:, None] * factor.reshape(d, r),
+        )
+
+    def objective(v: Float[np.ndarray, " m"]) -> tuple[float, Float[np.ndarray, " m"]]:
+        q = unpack(v)
+        log_p, gradient = density(q.mean + own * q.scale + shared @ q.factor.T)
+        if not np.isfinite(log_p).all():
+            return math.inf, np.zeros_like(v)
+        half_log_det, inverse_diagonal, solved = _woodbury(q)
+        by_mean = gradient.mean(axis=0)
+        by_log = (gradient * own).mean(axis=0) * q.scale + q.scale**2 * inverse_diagonal
+        by_factor = gradient.T @ shared / len(z) + solved
+        uphill = [by_mean * start.scale, by_log, (by_factor * start.scale[:, None]).ravel()]
+        elbo = float(log_p.mean()) + half_log_det + 0.5 * d * math.log(2.0 * math.pi * math.e)
+        run.told(density.count, elbo)
+        return -elbo, -np.concatenate(uphill)
+
+    factor = (start.factor / start.scale[:, None]).ravel()
+    begin = np.concatenate([np.zeros(2 * d), factor])
+    return unpack(descend(objective, begin, iterations=_ITERATIONS, gain=0.1 * NATS).at)
+
+
+def _woodbury(q: Factors) -> tuple[float, Float[np.ndarray, " d"], Float[np.ndarray, "d r"]]:
+    """Half the log determinant of the covariance S, the diagonal of its inverse, and its inverse times B."""
+    precision = q.scale**-2.0
+    scaled = q.factor * precision[:, None]
+    small = np.eye(q.factor.shape[1]) + q.factor.T @ scaled
+    root = np.linalg.cholesky(small)
+    half = np.linalg.solve(root, scaled.T)
+    half_log_det = float(np.log(q.scale).sum() + np.log(np.diag(root)).sum())
+    return half_log_det, precision - np.sum(half**2, axis=0), np.linalg.solve(small, scaled.T).T
+
+
+def _noise(
+    density: Density, q: Gaussians, factors: Factors, z: Float[np.ndarray, "n c"]
+) -> tuple[tuple[float, float], float]:
+    """What the draws leave unknown, in nats and sds, and the ELBO on them.
+
+    A full covariance's share is scaled to the numbers that this family has.
+    """
+    d, r = factors.factor.shape
+    x = factors.mean + z[:, :d] * factors.scale + z[:, d:] @ factors.factor.T
+    white = np.linalg.solve(q.roots[0], (x - factors.mean).T).T
+    slope = slope_at(density, q, white)
+    by_mean = 0.5 * d * slope.noise[1] ** 2
+    numbers = min(d * (r + 1), d * (d + 1) // 2) / (d * (d + 1) / 2)
+    return (min(slope.noise[0], by_mean + numbers * slope.noise[0]), slope.noise[1]), slope.elbo

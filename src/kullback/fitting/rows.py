@@ -1,0 +1,369 @@
+"""Rows of data a block at a time, centred and scaled, from an array or from files: one order, one answer.
+
+All that is summed over rows is summed over the same blocks in the same order, so a fit to files gives
+the bits of a fit to the array that they hold.
+"""
+
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import final
+
+import numpy as np
+from jaxtyping import Float
+
+from kullback.core.errors import InputError
+from kullback.core.run import Memo
+from kullback.tables.cells import Kind
+from kullback.targets import Samples, Stream
+
+#: Rows a block of the first pass.
+_FIRST = 16384
+#: Arrays of up to this many cells are kept centred and scaled: 32 MB.
+_KEPT = 4_000_000
+#: Of up to so many rows features are kept: more are passed over in the order and the pieces of files.
+_FEW = 20_000
+#: Rows a block of those at least: no features need to stay in the cache until they are summed over.
+_LONG = 1024
+#: The sd of a normal distribution over the distance of its quartiles.
+_QUARTILES = 1.3489795003921634
+
+Block = tuple[Float[np.ndarray, "d m"], Float[np.ndarray, " m"]]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Rows with weights, seen through (x - center) / scale.
+
+    Attributes:
+        source: where they come from.
+        center, scale: (d,); 0 and 1 for columns that are not continuous.
+        n: how many rows have a weight.
+        total: the sum of the weights.
+        effective: how many rows a mean is worth: the total where weights are numbers of rows, else
+            (sum w)^2 / sum w^2 (Kish 1965).
+        memo: of passes over them; None to keep none.
+        fold: (i, of, kept): only the rows of fold i of so many have a weight, or only the others.
+    """
+
+    source: Samples | Stream
+    center: Float[np.ndarray, " d"]
+    scale: Float[np.ndarray, " d"]
+    n: int
+    total: float
+    effective: float
+    memo: Memo | None = None
+    fold: tuple[int, int, bool] | None = None
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        return self.source.kinds
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether a pass costs no reading."""
+        return isinstance(self.source, Samples)
+
+    def blocks(self, size: int) -> Iterator[Block]:
+        """Yields blocks of `size` rows as columns (d, m), with their weights (m,)."""
+        first = 0
+        for x, weights in self._all(size):
+            yield x, weights if self.fold is None else self._chosen(first, weights)
+            first += len(weights)
+
+    def featured(
+        self,
+        size: int,
+        which: Hashable,
+        features: Callable[[Float[np.ndarray, "d m"]], Float[np.ndarray, "f m"]],
+    ) -> Iterator[
+        tuple[Float[np.ndarray, "d m"], Float[np.ndarray, "f m"], Float[np.ndarray, " m"]]
+    ]:
+        """Yields blocks as `blocks` does, with features of the rows, which of few rows are kept.
+
+        Args:
+            size: of a block, where features are not kept.
+            which: features they are.
+            features: makes them.
+        """
+        kept = self._features(which, features)
+        first = 0
+        for x, weights in self.blocks(size if kept is None else max(size, _LONG)):
+            last = first + x.shape[1]
+            yield x, features(x) if kept is None else kept[:, first:last], weights
+            first = last
+
+    def _features(
+        self,
+        which: Hashable,
+        features: Callable[[Float[np.ndarray, "d m"]], Float[np.ndarray, "f m"]],
+    ) -> Float[np.ndarray, "f n"] | None:
+        if self._kept is None or self._kept[0].shape[1] > _FEW:
+            return None
+        if which not in self._made:
+            x = self._kept[0]
+            width = len(features(x[:, :1]))
+            self._made[which] = features(x) if width * x.shape[1] <= _KEPT else None
+        return self._made[which]
+
+    @cached_property
+    def _made(self) -> dict[Hashable, Float[np.ndarray, "f n"] | None]:
+        return {}
+
+    def whole(self) -> Block:
+        """Returns all rows in one block: for samples in memory."""
+        assert isinstance(self.source, Samples)
+        return next(iter(self.blocks(len(self.source.values))))
+
+    def log_unit(self, x: Float[np.ndarray, "d m"]) -> Float[np.ndarray, " m"]:
+        """Returns the log volume that scaling divided the columns of each row by, gaps left out."""
+        units = np.log(self.scale)
+        if not self.source.missing:
+            return np.full(x.shape[1], units.sum())
+        return units @ ~np.isnan(x)
+
+    def without(self, i: int, folds: int) -> "Rows":
+        """Returns the rows but for fold i."""
+        return self._part(i, folds, inside=False)
+
+    def only(self, i: int, folds: int) -> "Rows":
+        """Returns the rows of fold i."""
+        return self._part(i, folds, inside=True)
+
+    def _part(self, i: int, folds: int, *, inside: bool) -> "Rows":
+        made = self._sharing(replace(self, fold=(i, folds, inside)))
+        total = sum(float(weights.sum()) for _, weights in made.blocks(_FIRST))
+        share = total / self.total
+        return self._sharing(replace(made, total=total, n=round(share * self.n)))
+
+    def _sharing(self, other: "Rows") -> "Rows":
+        """Returns rows that differ in their weights only, with what was made of these."""
+        if self._kept is not None:
+            other.__dict__.update(_kept=self._kept, _made=self._made)
+        return other
+
+    def _chosen(self, first: int, weights: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
+        """The weights inside the fold, or outside: a row of weight 3 is three rows, in three folds.
+
+        The first fold of a row is its number, mixed (SplitMix64), so that it depends on nothing else.
+        """
+        assert self.fold is not None
+        i, folds, inside = self.fold
+        z = np.arange(first, first + len(weights), dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+            z = (z ^ (z >> np.uint64(shift))) * np.uint64(factor)
+        z ^= z >> np.uint64(31)
+        after = (i - (z % np.uint64(folds)).astype(np.int64)) % folds
+        left = weights % folds
+        held = (weights - left) / folds + np.clip(left - after, 0.0, 1.0)
+        return held if inside else weights - held
+
+    def _all(self, size: int) -> Iterator[Block]:
+        if self._kept is not None:
+            x, weights = self._kept
+            for i in range(0, x.shape[1], size):
+                yield x[:, i : i + size], weights[i : i + size]
+            return
+        for values, weights in _pieces(self.source, size):
+            x = values.T - self.center[:, None]
+            x /= self.scale[:, None]
+            yield x, weights
+
+    @cached_property
+    def _kept(self) -> Block | None:
+        if isinstance(self.source, Stream) or self.source.values.size > _KEPT:
+            return None
+        weights = self.source.weights
+        x = np.ascontiguousarray(((self.source.values - self.center) / self.scale).T)
+        return x, np.ones(x.shape[1]) if weights is None else weights
+
+    def subset(self, values: Float[np.ndarray, "m d"], weights: Float[np.ndarray, " m"]) -> "Rows":
+        """Returns other rows of the same columns, given as they are, seen in the same way."""
+        part = Samples(
+            values,
+            weights,
+            columns=self.source.columns,
+            kinds=self.source.kinds,
+            labels=self.source.labels,
+            missing=self.source.missing,
+        )
+        total = float(weights.sum())
+        worth = self.effective * total / self.total
+        return Rows(part, self.center, self.scale, len(values), total, worth)
+
+    def sample(self, size: int, rng: np.random.Generator) -> "Rows":
+        """Returns `size` rows in proportion to their weights, one from each stretch of equal weight.
+
+        All rows if there are no more. A row of weight 2 is met where two equal rows would be.
+        """
+        if self.n <= size:
+            parts = list(_pieces(self.source, _FIRST))
+            return self.subset(
+                np.concatenate([v for v, _ in parts]), np.concatenate([w for _, w in parts])
+            )
+        marks = (np.arange(size) + rng.random(size)) * (self.total / size)
+        picked, before = [], 0.0
+        for values, weights in _pieces(self.source, _FIRST):
+            below = before + np.cumsum(weights)
+            first, last = np.searchsorted(marks, [before, below[-1]])
+            at = np.searchsorted(below, marks[first:last], side="right")
+            picked.append(values[np.minimum(at, len(values) - 1)])
+            before = float(below[-1])
+        found = np.concatenate(picked)
+        return self.subset(found, np.full(len(found), self.total / len(found)))
+
+
+def rows_of(source: Samples | Stream, *, common_scale: bool = False) -> Rows:
+    """Returns the rows of samples, after a pass that counts them and finds where they lie.
+
+    Columns are centred at their median and scaled by the smaller of the sd and the distance of the
+    quartiles, so that a few far values do not flatten the rest.
+
+    Args:
+        source: samples or a stream of them.
+        common_scale: one scale for all columns, for families that have no scale for each.
+
+    Raises:
+        InputError: there are no rows, or a continuous column is constant.
+    """
+    d = len(source.columns)
+    n, total, squares, counted = 0, 0.0, 0.0, True
+    mass, mean, square = np.zeros(d), np.zeros(d), np.zeros(d)
+    low, high = np.full(d, np.inf), np.full(d, -np.inf)
+    for values, weights in _pieces(source, _FIRST):
+        seen = ~np.isnan(values) if source.missing else np.ones(values.shape, dtype=bool)
+        held = weights @ seen
+        n += int(np.count_nonzero(weights))
+        total += float(weights.sum())
+        squares += float(weights @ weights)
+        counted = counted and bool((weights == np.floor(weights)).all())
+        kept = np.where(seen, values, 0.0)
+        # Chan's update: each piece is centred at its own mean, so that no digits cancel.
+        with np.errstate(invalid="ignore", divide="ignore"):
+            here = np.where(held > 0.0, weights @ kept / np.maximum(held, 1e-300), 0.0)
+        apart = here - mean
+        moved = np.where(seen, values - here, 0.0)
+        share = held / np.maximum(mass + held, 1e-300)
+        square += weights @ (moved * moved) + apart * apart * mass * share
+        mean += apart * share
+        mass += held
+        shown = seen & (weights > 0.0)[:, None]
+        low = np.minimum(low, np.min(values, axis=0, where=shown, initial=np.inf))
+        high = np.maximum(high, np.max(values, axis=0, where=shown, initial=-np.inf))
+    if not total > 0.0:
+        raise InputError(f"{_name(source)}: there are no rows with a weight")
+    continuous = np.array([kind == "continuous" for kind in source.kinds])
+    _refuse_constant(source, continuous, low, high, mass)
+    sd = np.sqrt(square / np.maximum(mass, 1e-300))
+    effective = total if counted else total * total / squares
+    median, spread = _middle(Rows(source, mean, sd, n, total, effective), mean, sd)
+    # The last bits of a sum are of the order of the rows: a row of weight 2 is not summed as two rows are.
+    spread = _short(spread)
+    scale = np.where(continuous, spread, 1.0)
+    if common_scale:
+        common = np.exp(np.mean(np.log(scale[continuous])))
+        scale = np.where(continuous, float(_short(common)), 1.0)
+    return Rows(source, np.where(continuous, median, 0.0), scale, n, total, effective)
+
+
+def distinct(rows: Rows) -> Rows:
+    """Returns rows in memory with equal ones counted together, in an order of their own.
+
+    So a row of weight 2 and two equal rows, wherever they stand, are the same to the last bit.
+    """
+    source = rows.source
+    assert isinstance(source, Samples)
+    given = np.ones(len(source.values)) if source.weights is None else source.weights
+    held = given > 0.0
+    values, index = np.unique(source.values[held], axis=0, return_inverse=True)
+    weights = np.bincount(index.ravel(), weights=given[held], minlength=len(values))
+    return replace(rows.subset(values, weights), n=rows.n)
+
+
+def _middle(
+    rows: Rows, mean: Float[np.ndarray, " d"], sd: Float[np.ndarray, " d"]
+) -> tuple[Float[np.ndarray, " d"], Float[np.ndarray, " d"]]:
+    """The median, and the sd of a normal with these quartiles; mean and sd where most values are equal."""
+    seen = rows.sample(10_000, np.random.default_rng(0)).source
+    assert isinstance(seen, Samples)
+    quarters = [_quantiles(column, seen.weights) for column in seen.values.T]
+    low, median, high = np.array(quarters).T
+    distance = (high - low) / _QUARTILES
+    fine = np.isfinite(distance) & (distance > 1e-10 * sd)
+    return np.where(fine, median, mean), np.where(fine, np.minimum(distance, sd), sd)
+
+
+def _short(x: Float[np.ndarray, "*d"]) -> Float[np.ndarray, "*d"]:
+    """Positive numbers, rounded to 20 bits."""
+    fraction, exponent = np.frexp(x)
+    return np.ldexp(np.rint(fraction * 2.0**20), exponent - 20)
+
+
+def _quantiles(
+    column: Float[np.ndarray, " n"], weights: Float[np.ndarray, " n"] | None
+) -> Float[np.ndarray, " 3"]:
+    """The weighted quartiles of the values that are there."""
+    assert weights is not None
+    there = ~np.isnan(column)
+    order = np.argsort(column[there])
+    below = np.cumsum(weights[there][order])
+    if not len(below):
+        return np.full(3, np.nan)
+    at = np.searchsorted(below, np.array([0.25, 0.5, 0.75]) * below[-1])
+    return column[there][order][np.minimum(at, len(below) - 1)]
+
+
+def _pieces(
+    source: Samples | Stream, size: int
+) -> Iterator[tuple[Float[np.ndarray, "m d"], Float[np.ndarray, " m"]]]:
+    """Yields rows and weights, `size` at a time but for the last, whatever size they are read in."""
+    if isinstance(source, Samples):
+        weights = np.ones(len(source.values)) if source.weights is None else source.weights
+        for i in range(0, len(weights), size):
+            yield source.values[i : i + size], weights[i : i + size]
+        return
+    left: list[tuple[np.ndarray, np.ndarray]] = []
+    count = 0
+    for values, given in source.read():
+        weights = np.ones(len(values)) if given is None else given
+        start = 0
+        if count:
+            start = min(size - count, len(values))
+            left.append((values[:start], weights[:start]))
+            count += start
+            if count == size:
+                yield np.concatenate([v for v, _ in left]), np.concatenate([w for _, w in left])
+                left, count = [], 0
+        whole = start + (len(values) - start) // size * size
+        for i in range(start, whole, size):
+            yield values[i : i + size], weights[i : i + size]
+        if whole < len(values):
+            left.append((values[whole:], weights[whole:]))
+            count += len(values) - whole
+    if count:
+        yield np.concatenate([v for v, _ in left]), np.concatenate([w for _, w in left])
+
+
+def _refuse_constant(
+    source: Samples | Stream,
+    continuous: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+    mass: np.ndarray,
+) -> None:
+    empty = mass <= 0.0
+    if empty.any():
+        name = source.columns[int(np.argmax(empty))]
+        raise InputError(f"{_name(source)}: column {name} has no value; drop the column")
+    constant = continuous & (low == high)
+    if constant.any():
+        at = int(np.argmax(constant))
+        raise InputError(
+            f"{_name(source)}: column {source.columns[at]} is constant ({low[at]:g} in every row), so "
+            "its density is infinite there; drop the column"
+        )
+
+
+def _name(source: Samples | Stream) -> str:
+    return source.source if isinstance(source, Stream) else "samples"

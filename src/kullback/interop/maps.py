@@ -1,0 +1,443 @@
+"""Monotone maps of the line, taken into a family's parameters where it is closed under them."""
+
+import math
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from mpmath import mp
+from scipy import linalg, special
+
+from kullback.core.errors import InputError, UnsupportedError
+from kullback.distributions.base import Array, Distribution, Foreign, Support
+from kullback.distributions.bounded import Beta, LogUniform, Uniform
+from kullback.distributions.compound import Bijection, Mixture, Product, Transformed
+from kullback.distributions.counting import Chance, Geometric
+from kullback.distributions.gaussian_mixture import GaussianMixture
+from kullback.distributions.positive import (
+    GeneralizedGamma,
+    HalfCauchy,
+    InverseGaussian,
+    LogNormal,
+    Pareto,
+)
+from kullback.distributions.real import Laplace, LogGamma, Logistic, Normal, StudentT
+from kullback.distributions.scalar import Real
+from kullback.distributions.vector import Categorical, MultivariateNormal
+
+#: Where each map is defined; the others take the whole line.
+_DOMAINS = {
+    "log": (0.0, math.inf),
+    "power": (0.0, math.inf),
+    "logit": (0.0, 1.0),
+}
+
+
+def affine(loc: Real, scale: Real) -> Bijection:
+    """Returns x -> loc + scale x.
+
+    Raises:
+        InputError: a number is not finite, or the scale is 0.
+    """
+    if not (math.isfinite(loc) and math.isfinite(scale)) or scale == 0:
+        raise InputError(
+            f"an affine map needs a finite loc and a scale not 0, got {loc} and {scale}"
+        )
+    return Bijection("affine", loc, scale)
+
+
+def inverse_affine(loc: Real, scale: Real) -> Bijection:
+    """Returns y -> (y - loc) / scale, exactly."""
+    forward = affine(loc, scale)
+    slope = 1 / Fraction(forward.scale)
+    return Bijection("affine", -Fraction(loc) * slope, slope)
+
+
+def push(p: Distribution, f: Bijection, what: str) -> Distribution:
+    """Returns the law of f(x), x of p, in the simplest form.
+
+    Raises:
+        UnsupportedError: p is discrete, or has mass where f is not defined.
+    """
+    _check_domain(p, f, what)
+    if f.name == "affine":
+        return _push_affine(p, Fraction(f.loc), Fraction(f.scale))
+    match f.name, p:
+        case "exp", Normal():
+            return LogNormal(p.loc, p.scale)
+        case "log", LogNormal():
+            return Normal(p.loc, p.scale)
+    return _append(p, f)
+
+
+def push_all(p: Distribution, maps: list[Bijection], what: str) -> Distribution:
+    """Returns the law of the last map of ... of the first map of x."""
+    for f in maps:
+        p = push(p, f, what)
+    return p
+
+
+def generalized_pareto(loc: float, scale: float, shape: float) -> Distribution:
+    """Returns the law with P(X > x) = (1 + shape (x - loc) / scale)^(-1/shape)."""
+    name = "GeneralizedPareto"
+    if shape == 0.0:
+        return push(GeneralizedGamma(scale, 1.0), affine(loc, 1.0), name)
+    if not (math.isfinite(shape) and 0.0 < scale < math.inf):
+        raise InputError(
+            f"{name}: needs a finite shape and a positive scale, got {shape} and {scale}"
+        )
+    exponent = nearest(1 / Fraction(abs(shape)))
+    width = affine(0.0, Fraction(scale) / Fraction(abs(shape)))
+    if shape < 0.0:
+        return push_all(Beta(1.0, exponent), [width, affine(loc, 1.0)], name)
+    return push_all(Pareto(1.0, exponent), [affine(-1.0, 1.0), width, affine(loc, 1.0)], name)
+
+
+def fold(p: Distribution, what: str) -> Distribution:
+    """Returns the law of |x|, x of p: both preimages of a point count.
+
+    Raises:
+        UnsupportedError: p is discrete or a vector.
+    """
+    support = p.support
+    if support.kind != "interval":
+        raise UnsupportedError(f"{what}: the absolute value of {support} is not known here")
+    if support.low >= 0.0:
+        return p
+    match p:
+        case Normal(loc=0.0):
+            return GeneralizedGamma(p.scale, 0.5, 2.0, 0.5)
+        case Laplace(loc=0.0):
+            return GeneralizedGamma(p.scale, 1.0)
+        case StudentT(df=1.0, loc=0.0):
+            return HalfCauchy(p.scale)
+    return _folded(p, what)
+
+
+def _folded(p: Distribution, what: str) -> Distribution:
+    low, high = p.support.low, p.support.high
+
+    def density(x: Array) -> Array:
+        both = np.logaddexp(p.log_prob(x), p.log_prob(-x))
+        return np.where(x >= 0.0, both, -math.inf)
+
+    return Foreign(
+        what,
+        Support("interval", max(0.0, -high), max(-low, high)),
+        density,
+        sampler=lambda rng, n: np.abs(p.sample(rng, n)),
+        strict=True,
+        hints=tuple(float(v) for v in np.unique(np.abs(p.landmarks()))),
+    )
+
+
+def _check_domain(p: Distribution, f: Bijection, what: str) -> None:
+    support = p.support
+    if support.kind != "interval":
+        raise UnsupportedError(
+            f"{what} maps {support}, where there is no slope to account for: compare the "
+            "distributions before the map; a one-to-one map leaves the KL as it is"
+        )
+    low, high = _DOMAINS.get(f.name, (-math.inf, math.inf))
+    if support.low < low or support.high > high:
+        raise UnsupportedError(
+            f"{what}: the map {f.name} is defined on ({low:g}, {high:g}), but what is mapped has "
+            f"mass on {support}: the result has no density of the form that is assumed"
+        )
+
+
+def _append(p: Distribution, f: Bijection) -> Distribution:
+    if isinstance(p, Transformed):
+        return Transformed(p.base, (*p.maps, f))
+    return Transformed(p, (f,))
+
+
+def _push_affine(p: Distribution, loc: Fraction, scale: Fraction) -> Distribution:
+    if isinstance(p, Transformed) and p.maps[-1].name == "affine":
+        step = Bijection("affine", _plain(loc), _plain(scale))
+        last, rest = p.maps[-1], p.maps[:-1]
+        before = Transformed(p.base, rest) if rest else p.base
+        inner_loc, inner_scale = Fraction(last.loc), Fraction(last.scale)
+        merged = _push_affine(before, loc + scale * inner_loc, scale * inner_scale)
+        # An end that moves by a rounding would put mass of one law outside another's support.
+        apart = _append(p, step)
+        return merged if merged.support == apart.support else apart
+    moved = _LOCATION_SCALE.get(type(p))
+    if moved is not None:
+        return moved(p, loc, scale)
+    scaled = _SCALE.get(type(p))
+    if scaled is not None and abs(scale) != 1:
+        p, scale = scaled(p, abs(scale)), Fraction(1 if scale > 0 else -1)
+    if (loc, scale) == (0, 1):
+        return p
+    return _append(p, Bijection("affine", _plain(loc), _plain(scale)))
+
+
+def _plain(value: Fraction) -> Real:
+    """The same number as a float where that is exact."""
+    return float(value) if Fraction(float(value)) == value else value
+
+
+def _moved(p: Any, loc: Fraction, scale: Fraction) -> tuple[float, float]:
+    return nearest(loc + scale * Fraction(p.loc)), nearest(abs(scale) * Fraction(p.scale))
+
+
+def _move_uniform(p: Any, loc: Fraction, scale: Fraction) -> Distribution:
+    ends = sorted((loc + scale * Fraction(p.low), loc + scale * Fraction(p.high)))
+    return Uniform(nearest(ends[0]), nearest(ends[1]))
+
+
+def _move_log_gamma(p: Any, loc: Fraction, scale: Fraction) -> Distribution:
+    moved, width = _moved(p, loc, scale)
+    return LogGamma(p.shape, moved, math.copysign(width, scale * Fraction(p.scale)))
+
+
+# Parameters as exact numbers, and the small distributions that every library needs.
+
+
+def kept(value: Fraction) -> Real:
+    """Returns an exact number as the float64 that it is, or as it is if it is none."""
+    return float(value) if Fraction(float(value)) == value else value
+
+
+def nearest(value: Fraction | float) -> float:
+    """Returns the float64 nearest to an exact number: the only place where one is rounded."""
+    return float(value)
+
+
+#: Families closed under every affine map.
+_LOCATION_SCALE: dict[type, Callable[[Any, Fraction, Fraction], Distribution]] = {
+    Normal: lambda p, loc, scale: Normal(
+        kept(loc + scale * Fraction(p.loc)), _plain(abs(scale) * Fraction(p.scale))
+    ),
+    Laplace: lambda p, loc, scale: Laplace(*_moved(p, loc, scale)),
+    Logistic: lambda p, loc, scale: Logistic(*_moved(p, loc, scale)),
+    StudentT: lambda p, loc, scale: StudentT(p.df, *_moved(p, loc, scale)),
+    LogGamma: _move_log_gamma,
+    Uniform: _move_uniform,
+}
+
+
+#: Exact numbers with more bits than this would slow everything down.
+_DIGITS = 50
+
+
+def logarithm(value: Real) -> Fraction:
+    """Returns log(value) to 50 digits; value is positive."""
+    with mp.workdps(_DIGITS):
+        exact = Fraction(value)
+        log = mp.log(mp.mpf(exact.numerator) / exact.denominator)
+        return Fraction(int(mp.nint(log * 2**200)), 2**200)
+
+
+#: Families closed under multiplication by a positive number.
+_SCALE: dict[type, Callable[[Any, Fraction], Distribution]] = {
+    GeneralizedGamma: lambda p, b: GeneralizedGamma(
+        _plain(b * Fraction(p.scale)), p.shape, p.power, p.factor
+    ),
+    HalfCauchy: lambda p, b: HalfCauchy(nearest(b * Fraction(p.scale))),
+    InverseGaussian: lambda p, b: InverseGaussian(
+        nearest(b * Fraction(p.mean)), nearest(b * Fraction(p.shape))
+    ),
+    LogNormal: lambda p, b: LogNormal(kept(Fraction(p.loc) + logarithm(b)), p.scale),
+    LogUniform: lambda p, b: LogUniform(
+        nearest(b * Fraction(p.low)), nearest(b * Fraction(p.high))
+    ),
+    Pareto: lambda p, b: Pareto(nearest(b * Fraction(p.scale)), p.shape),
+}
+
+
+#: Probabilities whose sum is this close to 1 are kept as given.
+_SUM = 1e-12
+#: A discrete uniform with more outcomes is kept as a formula, not a table.
+_TABLE = 1_000_000
+
+
+def positive_fraction(value: float, what: str) -> Fraction:
+    """Returns a positive, finite number as a fraction, so that 1/value is not rounded."""
+    if not 0.0 < value < math.inf:
+        raise InputError(f"{what} must be positive and finite, got {value}")
+    return Fraction(value)
+
+
+def log_odds(name: str, value: float) -> float:
+    """Returns the log odds of a parameter that is a probability or is log odds already."""
+    if name == "logits":
+        return value
+    if not 0.0 < value < 1.0:
+        raise InputError(f"a probability must be inside (0, 1) here, got {value}")
+    return nearest(logarithm(Fraction(value) / (1 - Fraction(value))))
+
+
+def chance(name: str, value: float) -> Chance:
+    """Returns a probability, as it was given."""
+    return Chance(logit=value) if name == "logits" else Chance(probability=value)
+
+
+def categorical(
+    name: str, values: Float[np.ndarray, " k"], *, one_hot: bool = False
+) -> Categorical:
+    """Returns a Categorical from the parameter `probs` or `logits`."""
+    if name == "logits":
+        if np.isnan(values).any() or (values == np.inf).any() or np.isneginf(values).all():
+            raise InputError(f"Categorical: logits must be numbers below infinity, got {values}")
+        return Categorical.from_logits(values, one_hot=one_hot)
+    return Categorical.from_probabilities(probabilities(values, "Categorical"), one_hot=one_hot)
+
+
+def probabilities(values: Float[np.ndarray, " k"], what: str) -> Float[np.ndarray, " k"]:
+    """Returns probabilities that sum to 1; the sum of float32 ones is off by 1e-8."""
+    if not (np.isfinite(values).all() and (values >= 0.0).all() and values.any()):
+        raise InputError(f"{what}: probabilities must be non-negative and finite, got {values}")
+    total = math.fsum(values)
+    return values if abs(total - 1.0) < _SUM else values / total
+
+
+def point(value: float, what: str) -> Distribution:
+    """Returns the point mass at an integer.
+
+    Raises:
+        UnsupportedError: the value is not an integer.
+    """
+    if value != math.floor(value):
+        raise UnsupportedError(
+            f"{what} is a point mass at {value}: the KL from a point mass to a continuous q is "
+            "infinite; use -q.log_prob(value) if that is what is wanted"
+        )
+    return Geometric(Chance(probability=1.0), value)
+
+
+def integers(low: float, high: float) -> Distribution:
+    """Returns the uniform distribution on low, low + 1, ..., high."""
+    if not (low == math.floor(low) and high == math.floor(high) and low <= high):
+        raise InputError(f"a discrete uniform needs integers low <= high, got {low} and {high}")
+    count = high - low + 1.0
+    if low == 0.0 and count <= _TABLE:
+        return Categorical.from_logits(np.zeros(int(count)))
+
+    def density(x: Array) -> Array:
+        inside = (x >= low) & (x <= high) & (x == np.floor(x))
+        return np.where(inside, -math.log(count), -math.inf)
+
+    return Foreign(
+        f"the uniform distribution on {low:g}, ..., {high:g}",
+        Support("integers", low, high),
+        density,
+        sampler=lambda rng, n: rng.integers(int(low), int(high) + 1, n).astype(np.float64),
+        inverse=lambda u: low + np.minimum(np.floor(u * count), count - 1.0),
+        strict=True,
+    )
+
+
+def tril_of_precision(precision: Float[np.ndarray, "d d"]) -> Float[np.ndarray, "d d"]:
+    """Returns the Cholesky factor of the inverse of a positive-definite matrix."""
+    flipped = cholesky(precision[::-1, ::-1], "the precision matrix")[::-1, ::-1]
+    return linalg.solve_triangular(flipped.T, np.eye(len(precision)), lower=True)
+
+
+def cholesky(matrix: Float[np.ndarray, "d d"], what: str) -> Float[np.ndarray, "d d"]:
+    """Returns the Cholesky factor. Raises InputError unless the matrix is positive definite."""
+    try:
+        return np.linalg.cholesky(matrix)
+    except np.linalg.LinAlgError:
+        low = float(np.linalg.eigvalsh(matrix)[0])
+        raise InputError(
+            f"{what} must be positive definite; its smallest eigenvalue is {low:.3g}"
+        ) from None
+
+
+def product(parts: Sequence[Distribution], what: str) -> Distribution:
+    """Returns independent parts side by side, nested products unpacked."""
+    if not parts:
+        raise InputError(f"{what} has no coordinates")
+    unpacked = [q for p in parts for q in (p.parts if isinstance(p, Product) else (p,))]
+    return Product(tuple(unpacked))
+
+
+def mixture(weights: Float[np.ndarray, " k"], components: Sequence[Any]) -> Distribution:
+    """Returns a mixture, of Gaussian vectors as one object."""
+    weights = probabilities(weights, "Mixture")
+    if len(components) == 1:
+        return components[0]
+    gaussians = [_gaussian_vector(c) for c in components]
+    known = [g for g in gaussians if g is not None]
+    if len(known) < len(components) or len({len(loc) for loc, _ in known}) > 1:
+        return Mixture(weights, tuple(components))
+    means = np.stack([loc for loc, _ in known])
+    return GaussianMixture(weights, means, np.stack([root for _, root in known]))
+
+
+def _gaussian_vector(p: Distribution) -> tuple[Array, Array] | None:
+    """The mean and Cholesky factor of a Gaussian vector; None for anything else."""
+    if isinstance(p, MultivariateNormal):
+        return p.loc, p.scale_tril
+    if isinstance(p, Product) and all(isinstance(part, Normal) for part in p.parts):
+        normals: Any = p.parts
+        return np.array([n.loc for n in normals]), np.diag([float(n.scale) for n in normals])
+    return None
+
+
+# Compound counts, by SciPy's special functions: JAX's log beta function is off by up to 1e-6.
+
+
+def beta_binomial(a: float, b: float, total: float) -> Distribution:
+    """Returns the law of a Binomial(total, p) with p of Beta(a, b)."""
+    name = _checked("BetaBinomial", a, b)
+
+    def density(x: Array) -> Array:
+        inside = (x >= 0.0) & (x <= total) & (x == np.floor(x))
+        k = np.where(inside, x, 0.0)
+        log_choose = -np.log1p(total) - special.betaln(total - k + 1.0, k + 1.0)
+        log_p = log_choose + special.betaln(k + a, total - k + b) - special.betaln(a, b)
+        return np.where(inside, log_p, -np.inf)
+
+    def sampler(rng: np.random.Generator, n: int) -> Array:
+        return rng.binomial(int(total), rng.beta(a, b, n))
+
+    return Foreign(name, Support("integers", 0.0, total), density, sampler, strict=True)
+
+
+def beta_negative_binomial(a: float, b: float, size: float) -> Distribution:
+    """Returns the law of a NegativeBinomial(size, p) with p, a failure's chance, of Beta(a, b)."""
+    name = _checked("BetaNegativeBinomial", a, b, size)
+
+    def density(x: Array) -> Array:
+        inside = (x >= 0.0) & (x == np.floor(x))
+        k = np.where(inside, x, 0.0)
+        rising = -np.log(size + k) - special.betaln(size, k + 1.0)
+        log_p = rising + special.betaln(a + k, b + size) - special.betaln(a, b)
+        return np.where(inside, log_p, -np.inf)
+
+    def sampler(rng: np.random.Generator, n: int) -> Array:
+        return rng.negative_binomial(size, 1.0 - rng.beta(a, b, n))
+
+    return Foreign(name, Support("integers", 0.0), density, sampler, strict=True)
+
+
+def dirichlet_multinomial(concentration: Float[np.ndarray, " k"], total: float) -> Distribution:
+    """Returns the law of a Multinomial(total, p) with p of Dirichlet(concentration)."""
+    name = _checked("DirichletMultinomial", *(float(c) for c in concentration))
+    mass = concentration.sum()
+
+    def density(x: Array) -> Array:
+        inside = (x >= 0.0).all(axis=1) & (x == np.floor(x)).all(axis=1) & (x.sum(axis=1) == total)
+        k = np.where(inside[:, None], x, 0.0)
+        whole = special.gammaln(total + 1.0) - special.gammaln(total + mass) + special.gammaln(mass)
+        parts = special.gammaln(k + concentration) - special.gammaln(k + 1.0)
+        log_p = whole + np.sum(parts - special.gammaln(concentration), axis=1)
+        return np.where(inside, log_p, -np.inf)
+
+    def sampler(rng: np.random.Generator, n: int) -> Array:
+        return rng.multinomial(int(total), rng.dirichlet(concentration, n))
+
+    support = Support("counts", 0.0, total, len(concentration))
+    return Foreign(name, support, density, sampler, strict=True)
+
+
+def _checked(name: str, *parameters: float) -> str:
+    bad = [p for p in parameters if not 0.0 < p < np.inf]
+    if bad:
+        raise InputError(f"{name}: parameters must be positive and finite, got {bad[0]}")
+    return name

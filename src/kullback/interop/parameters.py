@@ -1,0 +1,464 @@
+"""A user's parameters, constrained and named, as one vector over the whole space."""
+
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, final
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from kullback.core.errors import InputError, UnsupportedError
+from kullback.core.numerics import float64
+from kullback.interop.bijections import (
+    REAL,
+    Curved,
+    Interval,
+    Support,
+    in_chunks,
+    read_support,
+    words,
+)
+from kullback.targets import Unconstrained
+
+Array = np.ndarray
+#: The name of a single parameter that has none.
+BARE = "x"
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Leaf:
+    """A parameter and its coordinates.
+
+    Attributes:
+        name: dotted, such as "layer.weight".
+        shape: of one value.
+        support: where the values lie.
+        free_shape: the shape of its coordinates.
+        offset: where these begin in u.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    support: Support
+    free_shape: tuple[int, ...]
+    offset: int
+
+    @property
+    def size(self) -> int:
+        """How many coordinates of u are its own."""
+        return math.prod(self.free_shape)
+
+    @property
+    def coordinates(self) -> tuple[str, ...]:
+        """The names of its coordinates, such as "theta[2,0]"."""
+        if not self.free_shape:
+            return (self.name,)
+        places = (",".join(map(str, i)) for i in np.ndindex(*self.free_shape))
+        return tuple(f"{self.name}[{place}]" for place in places)
+
+    def take(self, u: Any) -> Any:
+        """Returns its own coordinates in u, of shape (..., *free_shape)."""
+        own = u[..., self.offset : self.offset + self.size]
+        return own.reshape((*u.shape[:-1], *self.free_shape))
+
+    def unconstrain(self, values: object) -> Array:
+        """Returns the coordinates (n, size) of n values.
+
+        Raises:
+            InputError: values of another shape, or outside the support; those on an end of an
+                interval, where rounding puts them, are inside.
+        """
+        x = np.asarray(values, dtype=np.float64)
+        if x.shape[1:] != self.shape:
+            raise InputError(f"{self.name} has shape {x.shape}; it must be (n, *{self.shape})")
+        inside = self._contains(x, closed=True)
+        if not inside.all():
+            raise InputError(
+                f"{self.name} = {x[~inside][0]} is not in {self.support.describe()}"
+                f" ({int((~inside).sum())} of {len(x)} are not)"
+            )
+        return self.support.unconstrain(x).reshape(len(x), -1)
+
+    def check_example(self, x: Array) -> None:
+        """Raises InputError if a value of its shape is not inside the support."""
+        if not np.isfinite(x).all():
+            raise InputError(f"the example has {self.name} = {x}: it must be finite")
+        if not self._contains(x[None], closed=False).all():
+            raise InputError(
+                f"the example has {self.name} = {x}, which is not inside "
+                f"{self.support.describe()}: give an example there, or another support"
+            )
+
+    def _contains(self, x: Array, *, closed: bool) -> Array:
+        if self.support is REAL:
+            return np.ones(len(x), dtype=bool)
+        inside = self.support.contains(x)
+        if closed and isinstance(self.support, Interval):
+            inside |= (x == self.support.low) | (x == self.support.high)
+        return np.all(inside.reshape(len(x), -1), axis=1)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """The user's parameters as a vector u of R^d, and back.
+
+    Attributes:
+        leaves: the parameters, in the user's order.
+        start: the example as u.
+        bare: whether there is a single parameter without a name, here called "x".
+        structure: how JAX takes the example apart, and the place of each part among the leaves;
+            None after loading: events are then dicts by name.
+    """
+
+    leaves: tuple[Leaf, ...]
+    start: Float[np.ndarray, " d"]
+    bare: bool
+    structure: tuple[Any, tuple[int, ...]] | None = None
+
+    @property
+    def dimension(self) -> int:
+        """d, the number of coordinates."""
+        return sum(leaf.size for leaf in self.leaves)
+
+    @property
+    def coordinates(self) -> tuple[str, ...]:
+        """The names of the coordinates of u."""
+        return tuple(name for leaf in self.leaves for name in leaf.coordinates)
+
+    @property
+    def is_real(self) -> bool:
+        """Whether u is the user's parameters themselves, put one after another."""
+        return all(leaf.support is REAL for leaf in self.leaves)
+
+    @property
+    def plain(self) -> Literal["scalar", "vector"] | None:
+        """What an event is where it is u itself: a number, or a vector; None for anything else."""
+        if not (self.is_real and self.bare):
+            return None
+        shape = self.leaves[0].shape
+        return "scalar" if shape == () else "vector" if len(shape) == 1 else None
+
+    def constrain_one(self, u: jax.Array) -> Any:
+        """Returns an event as the user's function takes it, from u (d,); traceable."""
+        return self.assemble(
+            {leaf.name: leaf.support.constrain(leaf.take(u), jnp) for leaf in self.leaves}
+        )
+
+    def assemble(self, values: Mapping[str, Any]) -> Any:
+        """Returns an event as the user's function takes it, from its parts by name."""
+        if self.structure is None:
+            return values[BARE] if self.bare else dict(values)
+        tree, places = self.structure
+        return jax.tree.unflatten(tree, [values[self.leaves[i].name] for i in places])
+
+    def take_apart(self, event: Any) -> dict[str, Any]:
+        """Returns the parts of an event by name, whatever their shapes."""
+        if self.bare:
+            return {BARE: event}
+        paths, _ = jax.tree_util.tree_flatten_with_path(event)
+        return {".".join(map(step, path)): value for path, value in paths}
+
+    def log_jacobian_one(self, u: jax.Array) -> jax.Array:
+        """Returns log |d constrain(u) / du| at u (d,); traceable."""
+        parts = [
+            jnp.sum(leaf.support.log_jacobian(leaf.take(u), jnp))
+            for leaf in self.leaves
+            if leaf.support is not REAL
+        ]
+        return sum(parts, start=jnp.zeros((), dtype=u.dtype))
+
+    def constrain(self, u: Float[np.ndarray, "n d"]) -> dict[str, Array]:
+        """Returns n events by name, each of shape (n, *shape)."""
+        return {leaf.name: leaf.support.constrain(leaf.take(u), np) for leaf in self.leaves}
+
+    def log_jacobian(self, u: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
+        """Returns log |d constrain(u) / du| at n points."""
+        total = np.zeros(len(u))
+        for leaf in self.leaves:
+            if leaf.support is not REAL and len(u):
+                parts = leaf.support.log_jacobian(leaf.take(u), np)
+                total += parts.reshape(len(u), -1).sum(axis=1)
+        return total
+
+    def unconstrain(self, values: Mapping[str, Array]) -> Float[np.ndarray, "n d"]:
+        """Returns n events by name as u.
+
+        Raises:
+            InputError: a parameter is missing, of another shape, or outside its support.
+        """
+        missing = [leaf.name for leaf in self.leaves if leaf.name not in values]
+        if missing:
+            raise InputError(f"no values of {', '.join(missing)}; there are {', '.join(values)}")
+        return np.concatenate([leaf.unconstrain(values[leaf.name]) for leaf in self.leaves], axis=1)
+
+    def target(
+        self,
+        evaluate: Callable[[Array], tuple[Array, Array]],
+        *,
+        gradient: Literal["automatic", "given", "differences"],
+        origin: str,
+    ) -> Unconstrained:
+        """Returns these parameters with the values and gradients of a log density of u."""
+        return Unconstrained(
+            dimension=self.dimension,
+            evaluate=evaluate,
+            constrain=self.constrain,
+            log_jacobian=self.log_jacobian,
+            unconstrain=self.unconstrain,
+            start=self.start,
+            coordinates=self.coordinates,
+            bare=self.bare,
+            gradient=gradient,
+            origin=origin,
+            layout=self.saved,
+            plain=self.plain,
+        )
+
+    def spec(self) -> dict[str, Any]:
+        """Returns what `from_spec` needs to build this again, as plain JSON.
+
+        Raises:
+            UnsupportedError: a support is known only as an object of NumPyro's.
+        """
+        rows = []
+        for leaf in self.leaves:
+            word = words(leaf.support)
+            if word is None:
+                raise UnsupportedError(
+                    f"{leaf.name}: {leaf.support.describe()} cannot be written to a file; use a "
+                    "word such as 'positive' or 'simplex', or a pair (low, high)"
+                )
+            rows.append({"name": leaf.name, "shape": list(leaf.shape), "support": word})
+        return {"bare": self.bare, "leaves": rows, "start": self.start.tolist()}
+
+    @property
+    def saved(self) -> dict[str, Any] | None:
+        """As `spec`; None where that cannot be."""
+        try:
+            return self.spec()
+        except UnsupportedError:
+            return None
+
+
+def layout(example: object, support: object = None) -> Layout:
+    """Returns the parameters of an example, with their supports, as a vector over the whole space.
+
+    Args:
+        example: an event inside the support: a number, an array, or a dict, tuple, list or other
+            JAX pytree of these. A list of numbers is an array.
+        support: for all parameters or in a dict by (dotted) name, a name standing for all that is
+            under it: a word ("real", "positive", "unit", "simplex", ...), a pair (low, high) with
+            infinite ends allowed, a NumPyro constraint, or None for real.
+
+    Raises:
+        InputError: the example is not made of finite numbers, or is outside the support.
+        UnsupportedError: there is no bijection onto a support.
+
+    Example:
+        >>> parts = layout({"mu": 0.0, "sd": [1.0, 2.0]}, {"sd": "positive"})
+        >>> parts.coordinates
+        ('mu', 'sd[0]', 'sd[1]')
+        >>> parts.constrain(np.zeros((1, 3)))
+        {'mu': array([0.]), 'sd': array([[1., 1.]])}
+    """
+    tree = as_arrays(example)
+    bare = isinstance(tree, np.ndarray)
+    paths, structure = jax.tree_util.tree_flatten_with_path(tree)
+    order = sorted(range(len(paths)), key=lambda i: rank(tree, paths[i][0]))
+    names = [BARE if bare else ".".join(map(step, paths[i][0])) for i in order]
+    values = [number_array(paths[i][1], name) for i, name in zip(order, names, strict=True)]
+    _check_names(names, values)
+    chosen = _by_name(support, names)
+    leaves = _leaves([(n, v.shape, chosen[n]) for n, v in zip(names, values, strict=True)])
+    for leaf, value in zip(leaves, values, strict=True):
+        leaf.check_example(value)
+    start = np.concatenate(
+        [leaf.unconstrain(v[None])[0] for leaf, v in zip(leaves, values, strict=True)]
+    )
+    places = tuple(order.index(i) for i in range(len(order)))
+    result = Layout(tuple(leaves), start, bare, (structure, places))
+    _check_start(result, values)
+    return result
+
+
+def from_shapes(shapes: Mapping[str, tuple[int, ...]], supports: Mapping[str, object]) -> Layout:
+    """Returns parameters of given shapes and supports, by name, that start where u = 0.
+
+    Raises:
+        InputError: a support is unknown, or not one of values of its shape.
+        UnsupportedError: there is no bijection onto a support.
+    """
+    leaves = _leaves([(name, tuple(shape), supports.get(name)) for name, shape in shapes.items()])
+    return Layout(tuple(leaves), np.zeros(sum(leaf.size for leaf in leaves)), bare=False)
+
+
+def from_spec(spec: Mapping[str, Any]) -> Layout:
+    """Returns the layout that `Layout.spec` described.
+
+    Raises:
+        InputError: it is not such a description.
+    """
+    try:
+        rows = [(r["name"], tuple(map(int, r["shape"])), r["support"]) for r in spec["leaves"]]
+        leaves = _leaves(rows)
+        start = np.array(spec["start"], dtype=np.float64)
+        result = Layout(tuple(leaves), start, bool(spec["bare"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"this is not a description of parameters: {json.dumps(spec, default=str)[:200]} "
+            f"({type(error).__name__}: {error})"
+        ) from None
+    if start.shape != (result.dimension,):
+        raise InputError(f"start has shape {start.shape}, but d = {result.dimension}")
+    return result
+
+
+def _leaves(rows: list[tuple[str, tuple[int, ...], object]]) -> list[Leaf]:
+    leaves: list[Leaf] = []
+    offset = 0
+    for name, shape, given in rows:
+        support = read_support(given, name)
+        free = _free_shape(support, shape, name)
+        leaves.append(Leaf(name, shape, support, free, offset))
+        offset += math.prod(free)
+    return leaves
+
+
+def _free_shape(support: Support, shape: tuple[int, ...], name: str) -> tuple[int, ...]:
+    if not isinstance(support, Curved):
+        return shape
+    axes = support.transform.codomain.event_dim
+    if len(shape) < axes or (axes == 2 and shape[-1] != shape[-2]):
+        raise InputError(
+            f"{name} has shape {shape}, but {support.describe()} is one of "
+            f"{'vectors' if axes == 1 else 'square matrices'}"
+        )
+    return tuple(support.transform.inverse_shape(shape))
+
+
+def _by_name(support: object, names: list[str]) -> dict[str, object]:
+    """Returns the support of each parameter, from one for all or from a dict."""
+    if not isinstance(support, Mapping):
+        return dict.fromkeys(names, support)
+    out: dict[str, object] = {**dict.fromkeys(names)}
+    for key, chosen in sorted(support.items(), key=lambda item: len(str(item[0]))):
+        under = [n for n in names if n == key or n.startswith(f"{key}.")]
+        if not under:
+            raise InputError(
+                f"there is a support for {key!r}, but the example has only {', '.join(names)}"
+            )
+        out.update(dict.fromkeys(under, chosen))
+    return out
+
+
+def _check_names(names: list[str], values: list[Array]) -> None:
+    if sum(v.size for v in values) == 0:
+        raise InputError("the example has no numbers in it: there is nothing to fit")
+    double = next((n for n in names if names.count(n) > 1), None)
+    if double is not None:
+        raise InputError(f"two parameters of the example are called {double!r}; rename one")
+
+
+def _check_start(result: Layout, values: list[Array]) -> None:
+    """Raises InputError if the example is so near an end that the way back is lost."""
+    if result.is_real:
+        return
+    back = result.constrain(result.start[None])
+    for leaf, value in zip(result.leaves, values, strict=True):
+        if not np.allclose(back[leaf.name][0], value, rtol=1e-5, atol=1e-5 * np.abs(value).max()):
+            raise InputError(
+                f"the example has {leaf.name} = {value}, on the edge of "
+                f"{leaf.support.describe()}: give an example inside"
+            )
+
+
+# An example that a user gave, taken apart: which parts are arrays, their names and their order.
+
+
+def as_arrays(example: Any) -> Any:
+    """Returns an example whose lists of numbers are arrays, and whose numbers are too."""
+    if isinstance(example, dict):
+        return {k: as_arrays(v) for k, v in example.items()}
+    if type(example) in (list, tuple):
+        if _is_numbers(example):
+            return np.asarray(example)
+        return type(example)(as_arrays(v) for v in example)
+    if isinstance(example, (int, float, np.generic, jax.Array, str, bytes)):
+        with float64():
+            return np.asarray(example)
+    return example
+
+
+def _is_numbers(value: Any) -> bool:
+    if type(value) in (list, tuple):
+        return len(value) > 0 and all(_is_numbers(v) for v in value)
+    return isinstance(value, (int, float, np.number))
+
+
+def number_array(value: object, name: str) -> Array:
+    """Returns a part of an example in float64; InputError if it is not made of real numbers."""
+    array = np.asarray(value)
+    if array.dtype.kind not in "iuf":
+        raise InputError(
+            f"the example has {name} of type {array.dtype}: parameters are real numbers"
+        )
+    return array.astype(np.float64)
+
+
+def step(key: Any) -> str:
+    """One step of a path into a pytree, as a word."""
+    for attribute in ("key", "idx", "name"):
+        if hasattr(key, attribute):
+            return str(getattr(key, attribute))
+    return str(key)
+
+
+def rank(tree: Any, path: tuple[Any, ...]) -> tuple[int, ...]:
+    """Where a leaf stands in the user's own order; JAX sorts dicts by key."""
+    return tuple(_ranks(tree, path))
+
+
+def _ranks(tree: Any, path: tuple[Any, ...]) -> Iterator[int]:
+    for key in path:
+        if isinstance(tree, dict):
+            yield list(tree).index(key.key)
+            tree = tree[key.key]
+        elif isinstance(tree, (list, tuple)):
+            index = getattr(key, "idx", None)
+            yield 0 if index is None else index
+            tree = tree if index is None else tree[index]
+        else:
+            yield getattr(key, "idx", 0)
+
+
+# Gradients over a user's parameters as gradients over the whole space.
+
+
+def pullback(parts: Layout) -> Callable[[Array, Array], Array]:
+    """Returns the map from gradients over events to those over u, the Jacobian's part added.
+
+    The map takes points u (n, d) and gradients (n, e) of a density over events, these being the
+    parameters one after another, and gives (n, d). It costs nothing where all parameters are real.
+    """
+    if parts.is_real:
+        return lambda u, slopes: slopes
+
+    def one(rows: tuple[jax.Array, jax.Array]) -> jax.Array:
+        u, slope = rows
+
+        def inner(u: jax.Array) -> jax.Array:
+            values = [leaf.support.constrain(leaf.take(u), jnp) for leaf in parts.leaves]
+            event = jnp.concatenate([jnp.ravel(v) for v in values])
+            return jnp.dot(event, slope) + parts.log_jacobian_one(u)
+
+        return jax.grad(inner)(u)
+
+    program = jax.jit(jax.vmap(one))
+
+    return lambda u, slopes: in_chunks(program, (u, slopes))

@@ -1,0 +1,400 @@
+"""SciPy's frozen univariate distributions: a row for each that is a family of ours.
+
+A row is the standard form; loc and scale are then pushed into it, or kept as a map.
+"""
+
+import math
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from kullback.core.errors import InputError, UnsupportedError
+from kullback.distributions.base import Distribution, Foreign, Support
+from kullback.distributions.bounded import Beta, LogUniform, Uniform
+from kullback.distributions.compound import Bijection, Truncated
+from kullback.distributions.counting import Binomial, Chance, Geometric, NegativeBinomial, Poisson
+from kullback.distributions.positive import (
+    GeneralizedGamma,
+    HalfCauchy,
+    InverseGaussian,
+    LogNormal,
+    Pareto,
+)
+from kullback.distributions.real import Laplace, LogGamma, Logistic, Normal, StudentT, VonMises
+from kullback.interop.maps import (
+    affine,
+    categorical,
+    fold,
+    generalized_pareto,
+    integers,
+    logarithm,
+    mixture,
+    nearest,
+    push,
+)
+from kullback.interop.scipy_vectors import kernel_density
+from kullback.interop.scipy_vectors import read as scipy_vectors_read
+
+#: Where SciPy's own families live; a user's subclass of one is called, not recognised.
+_HOMES = ("scipy.stats._continuous_distns", "scipy.stats._discrete_distns")
+
+
+def _half(shape: float) -> Distribution:
+    """The length of 2 shape standard normals."""
+    return GeneralizedGamma(1.0, shape, 2.0, 0.5)
+
+
+def _reflected(p: Distribution) -> Distribution:
+    return push(p, affine(0.0, -1.0), "a mirror image")
+
+
+#: The standard form (loc 0, scale 1) as a function of the shape parameters, by SciPy's class.
+CONTINUOUS: dict[str, Callable[..., Distribution]] = {
+    "norm_gen": lambda: Normal(0.0, 1.0),
+    "laplace_gen": lambda: Laplace(0.0, 1.0),
+    "logistic_gen": lambda: Logistic(0.0, 1.0),
+    "cauchy_gen": lambda: StudentT(1.0, 0.0, 1.0),
+    "t_gen": lambda df: StudentT(df, 0.0, 1.0) if df < math.inf else Normal(0.0, 1.0),
+    "gumbel_r_gen": lambda: LogGamma(1.0, 0.0, 1.0),
+    "gumbel_l_gen": lambda: LogGamma(1.0, 0.0, -1.0),
+    "loggamma_gen": lambda c: LogGamma(c, 0.0, -1.0),
+    "moyal_gen": lambda: LogGamma(0.5, -nearest(logarithm(2.0)), 1.0),
+    "gamma_gen": lambda a: GeneralizedGamma(1.0, a),
+    "erlang_gen": lambda a: GeneralizedGamma(1.0, a),
+    "expon_gen": lambda: GeneralizedGamma(1.0, 1.0),
+    "chi2_gen": lambda df: GeneralizedGamma(2.0, 0.5 * df),
+    "chi_gen": lambda df: _half(0.5 * df),
+    "halfnorm_gen": lambda: _half(0.5),
+    "rayleigh_gen": lambda: _half(1.0),
+    "maxwell_gen": lambda: _half(1.5),
+    "nakagami_gen": lambda nu: GeneralizedGamma(1.0, nu, 2.0, nu),
+    "weibull_min_gen": lambda c: GeneralizedGamma(1.0, 1.0, c),
+    "weibull_max_gen": lambda c: _reflected(GeneralizedGamma(1.0, 1.0, c)),
+    "gengamma_gen": lambda a, c: GeneralizedGamma(1.0, a, c),
+    "invgamma_gen": lambda a: GeneralizedGamma(1.0, a, -1.0),
+    "invweibull_gen": lambda c: GeneralizedGamma(1.0, 1.0, -c),
+    "levy_gen": lambda: GeneralizedGamma(1.0, 0.5, -1.0, 0.5),
+    "levy_l_gen": lambda: _reflected(GeneralizedGamma(1.0, 0.5, -1.0, 0.5)),
+    "lognorm_gen": lambda s: LogNormal(0.0, s),
+    "gibrat_gen": lambda: LogNormal(0.0, 1.0),
+    "invgauss_gen": lambda mu: InverseGaussian(mu, 1.0),
+    "wald_gen": lambda: InverseGaussian(1.0, 1.0),
+    "pareto_gen": lambda b: Pareto(1.0, b),
+    "lomax_gen": lambda c: push(Pareto(1.0, c), affine(-1.0, 1.0), "lomax"),
+    "genpareto_gen": lambda c: generalized_pareto(0.0, 1.0, c),
+    "halfcauchy_gen": lambda: HalfCauchy(1.0),
+    "uniform_gen": lambda: Uniform(0.0, 1.0),
+    "beta_gen": Beta,
+    "arcsine_gen": lambda: Beta(0.5, 0.5),
+    "powerlaw_gen": lambda a: Beta(a, 1.0),
+    "reciprocal_gen": LogUniform,
+    "vonmises_gen": lambda kappa: VonMises(0.0, kappa),
+}
+
+#: Cut from a family at ends given in standard units: the family and the ends, by the shapes.
+_CUT: dict[str, Callable[..., tuple[Distribution, float, float]]] = {
+    "truncnorm_gen": lambda a, b: (Normal(0.0, 1.0), a, b),
+    "truncexpon_gen": lambda b: (GeneralizedGamma(1.0, 1.0), 0.0, b),
+    "truncpareto_gen": lambda b, c: (Pareto(1.0, b), 1.0, c),
+    "truncweibull_min_gen": lambda c, a, b: (GeneralizedGamma(1.0, 1.0, c), a, b),
+}
+
+#: exp of a family of the line, whose location is the log of SciPy's scale.
+_EXPONENTIAL: dict[str, Callable[[float, float], Distribution]] = {
+    "fisk_gen": Logistic,
+    "loglaplace_gen": Laplace,
+}
+
+
+def _complement(p: float) -> Chance:
+    if not 0.0 <= p <= 1.0:
+        raise InputError(f"a probability must be between 0 and 1, got {p}")
+    return Chance(probability=1 - Fraction(p))
+
+
+#: On the integers from loc.
+DISCRETE: dict[str, Callable[..., Distribution]] = {
+    "poisson_gen": Poisson,
+    "binom_gen": lambda n, p: Binomial(n, Chance(probability=p)),
+    "bernoulli_gen": lambda p: Binomial(1.0, Chance(probability=p)),
+    "nbinom_gen": lambda n, p: NegativeBinomial(n, _complement(p)),
+}
+
+#: Families that a shift by an integer does not leave.
+_SHIFTED: dict[str, Callable[..., Distribution]] = {
+    "geom_gen": lambda p, loc: Geometric(Chance(probability=p), 1.0 + loc),
+    "randint_gen": lambda low, high, loc: integers(low + loc, high - 1.0 + loc),
+}
+
+
+def read_frozen(frozen: Any) -> Distribution:
+    """Returns a frozen distribution as one of ours.
+
+    Raises:
+        InputError: a parameter is an array or out of range.
+        UnsupportedError: a discrete distribution does not live on the integers.
+    """
+    family = frozen.dist
+    shapes, loc, scale = family._parse_args(*frozen.args, **frozen.kwds)  # noqa: SLF001
+    name = f"scipy.stats.{family.name}"
+    numbers = check_single([*shapes, loc, scale], name)
+    *shapes, loc, scale = numbers
+    if not (scale > 0.0 and math.isfinite(loc) and math.isfinite(scale)):
+        raise InputError(f"{name}: needs a finite loc and a positive scale, got {loc} and {scale}")
+    found = recognise(family, shapes, loc, scale)
+    if found is not None:
+        return found
+    if not np.all(family._argcheck(*shapes)):  # noqa: SLF001
+        raise InputError(f"{name}: a shape parameter is out of range: {tuple(shapes)}")
+    return _called(frozen, name)
+
+
+def check_single(parameters: list[Any], name: str) -> list[float]:
+    """Returns parameters as numbers. Raises InputError if one is an array."""
+    shape = np.broadcast_shapes(*(np.shape(p) for p in parameters))
+    if shape:
+        count = math.prod(shape)
+        raise InputError(
+            f"{name} has batch_shape {shape}: it is {count} "
+            f"distribution{'' if count == 1 else 's'}; give one at a time, with plain numbers"
+        )
+    return [float(p) for p in parameters]
+
+
+def recognise(family: Any, shapes: list[float], loc: float, scale: float) -> Distribution | None:
+    """Returns a distribution of one of SciPy's families in closed form; None if it has none here.
+
+    Args:
+        family: the rv_generic object.
+        shapes: its shape parameters in SciPy's order.
+        loc: its location.
+        scale: its scale; 1 for a discrete one.
+    """
+    cls = type(family)
+    name = f"scipy.stats.{family.name}"
+    if cls.__name__ == "rv_sample":
+        return _table(family, loc, name)
+    if cls.__module__ not in _HOMES:
+        return None
+    if cls.__name__ == "vonmises_gen" and math.isinf(family.a):
+        # The same class with finite ends is vonmises_line.
+        return _circular(shapes[0], loc, scale)
+    if cls.__name__ in CONTINUOUS:
+        return push(CONTINUOUS[cls.__name__](*shapes), affine(loc, scale), name)
+    if cls.__name__ in _CUT:
+        return _cut(*_CUT[cls.__name__](*shapes), loc, scale, name)
+    if cls.__name__ in _EXPONENTIAL:
+        base = _EXPONENTIAL[cls.__name__](
+            nearest(logarithm(scale)), nearest(1 / Fraction(shapes[0]))
+        )
+        return push(push(base, Bijection("exp"), name), affine(loc, 1.0), name)
+    if cls.__name__ in _SHIFTED:
+        _check_integer(loc, name)
+        return _SHIFTED[cls.__name__](*shapes, loc)
+    return DISCRETE[cls.__name__](*shapes) if cls.__name__ in DISCRETE and loc == 0.0 else None
+
+
+def _circular(kappa: float, loc: float, scale: float) -> Distribution:
+    if scale != 1.0:
+        raise UnsupportedError(
+            f"scipy.stats.vonmises lives on the circle and knows no scale, got {scale}; "
+            "vonmises_line is the one that can be stretched"
+        )
+    return VonMises(math.remainder(loc, 2.0 * math.pi), kappa)
+
+
+def _cut(
+    base: Distribution, low: float, high: float, loc: float, scale: float, name: str
+) -> Distribution:
+    """The base, stretched (and moved, where it can be) before it is cut."""
+    where = loc if isinstance(base, Normal) else 0.0
+    ends = [
+        e if math.isinf(e) else nearest(Fraction(where) + Fraction(scale) * Fraction(e))
+        for e in (low, high)
+    ]
+    cut = Truncated(push(base, affine(where, scale), name), ends[0], ends[1])
+    return push(cut, affine(loc - where, 1.0), name)
+
+
+def _table(family: Any, loc: float, name: str) -> Distribution | None:
+    """A distribution given by its values: a Categorical if these are 0, 1, ..., k - 1."""
+    values = np.asarray(family.xk, dtype=np.float64) + loc
+    if not np.array_equal(values, np.floor(values)):
+        raise UnsupportedError(
+            f"{name}: its values are not integers; number them 0, 1, ... and compare those"
+        )
+    if not np.array_equal(values, np.arange(len(values))):
+        return None
+    return categorical("probs", np.asarray(family.pk, dtype=np.float64))
+
+
+def _check_integer(loc: float, name: str) -> None:
+    if loc != math.floor(loc):
+        raise UnsupportedError(f"{name}: loc = {loc} moves it off the integers; use an integer")
+
+
+def _called(frozen: Any, name: str) -> Distribution:
+    """A frozen distribution behind its own functions. Its -inf may be underflow of its pdf."""
+    low, high = (float(end) for end in frozen.support())
+    discrete = hasattr(frozen, "logpmf")
+    if discrete and not all(math.isinf(end) or end == math.floor(end) for end in (low, high)):
+        raise UnsupportedError(f"{name}: loc moves it off the integers; use an integer")
+    edges = getattr(frozen.dist, "_hbins", ())
+    return Foreign(
+        name,
+        Support("integers" if discrete else "interval", low, high),
+        frozen.logpmf if discrete else frozen.logpdf,
+        sampler=lambda rng, n: frozen.rvs(size=n, random_state=rng),
+        inverse=frozen.ppf,
+        hints=tuple(float(e) for e in edges),
+    )
+
+
+# SciPy distributions, frozen and new, as ours.
+
+
+def read(thing: Any) -> Distribution | None:
+    """Returns a SciPy distribution as one of ours; None for any other object of SciPy.
+
+    Raises:
+        InputError: it is a batch, is not frozen, or a parameter is out of range.
+        UnsupportedError: it has no density that can be compared.
+    """
+    if isinstance(thing, stats.gaussian_kde):
+        return kernel_density(thing)
+    names = {cls.__name__ for cls in type(thing).__mro__}
+    if "rv_frozen" in names:
+        return read_frozen(thing)
+    if "rv_generic" in names:
+        return read_frozen(_freeze(thing))
+    if "UnivariateDistribution" in names or is_mixture(thing):
+        return read_new(thing)
+    if "multi_rv_frozen" in names or type(thing).__name__ == "matrix_t_frozen":
+        return scipy_vectors_read(thing)
+    if "multi_rv_generic" in names:
+        raise _not_frozen(type(thing).__name__.removesuffix("_gen"), "...")
+    return None
+
+
+def _freeze(thing: Any) -> Any:
+    if thing.numargs:
+        raise _not_frozen(
+            thing.name, ", ".join(f"{s.strip()}=..." for s in thing.shapes.split(","))
+        )
+    return thing()
+
+
+def _not_frozen(name: str, arguments: str) -> InputError:
+    return InputError(
+        f"scipy.stats.{name} is a family without its parameters; "
+        f"give one distribution: scipy.stats.{name}({arguments})"
+    )
+
+
+# SciPy's new distributions (`scipy.stats.Normal`, `make_distribution`, ...), of 1.15 and later.
+
+_NEW_HOMES = ("scipy.stats._new_distributions", "scipy.stats._distribution_infrastructure")
+
+
+def is_mixture(thing: Any) -> bool:
+    """Whether an object is SciPy's Mixture."""
+    return _name(thing) == "Mixture"
+
+
+def read_new(thing: Any) -> Distribution:
+    """Returns a distribution of SciPy's new kind as one of ours.
+
+    Raises:
+        InputError: a parameter is an array or out of range.
+    """
+    shape = tuple(vars(thing)["_shape"])
+    label = f"scipy.stats {type(thing).__name__}"
+    if shape:
+        check_single([np.empty(shape)], label)
+    if is_mixture(thing):
+        return mixture(
+            np.array(thing.weights, dtype=np.float64), [read_new(c) for c in thing.components]
+        )
+    if vars(thing)["_any_invalid"]:
+        raise InputError(f"{label}: a parameter is out of range: {thing!r}")
+    reader = _READERS.get(_name(thing))
+    found = reader(thing) if reader is not None else _recognised(thing)
+    return _called_new(thing, label) if found is None else found
+
+
+def _name(thing: Any) -> str:
+    """The class of an object if it is SciPy's own, not a user's."""
+    cls = type(thing)
+    return cls.__name__ if cls.__module__ in _NEW_HOMES else ""
+
+
+def _parameter(thing: Any, name: str, default: float = math.nan) -> float:
+    return float(vars(thing)["_parameters"].get(name, default))
+
+
+def _normal(thing: Any) -> Distribution:
+    return Normal(_parameter(thing, "mu", 0.0), _parameter(thing, "sigma", 1.0))
+
+
+def _inner(thing: Any) -> Distribution:
+    """What a distribution was made from."""
+    return read_new(vars(thing)["_dist"])
+
+
+def _shifted(thing: Any) -> Distribution:
+    map_ = affine(_parameter(thing, "loc"), _parameter(thing, "scale"))
+    return push(_inner(thing), map_, "a shifted and scaled distribution")
+
+
+def _truncated(thing: Any) -> Distribution:
+    return Truncated(_inner(thing), _parameter(thing, "lb"), _parameter(thing, "ub"))
+
+
+def _monotone(thing: Any) -> Distribution | None:
+    """exp and log are known by the function itself; powers and reciprocals are not."""
+    function = vars(thing)["_g"]
+    if function is np.exp:
+        return push(_inner(thing), Bijection("exp"), "exp of a distribution")
+    if function is np.log:
+        return push(_inner(thing), Bijection("log"), "log of a distribution")
+    return None
+
+
+def _recognised(thing: Any) -> Distribution | None:
+    """What make_distribution made of one of SciPy's old families, whose methods it borrows."""
+    for method in vars(type(thing)).values():
+        family = getattr(method, "__self__", None)
+        if family is not None and hasattr(family, "_shape_info"):
+            shapes = [_parameter(thing, info.name) for info in family._shape_info()]  # noqa: SLF001
+            return recognise(family, shapes, 0.0, 1.0)
+    return None
+
+
+def _called_new(thing: Any, label: str) -> Distribution:
+    discrete = any(cls.__name__ == "DiscreteDistribution" for cls in type(thing).__mro__)
+    low, high = (float(end) for end in thing.support())
+    return Foreign(
+        label,
+        Support("integers" if discrete else "interval", low, high),
+        thing.logpmf if discrete else thing.logpdf,
+        sampler=lambda rng, n: thing.sample((n,), rng=rng),
+        inverse=thing.icdf,
+    )
+
+
+_READERS: dict[str, Callable[[Any], Distribution | None]] = {
+    "Normal": _normal,
+    "StandardNormal": _normal,
+    "Logistic": lambda _: Logistic(0.0, 1.0),
+    "Uniform": lambda d: Uniform(_parameter(d, "a"), _parameter(d, "b")),
+    "_LogUniform": lambda d: LogUniform(_parameter(d, "a"), _parameter(d, "b")),
+    "_Gamma": lambda d: GeneralizedGamma(1.0, _parameter(d, "a")),
+    "Binomial": lambda d: Binomial(_parameter(d, "n"), Chance(probability=_parameter(d, "p"))),
+    "ShiftedScaledDistribution": _shifted,
+    "FoldedDistribution": lambda d: fold(_inner(d), "the absolute value of a distribution"),
+    "TruncatedDistribution": _truncated,
+    "MonotonicTransformedDistribution": _monotone,
+}

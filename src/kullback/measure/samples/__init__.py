@@ -1,0 +1,1 @@
+"""Divergences between samples: what rows stand for, what they show, and how sure that is."""

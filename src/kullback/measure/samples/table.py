@@ -1,0 +1,456 @@
+"""KL where one side or both are known by samples or by counts only."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+from jaxtyping import Float
+
+from kullback.core.errors import InputError, UnsupportedError
+from kullback.core.numerics import one_thread
+from kullback.core.run import generator
+from kullback.distributions.base import Distribution
+from kullback.inputs.given import distribution
+from kullback.measure.neighbours import MOST_COLUMNS, neighbour_kl
+from kullback.measure.samples.cells import against_known
+from kullback.measure.samples.classifiers import encode
+from kullback.measure.samples.counts import Tallied, Tally, TallyKl, of_codes, of_numbers, tally_kl
+from kullback.measure.samples.dependence import copies, design_effect, independent, whole
+from kullback.measure.samples.joint import (
+    FEWEST_ROWS,
+    MOST_JOINT_COLUMNS,
+    JointKl,
+    joint_kl,
+    to_come,
+)
+from kullback.measure.samples.ranks import OrderedKl
+from kullback.results.estimate import Estimate
+from kullback.targets import Counts, Samples
+
+Table = Float[np.ndarray, "_n _d"]
+#: Rows of each sample that several columns together are learned from, at most.
+MOST_ROWS = 10_000
+#: Draws of a known density stand for it: so many for each row of the other, within limits.
+_DRAWS, _FEWEST_DRAWS, _MOST_DRAWS = 4, 4000, 200_000
+_DIRECTION = "KL(p||q)"
+#: With more of p than this at levels seen once, the entropy of p is not known.
+_MOST_SINGLES = 0.15
+
+
+def is_sampled(p: object, q: object) -> bool:
+    """Whether one of the two is known by draws only."""
+    return isinstance(p, (Samples, Counts)) or isinstance(q, (Samples, Counts))
+
+
+def sampled_kl(p: object, q: object, key: object, *, normalize: bool = False) -> Estimate:
+    """Returns KL(p||q) where p or q are samples or counts.
+
+    Args:
+        p, q: `Samples`, `Counts`, or on one side what `kl_divergence` takes.
+        key: randomness of folds, halves and draws.
+        normalize: divide probabilities by their sum.
+
+    Raises:
+        InputError: the columns of the two do not fit together.
+        UnsupportedError: counts against something without levels.
+    """
+    if isinstance(p, Counts) or isinstance(q, Counts):
+        return _of_counts(p, q, normalize=normalize)
+    with one_thread():
+        return _of_draws(p, q, generator(key), normalize=normalize)
+
+
+def column_tally(p: Samples, q: Samples, i: int = 0) -> Tallied:
+    """Returns the counts of a column of two samples, weights as rows."""
+    x, y = p.values[:, i], q.values[:, i]
+    coded = p.kinds[i] == "category"
+    of_x, of_y = (_counted(side, i, levels=coded) for side in (p, q))
+    if coded:
+        labels = tuple(dict.fromkeys((*p.labels[i], *q.labels[i])))
+        x, y = recoded(x, p.labels[i], labels), recoded(y, q.labels[i], labels)
+        return of_codes(x, y, labels, of_x, of_y)
+    times = copies(x[np.isfinite(x)], y[np.isfinite(y)])
+    of_x, of_y = (
+        w if t == 1.0 else (np.ones(len(v)) if w is None else w) / t
+        for v, w, t in zip((x, y), (of_x, of_y), times, strict=True)
+    )
+    return of_numbers(x, y, of_x, of_y)
+
+
+def _counted(side: Samples, i: int, *, levels: bool) -> Float[np.ndarray, " n"] | None:
+    """Returns how many independent rows each row of a column counts for."""
+    weights = scaled(side.weights)
+    if weights is None or whole(weights):
+        return weights
+    x = side.values[:, i]
+    return weights / design_effect(x, None, levels=levels, weights=weights)
+
+
+def recoded(
+    codes: Float[np.ndarray, " n"], have: tuple[str, ...], want: tuple[str, ...]
+) -> Float[np.ndarray, " n"]:
+    """Returns the codes of labels among other labels; NaN stays NaN."""
+    if have == want:
+        return codes
+    place = {name: float(i) for i, name in enumerate(want)}
+    table = np.array([place[name] for name in have])
+    return np.where(np.isnan(codes), np.nan, table[np.nan_to_num(codes).astype(np.int64)])
+
+
+def _of_draws(p: object, q: object, rng: np.random.Generator, *, normalize: bool) -> Estimate:
+    if isinstance(p, Samples) and isinstance(q, Samples):
+        return _of_samples(p, q, rng)
+    if isinstance(p, Samples):
+        return _against_density(p, distribution(q, "q", normalize=normalize), rng)
+    assert isinstance(q, Samples)
+    known = distribution(p, "p", normalize=normalize)
+    if known.support.discrete and known.support.dimension == 0:
+        raise UnsupportedError(
+            "p is discrete and known, q by samples only: draw from p and give Samples for both"
+        )
+    return _of_samples(_drawn(known, len(q.values), "p", rng), q, rng)
+
+
+def _of_samples(p: Samples, q: Samples, rng: np.random.Generator) -> Estimate:
+    p, q = _alike(p, q)
+    rows = len(p.values) + len(q.values)
+    if p.values.shape[1] == 1:
+        return of_tally(tally_kl(column_tally(p, q).tally), _DIRECTION, rows)
+    weights = (scaled(p.weights), scaled(q.weights))
+    rows_p, rows_q = independent((p.values, q.values), weights, (None, None), rng, MOST_ROWS)
+    x, y = p.values[rows_p], q.values[rows_q]
+    fewer = min(len(x), len(y))
+    if fewer < FEWEST_ROWS:
+        return Estimate.unresolved(
+            np.nan, f"{fewer} independent rows are too few to learn from: it takes {FEWEST_ROWS} of each",
+            quantity="kl", direction=_DIRECTION, method="scores from other rows", n=rows, at_least=0.0,
+        )  # fmt: skip
+    coded = np.array([kind == "category" for kind in p.kinds])
+    found = joint_kl(encode(x, y, coded), rng)
+    made = of_joint(found, 0, _DIRECTION, len(x) + len(y), x.shape[1])
+    if (len(x), len(y)) == (len(p.values), len(q.values)):
+        return made
+    drawn = f"learned from {len(x):,} and {len(y):,} independent rows drawn of {rows:,}"
+    return replace(made, notes=(*made.notes, drawn))
+
+
+def _alike(p: Samples, q: Samples) -> tuple[Samples, Samples]:
+    """Returns two samples whose columns are the same, those of q in the order of p's."""
+    if p.values.shape[1] != q.values.shape[1]:
+        raise InputError(
+            f"p has {p.values.shape[1]} columns and q {q.values.shape[1]}: they must have the same, "
+            "or compare tables column by column with diff(p, q)"
+        )
+    if set(p.columns) == set(q.columns) and p.columns != q.columns:
+        order = [q.columns.index(name) for name in p.columns]
+        q = Samples(
+            q.values[:, order], q.weights, columns=p.columns, kinds=[q.kinds[i] for i in order],
+            labels=tuple(q.labels[i] for i in order), missing=q.missing,
+        )  # fmt: skip
+    for name, a, b in zip(p.columns, p.kinds, q.kinds, strict=True):
+        if (a == "category") != (b == "category"):
+            raise InputError(
+                f"column {name!r} is {a} in p and {b} in q: say kinds={{{name!r}: ...}}"
+            )
+    if not any(k == "category" for k in p.kinds):
+        return p, q
+    labels = tuple(tuple(dict.fromkeys((*a, *b))) for a, b in zip(p.labels, q.labels, strict=True))
+    return _with_labels(p, labels), _with_labels(q, labels)
+
+
+def _with_labels(side: Samples, labels: tuple[tuple[str, ...], ...]) -> Samples:
+    columns = [
+        recoded(side.values[:, i], side.labels[i], labels[i])
+        if k == "category"
+        else side.values[:, i]
+        for i, k in enumerate(side.kinds)
+    ]
+    return Samples(
+        np.column_stack(columns), side.weights, columns=side.columns, kinds=side.kinds,
+        labels=labels, missing=side.missing,
+    )  # fmt: skip
+
+
+def _against_density(p: Samples, q: Distribution, rng: np.random.Generator) -> Estimate:
+    """KL of draws against a density: -E_p[log q] is a mean, H(p) is by nearest neighbours."""
+    d = max(q.support.dimension, 1)
+    if p.values.shape[1] != d:
+        raise InputError(f"p has {p.values.shape[1]} columns, but q lives on {q.support}")
+    if not q.normalized:
+        raise UnsupportedError(
+            "q is not normalised, so KL(p||q) is known up to log Z only: cross_entropy(p, q) has that"
+        )
+    if q.support.discrete:
+        return _against_masses(p, q)
+    if p.weights is None and not np.isnan(p.values).any():
+        x = p.values[rng.permutation(len(p.values))]
+        log_q = q.log_prob(x[:, 0] if q.support.dimension == 0 else x)
+        if np.isneginf(log_q).any():
+            outside = int(np.isneginf(log_q).sum())
+            return Estimate.infinite(
+                f"support: q is 0 at {outside:,} of the {len(x):,} rows of p",
+                quantity="kl", direction=_DIRECTION, method="samples",
+            )  # fmt: skip
+        if d <= MOST_COLUMNS and min(len(x), MOST_ROWS) >= max(50 * d, 100):
+            return neighbour_kl(x, log_q, q, rng)
+    return _of_samples(p, _drawn(q, len(p.values), "q", rng), rng)
+
+
+def _drawn(known: Distribution, rows: int, name: str, rng: np.random.Generator) -> Samples:
+    """Returns draws of a density that stand for it."""
+    number = min(max(_DRAWS * rows, _FEWEST_DRAWS), _MOST_DRAWS)
+    try:
+        drawn = known.sample(rng, number)
+    except UnsupportedError:
+        raise UnsupportedError(
+            f"{name} cannot be drawn from, and the other side is known by samples only: give "
+            "Known(log_prob=..., sample=...)"
+        ) from None
+    return Samples(drawn.reshape(number, -1))
+
+
+def _against_masses(p: Samples, q: Distribution) -> Estimate:
+    if q.support.dimension:
+        raise UnsupportedError(f"samples against a discrete q on {q.support}: give Counts for both")
+    x = p.values[:, 0]
+    levels, which = np.unique(x, return_inverse=True)
+    counts = np.bincount(which, scaled(p.weights)).astype(np.float64)
+    return _known_masses(counts, q.log_prob(levels), [f"{v:g}" for v in levels])
+
+
+def _known_masses(
+    counts: Float[np.ndarray, " s"], log_q: Float[np.ndarray, " s"], names: list[str]
+) -> Estimate:
+    """KL of counted draws against known probabilities: Zhang's entropy estimate, log q exact."""
+    held = counts > 0.0
+    if np.isneginf(log_q[held]).any():
+        at = names[int(np.flatnonzero(held)[np.argmax(np.isneginf(log_q[held]))])]
+        return Estimate.infinite(
+            f"support: q is 0 at level {at}, where p has draws", quantity="kl",
+            direction=_DIRECTION, method="digamma counts",
+        )  # fmt: skip
+    n = float(counts.sum())
+    singles = float(counts[counts == 1.0].sum()) / n
+    value, error = against_known(counts, log_q)
+    said = {"quantity": "kl", "direction": _DIRECTION, "method": "digamma counts", "n": int(n)}
+    if singles > _MOST_SINGLES:
+        return Estimate.unresolved(
+            np.nan, f"{100.0 * singles:.0f} % of p's rows are at levels seen once only", **said
+        )  # pyright: ignore[reportArgumentType] # fmt: skip
+    return Estimate.sampled(value, error, **said)  # pyright: ignore[reportArgumentType]
+
+
+def _of_counts(p: object, q: object, *, normalize: bool) -> Estimate:
+    if isinstance(p, Counts) and isinstance(q, Counts):
+        labels = tuple(dict.fromkeys((*p.labels, *q.labels)))
+        x, y = (_at(side, labels) for side in (p, q))
+        held = (x > 0.0) | (y > 0.0)
+        found = tally_kl(Tally(x[held], y[held]))
+        return of_tally(found, _DIRECTION, int(x.sum() + y.sum()))
+    if not isinstance(p, Counts):
+        raise UnsupportedError(
+            "q is known by counts only, p is not: give Counts for both, or swap them and read the "
+            "direction in the label"
+        )
+    known = distribution(q, "q", normalize=normalize)
+    if not known.support.discrete or known.support.dimension:
+        raise UnsupportedError(f"p is counts of levels, but q lives on {known.support}")
+    if len(p.values) > known.support.high + 1.0:
+        raise InputError(
+            f"p has {len(p.values)} levels and q {known.support.high + 1:g} probabilities"
+        )
+    levels = np.arange(len(p.values), dtype=np.float64)
+    return _known_masses(p.values, known.log_prob(levels), list(p.labels))
+
+
+def _at(counts: Counts, labels: tuple[str, ...]) -> Float[np.ndarray, " s"]:
+    held = dict(zip(counts.labels, counts.values.tolist(), strict=True))
+    return np.array([held.get(name, 0.0) for name in labels])
+
+
+# Which method answers where one side or both are known by samples or counts, before anything is computed.
+
+_LEVELS = "digamma counts"
+_RANKS = "ranks: counts of parts, smooth within, tails"
+_SCORES = "scores from other rows"
+_NEAR = "nearest neighbours, bias measured on draws of q"
+#: Names as in `Estimate.method`, to what they apply, and what they may give.
+TABLE = (
+    (_LEVELS, "counts, or one column of levels or few values", "estimate, infinite, unresolved"),
+    (_NEAR, f"rows of p, up to {MOST_COLUMNS} columns, and a density q", "estimate, infinite, unresolved"),
+    (_RANKS, "one column of numbers", "estimate, unresolved"),
+    (_SCORES, "several columns", "estimate, lower bound, unresolved"),
+)  # fmt: skip
+
+
+def method(p: object, q: object, *, normalize: bool = False) -> str:
+    """Returns the method of KL(p||q), of which one is known by samples or counts.
+
+    Raises:
+        InputError: the columns of the two are not as many.
+        UnsupportedError: there is no method.
+    """
+    if isinstance(p, Counts) or isinstance(q, Counts):
+        if not isinstance(p, Counts):
+            raise UnsupportedError("q is known by counts only, p is not: give Counts for both")
+        return _LEVELS
+    if isinstance(p, Samples) and isinstance(q, Samples):
+        _check_columns(p.values.shape[1], q.values.shape[1])
+        if p.values.shape[1] > 1:
+            return _SCORES
+        return _LEVELS if column_tally(p, q).tally.rest is None else _RANKS
+    if isinstance(p, Samples):
+        return _method_against_density(p, distribution(q, "q", normalize=normalize))
+    known = distribution(p, "p", normalize=normalize)
+    if known.support.discrete:
+        raise UnsupportedError("p is discrete and known, q by samples only: draw from p")
+    assert isinstance(q, Samples)
+    _check_columns(max(known.support.dimension, 1), q.values.shape[1])
+    return _SCORES if q.values.shape[1] > 1 else _RANKS
+
+
+def _method_against_density(p: Samples, q: Distribution) -> str:
+    n, d = p.values.shape
+    _check_columns(d, max(q.support.dimension, 1))
+    if not q.normalized:
+        raise UnsupportedError("q is not normalised: cross_entropy(p, q) is what can be had")
+    if q.support.discrete:
+        return _LEVELS
+    plain = p.weights is None and not np.isnan(p.values).any()
+    if plain and d <= MOST_COLUMNS and min(n, MOST_ROWS) >= max(50 * d, 100):
+        return _NEAR
+    return _SCORES if d > 1 else _RANKS
+
+
+def _check_columns(of_p: int, of_q: int) -> None:
+    if of_p != of_q:
+        raise InputError(f"p has {of_p} column(s) and q {of_q}: they must have the same")
+
+
+# What was found of two samples, as Estimates that say what they may be used for.
+
+#: Half-widths of a 95 % interval, and of a one-sided limit, in standard errors.
+_TWO, _ONE = 1.96, 1.645
+#: Fewer rows than this of either sample do not show what more of them would teach about several columns.
+_FEWEST_LEARNED = 500
+#: Two measurements disagree where they are so many of their common errors apart.
+_APART = 1.7
+_SCORE = "scores from other rows"
+
+
+def of_tally(found: TallyKl, direction: str, n: int) -> Estimate:
+    """Returns KL of one column as an Estimate: with an interval, or unresolved with what it is at least.
+
+    Args:
+        found: the measurement.
+        direction: such as "KL(p||q)".
+        n: rows of both.
+    """
+    method = _LEVELS if found.rest is None else _RANKS
+    notes = ()
+    if found.unseen > 0.0:
+        notes = (
+            f"{100.0 * found.unseen:.2g} % of {{p}}'s rows are at levels of which {{q}} has no row",
+        )
+    limit = found.bound - _ONE * found.bound_error
+    if found.reason:
+        return _unresolved(found.reason, limit, direction, method, n, notes)
+    return _interval(found.value, found.error, found.upward, direction, method, n, notes)
+
+
+def of_joint(found: JointKl, which: int, direction: str, n: int, columns: int) -> Estimate:
+    """Returns KL of several columns as an Estimate.
+
+    Up to five columns an interval, longer upwards by what more rows may add, and to where that of nearest
+    neighbours ends; beyond them a lower bound; unresolved where the value still rises with the rows, or
+    neighbours find more. Downwards the score alone counts: what it keeps is a lower bound.
+
+    Args:
+        found: the measurement.
+        which: 0 for KL(p||q), 1 for KL(q||p).
+        direction: its name.
+        n: rows of both.
+        columns: of the table.
+    """
+    side: OrderedKl = (found.forward, found.reverse)[which]
+    more, rises = to_come(found.curve, which, side.error)
+    limit = side.bound - _ONE * side.bound_error
+    near = found.near[which]
+    notes = (curve_in_words(found, which), f"the scores are by {found.members}")
+    if near is not None:
+        notes = (*notes, f"nearest neighbours say {near[0]:.3g} ± {near[1]:.2g} nats")
+    few = found.curve[-1][0] if columns <= MOST_JOINT_COLUMNS else math.inf
+    reason = side.reason
+    if not reason and near is not None and _finds_more(near, side):
+        reason = "nearest neighbours find more than the scores have learned"
+    if not reason and rises:
+        reason = "it still rises with the number of rows"
+    if not reason and few < _FEWEST_LEARNED:
+        reason = f"{few} rows do not show what more would teach: it takes {_FEWEST_LEARNED} of each"
+    if reason:
+        return _unresolved(reason, limit, direction, _SCORE, n, notes)
+    if columns > MOST_JOINT_COLUMNS:
+        return Estimate.bounded(
+            max(limit, 0.0), side.error, quantity="kl", direction=direction, method=_SCORE, n=n,
+            notes=notes,
+        )  # fmt: skip
+    beyond = -math.inf
+    if near is not None:
+        beyond = near[0] + _TWO * near[1] - (side.value + _TWO * side.error)
+    upward = max(side.upward + more, beyond)
+    return _interval(side.value, side.error, upward, direction, _SCORE, n, notes)
+
+
+def _finds_more(near: tuple[float, float], side: OrderedKl) -> bool:
+    return near[0] - side.value > _APART * math.hypot(near[1], side.error)
+
+
+def curve_in_words(found: JointKl, which: int) -> str:
+    """Returns the values at a quarter, a half and all of the rows."""
+    values = ", ".join(f"{c[1 + which]:.3g}" for c in found.curve)
+    rows = ", ".join(f"{c[0]:,}" for c in found.curve)
+    return f"values from {rows} rows of the smaller sample: {values} nats"
+
+
+def _interval(
+    value: float, error: float, upward: float, direction: str, method: str, n: int,
+    notes: tuple[str, ...],
+) -> Estimate:  # fmt: skip
+    # Chance may take it below 0, but an interval of what cannot be negative begins there.
+    shown = max(value, 0.0)
+    high = max(value + _TWO * error, 0.0) + upward
+    limits = (max(value - _TWO * error, 0.0), high)
+    if not (math.isfinite(shown) and math.isfinite(high)):
+        return _unresolved("its error is not known", 0.0, direction, method, n, notes)
+    spoken = tuple(_named(note, direction) for note in notes)
+    return Estimate(shown, error, limits, "kl", direction, "estimate", method, n, spoken)
+
+
+def _unresolved(
+    reason: str, limit: float, direction: str, method: str, n: int, notes: tuple[str, ...]
+) -> Estimate:
+    spoken = tuple(_named(note, direction) for note in notes)
+    return Estimate.unresolved(
+        math.nan, _named(reason, direction), quantity="kl", direction=direction, method=method, n=n,
+        notes=spoken,
+        at_least=max(limit, 0.0) if math.isfinite(limit) else 0.0,
+    )  # fmt: skip
+
+
+def _named(text: str, direction: str) -> str:
+    """Returns a remark with the names of the two in place of {p} and {q}."""
+    p, _, q = direction.removeprefix("KL(").removesuffix(")").partition("||")
+    return text.replace("{p}", p).replace("{q}", q)
+
+
+def scaled(weights: Float[np.ndarray, " n"] | None) -> Float[np.ndarray, " n"] | None:
+    """Returns weights as numbers of rows: whole ones as they are, others so that they sum to Kish's number.
+
+    Example:
+        >>> scaled(np.array([2.0, 1.0])).tolist(), scaled(np.array([0.5, 0.5])).tolist()
+        ([2.0, 1.0], [1.0, 1.0])
+    """
+    if weights is None or whole(weights):
+        return weights
+    total = float(weights.sum())
+    return weights * (total / float(weights @ weights))

@@ -1,0 +1,119 @@
+"""Sums over the outcomes of discrete distributions, with the truncation bounded."""
+
+import math
+
+import numpy as np
+from jaxtyping import Float
+
+from kullback.distributions.base import Distribution
+from kullback.distributions.vector import Categorical
+from kullback.measure.quadrature import rounding
+from kullback.measure.question import Question
+from kullback.results.estimate import Outcome, infinite, unresolved
+from kullback.solvers.quadrature import Sum, Terms, add_up
+
+_METHOD = "sum"
+_MAIN, _SPARE, _MASS_P, _MASS_Q, _NOISE, _SLOPE, _EMPTY = range(7)
+#: p may miss this much mass before the answer is refused.
+_MISSING = 1e-6
+
+
+@np.errstate(all="ignore")
+def measure(question: Question, p: Distribution, q: Distribution) -> Outcome:
+    """Returns the answer: exact to rounding over few outcomes, else with a truncation bound."""
+    low, high = p.support.low, p.support.high
+    if question.over_q:
+        low, high = min(low, q.support.low), max(high, q.support.high)
+    found = add_up(_columns(question, p, q), _start(p, low, high), low, high)
+    empty = float(found.value[_EMPTY])
+    if empty > 0.0 and question.needs_support:
+        return infinite(
+            f"support: q is 0 where p has mass {empty:.3g}; q lives on {q.support}", _METHOD
+        )
+    if found.slope > -1.0 - 1e-3:
+        return infinite("tails: p's tail is too heavy for q; the sum diverges", _METHOD)
+    if np.isposinf(found.value[_MAIN]):
+        return infinite("tails: p's tail is too heavy for q; the terms grow without bound", _METHOD)
+    mass = float(found.value[_MASS_P])
+    missing = max(1.0 - mass - float(found.beyond[_MASS_P]), mass - 1.0, 0.0)
+    if not np.isfinite(found.value).all() or missing > _MISSING:
+        reason = f"the sum finds mass {mass:.6g} of p, not 1"
+        return unresolved(float(found.value[_MAIN]), reason, _METHOD, found.terms)
+    value, error = _value(question, found)
+    error += missing * (1.0 + abs(value) + 2.0 * abs(math.log(missing + 1e-300)))
+    answer = question.finish(value)
+    width = max(abs(question.finish(value + e) - answer) for e in (error, -error))
+    return Outcome(answer, width, "numeric", _METHOD, found.terms)
+
+
+def _columns(question: Question, p: Distribution, q: Distribution) -> Terms:
+    def columns(x: np.ndarray) -> np.ndarray:
+        log_p, log_q = p.log_prob(x), q.log_prob(x)
+        mass_p = np.exp(log_p)
+        empty = np.isneginf(log_q) & ~np.isneginf(log_p)
+        noise = mass_p * (rounding(p, x, log_p) + rounding(q, x, log_q))
+        if question.needs_support:
+            log_q = np.where(empty, log_p, log_q)
+        zeros = np.zeros_like(log_p)
+        main = question.contribution(log_p, log_q, zeros)
+        spare = main if question.nonnegative is None else question.nonnegative(log_p, log_q, zeros)
+        with np.errstate(invalid="ignore"):
+            gap = np.minimum(1.0, np.abs(np.where(np.isneginf(log_p), 0.0, log_p - log_q)))
+        return np.stack(
+            [main, spare, mass_p, np.exp(log_q), noise, noise * gap, mass_p * empty], axis=1
+        )
+
+    return columns
+
+
+def _start(p: Distribution, low: float, high: float) -> float:
+    """Returns an integer in p's bulk."""
+    if isinstance(p, Categorical):
+        return float(np.argmax(p.probabilities))
+    marks = p.landmarks()
+    fallback = low if math.isfinite(low) else 0.0
+    middle = float(np.floor(marks[len(marks) // 2])) if len(marks) else fallback
+    return min(max(middle, low), high)
+
+
+def _value(question: Question, found: Sum) -> tuple[float, float]:
+    """Returns the better of the two sums of the same thing, with its error."""
+    value = found.value
+    truncated = found.beyond
+    rounded = 4.0 * 2.0**-52 * found.absolute
+    main = float(value[_MAIN])
+    error_main = float(truncated[_MAIN] + rounded[_MAIN] + value[_NOISE])
+    if question.nonnegative is None or abs(float(value[_MASS_Q]) - 1.0) > 1e-9:
+        return main, error_main
+    error_spare = float(truncated[_SPARE] + rounded[_SPARE] + value[_SLOPE])
+    return (float(value[_SPARE]), error_spare) if error_spare < error_main else (main, error_main)
+
+
+# Densities given on a regular grid: sums times dx, with the error of the grid itself.
+
+_GRID_METHOD = "grid"
+
+
+def measure_grid(
+    question: Question, p: Float[np.ndarray, " n"], q: Float[np.ndarray, " n"], dx: float
+) -> Outcome:
+    """Returns the trapezoid sum; its error is its distance from the same sum on every other point."""
+    with np.errstate(divide="ignore"):
+        log_p, log_q = np.log(p), np.log(q)
+    empty = (p > 0.0) & (q == 0.0)
+    if empty.any() and question.needs_support:
+        return infinite(
+            f"support: q is 0 on grid points where p has mass {p[empty].sum() * dx:.3g}",
+            _GRID_METHOD,
+        )
+    terms = question.contribution(log_p, log_q, np.zeros_like(log_p))
+    fine = float(np.trapezoid(terms, dx=dx))
+    even = np.arange(0, len(terms), 2)
+    coarse = float(np.trapezoid(terms[even], dx=2.0 * dx)) if len(even) > 2 else 0.0
+    if len(terms) % 2 == 0:
+        coarse += 0.5 * dx * float(terms[-1] + terms[-2])
+    edges = dx * float(np.abs(terms[[0, -1]]).sum())
+    answer = question.finish(fine)
+    error = abs(fine - coarse) + edges + 1e-15 * float(np.abs(terms).sum()) * dx
+    spread = max(abs(question.finish(fine + e) - answer) for e in (error, -error))
+    return Outcome(answer, spread, "numeric", _GRID_METHOD, len(terms))

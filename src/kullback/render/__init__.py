@@ -1,0 +1,1 @@
+"""Documents as text, HTML, JSON; figures as SVG. Knows documents only."""

@@ -1,0 +1,318 @@
+"""A page as HTML: one file that needs nothing else. What is given is escaped here and only here."""
+
+from collections.abc import Iterator
+from html import escape
+from itertools import count
+
+from kullback.render.corner import draw_corner
+from kullback.render.document import (
+    Badge,
+    Banner,
+    Bar,
+    Block,
+    Cell,
+    Column,
+    Corner,
+    Fact,
+    Figure,
+    Gallery,
+    Notes,
+    Page,
+    Section,
+    Table,
+)
+from kullback.render.svg import draw
+
+_SIGNS = {"good": "✓", "bad": "✗", "unsure": "?"}
+#: What is hatched: the areas that lie below 0.
+_HATCH = (
+    '<svg class="defs" aria-hidden="true"><defs><pattern id="hatch" width="5" height="5" '
+    'patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><path d="M0,0V5"/></pattern></defs></svg>'
+)
+#: A column of texts longer than this gets room.
+_LONG = 24
+
+
+def render(page: Page) -> str:
+    """Returns a page as an HTML document."""
+    names = (f"f{i}" for i in count(1))
+    body = "".join(_section(s, names) for s in page.sections)
+    facts = "".join(_fact(f) for f in page.facts)
+    title = escape(page.title)
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        f"<title>{title}</title><style>{SHEET}</style></head>\n<body>{_HATCH}<main>"
+        f"<header><h1>{title}</h1>{_banner(page.banner)}"
+        f'<p class="summary">{escape(page.summary)}</p></header>'
+        + (f'<div class="facts">{facts}</div>' if facts else "")
+        + f"\n{body}\n{_footer(page)}</main></body></html>\n"
+    )
+
+
+def _section(section: Section, names: Iterator[str]) -> str:
+    lead = f"<p>{escape(section.lead)}</p>" if section.lead else ""
+    blocks = "\n".join(_block(b, names) for b in section.blocks)
+    return f"<section><h2>{escape(section.title)}</h2>{lead}{blocks}</section>\n"
+
+
+def _block(block: Block, names: Iterator[str], level: int = 3) -> str:
+    match block:
+        case Figure():
+            return _figure(block, names, level)
+        case Corner():
+            return _corner(block, names, level)
+        case Table():
+            return _table(block, level)
+        case Gallery():
+            return _gallery(block, names)
+        case Notes(items):
+            return f'<ul class="notes">{"".join(f"<li>{escape(i)}</li>" for i in items)}</ul>'
+
+
+def _figure(figure: Figure, names: Iterator[str], level: int) -> str:
+    drawn = draw(figure, next(names))
+    if figure.size == "wide":
+        drawn += draw(figure, next(names), narrow=True)
+    return f"<figure>{_title(figure.title, level)}{drawn}{_caption(figure.caption, 'figcaption')}</figure>"
+
+
+def _corner(corner: Corner, names: Iterator[str], level: int) -> str:
+    drawn = draw_corner(corner, next(names)) + draw_corner(corner, next(names), narrow=True)
+    return f"<figure>{_title(corner.title, level)}{drawn}{_caption(corner.caption, 'figcaption')}</figure>"
+
+
+def _banner(banner: Banner | None) -> str:
+    if banner is None:
+        return ""
+    remedy = f'<p class="remedy">{escape(banner.remedy)}</p>' if banner.remedy else ""
+    return (
+        f'<div class="banner {banner.tone}"><strong>{_SIGNS[banner.tone]} {escape(banner.word)}'
+        f"</strong><p>{escape(banner.text)}</p>{remedy}</div>"
+    )
+
+
+def _gallery(gallery: Gallery, names: Iterator[str]) -> str:
+    small = all(isinstance(i, Figure) and i.size == "small" for i in gallery.items)
+    items = "".join(_block(i, names, 4 if gallery.title or small else 3) for i in gallery.items)
+    return (
+        f'<div class="gallery">{_title(gallery.title, 3)}'
+        f'<div class="items{" small" if small else ""}">{items}</div>{_caption(gallery.caption, "p")}</div>'
+    )
+
+
+def _table(table: Table, level: int) -> str:
+    columns = range(len(table.columns))
+    long = [any(_length(row[i]) > _LONG for row in table.rows) for i in columns]
+    classes = [
+        ' class="num"' if c.align == "right" else f' class="{"long" if wide else "short"}"'
+        for c, wide in zip(table.columns, long, strict=True)
+    ]
+    head = "".join(_head(c) for c in table.columns)
+    rows = "".join(
+        f"<tr>{''.join(f'<td{k}>{_cell(c)}</td>' for k, c in zip(classes, row, strict=True))}</tr>"
+        for row in table.rows
+    )
+    label = escape(table.title or "table", quote=True)
+    return (
+        f'<div class="tabled">{_title(table.title, level)}'
+        f'<div class="scroll" role="region" tabindex="0" aria-label="{label}">'
+        f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+        f"{_caption(table.caption, 'p')}</div>"
+    )
+
+
+def _head(column: Column) -> str:
+    kind = ' class="num"' if column.align == "right" else ""
+    return f'<th scope="col"{kind}>{escape(column.name)}</th>'
+
+
+def _cell(cell: Cell) -> str:
+    match cell:
+        case Badge(text, tone):
+            return f'<span class="badge {tone}">{_SIGNS[tone]} {escape(text)}</span>'
+        case Bar(text, share):
+            return f"{escape(text)}{_gauge(share)}"
+        case str():
+            return escape(cell).replace("\n", "<br>")
+
+
+def _gauge(share: float) -> str:
+    """Returns a bar that starts in the middle of the cell."""
+    width = 50.0 * min(abs(share), 1.0)
+    left = 50.0 if share >= 0.0 else 50.0 - width
+    kind = ' class="less"' if share < 0.0 else ""
+    return f'<span class="gauge"><i{kind} style="left:{left:.1f}%;width:{width:.1f}%"></i></span>'
+
+
+def _length(cell: Cell) -> int:
+    return max(len(line) for line in cell.split("\n")) if isinstance(cell, str) else 0
+
+
+def _fact(fact: Fact) -> str:
+    return (
+        f'<div class="fact r-{fact.role}"><div class="name">{escape(fact.label)}</div>'
+        f'<div class="value">{escape(fact.value)}</div><div class="detail">{escape(fact.detail)}</div></div>'
+    )
+
+
+def _title(text: str, level: int) -> str:
+    return f"<h{level}>{escape(text)}</h{level}>" if text else ""
+
+
+def _caption(text: str, tag: str) -> str:
+    return f'<{tag} class="caption">{escape(text)}</{tag}>' if text else ""
+
+
+def _footer(page: Page) -> str:
+    made = "".join(f"<div><dt>{escape(n)}</dt><dd>{escape(v)}</dd></div>" for n, v in page.made)
+    return f"<footer><strong>How this was made</strong><dl>{made}</dl></footer>"
+
+
+# How a page looks: one style sheet, for light and dark, wide and narrow, screen and paper.
+
+#: Okabe and Ito's blue and vermilion, told apart by every kind of colour vision.
+_LIGHT = """
+--ground:#fff;--paper:#f6f7f9;--ink:#1c2128;--soft:#57606a;--rule:#d8dee4;--grid:#eaeef2;
+--p:#4b535d;--forward:#0067b1;--reverse:#d1520a;--q:#00776b;--sample:#6b7480;--neutral:#57606a;
+--good:#116b3c;--bad:#b3200e;--unsure:#6a5300;
+--good-tint:#dcf3e4;--bad-tint:#fde4df;--unsure-tint:#f6edd0;--band:#8c96a1;
+"""
+_DARK = """
+--ground:#14181d;--paper:#1c2228;--ink:#e4e8ec;--soft:#a3adb8;--rule:#38414b;--grid:#272e36;
+--p:#aab4bf;--forward:#58b2f4;--reverse:#ff9d5c;--q:#3fc9b6;--sample:#98a3af;--neutral:#a3adb8;
+--good:#6fd79a;--bad:#ff9280;--unsure:#e6c867;
+--good-tint:#173a27;--bad-tint:#4a1f19;--unsure-tint:#3d3415;--band:#8c96a1;
+"""
+_TEXT = """
+*{box-sizing:border-box}
+body{margin:0;background:var(--ground);color:var(--ink);
+font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif}
+main{max-width:1000px;margin:0 auto;padding:40px 24px 24px}
+h1{font-size:30px;line-height:1.2;letter-spacing:-.01em;margin:0 0 14px;overflow-wrap:anywhere}
+h2{font-size:22px;line-height:1.25;margin:52px 0 6px;padding-top:18px;border-top:1px solid var(--rule)}
+h3{font-size:16px;line-height:1.35;margin:0 0 6px;font-weight:650}
+p{margin:0 0 12px;max-width:76ch;text-wrap:pretty}
+.summary{font-size:17.5px}
+.caption{color:var(--soft);font-size:14px;line-height:1.5;margin:8px 0 0;max-width:84ch}
+.notes{margin:12px 0;padding-left:20px;max-width:80ch}
+.notes li{margin:4px 0}
+figure{margin:22px 0;min-width:0}
+.gallery{margin:26px 0}
+.items{display:grid;gap:26px 24px;grid-template-columns:repeat(2,minmax(0,1fr))}
+.items.small{grid-template-columns:repeat(3,minmax(0,1fr))}
+.items>*{margin:0}
+h4{font-size:14.5px;line-height:1.35;margin:0 0 4px;font-weight:600}
+.gallery>h3{margin-bottom:12px}
+.items.small .caption{margin:2px 0 0}
+footer{margin:56px 0 0;padding:16px 0 8px;border-top:1px solid var(--rule);color:var(--soft);font-size:14px}
+footer dl{display:flex;flex-wrap:wrap;gap:2px 28px;margin:4px 0 0}
+footer div{display:flex;gap:8px}
+footer dt::after{content:":"}
+footer dd{margin:0;color:var(--ink);font-variant-numeric:tabular-nums}
+"""
+_FACTS = """
+.facts{display:grid;gap:14px;grid-template-columns:repeat(auto-fit,minmax(210px,1fr));margin:24px 0 8px}
+.fact{background:var(--paper);border-radius:8px;padding:14px 16px 12px;border-left:4px solid var(--c);min-width:0}
+.fact .name{font-size:14px;color:var(--soft);overflow-wrap:anywhere}
+.fact .value{font-size:24px;line-height:1.3;font-weight:650;font-variant-numeric:tabular-nums;overflow-wrap:anywhere}
+.fact .detail{font-size:13px;color:var(--soft);line-height:1.4;overflow-wrap:anywhere}
+"""
+_BANNER = """
+.banner{border-radius:10px;padding:14px 18px;margin:0 0 18px;overflow-wrap:anywhere}
+.banner.good{background:var(--good-tint)}.banner.bad{background:var(--bad-tint)}.banner.unsure{background:var(--unsure-tint)}
+.banner strong{font-size:22px}
+.banner.good strong{color:var(--good)}.banner.bad strong{color:var(--bad)}.banner.unsure strong{color:var(--unsure)}
+.banner p{margin:4px 0 0}
+.banner .remedy{font-weight:600}
+"""
+_TABLES = """
+.tabled{margin:22px 0;min-width:0}
+.scroll{overflow-x:auto;width:fit-content;max-width:100%;border:1px solid var(--rule);border-radius:8px}
+table{border-collapse:collapse;font-size:14px;line-height:1.45}
+th,td{padding:7px 12px;text-align:left;vertical-align:top}
+th{font-weight:650;background:var(--paper);border-bottom:1px solid var(--rule);vertical-align:bottom;white-space:nowrap}
+tbody tr:nth-child(even){background:var(--paper)}
+.num{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
+.short{white-space:nowrap}
+.long{min-width:13em}
+.badge{display:inline-block;white-space:nowrap;border-radius:99px;padding:0 9px;font-weight:600;font-size:13px}
+.badge.good{color:var(--good);background:var(--good-tint)}
+.badge.bad{color:var(--bad);background:var(--bad-tint)}
+.badge.unsure{color:var(--unsure);background:var(--unsure-tint)}
+.gauge{display:block;position:relative;height:5px;margin-top:3px;min-width:70px}
+.gauge i{position:absolute;top:0;height:5px;border-radius:2px;background:var(--neutral)}
+.gauge::after{content:"";position:absolute;left:50%;top:-1px;height:7px;width:1px;background:var(--rule)}
+.gauge i.less{background:repeating-linear-gradient(135deg,var(--neutral) 0 2px,transparent 2px 4px)}
+"""
+_PLOTS = """
+svg{display:block;width:100%;height:auto;overflow:visible}
+svg.narrow{display:none}
+.defs{position:absolute;width:0;height:0}
+svg text{font-size:13px;fill:var(--ink);font-variant-numeric:tabular-nums}
+svg .mid{text-anchor:middle}
+svg .end{text-anchor:end}
+svg .label,svg .end{fill:var(--soft)}
+svg .axis{stroke:var(--soft);stroke-width:1;fill:none}
+svg .zero{stroke:var(--soft);stroke-width:1;fill:none}
+svg .grid{stroke:var(--grid);stroke-width:1;fill:none}
+.r-p{--c:var(--p)}.r-q{--c:var(--q)}.r-forward{--c:var(--forward)}.r-reverse{--c:var(--reverse)}
+.r-good{--c:var(--good)}.r-bad{--c:var(--bad)}.r-unsure{--c:var(--unsure)}
+.r-sample{--c:var(--sample)}.r-neutral{--c:var(--neutral)}
+.line,.dashed{fill:none;stroke:var(--c);stroke-width:2.2;stroke-linejoin:round;stroke-linecap:round}
+.dashed{stroke-dasharray:7 5}
+.thin{stroke-width:1.3}
+.faint{stroke-width:1.1;opacity:.55}
+.area{fill:var(--c);fill-opacity:.2}
+.area.strong{fill-opacity:.34}
+.area.bar{fill-opacity:.45}
+.area.key{stroke:var(--c);stroke-width:1.3}
+.below{fill:url(#hatch)}
+.below.bar{stroke:var(--soft);stroke-width:1}
+.defs path{stroke:var(--soft);stroke-width:1.4}
+.dots{fill:none;stroke:var(--c);stroke-width:7;stroke-linecap:round}
+.cloud{fill:none;stroke:var(--c);stroke-width:3.4;stroke-linecap:round;opacity:.42}
+.cloud.big{stroke-width:7}
+.corner{margin:0 auto 0 0}
+svg.corner.narrow{display:none}
+.corner .cloud{stroke-width:3;opacity:.5}
+.corner .r-p .cloud{stroke:var(--ink);opacity:.55}
+.corner .box{fill:none;stroke:var(--rule);stroke-width:1}
+.corner .axis{stroke:var(--soft)}
+svg.corner text.tick{font-size:11px;fill:var(--soft)}
+svg.corner text.name{font-size:13px;font-weight:600}
+.band{fill:var(--band);fill-opacity:.09;stroke:var(--ground);stroke-width:2}
+.band.bad{fill:var(--bad);fill-opacity:.1}
+.band.good{fill:var(--good);fill-opacity:.09}
+svg text.bad{fill:var(--bad);font-weight:600}
+svg text.good{fill:var(--good);font-weight:600}
+"""
+_NARROW = """
+main{padding:24px 16px}
+h1{font-size:25px}
+h2{font-size:20px;margin-top:40px}
+.summary{font-size:16.5px}
+.items,.items.small{grid-template-columns:minmax(0,1fr)}
+.items.small svg{max-width:340px}
+svg.half text{font-size:14.5px}
+svg.wide{display:none}
+svg.narrow,svg.corner.narrow{display:block}
+svg.corner.broad{display:none}
+th,td{padding:6px 9px}
+"""
+_PAPER = """
+main{padding:0;max-width:none}
+h2{margin-top:28px}
+h2,h3,h4{break-after:avoid}
+figure,.tabled,.fact,tr{break-inside:avoid}
+.scroll{overflow:visible}
+body{font-size:11pt}
+"""
+
+SHEET = (
+    f":root{{color-scheme:light dark;{_LIGHT}}}"
+    f"@media screen and (prefers-color-scheme:dark){{:root{{{_DARK}}}}}"
+    f"{_TEXT}{_FACTS}{_BANNER}{_TABLES}{_PLOTS}"
+    f"@media screen and (max-width:640px){{{_NARROW}}}"
+    f"@media print{{{_PAPER}}}"
+).replace("\n", "")

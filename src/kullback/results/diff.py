@@ -1,0 +1,401 @@
+"""How two tables differ: column by column, and all columns together."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, final
+
+import numpy as np
+from jaxtyping import Float
+
+from kullback.results.estimate import Estimate, finite
+
+#: "differs" by more than chance; "no evidence" of it; "left out", with the reason.
+Finding = Literal["differs", "no evidence"]
+#: Of the gate on one column or on all together.
+Gate = Literal["passed", "failed", "cannot tell"]
+Grid = Float[np.ndarray, " g"]
+
+
+@final
+@dataclass(frozen=True)
+class Region:
+    """A part of a column and what it adds to KL(reference||current).
+
+    Attributes:
+        label: the values in it, in words.
+        share_reference, share_current: of the rows.
+        contribution: nats; regions add up to the divergence, and one may be negative.
+    """
+
+    label: str
+    share_reference: float
+    share_current: float
+    contribution: float
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """Both densities of a column, for drawing.
+
+    Attributes:
+        edges: of bins in the units of the column, one more than there are bins; () for levels.
+        names: of levels; () for bins.
+        reference, current: shares of the rows in each.
+        integrand: what each adds to KL(reference||current), in nats.
+    """
+
+    edges: Grid
+    names: tuple[str, ...]
+    reference: Grid
+    current: Grid
+    integrand: Grid
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class ColumnDiff:
+    """How one column differs.
+
+    Attributes:
+        name: of the column.
+        kind: "numbers", "levels" or "dates".
+        forward, reverse: KL(reference||current) and KL(current||reference).
+        jeffreys: their sum, which is what is called PSI.
+        p_value: how likely two samples of one distribution differ as much.
+        adjusted: the p-value after Holm's correction for all that was looked at.
+        finding: whether `adjusted` is below .05.
+        floor: nats that 95 of 100 pairs of samples without a difference stay below, at these sizes.
+        detectable: nats that a smooth change needs to be found in four cases of five.
+        certified: KL(reference||current) at least, without assumptions; None where rows are not
+            independent or have weights.
+        regions: where it is paid, the largest first.
+        new, gone: levels with rows in current only, in reference only, and their shares.
+        missing: shares of missing values in reference and current.
+        medians: in the units of the column; None for levels.
+        picture: for drawing.
+        gate: against the largest KL allowed; None if none was said.
+        like: what another tool says, by its name.
+        rows: effective numbers of rows of reference and current.
+    """
+
+    name: str
+    kind: str
+    forward: Estimate
+    reverse: Estimate
+    jeffreys: Estimate
+    p_value: float
+    adjusted: float
+    finding: Finding
+    floor: float
+    detectable: float
+    certified: Estimate | None
+    regions: tuple[Region, ...]
+    new: tuple[tuple[str, float], ...]
+    gone: tuple[tuple[str, float], ...]
+    missing: tuple[float, float]
+    medians: tuple[float, float] | None
+    picture: Picture
+    rows: tuple[float, float]
+    gate: Gate | None = None
+    like: tuple[tuple[str, float], ...] = ()
+
+    def as_dict(self) -> dict[str, object]:
+        """Returns plain JSON values."""
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "finding": self.finding,
+            "gate": self.gate,
+            **_divergences(self),
+            "p_value": self.p_value,
+            "adjusted_p_value": self.adjusted,
+            "noise_floor": finite(self.floor),
+            "smallest_detectable": finite(self.detectable),
+            "certified": None if self.certified is None else self.certified.as_dict(),
+            "regions": [vars(r) for r in self.regions],
+            "new_levels": [{"level": name, "share": share} for name, share in self.new],
+            "gone_levels": [{"level": name, "share": share} for name, share in self.gone],
+            "missing": list(self.missing),
+            "medians": None if self.medians is None else [finite(m) for m in self.medians],
+            "effective_rows": list(self.rows),
+            "like": dict(self.like),
+        }
+
+
+@final
+@dataclass(frozen=True)
+class Interaction:
+    """What two columns say together beyond what each says alone.
+
+    Attributes:
+        columns: their names.
+        value: KL(reference||current) of both less those of each.
+        p_value: of a change in how they go together, corrected for all pairs.
+    """
+
+    columns: tuple[str, str]
+    value: Estimate
+    p_value: float
+
+
+@final
+@dataclass(frozen=True)
+class UnlikeRow:
+    """A row that is far likelier in its own table than in the other.
+
+    Attributes:
+        row: its number in the table, from 0.
+        log_ratio: log of its density there over that in the other table, by other rows.
+    """
+
+    row: int
+    log_ratio: float
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class JointDiff:
+    """How all columns together differ.
+
+    Attributes:
+        forward, reverse, jeffreys, p_value, adjusted, finding, certified, gate: as of a column.
+        sum_of_columns: the divergences of the columns, added.
+        interaction: the joint divergence less that sum; below 0 where columns repeat each other.
+        interactions: pairs of columns that change in how they go together.
+        unlike_reference, unlike_current: rows of current least like the reference, and the other way round.
+        curve: rows, and both values, at a quarter, a half and all of the rows used.
+        rows: rows of reference and current that were used.
+    """
+
+    forward: Estimate
+    reverse: Estimate
+    jeffreys: Estimate
+    p_value: float
+    adjusted: float
+    finding: Finding
+    certified: Estimate | None
+    sum_of_columns: Estimate
+    interaction: Estimate
+    interactions: tuple[Interaction, ...]
+    unlike_reference: tuple[UnlikeRow, ...]
+    unlike_current: tuple[UnlikeRow, ...]
+    curve: tuple[tuple[int, float, float], ...]
+    rows: tuple[int, int]
+    gate: Gate | None = None
+
+    def as_dict(self) -> dict[str, object]:
+        """Returns plain JSON values."""
+        return {
+            "finding": self.finding,
+            "gate": self.gate,
+            **_divergences(self),
+            "p_value": self.p_value,
+            "adjusted_p_value": self.adjusted,
+            "certified": None if self.certified is None else self.certified.as_dict(),
+            "sum_of_columns": self.sum_of_columns.as_dict(),
+            "interaction": self.interaction.as_dict(),
+            "interactions": [
+                {"columns": list(i.columns), "value": i.value.as_dict(), "p_value": i.p_value}
+                for i in self.interactions
+            ],
+            "unlike_reference": [vars(r) for r in self.unlike_reference],
+            "unlike_current": [vars(r) for r in self.unlike_current],
+            "curve": [list(c) for c in self.curve],
+            "rows": list(self.rows),
+        }
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Diff:
+    """How two tables differ by more than chance, where, and by how much.
+
+    Attributes:
+        reference, current: what was compared, in words.
+        rows: of each.
+        columns: by p-value, the clearest first.
+        joint: all columns together; None where it was not asked for or cannot be had.
+        left_out: columns that were not compared, with the reason.
+        only_reference, only_current: columns that one table lacks.
+        max_kl: the largest KL allowed, if one was said.
+        gate: whether all of it stays below and no column is lost; None if no limit was said.
+        groups: a Diff for each value of the column it was split by.
+        notes: what a careful reader should know.
+        interrupted: whether columns are missing because somebody interrupted.
+        seconds: of wall time.
+        key: randomness.
+        lost: columns and groups of the reference that current lacks, has in another type or without a
+            value, with the reason: what was to be compared is not there, so the gate fails.
+    """
+
+    reference: str
+    current: str
+    rows: tuple[int, int]
+    columns: tuple[ColumnDiff, ...]
+    joint: JointDiff | None
+    left_out: tuple[tuple[str, str], ...] = ()
+    only_reference: tuple[str, ...] = ()
+    only_current: tuple[str, ...] = ()
+    max_kl: float | None = None
+    gate: Gate | None = None
+    groups: tuple[tuple[str, "Diff"], ...] = ()
+    notes: tuple[str, ...] = ()
+    interrupted: bool = False
+    seconds: float = 0.0
+    key: int = 0
+    lost: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def differing(self) -> tuple[ColumnDiff, ...]:
+        """The columns that differ by more than chance."""
+        return tuple(c for c in self.columns if c.finding == "differs")
+
+    @property
+    def finding(self) -> Finding:
+        """Whether anything differs by more than chance; wrong in at most 5 % of tables where nothing does."""
+        joint = self.joint is not None and self.joint.finding == "differs"
+        groups = any(d.finding == "differs" for _, d in self.groups)
+        return "differs" if self.differing or joint or groups else "no evidence"
+
+    def column(self, name: str) -> ColumnDiff:
+        """Returns how a column differs. Raises KeyError if it was not compared."""
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise KeyError(name)
+
+    def as_dict(self) -> dict[str, object]:
+        """Returns plain JSON values."""
+        return {
+            "reference": self.reference,
+            "current": self.current,
+            "rows": list(self.rows),
+            "finding": self.finding,
+            "max_kl": self.max_kl,
+            "gate": self.gate,
+            "columns": [c.as_dict() for c in self.columns],
+            "joint": None if self.joint is None else self.joint.as_dict(),
+            "left_out": [{"column": name, "reason": reason} for name, reason in self.left_out],
+            "lost": [{"name": name, "reason": reason} for name, reason in self.lost],
+            "only_reference": list(self.only_reference),
+            "only_current": list(self.only_current),
+            "groups": [{"group": name, **d.as_dict()} for name, d in self.groups],
+            "notes": list(self.notes),
+            "interrupted": self.interrupted,
+            "seconds": self.seconds,
+            "key": self.key,
+        }
+
+    def __str__(self) -> str:
+        found = [f"{c.name}: {c.forward}" for c in self.differing]
+        if self.joint is not None and self.joint.finding == "differs":
+            found.append(f"together: {self.joint.forward}")
+        head = (
+            f"{self.reference} against {self.current}, {self.rows[0]:,} and {self.rows[1]:,} rows: "
+        )
+        if self.groups:
+            names = [name for name, d in self.groups if d.finding == "differs"]
+            return f"{head}{len(names)} of {len(self.groups)} groups differ"
+        lost = [f"{name}: {reason}" for name, reason in self.lost]
+        if not found:
+            none = f"{head}no evidence of a difference in {len(self.columns)} column(s)"
+            return "\n".join([none, *lost])
+        return "\n".join(
+            [f"{head}{len(self.differing)} of {len(self.columns)} column(s) differ", *found, *lost]
+        )
+
+
+def gate_of(value: Estimate, max_kl: float | None) -> Gate | None:
+    """Returns whether a divergence is certainly above a limit, certainly below, or neither."""
+    if max_kl is None:
+        return None
+    low, high = value.interval
+    if math.isfinite(low) and low > max_kl:
+        return "failed"
+    return "passed" if high <= max_kl else "cannot tell"
+
+
+def gate_of_all(
+    columns: Sequence[ColumnDiff], together: JointDiff | None, lost: Sequence[tuple[str, str]] = ()
+) -> Gate | None:
+    """Returns what holds for all; together there is but a lower bound, which can only fail."""
+    found = worst([c.gate for c in columns])
+    if found is None:
+        return None
+    failed = bool(lost) or (together is not None and together.gate == "failed")
+    return "failed" if failed else found
+
+
+def worst(gates: Sequence[Gate | None]) -> Gate | None:
+    """Returns "failed" where one is, else "cannot tell" where one is, else what all are."""
+    order: tuple[Gate, ...] = ("failed", "cannot tell", "passed")
+    return next((gate for gate in order if gate in gates), None)
+
+
+def _divergences(found: ColumnDiff | JointDiff) -> dict[str, object]:
+    return {
+        "forward": found.forward.as_dict(),
+        "reverse": found.reverse.as_dict(),
+        "jeffreys": found.jeffreys.as_dict(),
+    }
+
+
+# Counts of a table that stand for it where its rows cannot be had.
+
+Counts = Float[np.ndarray, "_c"]
+#: The level that stands for those that are too rare, of too many, to be kept.
+OTHERS = "(others)"
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class ColumnProfile:
+    """Counts of one column.
+
+    Attributes:
+        name, kind: of the column.
+        levels: counts by level; of numbers those of values that stand out, and of missing ones.
+        edges: of numbers that are no level: the largest value in each cell, in order.
+        counts: rows in each cell.
+    """
+
+    name: str
+    kind: str
+    levels: dict[str, float]
+    edges: Counts
+    counts: Counts
+
+    @property
+    def rows(self) -> float:
+        """How many rows there are."""
+        return sum(self.levels.values()) + float(self.counts.sum())
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Profile:
+    """Counts of the columns of a table; no rows are in it.
+
+    Attributes:
+        source: what it was made of.
+        rows: how many there were.
+        columns: the columns that can be compared.
+    """
+
+    source: str
+    rows: int
+    columns: tuple[ColumnProfile, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the columns."""
+        return tuple(c.name for c in self.columns)
+
+    def column(self, name: str) -> ColumnProfile:
+        """Returns the counts of a column. Raises KeyError if there is none of this name."""
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise KeyError(name)

@@ -1,0 +1,380 @@
+"""A number that never travels alone."""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Literal, final
+
+Kind = Literal[
+    "exact", "numeric", "estimate", "lower_bound", "upper_bound", "infinite", "unresolved"
+]
+
+#: What cannot be negative.
+_NONNEGATIVE = frozenset({"kl", "jeffreys", "mass"})
+_SYMBOLS = {"lower_bound": "≥", "upper_bound": "≤"}
+_NATS_PER_BIT = math.log(2.0)
+
+
+@final
+@dataclass(frozen=True)
+class Estimate:
+    """A value with its error, its kind and what it is a value of.
+
+    Attributes:
+        value: the number, in `unit`; `inf` when infinite.
+        standard_error: its error, in `unit`. For kind "exact" the rounding of a float64, for
+            "numeric" a bound on the error, for "estimate" a standard error, `inf` when unresolved.
+        interval: where the truth lies, in `unit`: certain up to rounding for "exact", within the
+            error bound for "numeric", with 95 % confidence for "estimate".
+        quantity: "kl", "cross_entropy", "entropy", "jeffreys", ...
+        direction: the quantity spelled out with its arguments, such as "KL(p||q)".
+        kind: how much the number may be trusted.
+        method: how it was computed.
+        n: draws or evaluations spent, if any were.
+        notes: what a careful reader should know; the reason, when infinite or unresolved.
+        unit: "nats", "bits" or, for quantities without a unit, "".
+
+    Example:
+        >>> print(Estimate.exact(0.127687, quantity="kl", direction="KL(p||q)", method="closed form"))
+        KL(p||q) = 0.127687 nats (exact, closed form)
+    """
+
+    value: float
+    standard_error: float
+    interval: tuple[float, float]
+    quantity: str
+    direction: str
+    kind: Kind
+    method: str
+    n: int | None = None
+    notes: tuple[str, ...] = ()
+    unit: str = "nats"
+
+    @classmethod
+    def exact(
+        cls,
+        value: float,
+        *,
+        quantity: str,
+        direction: str,
+        method: str,
+        n: int | None = None,
+        notes: tuple[str, ...] = (),
+        unit: str = "nats",
+    ) -> "Estimate":
+        """Returns a value that is right up to the rounding of a float64."""
+        error = abs(value) * 2.0**-52
+        return cls(
+            value,
+            error,
+            (value - error, value + error),
+            quantity,
+            direction,
+            "exact",
+            method,
+            n,
+            notes,
+            unit,
+        )
+
+    @classmethod
+    def numeric(
+        cls,
+        value: float,
+        error: float,
+        *,
+        quantity: str,
+        direction: str,
+        method: str,
+        n: int | None = None,
+        notes: tuple[str, ...] = (),
+        unit: str = "nats",
+    ) -> "Estimate":
+        """Returns a value with a bound on its numerical error."""
+        return cls(
+            value,
+            error,
+            (value - error, value + error),
+            quantity,
+            direction,
+            "numeric",
+            method,
+            n,
+            notes,
+            unit,
+        )
+
+    @classmethod
+    def sampled(
+        cls,
+        value: float,
+        standard_error: float,
+        *,
+        quantity: str,
+        direction: str,
+        method: str,
+        n: int | None = None,
+        notes: tuple[str, ...] = (),
+        unit: str = "nats",
+        kind: Literal["estimate", "lower_bound"] = "estimate",
+        reason: str = "its standard error is not known",
+    ) -> "Estimate":
+        """Returns an average over draws; unresolved, with the reason, where its error is not finite.
+
+        A KL, a Jeffreys or a mass is 0 where chance makes it negative, unresolved where chance cannot.
+
+        Example:
+            >>> said = {"quantity": "kl", "direction": "KL(p||q)", "method": "Monte Carlo"}
+            >>> print(Estimate.sampled(-0.01, 0.02, **said))
+            KL(p||q) = 0.000 ± 0.020 nats (Monte Carlo)
+            >>> print(Estimate.sampled(-0.31, 0.02, **said))
+            KL(p||q) unresolved: it cannot be negative, but came out as -0.31 ± 0.02 (Monte Carlo)
+        """
+        nonnegative = quantity in _NONNEGATIVE
+        if math.isfinite(value) and nonnegative and value < -4.0 * standard_error - 1e-6:
+            reason = f"it cannot be negative, but came out as {value:.3g} ± {standard_error:.2g}"
+            standard_error = math.inf
+        if not (math.isfinite(value) and math.isfinite(standard_error)):
+            return cls.unresolved(
+                value, reason, quantity=quantity, direction=direction, method=method, n=n, unit=unit
+            )
+        least = 0.0 if nonnegative else -math.inf
+        value, reach = max(value, least), 1.96 * standard_error
+        return cls(
+            value,
+            standard_error,
+            (max(value - reach, least), value + reach),
+            quantity,
+            direction,
+            kind,
+            method,
+            n,
+            notes,
+            unit,
+        )
+
+    @classmethod
+    def bounded(
+        cls,
+        at_least: float,
+        standard_error: float,
+        *,
+        quantity: str,
+        direction: str,
+        method: str,
+        n: int | None = None,
+        notes: tuple[str, ...] = (),
+        unit: str = "nats",
+    ) -> "Estimate":
+        """Returns what the truth is at least, with 95 % confidence.
+
+        Args:
+            at_least: the limit itself.
+            standard_error: of the estimate that it is the lower limit of.
+
+        Example:
+            >>> said = {"quantity": "kl", "direction": "KL(p||q)", "method": "scores"}
+            >>> print(Estimate.bounded(0.71, 0.02, **said))
+            KL(p||q) ≥ 0.71 nats (95 % confidence, scores)
+        """
+        limits = (at_least, math.inf)
+        return cls(
+            at_least, standard_error, limits, quantity, direction, "lower_bound", method, n, notes, unit
+        )  # fmt: skip
+
+    @classmethod
+    def infinite(
+        cls,
+        reason: str,
+        *,
+        quantity: str,
+        direction: str,
+        method: str,
+        notes: tuple[str, ...] = (),
+        unit: str = "nats",
+    ) -> "Estimate":
+        """Returns plus infinity, with its reason."""
+        return cls(
+            math.inf,
+            0.0,
+            (math.inf, math.inf),
+            quantity,
+            direction,
+            "infinite",
+            method,
+            None,
+            (reason, *notes),
+            unit,
+        )
+
+    @classmethod
+    def unresolved(
+        cls,
+        value: float,
+        reason: str,
+        *,
+        quantity: str,
+        direction: str,
+        method: str,
+        n: int | None = None,
+        notes: tuple[str, ...] = (),
+        unit: str = "nats",
+        at_least: float = -math.inf,
+    ) -> "Estimate":
+        """Returns a number that may not be relied on, with the reason; its error is unknown.
+
+        What the truth is at least, with 95 % confidence, is the lower end of the interval.
+        """
+        return cls(
+            value,
+            math.inf,
+            (at_least, math.inf),
+            quantity,
+            direction,
+            "unresolved",
+            method,
+            n,
+            (reason, *notes),
+            unit,
+        )
+
+    @property
+    def nats(self) -> "Estimate":
+        """The same estimate in nats."""
+        return self._in_unit("nats", _NATS_PER_BIT) if self.unit == "bits" else self
+
+    @property
+    def bits(self) -> "Estimate":
+        """The same estimate in bits: nats / log 2."""
+        return self._in_unit("bits", 1.0 / _NATS_PER_BIT) if self.unit == "nats" else self
+
+    @property
+    def reason(self) -> str | None:
+        """Why the value is infinite or unresolved."""
+        return self.notes[0] if self.kind in ("infinite", "unresolved") else None
+
+    def as_dict(self) -> dict[str, object]:
+        """Returns plain JSON values: what is infinite or unknown is null, with its reason."""
+        low, high = self.interval
+        return {
+            "quantity": self.quantity,
+            "direction": self.direction,
+            "kind": self.kind,
+            "value": finite(self.value),
+            "standard_error": finite(self.standard_error),
+            "interval": [finite(low), finite(high)],
+            "unit": self.unit,
+            "method": self.method,
+            "n": self.n,
+            "reason": self.reason,
+            "notes": list(self.notes),
+        }
+
+    def __str__(self) -> str:
+        unit = f" {self.unit}" if self.unit else ""
+        count = "" if self.n is None else f", n = {self.n}"
+        if self.kind == "infinite":
+            return f"{self.direction} = infinite ({self.notes[0]})"
+        low, high = self.interval
+        if self.kind == "unresolved":
+            least = f"; at least {low:.3g}{unit} (95 %)" if low > 0.0 else ""
+            return f"{self.direction} unresolved: {self.notes[0]}{least} ({self.method}{count})"
+        if self.kind == "lower_bound" and self.value == low and math.isinf(high):
+            return f"{self.direction} ≥ {low:.3g}{unit} (95 % confidence, {self.method}{count})"
+        if self.kind == "exact":
+            return f"{self.direction} = {self.value:.6g}{unit} (exact, {self.method})"
+        value, error = _aligned(self.value, self.standard_error)
+        symbol = _SYMBOLS.get(self.kind, "=")
+        label = f"{self.kind}, " if self.kind == "numeric" else ""
+        return f"{self.direction} {symbol} {value} ± {error}{unit} ({label}{self.method}{count})"
+
+    def _in_unit(self, unit: str, factor: float) -> "Estimate":
+        low, high = self.interval
+        return replace(
+            self,
+            value=self.value * factor,
+            standard_error=self.standard_error * factor,
+            interval=(low * factor, high * factor),
+            unit=unit,
+        )
+
+
+def finite(x: float) -> float | None:
+    """Returns a number as JSON has it: null where it is infinite or unknown."""
+    return x if math.isfinite(x) else None
+
+
+def _aligned(value: float, error: float) -> tuple[str, str]:
+    """Returns the value to the last digit that its error leaves, and the error to two digits."""
+    if not math.isfinite(error) or error <= 0.0 or not math.isfinite(value):
+        return f"{value:.6g}", f"{error:.2g}"
+    if error < 1e-4 * abs(value) or abs(value) >= 1e6 or error < 1e-5:
+        return f"{value:.10g}" if error < 1e-8 * abs(value) else f"{value:.6g}", f"{error:.1e}"
+    digits = max(0, 1 - math.floor(math.log10(error)))
+    return f"{value:.{digits}f}", f"{error:.{digits}f}"
+
+
+# What a method returns, before the question gives it its name.
+
+_CAUTION: list[Kind] = ["exact", "numeric", "estimate", "unresolved", "infinite"]
+
+
+@final
+@dataclass(frozen=True)
+class Outcome:
+    """A number, its error and its kind, in nats.
+
+    Attributes:
+        value: the number.
+        error: rounding, a bound or a standard error, as `kind` says; inf when unresolved.
+        kind: as of an Estimate.
+        method: how it was computed.
+        n: draws or evaluations.
+        notes: remarks; the first is the reason when infinite or unresolved.
+        quantile: half-width of the 95 % interval in standard errors, for estimates.
+        interval: the 95 % interval, where it is not symmetric.
+    """
+
+    value: float
+    error: float
+    kind: Kind
+    method: str
+    n: int | None = None
+    notes: tuple[str, ...] = ()
+    quantile: float = 1.96
+    interval: tuple[float, float] | None = None
+
+    def scaled(self, factor: float) -> "Outcome":
+        """Returns factor times this number."""
+        if self.kind == "infinite":
+            return self
+        return replace(
+            self, value=factor * self.value, error=abs(factor) * self.error, interval=None
+        )
+
+
+def exact(value: float, method: str, *notes: str) -> Outcome:
+    return Outcome(value, abs(value) * 2.0**-52, "exact", method, notes=notes)
+
+
+def infinite(reason: str, method: str) -> Outcome:
+    return Outcome(math.inf, 0.0, "infinite", method, notes=(reason,))
+
+
+def unresolved(value: float, reason: str, method: str, n: int | None = None) -> Outcome:
+    return Outcome(value, math.inf, "unresolved", method, n, (reason,))
+
+
+def total(parts: list[Outcome]) -> Outcome:
+    """Returns the sum of independent parts; as cautious as the most cautious of them."""
+    worst = max(parts, key=lambda p: _CAUTION.index(p.kind))
+    if worst.kind == "infinite":
+        return worst
+    value = math.fsum(p.value for p in parts)
+    bounds = math.fsum(p.error for p in parts if p.kind in ("exact", "numeric"))
+    random = math.hypot(*(p.error for p in parts if p.kind == "estimate"))
+    counts = [p.n for p in parts if p.n is not None]
+    methods = " + ".join(dict.fromkeys(p.method for p in parts))
+    notes = tuple(dict.fromkeys(note for p in [worst, *parts] for note in p.notes))
+    error = math.inf if worst.kind == "unresolved" else bounds + random
+    quantile = max(p.quantile for p in parts)
+    return Outcome(value, error, worst.kind, methods, sum(counts) or None, notes, quantile)

@@ -1,0 +1,454 @@
+"""What a fit found: the best q, the other optima, the way there."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, final
+
+import numpy as np
+from jaxtyping import Float
+
+from kullback.core.errors import MissingDependencyError, UnsupportedError
+from kullback.core.run import generator
+from kullback.distributions.base import Distribution
+from kullback.distributions.transported import Approximation
+from kullback.results.estimate import Estimate, finite
+from kullback.results.posterior import Diagnosis, Draws, Posterior
+
+Direction = Literal["forward", "reverse"]
+
+_CITATIONS = (
+    "Lin, Khan, Schmidt (2019), Fast and simple natural-gradient variational inference",
+    "Giordano, Ingram, Broderick (2024), Black box variational inference with a deterministic objective",
+    "Arenz et al. (2023), A unified perspective on natural gradient variational inference with mixtures",
+    "Del Moral, Doucet, Jasra (2006), Sequential Monte Carlo samplers",
+    "Dau, Chopin (2022), Waste-free sequential Monte Carlo",
+    "Meng, Wong (1996), Simulating ratios of normalizing constants via a simple identity",
+    "Vehtari, Simpson, Gelman, Yao, Gabry (2024), Pareto smoothed importance sampling",
+)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Optimum:
+    """A local optimum.
+
+    Attributes:
+        q: the member of the family.
+        divergence: measured anew at q.
+        share: of the starts that led there.
+        spread: how far apart the parameters of those descents ended; NaN if there was only one.
+    """
+
+    q: Distribution
+    divergence: Estimate
+    share: float
+    spread: float = math.nan
+
+
+# What is known of a maximum-likelihood fit besides its q.
+
+
+@final
+@dataclass(frozen=True)
+class Goodness:
+    """A column of the data against q's marginal density.
+
+    Where the column has that density, its values under q's distribution function are uniform on (0, 1).
+
+    Attributes:
+        column: its name.
+        distance: the largest between the two distribution functions (Kolmogorov and Smirnov).
+        p_value: how often chance alone would give as much, were q the truth.
+        n: rows, as many as they are worth where they have weights.
+        shares: of the rows in parts of (0, 1) of equal length: the histogram.
+    """
+
+    column: str
+    distance: float
+    p_value: float
+    n: int
+    shares: tuple[float, ...]
+
+    def as_dict(self) -> dict[str, object]:
+        """Returns plain JSON values."""
+        return {
+            "column": self.column,
+            "distance": self.distance,
+            "p_value": self.p_value,
+            "n": self.n,
+            "shares": list(self.shares),
+        }
+
+
+@final
+@dataclass(frozen=True)
+class Learnt:
+    """What fewer rows cost: the KL divergence that a fit to some of them has above the best of its family.
+
+    Attributes:
+        rows: fitted to.
+        excess: in nats a row, on rows left out; that of all rows is taken to be parameters / (2 rows).
+        standard_error: over repetitions.
+    """
+
+    rows: int
+    excess: float
+    standard_error: float
+
+    def as_dict(self) -> dict[str, object]:
+        """Returns plain JSON values."""
+        return {
+            "rows": self.rows,
+            "excess": finite(self.excess),
+            "standard_error": finite(self.standard_error),
+        }
+
+
+@final
+@dataclass(frozen=True)
+class ParameterError:
+    """A fitted parameter.
+
+    Attributes:
+        component: which, from 1, in the order of q's; 0 for all.
+        name: "weight", "mean", "sd", "df", "rate" or "probability".
+        column: of the data; empty for a weight.
+        value: in the units of the data.
+        standard_error: NaN where the rows do not tell.
+    """
+
+    component: int
+    name: str
+    column: str
+    value: float
+    standard_error: float
+
+    def as_dict(self) -> dict[str, object]:
+        """Returns plain JSON values; what is not known is null."""
+        return {
+            "component": self.component,
+            "name": self.name,
+            "column": self.column,
+            "value": finite(self.value),
+            "standard_error": finite(self.standard_error),
+        }
+
+
+@final
+@dataclass(frozen=True)
+class Likelihood:
+    """A maximum-likelihood fit to rows.
+
+    Attributes:
+        rows: how many.
+        weight: the sum of their weights.
+        log_likelihood: of all rows, in nats.
+        parameters: how many are free.
+        remaining: nats over all rows that are left to gain at this optimum, extrapolated.
+        floor_cost: nats over all rows that the floor under the covariances takes, to first order.
+        reached: the share of the starts carried to their ends that reached the best optimum.
+        starts: how many were made.
+        passes: over all rows.
+        sample_rows, sample_passes: of the search for starts.
+        errors: of the parameters; empty if they are as many as the rows, or too many
+            to invert their information.
+        goodness: of each continuous column, against a q fitted to a half of the rows; empty if not measured.
+        gap: E_q[log q] - E_p[log q], p by rows left out: 0 if q is p; None if it was not measured.
+        learning: what fewer rows cost; empty if it was not measured.
+    """
+
+    rows: int
+    weight: float
+    log_likelihood: float
+    parameters: int
+    remaining: float
+    floor_cost: float
+    reached: float
+    starts: int
+    passes: int
+    sample_rows: int
+    sample_passes: int
+    errors: tuple[ParameterError, ...] = ()
+    goodness: tuple[Goodness, ...] = ()
+    gap: Estimate | None = None
+    learning: tuple[Learnt, ...] = ()
+
+    @property
+    def bic(self) -> float:
+        """The Bayesian information criterion, to be small: m log n - 2 log likelihood."""
+        return self.parameters * math.log(self.weight) - 2.0 * self.log_likelihood
+
+    @property
+    def least_p_value(self) -> float | None:
+        """The smallest p-value of the columns times their number, at most 1; None without columns.
+
+        So chance alone gives less than .05 in one data set of twenty, however many columns there are.
+        """
+        if not self.goodness:
+            return None
+        return min(1.0, len(self.goodness) * min(g.p_value for g in self.goodness))
+
+    def as_dict(self) -> dict[str, object]:
+        """Returns plain JSON values; what is not known is null."""
+        return {
+            "rows": self.rows,
+            "weight": self.weight,
+            "log_likelihood": finite(self.log_likelihood),
+            "parameters": self.parameters,
+            "bic": finite(self.bic),
+            "remaining": finite(self.remaining),
+            "floor_cost": finite(self.floor_cost),
+            "reached": finite(self.reached),
+            "starts": self.starts,
+            "passes": self.passes,
+            "sample_rows": self.sample_rows,
+            "sample_passes": self.sample_passes,
+            "errors": [e.as_dict() for e in self.errors],
+            "goodness": [g.as_dict() for g in self.goodness],
+            "least_p_value": self.least_p_value,
+            "gap": None if self.gap is None else self.gap.as_dict(),
+            "learning": [point.as_dict() for point in self.learning],
+        }
+
+
+# How a family, or a number of components, was chosen among several.
+
+
+@final
+@dataclass(frozen=True)
+class Candidate:
+    """One of those that were compared.
+
+    Attributes:
+        family: in words.
+        parameters: how many numbers were fitted.
+        log_likelihood: of all rows, in nats.
+        bic: parameters times log n, less twice the log likelihood: the smaller the better.
+        icl: BIC plus twice the entropy of the memberships; None without components.
+        held_out: mean log-probability of rows not fitted to; None if it was not measured.
+        behind: the mean, over the same rows, of what the best one's log-probability is above this one's,
+            with the standard error of that difference; None for the best.
+    """
+
+    family: str
+    parameters: int
+    log_likelihood: float
+    bic: float
+    icl: float | None = None
+    held_out: Estimate | None = None
+    behind: Estimate | None = None
+
+    def as_dict(self) -> dict[str, object]:
+        """Returns plain JSON values."""
+        return {
+            "family": self.family,
+            "parameters": self.parameters,
+            "log_likelihood": finite(self.log_likelihood),
+            "bic": finite(self.bic),
+            "icl": None if self.icl is None else finite(self.icl),
+            "held_out": None if self.held_out is None else self.held_out.as_dict(),
+            "behind": None if self.behind is None else self.behind.as_dict(),
+        }
+
+
+@final
+@dataclass(frozen=True)
+class Selection:
+    """The candidates, the chosen one, and why.
+
+    Attributes:
+        candidates: all that could be fitted, best score first.
+        chosen: the index of the one that was taken.
+        rule: what decided, in words.
+        skipped: those that could not be fitted, each with the reason.
+    """
+
+    candidates: tuple[Candidate, ...]
+    chosen: int
+    rule: str
+    skipped: tuple[str, ...] = ()
+
+    @property
+    def best(self) -> Candidate:
+        """The one that was taken."""
+        return self.candidates[self.chosen]
+
+    def as_dict(self) -> dict[str, object]:
+        """Returns plain JSON values."""
+        return {
+            "candidates": [c.as_dict() for c in self.candidates],
+            "chosen": self.chosen,
+            "rule": self.rule,
+            "skipped": list(self.skipped),
+        }
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """The best q of a family, in one direction.
+
+    Attributes:
+        q: the fitted distribution, with `log_prob` and `sample`.
+        direction: "forward" minimises KL(p||q), "reverse" KL(q||p).
+        family: what q was chosen from, in words.
+        divergence: what was minimised, measured anew after the fit.
+        forward_kl, reverse_kl: both directions at q; None where p's density is not known. Of a p known by
+            samples, forward_kl is an estimate by nearest neighbours, None where that does not resolve.
+        held_out: mean log-probability of rows not fitted to; None unless p is known by samples.
+        optima: all local optima found, best first.
+        path: q along the best descent, first to last.
+        starts: how many descents were made.
+        evaluations: of the objective, over all descents.
+        seconds: wall time.
+        notes: what a careful reader should know.
+        posterior: the trust report; None unless p is a log density fitted in reverse.
+        columns: the names of the columns fitted to; () where p is no table.
+        labels: of the codes of each column, () for numbers; () where p is no table.
+        selection: what the family was chosen from, with the scores; None if it was not.
+        likelihood: what is known of the maximum; None unless Gaussians were fitted to samples.
+    """
+
+    q: Distribution
+    direction: Direction
+    family: str
+    divergence: Estimate
+    forward_kl: Estimate | None
+    reverse_kl: Estimate | None
+    held_out: Estimate | None
+    optima: tuple[Optimum, ...]
+    path: tuple[Distribution, ...]
+    starts: int
+    evaluations: int
+    seconds: float
+    notes: tuple[str, ...] = ()
+    posterior: Posterior | None = None
+    columns: tuple[str, ...] = ()
+    labels: tuple[tuple[str, ...], ...] = ()
+    selection: Selection | None = None
+    likelihood: Likelihood | None = None
+
+    @property
+    def elbo(self) -> Estimate:
+        """E_q[log p - log q] on fresh draws: a lower bound of the log evidence."""
+        return self._report("elbo").elbo
+
+    @property
+    def log_evidence(self) -> Estimate:
+        """The log of the integral of p."""
+        return self._report("log_evidence").log_evidence
+
+    @property
+    def jeffreys(self) -> Estimate:
+        """KL(q||p) + KL(p||q)."""
+        return self._report("jeffreys").jeffreys
+
+    @property
+    def diagnosis(self) -> Diagnosis:
+        """The findings and the verdict."""
+        return self._report("diagnosis").diagnosis
+
+    @property
+    def draws(self) -> Draws:
+        """Draws of q, with weights, and draws towards p."""
+        return self._report("draws").draws
+
+    def _report(self, what: str) -> Posterior:
+        if self.posterior is None:
+            raise UnsupportedError(
+                f"fit.{what} belongs to reverse fits of a log density: "
+                'fit(LogDensity(fn, example), family, direction="reverse")'
+            )
+        return self.posterior
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether it was stopped before all starts were made; `notes` say when."""
+        return any(note.startswith("interrupted") for note in self.notes)
+
+    def starting_points(self, n: int, *, key: object = 0) -> list[dict[str, np.ndarray]]:
+        """Returns where n chains of a sampler may start: draws of p from afar, else of q, by parameter."""
+        pool = self.draws.tempered
+        size = len(next(iter(pool.values())))
+        rows = generator(key).choice(size, n, replace=n > size)
+        return [{name: values[i] for name, values in pool.items()} for i in rows]
+
+    @property
+    def inverse_metric(self) -> Float[np.ndarray, "d d"]:
+        """The covariance of q's unconstrained coordinates: the inverse mass matrix for NUTS."""
+        base = self.q.base if isinstance(self.q, Approximation) else self.q
+        covariance = getattr(base, "covariance", None)
+        if covariance is None:
+            raise UnsupportedError(f"q is a {type(base).__name__}, which has no covariance here")
+        return np.asarray(covariance)
+
+    def citations(self) -> tuple[str, ...]:
+        """Returns the sources of the methods used."""
+        return _CITATIONS if self.posterior is not None else ()
+
+    def to_datatree(self) -> Any:
+        """Returns an ArviZ DataTree: q's draws as one chain, with log p, log q and weights.
+
+        Raises:
+            MissingDependencyError: arviz-base is not installed.
+        """
+        try:
+            from arviz_base import from_dict  # noqa: PLC0415 - an optional package
+        except ImportError:
+            raise MissingDependencyError(
+                "to_datatree needs ArviZ: pip install 'kullback[arviz]'"
+            ) from None
+        draws = self.draws
+        one_chain = {name: values[None] for name, values in draws.plain.items()}
+        statistics = {"lp": draws.log_p, "log_q": draws.log_q, "weight": draws.weights}
+        return from_dict(
+            {
+                "posterior": one_chain,
+                "sample_stats": {name: values[None] for name, values in statistics.items()},
+            },
+            attrs={"/": {"inference_library": "kullback", "family": self.family}},
+        )
+
+    def log_prob(self, x: Any) -> Float[np.ndarray, " n"]:
+        """Returns log q at n events: an array, or a dict of arrays by parameter."""
+        given = x if isinstance(x, Mapping) else np.asarray(x, dtype=np.float64)
+        return self.q.log_prob(given)  # pyright: ignore[reportArgumentType]
+
+    def sample(self, n: int, *, key: object = 0) -> Any:
+        """Returns n draws of q: an array (n, ...), or a dict of these by parameter."""
+        return self.q.sample(generator(key), n)
+
+    def as_dict(self, describe: Callable[[Distribution], str]) -> dict[str, object]:
+        """Returns plain JSON values; `describe` writes a distribution as an expression."""
+        measured = {
+            "divergence": self.divergence,
+            "forward_kl": self.forward_kl,
+            "reverse_kl": self.reverse_kl,
+            "held_out": self.held_out,
+        }
+        return {
+            "q": describe(self.q),
+            "direction": self.direction,
+            "family": self.family,
+            **{k: None if v is None else v.as_dict() for k, v in measured.items()},
+            "optima": [
+                {"q": describe(o.q), "share": o.share, "divergence": o.divergence.as_dict()}
+                for o in self.optima
+            ],
+            "starts": self.starts,
+            "evaluations": self.evaluations,
+            "notes": list(self.notes),
+            "posterior": None if self.posterior is None else self.posterior.as_dict(),
+            "selection": None if self.selection is None else self.selection.as_dict(),
+            "likelihood": None if self.likelihood is None else self.likelihood.as_dict(),
+        }
+
+    def __repr__(self) -> str:
+        return f"<{self.direction} fit of {self.family}: {self.divergence}>"
+
+    def __str__(self) -> str:
+        line = f"{self.direction} fit of {self.family}: {self.divergence}"
+        if self.posterior is None:
+            return line
+        return f"{line}\n{self.elbo}\n{self.log_evidence}\n{self.diagnosis}"

@@ -1,0 +1,466 @@
+"""Reverse fits to log densities: the ELBO climbed, then everything measured again on fresh draws."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Literal, final
+
+import numpy as np
+
+from kullback.core.errors import DensityError, InputError
+from kullback.core.run import Checkpoint, Run
+from kullback.diagnostics.integrability import check_found, check_proper
+from kullback.diagnostics.posterior import diagnose
+from kullback.diagnostics.tempered import not_tempered, tempered_draws, wide_around
+from kullback.diagnostics.verdict import Remedies
+from kullback.distributions.base import Distribution
+from kullback.distributions.gaussian_mixture import GaussianMixture
+from kullback.distributions.transported import Approximation
+from kullback.distributions.vector import MultivariateNormal
+from kullback.families import Auto, FullRank, LowRank, MeanField, Mixture, is_diagonal
+from kullback.files.archive import resumed
+from kullback.fitting.elbo_gradients import Estimator, check_estimator
+from kullback.fitting.natural_gradient import Gaussians
+from kullback.fitting.nodes import member
+from kullback.fitting.reverse import (
+    MOST_COMPONENTS,
+    WORTH,
+    ReverseFit,
+    Search,
+    from_elsewhere,
+    look_around,
+    low_rank_fit,
+    one,
+    reverse_fit,
+    reverse_mixture,
+    search,
+    with_another,
+)
+from kullback.fitting.stochastic import Minibatch, stochastic_fit
+from kullback.interop.log_density import subsampled, unconstrained
+from kullback.interop.models import recognise
+from kullback.results.estimate import Estimate
+from kullback.results.fit import Fit, Optimum
+from kullback.results.posterior import Report, Rung
+from kullback.solvers.modes import Density
+from kullback.solvers.tempering import Tempered
+from kullback.targets import LogDensity, Unconstrained
+
+Watch = Callable[[str], None]
+#: Climbs to modes, unless said.
+_CLIMBS = 8
+
+
+def read(target: object) -> tuple[Unconstrained, Minibatch | None] | None:
+    """Returns what is known by its log density only, with gradients; None for anything else."""
+    if isinstance(target, Unconstrained):
+        return target, None
+    if isinstance(target, LogDensity) and target.subsample is not None:
+        few = target.subsample
+        return subsampled(target, few.log_likelihood, few.rows, few.size)
+    if isinstance(target, LogDensity):
+        return unconstrained(target), None
+    known = recognise(target)
+    return None if known is None else (known, None)
+
+
+def log_density(target: object) -> Unconstrained | None:
+    """Returns what `read` does, over all rows of data."""
+    known = read(target)
+    return None if known is None else known[0]
+
+
+# A log density with what has been found out about it.
+
+#: The first needs no tuning; the others are estimators of the ELBO's gradient.
+Solver = Literal["natural_gradient"] | Estimator
+
+
+# The reverse fit of one family, and the report on it.
+
+Recipe = MeanField | FullRank | LowRank | Mixture | Auto
+
+
+def fit_log_density(
+    known: tuple[Unconstrained, Minibatch | None],
+    recipe: Recipe,
+    *,
+    solver: Solver,
+    starts: int | None,
+    key: object,
+    watch: Watch,
+    checkpoint: str | Path | None = None,
+) -> Fit:
+    """Returns the closest member of a family in KL(q||p), with its trust report."""
+    began = time.perf_counter()
+    target, minibatch = known
+    if minibatch is not None and solver == "natural_gradient":
+        solver = "stick_the_landing"
+    if solver != "natural_gradient":
+        check_estimator(solver)
+        if not isinstance(recipe, (MeanField, FullRank)):
+            raise InputError(
+                f'solver="{solver}" fits a single Gaussian: choose "mean_field" or "full_rank", or leave '
+                f"out solver= for {recipe}"
+            )
+    kept = _checkpoint(target, recipe, solver, key, checkpoint)
+    job = Job(target, Run(key, watch, kept), starts or _CLIMBS, solver, minibatch)
+    with np.errstate(all="ignore"):
+        return _fitted(job, recipe, began)
+
+
+@final
+@dataclass(eq=False)
+class Job:
+    """A target with what has been found out about it; shared by the families tried on it."""
+
+    target: Unconstrained
+    run: Run
+    climbs: int
+    solver: Solver = "natural_gradient"
+    minibatch: Minibatch | None = None
+    density: Density = field(init=False)
+    stopped: bool = False
+
+    def __post_init__(self) -> None:
+        self.density = Density(self.target.evaluate, self.target.dimension)
+
+    @cached_property
+    def search(self) -> Search:
+        """The modes, looked for once."""
+        self.run.watch("climbing to the modes")
+        rng = self.run.generator("climbs")
+        try:
+            found = self.run.once(
+                "modes",
+                self.density,
+                lambda: search(self.density, self.target.start, rng, climbs=self.climbs),
+            )
+        except DensityError:
+            check_found(self.density, self.target)
+            raise
+        top = found.modes[0]
+        check_proper(self.target, self.density, one(top.at, top.root), self.run.generator("rays"))
+        return found
+
+    @cached_property
+    def everywhere(self) -> Search:
+        """The modes that climbs from far and wide find too."""
+        if self.stopped:
+            return self.search
+        self.run.watch("looking for other modes, far and wide")
+        center, root = wide_around(self.search)
+        rng = self.run.generator("far and wide")
+        return self.run.once(
+            "far and wide",
+            self.density,
+            lambda: look_around(self.density, self.search, center, root, self.tempered.x, rng),
+        )
+
+    @cached_property
+    def tempered(self) -> Tempered:
+        """Draws of p from afar, made once; where they began, if someone is in a hurry."""
+        if self.stopped:
+            return not_tempered(self.density, self.search)
+        self.run.watch("tempering from afar")
+        return self.run.once(
+            "tempering", self.density, lambda: tempered_draws(self.density, self.search, self.run)
+        )
+
+
+def _fitted(job: Job, recipe: Recipe, began: float) -> Fit:
+    if isinstance(recipe, Auto):
+        return _ladder(job, began)
+    made, report = reported(job, recipe, fit_one(job, recipe))
+    return _result(job, recipe, made, report, began)
+
+
+def _stopped(job: Job, made: ReverseFit) -> bool:
+    """Whether someone pressed Ctrl-C."""
+    return made.interrupted or job.stopped or job.tempered.interrupted
+
+
+def _checkpoint(
+    target: Unconstrained, recipe: Recipe, solver: str, key: object, path: str | Path | None
+) -> Checkpoint:
+    """What an interrupted run left in a file. Raises InputError if that was another fit."""
+    if path is None:
+        return Checkpoint()
+    value, gradient = target.evaluate(target.start[None])
+    mark = {
+        "coordinates": tuple(target.coordinates),
+        "family": f"{recipe} by {solver}",
+        "key": str(key),
+        "at the start": (float(value[0]), *map(float, gradient[0])),
+    }
+    return resumed(path, mark)
+
+
+def _ladder(job: Job, began: float) -> Fit:
+    """Climbs from mean field to full rank to mixtures until a fit may be trusted."""
+    rungs: list[Rung] = []
+    best: Best | None = None
+    recipes: list[Recipe] = [MeanField(), FullRank(), Mixture("auto")]
+    if job.target.dimension == 1:
+        recipes = recipes[1:]
+    for recipe in recipes:
+        before = job.density.count
+        try:
+            made, report = reported(job, recipe, fit_one(job, recipe, best))
+        except KeyboardInterrupt:
+            if best is None:
+                raise
+            job.stopped = True
+            break
+        rungs.append(
+            Rung(
+                _words(recipe, made.q),
+                report.posterior.elbo,
+                report.reverse_kl,
+                report.posterior.diagnosis.verdict,
+                job.density.count - before,
+            )
+        )
+        if best is None or report.posterior.elbo.value > best[2].posterior.elbo.value:
+            best = recipe, made, report
+        if report.posterior.diagnosis.verdict == "trust" or _stopped(job, made):
+            break
+    assert best is not None
+    recipe, made, report = best
+    report = replace(report, posterior=replace(report.posterior, ladder=tuple(rungs)))
+    return _result(job, recipe, made, report, began)
+
+
+def _result(job: Job, recipe: Recipe, made: ReverseFit, report: Report, began: float) -> Fit:
+    log_evidence = report.posterior.log_evidence
+    q = named(job.target, made.q)
+    others = tuple(_other(job, o, log_evidence) for o in made.others)
+    spent = made.trace[-1][0] if made.trace else job.density.count
+    more = job.density.count - spent
+    notes = [f"{spent} gradients to the end of the fit, {more} more to report on it"]
+    notes.append(f"{job.target.gradient} derivatives of a {job.target.origin}")
+    if _stopped(job, made):
+        where = "the fit" if made.interrupted else "the report on it"
+        notes.insert(0, f"interrupted during {where}: this is the best there was")
+    return Fit(
+        q=q,
+        direction="reverse",
+        family=_words(recipe, made.q),
+        divergence=report.reverse_kl,
+        forward_kl=report.forward_kl,
+        reverse_kl=report.reverse_kl,
+        held_out=None,
+        optima=(Optimum(q, report.reverse_kl, math.nan), *others),
+        path=(),
+        starts=job.search.climbs,
+        evaluations=job.density.count,
+        seconds=time.perf_counter() - began,
+        notes=tuple(notes),
+        posterior=report.posterior,
+    )
+
+
+def _other(job: Job, q: Gaussians, log_evidence: Estimate) -> Optimum:
+    """Another optimum, with its KL measured on draws of its own."""
+    base = flat(q)
+    x = base.sample(job.run.generator("other", int(1e6 * abs(float(q.means[0, 0]))) % 10**6), 1024)
+    ratio = job.density(x)[0] - base.log_prob(x)
+    value = log_evidence.value - float(ratio.mean())
+    error = math.hypot(float(ratio.std()) / 32.0, log_evidence.standard_error)
+    kl = Estimate.sampled(
+        value,
+        error,
+        quantity="kl",
+        direction="KL(q||p)",
+        method="log evidence - ELBO",
+        n=1024,
+    )
+    return Optimum(named(job.target, q), kl, math.nan)
+
+
+def _words(recipe: Recipe, q: Gaussians) -> str:
+    if isinstance(recipe, Mixture) and recipe.k == "auto":
+        return f"Mixture(k={len(q.weights)}) found by adding components"
+    return str(recipe)
+
+
+Best = tuple[Recipe, ReverseFit, Report]
+#: Times that a fit is made again from where tempering found mass that it misses.
+_LOOKS = 3
+#: A mode whose mass is below the evidence by more than this, in nats, is no better place for q.
+_LIGHT = 1.5
+#: The share of tempered draws outside q from which it is worth starting there.
+_SEEN = 0.01
+
+
+def fit_one(job: Job, recipe: Recipe, before: Best | None = None) -> ReverseFit:
+    """Returns the fit of one family, begun at the best one so far where that helps."""
+    found = job.search
+    match recipe:
+        case MeanField() | FullRank() if job.solver == "natural_gradient":
+            return reverse_fit(job.density, found, recipe, job.run)
+        case MeanField() | FullRank():
+            assert job.solver != "natural_gradient"
+            return _by_steps(job, recipe, job.solver)
+        case Mixture(k="auto"):
+            return _grown(job, recipe, before)
+        case Mixture():
+            assert isinstance(recipe.k, int)
+            draws = job.tempered.x
+            return reverse_mixture(
+                job.density,
+                found,
+                draws,
+                recipe.k,
+                job.run,
+                diagonal=is_diagonal(recipe),
+            )
+        case LowRank():
+            return low_rank_fit(job.density, found, recipe.r, job.run)
+        case Auto():
+            raise AssertionError("the ladder takes its rungs one by one")
+
+
+def _by_steps(job: Job, recipe: MeanField | FullRank, estimator: Estimator) -> ReverseFit:
+    """Climbs the ELBO by stochastic gradients."""
+    return job.run.once(
+        f"{recipe} by {estimator}",
+        job.density,
+        lambda: stochastic_fit(
+            job.density,
+            job.search,
+            recipe,
+            job.run,
+            estimator=estimator,
+            minibatch=job.minibatch,
+        ),
+    )
+
+
+def _grown(job: Job, recipe: Mixture, before: Best | None) -> ReverseFit:
+    """Adds components to the best Gaussian as long as each gains."""
+    single: MeanField | FullRank = MeanField() if is_diagonal(recipe) else FullRank()
+    if before is not None and isinstance(before[0], type(single)):
+        made = before[1]
+    else:
+        made = reverse_fit(job.density, job.search, single, job.run)
+    draws = job.tempered
+    while len(made.q.weights) < MOST_COMPONENTS and not made.interrupted:
+        ratio = draws.log_p - flat(made.q).log_prob(draws.x)
+        richer = with_another(job.density, made.q, draws.x, ratio, job.run)
+        gained = richer.trace[-1][1] - made.trace[-1][1]
+        if gained <= WORTH:
+            break
+        made = replace(richer, trace=(*made.trace, *richer.trace))
+    return made
+
+
+def reported(job: Job, recipe: Recipe, made: ReverseFit) -> tuple[ReverseFit, Report]:
+    """Returns the fit, better where tempering shows how, and its report; after Ctrl-C a short one."""
+    try:
+        return _looked_again(job, recipe, made, _report(job, recipe, made))
+    except KeyboardInterrupt:
+        job.stopped = True
+        return made, _report(job, recipe, made)
+
+
+def _looked_again(
+    job: Job, recipe: Recipe, made: ReverseFit, report: Report
+) -> tuple[ReverseFit, Report]:
+    """Fits again where tempering has found mass outside q, as long as that is better."""
+    if not isinstance(recipe, (MeanField, FullRank)) or job.solver != "natural_gradient":
+        return made, report
+    tried: list[np.ndarray] = []
+    for _ in range(_LOOKS):
+        origin = _missed(job, made, report, tried)
+        if origin is None:
+            break
+        tried.append(origin)
+        better = from_elsewhere(job.density, recipe, made, origin, job.run)
+        if better is not None:
+            made, report = better, _report(job, recipe, better)
+    return made, report
+
+
+def _missed(
+    job: Job, made: ReverseFit, report: Report, tried: list[np.ndarray]
+) -> np.ndarray | None:
+    """A place where p has mass and q has none: a mode of much mass, or a tempered draw."""
+    log_q = flat(made.q).log_prob
+    for mode in job.everywhere.modes:
+        heavy = mode.proper and mode.log_mass > report.posterior.log_evidence.value - _LIGHT
+        known = any(mode.distance(t) < 1.0 for t in tried)
+        if heavy and not known and log_q(mode.at[None])[0] < report.threshold:
+            return mode.at
+    draws, outside = job.tempered, report.posterior.outside
+    if not outside.value > _SEEN or tried:
+        return None
+    missed = np.flatnonzero(log_q(draws.x) < report.threshold)
+    return draws.x[missed[np.argmax(draws.log_p[missed])]]
+
+
+def _report(job: Job, recipe: Recipe, made: ReverseFit) -> Report:
+    return diagnose(
+        job.target,
+        job.density,
+        job.everywhere,
+        lambda: job.tempered,
+        made,
+        flat(made.q).log_prob,
+        job.run,
+        _remedies(recipe),
+    )
+
+
+def _remedies(recipe: Recipe) -> Remedies:
+    match recipe:
+        case MeanField() | LowRank():
+            return Remedies('try family="full_rank", or family="auto"', 'try family="mixture:auto"')
+        case FullRank():
+            return Remedies('try family="mixture:auto"', 'try family="mixture:auto"')
+        case _:
+            more = "use fit.draws.tempered, or a sampler such as NUTS started at fit.starting_points(4)"
+            return Remedies(more, more)
+
+
+# A Gaussian or mixture of the unconstrained coordinates as a distribution of the user's parameters.
+
+
+def named(target: Unconstrained, q: Gaussians) -> Distribution:
+    """Returns q in the user's parameters."""
+    if target.plain is not None:
+        base = flat(q)
+        mixture = base if isinstance(base, GaussianMixture) else _single(base)
+        return member(mixture, scalar=target.plain == "scalar")
+    return Approximation(
+        flat(q),
+        target.constrain,
+        target.log_jacobian,
+        target.unconstrain,
+        target.coordinates,
+        target.bare,
+        target.layout,
+    )
+
+
+def _single(base: MultivariateNormal) -> GaussianMixture:
+    return GaussianMixture(np.ones(1), base.loc[None], base.scale_tril[None])
+
+
+def flat(q: Gaussians) -> MultivariateNormal | GaussianMixture:
+    """Returns q over the unconstrained coordinates."""
+    roots = [np.diag(r) for r in q.roots] if q.diagonal else [_lower(r) for r in q.roots]
+    if len(roots) == 1:
+        return MultivariateNormal(q.means[0], roots[0])
+    order = np.lexsort(q.means.T[::-1])
+    weights = q.weights / q.weights.sum()
+    return GaussianMixture(weights[order], q.means[order], np.array(roots)[order])
+
+
+def _lower(root: np.ndarray) -> np.ndarray:
+    """The lower triangular root of the same covariance, by a QR: no square of the condition."""
+    upper: np.ndarray = np.linalg.qr(root.T)[1]
+    return (upper * np.sign(np.diag(upper))[:, None]).T

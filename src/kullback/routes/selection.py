@@ -1,0 +1,221 @@
+"""The best of several families, by how they do on rows they have not seen."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import final
+
+import numpy as np
+
+from kullback.core.errors import InputError, KullbackError
+from kullback.core.run import generator
+from kullback.distributions.registry import living_on
+from kullback.distributions.scalar import Values
+from kullback.families import (
+    Categorical,
+    FullRank,
+    Gaussians,
+    LowRank,
+    MeanField,
+    Mixture,
+    parse_family,
+)
+from kullback.fitting.cross_validation import FOLDS, difference, folds
+from kullback.results.fit import Candidate, Fit, Selection
+from kullback.routes.samples_forward import Fitted, Watch, fit_family, fitted, rows
+from kullback.targets import Samples
+
+Vectors = Gaussians | LowRank
+#: Fits one recipe of Gaussians to samples: `api.fit` itself, handed down.
+FitOne = Callable[[Samples, Vectors], Fit]
+
+_BY_SCORE = (
+    "the greatest mean log score of rows held out; of those within one standard error of the difference, "
+    "the one with the fewest parameters"
+)
+_BY_BIC = "the smallest BIC: there are too few rows to hold any out, or no score is finite"
+_COUNTS = (
+    "all rows are whole numbers from 0, so families of counts were compared; name families, such as "
+    "gamma,lognormal, to take them for measurements"
+)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class _Contender:
+    recipe: object
+    fitted: Fitted
+    fit: Fit | None = None
+
+
+def best_of(
+    p: Samples,
+    recipes: object,
+    *,
+    fit_one: FitOne,
+    key: object,
+    watch: Watch,
+    began: float,
+) -> Fit:
+    """Returns the fit of the family that predicts rows held out best, with the table of all that were tried.
+
+    Args:
+        p: one column, or several for families of vectors.
+        recipes: families as `fit` takes them, or "best": all of ours that live where the rows do.
+        fit_one: fits Gaussians.
+        key: randomness: which rows are held out together, the same for every family.
+        watch: told what is being done.
+        began: when, by time.perf_counter().
+
+    Raises:
+        InputError: none of the families can be fitted to the rows, with the reasons.
+
+    Source: Vehtari, Gelman, Gabry (2017), section 5, for the paired standard error.
+    """
+    given = recipes if isinstance(recipes, (list, tuple)) else []
+    named = [_parsed(r) for r in given] or _all_for(p)
+    contenders, skipped = [], []
+    for i, recipe in enumerate(named):
+        try:
+            contenders.append(_contender(p, recipe, fit_one, key))
+        except KullbackError as error:
+            skipped.append(f"{_words(recipe)}: {error}")
+        watch(i + 1)
+    if not contenders:
+        raise InputError("none of these families fits the rows: " + "; ".join(skipped))
+    _, weights = rows(p)
+    order, selection = _selected(contenders, weights, tuple(skipped))
+    taken = order[selection.chosen]
+    found = taken.fit or fit_family(p, taken.recipe, key=key, watch=lambda _: None, began=began)
+    notes = [*found.notes, _said(selection)]
+    notes += [_COUNTS] if recipes == "best" and _is_counts(p) else []
+    spent = time.perf_counter() - began
+    # The same rows were held out for all: the score of the table, which a fit of its own may hold out otherwise.
+    held_out = taken.fitted.held_out(weights)
+    return replace(found, held_out=held_out, notes=tuple(notes), seconds=spent, selection=selection)
+
+
+def _all_for(p: Samples) -> list[object]:
+    if p.values.shape[1] > 1:
+        raise InputError(
+            f'family "best" is for one column, but the samples have {p.values.shape[1]}: list families of '
+            "vectors, such as full_rank,mixture:2,kde"
+        )
+    if p.kinds[0] == "category":
+        return [Categorical()]
+    return [row.name for row in living_on(rows(p)[0][:, 0])]
+
+
+def _is_counts(p: Samples) -> bool:
+    x = p.values[:, 0]
+    whole = p.values.shape[1] == 1 and bool(np.all((x >= 0.0) & (x == np.floor(x))))
+    return whole and p.kinds[0] == "continuous"
+
+
+def _parsed(recipe: object) -> object:
+    return parse_family(recipe) if isinstance(recipe, str) else recipe
+
+
+def _contender(p: Samples, recipe: object, fit_one: FitOne, key: object) -> _Contender:
+    rng = generator(key)
+    if not isinstance(recipe, (MeanField, FullRank, Mixture, LowRank)):
+        return _Contender(recipe, fitted(p, recipe, rng))
+    x, _ = rows(p)
+    found = fit_one(p, recipe)
+    made = Fitted(
+        str(recipe),
+        found.q,
+        found.q.log_prob(_events(x)),
+        _gaussian_scores(p, recipe, fit_one, rng),
+        f"rows held out, {FOLDS}-fold",
+        0 if found.likelihood is None else found.likelihood.parameters,
+        (),
+        found.evaluations,
+    )
+    return _Contender(recipe, made, found)
+
+
+def _gaussian_scores(
+    p: Samples, recipe: Vectors, fit_one: FitOne, rng: np.random.Generator
+) -> Values | None:
+    """Returns the log score of every row by Gaussians fitted to the other folds."""
+    x, weights = rows(p)
+    if len(x) < 2 * FOLDS:
+        return None
+    fold, scores = folds(len(x), rng), np.empty(len(x))
+    for i in range(FOLDS):
+        out = fold == i
+        part = Samples(x[~out], weights[~out], columns=p.columns, kinds=p.kinds, labels=p.labels)
+        scores[out] = fit_one(part, recipe).q.log_prob(_events(x[out]))
+    return scores
+
+
+def _events(x: np.ndarray) -> np.ndarray:
+    return x[:, 0] if x.shape[1] == 1 else x
+
+
+def _selected(
+    contenders: list[_Contender], weights: Values, skipped: tuple[str, ...]
+) -> tuple[list[_Contender], Selection]:
+    scored = all(c.fitted.scores is not None for c in contenders)
+    means = [_mean(c.fitted.scores, weights) for c in contenders]
+    ranks = sorted(range(len(contenders)), key=lambda i: -means[i])
+    if not (scored and math.isfinite(means[ranks[0]])):
+        ranks = sorted(ranks, key=lambda i: _bic(contenders[i].fitted, weights))
+        order = [contenders[i] for i in ranks]
+        rows = tuple(_candidate(c.fitted, None, weights) for c in order)
+        return order, Selection(rows, 0, _BY_BIC, skipped)
+    order = [contenders[i] for i in ranks]
+    rows = tuple(_candidate(c.fitted, order[0].fitted, weights) for c in order)
+    tied = [
+        i
+        for i, r in enumerate(rows)
+        if r.behind is None or r.behind.value <= r.behind.standard_error
+    ]
+    chosen = min(tied, key=lambda i: (rows[i].parameters, i))
+    return order, Selection(rows, chosen, _BY_SCORE, skipped)
+
+
+def _candidate(made: Fitted, best: Fitted | None, weights: Values) -> Candidate:
+    behind = None
+    if best is not None and best is not made:
+        assert best.scores is not None
+        assert made.scores is not None
+        known = ~(np.isnan(best.scores) | np.isnan(made.scores))
+        pair = best.scores[known], made.scores[known]
+        behind = difference(*pair, weights[known], "the same rows held out")
+    return Candidate(
+        family=made.family,
+        parameters=made.parameters,
+        log_likelihood=float(weights @ made.log_q),
+        bic=_bic(made, weights),
+        held_out=made.held_out(weights),
+        behind=behind,
+    )
+
+
+def _mean(scores: Values | None, weights: Values) -> float:
+    if scores is None:
+        return -math.inf
+    known = ~np.isnan(scores)
+    return float(weights[known] @ scores[known]) / float(weights[known].sum())
+
+
+def _bic(made: Fitted, weights: Values) -> float:
+    return made.parameters * math.log(weights.sum()) - 2.0 * float(weights @ made.log_q)
+
+
+def _said(selection: Selection) -> str:
+    taken, first = selection.best, selection.candidates[0]
+    words = f"{taken.family} of {len(selection.candidates)} families, by {selection.rule}"
+    if taken is first or taken.behind is None:
+        return words
+    return (
+        f"{words}; {first.family} scores {taken.behind.value:.2g} ± {taken.behind.standard_error:.2g} nats a row "
+        f"more with {first.parameters} parameters to {taken.parameters}: a tie"
+    )
+
+
+def _words(recipe: object) -> str:
+    return str(getattr(recipe, "__name__", recipe))

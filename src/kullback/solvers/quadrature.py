@@ -1,0 +1,348 @@
+"""Adaptive Gauss-Kronrod quadrature of vector-valued functions of one variable.
+
+The line is cut at given points. Between them panels are halved where the error is; beyond the
+outermost, x runs away exponentially in t (or towards a finite end like exp(-t)), so that power
+tails and end-point singularities become exponentials, which the same rule integrates well.
+"""
+
+import itertools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+from jaxtyping import Float
+
+#: Maps n points and the logs of dx/dt there to an array (n, m): the integrands times dx/dt. The
+#: speed is passed on so that a density that underflows can be multiplied by it in log space.
+Function = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+#: x is not followed beyond this distance from the outermost point.
+FAR = 1e150
+
+# Gauss 7, Kronrod 15 (Piessens et al., QUADPACK, 1983), positive nodes.
+_HALF_NODES = [
+    0.991455371120812639206854697526329,
+    0.949107912342758524526189684047851,
+    0.864864423359769072789712788640926,
+    0.741531185599394439863864773280788,
+    0.586087235467691130294144691693013,
+    0.405845151377397166906606412076961,
+    0.207784955007898467600689403773245,
+    0.0,
+]
+_HALF_KRONROD = [
+    0.022935322010529224963732008058970,
+    0.063092092629978553290700663189204,
+    0.104790010322250183839876322541518,
+    0.140653259715525918745189590510238,
+    0.169004726639267902826583426598550,
+    0.190350578064785409913256402421014,
+    0.204432940075298892414161999234649,
+    0.209482141084727828012999174891714,
+]
+_HALF_GAUSS = [
+    0.0,
+    0.129484966168869693270611432679082,
+    0.0,
+    0.279705391489276667901467771423780,
+    0.0,
+    0.381830050505118944950369775488975,
+    0.0,
+    0.417959183673469387755102040816327,
+]
+_NODES = np.array([-v for v in _HALF_NODES] + _HALF_NODES[-2::-1])
+_KRONROD = np.array(_HALF_KRONROD + _HALF_KRONROD[-2::-1])
+_GAUSS = np.array(_HALF_GAUSS + _HALF_GAUSS[-2::-1])
+
+_EPSILON = 2.0**-52
+#: Evaluations after which an integral is taken as it is, with the error that it has.
+_BUDGET = 150_000
+
+
+@final
+@dataclass(frozen=True)
+class Integral:
+    """Integrals of m functions: values, error bounds, integrals of the absolute values."""
+
+    value: Float[np.ndarray, " m"]
+    error: Float[np.ndarray, " m"]
+    absolute: Float[np.ndarray, " m"]
+    evaluations: int
+
+
+@final
+@dataclass(frozen=True)
+class Tail:
+    """The map from t >= 0 to x beyond an outermost point, towards an end of the line.
+
+    x = anchor + factor expm1(t) towards infinity, x = end + factor exp(-t) towards a finite end.
+    It is followed up to t = `length`; up to `seen` floats are fine enough for slopes: near an end
+    other than 0 they are coarse.
+    """
+
+    anchor: float
+    factor: float
+    infinite: bool
+    length: float
+    seen: float
+
+    @classmethod
+    def beyond(cls, point: float, end: float, width: float) -> "Tail":
+        """Returns the map from a point to an end, growing from a width."""
+        if math.isinf(end):
+            reach = math.log(FAR) - math.log(width)
+            return cls(point, math.copysign(width, end), infinite=True, length=reach, seen=reach)
+        reach, seen = (
+            math.log(max(abs(point - end) / max(abs(end) * close, 1e-300), 2.0))
+            for close in (1e-15, 1e-12)
+        )
+        return cls(end, point - end, infinite=False, length=reach, seen=seen)
+
+    def __call__(self, t: np.ndarray) -> np.ndarray:
+        return self.anchor + self.factor * (np.expm1(t) if self.infinite else np.exp(-t))
+
+    def log_speed(self, t: np.ndarray) -> np.ndarray:
+        """log |dx/dt|"""
+        return math.log(abs(self.factor)) + (t if self.infinite else -t)
+
+    def panels(self) -> np.ndarray:
+        """Returns the points of t at which to start."""
+        steps = np.concatenate([[0.0], 0.25 * 2.0 ** np.arange(0.0, 14.0)])
+        return np.concatenate([steps[steps < 0.8 * self.length], [self.length]])
+
+
+def tails(points: Float[np.ndarray, " k"], low: float, high: float) -> tuple[Tail, Tail]:
+    """Returns the maps beyond the first and the last point, towards low and high."""
+    first, last = float(points[0]), float(points[-1])
+    alone = max(abs(first), 1.0) * 1e-3
+    widths = (
+        (float(points[1] - first), float(last - points[-2])) if len(points) > 1 else (alone, alone)
+    )
+    return Tail.beyond(first, low, widths[0]), Tail.beyond(last, high, widths[1])
+
+
+def fill(points: Float[np.ndarray, " k"], low: float, high: float) -> Float[np.ndarray, " m"]:
+    """Returns the points and others between them, so that no panel spans many scales.
+
+    Distances from a finite end, or from the middle point, grow at most fourfold a panel. Points so
+    close to an end other than 0 that floats are coarse there are dropped.
+    """
+    for end in (low, high):
+        if math.isfinite(end):
+            kept = points[np.abs(points - end) > 1e-11 * abs(end)]
+            points = kept if len(kept) else points[:1]
+    origins = [float(points[len(points) // 2])]
+    origins += [end for end in (low, high) if math.isfinite(end)]
+    found = [points]
+    for origin in origins:
+        for side in (points[points > origin], points[points < origin][::-1]):
+            distance = np.abs(side - origin)
+            for near, far in itertools.pairwise(distance):
+                if near > 0.0 and 1.4 < math.log(far) - math.log(near) < 690.0:
+                    steps = np.geomspace(near, far, 2 + math.ceil(math.log(far / near, 4.0)))
+                    found.append(origin + math.copysign(1.0, side[0] - origin) * steps[1:-1])
+    merged = np.unique(np.concatenate(found))
+    return merged[(merged > low) & (merged < high)]
+
+
+def integrate(
+    f: Function,
+    points: Float[np.ndarray, " k"],
+    low: float,
+    high: float,
+    *,
+    tolerance: float | tuple[float, ...] = 1e-12,
+    noise: tuple[int | None, ...] = (),
+) -> Integral:
+    """Returns the integrals of the columns of f from low to high.
+
+    Args:
+        f: maps n points, and the log of dx/dt there, to an array (n, m).
+        points: where to cut, strictly inside (low, high), at least one.
+        low, high: the ends; may be infinite.
+        tolerance: stop when the errors are below this share of the absolute integrals; one for
+            each column, or one for all.
+        noise: for each column, which other column bounds its rounding, if one does: no panel is
+            halved to see more than that.
+    """
+    left, right = tails(points, low, high)
+    pieces: list[tuple[Tail | None, np.ndarray]] = [(None, points)]
+    pieces += [(tail, tail.panels()) for tail in (left, right) if tail.factor != 0.0]
+    parts = [
+        _adapt(_along(f, tail), cuts, np.asarray(tolerance), noise, tail)
+        for tail, cuts in pieces
+        if len(cuts) > 1
+    ]
+    return Integral(
+        np.sum([part.value for part in parts], axis=0),
+        np.sum([part.error for part in parts], axis=0),
+        np.sum([part.absolute for part in parts], axis=0),
+        sum(part.evaluations for part in parts),
+    )
+
+
+def _along(f: Function, tail: Tail | None) -> Callable[[np.ndarray], np.ndarray]:
+    """Returns f as a function of t, times dx/dt."""
+    if tail is None:
+        return lambda x: f(x, np.zeros_like(x))
+
+    def moved(t: np.ndarray) -> np.ndarray:
+        with np.errstate(all="ignore"):
+            return f(tail(t), tail.log_speed(t))
+
+    return moved
+
+
+def _adapt(
+    f: Callable[[np.ndarray], np.ndarray],
+    cuts: np.ndarray,
+    tolerance: np.ndarray,
+    noise: tuple[int | None, ...],
+    tail: Tail | None,
+) -> Integral:
+    """Halves panels until the errors are small, or only rounding, or the budget is spent."""
+    a, b = cuts[:-1], cuts[1:]
+    value, gap, absolute = _rule(f, a, b)
+    done = np.zeros((3, value.shape[1]))
+    evaluations = a.size * _NODES.size
+    while True:
+        scale = done[2] + absolute.sum(axis=0)
+        rounding = _EPSILON * absolute * (50.0 + 4.0 * _coarseness(tail, a, b))
+        blurred = rounding.copy()
+        for column, source in enumerate(noise):
+            if source is not None:
+                blurred[:, column] += absolute[:, source]
+        allowed = np.maximum(tolerance * scale / 32.0, blurred)
+        rough = (gap > np.maximum(allowed, 1e-300)).any(axis=1) & (b - a > 1e-13 * np.abs(a + b))
+        if evaluations > _BUDGET:
+            rough[:] = False
+        kept = ~rough
+        done += [part[kept].sum(axis=0) for part in (value, gap + rounding, absolute)]
+        if not rough.any():
+            return Integral(done[0], done[1], done[2], evaluations)
+        middle = 0.5 * (a[rough] + b[rough])
+        a, b = np.concatenate([a[rough], middle]), np.concatenate([middle, b[rough]])
+        value, gap, absolute = _rule(f, a, b)
+        evaluations += a.size * _NODES.size
+
+
+def _coarseness(tail: Tail | None, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """How many times the width of a panel its distance from 0 is: points there are rounded."""
+    if tail is None:
+        ratio = np.maximum(np.abs(a), np.abs(b)) / (b - a)
+    else:
+        ratio = abs(tail.anchor) / (abs(tail.factor) * np.exp(a if tail.infinite else -b)) / (b - a)
+    return ratio[:, None]
+
+
+def _rule(
+    f: Callable[[np.ndarray], np.ndarray], a: np.ndarray, b: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns the Kronrod value, its distance from Gauss and the absolute integral of each panel."""
+    half = 0.5 * (b - a)
+    x = (0.5 * (a + b))[:, None] + half[:, None] * _NODES
+    y = f(x.ravel()).reshape(*x.shape, -1)
+    kronrod = np.einsum("pnm,n->pm", y, _KRONROD) * half[:, None]
+    gauss = np.einsum("pnm,n->pm", y, _GAUSS) * half[:, None]
+    absolute = np.einsum("pnm,n->pm", np.abs(y), _KRONROD) * half[:, None]
+    gap = np.abs(kronrod - gauss)
+    return kronrod, gap, absolute
+
+
+def nodes(
+    points: Float[np.ndarray, " k"], low: float, high: float
+) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+    """Returns fixed nodes of the same panels, and the logs of their weights."""
+    found: list[tuple[np.ndarray, np.ndarray]] = []
+    for tail in (None, *tails(points, low, high)):
+        cuts = points if tail is None else tail.panels()
+        if len(cuts) < 2 or (tail is not None and tail.factor == 0.0):
+            continue
+        half = 0.5 * np.diff(cuts)
+        t = (cuts[:-1] + half)[:, None] + half[:, None] * _NODES
+        log_weight = np.log(half[:, None] * _KRONROD)
+        if tail is not None:
+            t, log_weight = tail(t), log_weight + tail.log_speed(t)
+        found.append((t.ravel(), log_weight.ravel()))
+    return np.concatenate([x for x, _ in found]), np.concatenate([w for _, w in found])
+
+
+# Sums over the integers, with what is left beyond the last term.
+
+Terms = Callable[[np.ndarray], np.ndarray]
+
+_BLOCK = 4096
+#: Terms after which a sum is extrapolated.
+_SERIES_BUDGET = 1_000_000
+
+
+@final
+@dataclass(frozen=True)
+class Sum:
+    """Sums of m columns: values, and a bound on what the terms beyond `last` add.
+
+    `slope` is the power of k with which the first column falls at the end: above -1 it diverges.
+    """
+
+    value: Float[np.ndarray, " m"]
+    beyond: Float[np.ndarray, " m"]
+    absolute: Float[np.ndarray, " m"]
+    terms: int
+    slope: float
+
+
+def add_up(f: Terms, start: float, low: float, high: float) -> Sum:
+    """Returns the sums of the columns of f over the integers from low to high.
+
+    Works outwards from `start` in growing blocks until the last block adds nothing.
+
+    Args:
+        f: maps n integers to an array (n, m).
+        start: an integer where the terms are large.
+        low, high: the ends; may be infinite.
+    """
+    up = _run(f, start, high, 1.0)
+    down = _run(f, start - 1.0, low, -1.0)
+    parts = [part for part in (up, down) if part is not None]
+    return Sum(
+        np.sum([part.value for part in parts], axis=0),
+        np.sum([part.beyond for part in parts], axis=0),
+        np.sum([part.absolute for part in parts], axis=0),
+        sum(part.terms for part in parts),
+        max(part.slope for part in parts),
+    )
+
+
+def _run(f: Terms, start: float, end: float, step: float) -> Sum | None:
+    if (end - start) * step < 0.0:
+        return None
+    value = absolute = 0.0
+    size, k, count = _BLOCK, start, 0
+    while True:
+        length = int(min(size, (end - k) * step + 1.0)) if math.isfinite(end) else size
+        x = k + step * np.arange(length)
+        y = f(x)
+        added = np.abs(y).sum(axis=0)
+        value, absolute = value + y.sum(axis=0), absolute + added
+        count += length
+        k += step * length
+        if (end - k) * step < 0.0:
+            return Sum(value, np.zeros_like(added), absolute, count, -math.inf)
+        last, slope = _last(y, x, start)
+        done = (added <= 2.0**-60 * absolute).all()
+        if done or count >= _SERIES_BUDGET or not np.isfinite(value).all():
+            return Sum(value, last, absolute, count, -math.inf if done else slope)
+        size = min(2 * size, 2**19)
+
+
+def _last(y: np.ndarray, x: np.ndarray, start: float) -> tuple[np.ndarray, float]:
+    """Returns what the terms beyond the last add, from the power with which they fall."""
+    distance = np.abs(x[[len(x) // 2, -1]] - start) + 1.0
+    sizes = np.abs(y[[len(y) // 2, -1]])
+    with np.errstate(all="ignore"):
+        slopes = np.log(sizes[1] / sizes[0]) / math.log(distance[1] / distance[0])
+        beyond = np.where(slopes < -1.0, sizes[1] * distance[1] / (-slopes - 1.0), math.inf)
+    beyond = np.where(sizes[1] == 0.0, 0.0, beyond)
+    return beyond, -math.inf if sizes[1, 0] == 0.0 else float(slopes[0])

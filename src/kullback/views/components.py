@@ -1,0 +1,286 @@
+"""What the components of a mixture say of each column."""
+
+import math
+from dataclasses import dataclass, fields, is_dataclass
+from fractions import Fraction
+from typing import final
+
+import numpy as np
+from jaxtyping import Float
+
+from kullback._version import __version__
+from kullback.core.errors import UnsupportedError
+from kullback.distributions.base import Distribution
+from kullback.distributions.compound import Mixture
+from kullback.distributions.gaussian_mixture import GaussianMixture, TableMixture, components_of
+from kullback.distributions.real import Normal
+from kullback.distributions.vector import MultivariateNormal
+from kullback.render.document import Fact, Role
+from kullback.results.estimate import Estimate
+from kullback.results.fit import Fit
+from kullback.results.others import Coverage, ModeCover
+from kullback.views.numbers import error_of, interval_of, kind_of, number, percent, value_of
+
+#: Labels of a category written out.
+_MOST_LABELS = 3
+
+
+@final
+@dataclass(frozen=True)
+class Part:
+    """One column of one component.
+
+    Attributes:
+        component: from 1.
+        weight: of the component.
+        column: its name.
+        mean: None for categories; of a count its rate.
+        sd: None for categories; infinite for Student's t of no more than two degrees of freedom.
+        df: degrees of freedom of the component; infinite for a Gaussian.
+        labels: the most probable ones with their probabilities; empty for numbers.
+    """
+
+    component: int
+    weight: float
+    column: str
+    mean: float | None
+    sd: float | None
+    df: float
+    labels: str
+
+
+def parts(
+    q: Distribution, names: tuple[str, ...], labels: tuple[tuple[str, ...], ...] = ()
+) -> list[Part]:
+    """Returns the columns of all components, in order; none if q is no mixture of such.
+
+    Args:
+        q: any distribution.
+        names: of its columns.
+        labels: of its categories, () for numbers.
+    """
+    try:
+        found = components_of(q)
+    except UnsupportedError:
+        return []
+    if isinstance(found, GaussianMixture):
+        found = _table(found)
+    known = labels if len(labels) == len(names) else ((),) * len(names)
+    return [
+        part for i in range(len(found.weights)) for part in _of_component(found, i, names, known)
+    ]
+
+
+def _table(q: GaussianMixture) -> TableMixture:
+    k, d = q.means.shape
+    normal = np.full(k, np.inf)
+    return TableMixture(
+        ("continuous",) * d, q.weights, q.means, q.scale_trils, normal, np.empty((k, 0)), ()
+    )
+
+
+def _of_component(
+    q: TableMixture, i: int, names: tuple[str, ...], labels: tuple[tuple[str, ...], ...]
+) -> list[Part]:
+    df = float(q.df[i])
+    stretch = math.sqrt(df / (df - 2.0)) if 2.0 < df < math.inf else 1.0
+    sds = np.sqrt(np.sum(q.roots[i] ** 2, axis=1)) * (stretch if df > 2.0 else math.inf)
+    reals = {j: (float(m), float(s)) for j, m, s in zip(q.reals, q.means[i], sds, strict=True)}
+    counts = {j: (float(r), math.sqrt(r)) for j, r in zip(q.counts, q.rates[i], strict=True)}
+    tables = {j: t[i] for j, t in zip(q.categories, q.tables, strict=True)}
+    made = []
+    for j, name in enumerate(names):
+        mean, sd = (reals | counts).get(j, (None, None))
+        words = _likeliest(tables[j], labels[j]) if j in tables else ""
+        made.append(Part(i + 1, float(q.weights[i]), name, mean, sd, df, words))
+    return made
+
+
+def _likeliest(table: Float[np.ndarray, " l"], labels: tuple[str, ...]) -> str:
+    order = np.argsort(-table, kind="stable")
+    shown = [f"{labels[j] if j < len(labels) else j} {table[j]:.3f}" for j in order[:_MOST_LABELS]]
+    return ", ".join(shown) + (", …" if len(order) > _MOST_LABELS else "")
+
+
+# Distributions in words and, where they are Gaussians or mixtures of them, in numbers.
+
+#: Longer descriptions would not be read.
+_LONGEST = 160
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Components:
+    """Weights, means and covariances of a mixture of Gaussians, by the first mean."""
+
+    weights: Float[np.ndarray, " k"]
+    means: Float[np.ndarray, "k d"]
+    covariances: Float[np.ndarray, "k d d"]
+
+    @property
+    def sds(self) -> Float[np.ndarray, "k d"]:
+        return np.sqrt(np.diagonal(self.covariances, axis1=1, axis2=2))
+
+
+def components(d: Distribution) -> Components | None:
+    """Returns the Gaussian components of a distribution; None if it has none."""
+    match d:
+        case Normal(loc, scale):
+            parts = ([1.0], [[float(loc)]], [[[float(scale) ** 2]]])
+        case MultivariateNormal():
+            parts = ([1.0], d.loc[None], d.covariance[None])
+        case GaussianMixture():
+            parts = (d.weights, d.means, d.covariances)
+        case Mixture() if all(isinstance(c, Normal | MultivariateNormal) for c in d.components):
+            inner = [components(c) for c in d.components]
+            known = [c for c in inner if c is not None]
+            parts = (
+                d.weights,
+                np.concatenate([c.means for c in known]),
+                np.concatenate([c.covariances for c in known]),
+            )
+        case _:
+            return None
+    weights, means, covariances = (np.asarray(a, dtype=np.float64) for a in parts)
+    order = np.argsort(means[:, 0], kind="stable")
+    return Components(weights[order], means[order], covariances[order])
+
+
+def describe(d: Distribution) -> str:
+    """Returns a distribution in words.
+
+    Example:
+        >>> describe(Normal(0.0, 2.0))
+        'N(0, sd 2)'
+    """
+    found = components(d)
+    if found is None:
+        text = _fields(d)
+    else:
+        means = [", ".join(number(v, 4) for v in m) for m in found.means]
+        sds = [", ".join(number(v, 4) for v in s) for s in found.sds]
+        terms = [f"N({m}, sd {s})" for m, s in zip(means, sds, strict=True)]
+        if found.means.shape[1] > 1:
+            terms = [f"N([{m}], sds [{s}])" for m, s in zip(means, sds, strict=True)]
+        weights = [number(float(w), 4) for w in found.weights]
+        mixed = [f"{w} · {t}" for w, t in zip(weights, terms, strict=True)]
+        text = terms[0] if len(terms) == 1 else " + ".join(mixed)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+
+
+def _fields(d: Distribution) -> str:
+    if not is_dataclass(d):
+        return str(d)
+    written = [(f.name, getattr(d, f.name)) for f in fields(d)]
+    return f"{type(d).__name__}({', '.join(f'{n}={_short(v)}' for n, v in written)})"
+
+
+def _short(value: object) -> str:
+    if isinstance(value, float | Fraction):
+        return number(float(value), 4)
+    if isinstance(value, np.ndarray):
+        return np.array2string(value, precision=4, separator=", ", threshold=8)
+    return describe(value) if isinstance(value, Distribution) else str(value)
+
+
+# The components of a fitted distribution, as a table.
+
+
+@final
+@dataclass(frozen=True)
+class Component:
+    """A Gaussian of a mixture: its weight, and a mean and a standard deviation a column."""
+
+    weight: float
+    means: tuple[float, ...]
+    sds: tuple[float, ...]
+
+
+def print_components(d: Distribution) -> list[Component]:
+    """Returns the Gaussians that a distribution is made of; none if it is made of others."""
+    match d:
+        case Normal():
+            return [_of(1.0, d)]
+        case MultivariateNormal():
+            return [_of(1.0, d)]
+        case Mixture() if all(isinstance(c, Normal) for c in d.components):
+            return [_of(float(w), c) for w, c in zip(d.weights, d.components, strict=True)]
+        case GaussianMixture():
+            parts = zip(d.weights, d.means, d.scale_trils, strict=True)
+            return [_of(float(w), MultivariateNormal(m, root)) for w, m, root in parts]
+        case _:
+            return []
+
+
+def _of(weight: float, d: object) -> Component:
+    if isinstance(d, Normal):
+        return Component(weight, (float(d.loc),), (float(d.scale),))
+    assert isinstance(d, MultivariateNormal)
+    sds = tuple(math.hypot(*(float(v) for v in row)) for row in d.scale_tril)
+    return Component(weight, tuple(float(m) for m in d.loc), sds)
+
+
+# What a report says of its own making, and of what was fitted.
+
+
+def fact(e: Estimate, role: Role = "neutral", label: str = "") -> Fact:
+    """Returns an estimate as a number to take away: its name, value, error and kind."""
+    unit = "" if e.kind in ("infinite", "unresolved") or not e.unit else f" {e.unit}"
+    details = [error_of(e), interval_of(e), kind_of(e)]
+    return Fact(label or e.direction, value_of(e) + unit, "; ".join(d for d in details if d), role)
+
+
+def made(
+    *, key: object, seconds: float, clock: str, fits: tuple[Fit, ...] = ()
+) -> tuple[tuple[str, str], ...]:
+    """Returns what the foot of a page says: version, key, time, and what the fits took."""
+    rows = [("kullback", __version__)]
+    if key is not None:
+        rows.append(("key", str(key)))
+    if fits:
+        rows.append(("starts", " + ".join(str(f.starts) for f in fits)))
+        rows.append(("evaluations", f"{sum(f.evaluations for f in fits):,}".replace(",", " ")))
+    if seconds > 0.0:
+        rows.append((f"{clock} seconds", f"{seconds:.1f}"))
+    rows.append(
+        ("numbers", "nats, float64; ± is an error bound (numeric) or a standard error (estimate)")
+    )
+    return tuple(rows)
+
+
+def family(fit: Fit) -> str:
+    """Returns what q was chosen from, in words: "a mixture of 2 Gaussians"."""
+    found = components(fit.q)
+    if isinstance(fit.q, TableMixture):
+        k = len(fit.q.weights)
+        what = (
+            "Gaussians with counts and categories"
+            if math.isinf(fit.q.df[0])
+            else "Student's t distributions"
+        )
+        return f"a mixture of {k} {what}"
+    if found is None:
+        article = "an" if fit.family[:1] in "AEIOU" else "a"
+        return f"{article} {fit.family} distribution"
+    k = len(found.weights)
+    return "a Gaussian" if k == 1 else f"a mixture of {k} Gaussians"
+
+
+def covers(cover: Coverage) -> str:
+    """Returns what a fit does with the modes: "covers all 3 modes of p"."""
+    total = len(cover.modes)
+    parts = []
+    for verdict, verb in (("covered", "covers"), ("thin", "holds thinly"), ("dropped", "drops")):
+        modes = [m for m in cover.modes if m.verdict == verdict]
+        if len(modes) == total:
+            return f"{verb} all {total} modes of p" if total > 1 else f"{verb} the only mode of p"
+        if modes:
+            parts.append(f"{verb} {_named(modes, verdict)}")
+    return " and ".join(parts)
+
+
+def _named(modes: list[ModeCover], verdict: str) -> str:
+    if verdict == "covered":
+        return "one mode of p" if len(modes) == 1 else f"{len(modes)} modes of p"
+    names = ", ".join(f"the {m.name}" for m in modes)
+    return f"{names} ({percent(sum(m.mass_p for m in modes))} of p)"

@@ -1,0 +1,712 @@
+"""The report on a fit to a log density: may it be used, why, and what it looks like beside p."""
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import final
+
+import numpy as np
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from kullback.distributions.base import Distribution
+from kullback.distributions.gaussian_mixture import GaussianMixture
+from kullback.distributions.transported import Approximation
+from kullback.distributions.vector import MultivariateNormal
+from kullback.expressions.format import format_distribution
+from kullback.render.document import (
+    Annotation,
+    Axis,
+    Badge,
+    Band,
+    Banner,
+    Bar,
+    Block,
+    Cell,
+    Column,
+    Fact,
+    Figure,
+    Gallery,
+    Notes,
+    Page,
+    Role,
+    Section,
+    Series,
+    Table,
+    Tone,
+)
+from kullback.render.html import render
+from kullback.render.terminal import clean, line, print_table
+from kullback.results.estimate import Estimate
+from kullback.results.fit import Fit
+from kullback.results.posterior import Diagnosis, Parameter, Posterior
+from kullback.views.components import fact, made
+from kullback.views.numbers import aligned, figure, kind_of, near, number, sentence, with_error
+from kullback.views.planes import pictures
+
+_TONES: dict[str, Tone] = {"trust": "good", "caution": "unsure", "do not use": "bad"}
+#: Parameters in the table.
+_MOST = 500
+_FINE = "None of what was looked at speaks against using this q for p."
+
+
+def posterior_report(fit: Fit, *, key: object = None) -> str:
+    """Returns a fit to a log density as one HTML page that needs nothing else.
+
+    Args:
+        fit: what was found; `fit.posterior` is not None.
+        key: the randomness it was made with, for the foot of the page.
+    """
+    found = fit.posterior
+    assert found is not None
+    drawn = pictures(fit, found)
+    sections = [
+        Section("What was looked at", "", (_findings(found.diagnosis),)),
+        Section("The evidence, and the way there", "", _evidence(fit, found)),
+        Section("q beside p", "", () if drawn is None else (drawn,)),
+        Section("All parameters", "", (_parameters(found.parameters),)),
+    ]
+    if len(found.ladder) > 1:
+        sections.insert(2, Section("The ladder", _CLIMB, _ladder(found)))
+    others = _others(fit)
+    sections += [Section("Other optima", "", (others,))] if others else []
+    sections.append(Section("Notes", "", (Notes(_notes(fit, found)),)))
+    return render(
+        Page(
+            f"{in_full(fit.family)[:1].upper()}{in_full(fit.family)[1:]} fitted to p by minimising KL(q||p)",
+            _summary(fit, found),
+            _facts(fit, found),
+            tuple(sections),
+            made(key=key, seconds=fit.seconds, clock="wall-clock", fits=(fit,)),
+            _banner(found.diagnosis),
+        )
+    )
+
+
+_CLIMB = "Families were tried from the simplest up, until one could be trusted or none was left."
+
+
+def _banner(told: Diagnosis) -> Banner:
+    decided = told.decided_by
+    if decided is None:
+        return Banner(told.verdict, _TONES[told.verdict], _FINE)
+    named = decided.text.startswith(decided.name)
+    text = decided.text if named else f"{decided.name}: {decided.text}"
+    return Banner(told.verdict, _TONES[told.verdict], f"{text}.", decided.remedy)
+
+
+def _summary(fit: Fit, found: Posterior) -> str:
+    return (
+        f"q, {in_full(fit.family)}, was fitted to the log density of {len(found.parameters)} "
+        f"{'parameter' if len(found.parameters) == 1 else 'parameters'} by minimising KL(q||p), which "
+        f"makes q seek a part of p that it can match. {sentence(fit.divergence)}."
+    )
+
+
+def _facts(fit: Fit, found: Posterior) -> tuple[Fact, ...]:
+    known: list[tuple[Estimate | None, str, Role]] = [
+        (fit.reverse_kl, "KL(q||p), minimised", "reverse"),
+        (fit.forward_kl, "KL(p||q), of the same q", "forward"),
+        (found.jeffreys, "Jeffreys: both together", "neutral"),
+        (found.elbo, "ELBO", "reverse"),
+        (found.log_evidence, "log evidence", "q"),
+    ]
+    numbers = tuple(fact(e, role, label) for e, label, role in known if e is not None)
+    return (*numbers, _outside(found.outside))
+
+
+def _outside(mass: Estimate) -> Fact:
+    plain = fact(mass, label="p's mass outside q")
+    if mass.kind == "unresolved":
+        return plain
+    low, high = (100.0 * end for end in mass.interval)
+    return Fact(
+        plain.label,
+        f"{100.0 * mass.value:.1f} %",
+        f"± {100.0 * mass.standard_error:.1f} %; 95 % interval {low:.1f} to {high:.1f} %; {kind_of(mass)}",
+    )
+
+
+def _findings(told: Diagnosis) -> Table:
+    rows: list[tuple[Cell, ...]] = [
+        (
+            f.name,
+            Badge(f.verdict, _TONES[f.verdict]),
+            f.text.removeprefix(f"{f.name} = "),
+            f.remedy,
+        )
+        for f in told.findings
+    ]
+    columns = (Column("finding"), Column("verdict"), Column("what was found"), Column("what to do"))
+    if not any(f.remedy for f in told.findings):
+        columns, rows = columns[:-1], [row[:-1] for row in rows]
+    return Table("", columns, tuple(rows), "The worst finding is the verdict.")
+
+
+def _evidence(fit: Fit, found: Posterior) -> tuple[Block, ...]:
+    parts = (
+        f"The ELBO in two parts: {sentence(found.energy)}, {sentence(found.entropy)}.",
+        f"The routes to the log evidence: {sentence(found.agreement)}.",
+        f"A few Langevin steps from q: {sentence(found.probe)}.",
+    )
+    trace = _trace(found)
+    figures = (sandwich(fit, found), *(() if trace is None else (trace,)))
+    return (Gallery("", figures), Notes(parts))
+
+
+def _trace(found: Posterior) -> Figure | None:
+    """Returns the ELBO on the draws of the fit against gradients; None if it has no steps."""
+    steps = [t for t in found.trace if math.isfinite(t[1])]
+    if len(steps) < 2:
+        return None
+    gradients, elbo, draws = (np.array(c, dtype=np.float64) for c in zip(*steps, strict=True))
+    evidence, final = found.log_evidence, found.elbo
+    tops = [float(elbo.max()), final.value]
+    if math.isfinite(evidence.value) and evidence.kind != "unresolved":
+        tops.append(evidence.value)
+    low, high = _window(elbo, final.value, max(tops))
+    breaks = np.flatnonzero(np.diff(draws)) + 1
+    x, y = np.insert(gradients, breaks, np.nan), np.insert(elbo, breaks, np.nan)
+    ends = np.array([gradients[0], gradients[-1]])
+    series = [
+        Series("on the draws of the fit", x, y, "neutral", "dots"),
+        Series("on fresh draws, at the end", ends, np.full(2, final.value), "reverse", "dashed"),
+    ]
+    if len(tops) == 3:
+        series.append(Series("log evidence", ends, np.full(2, evidence.value), "q", "line"))
+    below = int((elbo < low).sum())
+    hidden = f" {below} of {len(elbo)} steps lie below." if below else ""
+    caption = (
+        f"From {draws.min():.0f} draws at first to {draws.max():.0f}; the line breaks where they change, since "
+        f"the ELBO is known on the draws of the fit only up to their error.{hidden}"
+    )
+    return Figure(
+        "The ELBO on the way",
+        caption,
+        Axis("gradients, search included"),
+        Axis(f"ELBO, {found.elbo.unit}", (low, high)),
+        tuple(series),
+    )
+
+
+def _window(elbo: np.ndarray, final: float, top: float) -> tuple[float, float]:
+    """Returns a range that shows the end of a climb, however deep it began."""
+    scale = max(top - float(np.median(elbo)), top - final, 1e-3)
+    low = max(float(elbo.min()), final - 6.0 * scale)
+    pad = 0.06 * (top - low) or 0.5
+    return low - pad, top + pad
+
+
+def _ladder(found: Posterior) -> tuple[Block, ...]:
+    columns = (
+        Column("family"),
+        Column(f"ELBO, {found.elbo.unit}", "right"),
+        Column("KL(q||p)", "right"),
+        Column("verdict"),
+        Column("gradients", "right"),
+    )
+    rows = tuple(
+        (
+            in_words(r.family),
+            with_error(r.elbo),
+            with_error(r.reverse_kl),
+            Badge(r.verdict, _TONES[r.verdict]),
+            f"{r.evaluations:,}".replace(",", " "),
+        )
+        for r in found.ladder
+    )
+    return (Gallery("", (ladder(found),)), Table("", columns, rows))
+
+
+def _parameters(parameters: tuple[Parameter, ...]) -> Table:
+    shown = parameters[:_MOST]
+    expected = any(p.expected_shrinkage is not None for p in shown)
+    columns = [
+        Column("parameter"),
+        Column("mean of q", "right"),
+        Column("sd of q", "right"),
+        Column("shift of p's mean, sds", "right"),
+        Column("sd of q / sd of p", "right"),
+        *([Column("expected", "right")] if expected else []),
+    ]
+    rows = tuple(_row(p, expected=expected) for p in shown)
+    left = len(parameters) - len(shown)
+    caption = (
+        "The bars show shifts up to 1 sd, and ratios from half to twice as wide, hatched where q is lower "
+        "or narrower."
+    )
+    more = f" The first {len(shown)} of {len(parameters)}." if left else ""
+    linear = (
+        " Expected: the ratio that linear response foresees for a mean-field q." if expected else ""
+    )
+    return Table("", tuple(columns), rows, caption + linear + more)
+
+
+def _row(p: Parameter, *, expected: bool) -> tuple[Cell, ...]:
+    shift, ratio = p.mean_shift, p.shrinkage
+    log_ratio = math.log2(ratio.value) if ratio.value > 0.0 else -math.inf
+    mean, sd = aligned([p.mean, p.sd])
+    cells: list[Cell] = [
+        p.name,
+        mean,
+        sd,
+        Bar(f"{shift.value:+.2f} ± {shift.standard_error:.2f}", _share(shift.value)),
+        Bar(f"{ratio.value:.2f} ± {ratio.standard_error:.2f}", _share(log_ratio)),
+    ]
+    if expected:
+        known = p.expected_shrinkage
+        cells.append("" if known is None else f"{known:.2f}")
+    return tuple(cells)
+
+
+def _share(value: float) -> float:
+    return 0.0 if math.isnan(value) else min(max(value, -1.0), 1.0)
+
+
+def _others(fit: Fit) -> Table | None:
+    if len(fit.optima) < 2:
+        return None
+    rows = tuple((f"#{i}", with_error(o.divergence)) for i, o in enumerate(fit.optima, start=1))
+    columns = (Column("optimum"), Column(f"KL(q||p), {fit.divergence.unit}", "right"))
+    return Table(
+        "", columns, rows, "Where the fit from other starting points ended; the first is q."
+    )
+
+
+def _notes(fit: Fit, found: Posterior) -> tuple[str, ...]:
+    nats, sds = found.fit_error
+    return (
+        f"Not knowable: {found.diagnosis.unseen}.",
+        f"Error of the fit itself: {number(nats, 2)} nats, {number(100.0 * sds, 2)} % of an sd.",
+        *fit.notes,
+    )
+
+
+# The trust report of a fit to a log density, as a page and as JSON: the verdict first.
+
+_STYLES = {"trust": "bold green", "caution": "bold yellow", "do not use": "bold red"}
+#: Parameters that are printed; the report and --json have all.
+_MOST_PRINTED = 30
+#: Remedies that are spelled for Python, and what they are here.
+#: Up to this many coordinates q is written out as an expression.
+_WRITTEN = 3
+_TYPED = (
+    (re.compile(r'family="([^"]+)"'), r"--family \1"),
+    (re.compile(r"\buse (fit\.)"), r"use, in Python, \1"),
+    (re.compile(r"with example=$"), "with example = ... in the file"),
+)
+_ROUTES = ("  route 1, which knows q", "  route 2, which does not")
+_NO_TAIL = "no weight is far above their mean, so there is no tail to fit"
+
+
+def as_typed(fit: Fit) -> Fit:
+    """Returns a fit whose remedies are spelled as they are typed here."""
+    if fit.posterior is None:
+        return fit
+    told = fit.posterior.diagnosis
+    findings = tuple(replace(f, remedy=_typed(f.remedy)) for f in told.findings)
+    made = Diagnosis(findings, _typed(told.unseen))
+    return replace(fit, posterior=replace(fit.posterior, diagnosis=made))
+
+
+def page(data: str, fit: Fit) -> Iterator[str | Text | RichTable]:
+    """Yields the verdict, the numbers, the parameters, the ladder and the findings."""
+    found = fit.posterior
+    assert found is not None
+    yield from _verdict(found.diagnosis)
+    yield ""
+    d = len(found.parameters)
+    yield clean(f"p: {data}, {d} parameter{'' if d == 1 else 's'}")
+    yield f"q: {fit.family}, by minimising KL(q||p): q seeks a part of p that it can match"
+    yield ""
+    yield _numbers(fit, found)
+    yield ""
+    yield from _print_parameters(found)
+    if len(found.ladder) > 1:
+        yield ""
+        yield "the ladder"
+        yield _print_ladder(found)
+    if len(fit.optima) > 1:
+        yield ""
+        others = ", ".join(figure(o.divergence, unit=False) for o in fit.optima[1:])
+        yield line(f"other optima of KL(q||p), which are no better: {others} {fit.divergence.unit}")
+    yield ""
+    yield "what was looked at"
+    yield _print_findings(found.diagnosis)
+    yield ""
+    nats, sds = found.fit_error
+    yield (
+        f"error of the fit itself: {nats:.1g} nats, {100.0 * sds:.1f} % of an sd; "
+        f"{fit.evaluations} gradients, {fit.seconds:.1f} s"
+    )
+    for note in (*fit.notes, f"not knowable: {found.diagnosis.unseen}"):
+        yield line(f"note: {note}", indent="  ")
+
+
+def as_dict(fit: Fit) -> dict[str, object]:
+    """Returns plain JSON values, the verdict at the top and q by its numbers."""
+    found = fit.posterior
+    assert found is not None
+    body = fit.as_dict(_described)
+    told = found.diagnosis.as_dict()
+    posterior = found.as_dict()
+    if found.pareto_k == -math.inf:
+        posterior["pareto_k_reason"] = _NO_TAIL
+    return {
+        "verdict": told["verdict"],
+        "decided_by": told["decided_by"],
+        "remedy": told["remedy"],
+        **body,
+        "posterior": posterior,
+        "optima": [
+            {"q": _described(o.q), "divergence": o.divergence.as_dict()} for o in fit.optima
+        ],
+        "gaussians": _gaussians(fit.q),
+        "seconds": fit.seconds,
+    }
+
+
+def _verdict(told: Diagnosis) -> Iterator[str | Text]:
+    decided = told.decided_by
+    stamp = Text(told.verdict, style=_STYLES[told.verdict])
+    if decided is None:
+        looked = f": none of {len(told.findings)} findings speaks against this q"
+        yield stamp + Text(looked)
+        return
+    named = decided.text.startswith(decided.name)
+    text = decided.text if named else f"{decided.name}: {decided.text}"
+    yield stamp + Text(f": {clean(text)}")
+    if decided.remedy:
+        yield line(f"  {decided.remedy}", indent="  ")
+
+
+def _numbers(fit: Fit, found: Posterior) -> RichTable:
+    mass = found.outside
+    rows = [
+        ("ELBO", found.elbo),
+        ("= E_q[log p]", found.energy),
+        ("+ H(q)", found.entropy),
+        ("log evidence", found.log_evidence),
+        *zip(_ROUTES, found.routes, strict=True),
+        ("  difference of the routes", found.agreement),
+        ("KL(q||p), minimised", fit.reverse_kl),
+        ("KL(p||q), of the same q", fit.forward_kl),
+        (found.jeffreys.direction, found.jeffreys),
+        ("EUBO - ELBO, a few steps from q", found.probe),
+    ]
+    cells = [[name, _value(e), _how(e)] for name, e in rows if e is not None]
+    share = "unresolved" if mass.kind == "unresolved" else _percent(mass)
+    cells.append(["p's mass outside q", share, _how(mass)])
+    cells.append(["Pareto k of the weights", *_pareto(found.pareto_k)])
+    return print_table(("", fit.divergence.unit, "how"), cells)
+
+
+def _value(e: Estimate) -> str:
+    return figure(e, unit=False)
+
+
+def _how(e: Estimate) -> str:
+    count = "" if e.n is None else f", n = {e.n}"
+    return e.reason or f"{e.method}{count}"
+
+
+def _percent(mass: Estimate) -> str:
+    return f"{100.0 * mass.value:.2f} ± {100.0 * mass.standard_error:.2f} %"
+
+
+def _pareto(k: float) -> tuple[str, str]:
+    if k == -math.inf:
+        return "none", _NO_TAIL
+    return f"{k:.2f}", "of q's own draws; above 0.7 they cannot be relied on"
+
+
+def _print_parameters(found: Posterior) -> Iterator[str | RichTable]:
+    shown = found.parameters[:_MOST_PRINTED]
+    expected = any(p.expected_shrinkage is not None for p in shown)
+    headers = ["parameter", "mean of q", "sd of q", "mean of p: shift, sds", "sd of q / sd of p"]
+    yield print_table(
+        (*headers, *(["expected"] if expected else [])),
+        [[*_posterior_row(p), *([_expected(p)] if expected else [])] for p in shown],
+        right=(1, 2, 3, 4, 5) if expected else (1, 2, 3, 4),
+    )
+    left = len(found.parameters) - len(shown)
+    if left:
+        yield f"... {left} more: --json and the report have all"
+
+
+def _posterior_row(p: Parameter) -> list[str]:
+    return [p.name, _near(p.mean, p.sd), _near(p.sd, p.sd), _signed(p.mean_shift), _plain(p)]
+
+
+def _near(value: float, scale: float) -> str:
+    usual = 1e-6 < scale < 1e6 and abs(value) < 1e9
+    return near(value, scale) if usual else f"{value:.6g}"
+
+
+def _signed(shift: Estimate) -> str:
+    return f"{shift.value:+.2f} ± {shift.standard_error:.2f}"
+
+
+def _plain(p: Parameter) -> str:
+    return f"{p.shrinkage.value:.2f} ± {p.shrinkage.standard_error:.2f}"
+
+
+def _expected(p: Parameter) -> str:
+    return "" if p.expected_shrinkage is None else f"{p.expected_shrinkage:.2f}"
+
+
+def _print_ladder(found: Posterior) -> RichTable:
+    best = -math.inf
+    rows: list[list[str | Text]] = []
+    for rung in found.ladder:
+        gained = rung.elbo.value - best
+        rows.append(
+            [
+                rung.family,
+                _value(rung.elbo),
+                f"{gained:+.3f}" if math.isfinite(gained) else "",
+                _value(rung.reverse_kl),
+                Text(rung.verdict, style=_STYLES[rung.verdict]),
+                str(rung.evaluations),
+            ]
+        )
+        best = max(best, rung.elbo.value)
+    unit = found.elbo.unit
+    headers = ("family", f"ELBO, {unit}", "gained", "KL(q||p)", "verdict", "gradients")
+    return print_table(headers, rows, right=(2, 5))
+
+
+def _print_findings(told: Diagnosis) -> RichTable:
+    rows = [
+        [
+            f.name,
+            Text(f.verdict, style=_STYLES[f.verdict]),
+            f.text.removeprefix(f"{f.name} = ") + (f"; {f.remedy}" if f.remedy else ""),
+        ]
+        for f in told.findings
+    ]
+    return print_table(("finding", "verdict", "what was found"), rows)
+
+
+def _described(q: Distribution) -> str:
+    base, d = (
+        (q.base, len(q.coordinates)) if isinstance(q, Approximation) else (q, q.support.dimension)
+    )
+    if base is q and d <= _WRITTEN:
+        return format_distribution(q)
+    k = len(base.weights) if isinstance(base, GaussianMixture) else 1
+    what = "a Gaussian" if k == 1 else f"a mixture of {k} Gaussians"
+    return f"{what} over {d} unconstrained coordinates"
+
+
+def _gaussians(q: Distribution) -> dict[str, object] | None:
+    """Weights, means and covariance roots over the unconstrained coordinates; None for others."""
+    base = q.base if isinstance(q, Approximation) else q
+    match base:
+        case MultivariateNormal():
+            weights, means, roots = np.ones(1), base.loc[None], base.scale_tril[None]
+        case GaussianMixture():
+            weights, means, roots = base.weights, base.means, base.scale_trils
+        case _:
+            return None
+    plain = tuple(f"x[{i}]" for i in range(base.support.dimension)) or ("x",)
+    names = q.coordinates if isinstance(q, Approximation) else plain
+    return {
+        "unconstrained_coordinates": list(names),
+        "weights": weights.tolist(),
+        "means": means.tolist(),
+        "scale_trils": roots.tolist(),
+    }
+
+
+def _typed(text: str) -> str:
+    for python, option in _TYPED:
+        text = python.sub(option, text)
+    return text
+
+
+# Estimates of one quantity, one above the other, with their errors: the sandwich, the ladder.
+
+#: Room beside the values, as a share of their range.
+_ROOM = 0.18
+
+
+@final
+@dataclass(frozen=True)
+class Row:
+    """A name, an estimate, and words that stand above it."""
+
+    name: str
+    estimate: Estimate
+    words: str
+    role: Role = "neutral"
+
+
+def rows(
+    title: str, caption: str, shown: Sequence[Row], x_label: str, bands: tuple[Band, ...] = ()
+) -> Figure:
+    """Returns the estimates from top to bottom, with their 95 % intervals; words where there is no value."""
+    series: list[Series] = []
+    words: list[Annotation] = []
+    known = [r.estimate for r in shown if _known(r.estimate)]
+    low, high = _span(known)
+    for place, row in zip(range(len(shown) - 1, -1, -1), shown, strict=True):
+        y, e = float(place), row.estimate
+        if not _known(e):
+            words.append(Annotation(0.5 * (low + high), y - 0.12, row.words))
+            continue
+        ends = _interval(e)
+        series.append(Series("", np.array(ends), np.full(2, y), row.role, "line"))
+        series.append(Series("", np.array([e.value]), np.array([y]), row.role, "dots"))
+        words.append(Annotation(e.value, y + 0.08, row.words))
+    names = tuple(r.name for r in reversed(shown))
+    return Figure(
+        title,
+        caption,
+        Axis(x_label, (low, high)),
+        Axis("", (-0.5, len(shown) - 0.4), names=names),
+        tuple(series),
+        bands=bands,
+        annotations=tuple(words),
+    )
+
+
+def sandwich(fit: Fit, found: Posterior) -> Figure:
+    """Returns ELBO <= log evidence <= EUBO, the log evidence by both routes."""
+    eubo = upper_bound(fit, found)
+    evidence = found.log_evidence
+    shown = [_rung_row("ELBO", found.elbo, "reverse")]
+    shown += [
+        _rung_row(f"log evidence: {way}", route, "q")
+        for way, route in zip(("by weights", "tempered"), found.routes, strict=True)
+    ]
+    if evidence not in found.routes:
+        shown.append(_rung_row("log evidence: both", evidence, "q"))
+    shown.append(_rung_row("EUBO", eubo, "forward"))
+    bands = []
+    if _known(evidence):
+        if evidence.value > found.elbo.value:
+            bands.append(Band(found.elbo.value, evidence.value, "KL(q||p)"))
+        if _known(eubo) and eubo.value > evidence.value:
+            bands.append(Band(evidence.value, eubo.value, "KL(p||q)"))
+    caption = (
+        "Bars are 95 % intervals. KL(q||p) is the way from the ELBO to the log evidence, KL(p||q) from there "
+        "to the EUBO. The two routes to the log evidence know nothing of each other."
+    )
+    return rows("The evidence from below and above", caption, shown, found.elbo.unit, tuple(bands))
+
+
+def ladder(found: Posterior) -> Figure:
+    """Returns the ELBO of each family that was tried, with what it gained over those before."""
+    best = -math.inf
+    shown = []
+    for rung in found.ladder:
+        gained = rung.elbo.value - best
+        words = f"{gained:+.3f} {rung.elbo.unit}" if math.isfinite(gained) else ""
+        shown.append(
+            Row(in_words(rung.family), rung.elbo, words or _plain_rung(rung.elbo), "reverse")
+        )
+        best = max(best, rung.elbo.value)
+    evidence = found.log_evidence
+    caption = "Each family's ELBO on fresh draws, and what it gained over the best before it."
+    figure = rows("What each step gained", caption, shown, f"ELBO, {found.elbo.unit}")
+    if not _known(evidence):
+        return figure
+    return rows(
+        "What each step gained",
+        f"{caption} Nothing can rise above the log evidence, {with_error(evidence)}: the tinted edge.",
+        shown,
+        f"ELBO, {found.elbo.unit}",
+        (Band(evidence.value, math.inf, "", "bad"),),
+    )
+
+
+def upper_bound(fit: Fit, found: Posterior) -> Estimate:
+    """Returns the EUBO, E_p[log p - log q]: the ELBO and Jeffreys' divergence above it."""
+    gap = found.jeffreys
+    if fit.forward_kl is not None and not _known(fit.forward_kl):
+        return fit.forward_kl
+    if not _known(gap):
+        return gap
+    value, error = (
+        found.elbo.value + gap.value,
+        math.hypot(found.elbo.standard_error, gap.standard_error),
+    )
+    return Estimate(
+        value,
+        error,
+        (value - 1.96 * error, value + 1.96 * error),
+        "eubo",
+        "EUBO",
+        "upper_bound",
+        gap.method,
+        gap.n,
+        unit=gap.unit,
+    )
+
+
+def in_words(family: str) -> str:
+    """Returns a family's name as short words: "mean field", "mixture of 4".
+
+    Example:
+        >>> in_words("Mixture(k=4) found by adding components"), in_words("LowRank(r=5)")
+        ('mixture of 4', 'low rank, 5')
+    """
+    name, argument = _parsed(family)
+    short = {
+        "MeanField": "mean field",
+        "FullRank": "full rank",
+        "LowRank": f"low rank, {argument}",
+        "Mixture": f"mixture of {argument}",
+    }
+    return short.get(name, family)
+
+
+def in_full(family: str) -> str:
+    """Returns a family's name as words of a sentence.
+
+    Example:
+        >>> in_full("Mixture(k=4) found by adding components")
+        'a mixture of 4 Gaussians'
+    """
+    name, argument = _parsed(family)
+    words = {
+        "MeanField": "a mean-field Gaussian",
+        "FullRank": "a full-rank Gaussian",
+        "LowRank": f"a Gaussian of low rank, {argument}",
+        "Mixture": f"a mixture of {argument} Gaussians",
+    }
+    return words.get(name, family)
+
+
+def _parsed(family: str) -> tuple[str, str]:
+    """Returns "Mixture" and "4" of "Mixture(k=4, ...) ..."."""
+    name, _, inner = family.partition("(")
+    return name, inner.partition(")")[0].partition(",")[0].partition("=")[2]
+
+
+def _rung_row(name: str, e: Estimate, role: Role) -> Row:
+    return Row(name, e, _plain_rung(e), role)
+
+
+def _plain_rung(e: Estimate) -> str:
+    return with_error(e).lstrip("≥≤ ") if _known(e) else f"{e.kind}: {e.reason}"
+
+
+def _known(e: Estimate) -> bool:
+    return math.isfinite(e.value) and e.kind not in ("infinite", "unresolved")
+
+
+def _interval(e: Estimate) -> tuple[float, float]:
+    reach = 1.96 * e.standard_error
+    return e.value - reach, e.value + reach
+
+
+def _span(known: Sequence[Estimate]) -> tuple[float, float]:
+    if not known:
+        return 0.0, 1.0
+    ends = [end for e in known for end in _interval(e)]
+    low, high = min(ends), max(ends)
+    pad = _ROOM * (high - low) or 0.5
+    return low - pad, high + pad

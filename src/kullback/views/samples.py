@@ -1,0 +1,459 @@
+"""What a report says of a fit to samples: scores, the search, goodness of fit, and what more rows would give."""
+
+import math
+import re
+from collections.abc import Iterator
+
+import numpy as np
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from kullback.render.document import (
+    Axis,
+    Badge,
+    Bar,
+    Block,
+    Cell,
+    Column,
+    Figure,
+    Gallery,
+    Notes,
+    Section,
+    Series,
+    Table,
+)
+from kullback.render.terminal import line, print_table
+from kullback.results.estimate import Estimate
+from kullback.results.fit import Candidate, Fit, Goodness, Likelihood, Selection
+from kullback.views.numbers import figure, full, number, percent, with_error
+from kullback.views.optima import given
+from kullback.views.posterior import in_words
+
+#: Columns whose histogram is drawn, and listed.
+_DRAWN, _LISTED = 6, 40
+#: Below this a p-value times the number of columns speaks against q.
+_RARE = 0.05
+
+
+def sample_sections(fit: Fit) -> list[Section]:
+    """Returns the sections on a fit to samples; none for other fits."""
+    found, chosen = [], fit.selection
+    if chosen is not None and len(chosen.candidates) > 1:
+        found.append(Section("What it was chosen from", "", selection_blocks(chosen)))
+    likelihood = fit.likelihood
+    if likelihood is None:
+        return found
+    found.insert(0, Section("The score, and how it was found", "", (_scores(fit, likelihood),)))
+    fits_well = _goodness(likelihood)
+    if fits_well:
+        found.append(
+            Section("Does the data look like draws of q?", _against(likelihood), fits_well)
+        )
+    curve = learning(fit, likelihood) if likelihood.learning else Notes((_unmeasured(likelihood),))
+    found.append(Section("What more rows would give", "", (curve,)))
+    return found
+
+
+def _unmeasured(found: Likelihood) -> str:
+    own = found.parameters / (2.0 * found.weight)
+    return (
+        f"Were p in the family, q would have about {number(own, 2)} nats a row of KL(p||q) above the best q, "
+        f"{found.parameters} parameters / (2 rows); twice the rows halve it. It was not measured by fits to fewer "
+        "rows: there are too few rows or too many, or a single one decides the score."
+    )
+
+
+def learning(fit: Fit, likelihood: Likelihood) -> Figure:
+    """Returns the excess KL against the number of rows, with the line m / (2n)."""
+    m, points = likelihood.parameters, likelihood.learning
+    unit = fit.divergence.unit
+    scale = 1.0 if unit == "nats" else 1.0 / math.log(2.0)
+    rows = np.array([float(p.rows) for p in points])
+    excess = np.array([p.excess for p in points])
+    reach = 1.96 * np.array([p.standard_error for p in points])
+    n = float(likelihood.weight)
+    ends = np.array([0.7 * rows.min(), 1.5 * n])
+    line = scale * m / (2.0 * ends)
+    # A bar that reaches 0 ends at the foot of the picture: the axis is of powers of ten.
+    foot = 0.25 * float(line.min())
+    bars_x = np.repeat(rows, 3)
+    bars_y = np.stack(
+        [np.maximum(excess - reach, foot), excess + reach, np.full(len(rows), np.nan)]
+    )
+    series = (
+        Series(f"{m} parameters / (2 rows)", ends, line, "forward", "dashed"),
+        Series("", bars_x, bars_y.T.ravel(), "q", "line"),
+        Series("measured, 95 % bars", rows, excess, "q", "dots"),
+        Series("all rows", np.array([n]), np.array([scale * m / (2.0 * n)]), "forward", "dots"),
+    )
+    caption = (
+        f"Each point: fits to so many of the rows, scored on rows left out, {len(points)} sizes. Were p in the "
+        f"family, a fit to n rows would have {m}/(2n) nats of KL(p||q) above the best q, so that twice the rows "
+        "halve it, and with n towards infinity maximum likelihood minimises the forward KL itself. The excess of "
+        "the fit to all rows is not measurable and taken from the line. Points above it: fewer rows than the "
+        "law needs, or a p outside the family."
+    )
+    top = 1.6 * float(np.nanmax(np.append(bars_y, line)))
+    return Figure(
+        "Excess KL(p||q) against rows",
+        caption,
+        Axis("rows fitted to", (float(ends[0]), float(ends[1])), log=True),
+        Axis(f"{unit} above the best q of the family", (foot, top), log=True),
+        series,
+        size="wide",
+    )
+
+
+def _scores(fit: Fit, found: Likelihood) -> Table:
+    inside, held = fit.divergence, fit.held_out
+    unit = f"log q, {inside.unit}"
+    rows = [
+        (
+            f"{unit} a row on the rows fitted to",
+            _score(inside, -inside.value),
+            "too good: q has seen them",
+        )
+    ]
+    if held is not None:
+        rows.append(
+            (f"{unit} a row on rows left out", with_error(held), "what new rows would score")
+        )
+        apart = -inside.value - held.value
+        expected = (
+            found.parameters / found.weight / (1.0 if inside.unit == "nats" else math.log(2.0))
+        )
+        rows.append(
+            ("the difference", full(apart, 3), f"about {number(expected, 3)}: parameters / rows")
+        )
+    rows += [
+        ("log likelihood of all rows", f"{found.log_likelihood:.4f}", "nats"),
+        ("parameters", str(found.parameters), f"of {number(found.weight)} rows"),
+        ("BIC", f"{found.bic:.2f}", "to be small"),
+        ("climbs that reached the best", percent(found.reached), f"{found.starts} starts"),
+        ("left to gain there", number(found.remaining, 2), "nats over all rows, extrapolated"),
+        ("cost of the floor", number(found.floor_cost, 2), "nats over all rows"),
+        ("passes over the rows", str(found.passes), _passes(found)),
+    ]  # fmt: skip
+    columns = (Column("quantity"), Column("value", "right"), Column("remark"))
+    return Table("", columns, tuple(rows))
+
+
+def _score(e: Estimate, value: float) -> str:
+    return with_error(
+        Estimate.sampled(
+            value, e.standard_error, quantity="log_prob", direction="", method=e.method, unit=e.unit
+        )
+    )
+
+
+def _passes(found: Likelihood) -> str:
+    return f"and {found.sample_passes} over {found.sample_rows} rows while starts were compared"
+
+
+def _against(found: Likelihood) -> str:
+    least = found.least_p_value
+    if least is None:
+        return ""
+    columns = len(found.goodness)
+    times = f", the smallest p-value of {columns} columns times {columns}" if columns > 1 else ""
+    says = (
+        "No column says that it is not drawn from q"
+        if least >= _RARE
+        else "Some column is not drawn from q"
+    )
+    alone = columns > 1 and found.gap is not None
+    together = " Each column is looked at alone; the gap below is of all together." if alone else ""
+    return (
+        f"{says} (p = {number(least, 2)}{times}). Tested is a q fitted to a random half of the rows, on all of "
+        f"them: for it the p-values hold.{together}"
+    )
+
+
+def _goodness(found: Likelihood) -> tuple[Block, ...]:
+    blocks: list[Block] = []
+    if found.goodness:
+        blocks.append(_tests(found.goodness))
+        shown = found.goodness[:_DRAWN]
+        more = (
+            f" The first {len(shown)} of {len(found.goodness)} columns."
+            if len(found.goodness) > _DRAWN
+            else ""
+        )
+        caption = (
+            "The values of a column under q's distribution function are spread evenly where the column is drawn "
+            "from q. A hump in the middle: q is too wide. High ends: its tails are too thin. Dashed: 95 % of "
+            f"the bars would lie between.{more}"
+        )
+        blocks.append(Gallery("", tuple(histogram(g) for g in shown), caption))
+    if found.gap is not None:
+        blocks.append(Notes((_of_gap(found.gap),)))
+    return tuple(blocks)
+
+
+def histogram(g: Goodness) -> Figure:
+    """Returns the histogram of a column under q's distribution function, with 95 % limits of the bars."""
+    k = len(g.shares)
+    heights = k * np.array(g.shares)
+    edges = np.repeat(np.linspace(0.0, 1.0, k + 1), 2)
+    reach = 1.96 * math.sqrt((k - 1) / g.n)
+    ends = np.array([0.0, 1.0])
+    top = max(1.15 * float(heights.max()), 1.4, 1.1 * (1.0 + reach))
+    limits = [
+        Series("", ends, np.full(2, y), "neutral", "dashed")
+        for y in (1.0 - reach, 1.0 + reach)
+        if y > 0.0
+    ]
+    return Figure(
+        g.column,
+        f"distance {number(g.distance, 2)}, p = {number(g.p_value, 2)}",
+        Axis("", (0.0, 1.0)),
+        Axis("", (0.0, top)),
+        (
+            Series(
+                "", edges, np.concatenate([[0.0], np.repeat(heights, 2), [0.0]]), "sample", "area"
+            ),
+            *limits,
+        ),
+        size="small",
+    )
+
+
+def _tests(goodness: tuple[Goodness, ...]) -> Table:
+    shown = goodness[:_LISTED]
+    count = len(goodness)
+    largest = max(g.distance for g in shown)
+    rows = tuple(
+        (
+            g.column,
+            Bar(number(g.distance, 3), g.distance / largest if largest > 0.0 else 0.0),
+            number(g.p_value, 3),
+            str(g.n),
+            Badge("not of q", "bad") if count * g.p_value < _RARE else Badge("compatible", "good"),
+        )
+        for g in shown
+    )
+    columns = (
+        Column("column"), Column("largest distance", "right"), Column("p-value", "right"),
+        Column("rows", "right"), Column(""),
+    )  # fmt: skip
+    left = count - len(shown)
+    more = f" The first {len(shown)} of {count} columns." if left else ""
+    return Table(
+        "", columns, rows,
+        "The largest distance of the distribution functions of column and q (Kolmogorov and Smirnov). A column "
+        f"is not of q where its p-value times the number of columns is below {_RARE}.{more}",
+    )  # fmt: skip
+
+
+def _of_gap(gap: Estimate) -> str:
+    sure = abs(gap.value) > 2.0 * gap.standard_error
+    if not sure:
+        means = "rows are as likely under q as q's own draws are, within the error"
+    elif gap.value > 0.0:
+        means = (
+            "rows are less likely under q than q's own draws are: q is too narrow, or overfitted"
+        )
+    else:
+        means = "rows are more likely under q than q's own draws are: q is wider than p"
+    return f"{gap.direction} = {with_error(gap)} {gap.unit}, 0 if q is p: {means}."
+
+
+# What a fit to samples says of itself, in lines: errors of parameters, the search, goodness of fit.
+
+#: Columns named in a line.
+_NAMED = 3
+
+
+def parameters(found: Fit) -> RichTable | None:
+    """Returns weights, means and sds with their standard errors; None where they are not known."""
+    errors = () if found.likelihood is None else found.likelihood.errors
+    if not errors:
+        return None
+    by = {(e.component, e.name, e.column): given(e.value, e.standard_error) for e in errors}
+    columns = list(dict.fromkeys(e.column for e in errors if e.column))
+    rows = []
+    for i in sorted({e.component for e in errors}):
+        for at, name in enumerate(columns):
+            first = (str(i), by.get((i, "weight", ""), "")) if at == 0 else ("", "")
+            rows.append([*first, name, by.get((i, "mean", name), ""), by.get((i, "sd", name), "")])
+    return print_table(("component", "weight", "column", "mean", "sd"), rows, right=(0, 1, 3, 4))
+
+
+def lines(found: Fit) -> Iterator[str]:
+    """Yields how the optimum was found, and whether rows look like draws of q."""
+    likelihood = found.likelihood
+    if likelihood is None:
+        return
+    yield _reached(likelihood)
+    if likelihood.goodness:
+        yield line(f"goodness of fit:  {_fits(likelihood.goodness)}", indent="   ")
+    if likelihood.gap is not None:
+        yield f"0 if q is p:  {likelihood.gap}"
+
+
+def _reached(found: Likelihood) -> str:
+    best = f"{100.0 * found.reached:.3g} %"
+    left = "?" if math.isnan(found.remaining) else f"{found.remaining:.4f}"
+    return (
+        f"best optimum:  reached by {best} of the climbs ({found.starts} starts), {left} nats left to gain over "
+        f"{found.rows:,} rows"
+    )
+
+
+def _fits(goodness: tuple[Goodness, ...]) -> str:
+    count = len(goodness)
+    bad = sorted((g for g in goodness if count * g.p_value < _RARE), key=lambda g: g.p_value)
+    least = min(goodness, key=lambda g: g.p_value)
+    of = f" times {count} columns" if count > 1 else ""
+    said = f"smallest p-value {least.p_value:.2g} ({least.column}){of}"
+    if not bad:
+        return f"no column says that it is not drawn from q; {said}"
+    names = ", ".join(g.column for g in bad[:_NAMED]) + (" ..." if len(bad) > _NAMED else "")
+    return f"{len(bad)} of {count} column(s) are not drawn from q: {names}; {said}"
+
+
+# What a family, or a number of components, was chosen from: a table and, of numbers of components, figures.
+
+_COMPONENTS = re.compile(r"Mixture\(k=(\d+)")
+
+
+def selection_blocks(found: Selection) -> tuple[Block, ...]:
+    """Returns the candidates as a table and, where they differ in their number of components, as figures."""
+    table = _table(found)
+    figures = _figures(found)
+    return (table,) if figures is None else (table, figures)
+
+
+def _table(found: Selection) -> Table:
+    unit = next((c.held_out.unit for c in found.candidates if c.held_out is not None), "nats")
+    columns = (
+        Column("family"),
+        Column("parameters", "right"),
+        Column("log likelihood", "right"),
+        Column("BIC", "right"),
+        Column("ICL", "right"),
+        Column(f"left out, {unit} a row", "right"),
+        Column("behind the best", "right"),
+    )
+    rows = tuple(_row(c, taken=i == found.chosen) for i, c in enumerate(found.candidates))
+    skipped = f" Left out: {'; '.join(found.skipped)}." if found.skipped else ""
+    caption = (
+        f"Taken (✓) by {found.rule}. BIC and ICL are better when smaller; ICL adds to BIC what the memberships leave "
+        "open. How far a score is behind the best is measured row by row, so its error is smaller than those "
+        f"of the scores.{skipped}"
+    )
+    return Table("", columns, rows, caption)
+
+
+def _row(c: Candidate, *, taken: bool) -> tuple[Cell, ...]:
+    name = in_words(c.family)
+    return (
+        Badge(name, "good") if taken else name,
+        str(c.parameters),
+        f"{c.log_likelihood:.2f}",
+        f"{c.bic:.2f}",
+        "" if c.icl is None else f"{c.icl:.2f}",
+        "" if c.held_out is None else with_error(c.held_out),
+        "" if c.behind is None else with_error(c.behind),
+    )
+
+
+def _figures(found: Selection) -> Gallery | None:
+    """The score on rows left out, and BIC, against the number of components."""
+    names = [_COMPONENTS.match(c.family) for c in found.candidates]
+    known = [(int(m[1]), c) for m, c in zip(names, found.candidates, strict=True) if m is not None]
+    if len(known) < max(2, len(found.candidates)) or len({k for k, _ in known}) < len(known):
+        return None
+    known.sort(key=lambda pair: pair[0])
+    figures = [f for f in (_scores_section(known), _bic(known, found)) if f is not None]
+    return Gallery("", tuple(figures))
+
+
+def _scores_section(known: list[tuple[int, Candidate]]) -> Figure | None:
+    scored = [(k, c.held_out, c.behind) for k, c in known if c.held_out is not None]
+    if len(scored) < 2:
+        return None
+    x = np.array([float(k) for k, _, _ in scored])
+    y = np.array([held.value for _, held, _ in scored])
+    reach = np.array([1.96 * _error(behind) for _, _, behind in scored])
+    bars = np.stack([y - reach, y + reach, np.full(len(y), np.nan)]).T.ravel()
+    return Figure(
+        "Score on rows left out",
+        "The higher the better. Bars: 95 % intervals of the difference to the best, row by row.",
+        _axis(x),
+        Axis(f"{scored[0][1].unit} a row"),
+        (
+            Series("", x, y, "forward", "line", 0.5),
+            Series("", np.repeat(x, 3), bars, "forward", "line"),
+            Series("", x, y, "forward", "dots"),
+        ),
+    )
+
+
+def _bic(known: list[tuple[int, Candidate]], found: Selection) -> Figure:
+    x = np.array([float(k) for k, _ in known])
+    bic = np.array([c.bic for _, c in known])
+    icl = np.array([np.nan if c.icl is None else c.icl for _, c in known])
+    best = next(k for k, c in known if c is found.best)
+    series = [
+        Series("BIC", x, bic - np.nanmin(bic), "q", "line"),
+        Series("", x, bic - np.nanmin(bic), "q", "dots"),
+    ]
+    if np.isfinite(icl).any():
+        least = np.nanmin(icl)
+        series += [
+            Series("ICL", x, icl - least, "neutral", "dashed"),
+            Series("", x, icl - least, "neutral", "dots"),
+        ]
+    return Figure(
+        "BIC and ICL above their lowest",
+        f"The lower the better; {best} component(s) were taken.",
+        _axis(x),
+        Axis("above the lowest"),
+        tuple(series),
+    )
+
+
+def _axis(x: np.ndarray) -> Axis:
+    return Axis("components", (float(x.min()) - 0.3, float(x.max()) + 0.3), whole=True)
+
+
+def _error(behind: Estimate | None) -> float:
+    return 0.0 if behind is None else behind.standard_error
+
+
+# What a family, or a number of components, was chosen from: a table.
+
+
+def page(selection: Selection) -> Iterator[str | Text | RichTable]:
+    """Yields the candidates, best first, what decided, and who could not take part."""
+    rows = [
+        _selection_row(c, taken=i == selection.chosen) for i, c in enumerate(selection.candidates)
+    ]
+    scored = next((c.held_out for c in selection.candidates if c.held_out is not None), None)
+    unit = "nats" if scored is None else scored.unit
+    names = ("family", "parameters", "BIC", f"held out, {unit} a row", "behind the best", "")
+    yield f"chosen from {len(rows)} candidate(s)"
+    yield print_table(names, rows, right=(1, 2))
+    yield line(f"chosen by {selection.rule}", indent="  ")
+    for reason in selection.skipped:
+        yield line(f"left out: {reason}", indent="  ")
+
+
+def _selection_row(candidate: Candidate, *, taken: bool) -> list[str]:
+    return [
+        candidate.family,
+        str(candidate.parameters),
+        f"{candidate.bic:.1f}" if math.isfinite(candidate.bic) else "infinite",
+        _selection_score(candidate.held_out),
+        _selection_score(candidate.behind),
+        "chosen" if taken else "",
+    ]
+
+
+def _selection_score(estimate: Estimate | None) -> str:
+    if estimate is None:
+        return ""
+    if estimate.kind == "infinite":
+        return "infinite" if estimate.value > 0.0 else "minus infinity"
+    return figure(estimate, unit=False)

@@ -1,0 +1,89 @@
+"""Scores and draws to files."""
+
+import os
+
+import numpy as np
+import polars as pl
+import pytest
+
+from kullback.core.errors import InputError
+from kullback.files.writing import as_csv, column, write_atomic, write_columns
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.parquet", "a.PARQUET"])
+def test_a_column_in_pieces(name):
+    numbers = np.random.default_rng(0).standard_normal(300_000)
+    numbers[7] = -np.inf
+    with column(name, "log_prob") as spool:
+        for part in np.array_split(numbers, 7):
+            spool.write(part)
+        spool.write(np.array([np.nan]))
+        assert os.listdir() == []
+    frame = (pl.read_csv if name == "a.csv" else pl.read_parquet)(name)
+    assert frame.columns == ["log_prob"]
+    found = frame["log_prob"].cast(pl.Float64)
+    np.testing.assert_array_equal(found[:-1].to_numpy(), numbers)
+    assert found[-1] is None
+    assert os.listdir() == [name]
+
+
+def test_nothing_is_left_of_what_fails(here):
+    (here / "a.csv").write_text("old")
+
+    def interrupted():
+        with column("a.csv", "x") as spool:
+            spool.write(np.ones(3))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert os.listdir() == ["a.csv"]
+    assert (here / "a.csv").read_text() == "old"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_a_full_disk(here):
+    with pytest.raises(InputError, match="this cannot be written: No space"):
+        write_atomic("/dev/full", b"x")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("a.xlsx", "'.xlsx' names no format that is written here; .csv, .parquet and .npy are"),
+        ("none/a.csv", "there is no directory none"),
+        ("folder.csv", "this is a directory"),
+    ],
+)
+def test_places_that_are_none(here, name, message):
+    (here / "folder.csv").mkdir()
+    with pytest.raises(InputError, match=message):
+        write_columns(name, ["x"], [np.ones(2)])
+    with pytest.raises(InputError), column(name, "x"):
+        pass
+
+
+def test_columns(here):
+    columns = [np.array([1.5, -2.0]), ["a", "=b()"]]
+    write_columns("a.parquet", ["x", "c"], columns)
+    assert pl.read_parquet("a.parquet").rows() == [(1.5, "a"), (-2.0, "=b()")]
+    write_columns("a.csv", ["x", "c"], columns)
+    assert (here / "a.csv").read_text() == "x,c\n1.5,a\n-2.0,'=b()\n"
+    write_columns("a.npy", ["x", "y"], [np.ones(2), np.zeros(2)])
+    assert np.load("a.npy").tolist() == [[1, 0], [1, 0]]
+    with pytest.raises(InputError, match=".npy holds no labels"):
+        write_columns("a.npy", ["x", "c"], columns)
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@sum", "\tx", "\rx"])
+def test_text_is_no_formula(text):
+    found = pl.read_csv(as_csv([text, "y"], [[text, "plain"], np.array([-1.0, 2.0])]).encode())
+    assert found.columns == [f"'{text}", "y"]
+    assert found.to_series(0).to_list() == [f"'{text}", "plain"]
+    assert found["y"].to_list() == [-1.0, 2.0]
