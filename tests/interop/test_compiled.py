@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from kullback.core.errors import DensityError
-from kullback.interop.callables import TracingError
 from kullback.interop.jax_function import compiled
+from kullback.interop.tracing import TracingError
 
 CALLS = []
 

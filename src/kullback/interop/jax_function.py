@@ -13,7 +13,7 @@ from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
 from kullback.core.errors import DensityError
 from kullback.core.numerics import float64
-from kullback.interop.callables import TracingError, described, explained
+from kullback.interop.tracing import TracingError, described, explained
 
 Array = np.ndarray
 Evaluate = Callable[[Array], tuple[Array, Array]]

@@ -10,10 +10,10 @@ import numpy as np
 
 from kullback.core.errors import DensityError, InputError
 from kullback.core.numerics import float64
-from kullback.interop.callables import TracingError
 from kullback.interop.jax_function import compiled
 from kullback.interop.numpy_function import numpy_function
 from kullback.interop.parameters import layout
+from kullback.interop.tracing import TracingError
 from kullback.targets import LogDensity, Unconstrained
 
 Array = np.ndarray

@@ -10,8 +10,9 @@ from jaxtyping import Float, Int
 
 from kullback.core.errors import DensityError, InputError
 from kullback.core.numerics import float64
-from kullback.interop.callables import location, vectorized
+from kullback.interop.callables import vectorized
 from kullback.interop.parameters import BARE, Layout, layout, pullback
+from kullback.interop.tracing import location
 from kullback.targets import LogDensity, Unconstrained
 
 Array = np.ndarray

@@ -16,9 +16,9 @@ from numpyro.infer.util import log_density
 from kullback.core.errors import InputError, KullbackError, MissingDependencyError, UnsupportedError
 from kullback.core.numerics import float64
 from kullback.interop.bijections import in_chunks
-from kullback.interop.callables import explained
 from kullback.interop.jax_function import compiled
 from kullback.interop.parameters import Layout, from_shapes
+from kullback.interop.tracing import explained
 from kullback.targets import Unconstrained
 
 Array = np.ndarray

@@ -9,8 +9,8 @@ import jax
 import numpy as np
 
 from kullback.core.errors import DensityError, MissingDependencyError
-from kullback.interop.callables import described, location
 from kullback.interop.parameters import Layout, layout, pullback
+from kullback.interop.tracing import described, location
 from kullback.targets import Unconstrained
 
 Array = np.ndarray
