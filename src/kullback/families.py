@@ -254,3 +254,28 @@ def _parse_mixture(text: str, argument: str) -> Mixture:
             )
     made = count if count == "auto" else int(count)
     return Mixture(made, covariance, tails)  # pyright: ignore[reportArgumentType]
+
+
+def recipe_of(family: object) -> object:
+    """Returns what a family was given as, read: a recipe, a class of NumPyro, a name, or several of these.
+
+    Raises:
+        InputError: a name that means nothing.
+    """
+    if isinstance(family, str):
+        return parse_family(family)
+    if isinstance(family, (list, tuple)):
+        return tuple(parse_family(f) if isinstance(f, str) else f for f in family)
+    return family
+
+
+def words(family: object) -> str:
+    """Returns a family as it is printed.
+
+    Example:
+        >>> words(Mixture(2)), words("gamma"), words((MeanField(), "kde"))
+        ("Mixture(k=2, covariance='full')", 'gamma', 'MeanField(), kde')
+    """
+    if isinstance(family, (list, tuple)):
+        return ", ".join(words(f) for f in family)
+    return family.__name__ if isinstance(family, type) else str(family)

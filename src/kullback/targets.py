@@ -15,7 +15,7 @@ Array = np.ndarray
 #: fits of log densities also a dict of these by parameter.
 SupportWords = str | tuple[float, float] | object | None
 #: Libraries whose objects are data frames or series.
-_FRAMES = {"pandas", "polars", "pyarrow", "modin", "cudf", "narwhals", "dask", "duckdb", "ibis"}
+FRAMES = {"pandas", "polars", "pyarrow", "modin", "cudf", "narwhals", "dask", "duckdb", "ibis"}
 
 
 @final
@@ -64,7 +64,7 @@ class Samples:
         labels: Labels = (),
         missing: bool = False,
     ) -> None:
-        if type(values).__module__.partition(".")[0] in _FRAMES:
+        if type(values).__module__.partition(".")[0] in FRAMES:
             # Here and not above: arrays need no narwhals.
             from kullback.tables.frames import read as frames_read  # noqa: PLC0415
 

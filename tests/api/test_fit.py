@@ -160,7 +160,7 @@ def test_ctrl_c_keeps_what_there_is():
         if done == 3:
             raise KeyboardInterrupt
 
-    found = fit(THREE, Mixture(2), direction="reverse", watch=stop)
+    found = fit(THREE, Mixture(2), direction="reverse", progress=stop)
     assert found.starts == 3
     assert math.isfinite(found.divergence.value)
 
@@ -171,7 +171,7 @@ def test_ctrl_c_while_rows_are_held_out_keeps_the_fit():
             raise KeyboardInterrupt
 
     x = np.random.default_rng(0).normal(size=(80, 2))
-    found = fit(Samples(x), Mixture(2), direction="forward", starts=3, watch=stop)
+    found = fit(Samples(x), Mixture(2), direction="forward", starts=3, progress=stop)
     assert found.starts == 3
     assert found.held_out is None
     assert found.interrupted
@@ -182,7 +182,7 @@ def test_an_interrupted_fit_says_so():
         if done == 2:
             raise KeyboardInterrupt
 
-    found = fit(THREE, Mixture(2), direction="forward", watch=stop)
+    found = fit(THREE, Mixture(2), direction="forward", progress=stop)
     assert found.interrupted
     assert found.notes[-1] == "interrupted after 2 of 60 starts"
 

@@ -315,7 +315,7 @@ def test_ctrl_c_keeps_the_best_so_far():
         if "start 3" in str(words):
             raise KeyboardInterrupt
 
-    found = forward(three_groups(300, 2), Mixture(3), watch=stop)
+    found = forward(three_groups(300, 2), Mixture(3), progress=stop)
     assert found.interrupted
     assert np.isfinite(found.q.log_prob(three_groups(5, 2))).all()
 

@@ -246,7 +246,7 @@ def test_a_killed_run_goes_on_with_the_same_bits(tmp_path):
 
     for words in ("tempering", "probing", "ELBO"):
         with pytest.raises(Killed):
-            fit(p, "auto", checkpoint=path, watch=die_at(words))
+            fit(p, "auto", checkpoint=path, progress=die_at(words))
     again = fit(p, "auto", checkpoint=path)
     assert again.elbo == whole.elbo
     assert again.log_evidence == whole.log_evidence

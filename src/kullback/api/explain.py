@@ -1,7 +1,5 @@
 """Explaining gradients: what each estimator of the ELBO's gradient does on a target."""
 
-import numpy as np
-
 from kullback.api.measure import pair
 from kullback.core.errors import InputError, UnsupportedError
 from kullback.core.run import Run
@@ -10,16 +8,14 @@ from kullback.diagnostics.gradients import compare, displaced
 from kullback.distributions.base import Distribution
 from kullback.families import FullRank, MeanField, is_diagonal, parse_family
 from kullback.fitting.reverse import reverse_fit
-from kullback.inputs.given import distribution
-from kullback.interop.numpy_function import numpy_function
+from kullback.inputs.target import read
 from kullback.measure.question import CROSS_ENTROPY, ENTROPY, KL
 from kullback.measure.samples.table import TABLE, is_sampled, method
 from kullback.measure.table import METHODS, Effort, choose, label
 from kullback.results.loss_report import Gradients
 from kullback.results.others import Cell, Contributions, Plan, PlanRow, Region
-from kullback.routes.log_density_reverse import Job, log_density
+from kullback.routes.log_density_reverse import Job
 from kullback.routes.table import DOES, EXPECTATION, NEEDS
-from kullback.targets import Unconstrained
 
 _CLIMBS = 4
 
@@ -52,10 +48,8 @@ def explain_gradients(
         raise InputError(
             f'family={family!r}: gradients are compared for "mean_field" or "full_rank"'
         )
-    known = log_density(target)
-    if known is None:
-        known = _unconstrained(distribution(target, "target"))
-    job = Job(known, Run(key, lambda _: None), _CLIMBS)
+    known = read(target).unconstrained
+    job = Job(known, Run(key), _CLIMBS)
     q = reverse_fit(job.density, job.search, recipe, job.run).q
     rows, norms = [], []
     places = (("at the optimum", q), ("one sd away, 1.5 times as wide", displaced(q)))
@@ -66,28 +60,6 @@ def explain_gradients(
     d = known.dimension
     parameters = 2 * d if is_diagonal(recipe) else d + d * (d + 1) // 2
     return Gradients(str(recipe), parameters, tuple(rows), tuple(norms), job.density.count)
-
-
-def _unconstrained(p: Distribution) -> Unconstrained:
-    """A distribution's log density over the whole space, by differences."""
-    support = p.support
-    if support.kind not in ("interval", "real"):
-        raise InputError(f"gradients need a density over the reals; the target lives on {support}")
-    scalar = support.dimension == 0
-
-    def log_prob(x: np.ndarray) -> np.ndarray:
-        events = np.atleast_1d(x) if scalar else np.atleast_2d(x)
-        values = p.log_prob(events)
-        return values if np.ndim(x) == events.ndim else values[0]
-
-    draws = p.sample(np.random.default_rng(0), 200)
-    example = np.median(draws, axis=0)
-    ends = (
-        (support.low, support.high)
-        if scalar and np.isfinite([support.low, support.high]).any()
-        else None
-    )
-    return numpy_function(log_prob, example, support=ends)
 
 
 # Explaining: where a divergence is paid.

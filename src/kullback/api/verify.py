@@ -363,7 +363,7 @@ def best_fit(target: Distribution, family: str, direction: Direction | None, kin
     if kind:
         return _by_divergence(target, family, kind)
     assert direction is not None
-    return of_fit(fit(target, family, direction=direction))
+    return of_fit(fit(target, family, direction=direction, progress=False))
 
 
 def of_fit(found: Fit) -> Best:
@@ -432,12 +432,22 @@ def demo(
     target = parse(TARGET)
     assert isinstance(target, Mixture)
     forward = fit(
-        target, families_Mixture(2), direction="forward", starts=starts, key=key, watch=watch
+        target,
+        families_Mixture(2),
+        direction="forward",
+        starts=starts,
+        key=key,
+        progress=watch or False,
     )
     # Who has stopped the one does not want to wait for the other.
     left = 3 if forward.interrupted else starts
     reverse = fit(
-        target, families_Mixture(2), direction="reverse", starts=left, key=key, watch=watch
+        target,
+        families_Mixture(2),
+        direction="reverse",
+        starts=left,
+        key=key,
+        progress=watch or False,
     )
     claims = read("three-modes")
     named = format_distribution(target)

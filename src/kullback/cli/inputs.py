@@ -25,6 +25,7 @@ from kullback.distributions.base import Distribution
 from kullback.expressions.format import format_distribution
 from kullback.expressions.parse import parse
 from kullback.files.writing import write_atomic
+from kullback.inputs.target import BareFunctionError, by_its_log_density
 from kullback.results.fit import Fit
 from kullback.tables.files import find_table
 from kullback.targets import LogDensity, Unconstrained
@@ -33,7 +34,8 @@ _NAMED = re.compile(r"(?P<file>.+\.py):(?P<name>[^\W\d]\w*)", re.DOTALL)
 _EXAMPLE = (
     "{name} is a function, and {file} does not say what it is called with: write a point of its "
     "parameters there, such as example = numpy.zeros(3) or example = {{'mu': 0.0, 'tau': 1.0}}, and "
-    "support = {{'tau': 'positive'}} for those that may not be any number"
+    "support = {{'tau': 'positive'}} for those that may not be any number; for a NumPyro model with data, "
+    "write target = kullback.interop.models.numpyro_model({name}, data) and say {file}:target"
 )
 _UNUSABLE = (
     "{name} in {file} is of type {kind}: it must be a function log_posterior(x), a kullback.LogDensity or a "
@@ -132,20 +134,16 @@ def _target(module: ModuleType, name: str, path: Path) -> LogDensity | Unconstra
     thing = getattr(module, name, None)
     if thing is None:
         raise InputError(f"{path} has no name {name!r}{instead(module, name)}")
-    if isinstance(thing, LogDensity | Unconstrained):
-        return thing
-    # Here and not above: fits of tables never load JAX.
-    from kullback.routes.log_density_reverse import log_density  # noqa: PLC0415
-
-    known = log_density(thing)
-    if known is not None:
-        return known
-    if not callable(thing) or isinstance(thing, type):
+    if callable(thing) and not isinstance(thing, type) and hasattr(module, "example"):
+        return LogDensity(thing, module.example, getattr(module, "support", None))
+    try:
+        known = by_its_log_density(thing)
+    except BareFunctionError:
+        raise InputError(_EXAMPLE.format(name=name, file=path)) from None
+    if known is None:
         kind = type(thing).__name__
         raise InputError(_UNUSABLE.format(name=name, file=path, kind=kind))
-    if not hasattr(module, "example"):
-        raise InputError(_EXAMPLE.format(name=name, file=path))
-    return LogDensity(thing, module.example, getattr(module, "support", None))
+    return known
 
 
 def instead(module: ModuleType, name: str) -> str:

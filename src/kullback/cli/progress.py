@@ -3,11 +3,11 @@
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-from kullback.render.terminal import clean, terminal_for_progress
+from kullback.core.run import Watch
+from kullback.render.progress import told
 
 _DIRECTORY = "JAX_COMPILATION_CACHE_DIR"
 #: Compilations that take less are not kept.
@@ -39,22 +39,6 @@ def _caches() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 
 
-# How far a search is, on a terminal.
-
-
-@contextmanager
-def descents(what: str, *, quiet: bool) -> Iterator[Callable[[int | str], None] | None]:
-    """Yields what to call with the number of descents done, or in words what is being done; None where nobody watches.
-
-    Args:
-        what: is being done, such as "fitting".
-        quiet: no progress, as with --quiet or --json.
-    """
-    console = terminal_for_progress(quiet=quiet)
-    if console is None:
-        yield None
-        return
-    with console.status(clean(what)) as status:
-        yield lambda done: status.update(
-            f"{clean(what)}: {done if isinstance(done, str) else f'{done} descents'}"
-        )
+def descents(what: str, *, quiet: bool) -> AbstractContextManager[Watch]:
+    """Yields what to call with what is being done; nobody is told with --quiet or --json."""
+    return told(what, False if quiet else None)

@@ -80,7 +80,7 @@ def _fitted(target: _Target, asked: Fitting, checkpoint: Path | None, output: Ou
             direction=asked.direction,
             starts=asked.starts,
             key=asked.key,
-            watch=watch,
+            progress=watch,
             checkpoint=checkpoint,
             solver=asked.solver,
         )

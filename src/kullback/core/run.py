@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol, TypeVar, final
 
 import numpy as np
@@ -107,20 +108,34 @@ class Counted(Protocol):
     count: int
 
 
+def silent(done: int | str) -> None:
+    """Tells nobody."""
+    del done
+
+
 @final
 @dataclass(frozen=True, eq=False)
 class Run:
-    """A run of a fit.
+    """A run of a fit: randomness, someone to tell, somewhere to keep results, a clock.
 
     Attributes:
         key: of all randomness.
-        watch: told what is being done.
+        watch: told what is being done, or how many descents are.
         checkpoint: where results of stages are kept.
+        place: the file of the checkpoint; None to keep nothing.
+        began: by `time.perf_counter`.
     """
 
-    key: object
-    watch: Callable[[str], None]
+    key: object = 0
+    watch: Watch = silent
     checkpoint: Checkpoint = field(default_factory=Checkpoint)
+    place: Path | None = None
+    began: float = field(default_factory=time.perf_counter)
+
+    @property
+    def seconds(self) -> float:
+        """Wall time so far."""
+        return time.perf_counter() - self.began
 
     def generator(self, name: str, index: int = 0) -> np.random.Generator:
         """Returns the randomness of a stage, whatever other stages drew."""

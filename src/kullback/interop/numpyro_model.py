@@ -77,6 +77,15 @@ def numpyro_model(model: Callable[..., Any], *args: Any, **kwargs: Any) -> Uncon
     return replace(target, log_jacobian=jacobian, unconstrain=inverse, layout=None)
 
 
+def has_sites(model: Callable[..., Any]) -> bool:
+    """Whether a function without arguments is a model: whether it draws by `numpyro.sample`."""
+    try:
+        with float64():
+            return bool(_trace(model, (), {}, getattr(model, "__name__", "model"), radius=0))
+    except KullbackError:
+        return False
+
+
 def _density(
     model: Any, args: Any, kwargs: Any, layout: Layout, dense: Callable[..., Any], *, moving: bool
 ) -> Callable[[jax.Array], jax.Array]:

@@ -29,12 +29,30 @@ from kullback.measure.question import KL, Question
 from kullback.measure.table import Effort, choose, label
 from kullback.results.estimate import Estimate
 from kullback.results.fit import Direction, Fit, Optimum
+from kullback.routes.table import Problem
 from kullback.targets import LogDensity
 
 #: Starts for a mixture, unless said: every local optimum worth knowing should be met.
 _STARTS = 60
 #: Local optima reported.
 _MOST = 12
+
+
+def fit(problem: Problem) -> Fit:
+    """Returns the fit to a density of the line, of a plane, or of counts."""
+    p, recipe, run = problem.target.density, problem.family, problem.run
+    if isinstance(recipe, Gaussians):
+        return _gaussians_to_density(
+            p,
+            problem.target.given,
+            recipe,
+            problem.direction,
+            problem.starts or _STARTS,
+            run.key,
+            run.watch,
+            run.began,
+        )
+    return _others_to_density(p, recipe, problem.direction, run.watch, run.began)
 
 
 def _gaussians_to_density(

@@ -1,16 +1,14 @@
 """Reverse fits to log densities: the ELBO climbed, then everything measured again on fresh draws."""
 
 import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
-from typing import Literal, final
+from typing import Any, Literal, final
 
 import numpy as np
 
-from kullback.core.errors import DensityError, InputError
+from kullback.core.errors import DensityError
 from kullback.core.run import Checkpoint, Run
 from kullback.diagnostics.integrability import check_found, check_proper
 from kullback.diagnostics.posterior import diagnose
@@ -22,7 +20,7 @@ from kullback.distributions.transported import Approximation
 from kullback.distributions.vector import MultivariateNormal
 from kullback.families import Auto, FullRank, LowRank, MeanField, Mixture, is_diagonal
 from kullback.files.archive import resumed
-from kullback.fitting.elbo_gradients import Estimator, check_estimator
+from kullback.fitting.elbo_gradients import Estimator
 from kullback.fitting.natural_gradient import Gaussians
 from kullback.fitting.nodes import member
 from kullback.fitting.reverse import (
@@ -40,40 +38,18 @@ from kullback.fitting.reverse import (
     with_another,
 )
 from kullback.fitting.stochastic import Minibatch, stochastic_fit
-from kullback.interop.log_density import subsampled, unconstrained
-from kullback.interop.models import recognise
 from kullback.results.estimate import Estimate
 from kullback.results.fit import Fit, Optimum
 from kullback.results.posterior import Report, Rung
+from kullback.routes.table import Problem
 from kullback.solvers.modes import Density
 from kullback.solvers.tempering import Tempered
-from kullback.targets import LogDensity, Unconstrained
+from kullback.targets import Unconstrained
 
 Watch = Callable[[str], None]
 #: Climbs to modes, unless said.
 _CLIMBS = 8
 
-
-def read(target: object) -> tuple[Unconstrained, Minibatch | None] | None:
-    """Returns what is known by its log density only, with gradients; None for anything else."""
-    if isinstance(target, Unconstrained):
-        return target, None
-    if isinstance(target, LogDensity) and target.subsample is not None:
-        few = target.subsample
-        return subsampled(target, few.log_likelihood, few.rows, few.size)
-    if isinstance(target, LogDensity):
-        return unconstrained(target), None
-    known = recognise(target)
-    return None if known is None else (known, None)
-
-
-def log_density(target: object) -> Unconstrained | None:
-    """Returns what `read` does, over all rows of data."""
-    known = read(target)
-    return None if known is None else known[0]
-
-
-# A log density with what has been found out about it.
 
 #: The first needs no tuning; the others are estimators of the ELBO's gradient.
 Solver = Literal["natural_gradient"] | Estimator
@@ -84,32 +60,15 @@ Solver = Literal["natural_gradient"] | Estimator
 Recipe = MeanField | FullRank | LowRank | Mixture | Auto
 
 
-def fit_log_density(
-    known: tuple[Unconstrained, Minibatch | None],
-    recipe: Recipe,
-    *,
-    solver: Solver,
-    starts: int | None,
-    key: object,
-    watch: Watch,
-    checkpoint: str | Path | None = None,
-) -> Fit:
+def fit(problem: Problem) -> Fit:
     """Returns the closest member of a family in KL(q||p), with its trust report."""
-    began = time.perf_counter()
-    target, minibatch = known
-    if minibatch is not None and solver == "natural_gradient":
-        solver = "stick_the_landing"
-    if solver != "natural_gradient":
-        check_estimator(solver)
-        if not isinstance(recipe, (MeanField, FullRank)):
-            raise InputError(
-                f'solver="{solver}" fits a single Gaussian: choose "mean_field" or "full_rank", or leave '
-                f"out solver= for {recipe}"
-            )
-    kept = _checkpoint(target, recipe, solver, key, checkpoint)
-    job = Job(target, Run(key, watch, kept), starts or _CLIMBS, solver, minibatch)
+    target, recipe, run = problem.target.unconstrained, problem.family, problem.run
+    assert isinstance(recipe, Recipe)
+    run = replace(run, checkpoint=_checkpoint(target, recipe, problem.solver, run))
+    solver: Any = problem.solver
+    job = Job(target, run, problem.starts or _CLIMBS, solver, problem.target.minibatch)
     with np.errstate(all="ignore"):
-        return _fitted(job, recipe, began)
+        return _fitted(job, recipe)
 
 
 @final
@@ -171,11 +130,11 @@ class Job:
         )
 
 
-def _fitted(job: Job, recipe: Recipe, began: float) -> Fit:
+def _fitted(job: Job, recipe: Recipe) -> Fit:
     if isinstance(recipe, Auto):
-        return _ladder(job, began)
+        return _ladder(job)
     made, report = reported(job, recipe, fit_one(job, recipe))
-    return _result(job, recipe, made, report, began)
+    return _result(job, recipe, made, report)
 
 
 def _stopped(job: Job, made: ReverseFit) -> bool:
@@ -183,23 +142,21 @@ def _stopped(job: Job, made: ReverseFit) -> bool:
     return made.interrupted or job.stopped or job.tempered.interrupted
 
 
-def _checkpoint(
-    target: Unconstrained, recipe: Recipe, solver: str, key: object, path: str | Path | None
-) -> Checkpoint:
+def _checkpoint(target: Unconstrained, recipe: Recipe, solver: str, run: Run) -> Checkpoint:
     """What an interrupted run left in a file. Raises InputError if that was another fit."""
-    if path is None:
-        return Checkpoint()
+    if run.place is None:
+        return run.checkpoint
     value, gradient = target.evaluate(target.start[None])
     mark = {
         "coordinates": tuple(target.coordinates),
         "family": f"{recipe} by {solver}",
-        "key": str(key),
+        "key": str(run.key),
         "at the start": (float(value[0]), *map(float, gradient[0])),
     }
-    return resumed(path, mark)
+    return resumed(run.place, mark)
 
 
-def _ladder(job: Job, began: float) -> Fit:
+def _ladder(job: Job) -> Fit:
     """Climbs from mean field to full rank to mixtures until a fit may be trusted."""
     rungs: list[Rung] = []
     best: Best | None = None
@@ -231,10 +188,10 @@ def _ladder(job: Job, began: float) -> Fit:
     assert best is not None
     recipe, made, report = best
     report = replace(report, posterior=replace(report.posterior, ladder=tuple(rungs)))
-    return _result(job, recipe, made, report, began)
+    return _result(job, recipe, made, report)
 
 
-def _result(job: Job, recipe: Recipe, made: ReverseFit, report: Report, began: float) -> Fit:
+def _result(job: Job, recipe: Recipe, made: ReverseFit, report: Report) -> Fit:
     log_evidence = report.posterior.log_evidence
     q = named(job.target, made.q)
     others = tuple(_other(job, o, log_evidence) for o in made.others)
@@ -257,7 +214,7 @@ def _result(job: Job, recipe: Recipe, made: ReverseFit, report: Report, began: f
         path=(),
         starts=job.search.climbs,
         evaluations=job.density.count,
-        seconds=time.perf_counter() - began,
+        seconds=job.run.seconds,
         notes=tuple(notes),
         posterior=report.posterior,
     )

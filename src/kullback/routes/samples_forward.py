@@ -1,11 +1,9 @@
 """Forward fits of mixtures to samples: maximum likelihood, the score on rows left out, and its error."""
 
 import math
-import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import final
 
 import numpy as np
@@ -17,7 +15,15 @@ from kullback.core.run import Memo, Run, generator
 from kullback.diagnostics.goodness import Checked, check
 from kullback.distributions.base import Distribution
 from kullback.distributions.scalar import ScalarFamily, Values
-from kullback.families import Categorical, FullRank, KernelDensity, LowRank, MeanField, Mixture
+from kullback.families import (
+    Auto,
+    Categorical,
+    FullRank,
+    KernelDensity,
+    LowRank,
+    MeanField,
+    Mixture,
+)
 from kullback.files.archive import resumed
 from kullback.fitting.covariances import Components, Structure
 from kullback.fitting.cross_validation import FOLDS, categorical, mean_score, moments
@@ -43,7 +49,8 @@ from kullback.measure.question import CROSS_ENTROPY
 from kullback.measure.table import label
 from kullback.results.estimate import Estimate, Outcome
 from kullback.results.fit import Fit, Likelihood, Optimum, ParameterError, Selection
-from kullback.targets import Samples, Stream
+from kullback.routes.table import Problem
+from kullback.targets import Counts, Samples, Stream
 
 Recipe = MeanField | FullRank | LowRank | Mixture
 _STARTS = 10
@@ -74,14 +81,26 @@ class _Job:
         return str(self.recipe).replace(f"k={self.recipe.k!r}", "k={k}")
 
 
+def fit(problem: Problem) -> Fit:
+    """Returns the member of a family with the greatest likelihood of rows, or of counts."""
+    p, recipe = problem.target.given, problem.family
+    if isinstance(p, Counts):
+        return fit_family(as_rows(p, recipe), recipe, problem.run)
+    assert isinstance(p, (Samples, Stream))
+    if isinstance(recipe, (MeanField, FullRank, LowRank)):
+        check_numbers(p, f"{recipe} is for", remedy="choose Mixture(1), which treats them")
+    mixture = Mixture("auto") if isinstance(recipe, Auto) else recipe
+    if isinstance(mixture, (MeanField, FullRank, LowRank, Mixture)):
+        return fit_samples(p, mixture, starts=problem.starts, run=problem.run)
+    return fit_family(in_memory(p), recipe, problem.run)
+
+
 def fit_samples(
     p: Samples | Stream,
     recipe: Recipe,
     *,
     starts: int | None,
     run: Run,
-    began: float,
-    checkpoint: str | Path | None = None,
     hold_out: bool = True,
 ) -> Fit:
     """Returns the Gaussians that maximise the likelihood of rows.
@@ -90,22 +109,20 @@ def fit_samples(
         p: the rows.
         recipe: the family.
         starts: how many; 10 unless said.
-        run: randomness, someone to tell, and where results are kept.
-        began: when, by `time.perf_counter`.
-        checkpoint: a file for what passes over many rows returned.
+        run: randomness, someone to tell, and where what passes over many rows returned is kept.
         hold_out: whether the score of rows left out is had, by refits, with tests and the path of the fit.
 
     Raises:
         InputError: the rows do not admit such a density: too few, a constant column, columns that
             determine each other.
     """
-    job = _job(p, recipe, starts or _STARTS, run, checkpoint)
+    job = _job(p, recipe, starts or _STARTS, run)
     narrow = job.rows.n <= SAMPLE or job.family.structure.width <= _NARROW
     with one_thread() if narrow else nullcontext():
-        return _answer(job, p, began, hold_out=hold_out)
+        return _answer(job, p, hold_out=hold_out)
 
 
-def _answer(job: _Job, p: Samples | Stream, began: float, *, hold_out: bool) -> Fit:
+def _answer(job: _Job, p: Samples | Stream, *, hold_out: bool) -> Fit:
     run = job.run
     mixed, selection = _fitted(job)
     left_out, checked = None, Checked()
@@ -130,7 +147,7 @@ def _answer(job: _Job, p: Samples | Stream, began: float, *, hold_out: bool) -> 
         path=tuple(_member(job, q) for q in mixed.end.path) if hold_out else (),
         starts=mixed.found.starts,
         evaluations=mixed.passes + mixed.found.passes,
-        seconds=time.perf_counter() - began,
+        seconds=run.seconds,
         notes=(*_notes(job, mixed), *checked.notes),
         columns=p.columns,
         labels=p.labels,
@@ -141,9 +158,7 @@ def _answer(job: _Job, p: Samples | Stream, began: float, *, hold_out: bool) -> 
     )
 
 
-def _job(
-    p: Samples | Stream, recipe: Recipe, starts: int, run: Run, checkpoint: str | Path | None
-) -> _Job:
+def _job(p: Samples | Stream, recipe: Recipe, starts: int, run: Run) -> _Job:
     k = recipe.k if isinstance(recipe, Mixture) else 1
     structure = _structure(recipe, p.kinds.count("continuous"))
     rows = rows_of(p, common_scale=structure.name == "spherical")
@@ -156,11 +171,8 @@ def _job(
             'mixture with covariance="diagonal" or "spherical", or MeanField()'
         )
     sample = distinct(rows.sample(SAMPLE, run.generator("rows for starts")))
-    rows = (
-        sample
-        if rows.n <= SAMPLE
-        else replace(rows, memo=_memo(rows, recipe, starts, run, checkpoint))
-    )
+    memo = _memo(rows, recipe, starts, run)
+    rows = sample if rows.n <= SAMPLE else replace(rows, memo=memo)
     first = 1 if k == "auto" else k
     heavy = isinstance(recipe, Mixture) and recipe.tails == "student_t"
     if heavy or p.missing or structure.d < len(p.columns):
@@ -170,7 +182,8 @@ def _job(
     return _Job(recipe, rows, sample, family, starts, run)
 
 
-def _memo(rows: Rows, recipe: Recipe, starts: int, run: Run, checkpoint: str | Path | None) -> Memo:
+def _memo(rows: Rows, recipe: Recipe, starts: int, run: Run) -> Memo:
+    """What passes returned to an earlier run of this fit; passes over few rows are not kept, but the fit is known."""
     mark = {
         "columns": rows.source.columns,
         "family": str(recipe),
@@ -178,7 +191,10 @@ def _memo(rows: Rows, recipe: Recipe, starts: int, run: Run, checkpoint: str | P
         "key": str(run.key),
         "rows": (rows.n, rows.total, *map(float, rows.center), *map(float, rows.scale)),
     }
-    return Memo(resumed(checkpoint, mark))
+    kept = resumed(run.place, mark)
+    if rows.n <= SAMPLE:
+        kept.on_the_way("passes", ())
+    return Memo(kept)
 
 
 def _structure(recipe: Recipe, d: int) -> Structure:
@@ -351,15 +367,13 @@ class Fitted:
         return mean_score(self.scores[known], weights[known], self.method)
 
 
-def fit_family(p: Samples, recipe: object, *, key: object, watch: Watch, began: float) -> Fit:
+def fit_family(p: Samples, recipe: object, run: Run) -> Fit:
     """Returns the member of a family with the greatest likelihood of the samples.
 
     Args:
         p: one column for a family of scalars; codes for Categorical().
         recipe: KernelDensity(), Categorical(), a NumPyro class of scalars, or the name of a family.
-        key: randomness: which rows are held out together.
-        watch: told what is being done.
-        began: when, by time.perf_counter().
+        run: randomness (which rows are held out together), someone to tell.
 
     Raises:
         InputError: the rows do not fit the family; the message names a value, its row and what to do.
@@ -367,12 +381,12 @@ def fit_family(p: Samples, recipe: object, *, key: object, watch: Watch, began: 
 
     Example:
         >>> p = Samples([1.0, 2.0, 6.0])
-        >>> found = fit_family(p, "exponential", key=0, watch=lambda _: None, began=0.0)
+        >>> found = fit_family(p, "exponential", Run())
         >>> round(float(found.q.scale), 9)
         3.0
     """
-    made = fitted(p, recipe, generator(key))
-    watch(1)
+    made = fitted(p, recipe, generator(run.key))
+    run.watch(1)
     _, weights = rows(p)
     divergence = _cross_entropy(made.log_q, weights)
     return Fit(
@@ -387,7 +401,7 @@ def fit_family(p: Samples, recipe: object, *, key: object, watch: Watch, began: 
         path=(made.q,),
         starts=1,
         evaluations=made.evaluations,
-        seconds=time.perf_counter() - began,
+        seconds=run.seconds,
         notes=made.notes,
         columns=p.columns,
         labels=p.labels,
@@ -487,6 +501,23 @@ def _words(recipe: object) -> str:
 
 
 # Whether rows are what a family takes: checked once, with the value, its row and what to do.
+
+
+def as_rows(p: Counts, family: object) -> Samples:
+    """Returns counts as rows that stand for as many: numbers for a family of counts, else codes of levels.
+
+    Raises:
+        InputError: a level is no number, and the family is of numbers.
+    """
+    codes = np.arange(len(p.values), dtype=np.float64)
+    if isinstance(family, Categorical):
+        return Samples(codes, p.values, columns=("level",), kinds=("category",), labels=(p.labels,))
+    try:
+        return Samples([float(name) for name in p.labels], p.values, columns=("level",))
+    except ValueError:
+        raise InputError(
+            f'the levels are {", ".join(p.labels[:4])} ..., not numbers: choose family="categorical"'
+        ) from None
 
 
 def in_memory(p: Samples | Stream) -> Samples:

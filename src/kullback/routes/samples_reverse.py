@@ -1,14 +1,13 @@
 """Reverse fits to samples: to a stand-in for p, or by a game against a critic. p's density is not known."""
 
 import math
-import time
 from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
 
 from kullback.core.errors import InputError, UnsupportedError
-from kullback.core.run import named
+from kullback.core.run import Run, named
 from kullback.distributions.gaussian_mixture import GaussianMixture
 from kullback.families import Gaussians, components, is_diagonal
 from kullback.fitting.nodes import Layout
@@ -25,8 +24,9 @@ from kullback.measure.question import KL
 from kullback.measure.table import Effort, choose
 from kullback.results.estimate import Estimate, Outcome
 from kullback.results.fit import Fit, Optimum
-from kullback.routes.samples_forward import check_numbers
-from kullback.targets import Samples
+from kullback.routes.samples_forward import check_numbers, in_memory
+from kullback.routes.table import Problem
+from kullback.targets import Samples, Stream
 
 Watch = Callable[[int | str], None]
 FromSamples = Literal["plug_in", "adversarial"]
@@ -46,15 +46,18 @@ _BOUNDS = (
 )
 
 
+def fit(problem: Problem) -> Fit:
+    """Returns the Gaussian, or the mixture of them, that is closest to p in KL(q||p), from draws of p."""
+    given, recipe = problem.target.given, problem.family
+    assert isinstance(given, (Samples, Stream))
+    assert isinstance(recipe, Gaussians)
+    solver: FromSamples = "adversarial" if problem.solver == "adversarial" else "plug_in"
+    p = in_memory(given)
+    return reverse_from_samples(p, recipe, solver=solver, starts=problem.starts, run=problem.run)
+
+
 def reverse_from_samples(
-    p: Samples,
-    recipe: Gaussians,
-    *,
-    solver: FromSamples,
-    starts: int | None,
-    key: object,
-    watch: Watch,
-    began: float,
+    p: Samples, recipe: Gaussians, *, solver: FromSamples, starts: int | None, run: Run
 ) -> Fit:
     """Returns the Gaussian, or the mixture of them, that is closest to p in KL(q||p), from draws of p.
 
@@ -67,21 +70,21 @@ def reverse_from_samples(
         recipe: MeanField(), FullRank() or Mixture(k).
         solver: "plug_in" or "adversarial".
         starts: of the search; 30 unless said.
-        key: randomness, an int or a JAX key.
-        watch: told of what is being done.
-        began: when the fit began, for its time.
+        run: randomness, someone to tell.
 
     Raises:
         InputError: too few rows, a constant column, or columns that are not continuous.
     """
     _check(p)
     layout = Layout(components(recipe), p.values.shape[1], is_diagonal(recipe))
-    watch("fitting p-hat to the rows")
-    p_hat = fit_p_hat(p, key)
-    found = closest(p_hat, layout, starts=starts or _STARTS, rng=named(key, "reverse"), watch=watch)
+    run.watch("fitting p-hat to the rows")
+    p_hat = fit_p_hat(p, run.key)
+    found = closest(
+        p_hat, layout, starts=starts or _STARTS, rng=run.generator("reverse"), watch=run.watch
+    )
     if solver == "adversarial":
-        return _played(p, p_hat, found, recipe, key, watch, began)
-    return _plugged_in(p, p_hat, found, recipe, key, watch, began)
+        return _played(p, p_hat, found, recipe, run)
+    return _plugged_in(p, p_hat, found, recipe, run)
 
 
 def _played(
@@ -89,15 +92,13 @@ def _played(
     p_hat: GaussianMixture,
     found: Closest,
     recipe: Gaussians,
-    key: object,
-    watch: Watch,
-    began: float,
+    run: Run,
 ) -> Fit:
     # Here and not above: plug-in fits of tables never load JAX.
     from kullback.fitting.adversarial import fit_adversarial  # noqa: PLC0415
 
     start = found.ends[0][0]
-    game = fit_adversarial(p, recipe, start=start, key=key, watch=watch)
+    game = fit_adversarial(p, recipe, start=start, key=run.key, watch=run.watch)
     q = member(game.q)
     begun = (
         f"the game began at the best of {len(found.ends)} optima against p-hat, a mixture of "
@@ -120,9 +121,9 @@ def _played(
         held_out=None,
         optima=(Optimum(q, game.bound, 1.0),),
         path=tuple(member(q) for q in game.path),
-        starts=1,
+        starts=found.starts,
         evaluations=game.steps,
-        seconds=time.perf_counter() - began,
+        seconds=run.seconds,
         notes=(_BOUNDS, begun, *few),
     )
 
@@ -132,9 +133,7 @@ def _plugged_in(
     p_hat: GaussianMixture,
     found: Closest,
     recipe: Gaussians,
-    key: object,
-    watch: Watch,
-    began: float,
+    run: Run,
 ) -> Fit:
     best = found.ends[0][0]
     own = _measured(best, p_hat)
@@ -142,7 +141,7 @@ def _plugged_in(
     if not found.interrupted:
         try:
             doubt, said = halves_doubt(
-                p, p_hat, best, own.value, key, watch, diagonal=is_diagonal(recipe)
+                p, p_hat, best, own.value, run.key, run.watch, diagonal=is_diagonal(recipe)
             )
             stopped = False
         except KeyboardInterrupt:
@@ -174,7 +173,7 @@ def _plugged_in(
         path=tuple(member(q) for q in found.path),
         starts=found.starts,
         evaluations=found.evaluations,
-        seconds=time.perf_counter() - began,
+        seconds=run.seconds,
         notes=tuple(notes),
     )
 

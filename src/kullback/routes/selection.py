@@ -1,7 +1,6 @@
 """The best of several families, by how they do on rows they have not seen."""
 
 import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import final
@@ -9,7 +8,7 @@ from typing import final
 import numpy as np
 
 from kullback.core.errors import InputError, KullbackError
-from kullback.core.run import generator
+from kullback.core.run import Run, generator
 from kullback.distributions.registry import living_on
 from kullback.distributions.scalar import Values
 from kullback.families import (
@@ -23,11 +22,22 @@ from kullback.families import (
 )
 from kullback.fitting.cross_validation import FOLDS, difference, folds
 from kullback.results.fit import Candidate, Fit, Selection
-from kullback.routes.samples_forward import Fitted, Watch, fit_family, fitted, rows
-from kullback.targets import Samples
+from kullback.routes.samples_forward import (
+    Fitted,
+    as_rows,
+    fit_family,
+    fit_samples,
+    fitted,
+    in_memory,
+    rows,
+)
+from kullback.routes.table import Problem
+from kullback.targets import Counts, Samples, Stream
 
 Vectors = Gaussians | LowRank
-#: Fits one recipe of Gaussians to samples: `api.fit` itself, handed down.
+#: Starts of each fit, where families are compared on rows left out.
+_FOLD_STARTS = 3
+#: Fits one recipe of Gaussians to samples.
 FitOne = Callable[[Samples, Vectors], Fit]
 
 _BY_SCORE = (
@@ -49,24 +59,28 @@ class _Contender:
     fit: Fit | None = None
 
 
-def best_of(
-    p: Samples,
-    recipes: object,
-    *,
-    fit_one: FitOne,
-    key: object,
-    watch: Watch,
-    began: float,
-) -> Fit:
+def fit(problem: Problem) -> Fit:
+    """Returns the fit of the family that predicts rows held out best."""
+    given, recipes = problem.target.given, problem.family
+    if isinstance(given, Counts):
+        p = as_rows(given, "poisson" if _are_numbers(given.labels) else Categorical())
+    else:
+        assert isinstance(given, (Samples, Stream))
+        p = in_memory(given)
+    return best_of(p, recipes, problem.run)
+
+
+def _are_numbers(labels: tuple[str, ...]) -> bool:
+    return all(name.removeprefix("-").replace(".", "", 1).isdigit() for name in labels)
+
+
+def best_of(p: Samples, recipes: object, run: Run) -> Fit:
     """Returns the fit of the family that predicts rows held out best, with the table of all that were tried.
 
     Args:
         p: one column, or several for families of vectors.
         recipes: families as `fit` takes them, or "best": all of ours that live where the rows do.
-        fit_one: fits Gaussians.
-        key: randomness: which rows are held out together, the same for every family.
-        watch: told what is being done.
-        began: when, by time.perf_counter().
+        run: randomness (which rows are held out together, the same for every family), someone to tell.
 
     Raises:
         InputError: none of the families can be fitted to the rows, with the reasons.
@@ -76,24 +90,30 @@ def best_of(
     given = recipes if isinstance(recipes, (list, tuple)) else []
     named = [_parsed(r) for r in given] or _all_for(p)
     contenders, skipped = [], []
+    within = Run(run.key)
+
+    def fit_one(rows: Samples, recipe: Vectors) -> Fit:
+        return fit_samples(rows, recipe, starts=_FOLD_STARTS, run=within)
+
     for i, recipe in enumerate(named):
         try:
-            contenders.append(_contender(p, recipe, fit_one, key))
+            contenders.append(_contender(p, recipe, fit_one, run.key))
         except KullbackError as error:
             skipped.append(f"{_words(recipe)}: {error}")
-        watch(i + 1)
+        run.watch(i + 1)
     if not contenders:
         raise InputError("none of these families fits the rows: " + "; ".join(skipped))
     _, weights = rows(p)
     order, selection = _selected(contenders, weights, tuple(skipped))
     taken = order[selection.chosen]
-    found = taken.fit or fit_family(p, taken.recipe, key=key, watch=lambda _: None, began=began)
+    found = taken.fit or fit_family(p, taken.recipe, within)
     notes = [*found.notes, _said(selection)]
     notes += [_COUNTS] if recipes == "best" and _is_counts(p) else []
-    spent = time.perf_counter() - began
     # The same rows were held out for all: the score of the table, which a fit of its own may hold out otherwise.
     held_out = taken.fitted.held_out(weights)
-    return replace(found, held_out=held_out, notes=tuple(notes), seconds=spent, selection=selection)
+    return replace(
+        found, held_out=held_out, notes=tuple(notes), seconds=run.seconds, selection=selection
+    )
 
 
 def _all_for(p: Samples) -> list[object]:

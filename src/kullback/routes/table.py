@@ -1,41 +1,297 @@
-"""Two directions times what is known of p: the table that the product is about, as data."""
+"""Two directions times what is known of p: how q is fitted. The one table of the product, as data.
 
+It chooses the route of a fit, refuses what cannot be and options that are not used, says in `plan` how
+a fit would be made, and is printed in the docs. What is not in it does not happen.
+"""
+
+import difflib
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, final
+from importlib import import_module
+from typing import final
 
-from kullback.distributions.base import Distribution, Foreign
+from kullback.core.errors import InputError, UnsupportedError
+from kullback.core.run import Run
+from kullback.families import (
+    Auto,
+    Bernoulli,
+    Categorical,
+    FullRank,
+    KernelDensity,
+    LowRank,
+    MeanField,
+    Mixture,
+    words,
+)
+from kullback.inputs.target import Known, Target
+from kullback.results.fit import Direction, Fit
 
-Known = Literal["samples", "unnormalised log-density", "normalised density"]
+_ANY = 10**9
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """What is to be fitted, and what was asked of the fit.
+
+    Attributes:
+        target: p.
+        family: a recipe for q.
+        direction: "forward" or "reverse".
+        starts: how many were asked for; None for as many as the route takes.
+        solver: the one of the route.
+        run: randomness, progress, checkpoint, clock.
+    """
+
+    target: Target
+    family: object
+    direction: Direction
+    starts: int | None
+    solver: str
+    run: Run
+
+
+@final
+@dataclass(frozen=True)
+class Families:
+    """Some of the recipes.
+
+    Attributes:
+        words: what they are called.
+        hold: whether a recipe is one of them.
+    """
+
+    words: str
+    hold: Callable[[object], bool]
 
 
 @final
 @dataclass(frozen=True)
 class Route:
-    """How one direction is minimised, given what is known of p."""
+    """How one direction is minimised over some families, given what is known of p.
+
+    Attributes:
+        known: what is known of p.
+        direction: which KL.
+        families: of q.
+        solver: its name, as in solver=.
+        module: where `fit(problem)` of this route is; "" where there is none.
+        needs: what is asked of p.
+        gives: what the number is.
+        options: of "starts" and "checkpoint", those that it uses.
+        most: coordinates at most.
+        remedy: where there is no such route, why, and what to type instead.
+    """
 
     known: Known
-    forward: str
-    reverse: str
+    direction: Direction
+    families: Families
+    solver: str
+    module: str
+    needs: str
+    gives: str
+    options: frozenset[str] = frozenset()
+    most: int = _ANY
+    remedy: str = ""
+
+    def fit(self, problem: Problem) -> Fit:
+        """Returns the fit, by the module of this route, imported only now."""
+        return import_module(f"kullback.routes.{self.module}").fit(problem)
 
 
-ROUTES = (
-    Route(
-        "samples",
-        "maximum likelihood, which is the cross-entropy: KL up to H(p)",
-        "not computable directly, it needs log p at draws of q: minimise to a p-hat that is fitted first "
-        "(plug-in, an estimate), or play against a critic (adversarial, a lower bound)",
-    ),
-    Route(
-        "unnormalised log-density",
-        "needs means under p: quadrature in one or two variables, draws of p beyond",
-        "the ELBO: KL up to the log-evidence, at draws of q",
-    ),
-    Route(
-        "normalised density",
-        "maximum likelihood on as many draws as wanted, or quadrature",
-        "as the ELBO, and the KL itself, not only up to a constant",
-    ),
+def _is(*recipes: type) -> Callable[[object], bool]:
+    return lambda family: isinstance(family, recipes)
+
+
+def _is_list(family: object) -> bool:
+    return isinstance(family, (list, tuple)) or family == "best"
+
+
+def _is_scalar(family: object) -> bool:
+    """Whether a family is one of scalars: a class of NumPyro, or a name that is looked up."""
+    return isinstance(family, type) or (isinstance(family, str) and family != "best")
+
+
+_GAUSSIANS = Families("full_rank, mean_field, mixture:k", _is(FullRank, MeanField, Mixture))
+_ONE = Families("full_rank, mean_field", _is(FullRank, MeanField))
+_MANY = Families("mixture:k, low_rank:r, auto", _is(Mixture, LowRank, Auto))
+_ALL = Families(
+    "full_rank, mean_field, low_rank:r, mixture:k, mixture:auto, auto",
+    _is(FullRank, MeanField, LowRank, Mixture, Auto),
 )
+_SCALARS = Families("a family of the line or of counts, such as gamma or poisson", _is_scalar)
+_ROWWISE = Families("kde, categorical", _is(KernelDensity, Categorical))
+_LISTS = Families("a list of families, best", _is_list)
+_LATENTS = Families(
+    "bernoulli, categorical",
+    lambda f: isinstance(f, (Bernoulli, Categorical, Auto, MeanField)) or f == "bernoulli",
+)
+_CODES = Families(
+    "categorical, a family of counts such as poisson, a list of families, best",
+    lambda f: isinstance(f, Categorical) or _is_scalar(f) or _is_list(f),
+)
+_EVERY = Families("any family", lambda f: True)
+
+_STARTS, _CHECKPOINT = frozenset({"starts"}), frozenset({"checkpoint"})
+_BOTH = _STARTS | _CHECKPOINT
+_UP_TO = "the cross-entropy: KL(p||q) up to H(p)"
+_MEASURED = "KL in both directions, measured anew"
+_REPORT = "ELBO, evidence and both KLs on fresh draws, with a verdict"
+
+#: In each cell the first row that takes the family answers, unless solver= names another.
+ROUTES = (
+    Route("samples", "forward", _ONE, "maximum_likelihood", "samples_forward", "rows", _UP_TO, _CHECKPOINT),
+    Route("samples", "forward", _MANY, "em", "samples_forward", "rows", _UP_TO, _BOTH),
+    Route("samples", "forward", _ROWWISE, "maximum_likelihood", "samples_forward", "rows", _UP_TO),
+    Route("samples", "forward", _LISTS, "held_out_scores", "selection", "rows", _UP_TO),
+    Route("samples", "forward", _SCALARS, "maximum_likelihood", "samples_forward", "one column", _UP_TO),
+    Route(
+        "samples", "reverse", _GAUSSIANS, "plug_in", "samples_reverse", "rows, for p-hat",
+        "an estimate of KL(q||p) that rests on p-hat", _STARTS,
+    ),
+    Route(
+        "samples", "reverse", _GAUSSIANS, "adversarial", "samples_reverse", "rows, for a critic",
+        "a lower bound of KL(q||p)", _STARTS,
+    ),
+    Route("counts", "forward", _CODES, "maximum_likelihood", "samples_forward", "counts of levels", _UP_TO),
+    Route(
+        "counts", "reverse", _EVERY, "", "", "", "",
+        remedy="counts are no density: fit them forward, fit(counts, \"categorical\", direction=\"forward\"), "
+        "and fit its q in reverse",
+    ),
+    Route(
+        "log density", "forward", _GAUSSIANS, "quadrature", "known", "log p on the line or a plane",
+        _MEASURED, _STARTS, 2,
+    ),
+    Route(
+        "log density", "forward", _SCALARS, "quadrature", "known", "log p on the line", _MEASURED, _STARTS, 1,
+    ),
+    Route(
+        "log density", "forward", _EVERY, "", "", "", "",
+        remedy="forward KL needs means under p, which a log density alone gives in one or two coordinates "
+        "only: draw from p, for example fit(p, \"auto\", direction=\"reverse\").draws.tempered or a sampler such "
+        "as NUTS, and fit(Samples(draws), family, direction=\"forward\")",
+    ),
+    Route(
+        "log density", "reverse", _ALL, "natural_gradient", "log_density_reverse", "log p and its gradient",
+        _REPORT, _BOTH,
+    ),
+    *(
+        Route(
+            "log density", "reverse", _ONE, solver, "log_density_reverse", "log p and its gradient",
+            _REPORT, _BOTH,
+        )
+        for solver in ("stick_the_landing", "reparameterization", "score_function")
+    ),
+    Route("log density", "reverse", _SCALARS, "quadrature", "known", "log p on the line", _MEASURED, _STARTS, 1),
+    Route(
+        "discrete log density", "reverse", _LATENTS, "coordinate_ascent", "discrete_reverse",
+        "log p at every state", _REPORT, _STARTS,
+    ),
+    Route(
+        "discrete log density", "forward", _EVERY, "", "", "", "",
+        remedy="forward KL over discrete latents needs means under p: fit in reverse and look at "
+        "fit.draws.tempered, direction=\"reverse\"",
+    ),
+    Route(
+        "density", "forward", _GAUSSIANS, "quadrature", "known", "the density on the line or a plane",
+        _MEASURED, _STARTS, 2,
+    ),
+    Route(
+        "density", "forward", _GAUSSIANS, "draws", "known_vectors", "moments or draws of p", _MEASURED,
+    ),
+    Route("density", "forward", _SCALARS, "quadrature", "known", "the density on the line", _MEASURED, _STARTS),
+    Route(
+        "density", "reverse", _GAUSSIANS, "quadrature", "known", "the density on the line or a plane",
+        _MEASURED, _STARTS, 2,
+    ),
+    Route(
+        "density", "reverse", _ALL, "natural_gradient", "known_vectors", "log p and its gradient",
+        _MEASURED, _BOTH,
+    ),
+    Route("density", "reverse", _SCALARS, "quadrature", "known", "the density on the line", _MEASURED, _STARTS),
+)  # fmt: skip
+
+_OF = {
+    "samples": "samples",
+    "counts": "counts",
+    "log density": "a log density",
+    "discrete log density": "a log density over discrete latents",
+    "density": "a known density",
+}
+
+
+def choose(
+    target: Target, family: object, direction: Direction, solver: str | None = None
+) -> Route:
+    """Returns the route of a fit, without fitting.
+
+    Raises:
+        InputError: there is no such solver here.
+        UnsupportedError: no route takes this family in this direction from what is known of p; the
+            message says which ones are taken, or what to do instead.
+    """
+    cell = [r for r in ROUTES if r.known == target.known and r.direction == direction]
+    rows = [r for r in cell if r.families.hold(family) and target.dimension <= r.most]
+    if solver is not None:
+        _check_solver(solver, rows, cell, target, family, direction)
+        rows = [r for r in rows if r.solver == solver]
+    elif target.subsampled:
+        rows = [r for r in rows if r.solver == "stick_the_landing"] or rows
+    if not rows:
+        taken = ", ".join(
+            dict.fromkeys(r.families.words for r in cell if target.dimension <= r.most)
+        )
+        raise UnsupportedError(
+            f"family {words(family)} cannot be fitted to {_OF[target.known]} in the {direction} direction; "
+            f"those that can: {taken}"
+        )
+    if rows[0].remedy:
+        raise UnsupportedError(rows[0].remedy)
+    return rows[0]
+
+
+def check_options(route: Route, problem: Problem) -> None:
+    """Raises InputError for an option that the route does not use."""
+    given = {"starts": problem.starts, "checkpoint": problem.run.place}
+    for name, value in given.items():
+        if value is not None and name not in route.options:
+            why = {
+                "starts": "it has one optimum, which needs no search",
+                "checkpoint": "it keeps nothing on the way",
+            }[name]
+            raise InputError(
+                f"{name}={str(value)!r}: {route.solver} of {words(problem.family)} from {_OF[route.known]} "
+                f"does not use it ({why}): leave it out"
+            )
+
+
+def _check_solver(
+    solver: str,
+    rows: list[Route],
+    cell: list[Route],
+    target: Target,
+    family: object,
+    direction: Direction,
+) -> None:
+    here = [r.solver for r in rows if r.solver]
+    if solver in here:
+        if solver == "natural_gradient" and target.subsampled:
+            raise InputError(
+                'solver="natural_gradient" needs all rows of data at every step: leave out solver=, or '
+                "subsample="
+            )
+        return
+    others = [r.families.words for r in cell if r.solver == solver]
+    close = difflib.get_close_matches(solver, here, 1)
+    hint = f"; did you mean {close[0]}?" if close else ""
+    for_family = f", it is for {others[0]}" if others else ""
+    have = f"there is {', '.join(dict.fromkeys(here))}" if here else "no solver takes it"
+    raise InputError(
+        f'solver="{solver}" is not for {words(family)} and {_OF[target.known]} in the {direction} '
+        f"direction{for_family}; {have}{hint}: or leave it out"
+    )
+
 
 #: What minimising each direction does to q, and under what the mean is taken.
 DOES = {
@@ -47,10 +303,3 @@ NEEDS = {
     "reverse": "draws of q and log p there, up to a constant: samples of p give a p-hat, or a critic, instead",
 }
 EXPECTATION = {"forward": "the mean is taken under p", "reverse": "the mean is taken under q"}
-
-
-def known_of(p: Distribution) -> Known:
-    """Returns the row of the table that a distribution is in."""
-    if isinstance(p, Foreign) and not p.normalized:
-        return "unnormalised log-density"
-    return "normalised density"

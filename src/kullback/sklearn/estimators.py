@@ -147,8 +147,7 @@ class MixtureDensity(Density):
             samples,
             recipe,
             starts=_positive(self.starts),
-            run=Run(key_of(self.random_state), lambda _: None),
-            began=time.perf_counter(),
+            run=Run(key_of(self.random_state)),
             hold_out=bool(self.held_out),
         )
 
@@ -341,7 +340,9 @@ class BestDensity(Density):
         if named is None:
             named = "best" if samples.values.shape[1] == 1 else VECTORS
         listed = [named] if isinstance(named, str) and named != "best" else named
-        return fit(samples, listed, direction="forward", key=key_of(self.random_state))
+        return fit(
+            samples, listed, direction="forward", key=key_of(self.random_state), progress=False
+        )
 
     def _describe(self, fit: Fit) -> None:
         self.family_ = fit.family
