@@ -12,6 +12,7 @@ def stamps(verification):
     return [f.stamp for f in verification.findings]
 
 
+@pytest.mark.slow
 def test_the_fourth_article():
     found = kb.verify("three-modes")
     assert stamps(found) == ["refuted"] * 7 + ["confirmed"] * 7

@@ -24,6 +24,7 @@ def skewed():
     return kb.fit(kb.Samples(x, columns=("a", "b")), kb.FullRank(), direction="forward")
 
 
+@pytest.mark.slow
 def test_p_values_are_uniform_where_the_family_holds_p():
     found = []
     for key in range(60):
@@ -33,6 +34,7 @@ def test_p_values_are_uniform_where_the_family_holds_p():
     assert stats.kstest(found, "uniform").pvalue > 0.01
 
 
+@pytest.mark.slow
 def test_p_values_of_mixtures_hold():
     found = [
         kb.fit(kb.Samples(_two(np.random.default_rng(key), 400)), kb.Mixture(2),
