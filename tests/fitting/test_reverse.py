@@ -121,7 +121,7 @@ def test_pymc_issue_2162():
     "family",
     [
         "mean_field",
-        "mixture:2",
+        pytest.param("mixture:2", marks=pytest.mark.slow),
         pytest.param("full_rank", marks=pytest.mark.slow),
         pytest.param("low_rank:1", marks=pytest.mark.slow),
     ],
@@ -189,6 +189,7 @@ def test_cauchy_tails_have_an_infinite_forward_kl():
     assert found.diagnosis.verdict == "do not use"
 
 
+@pytest.mark.slow
 def test_same_key_same_bits_another_key_other_draws():
     p = banana()
     one, two, other = (fit(p, "full_rank", key=k) for k in (1, 1, 2))
