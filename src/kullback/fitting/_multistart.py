@@ -12,8 +12,9 @@ from kullback.fitting._optima import Basin, gather
 from kullback.solvers._minimise import Minimum
 
 Vector = Float[np.ndarray, " m"]
-#: A member of a contained family that is better than every descent by no more than this is the same.
-_SAME = 1e-10
+#: A member of a contained family that is better than the best descent by no more than this is where that
+#: descent was going: to a limit, where the ground is level.
+_SAME = 1e-6
 
 
 @final
@@ -75,13 +76,21 @@ def search(
         interrupted = True
     good = [m for m in ends if np.isfinite(m.value) and usable(m)]
     basins = gather(good, features, within=within)
-    lowest = min((m.value for m in good), default=np.inf)
     floor = min((m for m in contained if np.isfinite(m.value)), key=lambda m: m.value, default=None)
-    if floor is not None and floor.value < lowest - _SAME * (1.0 + abs(floor.value)):
-        basins.insert(0, Basin(floor, 0, np.nan))
+    if floor is not None and (not basins or floor.value < basins[0].best.value):
+        basins = _with_floor(basins, floor)
     if not basins:
         raise UnsupportedError(failure)
     return Search(basins, len(ends), sum(m.evaluations for m in ends), interrupted)
+
+
+def _with_floor(basins: list[Basin], floor: Minimum) -> list[Basin]:
+    """The optima, the best of them no worse than a member of a contained family."""
+    if not basins or basins[0].best.value - floor.value > _SAME * (1.0 + abs(floor.value)):
+        return [Basin(floor, 0, np.nan), *basins]
+    best = basins[0]
+    end = Minimum(floor.value, floor.at, (*best.best.path, floor.at), best.best.evaluations)
+    return [Basin(end, best.count, best.spread), *basins[1:]]
 
 
 def in_words(watch: Callable[[int | str], None]) -> Callable[[int | str], None]:

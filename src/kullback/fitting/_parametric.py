@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from kullback._core import randomness
-from kullback._core.errors import KullbackError
+from kullback._core.errors import KullbackError, UnsupportedError
 from kullback.distributions._base import Distribution
 from kullback.distributions._scalar import Scalar
 from kullback.estimators import _select
@@ -23,6 +23,11 @@ from kullback.solvers._minimise import Minimum, descend_by_differences, without_
 from kullback.solvers._quadrature import fill, nodes
 
 Vector = Float[np.ndarray, " m"]
+#: Maps parameters of a contained family to those of the larger, and a number that stands for infinity
+#: where it is a limit.
+Embed = Callable[[Vector, float], Vector]
+#: Stand for infinity: where a descent may begin, and where a limit is reached to all digits that are told.
+_BEFORE, _LIMIT = 50.0, 1e6
 #: Integers that are summed over; where there are more, the divergence is measured as of any two.
 _MOST = 20_000
 #: Points of a piece of p that the start near it is fitted to, and evaluations of that.
@@ -52,7 +57,7 @@ class Parametric:
     build: Callable[[Vector], Distribution]
     exactly: Callable[[Vector], Distribution]
     guesses: Callable[[float, float], list[Vector]]
-    contained: "tuple[tuple[Parametric, Callable[[Vector], Vector]], ...]" = ()
+    contained: "tuple[tuple[Parametric, Embed], ...]" = ()
     constants: tuple[Vector, ...] = ()
 
 
@@ -81,7 +86,7 @@ class Divergence:
         """Returns the divergence, infinite where it cannot be told."""
         x, log_weight = self._points(q)
         if not len(x):
-            return self._measured(q)
+            return self.measured(q)
         log_p, log_q = self._p.log_prob(x) - self._log_mass, q.log_prob(x)
         felt = np.maximum(log_p, log_q) if self._question.over_q else self._of_first(log_p, log_q)
         kept = felt + log_weight > _NEGLIGIBLE
@@ -116,23 +121,41 @@ class Divergence:
         ends = np.array([a.support.low, a.support.high, b.support.low, b.support.high])
         cuts = np.unique(np.concatenate([own, others, ends]))
         cuts = cuts[np.isfinite(cuts) & (cuts > low) & (cuts < high)]
-        return nodes(fill(cuts, low, high), low, high)
+        return nodes(_filled(cuts), low, high)
 
     def _log_integral(self) -> float:
         s = self._p.support
         x, log_weight = nodes(fill(self._marks, s.low, s.high), s.low, s.high)
         return float(np.logaddexp.reduce(self._p.log_prob(x) + log_weight))
 
-    def _measured(self, q: Distribution) -> float:
+    def measured(self, q: Distribution) -> float:
+        """Returns the divergence as it is measured between any two; infinite where it cannot be told."""
         pair = (self._p, q) if self._first else (q, self._p)
         outcome = _select.choose(self._question, *pair)[1](_select.Effort())
         return outcome.value if outcome.kind in ("exact", "numeric") else math.inf
 
 
+def _filled(cuts: Float[np.ndarray, " m"]) -> Float[np.ndarray, " k"]:
+    """Returns the points and others between them: from one gap to the next widths grow at most fourfold.
+
+    Of a few dozen points plain numbers are faster than arrays.
+    """
+    points = cuts.tolist()
+    gaps = [b - a for a, b in itertools.pairwise(points)]
+    added = []
+    for i, gap in enumerate(gaps):
+        for end, sign, near in ((points[i], 1.0, i - 1), (points[i + 1], -1.0, i + 1)):
+            step = 4.0 * gaps[near] if 0 <= near < len(gaps) else gap
+            while step < 0.5 * gap:
+                added.append(end + sign * step)
+                step *= 4.0
+    return np.unique(np.concatenate([cuts, added])) if added else cuts
+
+
 def closest(
     family: Parametric,
     p: Distribution,
-    objective: Callable[[Distribution], float],
+    objective: Divergence,
     *,
     starts: int,
     key: object,
@@ -153,9 +176,16 @@ def closest(
         key: randomness of the starts, an int or a JAX key.
         watch: told of each descent, and in words of those in the families contained.
     """
+    failure = (
+        f"{family.name}: the divergence is infinite for every member tried; its support or its tails do not "
+        "fit the target: choose another family, or the other direction"
+    )
+    if not _possible(family, p, objective):
+        raise UnsupportedError(failure)
     found = [
         (embed, closest(smaller, p, objective, starts=starts, key=key, watch=in_words(watch)))
         for smaller, embed in family.contained
+        if _possible(smaller, p, objective)
     ]
     count = 0
 
@@ -164,10 +194,14 @@ def closest(
         count += 1
         return _guarded(family, objective, vector)
 
-    seeds = [embed(b.best.at) for embed, result in found for b in result.basins[:2]]
-    contained = [Minimum(value(at), at, (at,), 1) for at in [*seeds, *family.constants]]
+    inner = [(embed, b.best.at) for embed, result in found for b in result.basins[:2]]
+    seeds = [embed(at, _BEFORE) for embed, at in inner]
+    limits = [embed(at, _LIMIT) for embed, at in inner]
+    contained = [Minimum(value(at), at, (at,), 1) for at in [*limits, *family.constants]]
     stopped = next((result for _, result in found if result.interrupted), None)
-    begun = _starts(family, p, value, contained, starts, randomness.generator(key))
+    begun = _starts(
+        family, p, value, [*seeds, *family.constants], starts, randomness.generator(key)
+    )
     result = search(
         () if stopped is not None else begun,
         lambda start: descend_by_differences(value, start),
@@ -176,29 +210,40 @@ def closest(
         usable=lambda m: True,
         contained=contained,
         within=1e-3,
-        failure=f"{family.name}: the divergence is infinite for every member tried; its support or its "
-        "tails do not fit the target: choose another family, or the other direction",
+        failure=failure,
     )
     spent = count + sum(inner.evaluations for _, inner in found)
     made = result.starts if stopped is None else stopped.starts
     return Search(result.basins, made, spent, result.interrupted or stopped is not None)
 
 
+def _possible(family: Parametric, p: Distribution, objective: Divergence) -> bool:
+    """Whether a family can be close at all: tails too heavy or too light are so for all of its members."""
+    data = _points_of(p)
+    start = _nearest(family, Piece(1.0, data))
+    guessed = family.guesses(float(data.bulk()[0][0]), max(float(data.bulk()[1][0, 0]), 1e-9) ** 2)
+    tried = guessed if start is None else itertools.chain([start], guessed)
+    return any(math.isfinite(_guarded(family, objective.measured, at)) for at in tried)
+
+
+def _points_of(p: Distribution) -> Nodes:
+    return _nodes.of_integers(p) if p.support.discrete else _nodes.of_density(p)
+
+
 def _starts(
     family: Parametric,
     p: Distribution,
     value: Callable[[Vector], float],
-    contained: list[Minimum],
+    seeds: list[Vector],
     n: int,
     rng: np.random.Generator,
 ) -> Iterator[Vector]:
-    usable = sorted((m for m in contained if math.isfinite(m.value)), key=lambda m: m.value)
-    for m in usable[: max(n // 3, 1)]:
-        yield m.at
-        n -= 1
+    finite = [v for v in sorted(seeds, key=value) if math.isfinite(value(v))][: max(n // 3, 1)]
+    yield from finite
+    n -= len(finite)
     if n <= 0:
         return
-    points = _nodes.of_integers(p) if p.support.discrete else _nodes.of_density(p)
+    points = _points_of(p)
     near = [_nearest(family, piece) for piece in _pieces.of_density(p, points)]
     ranked = sorted(((value(v), i) for i, v in enumerate(near) if v is not None))
     planned = [near[i] for height, i in ranked if math.isfinite(height)]
@@ -257,4 +302,5 @@ def _features(q: Distribution, at: Vector) -> Vector:
         return at
     x = q.quantile(_LEVELS)
     spread = float(x[-1] - x[0])
-    return x / spread if np.isfinite(x).all() and spread > 0.0 else at
+    # Beyond what a double holds, values alone tell optima apart.
+    return x / spread if np.isfinite(x).all() and spread > 0.0 else np.zeros_like(x)

@@ -11,7 +11,7 @@ from kullback._core.errors import InputError, MissingDependencyError, Unsupporte
 from kullback.distributions._base import Distribution
 from kullback.distributions._foreign import Foreign
 from kullback.families import Bernoulli
-from kullback.fitting._parametric import Parametric, Vector
+from kullback.fitting._parametric import Embed, Parametric, Vector
 from kullback.fitting._scalar_family import ScalarFamily
 from kullback.fitting._scalar_table import by_name
 from kullback.interop import as_distribution
@@ -24,45 +24,45 @@ _MAPS: dict[str, tuple[Callable[[float], float], Callable[[float], float]]] = {
 }
 
 
-#: Stands for infinity, and for 0, where a smaller family is a limit of a larger one.
-_LARGE, _SMALL = 1e6, 1e-9
-
-#: Families within families: what is contained, and its parameters as those of the larger one.
+#: Stands for 0.
+_SMALL = 1e-9
+#: Families within families: what is contained, and its parameters as those of the larger one; n stands for
+#: infinity where the smaller is a limit of the larger.
 _CONTAINED: dict[str, tuple[tuple[str, Callable[..., dict[str, float]]], ...]] = {
     "StudentT": (
-        ("Normal", lambda loc, scale: {"df": _LARGE, "loc": loc, "scale": scale}),
-        ("Cauchy", lambda loc, scale: {"df": 1.0, "loc": loc, "scale": scale}),
+        ("Normal", lambda n, loc, scale: {"df": n, "loc": loc, "scale": scale}),
+        ("Cauchy", lambda n, loc, scale: {"df": 1.0, "loc": loc, "scale": scale}),
     ),
     "AsymmetricLaplace": (
-        ("Laplace", lambda loc, scale: {"loc": loc, "scale": scale, "asymmetry": 1.0}),
+        ("Laplace", lambda n, loc, scale: {"loc": loc, "scale": scale, "asymmetry": 1.0}),
     ),
     "Gamma": (
-        ("Exponential", lambda rate: {"concentration": 1.0, "rate": rate}),
-        ("Chi2", lambda df: {"concentration": 0.5 * df, "rate": 0.5}),
+        ("Exponential", lambda n, rate: {"concentration": 1.0, "rate": rate}),
+        ("Chi2", lambda n, df: {"concentration": 0.5 * df, "rate": 0.5}),
     ),
-    "Weibull": (("Exponential", lambda rate: {"scale": 1.0 / rate, "concentration": 1.0}),),
+    "Weibull": (("Exponential", lambda n, rate: {"scale": 1.0 / rate, "concentration": 1.0}),),
     "GammaPoisson": (
-        ("Poisson", lambda rate: {"concentration": _LARGE, "rate": _LARGE / rate}),
-        ("GeometricProbs", lambda probs: {"concentration": 1.0, "rate": probs / (1.0 - probs)}),
+        ("Poisson", lambda n, rate: {"concentration": n, "rate": n / rate}),
+        ("GeometricProbs", lambda n, probs: {"concentration": 1.0, "rate": probs / (1.0 - probs)}),
     ),
     "NegativeBinomial2": (
-        ("Poisson", lambda rate: {"mean": rate, "concentration": _LARGE}),
-        ("GeometricProbs", lambda probs: {"mean": (1.0 - probs) / probs, "concentration": 1.0}),
+        ("Poisson", lambda n, rate: {"mean": rate, "concentration": n}),
+        ("GeometricProbs", lambda n, probs: {"mean": (1.0 - probs) / probs, "concentration": 1.0}),
     ),
     "NegativeBinomialProbs": (
-        ("Poisson", lambda rate: {"total_count": _LARGE, "probs": rate / (rate + _LARGE)}),
-        ("GeometricProbs", lambda probs: {"total_count": 1.0, "probs": 1.0 - probs}),
+        ("Poisson", lambda n, rate: {"total_count": n, "probs": rate / (rate + n)}),
+        ("GeometricProbs", lambda n, probs: {"total_count": 1.0, "probs": 1.0 - probs}),
     ),
     "NegativeBinomialLogits": (
-        ("Poisson", lambda rate: {"total_count": _LARGE, "logits": math.log(rate / _LARGE)}),
+        ("Poisson", lambda n, rate: {"total_count": n, "logits": math.log(rate / n)}),
         (
             "GeometricProbs",
-            lambda probs: {"total_count": 1.0, "logits": math.log1p(-probs) - math.log(probs)},
+            lambda n, probs: {"total_count": 1.0, "logits": math.log1p(-probs) - math.log(probs)},
         ),
     ),
-    "ZeroInflatedPoisson": (("Poisson", lambda rate: {"gate": _SMALL, "rate": rate}),),
+    "ZeroInflatedPoisson": (("Poisson", lambda n, rate: {"gate": n**-1.5, "rate": rate}),),
     "HurdlePoisson": (
-        ("Poisson", lambda rate: {"gate": max(math.exp(-rate), 1e-300), "rate": rate}),
+        ("Poisson", lambda n, rate: {"gate": max(math.exp(-rate), 1e-300), "rate": rate}),
     ),
 }
 #: Members that are a distribution of their own: the uniform one.
@@ -137,7 +137,7 @@ def _within(
     name: str,
     larger: Callable[..., dict[str, float]],
     vector_of: Callable[[dict[str, float]], Vector],
-) -> tuple[Parametric, Callable[[Vector], Vector]]:
+) -> tuple[Parametric, Embed]:
     """A contained family, and the map from its unconstrained parameters to those of the larger one."""
     cls = _class(name)
     maps = {
@@ -145,9 +145,9 @@ def _within(
         for parameter, constraint in cls.arg_constraints.items()
     }
 
-    def embed(vector: Vector) -> Vector:
-        values = {n: f(float(t)) for (n, f), t in zip(maps.items(), vector, strict=True)}
-        return vector_of(larger(**values))
+    def embed(vector: Vector, limit: float) -> Vector:
+        values = {name: f(float(t)) for (name, f), t in zip(maps.items(), vector, strict=True)}
+        return vector_of(larger(limit, **values))
 
     return family_of(name), embed
 

@@ -82,14 +82,14 @@ def descend_by_differences(value: Callable[[Vector], float], start: Vector) -> M
             gradient[i] = (value(x + step) - value(x - step)) / (2.0 * step[i])
         return here, gradient
 
-    end = descend(objective, start, iterations=100, gain=1e-12, idle=4)
+    end = descend(objective, start, iterations=100, gain=1e-11, idle=3)
     spent = end.evaluations * (1 + 2 * len(start))
     if math.isfinite(end.value) and end.value < _TOO_FAR:
         gradient = objective(end.at)[1]
         if float(np.max(np.abs(gradient), initial=0.0)) < _LEVEL * (1.0 + abs(end.value)):
             return replace(end, evaluations=spent)
     near = end.at if math.isfinite(value(end.at)) else start
-    again = without_gradient(value, near, step=0.1)
+    again = without_gradient(value, near, step=0.1, evaluations=150, restarts=3)
     return Minimum(again.value, again.at, (*end.path, again.at), spent + again.evaluations)
 
 
