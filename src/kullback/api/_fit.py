@@ -221,9 +221,7 @@ def _gaussians_to_density(
         optima = (Optimum(q, _measured(p, q, direction, nodes), 1.0, 0.0),)
         return _fit(p, optima, (q,), direction, family, 1, 1, began, nodes)
     with one_thread():
-        found = _gaussians.descents(
-            p, nodes, layout, direction, starts=asked, key=key, watch=watch
-        )
+        found = _gaussians.descents(p, nodes, layout, direction, starts=asked, key=key, watch=watch)
 
     def measured(basin: Basin) -> tuple[Distribution, Estimate]:
         q = _gaussians.member(layout.unpack(basin.best.at), scalar=scalar)

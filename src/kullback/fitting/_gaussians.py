@@ -24,7 +24,6 @@ from kullback.objectives import Forward, Layout, Reverse
 from kullback.results._fit import Direction
 from kullback.solvers._minimise import Minimum, descend_past_saddles
 
-
 #: Pieces of p that components of a mixture are begun at, in all combinations.
 _PIECES = 6
 #: Optima of a smaller mixture that are grown by a component.
@@ -146,9 +145,7 @@ def _objective(
         white = (nodes.x - frame.center) @ np.linalg.inv(frame.root).T
         return Forward(layout, white, nodes.weights)
     z = standard_normal(layout.d)
-    return Reverse(
-        layout, z.x, z.weights, lambda y: _log_prob(p, frame.center + y @ frame.root.T)
-    )
+    return Reverse(layout, z.x, z.weights, lambda y: _log_prob(p, frame.center + y @ frame.root.T))
 
 
 def _embedded(q: GaussianMixture, layout: Layout, objective: Forward | Reverse) -> Minimum:

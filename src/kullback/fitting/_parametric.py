@@ -104,9 +104,7 @@ class Divergence:
         return self._p.support.discrete
 
     def _points(self, q: Distribution) -> tuple[np.ndarray, np.ndarray]:
-        own, others = (
-            (self._marks, q.landmarks()) if self._first else (q.landmarks(), self._marks)
-        )
+        own, others = (self._marks, q.landmarks()) if self._first else (q.landmarks(), self._marks)
         a, b = (self._p, q) if self._first else (q, self._p)
         low, high = a.support.low, a.support.high
         if self._question.over_q:

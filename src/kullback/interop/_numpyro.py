@@ -77,9 +77,7 @@ def _evaluate(thing: Any) -> Evaluator:
     return Evaluator(log_prob, sample if _can_sample(thing) else None, quantile)
 
 
-def of_parameters(
-    cls: type, names: tuple[str, ...]
-) -> Callable[[Foreign, list[float]], Foreign]:
+def of_parameters(cls: type, names: tuple[str, ...]) -> Callable[[Foreign, list[float]], Foreign]:
     """Returns what evaluates members of a class by one compiled function of parameters and points.
 
     What is returned maps a member and the values of its parameters to the same member, which compiles

@@ -128,7 +128,9 @@ def family_of(family: object) -> Parametric:
         build,
         exactly,
         guesses,
-        tuple(_within(name, larger, vector_of) for name, larger in _CONTAINED.get(cls.__name__, ())),
+        tuple(
+            _within(name, larger, vector_of) for name, larger in _CONTAINED.get(cls.__name__, ())
+        ),
         tuple(vector_of(values) for values in _CONSTANTS.get(cls.__name__, ())),
     )
 

@@ -109,7 +109,12 @@ def without_gradient(
             value,
             at,
             method="Nelder-Mead",
-            options={"initial_simplex": simplex, "xatol": 1e-9, "fatol": 1e-13, "maxfev": evaluations},
+            options={
+                "initial_simplex": simplex,
+                "xatol": 1e-9,
+                "fatol": 1e-13,
+                "maxfev": evaluations,
+            },
         )
         spent += int(found.nfev)
         gained, at = best - float(found.fun), found.x
