@@ -97,7 +97,13 @@ def family_of(family: object) -> Parametric:
         return [forward(float(t)) for (forward, _), t in zip(maps, vector, strict=True)]
 
     def exactly(vector: Vector) -> Distribution:
-        made = as_distribution(cls(**dict(zip(constraints, values_of(vector), strict=True))))
+        values = dict(zip(constraints, values_of(vector), strict=True))
+        try:
+            member = cls(**values)
+        except ValueError as error:
+            # NumPyro's own check: a parameter that is derived from these overflows.
+            raise InputError(f"{cls.__name__}: {error}") from None
+        made = as_distribution(member)
         assert made is not None
         return made
 
