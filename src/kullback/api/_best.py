@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from typing import final
 
 import numpy as np
+from jaxtyping import Float
 
 from kullback._core.errors import InputError, UnsupportedError
+from kullback._core.threads import one_thread
 from kullback.api._fit import fit
 from kullback.api._measure import label
 from kullback.distributions._base import Distribution
@@ -15,11 +17,13 @@ from kullback.distributions._real import Normal
 from kullback.estimators import _select
 from kullback.estimators._question import of_divergence
 from kullback.families import FullRank, parse_family
-from kullback.fitting import _nodes, _parametric
-from kullback.fitting._optima import gather
+from kullback.fitting import _parametric
 from kullback.losses._divergences import divergence_row
 from kullback.results._estimate import Estimate
 from kullback.results._fit import Direction, Fit
+
+#: Descents for a kind of divergence.
+_STARTS = 12
 
 
 @final
@@ -114,28 +118,32 @@ def of_fit(found: Fit) -> Best:
 
 
 def _by_divergence(target: Distribution, family: str, kind: str) -> Best:
-    if parse_family(family) != FullRank() or target.support.dimension:
+    if parse_family(family) not in (FullRank(), "normal") or target.support.dimension:
         raise UnsupportedError(f'kind="{kind}" is fitted for one Gaussian of the line only')
     question = of_divergence(divergence_row(kind))
-    nodes = _nodes.of_density(target)
-    mean, sd = float(nodes.mean[0]), float(np.sqrt(nodes.covariance[0, 0]))
-    starts = tuple(
-        np.array([mean + shift * sd, np.log(sd * width)])
-        for shift in (-1.0, 0.0, 1.0)
-        for width in (0.4, 1.0)
-    )
-    normal = _parametric.Parametric(
-        "Normal", lambda v: Normal(float(v[0]), float(np.exp(v[1]))), starts
-    )
+    objective = _parametric.Divergence(question, target, first=True)
+    with one_thread():
+        found = _parametric.closest(
+            _NORMAL, target, objective, starts=_STARTS, key=0, watch=lambda done: None
+        )
+    measured: list[tuple[float, Best]] = []
+    for basin in found.basins:
+        q = _NORMAL.exactly(basin.best.at)
+        outcome = _select.choose(question, target, q)[1](_select.Effort())
+        measured.append((outcome.value, Best((q,), label(question, outcome), basin.spread)))
+    return min(measured, key=lambda pair: pair[0])[1]
 
-    def objective(q: Distribution) -> float:
-        return _select.choose(question, target, q)[1](_select.Effort()).value
 
-    minima = _parametric.minima(normal, objective, lambda _: None)
-    basin = gather(minima, lambda m: np.append(m.at[:1], np.exp(m.at[1:])))[0]
-    best = normal.build(basin.best.at)
-    outcome = _select.choose(question, target, best)[1](_select.Effort())
-    return Best((best,), label(question, outcome), basin.spread)
+def _normal(vector: Float[np.ndarray, " m"]) -> Distribution:
+    return Normal(float(vector[0]), math.exp(min(max(float(vector[1]), -300.0), 300.0)))
+
+
+_NORMAL = _parametric.Parametric(
+    "Normal",
+    _normal,
+    _normal,
+    lambda mean, variance: [np.array([mean, 0.5 * math.log(variance)])],
+)
 
 
 def _table(q: Distribution) -> dict[str, list[float]]:

@@ -63,6 +63,13 @@ def of_density(p: Distribution, example: Float[np.ndarray, " d"] | None = None) 
     )
 
 
+def of_integers(p: Distribution) -> Nodes:
+    """Returns the integers where p has its mass, weighted by it."""
+    marks = p.landmarks()
+    x = np.arange(np.floor(marks[0]), np.floor(marks[-1]) + 1.0)
+    return _weighted(x[:, None], p.log_prob(x))
+
+
 def standard_normal(d: int) -> Nodes:
     """Returns nodes of N(0, I): trapezoid points, which converge geometrically for a Gaussian."""
     axis = np.linspace(-8.0, 8.0, 161) if d == 1 else np.linspace(-6.5, 6.5, 53)
