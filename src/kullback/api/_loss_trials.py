@@ -9,6 +9,7 @@ from typing import Any, final
 import numpy as np
 
 from kullback._core.errors import InputError
+from kullback._core.user_code import raised
 from kullback.diagnostics.losses import _critics, _experiments, _gaussians, _probes
 from kullback.diagnostics.losses._critics import judge_critic
 from kullback.diagnostics.losses._experiments import Experiment
@@ -168,7 +169,8 @@ def _fault(call: LossCall, candidate: Candidate, experiment: Experiment) -> str:
         with np.errstate(all="ignore"):
             values, slopes, _ = call.many(draws, wanted, experiment.weigh)
     except Exception as error:  # noqa: BLE001 - a reading that fails is not the right one
-        return f"{type(error).__name__}: {error}".splitlines()[0][:200]
+        text, kind = raised(error)
+        return f"{kind}: {text}".splitlines()[0][:200]
     found = [values, *(slopes or {}).values()]
     return "" if all(np.isfinite(v).all() for v in found) else "its value or gradient is not finite"
 

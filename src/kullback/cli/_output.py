@@ -6,9 +6,11 @@ import json
 import math
 import os
 import re
+import select
 import sys
 import textwrap
 from collections.abc import Iterable, Sequence
+from traceback import format_exception
 from typing import TextIO
 
 from rich.console import Console
@@ -92,15 +94,37 @@ def show_text(text: str) -> None:
 
 def error(text: str) -> None:
     """Prints one line to stderr."""
+    _tell(f"error: {' '.join(clean(text).split())}\n")
+
+
+def traceback(error: BaseException) -> None:
+    """Prints where an exception came from to stderr."""
+    _tell(clean("".join(format_exception(error))))
+
+
+def _tell(text: str) -> None:
     if sys.stderr is not None:
-        sys.stderr.write(_encodable(f"error: {' '.join(clean(text).split())}\n", sys.stderr))
-        sys.stderr.flush()
+        with contextlib.suppress(OSError, ValueError):  # nobody reads it: the exit code remains
+            sys.stderr.write(_encodable(text, sys.stderr))
+            sys.stderr.flush()
 
 
 def flush() -> None:
     """Writes out what others printed to stdout."""
     if sys.stdout is not None:
         sys.stdout.flush()
+
+
+def reader_left() -> bool:
+    """Whether stdout is a pipe that nobody reads any more."""
+    if sys.stdout is None or not hasattr(select, "poll"):
+        return False
+    try:
+        poll = select.poll()
+        poll.register(sys.stdout.fileno(), select.POLLOUT)
+        return any(event & select.POLLERR for _, event in poll.poll(0))
+    except (OSError, ValueError):
+        return False
 
 
 def abandon_stdout() -> None:
