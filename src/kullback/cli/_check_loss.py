@@ -116,7 +116,9 @@ def _page(found: LossReport) -> Iterator[str | Table]:
         yield _output.line(f"fix: {fix}", indent="  ")
     if found.expected:
         verdict = "as expected" if found.passes else "NOT as expected"
-        yield f"{verdict}: {found.expected} was asked for, the gradient is {found.name}"
+        words = found.under[0].words
+        drawn = f", with {words}" if words else ""
+        yield f"{verdict}: {found.expected} was asked for, the gradient is {found.name}{drawn}"
 
 
 def _cells(finding: LossFinding) -> tuple[str, str, str]:
