@@ -84,7 +84,8 @@ def read(claims: str | Path) -> Claim:
     elif path.is_file():
         text = path.read_text("utf-8", errors="replace")
     else:
-        raise InputError(f"{claims}: no such file; bundled examples are {', '.join(examples())}")
+        what = "this is a directory" if path.is_dir() else "there is no such file"
+        raise InputError(f"{claims}: {what}; bundled examples are {', '.join(examples())}")
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -25,14 +25,14 @@ from kullback.cli import (
     _selection,
     _units,
 )
-from kullback.cli._arguments import is_rows, names_of
+from kullback.cli._arguments import expression, is_rows, names_of
 from kullback.cli._models import is_model, model, source_of
 from kullback.cli._numbers import near
 from kullback.cli._options import Fitting, Output, Unit
 from kullback.cli._parts import parts
 from kullback.distributions._base import Distribution
 from kullback.families import FullRank, LowRank, MeanField, parse_family
-from kullback.io import format_distribution, parse
+from kullback.io import format_distribution
 from kullback.io._peek import some_rows
 from kullback.io._scan import read_rows
 from kullback.reports import fit_report
@@ -151,7 +151,7 @@ def _opened(asked: Fitting) -> Iterator[_Target]:
     elif columns is not None:
         raise InputError(f"--columns {columns}: {data} is an expression, not a file with columns")
     else:
-        yield _Target(parse(data))
+        yield _Target(expression(data))
 
 
 def _refuse_categories(given: object, family: str | None) -> None:
