@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from kullback._core.errors import ExpressionError, InputError
+from kullback.api._extremes import extremes_told
 from kullback.distributions._base import Distribution
 from kullback.io import find_table, format_distribution, parse
 
@@ -45,8 +46,9 @@ def given(text: str, name: str) -> Given:
         InputError: it cannot be read, or the file has more than one column.
     """
     if not is_rows(text):
-        made = expression(text)
-        return Given(made, format_distribution(made))
+        with extremes_told(**{name: text}):
+            made = expression(text)
+            return Given(made, format_distribution(made))
     _check_one_file(text)
     try:
         table = find_table(text)

@@ -98,7 +98,7 @@ def _literal(text: str) -> Any:
 
 
 def _page(found: LossReport) -> Iterator[str | Table]:
-    yield _output.clean(f"{found.loss} ({found.library})")
+    yield f"{found.loss} ({found.library})"
     yield _output.table(("argument", "taken for"), found.arguments)
     for under in found.under:
         yield ""

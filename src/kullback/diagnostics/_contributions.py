@@ -30,7 +30,7 @@ def regions(p: Distribution, q: Distribution) -> list[Row]:
     single outcomes of discrete distributions; blocks of a product; components of a mixture of vectors.
     """
     if _support.share_nothing(p, q) and not isinstance(p, Product):
-        return _apart(p, q)
+        return _apart(p)
     if isinstance(p, Product) and isinstance(q, Product) and p.widths == q.widths:
         return _blocks(p, q)
     if isinstance(p, Categorical) and isinstance(q, Categorical):
@@ -46,8 +46,8 @@ def regions(p: Distribution, q: Distribution) -> list[Row]:
     return _intervals(p, q)
 
 
-def _apart(p: Distribution, q: Distribution) -> list[Row]:
-    """A mass function and a density: no interval has finite parts, only points and the rest are of one kind."""
+def _apart(p: Distribution) -> list[Row]:
+    """A mass function and a density: the points where one has its masses, and all the rest."""
     points = "the outcomes of p" if p.support.discrete else "the outcomes of q"
     whole = infinite("support: q has no mass here", "support")
     rows = [("all other x", 0.0, 1.0, exact(0.0, "support")), (points, 1.0, 0.0, whole)]

@@ -193,7 +193,7 @@ class LossReport:
 
     @property
     def passes(self) -> bool:
-        """Whether it descends what was expected, for samples of the policy where it has samples; True if nothing was."""
+        """Whether it descends what was expected; True if nothing was."""
         if not self.expected or self.name != self.expected:
             return not self.expected
         return self.gradient.scale > 0.0 or self.name == "zero"
