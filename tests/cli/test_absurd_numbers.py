@@ -20,7 +20,7 @@ CLAIM = "[[claim]]\nwhat='a'\nquantity='kl'\np='normal(0, sd=1)'\nq='normal(1, s
         ((*LAPLACE, "--n", "1000000000000"), "at most 67,108,864 draws"),
         ((*LAPLACE, "--n", "9" * 400), "at most 67,108,864 draws"),
         ((*LAPLACE, "--tolerance", "nan"), "must be positive"),
-        (("kl", NORMAL, NORMAL, "--dx", "nan"), "must be a positive number"),
+        (("kl", NORMAL, NORMAL, "--dx", "nan"), "dx must be positive"),
         (("fit", "faithful.csv", "--family", "mixture:2", "--direction", "forward", "--starts", "9" * 400), "--starts"),
         (("demo", "--starts", "1000000000"), "at most 100,000 descents"),
     ],

@@ -183,7 +183,7 @@ def _ask(
     normalize: bool,
 ) -> Estimate:
     if dx is not None and not (math.isfinite(dx) and dx > 0.0):
-        raise InputError(f"dx={dx}: the spacing of the grid must be a positive number")
+        raise InputError(f"dx={dx}: dx must be positive and finite, the spacing of the grid")
     with extremes_told(p=p, q=q, dx=dx):
         gridded = _coerce.grids(p, q, dx)
         if gridded is not None:
