@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from kullback._core.errors import InputError
 from kullback.api import _loss_trials
+from kullback.api._extremes import extremes_told
 from kullback.diagnostics.losses._readings import candidates, parameters_of
 from kullback.results._loss_report import LossReport
 
@@ -61,6 +62,9 @@ def check_loss(
     parameters = parameters_of(fn)
     if student is not None and student not in parameters:
         raise InputError(f"student={student!r}: the loss has the arguments {', '.join(parameters)}")
+    if isinstance(key, bool) or not isinstance(key, int) or key < 0:
+        raise InputError(f"key={key!r}: a key is a non-negative integer, such as key=0")
     readings = candidates(parameters, roles or {}, fixed or {}, student)
-    report = _loss_trials.best_report(fn, parameters, readings, expect or "", key)
+    with extremes_told(**{f"fixed[{name!r}]": value for name, value in (fixed or {}).items()}):
+        report = _loss_trials.best_report(fn, parameters, readings, expect or "", key)
     return _loss_trials.timed(report, time.perf_counter() - began)

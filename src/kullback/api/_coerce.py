@@ -6,6 +6,7 @@ from collections.abc import Callable
 import numpy as np
 
 from kullback._core.errors import InputError, UnsupportedError
+from kullback._core.user_code import guarded
 from kullback.distributions._base import Distribution, Support
 from kullback.distributions._foreign import Foreign
 from kullback.distributions._vector import Categorical
@@ -55,7 +56,7 @@ def distribution(thing: object, name: str, *, normalize: bool = False) -> Distri
             )
         case Grid():
             raise InputError(f"{name} is a Grid: p and q must both be, on the same points")
-    found = as_distribution(thing)
+    found = guarded(as_distribution, f"reading {name}, a {type(thing).__name__},")(thing)
     if found is not None:
         return found
     if callable(thing):

@@ -2,6 +2,7 @@
 
 from kullback._core.errors import UnsupportedError
 from kullback.api import _sampled_plan
+from kullback.api._extremes import extremes_told
 from kullback.api._measure import label, pair
 from kullback.api._two_samples import is_sampled
 from kullback.diagnostics._contributions import regions
@@ -35,13 +36,14 @@ def explain(p: object, q: object, *, normalize: bool = False) -> Contributions:
             "explain cuts densities into regions, and p or q is known by draws only: kl_divergence(p, q) "
             f"measures it by {named!r}, and diff(p, q) of two tables has the regions of each column"
         )
-    left, right = pair(p, q, normalize=normalize)
-    found = tuple(
-        Region(name, low, high, mass_p, mass_q, label(KL, outcome))
-        for name, low, high, mass_p, mass_q, outcome in regions(left, right)
-    )
-    total, cross, own = (
-        label(question, _select.choose(question, left, other)[1](_select.Effort()))
-        for question, other in ((KL, right), (CROSS_ENTROPY, right), (ENTROPY, left))
-    )
+    with extremes_told(p=p, q=q):
+        left, right = pair(p, q, normalize=normalize)
+        found = tuple(
+            Region(name, low, high, mass_p, mass_q, label(KL, outcome))
+            for name, low, high, mass_p, mass_q, outcome in regions(left, right)
+        )
+        total, cross, own = (
+            label(question, _select.choose(question, left, other)[1](_select.Effort()))
+            for question, other in ((KL, right), (CROSS_ENTROPY, right), (ENTROPY, left))
+        )
     return Contributions(total, found, cross, own)

@@ -9,13 +9,14 @@ from typing import Any, final
 import numpy as np
 
 from kullback._core.errors import InputError
+from kullback._core.user_code import raised
 from kullback.diagnostics.losses import _critics, _experiments, _gaussians, _probes
 from kullback.diagnostics.losses._critics import judge_critic
 from kullback.diagnostics.losses._experiments import Experiment
 from kullback.diagnostics.losses._judging import Judged, judge
 from kullback.diagnostics.losses._readings import Candidate
 from kullback.diagnostics.losses._reporting import report_of
-from kullback.diagnostics.losses._roles import taken_apart
+from kullback.diagnostics.losses._roles import roles_of, taken_apart
 from kullback.interop._loss_calls import LossCall, libraries, loss_call
 from kullback.results._loss_report import LossReport
 
@@ -81,7 +82,8 @@ def best_report(
         raise InputError(_uncallable(readings[0], attempts.failure))
     best = _chosen(judged)
     _ask_if_torn(best, judged)
-    judged_best = _old_first(best[0], _with_paths(*best, key))
+    tokens = bool(expected) or _speaks_of_tokens(parameters)
+    judged_best = _old_first(best[0], _with_paths(*best, key, tokens=tokens))
     best = (best[0], _with_notes(best[0], judged_best))
     return report_of(fn, parameters, best, expected)
 
@@ -168,7 +170,8 @@ def _fault(call: LossCall, candidate: Candidate, experiment: Experiment) -> str:
         with np.errstate(all="ignore"):
             values, slopes, _ = call.many(draws, wanted, experiment.weigh)
     except Exception as error:  # noqa: BLE001 - a reading that fails is not the right one
-        return f"{type(error).__name__}: {error}".splitlines()[0][:200]
+        text, kind = raised(error)
+        return f"{kind}: {text}".splitlines()[0][:200]
     found = [values, *(slopes or {}).values()]
     return "" if all(np.isfinite(v).all() for v in found) else "its value or gradient is not finite"
 
@@ -222,8 +225,17 @@ def _look(trial: Trial, *, deep: bool) -> Judged:
     return judge(trial.call, trial.experiments, *names, deep=deep)
 
 
-def _with_paths(trial: Trial, judged: Judged, key: int) -> Judged:
-    """What a loss of two log densities is for reparameterised draws, besides; first for names of densities."""
+def _speaks_of_tokens(parameters: Mapping[str, inspect.Parameter]) -> bool:
+    """Whether an argument, passed or not, is of tokens: densities at reparameterised draws have no mask."""
+    return any(role.kind in ("mask", "tokens") for name in parameters for role in roles_of(name))
+
+
+def _with_paths(trial: Trial, judged: Judged, key: int, *, tokens: bool) -> Judged:
+    """What a loss of two log densities is for reparameterised draws, besides.
+
+    It comes first only for names of densities, where fixed draws leave nothing to descend, and never where the
+    question is one of tokens, as a gate's is: there the gradient with the draws fixed is what training follows.
+    """
     roles = trial.candidate.roles
     sides = sorted(r.side for r in roles.values() if r.kind == "sampled")
     if trial.candidate.family != "sampled" or sides != ["p", "q"]:
@@ -234,7 +246,10 @@ def _with_paths(trial: Trial, judged: Judged, key: int) -> Judged:
     names = [n for n, r in roles.items() if r.kind == "sampled"]
     found = judge(trial.call, experiments, names, [], deep=False)
     densities = {"".join(taken_apart(n).words) for n in names}
-    first = any(name.endswith(("logq", "logqz", "logqx", "logguide")) for name in densities)
+    named = any(name.endswith(("logq", "logqz", "logqx", "logguide")) for name in densities)
+    path = found.headline
+    reverse = path.gradient_named and path.gradient_label == "KL(q||p)"
+    first = named and not tokens and reverse and judged.headline.gradient is None
     under = (*found.under, *judged.under) if first else (*judged.under, *found.under)
     return replace(judged, under=under)
 

@@ -2,6 +2,7 @@
 
 from kullback._core.errors import UnsupportedError
 from kullback.api import _sampled_plan
+from kullback.api._extremes import extremes_told
 from kullback.api._measure import pair
 from kullback.api._two_samples import is_sampled
 from kullback.distributions._base import Distribution
@@ -28,8 +29,9 @@ def plan(p: object, q: object, *, normalize: bool = False) -> Plan:
         chosen = [_of_samples(p, q, normalize=normalize), _of_samples(q, p, normalize=normalize)]
         table = _sampled_plan.TABLE
     else:
-        left, right = pair(p, q, normalize=normalize)
-        chosen = [_chosen(left, right), _chosen(right, left)]
+        with extremes_told(p=p, q=q):
+            left, right = pair(p, q, normalize=normalize)
+            chosen = [_chosen(left, right), _chosen(right, left)]
         table = tuple((row.name, row.applies, row.gives) for row in _select.TABLE)
     rows = tuple(PlanRow(*row, row[0] == chosen[0], row[0] == chosen[1]) for row in table)
     return Plan(

@@ -84,10 +84,13 @@ def read(claims: str | Path) -> Claim:
     elif path.is_file():
         text = path.read_text("utf-8", errors="replace")
     else:
-        raise InputError(f"{claims}: no such file; bundled examples are {', '.join(examples())}")
+        what = "this is a directory" if path.is_dir() else "there is no such file"
+        raise InputError(f"{claims}: {what}; bundled examples are {', '.join(examples())}")
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError:
+        raise InputError(f"{claims}: not read: its values are nested too deeply") from None
+    except ValueError as error:  # not valid, or a whole number of thousands of digits
         raise InputError(f"{claims}: not valid TOML: {error}") from None
 
 
@@ -151,7 +154,12 @@ def _measured(quantity: str, claim: Claim, p: Distribution, q: Distribution) -> 
     if quantity == "kl":
         return replace(kl_divergence(p, q), direction=f"KL({claim['p']}||{claim['q']})")
     alpha = claim.get("alpha")
-    return divergence(p, q, kind=quantity, alpha=None if alpha is None else float(str(alpha)))
+    return divergence(
+        p,
+        q,
+        kind=quantity,
+        alpha=None if alpha is None else _number(alpha, "alpha", str(claim.get("what", ""))),
+    )
 
 
 def _parameters(what: str, claim: Claim, names: dict[str, object], bests: Bests) -> list[Finding]:
@@ -159,7 +167,9 @@ def _parameters(what: str, claim: Claim, names: dict[str, object], bests: Bests)
     best = _best(claim, names, what, bests)
     claimed = _one(claim, "q", names, what)
     digits = claim.get("digits")
-    tolerance = 0.5 * 10.0 ** -int(str(digits)) if digits is not None else 1e-3
+    tolerance = 1e-3
+    if digits is not None:
+        tolerance = 0.5 * float(f"1e{-int(_number(digits, 'digits', what))}")
     rows = best.compare(claimed)
     return [
         Finding(
@@ -235,14 +245,34 @@ def _with_error(found: Estimate) -> str:
 def _claimed(claim: Claim, what: str) -> tuple[float, float]:
     """Returns the published number and half a unit of its last digit."""
     text = str(claim.get("value", "")).strip()
+    stated = claim.get("tolerance")
+    if text.lower().lstrip("+-") in ("inf", "infinity"):
+        return float(text), 0.5
+    value = _number(text, "value", what)
+    mantissa, _, exponent = text.lower().partition("e")
+    if len(exponent) > 9:
+        raise InputError(f'claim "{what}": value = {_cut(text)} is beyond what float64 can hold')
+    unit = float(f"1e{int(exponent or 0) - len(mantissa.partition('.')[2])}")
+    tolerance = 0.5 * unit if stated is None else _number(stated, "tolerance", what)
+    if tolerance < 0.0:
+        raise InputError(f'claim "{what}": tolerance = {stated!r} is negative')
+    return value, tolerance
+
+
+def _number(given: object, key: str, what: str) -> float:
+    """Returns a number of a claim. Raises InputError if it is none, or none that float64 has."""
+    text = str(given).strip()
     try:
         value = float(text)
     except ValueError:
-        raise InputError(f'claim "{what}": value = {text!r} is not a number') from None
-    mantissa, _, exponent = text.lower().partition("e")
-    decimals = len(mantissa.partition(".")[2]) - int(exponent or 0)
-    stated = claim.get("tolerance")
-    return value, 0.5 * 10.0**-decimals if stated is None else float(str(stated))
+        raise InputError(f'claim "{what}": {key} = {_cut(text)!r} is not a number') from None
+    if not math.isfinite(value):
+        raise InputError(f'claim "{what}": {key} = {_cut(text)} is beyond what float64 can hold')
+    return value
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= 40 else f"{text[:40]}..."
 
 
 def _stamp(claimed: float, found: Estimate, tolerance: float) -> Stamp:

@@ -1,6 +1,8 @@
 """P, Q and DATA: a file or an expression."""
 
+import glob
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
@@ -8,11 +10,15 @@ from typing import final
 import numpy as np
 from jaxtyping import Float
 
-from kullback._core.errors import InputError
+from kullback._core.errors import ExpressionError, InputError
+from kullback.api._extremes import extremes_told
 from kullback.distributions._base import Distribution
 from kullback.io import find_table, format_distribution, parse
 
 _SUFFIXES = (".csv", ".tsv", ".parquet", ".npy")
+#: What ends like the name of a file, whatever the format: a dot and letters.
+_FILE_NAME = re.compile(r"[^()]*\.[A-Za-z]\w*")
+_DIFF = "To compare two tables of rows, of text too: kullback diff REFERENCE CURRENT"
 
 
 @final
@@ -39,10 +45,15 @@ def given(text: str, name: str) -> Given:
     Raises:
         InputError: it cannot be read, or the file has more than one column.
     """
-    if not is_file(text):
-        made = parse(text)
-        return Given(made, format_distribution(made))
-    table = find_table(text)
+    if not is_rows(text):
+        with extremes_told(**{name: text}):
+            made = expression(text)
+            return Given(made, format_distribution(made))
+    _check_one_file(text)
+    try:
+        table = find_table(text)
+    except InputError as error:
+        raise InputError(f"{error}. {_DIFF}" if Path(text).is_file() else str(error)) from None
     rows, columns = table.values.shape
     if columns != 1:
         raise InputError(
@@ -54,9 +65,34 @@ def given(text: str, name: str) -> Given:
     return Given(table.values[:, 0], f"{table.source} ({rows} values)")
 
 
+def expression(text: str) -> Distribution:
+    """Returns the distribution of an expression.
+
+    Raises:
+        ExpressionError: it cannot be read; where it may have been meant as a file, that there is none.
+    """
+    try:
+        return parse(text)
+    except ExpressionError as error:
+        if "(" in text:
+            raise
+        raise ExpressionError(f"{error}; nor is there a file of this name") from None
+
+
+def _check_one_file(text: str) -> None:
+    """Raises InputError for a pattern, which has no place here, and a directory: they mean rows."""
+    path = Path(text)
+    if path.is_dir():
+        raise InputError(f"{text}: this is a directory; give a file of one column. {_DIFF}")
+    if not path.exists() and glob.has_magic(text):
+        matches = len(glob.glob(text, recursive=True))  # noqa: PTH207 - may be absolute
+        found = f"it matches {matches} of them" if matches else "no file has a name like this"
+        raise InputError(f"{text}: this is a pattern of files, and {found}; give one file. {_DIFF}")
+
+
 def is_file(text: str) -> bool:
     """Whether an argument means a file: there is one, or it ends or is spelled like one."""
-    if text.lower().endswith(_SUFFIXES):
+    if text.lower().endswith(_SUFFIXES) or _FILE_NAME.fullmatch(text):
         return True
     try:
         return Path(text).is_file() or (os.sep in text and "(" not in text)

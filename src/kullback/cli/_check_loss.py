@@ -12,6 +12,7 @@ from typing import Any
 from rich.table import Table
 
 from kullback._core.errors import InputError
+from kullback._core.user_code import raised, user_code
 from kullback.api._check_loss import check_loss
 from kullback.cli import _models, _output
 from kullback.cli._options import Checking, Output
@@ -58,7 +59,8 @@ def _loss(text: str) -> Iterator[Any]:
             module = _models.executed(Path(where)) if where.endswith(".py") else _imported(where)
             thing: Any = module
             for part in name.split("."):
-                thing = getattr(thing, part, None)
+                with user_code(where):
+                    thing = getattr(thing, part, None)
                 if thing is None:
                     raise InputError(f"{where} has no name {name!r}{_models.instead(module, name)}")
             yield thing
@@ -70,9 +72,12 @@ def _loss(text: str) -> Iterator[Any]:
 def _imported(name: str) -> Any:
     try:
         return importlib.import_module(name)
-    except Exception as error:  # whatever a user's module raises while it is imported
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever a user's module raises or calls while it is imported
+        text, kind = raised(error)
         raise InputError(
-            f"{name} cannot be imported: {error} ({type(error).__name__}); for a file write {name}.py:..."
+            f"{name} cannot be imported: {text} ({kind}); for a file write {name}.py:..."
         ) from error
 
 
@@ -93,7 +98,7 @@ def _literal(text: str) -> Any:
 
 
 def _page(found: LossReport) -> Iterator[str | Table]:
-    yield _output.clean(f"{found.loss} ({found.library})")
+    yield f"{found.loss} ({found.library})"
     yield _output.table(("argument", "taken for"), found.arguments)
     for under in found.under:
         yield ""
@@ -111,7 +116,9 @@ def _page(found: LossReport) -> Iterator[str | Table]:
         yield _output.line(f"fix: {fix}", indent="  ")
     if found.expected:
         verdict = "as expected" if found.passes else "NOT as expected"
-        yield f"{verdict}: {found.expected} was asked for, the gradient is {found.name}"
+        words = found.under[0].words
+        drawn = f", with {words}" if words else ""
+        yield f"{verdict}: {found.expected} was asked for, the gradient is {found.name}{drawn}"
 
 
 def _cells(finding: LossFinding) -> tuple[str, str, str]:

@@ -10,7 +10,7 @@ from kullback.api import _demo as api
 from kullback.cli import _findings, _optima, _output, _progress, _saving, _units
 from kullback.cli._components import components
 from kullback.cli._numbers import figure, share, short
-from kullback.cli._options import Output, Unit
+from kullback.cli._options import Output, Unit, check_starts
 from kullback.io import format_distribution
 from kullback.reports import demo_report
 from kullback.results._demo import Coverage, Demo
@@ -20,6 +20,7 @@ from kullback.results._fit import Fit
 
 def run(report: Path | None, *, starts: int, key: int, unit: Unit, output: Output) -> int:
     """Prints the experiment and returns the exit code."""
+    check_starts(starts)
     _saving.check_place(report)
     with _progress.descents("fitting both directions", quiet=output.quiet or output.json) as watch:
         found = api.demo(starts=starts, key=key, watch=watch)

@@ -66,11 +66,11 @@ def _unresolved(found: Diff) -> bool:
 
 
 def _page(found: Diff, unit: Unit) -> Iterator[str | Text | Table]:
-    yield _output.clean(f"reference = {found.reference} ({found.rows[0]:,} rows)")
-    yield _output.clean(f"current   = {found.current} ({found.rows[1]:,} rows)")
+    yield f"reference = {found.reference} ({found.rows[0]:,} rows)"
+    yield f"current   = {found.current} ({found.rows[1]:,} rows)"
     for name, part in found.groups:
         yield ""
-        yield _output.clean(f"{name}: {part.rows[0]:,} and {part.rows[1]:,} rows")
+        yield f"{name}: {part.rows[0]:,} and {part.rows[1]:,} rows"
         yield from _of_tables(part, unit)
     if not found.groups:
         yield ""

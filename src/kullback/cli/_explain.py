@@ -23,7 +23,7 @@ def run(p: str, q: str, *, normalize: bool, unit: Unit, output: Output) -> int:
     if output.json:
         _output.show_json("explain", {"p": left.words, "q": right.words, **shown.as_dict()})
     else:
-        heads = [_output.clean(f"p = {left.words}"), _output.clean(f"q = {right.words}"), ""]
+        heads = [f"p = {left.words}", f"q = {right.words}", ""]
         _output.show([*heads, *_page(shown)])
     return 3 if found.total.kind == "unresolved" else 0
 

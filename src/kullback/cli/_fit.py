@@ -14,6 +14,7 @@ from rich.text import Text
 from kullback._core.errors import InputError
 from kullback.api import _fit as api
 from kullback.api._coerce import distribution
+from kullback.api._extremes import extremes_told
 from kullback.cli import (
     _keeping,
     _optima,
@@ -25,14 +26,14 @@ from kullback.cli import (
     _selection,
     _units,
 )
-from kullback.cli._arguments import is_rows, names_of
+from kullback.cli._arguments import expression, is_rows, names_of
 from kullback.cli._models import is_model, model, source_of
 from kullback.cli._numbers import near
-from kullback.cli._options import Fitting, Output, Unit
+from kullback.cli._options import Fitting, Output, Unit, check_starts
 from kullback.cli._parts import parts
 from kullback.distributions._base import Distribution
 from kullback.families import FullRank, LowRank, MeanField, parse_family
-from kullback.io import format_distribution, parse
+from kullback.io import format_distribution
 from kullback.io._peek import some_rows
 from kullback.io._scan import read_rows
 from kullback.reports import fit_report
@@ -77,6 +78,7 @@ def run(asked: Fitting, report: Path | None, *, unit: Unit, output: Output) -> i
     """Prints the fit and returns the exit code."""
     if asked.direction is None:
         raise InputError(_NO_DIRECTION)
+    check_starts(asked.starts)
     if asked.family is None and not (is_model(asked.data) and asked.direction == "reverse"):
         raise InputError(_NO_FAMILY)
     _saving.check_place(report, inputs=(source_of(asked.data),))
@@ -151,7 +153,8 @@ def _opened(asked: Fitting) -> Iterator[_Target]:
     elif columns is not None:
         raise InputError(f"--columns {columns}: {data} is an expression, not a file with columns")
     else:
-        yield _Target(parse(data))
+        with extremes_told(p=data):
+            yield _Target(expression(data))
 
 
 def _refuse_categories(given: object, family: str | None) -> None:
@@ -209,10 +212,10 @@ def _page(data: str, given: _Target, found: Fit) -> Iterator[str | Text | Table]
         )
     else:
         p = data if target is None or is_model(data) else format_distribution(target)
-        yield _output.clean(f"p = {p}")
+        yield f"p = {p}"
     yield f"{found.direction} fit of {found.family}, minimising {_minimised(found)}"
     yield ""
-    yield _output.clean(f"q = {format_distribution(found.q)}")
+    yield f"q = {format_distribution(found.q)}"
     table = _sample_fit.parameters(found) or _components(found, names)
     if table is not None:
         yield ""

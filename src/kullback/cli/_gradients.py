@@ -23,7 +23,7 @@ def run(p: str, output: Output) -> int:
     if output.json:
         _output.show_json("explain", {"topic": "gradients", "p": p, **found.as_dict()})
     else:
-        _output.show([_output.clean(f"p = {p}"), *_page(found)])
+        _output.show([f"p = {p}", *_page(found)])
     return 0
 
 

@@ -72,12 +72,12 @@ def _trust(sides: Sides) -> int:
 
 
 def _page(left: Given, right: Given, sides: Sides) -> Iterator[str | Table]:
-    yield _output.clean(f"p = {left.words}")
-    yield _output.clean(f"q = {right.words}")
+    yield f"p = {left.words}"
+    yield f"q = {right.words}"
     yield ""
     of_kl = sides.forward.value.quantity.startswith("kl")
     for side in sides.known:
-        yield _output.clean(f"{side.name:<9} {side.value}" if of_kl else str(side.value))
+        yield f"{side.name:<9} {side.value}" if of_kl else str(side.value)
     if sides.missing:
         yield _output.line(f"reverse   not computed: {sides.missing}", indent="          ")
     if of_kl:

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 
 from kullback._core.errors import InputError
+from kullback._core.user_code import raised, user_code
 from kullback.targets import LogDensity, Unconstrained
 
 _NAMED = re.compile(r"(?P<file>.+\.py):(?P<name>[^\W\d]\w*)", re.DOTALL)
@@ -84,7 +85,10 @@ def executed(path: Path) -> ModuleType:
     sys.modules[spec.name] = module  # dataclasses look for it there
     try:
         spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        del sys.modules[spec.name]
+        raise
+    except BaseException as error:  # sys.exit too: a file that ends is no file that passes
         del sys.modules[spec.name]
         raise InputError(_told(error, path)) from error
     return module
@@ -92,11 +96,7 @@ def executed(path: Path) -> ModuleType:
 
 def _told(error: BaseException, path: Path) -> str:
     """Returns the user's own words, then where in the file and what it was."""
-    kind = type(error).__name__
-    if isinstance(error, SystemExit):
-        error = RuntimeError(f"it called sys.exit({error.code!r})").with_traceback(
-            error.__traceback__
-        )
+    said, kind = raised(error)
     if isinstance(error, SyntaxError) and error.filename is not None:
         line, code = error.lineno, (error.text or "").strip()
         file, text = Path(error.filename).name, error.msg
@@ -104,7 +104,7 @@ def _told(error: BaseException, path: Path) -> str:
         own = [f for f in traceback.extract_tb(error.__traceback__) if _same(f.filename, str(path))]
         line = own[-1].lineno if own else None
         code = linecache.getline(str(path), line).strip() if line else ""
-        file, text = path.name, str(error) or kind
+        file, text = path.name, said or kind
     at = f"{file}:{line}: `{code}`" if line else file
     return f"{text} ({kind} while {path.name} was executed, at {at})"
 
@@ -114,7 +114,8 @@ def _same(file: str, path: str) -> bool:
 
 
 def _target(module: ModuleType, name: str, path: Path) -> LogDensity | Unconstrained:
-    thing = getattr(module, name, None)
+    with user_code(path.name):
+        thing = getattr(module, name, None)
     if thing is None:
         raise InputError(f"{path} has no name {name!r}{instead(module, name)}")
     if isinstance(thing, LogDensity | Unconstrained):

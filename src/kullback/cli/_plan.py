@@ -18,8 +18,8 @@ def run(p: str, q: str, *, normalize: bool, output: Output) -> int:
         return 0
     _output.show(
         [
-            _output.clean(f"p = {left.words}"),
-            _output.clean(f"q = {right.words}"),
+            f"p = {left.words}",
+            f"q = {right.words}",
             "",
             "the first method that applies is chosen:",
             _output.table(

@@ -52,7 +52,7 @@ def page(data: str, fit: Fit) -> Iterator[str | Text | Table]:
     yield from _verdict(found.diagnosis)
     yield ""
     d = len(found.parameters)
-    yield _output.clean(f"p: {data}, {d} parameter{'' if d == 1 else 's'}")
+    yield f"p: {data}, {d} parameter{'' if d == 1 else 's'}"
     yield f"q: {fit.family}, by minimising KL(q||p): q seeks a part of p that it can match"
     yield ""
     yield _numbers(fit, found)
@@ -113,7 +113,7 @@ def _verdict(told: Diagnosis) -> Iterator[str | Text]:
         return
     named = decided.text.startswith(decided.name)
     text = decided.text if named else f"{decided.name}: {decided.text}"
-    yield stamp + Text(f": {_output.clean(text)}")
+    yield stamp + Text(f": {text}")
     if decided.remedy:
         yield _output.line(f"  {decided.remedy}", indent="  ")
 

@@ -20,5 +20,5 @@ def descents(what: str, *, quiet: bool) -> Iterator[Callable[[int | str], None] 
         return
     with console.status(_output.clean(what)) as status:
         yield lambda done: status.update(
-            f"{_output.clean(what)}: {done if isinstance(done, str) else f'{done} descents'}"
+            _output.clean(f"{what}: {done if isinstance(done, str) else f'{done} descents'}")
         )

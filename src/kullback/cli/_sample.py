@@ -1,6 +1,5 @@
 """`kullback sample`: draws of a saved fit."""
 
-import sys
 from pathlib import Path
 
 from kullback.api._draws import draws
@@ -26,7 +25,7 @@ def run(model: Path, n: int, key: int, out: Path | None, output: Output) -> int:
         _output.show_json("sample", {**body, "draws": rows, "out": where})
     elif out is None:
         text = as_csv(names, columns)
-        _output.show_text(_output.clean(text) if sys.stdout.isatty() else text)
+        _output.show_text(text, data=True)
     else:
         _output.show([_saving.where(f"{n:,} draws of {', '.join(names)}", out)])
     return 0

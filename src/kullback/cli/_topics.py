@@ -140,5 +140,5 @@ def run(name: str, output: Output) -> int:
     if output.json:
         _output.show_json("explain", {"topic": name, "text": TOPICS[name]})
     else:
-        _output.show([TOPICS[name]])
+        _output.show_text(f"{TOPICS[name]}\n")
     return 0

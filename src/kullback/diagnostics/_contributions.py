@@ -11,8 +11,8 @@ from kullback.diagnostics._shape import crossings, modes_and_valleys
 from kullback.distributions._base import Distribution
 from kullback.distributions._compound import Product
 from kullback.distributions._vector import Categorical
-from kullback.estimators import _quadrature, _select
-from kullback.estimators._outcome import Outcome
+from kullback.estimators import _quadrature, _select, _support
+from kullback.estimators._outcome import Outcome, exact, infinite
 from kullback.estimators._question import KL
 
 #: Outcomes of a discrete distribution that get a row of their own.
@@ -29,6 +29,8 @@ def regions(p: Distribution, q: Distribution) -> list[Row]:
     Between the valleys of p where it has several modes, otherwise between the points where p = q;
     single outcomes of discrete distributions; blocks of a product; components of a mixture of vectors.
     """
+    if _support.share_nothing(p, q) and not isinstance(p, Product):
+        return _apart(p)
     if isinstance(p, Product) and isinstance(q, Product) and p.widths == q.widths:
         return _blocks(p, q)
     if isinstance(p, Categorical) and isinstance(q, Categorical):
@@ -42,6 +44,16 @@ def regions(p: Distribution, q: Distribution) -> list[Row]:
         x = np.arange(low, min(p.support.high, marks[-1] + 1.0) + 1.0)
         return _outcomes(x, p.log_prob(x), q.log_prob(x))
     return _intervals(p, q)
+
+
+def _apart(p: Distribution) -> list[Row]:
+    """A mass function and a density: the points where one has its masses, and all the rest."""
+    points = "the outcomes of p" if p.support.discrete else "the outcomes of q"
+    whole = infinite("support: q has no mass here", "support")
+    rows = [("all other x", 0.0, 1.0, exact(0.0, "support")), (points, 1.0, 0.0, whole)]
+    if not p.support.discrete:
+        rows = [("all other x", 1.0, 0.0, whole), (points, 0.0, 1.0, exact(0.0, "support"))]
+    return [(name, math.nan, math.nan, of_p, of_q, out) for name, of_p, of_q, out in rows[::-1]]
 
 
 def _intervals(p: Distribution, q: Distribution) -> list[Row]:
@@ -82,6 +94,8 @@ def _outcomes(
 
 def _sum(terms: Float[np.ndarray, " n"]) -> Outcome:
     value = math.fsum(terms)
+    if value == math.inf:
+        return infinite("support: q is 0 here", "sum")
     return Outcome(value, 4e-16 * math.fsum(np.abs(terms)), "numeric", "sum", len(terms))
 
 

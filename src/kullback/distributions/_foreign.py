@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from kullback._core.errors import DensityError, UnsupportedError
+from kullback._core.user_code import user_code
 from kullback.distributions._base import Array, Distribution, Support
 from kullback.distributions._scan import scan
 
@@ -44,7 +45,7 @@ class Foreign(Distribution):
         return self.region
 
     def log_prob(self, x: Array) -> Float[np.ndarray, " n"]:
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), user_code(f"the log density of {self.name}"):
             values = np.asarray(self.density(x), dtype=np.float64)
         if values.shape != (len(x),):
             raise DensityError(
@@ -65,7 +66,8 @@ class Foreign(Distribution):
             raise UnsupportedError(
                 f"{self.name} has no sampler; give one: Known(log_prob=..., sample=...)"
             )
-        draws = np.asarray(self.sampler(rng, n), dtype=np.float64)
+        with user_code(f"the sampler of {self.name}"):
+            draws = np.asarray(self.sampler(rng, n), dtype=np.float64)
         expected = (n, self.region.dimension) if self.region.dimension else (n,)
         if draws.shape != expected:
             raise DensityError(
@@ -78,7 +80,7 @@ class Foreign(Distribution):
         low, high = self.region.low, self.region.high
         hints = [np.asarray(self.hints, dtype=np.float64)]
         if self.inverse is not None:
-            with np.errstate(all="ignore"):
+            with np.errstate(all="ignore"), user_code(f"the quantile function of {self.name}"):
                 hints.append(np.asarray(self.inverse(_LEVELS), dtype=np.float64))
         elif self.sampler is not None:
             hints.append(

@@ -93,7 +93,8 @@ def _by_support(question: Question, p: Distribution, q: Distribution) -> Run | N
     gaps = [_support.gap(p, q)] if question.needs_support else []
     if question.needs_reverse_support:
         gaps.append(_support.gap(q, p, names="qp"))
-    return _now(next((g for g in gaps if g is not None), None))
+    found = next((g for g in gaps if g is not None), None)
+    return _now(found or _support.apart(question, p, q))
 
 
 def _by_closed_form(question: Question, p: Distribution, q: Distribution) -> Run | None:
@@ -171,7 +172,7 @@ def _by_monte_carlo(question: Question, p: Distribution, q: Distribution) -> Run
 
 
 TABLE = (
-    Method("support", "q is 0 somewhere p is not", "infinite", _by_support),
+    Method("support", "q is 0 somewhere p is not", "infinite, exact", _by_support),
     Method("parts", "independent blocks: the sum over blocks", "as its parts", _by_parts),
     Method(
         "closed form",

@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 
 from kullback._core.errors import DensityError, InputError
 from kullback._core.precision import float64
+from kullback._core.user_code import guarded, raised
 from kullback.targets import LogDensity
 
 Array = np.ndarray
@@ -72,6 +73,7 @@ def _example(example: object, k: int) -> Array:
 def _batched(fn: Callable[..., Any], example: Array, k: int) -> Callable[[Array], Array]:
     if not callable(fn):
         raise InputError(f"LogDensity: fn must be a function, got {type(fn).__name__}")
+    fn = guarded(fn, "the log probability")
     # Two different events: at one twice, some functions of one event look like functions of two.
     other = (example + (1 + np.arange(example.size) % 2).reshape(example.shape)) % k
     singly = [_attempt(fn, x) for x in (example, other)]
@@ -125,8 +127,9 @@ def _one(fn: Callable[..., Any], x: Array) -> float:
         with np.errstate(all="ignore"):
             value = np.asarray(fn(x), dtype=np.float64)
     except Exception as error:
+        text, kind = raised(error)
         raise DensityError(
-            f"{error} ({type(error).__name__} raised by the log probability at x = {x.tolist()})"
+            f"{text} ({kind} raised by the log probability at x = {x.tolist()})"
         ) from error
     if value.size != 1:
         raise DensityError(

@@ -6,6 +6,7 @@ from typing import Any
 import jax
 
 from kullback._core.errors import InputError
+from kullback._core.user_code import guarded
 from kullback.interop._compiled import compiled
 from kullback.interop._supports import layout
 from kullback.interop._tracing import TracingError
@@ -26,7 +27,7 @@ def unconstrained(p: LogDensity) -> Unconstrained:
         given = None if isinstance(p.gradient, str) else p.gradient
         return numpy_function(p.fn, p.example, gradient=given, support=p.support)
     parts = layout(p.example, p.support)
-    fn: Callable[[Any], Any] = p.fn
+    fn: Callable[[Any], Any] = guarded(p.fn, "the log density of p")
 
     def log_density(u: jax.Array) -> jax.Array:
         return fn(parts.constrain_one(u)) + parts.log_jacobian_one(u)

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from kullback._core.errors import DensityError, InputError
+from kullback._core.user_code import guarded, raised
 from kullback.interop._callables import vectorized
 from kullback.interop._pullback import pullback
 from kullback.interop._supports import BARE, Layout, layout
@@ -102,11 +103,11 @@ def _one(fn: Callable[[Any], object], event: Any, name: str) -> float:
 def _called(fn: Callable[[Any], object], event: Any, name: str) -> object:
     try:
         with np.errstate(all="ignore"):
-            return fn(event)
+            return guarded(fn, f"the log density of {name}")(event)
     except Exception as error:
+        text, kind = raised(error)
         raise DensityError(
-            f"{error} ({type(error).__name__} raised by the log density of {name} "
-            f"at {event}{location(error)})"
+            f"{text} ({kind} raised by the log density of {name} at {event}{location(error)})"
         ) from error
 
 

@@ -20,6 +20,7 @@ from kullback._core.errors import (
     UnsupportedError,
 )
 from kullback._core.precision import float64
+from kullback._core.user_code import guarded
 from kullback.interop._bijections import in_chunks
 from kullback.interop._compiled import compiled
 from kullback.interop._supports import Layout, from_shapes
@@ -113,7 +114,7 @@ def _trace(model: Any, args: Any, kwargs: Any, name: str, *, radius: int) -> dic
         handlers.seed(model, jax.random.key(1)), substitute_fn=init_to_uniform(radius=radius)
     )
     try:
-        return handlers.trace(started).get_trace(*args, **kwargs)
+        return guarded(handlers.trace(started).get_trace, f"the model of {name}")(*args, **kwargs)
     except KullbackError:
         raise
     except Exception as error:

@@ -19,6 +19,7 @@ from kullback._core.errors import (
     UnsupportedError,
 )
 from kullback._core.precision import float64
+from kullback._core.user_code import guarded, raised
 from kullback.interop._bijections import in_chunks
 from kullback.interop._compiled import Evaluate, compiled
 from kullback.interop._supports import Layout, from_shapes
@@ -137,11 +138,10 @@ def _outputs(model: Any) -> tuple[list[Any], list[str]]:
     tensor = importlib.import_module("pytensor.tensor")
     total = sum(graphs[:count], start=tensor.zeros(()))
     try:
-        log_prob = model.logp()
+        log_prob = guarded(model.logp, "PyMC's model.logp()")()
     except Exception as error:
-        raise DensityError(
-            f"{error} ({type(error).__name__} raised by PyMC's model.logp())"
-        ) from error
+        text, kind = raised(error)
+        raise DensityError(f"{text} ({kind} raised by PyMC's model.logp())") from error
     return [log_prob, total, *graphs[count:]], [v.name for v in variables]
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from kullback._core.errors import DensityError, InputError
 from kullback._core.precision import float64
+from kullback._core.user_code import guarded, raised
 from kullback.interop._jax_density import unconstrained
 from kullback.interop._supports import layout
 from kullback.targets import LogDensity, Unconstrained
@@ -47,7 +48,8 @@ def subsampled(
     if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= total:
         raise InputError(f"size={size!r}: a step sees from 1 to N = {total} rows")
 
-    prior: Callable[[Any], Any] = p.fn
+    prior: Callable[[Any], Any] = guarded(p.fn, "the log prior")
+    log_likelihood = guarded(log_likelihood, "log_likelihood")
 
     def whole(x: Any) -> Any:
         terms = jax.lax.map(lambda row: log_likelihood(x, row), data, batch_size=_TOGETHER)
@@ -69,8 +71,9 @@ def subsampled(
             try:
                 value, gradient = program(np.asarray(u, dtype=np.float64), some)
             except Exception as error:
+                text, kind = raised(error)
                 raise DensityError(
-                    f"{error} ({type(error).__name__} raised by log_likelihood or the log prior)"
+                    f"{text} ({kind} raised by log_likelihood or the log prior)"
                 ) from error
         return np.asarray(value), np.asarray(gradient)
 

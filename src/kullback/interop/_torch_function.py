@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from kullback._core.errors import DensityError, MissingDependencyError
+from kullback._core.user_code import guarded, raised
 from kullback.interop._pullback import pullback
 from kullback.interop._supports import Layout, layout
 from kullback.interop._tracing import described, location
@@ -77,6 +78,7 @@ def _flat(parts: Layout, u: Array) -> Array:
 def _scalar(fn: Callable[[Any], Any], parts: Layout, torch: Any, name: str) -> Callable[[Any], Any]:
     """Returns fn of the parameters in one tensor, checked to give one number."""
     sizes = [math.prod(leaf.shape) for leaf in parts.leaves]
+    fn = guarded(fn, f"the log density of {name}")
 
     def scalar(x: Any) -> Any:
         pieces = zip(parts.leaves, torch.split(x, sizes), strict=True)
@@ -84,8 +86,9 @@ def _scalar(fn: Callable[[Any], Any], parts: Layout, torch: Any, name: str) -> C
         try:
             value = fn(event)
         except Exception as error:
+            text, kind = raised(error)
             raise DensityError(
-                f"{error} ({type(error).__name__} raised by the log density of {name}"
+                f"{text} ({kind} raised by the log density of {name}"
                 f"{location(error)}; events are float64: give its data as .double())"
             ) from error
         if not torch.is_tensor(value):
