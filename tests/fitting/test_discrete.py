@@ -53,6 +53,7 @@ def coordinate_ascent(x, log_p, k, seed):
     return found
 
 
+@pytest.mark.slow
 def test_an_ising_model_ends_at_the_mean_field_optimum():
     values, x = ising(8, 0.3, 0.3), states(8, 2)
     log_p = values(x)
@@ -164,6 +165,7 @@ def test_categories_of_a_jax_function_in_a_grid():
     assert found.diagnosis.verdict == "trust"
 
 
+@pytest.mark.slow
 def test_states_without_mass():
     def at_most_one(x):
         return 0.0 if np.sum(x) <= 1 else -np.inf

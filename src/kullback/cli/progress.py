@@ -56,5 +56,5 @@ def descents(what: str, *, quiet: bool) -> Iterator[Callable[[int | str], None] 
         return
     with console.status(clean(what)) as status:
         yield lambda done: status.update(
-            f"{clean(what)}: {done if isinstance(done, str) else f'{done} descents'}"
+            clean(f"{what}: {done if isinstance(done, str) else f'{done} descents'}")
         )

@@ -7,22 +7,23 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Float
 
-from kullback.core.errors import UnsupportedError
-from kullback.core.run import Watch, generator
+from kullback.core.errors import InputError, UnsupportedError
+from kullback.core.numerics import one_thread
+from kullback.core.run import Watch
 from kullback.distributions.base import Distribution
 from kullback.families import Gaussians, components, is_diagonal
+from kullback.fitting.multistart import Search
 from kullback.fitting.nodes import (
     Basin,
     Layout,
     Nodes,
     descents,
-    gather,
     kl,
     member,
+    moment_matched,
     of_density,
-    parametric_minima,
-    to_density,
 )
+from kullback.fitting.parametric import Divergence, closest
 from kullback.inputs.given import distribution
 from kullback.interop.numpyro_family import family_of
 from kullback.measure.question import KL, Question
@@ -33,6 +34,8 @@ from kullback.targets import LogDensity
 
 #: Starts for a mixture, unless said: every local optimum worth knowing should be met.
 _STARTS = 60
+#: Starts for one Gaussian, and for a family of scalars: more than there are modes and runs of modes, mostly.
+_STARTS_OF_ONE, _STARTS_OF_SCALARS = 24, 12
 #: Local optima reported.
 _MOST = 12
 
@@ -42,10 +45,12 @@ def _gaussians_to_density(
     target: object,
     recipe: Gaussians,
     direction: Direction,
-    starts: int,
+    starts: int | None,
     key: object,
     watch: Watch,
     began: float,
+    *,
+    family: str,
 ) -> Fit:
     scalar = p.support.dimension == 0
     example = (
@@ -53,10 +58,17 @@ def _gaussians_to_density(
     )
     nodes = of_density(p, example)
     layout = Layout(components(recipe), nodes.x.shape[1], is_diagonal(recipe))
-    tries = starts if layout.k > 1 else min(starts, 12)
+    asked = starts or (_STARTS if layout.k > 1 else _STARTS_OF_ONE)
     if direction == "forward":
         _refuse_heavy(p)
-    found = descents(p, nodes, layout, direction, starts=tries, rng=generator(key), watch=watch)
+    if direction == "forward" and layout.k == 1:
+        _refuse_starts(starts)
+        q = member(moment_matched(nodes, layout), scalar=scalar)
+        watch(1)
+        optima = (Optimum(q, _measured(p, q, direction, nodes), 1.0, 0.0),)
+        return _fit(p, optima, (q,), direction, family, 1, 1, began, nodes)
+    with one_thread():
+        found = descents(p, nodes, layout, direction, starts=asked, key=key, watch=watch)
 
     def measured(basin: Basin) -> tuple[Distribution, Estimate]:
         q = member(layout.unpack(basin.best.at), scalar=scalar)
@@ -65,35 +77,63 @@ def _gaussians_to_density(
     # Mirror images are equal but for rounding: the one that starts further left comes first.
     ends = sorted(
         ((*measured(b), b) for b in found.basins[:_MOST]),
-        key=lambda e: (round(e[1].value, 8), float(layout.unpack(e[2].best.at).means.min())),
+        key=lambda e: (*_height(e[1], e[2]), float(layout.unpack(e[2].best.at).means.min())),
     )
-    optima = tuple(Optimum(q, d, b.count / found.starts, b.spread) for q, d, b in ends)
+    optima = tuple(Optimum(q, d, b.count / max(found.starts, 1), b.spread) for q, d, b in ends)
     path = tuple(member(layout.unpack(v), scalar=scalar) for v in _thinned(ends[0][2].best.path))
-    made = _fit(p, optima, path, direction, recipe, found.starts, found.evaluations, began, nodes)
-    if not found.interrupted:
-        return made
-    return replace(made, notes=(*made.notes, _interrupted(found.starts, tries)))
+    made = _fit(p, optima, path, direction, family, found.starts, found.evaluations, began, nodes)
+    return _stopped(made, found, asked)
 
 
 def _others_to_density(
-    p: Distribution, recipe: object, direction: Direction, watch: Watch, began: float
+    p: Distribution,
+    recipe: object,
+    direction: Direction,
+    starts: int | None,
+    key: object,
+    watch: Watch,
+    began: float,
 ) -> Fit:
     if p.support.dimension:
         raise UnsupportedError(
             f"family {recipe!r} has scalar events, but the target lives on {p.support}"
         )
-    mean, variance = _moments(p)
-    family = family_of(recipe, mean, variance)
-    minima = parametric_minima(family, to_density(p, direction), watch)
-    basins = gather(minima, lambda m: m.at, within=1e-3)
-    made = [(family.build(b.best.at), b) for b in basins]
-    optima = tuple(
-        Optimum(q, _measured(p, q, direction, None), b.count / len(minima), b.spread)
-        for q, b in made
+    family, asked = family_of(recipe), starts or _STARTS_OF_SCALARS
+    objective = Divergence(KL, p, first=direction == "forward")
+    with one_thread():
+        found = closest(family, p, objective, starts=asked, key=key, watch=watch)
+    ends = []
+    for basin in found.basins[:_MOST]:
+        q = family.exactly(basin.best.at)
+        ends.append((q, _measured(p, q, direction, None), basin))
+    ends.sort(key=lambda e: _height(e[1], e[2]))
+    optima = tuple(Optimum(q, d, b.count / max(found.starts, 1), b.spread) for q, d, b in ends)
+    path = tuple(family.build(v) for v in _thinned(ends[0][2].best.path))
+    made = _fit(
+        p, optima, path, direction, _words(recipe), found.starts, found.evaluations, began, None
     )
-    path = tuple(family.build(v) for v in basins[0].best.path)
-    spent = sum(m.evaluations for m in minima)
-    return _fit(p, optima, path, direction, recipe, len(minima), spent, began, None)
+    return _stopped(made, found, asked)
+
+
+def _height(divergence: Estimate, basin: Basin) -> tuple[bool, float]:
+    """Sorts optima by what was measured, by the search's own value where that is an estimate with noise."""
+    told = divergence.kind in ("exact", "numeric", "infinite")
+    noisy = divergence.kind == "estimate"
+    return not (told or noisy), round(basin.best.value if noisy else divergence.value, 8)
+
+
+def _stopped(made: Fit, found: Search, asked: int) -> Fit:
+    if not found.interrupted:
+        return made
+    return replace(made, notes=(*made.notes, _interrupted(found.starts, asked)))
+
+
+def _refuse_starts(starts: int | None) -> None:
+    if starts is not None and starts > 1:
+        raise InputError(
+            f"starts={starts}: the Gaussian closest in KL(p||q) is the one with p's mean and covariance, "
+            "and takes no search: leave starts out"
+        )
 
 
 def _fit(
@@ -101,7 +141,7 @@ def _fit(
     optima: tuple[Optimum, ...],
     path: tuple[Distribution, ...],
     direction: Direction,
-    recipe: object,
+    family: str,
     starts: int,
     evaluations: int,
     began: float,
@@ -120,7 +160,7 @@ def _fit(
     return Fit(
         q=best.q,
         direction=direction,
-        family=_words(recipe),
+        family=family,
         divergence=best.divergence,
         forward_kl=both["forward"],
         reverse_kl=both["reverse"],
@@ -147,18 +187,6 @@ def _measured(
     return label(question, run(Effort()))
 
 
-def _moments(p: Distribution) -> tuple[float, float]:
-    if p.support.discrete:
-        marks = p.landmarks()
-        x = np.arange(marks[0], marks[-1] + 1.0)
-        weights = np.exp(p.log_prob(x))
-        nodes = Nodes(x[:, None], weights / weights.sum())
-    else:
-        nodes = of_density(p)
-    mean, variance = float(nodes.mean[0]), float(nodes.covariance[0, 0])
-    return (mean, variance) if math.isfinite(variance) and variance > 0.0 else (0.0, 1.0)
-
-
 def _refuse_heavy(p: Distribution) -> None:
     """A Gaussian q is never close in forward KL to a p without a variance."""
     if p.support.dimension:
@@ -180,6 +208,14 @@ def _interrupted(done: int, asked: int) -> str:
 def _thinned(path: tuple[Float[np.ndarray, " m"], ...]) -> list[Float[np.ndarray, " m"]]:
     index = np.unique(np.linspace(0, len(path) - 1, min(len(path), 40)).astype(int))
     return [path[i] for i in index]
+
+
+def _is_normal(recipe: object) -> bool:
+    """Whether a family of scalars is the Gaussians by another name, for which gradients are known."""
+    if isinstance(recipe, str):
+        return recipe.strip().lower() == "normal"
+    module = str(getattr(recipe, "__module__", ""))
+    return module.startswith("numpyro.") and getattr(recipe, "__name__", "") == "Normal"
 
 
 def _words(recipe: object) -> str:
