@@ -7,6 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FILES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+SLOW = ("docs/guides/a-log-density.md", "docs/guides/reverse-from-samples.md")
 BLOCK = re.compile(r"^```python[ ]*\n(.*?)^```[ ]*$", re.MULTILINE | re.DOTALL)
 
 
@@ -22,7 +23,15 @@ def _run(path: Path) -> None:
         exec(compile(block, str(path), "exec"), namespace)
 
 
-@pytest.mark.parametrize("path", FILES, ids=[str(f.relative_to(ROOT)) for f in FILES])
+def _pages() -> list:
+    names = [str(f.relative_to(ROOT)) for f in FILES]
+    return [
+        pytest.param(f, id=n, marks=[pytest.mark.slow] if n in SLOW else [])
+        for f, n in zip(FILES, names, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("path", _pages())
 def test_the_code_of_a_page_runs(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     _run(path)

@@ -57,6 +57,7 @@ def test_reconstruction_and_kl_are_apart_and_add_up(found):
         np.testing.assert_allclose(bound.kl, np.sum(bound.kl_per_dimension), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_elbo_lies_below_an_importance_weighted_log_evidence(found, trained):
     _, held_out, weights = trained
     params, x = weights[1.0], held_out[:100]

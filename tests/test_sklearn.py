@@ -62,6 +62,7 @@ _TYPES = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("load", [load_iris, load_wine, load_breast_cancer])
 @pytest.mark.parametrize(("theirs", "ours"), _TYPES)
 def test_scores_are_at_least_scikit_learns(load, theirs, ours):
@@ -129,6 +130,7 @@ def test_copies_of_rows_determine_no_covariance():
         KernelDensity(spread="full").fit(x)
 
 
+@pytest.mark.slow
 def test_pipelines_and_grids():
     x = load_iris().data
     pipeline = make_pipeline(StandardScaler(), MixtureDensity(random_state=0, starts=2))

@@ -25,7 +25,7 @@ def ours(posterior: Posterior, family: str) -> tuple[Any, float]:
             ends.append(time.perf_counter() - began)
 
     target = kullback.LogDensity(posterior.log_density, posterior.start)
-    fit = kullback.fit(target, FAMILIES[family], direction="reverse", watch=watch)
+    fit = kullback.fit(target, FAMILIES[family], direction="reverse", progress=watch)
     return fit, ends[0]
 
 

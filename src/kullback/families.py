@@ -256,6 +256,14 @@ def _parse_mixture(text: str, argument: str) -> Mixture:
     return Mixture(made, covariance, tails)  # pyright: ignore[reportArgumentType]
 
 
+def is_normal(family: object) -> bool:
+    """Whether a family of scalars is the Gaussians by another name, for which gradients are known."""
+    if isinstance(family, str):
+        return family.strip().lower() == "normal"
+    module = str(getattr(family, "__module__", ""))
+    return module.startswith("numpyro.") and getattr(family, "__name__", "") == "Normal"
+
+
 def recipe_of(family: object) -> object:
     """Returns what a family was given as, read: a recipe, a class of NumPyro, a name, or several of these.
 

@@ -102,6 +102,7 @@ def test_same_key_same_numbers():
     assert one["joint"] is not None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [50, 300])
 def test_false_alarms_are_rare(n):
     """At most 5 % of pairs of samples without a difference are said to differ."""

@@ -198,3 +198,91 @@ def test_an_interrupted_fit_says_so():
 def test_reverse_fits_of_heavy_tails_and_narrow_modes(target, best):
     found = fit(target, FullRank(), direction="reverse")
     assert found.divergence.value == pytest.approx(best, abs=2e-5)
+
+
+@pytest.mark.parametrize(
+    ("target", "best"),
+    [
+        # By sums over dense grids of x with SciPy's densities, and Nelder-Mead from several starts.
+        ("0.6*normal(-3, sd=0.7) + 0.4*normal(3, sd=1)", 0.5104135545),
+        ("0.5*normal(-3, sd=1) + 0.5*normal(3, sd=1)", 0.688768995855),
+        ("0.6*normal(-5, sd=0.7) + 0.4*normal(5, sd=1)", 0.51082562),
+        ("0.01*normal(-4, sd=0.05) + 0.99*normal(2, sd=1)", -math.log(0.99)),
+        ("0.9*normal(-4, sd=0.05) + 0.1*normal(2, sd=3)", 0.1044972503),
+    ],
+)
+def test_one_normal_ends_at_one_of_two_modes(target, best):
+    found = fit(target, "normal", direction="reverse")
+    assert found.divergence.value == pytest.approx(best, abs=2e-5)
+    assert found.starts == 24
+    assert sum(o.share for o in found.optima) <= 1.0 + 1e-12
+
+
+@pytest.mark.parametrize(
+    ("target", "family", "direction", "best"),
+    [
+        # By the same; sums with SciPy's grid are right to 1e-6 at the kink of Laplace's density.
+        ("0.5*normal(-3, sd=1) + 0.5*normal(3, sd=1)", "laplace", "reverse", 0.7180053345),
+        ("0.5*normal(-3, sd=1) + 0.5*normal(3, sd=1)", "gumbel", "reverse", 0.6435345977),
+        ("0.5*normal(-3, sd=1) + 0.5*normal(3, sd=1)", "laplace", "forward", 0.6837777401),
+        ("0.6*gamma(3, rate=1) + 0.4*gamma(80, rate=5)", "lognormal", "reverse", 0.4807439027),
+        ("0.6*gamma(3, rate=1) + 0.4*gamma(80, rate=5)", "weibull", "forward", 0.5105721931),
+        ("0.5*beta(5, 30) + 0.5*beta(20, 4)", "beta", "reverse", 0.6930278961),
+        ("0.5*poisson(2) + 0.5*poisson(30)", "poisson", "reverse", 0.6930869463),
+    ],
+)
+def test_families_of_scalars_at_two_modes(target, family, direction, best):
+    found = fit(target, family, direction=direction, starts=6)
+    assert found.divergence.value == pytest.approx(best, abs=2e-6)
+    assert found.starts == 6
+
+
+@pytest.mark.parametrize(
+    ("target", "small", "large", "direction"),
+    [
+        ("0.9*normal(-2, sd=0.1) + 0.1*normal(4, sd=2)", "normal", "mixture:2", "reverse"),
+        ("0.3*gamma(2, rate=4) + 0.7*gamma(50, rate=5)", "exponential", "gamma", "reverse"),
+        ("0.3*gamma(2, rate=4) + 0.7*gamma(50, rate=5)", "exponential", "weibull", "forward"),
+        ("normal(0, sd=1)", "normal", "student_t", "reverse"),
+        ("0.2*poisson(1) + 0.8*poisson(20)", "poisson", "negative_binomial2", "reverse"),
+        ("mvnormal([0, 0], cov=[[1, 0.8], [0.8, 1]])", "mean_field", "full_rank", "reverse"),
+    ],
+)
+def test_a_family_is_never_worse_than_one_that_it_contains(target, small, large, direction):
+    inner = fit(target, small, direction=direction, starts=3)
+    outer = fit(target, large, direction=direction, starts=3)
+    assert outer.divergence.value <= inner.divergence.value + 1e-8
+
+
+@pytest.mark.parametrize("family", ["normal", "laplace", "mixture:2"])
+def test_as_many_starts_as_asked_for(family):
+    told = []
+    p = "0.5*normal(-3, sd=1) + 0.5*normal(3, sd=1)"
+    found = fit(p, family, direction="reverse", starts=15, watch=told.append)
+    assert found.starts == 15
+    assert [done for done in told if isinstance(done, int)] == list(range(1, 16))
+    assert sum(o.share for o in found.optima) <= 1.0 + 1e-12
+
+
+def test_starts_of_a_closed_form_are_refused():
+    with pytest.raises(InputError, match="takes no search: leave starts out"):
+        fit(THREE, "normal", direction="forward", starts=40)
+
+
+def test_ctrl_c_keeps_a_family_of_scalars():
+    def stop(done):
+        if done == 2:
+            raise KeyboardInterrupt
+
+    found = fit(THREE, "laplace", direction="reverse", watch=stop)
+    assert (found.starts, found.interrupted) == (2, True)
+
+
+def test_ctrl_c_in_a_contained_family_keeps_what_there_is():
+    def stop(done):
+        if done == "smaller families: 3 starts":
+            raise KeyboardInterrupt
+
+    found = fit(THREE, "mixture:2", direction="reverse", watch=stop)
+    assert found.interrupted
+    assert found.divergence.value < 1.21

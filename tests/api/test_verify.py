@@ -10,6 +10,7 @@ def stamps(verification):
     return [f.stamp for f in verification.findings]
 
 
+@pytest.mark.slow
 def test_the_fourth_article():
     found = verify("three-modes")
     assert stamps(found) == ["refuted"] * 7 + ["confirmed"] * 7

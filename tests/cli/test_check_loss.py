@@ -1,5 +1,12 @@
 """`kullback check-loss`: a loss in a file or a module, its gate and its messages."""
 
+import importlib
+import sys
+
+import pytest
+
+from kullback.api.check_loss import check_loss
+
 LOSSES = """
 import numpy as np
 
@@ -60,3 +67,61 @@ def test_bad_input(run, write):
         ran = run("check-loss", *args)
         assert (ran.code, ran.out) == (2, ""), ran
         assert words in ran.err
+
+
+TOKENS = """
+import jax.numpy as jnp
+import numpy as np
+from kullback import losses
+
+def k1(log_p, log_q):
+    return (log_q - log_p).mean()
+
+def k2(policy_logprobs, ref_logprobs):
+    return np.mean((policy_logprobs - ref_logprobs) ** 2) / 2
+
+def k3(log_p, log_q):
+    return (jnp.exp(log_p - log_q) - 1 - (log_p - log_q)).mean()
+
+def surrogate(log_p, log_q):
+    return losses.reverse_kl_surrogate(log_p=log_p, log_q=log_q).mean()
+
+def of_teacher_tokens(log_p, log_q):
+    return losses.forward_kl_surrogate(log_p=log_p, log_q=log_q).mean()
+"""
+
+
+@pytest.mark.parametrize(
+    ("loss", "descends"),
+    [
+        ("kullback.losses:k1", "zero"),
+        ("kullback.losses:k3", "forward"),
+        ("tokens:k1", "zero"),
+        ("tokens:k2", "reverse"),
+        ("tokens:k3", "forward"),
+        ("tokens:surrogate", "reverse"),
+    ],
+)
+def test_the_gate_asks_of_tokens_of_the_policy(run, write, tmp_path, loss, descends, monkeypatch):
+    write("tokens.py", TOKENS)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "tokens", raising=False)
+    module, _, name = loss.partition(":")
+    fn = getattr(importlib.import_module(module), name)
+    for expected in ("reverse", "forward"):
+        ran = run("check-loss", loss, "--expect", expected, "--json")
+        assert ran.code == (expected != descends), ran.out
+        assert ran.json["name"] == descends
+    assert check_loss(fn, expect=descends).passes
+    if loss != "tokens:k1":  # as minus the ELBO of reparameterised draws it descends the reverse
+        assert check_loss(fn).name == descends
+
+
+def test_a_gate_says_which_draws_it_asks_of(run, write):
+    write("tokens.py", TOKENS)
+    out = " ".join(
+        run("check-loss", "tokens.py:of_teacher_tokens", "--expect", "forward").out.split()
+    )
+    assert "the gradient is zero, with samples drawn from q (on-policy)" in out
+    assert "for samples drawn from p the gradient is that of KL(p||q)" in out
+    assert "losses.forward_kl_surrogate(log_p=log_p, log_q=log_q, log_sampler=log_q)" in out

@@ -175,6 +175,7 @@ def test_json_says_why_something_is_null(missed):
         assert e["standard_error"] is not None or e["reason"]
 
 
+@pytest.mark.slow
 def test_the_shipped_example(place):
     ran = _ran(place, f"{EXAMPLE}:log_posterior", "--family", "full_rank", "--json", "--no-report")
     assert ran.code == 0

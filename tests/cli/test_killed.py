@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 import polars as pl
+import pytest
 
 from kullback.api.store import load
 
@@ -35,6 +36,7 @@ def _parameters(path):
     return np.concatenate([q.weights, q.means.ravel(), q.covariances.ravel()])
 
 
+@pytest.mark.slow
 def test_a_killed_command_goes_on_with_the_same_bits(tmp_path):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(25_000, 2)) + 1.2 * rng.integers(2, size=25_000)[:, None]

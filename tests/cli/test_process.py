@@ -169,6 +169,7 @@ def test_no_color_is_honoured_on_a_terminal():
     assert "\x1b[3" not in _on_a_terminal({**coloured, "NO_COLOR": "1"}, "doctor")
 
 
+@pytest.mark.slow
 def test_progress_is_for_terminals_and_can_be_switched_off():
     environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "100"}
     fit = ("fit", "uniform(0, 1)", "--family", "mixture:2", "--direction", "forward")

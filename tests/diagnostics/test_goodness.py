@@ -26,6 +26,7 @@ def skewed():
     return fit_fit(Samples(x, columns=("a", "b")), FullRank(), direction="forward")
 
 
+@pytest.mark.slow
 def test_p_values_are_uniform_where_the_family_holds_p():
     found = []
     for key in range(60):
@@ -35,6 +36,7 @@ def test_p_values_are_uniform_where_the_family_holds_p():
     assert stats.kstest(found, "uniform").pvalue > 0.01
 
 
+@pytest.mark.slow
 def test_p_values_of_mixtures_hold():
     found = [
         fit_fit(Samples(_two(np.random.default_rng(key), 400)), Mixture(2),

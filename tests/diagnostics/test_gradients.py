@@ -57,6 +57,7 @@ def test_the_variance_is_that_of_a_draw():
     assert math.isinf(row.ratio.value)
 
 
+@pytest.mark.slow
 def test_biases_are_within_their_errors_as_often_as_they_should_be():
     scores = []
     for key in range(10):

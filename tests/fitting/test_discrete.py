@@ -5,20 +5,20 @@ import numpy as np
 import pytest
 from scipy.special import logsumexp
 
+from kullback.api.fit import fit as fit_any
 from kullback.core.errors import DensityError, InputError, UnsupportedError
 from kullback.core.run import Run
 from kullback.diagnostics.evidence import states
 from kullback.distributions.vector import Independent
 from kullback.families import Bernoulli, Categorical
 from kullback.fitting.discrete import discrete_fit, gradient_at
-from kullback.routes.discrete_reverse import fit_discrete, is_discrete
+from kullback.inputs.target import read
 from kullback.solvers.gibbs import temper_discrete
 from kullback.targets import LogDensity
 
 
 def fit(p, family="auto", **options):
-    asked = {"direction": "reverse", "starts": None, "key": 0, "watch": lambda _: None}
-    return fit_discrete(p, family, **{**asked, **options})
+    return fit_any(p, family, **{"direction": "reverse", **options})
 
 
 def couplings(m, size, field):
@@ -53,6 +53,7 @@ def coordinate_ascent(x, log_p, k, seed):
     return found
 
 
+@pytest.mark.slow
 def test_an_ising_model_ends_at_the_mean_field_optimum():
     values, x = ising(8, 0.3, 0.3), states(8, 2)
     log_p = values(x)
@@ -155,7 +156,7 @@ def test_categories_of_a_jax_function_in_a_grid():
         return jnp.take_along_axis(table, x[..., None], axis=-1).sum()
 
     p = LogDensity(log_p, np.zeros((2, 2), dtype=int), support=("categories", 3))
-    assert is_discrete(p)
+    assert read(p).known == "discrete log density"
     found = fit(p, Categorical(), starts=1)
     exact = np.exp(table) / np.exp(table).sum(axis=-1, keepdims=True)
     assert found.q.probabilities == pytest.approx(exact, abs=0.02)
@@ -164,6 +165,7 @@ def test_categories_of_a_jax_function_in_a_grid():
     assert found.diagnosis.verdict == "trust"
 
 
+@pytest.mark.slow
 def test_states_without_mass():
     def at_most_one(x):
         return 0.0 if np.sum(x) <= 1 else -np.inf

@@ -86,6 +86,7 @@ def test_the_error_is_of_the_size_of_what_is_wrong():
     assert 0.1 < math.sqrt(np.mean(np.square(z))) < 2.5
 
 
+@pytest.mark.slow
 def test_the_papers_target_by_a_game(played):
     found = played
     assert true_kl(found.q) - optimum() < 0.01
@@ -97,11 +98,13 @@ def test_the_papers_target_by_a_game(played):
     assert len(found.path) > 2
 
 
+@pytest.mark.slow
 def test_same_key_same_number():
     again = fit(Samples(rows(1000, 0)), FullRank(), direction="reverse", key=0)
     assert again.divergence == plugged_in(0, 1000).divergence
 
 
+@pytest.mark.slow
 def test_the_papers_table():
     # The paper's row of this game, but for the Jensen-Shannon member as Goodfellow's game.
     mean, sd, value = 1.3070, 1.7542, 0.1280 - math.log(4.0)
@@ -145,6 +148,7 @@ class Bananas:
         return float(np.mean(log_q - np.log(np.diag(root)).sum() - self.log_prob(x)))
 
 
+@pytest.mark.slow
 def test_two_bananas_and_the_way_out_of_the_moments_optimum():
     p = Bananas(2)
 
@@ -162,6 +166,7 @@ def test_two_bananas_and_the_way_out_of_the_moments_optimum():
     assert len(found.optima) > 1
 
 
+@pytest.mark.slow
 def test_families_of_q():
     x = Bananas(2).sample(1000, 1)
     mean_field = fit(Samples(x), MeanField(), direction="reverse")

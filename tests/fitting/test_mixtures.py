@@ -85,7 +85,11 @@ def test_a_pass_agrees_with_densities_written_out(structure):
     np.testing.assert_allclose(scatter, expected, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("structure", STRUCTURES, ids=lambda s: s.name)
+@pytest.mark.parametrize(
+    "structure",
+    [pytest.param(s, marks=[pytest.mark.slow] if s.rank else []) for s in STRUCTURES],
+    ids=lambda s: s.name,
+)
 def test_no_step_lowers_the_likelihood(structure):
     rows = rows_of(Samples(three_groups(400, 3)))
     model = GaussianModel(structure, Prior(0.0, 1e-8 * np.eye(3)))
@@ -145,6 +149,7 @@ def test_low_rank_is_factor_analysis():
     assert -found.divergence.value == pytest.approx(other.score(x), abs=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("covariance", ["full", "tied", "diagonal", "spherical"])
 @pytest.mark.parametrize("k", [2, 3])
 def test_at_least_as_good_as_scikit_learn(covariance, k):
@@ -459,6 +464,7 @@ def unequal_scales(seed):
     return means[which] + scales[which] * rng.normal(size=(4000, 5)), means, scales, which
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 5])
 def test_unequal_scales_reach_the_optimum_of_the_truth(seed):
     """Starts by k-means end .03 to .09 nats a row below."""
@@ -478,6 +484,7 @@ def test_errors_of_as_many_parameters_as_rows_are_not_given():
     assert forward(x, FullRank()).likelihood.errors
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "k"), [("wine", 2), ("wine", 3), ("iris", 3), ("iris", 5)])
 def test_at_least_as_good_as_scikit_learn_at_as_many_starts(name, k):
     mixture = pytest.importorskip("sklearn.mixture")

@@ -21,7 +21,7 @@ def true_reverse_kl(found, p, log_evidence=0.0, n=100_000):
     return float(ratio.mean()) + log_evidence, float(ratio.std()) / math.sqrt(n)
 
 
-@pytest.mark.parametrize("d", [1, 2, 10, 60])
+@pytest.mark.parametrize("d", [1, 2, 10, pytest.param(60, marks=pytest.mark.slow)])
 def test_a_gaussian_is_fitted_exactly(d):
     covariance = rotated(d, 1e4, seed=d)
     p = gaussian(np.linspace(-3.0, 3.0, d), covariance, log_evidence=5.0)
@@ -82,6 +82,7 @@ def test_pymc_issue_6271():
     assert found.diagnosis.verdict == "trust"
 
 
+@pytest.mark.slow
 def test_pymc_issue_2162():
     x = np.array([1.17, 2.97, 3.26, 4.69, 5.83, 6.0, 6.41])
     y = np.array([78.93, 58.2, 67.47, 37.47, 45.65, 32.92, 29.97])
@@ -119,7 +120,15 @@ def test_pymc_issue_2162():
     assert abs(slope.mean - exact) < 0.15
 
 
-@pytest.mark.parametrize("family", ["mean_field", "full_rank", "mixture:2", "low_rank:1"])
+@pytest.mark.parametrize(
+    "family",
+    [
+        "mean_field",
+        pytest.param("mixture:2", marks=pytest.mark.slow),
+        pytest.param("full_rank", marks=pytest.mark.slow),
+        pytest.param("low_rank:1", marks=pytest.mark.slow),
+    ],
+)
 def test_the_reported_kl_is_the_true_one_within_its_error(family):
     p = student(3, 30.0)
     found = fit(p, family)
@@ -147,7 +156,7 @@ def test_low_rank_lies_between_mean_field_and_full_rank():
         (modes([-3.0, 0.0, 3.0], [0.3, 0.4, 0.3], 0.3), ["full_rank", "mixture:2"]),
         (modes([-6.0, 0.0, 6.0], [0.3, 0.4, 0.3], 0.3), ["full_rank", "mixture:2"]),
         (modes([-20.0, 20.0], [0.3, 0.7], 1.0), ["mean_field", "full_rank"]),
-        (funnel(), ["mean_field", "full_rank"]),
+        pytest.param(funnel(), ["mean_field", "full_rank"], marks=pytest.mark.slow),
         (banana(), ["full_rank"]),
         (student(5, 3.0), ["full_rank"]),
         (student(1, 1.0), ["full_rank"]),
@@ -183,6 +192,7 @@ def test_cauchy_tails_have_an_infinite_forward_kl():
     assert found.diagnosis.verdict == "do not use"
 
 
+@pytest.mark.slow
 def test_same_key_same_bits_another_key_other_draws():
     p = banana()
     one, two, other = (fit(p, "full_rank", key=k) for k in (1, 1, 2))
@@ -230,6 +240,7 @@ def test_ctrl_c_in_the_first_report_of_auto_keeps_that_fit():
     assert -1.0 < found.elbo.value < 0.0
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_with_the_same_bits(tmp_path):
     p, path = banana(), tmp_path / "kept"
     whole = fit(p, "auto")

@@ -50,6 +50,7 @@ def test_the_estimate_is_unbiased(both):
     )
 
 
+@pytest.mark.slow
 def test_a_fit_on_some_rows_ends_at_the_posterior_of_all(both):
     target, minibatch = both
     start = Gaussians(np.ones(1), MEAN[None] + 0.03, 0.02 * np.eye(D)[None])

@@ -194,6 +194,7 @@ except KeyboardInterrupt:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_memory_does_not_grow_with_the_files_and_ctrl_c_ends_a_pass(here):
     (here / "many").mkdir()

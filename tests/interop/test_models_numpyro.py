@@ -59,6 +59,7 @@ def test_the_parts(target):
     assert target.dimension == 9
 
 
+@pytest.mark.slow
 def test_values_and_gradients_are_numpyros(target, points):
     values, gradients = target.evaluate(points)
 

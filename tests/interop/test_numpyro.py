@@ -133,6 +133,7 @@ FAMILIES = [
     ("MixtureGeneral", lambda: dist.MixtureGeneral(dist.Categorical(logits=f([0.5, 1.0])), [dist.Normal(f(0.5), 1.0), dist.Cauchy(f(1.0), 2.0)]), LINE, Mixture),
 ]
 
+SLOW = ("MultivariateStudentT", "LKJCholesky", "HurdlePoisson", "DoublyTruncatedPowerLaw", "Dagum")
 FOREIGN = [
     ("AsymmetricLaplace", lambda: dist.AsymmetricLaplace(f(0.5), f(1.5), f(0.75)), LINE),
     ("SoftLaplace", lambda: dist.SoftLaplace(f(0.5), f(1.5)), LINE),
@@ -170,7 +171,13 @@ def test_family(make, points, family):
     )
 
 
-@pytest.mark.parametrize(("make", "points"), [c[1:] for c in FOREIGN], ids=[c[0] for c in FOREIGN])
+@pytest.mark.parametrize(
+    ("make", "points"),
+    [
+        pytest.param(*c[1:], id=c[0], marks=[pytest.mark.slow] if c[0] in SLOW else [])
+        for c in FOREIGN
+    ],
+)
 def test_foreign_density_and_sampler(make, points):
     ours = as_distribution(make())
     parts = ours.parts if isinstance(ours, Product) else (ours,)

@@ -85,6 +85,7 @@ def test_the_way_there_and_back(parts, points):
         np.testing.assert_allclose(back[name][0], value, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_values_and_jacobians_are_numpyros(parts, points):
     values, total = parts.constrain(points), np.zeros(5)
     with float64():

@@ -71,6 +71,7 @@ def test_a_prior_that_is_not_standard():
     np.testing.assert_allclose(bound.kl, gaussian_kl(posterior, prior).mean())
 
 
+@pytest.mark.slow
 def test_traced_mapped_and_differentiated():
     x, posterior, _ = linear(n=6)
     log_likelihood = expected_log_likelihood(x, posterior)

@@ -113,6 +113,7 @@ def test_gradients_of_all_four_arguments_against_differences():
     np.testing.assert_allclose(gradient, differences, rtol=1e-7, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_the_hessian_where_p_is_q_is_the_fisher_information():
     with jax.enable_x64(True):
         q = (jnp.array([0.3]), jnp.array([-1.2]))

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from scipy import stats
 
 from kullback.api.measure import kl_divergence
@@ -40,6 +41,7 @@ def test_far_and_narrow_components_keep_their_digits():
     np.testing.assert_allclose(mixture.log_prob(at), expected, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_traced_form_is_the_same_number_and_has_a_gradient():
     p, q = made(2), made(3)
     z = stats.norm.ppf(stats.qmc.Sobol(2, seed=0).random(1024))

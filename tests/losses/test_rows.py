@@ -111,7 +111,10 @@ def slopes_by_differences(loss, p, q, which, step=1e-3):
     return out
 
 
-@pytest.mark.parametrize("inputs", INPUTS)
+@pytest.mark.parametrize(
+    "inputs",
+    [pytest.param(n, marks=[pytest.mark.slow] if n != "ordinary" else []) for n in INPUTS],
+)
 @pytest.mark.parametrize("name", LOSSES)
 def test_gradients_against_differences_in_both_libraries(name, inputs):
     p, q = INPUTS[inputs]()

@@ -33,6 +33,7 @@ PAIRS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("d", [1, 2, 5])
 @pytest.mark.parametrize("name", PAIRS)
 def test_intervals_cover(name, d):

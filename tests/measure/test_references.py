@@ -47,6 +47,7 @@ def test_same_family_pairs_are_exact_unless_no_closed_form_exists():
     assert {audit.ask(r).kind for r in rows} == {"exact"}
 
 
+@pytest.mark.slow
 def test_table_was_made_by_the_reference():
     """A few rows are recomputed here, so that the table cannot drift from its source."""
     from tests import reference

@@ -41,6 +41,7 @@ def _pair(p, q, n, run, m=None):
     return p.rvs(n, random_state=rng), q.rvs(m or n, random_state=rng)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [200, 1000])
 @pytest.mark.parametrize("name", LINE)
 def test_intervals_cover_on_the_line(name, n):

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
+from kullback.api.extremes import extremes_told
 from kullback.check_loss.readings import candidates, parameters_of
 from kullback.check_loss.trials import best_report, timed
 from kullback.core.errors import InputError
@@ -61,6 +62,9 @@ def check_loss(
     parameters = parameters_of(fn)
     if student is not None and student not in parameters:
         raise InputError(f"student={student!r}: the loss has the arguments {', '.join(parameters)}")
+    if isinstance(key, bool) or not isinstance(key, int) or key < 0:
+        raise InputError(f"key={key!r}: a key is a non-negative integer, such as key=0")
     readings = candidates(parameters, roles or {}, fixed or {}, student)
-    report = best_report(fn, parameters, readings, expect or "", key)
+    with extremes_told(**{f"fixed[{name!r}]": value for name, value in (fixed or {}).items()}):
+        report = best_report(fn, parameters, readings, expect or "", key)
     return timed(report, time.perf_counter() - began)

@@ -1,5 +1,6 @@
 """Explaining gradients: what each estimator of the ELBO's gradient does on a target."""
 
+from kullback.api.extremes import extremes_told
 from kullback.api.measure import pair
 from kullback.core.errors import InputError, UnsupportedError
 from kullback.core.run import Run
@@ -90,15 +91,16 @@ def explain(p: object, q: object, *, normalize: bool = False) -> Contributions:
             "explain cuts densities into regions, and p or q is known by draws only: kl_divergence(p, q) "
             f"measures it by {named!r}, and diff(p, q) of two tables has the regions of each column"
         )
-    left, right = pair(p, q, normalize=normalize)
-    found = tuple(
-        Region(name, low, high, mass_p, mass_q, label(KL, outcome))
-        for name, low, high, mass_p, mass_q, outcome in regions(left, right)
-    )
-    total, cross, own = (
-        label(question, choose(question, left, other)[1](Effort()))
-        for question, other in ((KL, right), (CROSS_ENTROPY, right), (ENTROPY, left))
-    )
+    with extremes_told(p=p, q=q):
+        left, right = pair(p, q, normalize=normalize)
+        found = tuple(
+            Region(name, low, high, mass_p, mass_q, label(KL, outcome))
+            for name, low, high, mass_p, mass_q, outcome in regions(left, right)
+        )
+        total, cross, own = (
+            label(question, choose(question, left, other)[1](Effort()))
+            for question, other in ((KL, right), (CROSS_ENTROPY, right), (ENTROPY, left))
+        )
     return Contributions(total, found, cross, own)
 
 
@@ -123,8 +125,9 @@ def plan(p: object, q: object, *, normalize: bool = False) -> Plan:
         chosen = [_of_samples(p, q, normalize=normalize), _of_samples(q, p, normalize=normalize)]
         table = TABLE
     else:
-        left, right = pair(p, q, normalize=normalize)
-        chosen = [_chosen(left, right), _chosen(right, left)]
+        with extremes_told(p=p, q=q):
+            left, right = pair(p, q, normalize=normalize)
+            chosen = [_chosen(left, right), _chosen(right, left)]
         table = tuple((row.name, row.applies, row.gives) for row in METHODS)
     rows = tuple(PlanRow(*row, row[0] == chosen[0], row[0] == chosen[1]) for row in table)
     return Plan(

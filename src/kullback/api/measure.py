@@ -1,7 +1,10 @@
 """Measuring: the divergence between p and q, with its error."""
 
+import math
+
 import numpy as np
 
+from kullback.api.extremes import extremes_told
 from kullback.core.errors import InputError
 from kullback.distributions.base import Distribution
 from kullback.inputs.given import distribution, grids
@@ -10,8 +13,11 @@ from kullback.measure.question import CROSS_ENTROPY, ENTROPY, KL, Question, of_d
 from kullback.measure.samples.table import is_sampled, sampled_kl
 from kullback.measure.sums import measure_grid
 from kullback.measure.table import Effort, choose, label
-from kullback.results.estimate import Estimate, Outcome
+from kullback.results.estimate import Estimate, Outcome, unresolved
 from kullback.targets import Samples
+
+#: A gigabyte or two of numbers in one dimension.
+_MOST_DRAWS = 2**26
 
 
 def kl_divergence(
@@ -176,13 +182,24 @@ def _ask(
     dx: float | None,
     normalize: bool,
 ) -> Estimate:
-    gridded = grids(p, q, dx)
-    if gridded is not None:
-        left, right = gridded
-        return label(question, measure_grid(question, left.density, right.density, left.dx))
-    first, second = pair(p, q, normalize=normalize)
-    _, run = choose(question, first, second, method)
-    return label(question, run(effort), first, second)
+    if dx is not None and not (math.isfinite(dx) and dx > 0.0):
+        raise InputError(f"dx={dx}: dx must be positive and finite, the spacing of the grid")
+    with extremes_told(p=p, q=q, dx=dx):
+        gridded = grids(p, q, dx)
+        if gridded is not None:
+            left, right = gridded
+            return label(question, measure_grid(question, left.density, right.density, left.dx))
+        first, second = pair(p, q, normalize=normalize)
+        _, run = choose(question, first, second, method)
+        return label(question, _number(run(effort)), first, second)
+
+
+def _number(outcome: Outcome) -> Outcome:
+    """NaN is no number, whatever computed it: it is said, with no value that looks like one."""
+    if not math.isnan(outcome.value) or outcome.kind == "unresolved":
+        return outcome
+    reason = "the arithmetic left the range of float64: no number came out"
+    return unresolved(math.nan, reason, outcome.method, outcome.n)
 
 
 def _over_samples(p: Samples, q: Distribution) -> Estimate:
@@ -218,6 +235,11 @@ def _check_plain(**asked: object) -> None:
 def _effort(n: int | None, tolerance: float | None, key: object) -> Effort:
     if n is not None and (isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 32):
         raise InputError(f"n={n}: the number of draws must be an integer of at least 32")
+    if n is not None and n > _MOST_DRAWS:
+        raise InputError(
+            f"n={n}: at most {_MOST_DRAWS:,} draws are taken at once, which is a relative error of about 1e-4; "
+            "give fewer"
+        )
     if tolerance is not None and not tolerance > 0.0:
         raise InputError(f"tolerance={tolerance}: the standard error to reach must be positive")
     return Effort(None if n is None else int(n), tolerance, key)

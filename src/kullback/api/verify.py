@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import final
 
 import numpy as np
+from jaxtyping import Float
 
 from kullback.api.explain import explain
 from kullback.api.fit import fit
 from kullback.api.measure import divergence, entropy, kl_divergence
 from kullback.core.errors import InputError, KullbackError, UnsupportedError
+from kullback.core.numerics import one_thread
 from kullback.diagnostics.contributions import coverage
 from kullback.distributions.base import Distribution
 from kullback.distributions.compound import Mixture
@@ -25,7 +27,7 @@ from kullback.expressions.format import format_distribution
 from kullback.expressions.parse import parse, readings
 from kullback.families import FullRank, parse_family
 from kullback.families import Mixture as families_Mixture
-from kullback.fitting.nodes import gather, of_density, parametric_minima
+from kullback.fitting.parametric import Divergence, closest
 from kullback.losses.divergences import KINDS, divergence_row
 from kullback.measure.question import of_divergence
 from kullback.measure.table import Effort, choose, label
@@ -184,10 +186,13 @@ def read(claims: str | Path) -> Claim:
     elif path.is_file():
         text = path.read_text("utf-8", errors="replace")
     else:
-        raise InputError(f"{claims}: no such file; bundled examples are {', '.join(examples())}")
+        what = "this is a directory" if path.is_dir() else "there is no such file"
+        raise InputError(f"{claims}: {what}; bundled examples are {', '.join(examples())}")
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError:
+        raise InputError(f"{claims}: not read: its values are nested too deeply") from None
+    except ValueError as error:  # not valid, or a whole number of thousands of digits
         raise InputError(f"{claims}: not valid TOML: {error}") from None
 
 
@@ -251,7 +256,12 @@ def _measured(quantity: str, claim: Claim, p: Distribution, q: Distribution) -> 
     if quantity == "kl":
         return replace(kl_divergence(p, q), direction=f"KL({claim['p']}||{claim['q']})")
     alpha = claim.get("alpha")
-    return divergence(p, q, kind=quantity, alpha=None if alpha is None else float(str(alpha)))
+    return divergence(
+        p,
+        q,
+        kind=quantity,
+        alpha=None if alpha is None else _number(alpha, "alpha", str(claim.get("what", ""))),
+    )
 
 
 def _parameters(what: str, claim: Claim, names: dict[str, object], bests: Bests) -> list[Finding]:
@@ -259,7 +269,9 @@ def _parameters(what: str, claim: Claim, names: dict[str, object], bests: Bests)
     best = _best(claim, names, what, bests)
     claimed = _one(claim, "q", names, what)
     digits = claim.get("digits")
-    tolerance = 0.5 * 10.0 ** -int(str(digits)) if digits is not None else 1e-3
+    tolerance = 1e-3
+    if digits is not None:
+        tolerance = 0.5 * float(f"1e{-int(_number(digits, 'digits', what))}")
     rows = best.compare(claimed)
     return [
         Finding(
@@ -335,14 +347,34 @@ def _with_error(found: Estimate) -> str:
 def _claimed(claim: Claim, what: str) -> tuple[float, float]:
     """Returns the published number and half a unit of its last digit."""
     text = str(claim.get("value", "")).strip()
+    stated = claim.get("tolerance")
+    if text.lower().lstrip("+-") in ("inf", "infinity"):
+        return float(text), 0.5
+    value = _number(text, "value", what)
+    mantissa, _, exponent = text.lower().partition("e")
+    if len(exponent) > 9:
+        raise InputError(f'claim "{what}": value = {_cut(text)} is beyond what float64 can hold')
+    unit = float(f"1e{int(exponent or 0) - len(mantissa.partition('.')[2])}")
+    tolerance = 0.5 * unit if stated is None else _number(stated, "tolerance", what)
+    if tolerance < 0.0:
+        raise InputError(f'claim "{what}": tolerance = {stated!r} is negative')
+    return value, tolerance
+
+
+def _number(given: object, key: str, what: str) -> float:
+    """Returns a number of a claim. Raises InputError if it is none, or none that float64 has."""
+    text = str(given).strip()
     try:
         value = float(text)
     except ValueError:
-        raise InputError(f'claim "{what}": value = {text!r} is not a number') from None
-    mantissa, _, exponent = text.lower().partition("e")
-    decimals = len(mantissa.partition(".")[2]) - int(exponent or 0)
-    stated = claim.get("tolerance")
-    return value, 0.5 * 10.0**-decimals if stated is None else float(str(stated))
+        raise InputError(f'claim "{what}": {key} = {_cut(text)!r} is not a number') from None
+    if not math.isfinite(value):
+        raise InputError(f'claim "{what}": {key} = {_cut(text)} is beyond what float64 can hold')
+    return value
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= 40 else f"{text[:40]}..."
 
 
 def _stamp(claimed: float, found: Estimate, tolerance: float) -> Stamp:
@@ -356,6 +388,10 @@ def _stamp(claimed: float, found: Estimate, tolerance: float) -> Stamp:
         wide = high - low > 2.0 * slack and found.kind == "estimate"
         return "cannot tell" if wide else "confirmed"
     return "refuted"
+
+
+#: Descents for a kind of divergence.
+_STARTS = 12
 
 
 def best_fit(target: Distribution, family: str, direction: Direction | None, kind: str) -> Best:
@@ -374,26 +410,30 @@ def of_fit(found: Fit) -> Best:
 
 
 def _by_divergence(target: Distribution, family: str, kind: str) -> Best:
-    if parse_family(family) != FullRank() or target.support.dimension:
+    if parse_family(family) not in (FullRank(), "normal") or target.support.dimension:
         raise UnsupportedError(f'kind="{kind}" is fitted for one Gaussian of the line only')
     question = of_divergence(divergence_row(kind))
-    nodes = of_density(target)
-    mean, sd = float(nodes.mean[0]), float(np.sqrt(nodes.covariance[0, 0]))
-    starts = tuple(
-        np.array([mean + shift * sd, np.log(sd * width)])
-        for shift in (-1.0, 0.0, 1.0)
-        for width in (0.4, 1.0)
-    )
-    normal = Parametric("Normal", lambda v: Normal(float(v[0]), float(np.exp(v[1]))), starts)
+    objective = Divergence(question, target, first=True)
+    with one_thread():
+        found = closest(_NORMAL, target, objective, starts=_STARTS, key=0, watch=lambda done: None)
+    measured: list[tuple[float, Best]] = []
+    for basin in found.basins:
+        q = _NORMAL.exactly(basin.best.at)
+        outcome = choose(question, target, q)[1](Effort())
+        measured.append((outcome.value, Best((q,), label(question, outcome), basin.spread)))
+    return min(measured, key=lambda pair: pair[0])[1]
 
-    def objective(q: Distribution) -> float:
-        return choose(question, target, q)[1](Effort()).value
 
-    minima = parametric_minima(normal, objective, lambda _: None)
-    basin = gather(minima, lambda m: np.append(m.at[:1], np.exp(m.at[1:])))[0]
-    best = normal.build(basin.best.at)
-    outcome = choose(question, target, best)[1](Effort())
-    return Best((best,), label(question, outcome), basin.spread)
+def _normal(vector: Float[np.ndarray, " m"]) -> Distribution:
+    return Normal(float(vector[0]), math.exp(min(max(float(vector[1]), -300.0), 300.0)))
+
+
+_NORMAL = Parametric(
+    "Normal",
+    _normal,
+    _normal,
+    lambda mean, variance: [np.array([mean, 0.5 * math.log(variance)])],
+)
 
 
 def _table(q: Distribution) -> dict[str, list[float]]:

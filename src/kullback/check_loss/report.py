@@ -189,6 +189,7 @@ def _notes(report: LossReport) -> Iterator[str]:
             f"value and gradient are of different quantities: the value is {value.words}, what is descended is "
             f"{gradient.words}"
         )
+    yield from _other_draws(report)
     off = report.off_policy
     if (
         off is not None
@@ -201,6 +202,23 @@ def _notes(report: LossReport) -> Iterator[str]:
         yield (
             f"it is close to {gradient.label}, but not that: a relative error of {gradient.relative_error:.1g} "
             "is no rounding; something is added, clipped or cut off"
+        )
+
+
+def _other_draws(report: LossReport) -> Iterator[str]:
+    """Why a loss of samples is not as expected though other draws of it would be."""
+    if not report.expected or report.passes:
+        return
+    for under in report.under[1:]:
+        if under.gradient.name == report.expected and under.gradient.scale > 0.0:
+            yield (
+                f"for {under.words} the gradient is that of {under.gradient.words}; what was expected is looked for "
+                f"in {report.under[0].words}"
+            )
+    if report.library == "numpy" and report.gradient.name == "zero":
+        yield (
+            "NumPy has no gradients: these are differences of the value, which see no stop_gradient; a surrogate "
+            "shows its own gradient with JAX or torch"
         )
 
 
@@ -219,21 +237,30 @@ def _differ(gradient: LossFinding, value: LossFinding) -> bool:
 
 def _direction(report: LossReport, p: str, q: str) -> Iterator[str]:
     """Sampled estimators whose value and gradient are not one divergence; what was asked for."""
-    top = report.under[0]
-    if top.drawn == "q" and _estimates_reverse(top) and top.gradient.name in ("zero", "forward"):
+    top, wanted = report.under[0], report.expected
+    if (
+        wanted != "forward"
+        and top.drawn == "q"
+        and _estimates_reverse(top)
+        and top.gradient.name in ("zero", "forward")
+    ):
         yield (
             f"to descend KL(q||p): {_SURROGATE.format('reverse', p, q)}, or 0.5 * ({q} - {p})**2 as the loss, or "
             f"{q} - {p} as a penalty in the reward, without a gradient"
         )
-    wanted = report.expected
-    if wanted in _OPPOSITE and report.name == _OPPOSITE[wanted]:
+    wrong = "zero" if wanted == "forward" else ""  # of the reverse, it is said above
+    if wanted in _OPPOSITE and report.name in (_OPPOSITE[wanted], wrong):
         if top.drawn == "":
             yield (
                 f"to descend the {wanted} KL exchange the two distributions, or losses.categorical_kl(teacher=..., "
                 f'student=..., direction="{wanted}", reduction="mean")'
             )
         elif top.drawn in ("q", "p", "other"):
-            yield f"to descend the {wanted} KL: {_SURROGATE.format(wanted, p, q)}"
+            sampler = {"q": q, "p": p}.get(top.drawn, "...")
+            own = {"reverse": "q", "forward": "p"}[wanted] == top.drawn
+            call = _SURROGATE.format(wanted, p, q)
+            call = call if own else f"{call[:-1]}, log_sampler={sampler})"
+            yield f"to descend the {wanted} KL: {call}"
     off = report.off_policy
     if off is not None and not off.gradient.named and top.drawn == "q":
         yield (

@@ -12,9 +12,10 @@ from kullback.check_loss.critics import judge_critic, outputs
 from kullback.check_loss.gaussians import gaussians, paths
 from kullback.check_loss.judging import Judged, far_notes, judge, truncation
 from kullback.check_loss.problems import Experiment, pairs, sampled
-from kullback.check_loss.readings import Candidate, taken_apart
+from kullback.check_loss.readings import Candidate, roles_of, taken_apart
 from kullback.check_loss.report import report_of
 from kullback.core.errors import InputError
+from kullback.core.user_code import raised
 from kullback.interop.loss_calls import LossCall, libraries, loss_call
 from kullback.results.loss_report import LossReport
 
@@ -80,7 +81,8 @@ def best_report(
         raise InputError(_uncallable(readings[0], attempts.failure))
     best = _chosen(judged)
     _ask_if_torn(best, judged)
-    judged_best = _old_first(best[0], _with_paths(*best, key))
+    tokens = bool(expected) or _speaks_of_tokens(parameters)
+    judged_best = _old_first(best[0], _with_paths(*best, key, tokens=tokens))
     best = (best[0], _with_notes(best[0], judged_best))
     return report_of(fn, parameters, best, expected)
 
@@ -167,7 +169,8 @@ def _fault(call: LossCall, candidate: Candidate, experiment: Experiment) -> str:
         with np.errstate(all="ignore"):
             values, slopes, _ = call.many(draws, wanted, experiment.weigh)
     except Exception as error:  # noqa: BLE001 - a reading that fails is not the right one
-        return f"{type(error).__name__}: {error}".splitlines()[0][:200]
+        text, kind = raised(error)
+        return f"{kind}: {text}".splitlines()[0][:200]
     found = [values, *(slopes or {}).values()]
     return "" if all(np.isfinite(v).all() for v in found) else "its value or gradient is not finite"
 
@@ -221,8 +224,17 @@ def _look(trial: Trial, *, deep: bool) -> Judged:
     return judge(trial.call, trial.experiments, *names, deep=deep)
 
 
-def _with_paths(trial: Trial, judged: Judged, key: int) -> Judged:
-    """What a loss of two log densities is for reparameterised draws, besides; first for names of densities."""
+def _speaks_of_tokens(parameters: Mapping[str, inspect.Parameter]) -> bool:
+    """Whether an argument, passed or not, is of tokens: densities at reparameterised draws have no mask."""
+    return any(role.kind in ("mask", "tokens") for name in parameters for role in roles_of(name))
+
+
+def _with_paths(trial: Trial, judged: Judged, key: int, *, tokens: bool) -> Judged:
+    """What a loss of two log densities is for reparameterised draws, besides.
+
+    It comes first only for names of densities, where fixed draws leave nothing to descend, and never where the
+    question is one of tokens, as a gate's is: there the gradient with the draws fixed is what training follows.
+    """
     roles = trial.candidate.roles
     sides = sorted(r.side for r in roles.values() if r.kind == "sampled")
     if trial.candidate.family != "sampled" or sides != ["p", "q"]:
@@ -233,7 +245,10 @@ def _with_paths(trial: Trial, judged: Judged, key: int) -> Judged:
     names = [n for n, r in roles.items() if r.kind == "sampled"]
     found = judge(trial.call, experiments, names, [], deep=False)
     densities = {"".join(taken_apart(n).words) for n in names}
-    first = any(name.endswith(("logq", "logqz", "logqx", "logguide")) for name in densities)
+    named = any(name.endswith(("logq", "logqz", "logqx", "logguide")) for name in densities)
+    path = found.headline
+    reverse = path.gradient_named and path.gradient_label == "KL(q||p)"
+    first = named and not tokens and reverse and judged.headline.gradient is None
     under = (*found.under, *judged.under) if first else (*judged.under, *found.under)
     return replace(judged, under=under)
 

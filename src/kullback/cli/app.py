@@ -10,7 +10,14 @@ from cyclopts import App, CycloptsError, Parameter
 from kullback._version import __version__
 from kullback.cli.commands import COMMANDS
 from kullback.core.errors import KullbackError
-from kullback.render.terminal import abandon_stdout, flush, print_error
+from kullback.core.user_code import raised
+from kullback.render.terminal import (
+    abandon_stdout,
+    flush,
+    print_error,
+    print_traceback,
+    reader_left,
+)
 
 #: The one before the last is EX_SOFTWARE of sysexits.h.
 _DONE, _BAD_INPUT, _BUG, _INTERRUPTED = 0, 2, 70, 130
@@ -58,18 +65,34 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print_error("interrupted")
         return _INTERRUPTED
-    except (BrokenPipeError, SystemExit):  # the second is how rich leaves when help is cut off
+    except BaseException as error:  # noqa: BLE001 - 1, which Python would leave with, says that a gate failed
+        return _ended(error)
+    return code
+
+
+def _ended(error: BaseException) -> int:
+    """What was not foreseen: a reader who left, a file that cannot be written, a bug. Never silence and 0."""
+    cut = isinstance(error, BrokenPipeError) and reader_left()
+    if cut or _is_help_cut_off(error):
         abandon_stdout()
         return _DONE
-    except OSError as error:
+    if isinstance(error, OSError):
         abandon_stdout()
-        print_error(f"{error.filename or 'the output'}: {error.strerror}")
+        print_error(f"{error.filename or 'the output'}: {error.strerror or error}")
         return _BAD_INPUT
-    except Exception:  # noqa: BLE001 - 1, which Python would leave with, says that a gate failed
-        traceback.print_exc()
+    if isinstance(error, Exception):
+        print_traceback(error)
         print_error(_REPORT)
         return _BUG
-    return code
+    text, kind = raised(error)
+    print_error(f"code that was called for this command raised {kind}: {text}")
+    return _BAD_INPUT
+
+
+def _is_help_cut_off(error: BaseException) -> bool:
+    """Whether it is how rich leaves when who reads --help has gone; whoever else exits is no success."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return isinstance(error, SystemExit) and frames[-1].f_globals.get("__name__") == "rich.console"
 
 
 def _run(argv: Sequence[str]) -> int:

@@ -18,9 +18,11 @@ from typing import final
 import numpy as np
 from jaxtyping import Float
 
+from kullback.api.extremes import extremes_told
 from kullback.api.store import save as store_save
 from kullback.cli.options import Keeping
-from kullback.core.errors import InputError
+from kullback.core.errors import ExpressionError, InputError
+from kullback.core.user_code import raised, user_code
 from kullback.distributions.base import Distribution
 from kullback.expressions.format import format_distribution
 from kullback.expressions.parse import parse
@@ -101,7 +103,10 @@ def executed(path: Path) -> ModuleType:
     sys.modules[spec.name] = module  # dataclasses look for it there
     try:
         spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        del sys.modules[spec.name]
+        raise
+    except BaseException as error:  # sys.exit too: a file that ends is no file that passes
         del sys.modules[spec.name]
         raise InputError(_told(error, path)) from error
     return module
@@ -109,11 +114,7 @@ def executed(path: Path) -> ModuleType:
 
 def _told(error: BaseException, path: Path) -> str:
     """Returns the user's own words, then where in the file and what it was."""
-    kind = type(error).__name__
-    if isinstance(error, SystemExit):
-        error = RuntimeError(f"it called sys.exit({error.code!r})").with_traceback(
-            error.__traceback__
-        )
+    said, kind = raised(error)
     if isinstance(error, SyntaxError) and error.filename is not None:
         line, code = error.lineno, (error.text or "").strip()
         file, text = Path(error.filename).name, error.msg
@@ -121,7 +122,7 @@ def _told(error: BaseException, path: Path) -> str:
         own = [f for f in traceback.extract_tb(error.__traceback__) if _same(f.filename, str(path))]
         line = own[-1].lineno if own else None
         code = linecache.getline(str(path), line).strip() if line else ""
-        file, text = path.name, str(error) or kind
+        file, text = path.name, said or kind
     at = f"{file}:{line}: `{code}`" if line else file
     return f"{text} ({kind} while {path.name} was executed, at {at})"
 
@@ -131,7 +132,8 @@ def _same(file: str, path: str) -> bool:
 
 
 def _target(module: ModuleType, name: str, path: Path) -> LogDensity | Unconstrained:
-    thing = getattr(module, name, None)
+    with user_code(path.name):
+        thing = getattr(module, name, None)
     if thing is None:
         raise InputError(f"{path} has no name {name!r}{instead(module, name)}")
     if callable(thing) and not isinstance(thing, type) and hasattr(module, "example"):
@@ -163,6 +165,9 @@ def instead(module: ModuleType, name: str) -> str:
 # P, Q and DATA: a file or an expression.
 
 _SUFFIXES = (".csv", ".tsv", ".parquet", ".npy")
+#: What ends like the name of a file, whatever the format: a dot and letters.
+_FILE_NAME = re.compile(r"[^()]*\.[A-Za-z]\w*")
+_DIFF = "To compare two tables of rows, of text too: kullback diff REFERENCE CURRENT"
 
 
 @final
@@ -189,10 +194,15 @@ def given(text: str, name: str) -> Given:
     Raises:
         InputError: it cannot be read, or the file has more than one column.
     """
-    if not is_file(text):
-        made = parse(text)
-        return Given(made, format_distribution(made))
-    table = find_table(text)
+    if not is_rows(text):
+        with extremes_told(**{name: text}):
+            made = expression(text)
+            return Given(made, format_distribution(made))
+    _check_one_file(text)
+    try:
+        table = find_table(text)
+    except InputError as error:
+        raise InputError(f"{error}. {_DIFF}" if Path(text).is_file() else str(error)) from None
     rows, columns = table.values.shape
     if columns != 1:
         raise InputError(
@@ -204,9 +214,34 @@ def given(text: str, name: str) -> Given:
     return Given(table.values[:, 0], f"{table.source} ({rows} values)")
 
 
+def expression(text: str) -> Distribution:
+    """Returns the distribution of an expression.
+
+    Raises:
+        ExpressionError: it cannot be read; where it may have been meant as a file, that there is none.
+    """
+    try:
+        return parse(text)
+    except ExpressionError as error:
+        if "(" in text:
+            raise
+        raise ExpressionError(f"{error}; nor is there a file of this name") from None
+
+
+def _check_one_file(text: str) -> None:
+    """Raises InputError for a pattern, which has no place here, and a directory: they mean rows."""
+    path = Path(text)
+    if path.is_dir():
+        raise InputError(f"{text}: this is a directory; give a file of one column. {_DIFF}")
+    if not path.exists() and glob.has_magic(text):
+        matches = len(glob.glob(text, recursive=True))  # noqa: PTH207 - may be absolute
+        found = f"it matches {matches} of them" if matches else "no file has a name like this"
+        raise InputError(f"{text}: this is a pattern of files, and {found}; give one file. {_DIFF}")
+
+
 def is_file(text: str) -> bool:
     """Whether an argument means a file: there is one, or it ends or is spelled like one."""
-    if text.lower().endswith(_SUFFIXES):
+    if text.lower().endswith(_SUFFIXES) or _FILE_NAME.fullmatch(text):
         return True
     try:
         return Path(text).is_file() or (os.sep in text and "(" not in text)

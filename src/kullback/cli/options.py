@@ -6,6 +6,7 @@ from typing import Annotated, Literal, final
 
 from cyclopts import Parameter
 
+from kullback.core.errors import InputError
 from kullback.results.units import Unit
 
 Direction = Literal["forward", "reverse"]
@@ -19,6 +20,20 @@ Solver = Literal[
 ]
 #: An option without a value.
 Flag = Annotated[bool, Parameter(show_default=False)]
+
+
+#: Descents are kept side by side: more than this take hours and find nothing that fewer did not.
+_MOST_STARTS = 100_000
+
+
+def check_starts(starts: int | None) -> None:
+    """Raises InputError for more starts than anyone can wait for."""
+    if starts is not None and starts > _MOST_STARTS:
+        raise InputError(f"--starts {_short(starts)}: at most {_MOST_STARTS:,} descents are made")
+
+
+def _short(number: int) -> str:
+    return str(number) if number < 10**12 else "of more than 12 digits"
 
 
 @final

@@ -12,6 +12,7 @@ from kullback.api.check_loss import check_loss
 from kullback.cli.inputs import executed, instead
 from kullback.cli.options import Checking, Output
 from kullback.core.errors import InputError
+from kullback.core.user_code import raised, user_code
 from kullback.render.terminal import show, show_json
 from kullback.views.losses import _NAMED, _page
 
@@ -54,7 +55,8 @@ def _loss(text: str) -> Iterator[Any]:
             module = executed(Path(where)) if where.endswith(".py") else _imported(where)
             thing: Any = module
             for part in name.split("."):
-                thing = getattr(thing, part, None)
+                with user_code(where):
+                    thing = getattr(thing, part, None)
                 if thing is None:
                     raise InputError(f"{where} has no name {name!r}{instead(module, name)}")
             yield thing
@@ -66,9 +68,12 @@ def _loss(text: str) -> Iterator[Any]:
 def _imported(name: str) -> Any:
     try:
         return importlib.import_module(name)
-    except Exception as error:  # whatever a user's module raises while it is imported
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever a user's module raises or calls while it is imported
+        text, kind = raised(error)
         raise InputError(
-            f"{name} cannot be imported: {error} ({type(error).__name__}); for a file write {name}.py:..."
+            f"{name} cannot be imported: {text} ({kind}); for a file write {name}.py:..."
         ) from error
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from kullback.api.verify import demo
 from kullback.cli.inputs import check_place, save
-from kullback.cli.options import Output
+from kullback.cli.options import Output, check_starts
 from kullback.cli.progress import descents
 from kullback.render.terminal import show, show_json
 from kullback.results.units import Unit
@@ -13,6 +13,7 @@ from kullback.views.claims import _as_dict, _page, demo_report
 
 def run(report: Path | None, *, starts: int, key: int, unit: Unit, output: Output) -> int:
     """Prints the experiment and returns the exit code."""
+    check_starts(starts)
     check_place(report)
     with descents("fitting both directions", quiet=output.quiet or output.json) as watch:
         found = demo(starts=starts, key=key, watch=watch)

@@ -4,7 +4,7 @@ from kullback.api.explain import explain
 from kullback.cli.inputs import given
 from kullback.cli.options import Output
 from kullback.cli.run_gradients import run as run_gradients_run
-from kullback.render.terminal import clean, show, show_json
+from kullback.render.terminal import show, show_json
 from kullback.results.units import Unit, of_contributions
 from kullback.views.measure import _explain_page
 
@@ -19,6 +19,6 @@ def run(p: str, q: str, *, normalize: bool, unit: Unit, output: Output) -> int:
     if output.json:
         show_json("explain", {"p": left.words, "q": right.words, **shown.as_dict()})
     else:
-        heads = [clean(f"p = {left.words}"), clean(f"q = {right.words}"), ""]
+        heads = [f"p = {left.words}", f"q = {right.words}", ""]
         show([*heads, *_explain_page(shown)])
     return 3 if found.total.kind == "unresolved" else 0

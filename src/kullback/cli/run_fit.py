@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from kullback.api.extremes import extremes_told
 from kullback.api.fit import fit
 from kullback.cli.inputs import (
     check_place,
+    expression,
     is_model,
     is_rows,
     keep,
@@ -19,10 +21,9 @@ from kullback.cli.inputs import (
     source_of,
 )
 from kullback.cli.inputs import checkpoint as inputs_checkpoint
-from kullback.cli.options import Fitting, Output
+from kullback.cli.options import Fitting, Output, check_starts
 from kullback.cli.progress import descents
 from kullback.core.errors import InputError
-from kullback.expressions.parse import parse
 from kullback.families import FullRank, LowRank, MeanField, parse_family
 from kullback.inputs.stream import read_rows, some_rows
 from kullback.render.terminal import show, show_json
@@ -50,6 +51,7 @@ def run(asked: Fitting, report: Path | None, *, unit: Unit, output: Output) -> i
     """Prints the fit and returns the exit code."""
     if asked.direction is None:
         raise InputError(_NO_DIRECTION)
+    check_starts(asked.starts)
     if asked.family is None and not (is_model(asked.data) and asked.direction == "reverse"):
         raise InputError(_NO_FAMILY)
     check_place(report, inputs=(source_of(asked.data),))
@@ -124,7 +126,8 @@ def _opened(asked: Fitting) -> Iterator[_Target]:
     elif columns is not None:
         raise InputError(f"--columns {columns}: {data} is an expression, not a file with columns")
     else:
-        yield _Target(parse(data))
+        with extremes_told(p=data):
+            yield _Target(expression(data))
 
 
 def _refuse_categories(given: object, family: str | None) -> None:

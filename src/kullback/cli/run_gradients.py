@@ -5,7 +5,7 @@ from contextlib import nullcontext
 from kullback.api.explain import explain_gradients
 from kullback.cli.inputs import given, is_model, model
 from kullback.cli.options import Output
-from kullback.render.terminal import clean, show, show_json
+from kullback.render.terminal import show, show_json
 from kullback.views.losses import _gradients_page
 
 
@@ -16,5 +16,5 @@ def run(p: str, output: Output) -> int:
     if output.json:
         show_json("explain", {"topic": "gradients", "p": p, **found.as_dict()})
     else:
-        show([clean(f"p = {p}"), *_gradients_page(found)])
+        show([f"p = {p}", *_gradients_page(found)])
     return 0

@@ -3,7 +3,7 @@
 from kullback.api.explain import plan
 from kullback.cli.inputs import given
 from kullback.cli.options import Output
-from kullback.render.terminal import clean, print_table, show, show_json
+from kullback.render.terminal import print_table, show, show_json
 from kullback.views.measure import _chosen, _sides
 
 
@@ -16,8 +16,8 @@ def run(p: str, q: str, *, normalize: bool, output: Output) -> int:
         return 0
     show(
         [
-            clean(f"p = {left.words}"),
-            clean(f"q = {right.words}"),
+            f"p = {left.words}",
+            f"q = {right.words}",
             "",
             "the first method that applies is chosen:",
             print_table(

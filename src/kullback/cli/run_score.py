@@ -1,7 +1,6 @@
 """`kullback score`: the log density of rows under a saved fit."""
 
 import math
-import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -14,7 +13,7 @@ from kullback.cli.options import Output, Reading
 from kullback.cli.progress import descents
 from kullback.files.writing import as_csv, check_format, column, write_columns
 from kullback.inputs.stream import column_names, read_rows
-from kullback.render.terminal import clean, line, show, show_json, show_text
+from kullback.render.terminal import line, show, show_json, show_text
 from kullback.results.fit import Fit
 from kullback.results.others import Score
 from kullback.results.units import Unit
@@ -111,7 +110,7 @@ def draw_sample(model: Path, n: int, key: int, out: Path | None, output: Output)
         show_json("sample", {**body, "draws": rows, "out": where})
     elif out is None:
         text = as_csv(names, columns)
-        show_text(clean(text) if sys.stdout.isatty() else text)
+        show_text(text, data=True)
     else:
         show([inputs_where(f"{n:,} draws of {', '.join(names)}", out)])
     return 0

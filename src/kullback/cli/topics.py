@@ -2,7 +2,7 @@
 
 from kullback.cli.options import Output
 from kullback.core.errors import InputError
-from kullback.render.terminal import show, show_json
+from kullback.render.terminal import show_json, show_text
 
 TOPICS = {
     "direction": """\
@@ -140,5 +140,5 @@ def run(name: str, output: Output) -> int:
     if output.json:
         show_json("explain", {"topic": name, "text": TOPICS[name]})
     else:
-        show([TOPICS[name]])
+        show_text(f"{TOPICS[name]}\n")
     return 0

@@ -3,6 +3,7 @@
 KullbackError
 ├── InputError (ValueError)          what was given cannot be used: exit code 2
 │   ├── DensityError                 a log density misbehaved: where, value, remedy
+│   ├── UserCodeError                code of the user's raised, or called sys.exit: which, and what
 │   └── ExpressionError              an expression or claim could not be read
 ├── UnsupportedError                 what was asked cannot be computed: what to ask instead
 │   └── IdentifierError              text that names rows: there is nothing to compare
@@ -22,6 +23,18 @@ class InputError(KullbackError, ValueError):
 
 class DensityError(InputError):
     """A log density returned something that is not a log density."""
+
+
+class UserCodeError(InputError):
+    """Code of the user's raised something, or tried to end the process.
+
+    Attributes:
+        text: what it said.
+        kind: the name of what it raised.
+    """
+
+    text: str = ""
+    kind: str = ""
 
 
 class ExpressionError(InputError):

@@ -12,9 +12,9 @@ from kullback.distributions.compound import Product
 from kullback.distributions.vector import Categorical
 from kullback.measure.quadrature import over
 from kullback.measure.question import KL
-from kullback.measure.support import mass
+from kullback.measure.support import mass, share_nothing
 from kullback.measure.table import Effort, choose
-from kullback.results.estimate import Outcome
+from kullback.results.estimate import Outcome, exact, infinite
 from kullback.results.others import Coverage, ModeCover
 from kullback.solvers.quadrature import fill
 
@@ -32,6 +32,8 @@ def regions(p: Distribution, q: Distribution) -> list[Row]:
     Between the valleys of p where it has several modes, otherwise between the points where p = q;
     single outcomes of discrete distributions; blocks of a product; components of a mixture of vectors.
     """
+    if share_nothing(p, q) and not isinstance(p, Product):
+        return _apart(p)
     if isinstance(p, Product) and isinstance(q, Product) and p.widths == q.widths:
         return _blocks(p, q)
     if isinstance(p, Categorical) and isinstance(q, Categorical):
@@ -45,6 +47,16 @@ def regions(p: Distribution, q: Distribution) -> list[Row]:
         x = np.arange(low, min(p.support.high, marks[-1] + 1.0) + 1.0)
         return _outcomes(x, p.log_prob(x), q.log_prob(x))
     return _intervals(p, q)
+
+
+def _apart(p: Distribution) -> list[Row]:
+    """A mass function and a density: the points where one has its masses, and all the rest."""
+    points = "the outcomes of p" if p.support.discrete else "the outcomes of q"
+    whole = infinite("support: q has no mass here", "support")
+    rows = [("all other x", 0.0, 1.0, exact(0.0, "support")), (points, 1.0, 0.0, whole)]
+    if not p.support.discrete:
+        rows = [("all other x", 1.0, 0.0, whole), (points, 0.0, 1.0, exact(0.0, "support"))]
+    return [(name, math.nan, math.nan, of_p, of_q, out) for name, of_p, of_q, out in rows[::-1]]
 
 
 def _intervals(p: Distribution, q: Distribution) -> list[Row]:
@@ -85,6 +97,8 @@ def _outcomes(
 
 def _sum(terms: Float[np.ndarray, " n"]) -> Outcome:
     value = math.fsum(terms)
+    if value == math.inf:
+        return infinite("support: q is 0 here", "sum")
     return Outcome(value, 4e-16 * math.fsum(np.abs(terms)), "numeric", "sum", len(terms))
 
 

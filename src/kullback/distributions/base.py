@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from kullback.core.errors import DensityError, UnsupportedError
+from kullback.core.user_code import user_code
 
 Array = np.ndarray
 
@@ -130,7 +131,7 @@ class Foreign(Distribution):
         return self.region
 
     def log_prob(self, x: Array) -> Float[np.ndarray, " n"]:
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), user_code(f"the log density of {self.name}"):
             values = np.asarray(self.density(x), dtype=np.float64)
         if values.shape != (len(x),):
             raise DensityError(
@@ -151,7 +152,8 @@ class Foreign(Distribution):
             raise UnsupportedError(
                 f"{self.name} has no sampler; give one: Known(log_prob=..., sample=...)"
             )
-        draws = np.asarray(self.sampler(rng, n), dtype=np.float64)
+        with user_code(f"the sampler of {self.name}"):
+            draws = np.asarray(self.sampler(rng, n), dtype=np.float64)
         expected = (n, self.region.dimension) if self.region.dimension else (n,)
         if draws.shape != expected:
             raise DensityError(
@@ -164,7 +166,7 @@ class Foreign(Distribution):
         low, high = self.region.low, self.region.high
         hints = [np.asarray(self.hints, dtype=np.float64)]
         if self.inverse is not None:
-            with np.errstate(all="ignore"):
+            with np.errstate(all="ignore"), user_code(f"the quantile function of {self.name}"):
                 hints.append(np.asarray(self.inverse(_LEVELS), dtype=np.float64))
         elif self.sampler is not None:
             hints.append(

@@ -190,6 +190,34 @@ def invert(
     return np.exp(0.5 * (low + high))
 
 
+Vector = Float[np.ndarray, " m"]
+#: Maps parameters of a contained family to those of the larger, and a number that stands for infinity
+#: where it is a limit.
+Embed = Callable[[Vector, float], Vector]
+
+
+@final
+@dataclass(frozen=True)
+class Parametric:
+    """A family of scalars by its unconstrained parameters.
+
+    Attributes:
+        name: in messages.
+        build: maps unconstrained parameters to a member, as a search may evaluate it.
+        exactly: maps them to the member that is reported.
+        guesses: maps a mean and a variance to unconstrained parameters, one of which may be near.
+        contained: smaller families, each with the map of its parameters to those of this one.
+        constants: unconstrained parameters of members that stand for families of one member.
+    """
+
+    name: str
+    build: Callable[[Vector], Distribution]
+    exactly: Callable[[Vector], Distribution]
+    guesses: Callable[[float, float], list[Vector]]
+    contained: "tuple[tuple[Parametric, Embed], ...]" = ()
+    constants: tuple[Vector, ...] = ()
+
+
 def _log1p_square(z: np.ndarray) -> np.ndarray:
     large = np.abs(z) > 1e150
     safe = np.where(large, 1.0, z)
@@ -263,7 +291,6 @@ def log1p_square(center: Real, scale: Real, df: Real = 1.0) -> Statistic:
 # Families of scalars for maximum likelihood: where they live and what fitting one gives.
 
 Values = Float[np.ndarray, " n"]
-Vector = Float[np.ndarray, " m"]
 
 
 @final
@@ -393,19 +420,3 @@ def log_root(f: Callable[[float], float], start: float) -> float:
         return math.exp(low if abs(at(low)) < abs(at(high)) else high)
     found = optimize.root_scalar(at, bracket=(low, high), method="brentq", xtol=1e-15, rtol=1e-15)
     return math.exp(float(found.root))
-
-
-@final
-@dataclass(frozen=True)
-class Parametric:
-    """A family of scalars by its unconstrained parameters.
-
-    Attributes:
-        name: in messages.
-        build: maps unconstrained parameters to a member.
-        starts: unconstrained parameters to try first.
-    """
-
-    name: str
-    build: Callable[[Vector], Distribution]
-    starts: tuple[Vector, ...]

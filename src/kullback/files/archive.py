@@ -166,6 +166,8 @@ def _write(content: dict[str, Any], path: str | Path) -> None:
 
 
 def _read(path: str | Path, rebuild: Rebuild) -> dict[str, Any]:
+    if Path(path).is_dir():
+        raise InputError(f"{path}: this is a directory; give a file in it")
     try:
         with zipfile.ZipFile(path) as archive:
             if sum(entry.file_size for entry in archive.infolist()) > _LARGEST:

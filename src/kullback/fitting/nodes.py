@@ -1,5 +1,6 @@
 """Mixtures of Gaussians fitted to a known density, in either direction, from many starts."""
 
+import itertools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -9,47 +10,26 @@ from typing import final
 import numpy as np
 from jaxtyping import Float
 
-from kullback.core.errors import DensityError, InputError, KullbackError, UnsupportedError
+from kullback.core.errors import DensityError, InputError, UnsupportedError
+from kullback.core.run import generator
 from kullback.distributions.base import Distribution
 from kullback.distributions.compound import Mixture
 from kullback.distributions.gaussian_mixture import GaussianMixture
 from kullback.distributions.real import Normal
-from kullback.distributions.scalar import Parametric
-from kullback.distributions.scalar import Vector as scalar_Vector
 from kullback.distributions.vector import MultivariateNormal
+from kullback.fitting.multistart import Search, in_words, search
+from kullback.fitting.pieces import Piece, at_random, of_modes
+from kullback.fitting.pieces import of_density as pieces_of_density
 from kullback.losses.divergences import forward_kl
-from kullback.measure.question import KL
-from kullback.measure.table import Effort, choose
 from kullback.results.estimate import Outcome, unresolved
 from kullback.results.fit import Direction
-from kullback.solvers.minimise import Minimum, descend_all, without_gradient
+from kullback.solvers.minimise import Minimum, descend_past_saddles
 from kullback.solvers.quadrature import fill, nodes
 
-# Descents that ended in the same place, counted together.
-
-
-@final
-@dataclass(frozen=True)
-class Basin:
-    """A local optimum, how many descents ended in it, and how far apart they ended.
-
-    `spread` is the largest distance in any feature; NaN if only one descent ended here.
-    """
-
-    best: Minimum
-    count: int
-    spread: float
-
-
-@final
-@dataclass(frozen=True)
-class Descents:
-    """The basins found, how many starts there were, evaluations over all, and whether it was stopped."""
-
-    basins: list[Basin]
-    starts: int
-    evaluations: int
-    interrupted: bool
+#: Pieces of p that components of a mixture are begun at, in all combinations.
+_PIECES = 6
+#: Optima of a smaller mixture that are grown by a component.
+_GROWN = 3
 
 
 # A density as weighted points: where it is looked at when a q is fitted to it.
@@ -153,49 +133,194 @@ def descents(
     direction: Direction,
     *,
     starts: int,
-    rng: np.random.Generator,
-    watch: Callable[[int], None],
-) -> Descents:
-    """Returns the local optima that descents from random starts reach.
+    key: object,
+    watch: Callable[[int | str], None],
+) -> Search:
+    """Returns the local optima that descents reach, in the coordinates of p.
 
-    Works in coordinates in which p has mean 0 and covariance I. `watch` is told of each descent.
+    They begin at the optima of the families that this one contains (a component less; a diagonal
+    covariance), at p's modes and quantiles, and at random. Of the families contained `evaluations` are
+    counted, `starts` are not.
+
+    Args:
+        p: the target.
+        nodes: p as weighted points.
+        layout: of q.
+        direction: of the divergence.
+        starts: descents to make.
+        key: randomness of the starts, an int or a JAX key.
+        watch: told of each descent, and in words of those in the families contained.
     """
     if direction == "reverse":
-        center, root = nodes.bulk()
-    else:
-        center, root = nodes.mean, np.linalg.cholesky(_regular(nodes.covariance))
-    if layout.diagonal:
-        root = np.diag(np.sqrt(np.diag(root @ root.T)))
-    inverse = np.linalg.inv(root)
-    white = Nodes((nodes.x - center) @ inverse.T, nodes.weights)
-    if direction == "forward":
-        objective = Forward(layout, white.x, white.weights)
-    else:
         _check_covered(p)
-        z = standard_normal(layout.d)
-        objective = Reverse(layout, z.x, z.weights, lambda y: _log_prob(p, center + y @ root.T))
-    minima: list[Minimum] = []
-    interrupted = False
-    try:
-        for minimum in descend_all(objective, _starts(white, layout, starts, rng)):
-            minima.append(minimum)
-            watch(len(minima))
-    except KeyboardInterrupt:
-        if not minima:
-            raise
-        interrupted = True
-    usable = [m for m in minima if _sane(layout.unpack(m.at))]
-    if not usable:
-        raise UnsupportedError(
-            "no start led to an optimum: is the target a density with finite moments?"
-        )
-    basins = gather(usable, lambda m: _features(layout.unpack(m.at)))
-    return Descents(
-        [_back(b, layout, center, root) for b in basins],
-        len(minima),
-        sum(m.evaluations for m in minima),
-        interrupted,
+    found = [
+        (smaller, descents(p, nodes, smaller, direction, starts=n, key=key, watch=in_words(watch)))
+        for smaller, n in _contained(layout, direction, starts)
+    ]
+    frame = _Frame.of(nodes, layout, direction)
+    objective = _objective(p, nodes, layout, direction, frame)
+    inner = [
+        [frame.inward(smaller.unpack(b.best.at)) for b in result.basins]
+        for smaller, result in found
+    ]
+    contained = [_embedded(q[0], layout, objective) for q in inner]
+    stopped = next((result for _, result in found if result.interrupted), None)
+    begun = _starts(p, nodes, frame, layout, inner, starts, generator(key))
+    searched = search(
+        () if stopped is not None else begun,
+        lambda start: descend_past_saddles(objective, start),
+        lambda m: _features(layout.unpack(m.at)),
+        watch,
+        usable=lambda m: _sane(layout.unpack(m.at)),
+        contained=contained,
+        failure="no start led to an optimum: is the target a density with finite moments?",
     )
+    return Search(
+        [_back(b, layout, frame) for b in searched.basins],
+        searched.starts if stopped is None else stopped.starts,
+        searched.evaluations + sum(result.evaluations for _, result in found),
+        searched.interrupted or stopped is not None,
+    )
+
+
+def moment_matched(nodes: Nodes, layout: Layout) -> GaussianMixture:
+    """Returns the Gaussian closest in KL(p||q): it has p's mean, and its covariance or variances."""
+    covariance = _regular(nodes.covariance)
+    if layout.diagonal:
+        covariance = np.diag(np.diag(covariance))
+    return GaussianMixture(np.ones(1), nodes.mean[None], np.linalg.cholesky(covariance)[None])
+
+
+def _contained(layout: Layout, direction: Direction, starts: int) -> list[tuple[Layout, int]]:
+    """The families to search first, and with how many starts: a member of them is one of this family."""
+    k, d = layout.k, layout.d
+    if direction == "forward" and k == 1:
+        return []
+    smaller = [(Layout(k - 1, d, layout.diagonal), starts)] if k > 1 else []
+    if d > 1 and not layout.diagonal:
+        smaller.append((Layout(k, d, diagonal=True), starts if k == 1 else max(starts // 2, 1)))
+    return smaller
+
+
+@final
+@dataclass(frozen=True)
+class _Frame:
+    """Coordinates in which p has mean 0 and covariance I, or median 0 and quartiles of that size."""
+
+    center: Float[np.ndarray, " d"]
+    root: Float[np.ndarray, "d d"]
+
+    @classmethod
+    def of(cls, nodes: Nodes, layout: Layout, direction: Direction) -> "_Frame":
+        if direction == "reverse":
+            center, root = nodes.bulk()
+        else:
+            center, root = nodes.mean, np.linalg.cholesky(_regular(nodes.covariance))
+        if layout.diagonal:
+            root = np.diag(np.sqrt(np.diag(root @ root.T)))
+        return cls(center, root)
+
+    def inward(self, q: GaussianMixture) -> GaussianMixture:
+        """Returns a mixture of p's coordinates in these."""
+        inverse = np.linalg.inv(self.root)
+        return GaussianMixture(
+            q.weights, (q.means - self.center) @ inverse.T, inverse @ q.scale_trils
+        )
+
+    def outward(self, q: GaussianMixture) -> GaussianMixture:
+        """Returns a mixture of these coordinates in p's."""
+        return GaussianMixture(
+            q.weights, self.center + q.means @ self.root.T, self.root @ q.scale_trils
+        )
+
+
+ValueAndGradient = tuple[float, Vector]
+
+
+@final
+@dataclass(frozen=True)
+class Forward:
+    """Cross-entropy -sum_i w_i log q(x_i): KL(p||q) up to the entropy of p, which q cannot change."""
+
+    layout: Layout
+    nodes: Float[np.ndarray, "n d"]
+    weights: Float[np.ndarray, " n"]
+
+    def __call__(self, vector: Vector) -> ValueAndGradient:
+        """Returns the objective and its gradient."""
+        q = self.layout.unpack(vector)
+        log_joint = q.log_joint_columns((self.nodes - q.mean).T)
+        log_q = np.logaddexp.reduce(log_joint, axis=0)
+        mass = np.exp(log_joint - log_q) * self.weights
+        totals = mass.sum(axis=1)
+        by_mean = np.empty_like(q.means)
+        by_root = np.empty_like(q.scale_trils)
+        for k, (mean, root) in enumerate(zip(q.means, q.scale_trils, strict=True)):
+            inverse = np.linalg.inv(root)
+            z = (self.nodes - mean) @ inverse.T
+            pull = (mass[k, :, None] * z).T
+            by_mean[k] = -inverse.T @ pull.sum(axis=1)
+            by_root[k] = -inverse.T @ (pull @ z - totals[k] * np.eye(len(mean)))
+        gradient = self.layout.gradient(q, -totals / q.weights, by_mean, by_root)
+        return -float(self.weights @ log_q), gradient
+
+
+@final
+@dataclass(frozen=True)
+class Reverse:
+    """KL(q||p) up to log Z: nodes move with q, so no mass of q can leave where it is looked for.
+
+    sum_k w_k sum_j v_j [log q - log p](m_k + L_k z_j), with the gradient along the path x(z); the
+    other part of the gradient, the mean of q's score, is 0.
+    """
+
+    layout: Layout
+    z: Float[np.ndarray, "n d"]
+    weights: Float[np.ndarray, " n"]
+    log_p: Callable[[np.ndarray], np.ndarray]
+
+    def __call__(self, vector: Vector) -> ValueAndGradient:
+        """Returns the objective and its gradient."""
+        q = self.layout.unpack(vector)
+        k, d, n = self.layout.k, self.layout.d, len(self.z)
+        x = (q.means[:, None, :] + self.z @ q.scale_trils.transpose(0, 2, 1)).reshape(k * n, d)
+        step = 1e-5 * np.repeat(q.scale_trils[:, range(d), range(d)], n, axis=0)
+        log_p, slope_p = value_and_slope(self.log_p, x, step)
+        log_joint = q.log_joint_columns((x - q.mean).T)
+        log_q = np.logaddexp.reduce(log_joint, axis=0)
+        slope = _score(q, x, np.exp(log_joint - log_q)) - slope_p
+        ratio = (log_q - log_p).reshape(k, n)
+        by_weight = ratio @ self.weights
+        if not np.isfinite(by_weight).all():
+            return math.inf, np.zeros_like(vector)
+        pull = slope.reshape(k, n, d) * self.weights[:, None] * q.weights[:, None, None]
+        by_root = np.einsum("knd,ne->kde", pull, self.z)
+        gradient = self.layout.gradient(q, by_weight, pull.sum(axis=1), by_root)
+        return float(q.weights @ by_weight), gradient
+
+
+def _objective(
+    p: Distribution, nodes: Nodes, layout: Layout, direction: Direction, frame: _Frame
+) -> Forward | Reverse:
+    if direction == "forward":
+        white = (nodes.x - frame.center) @ np.linalg.inv(frame.root).T
+        return Forward(layout, white, nodes.weights)
+    z = standard_normal(layout.d)
+    return Reverse(layout, z.x, z.weights, lambda y: _log_prob(p, frame.center + y @ frame.root.T))
+
+
+def _embedded(q: GaussianMixture, layout: Layout, objective: Forward | Reverse) -> Minimum:
+    """The member of a family that is a member of a contained one: one component stands twice."""
+    weights, means, roots = q.weights, q.means, q.scale_trils
+    if len(weights) < layout.k:
+        heaviest = int(np.argmax(weights))
+        weights = np.append(weights, 0.5 * weights[heaviest])
+        weights[heaviest] *= 0.5
+        means = np.concatenate([means, means[heaviest, None]])
+        roots = np.concatenate([roots, roots[heaviest, None]])
+    at = layout.pack(GaussianMixture(weights, means, roots))
+    with np.errstate(all="ignore"):
+        return Minimum(float(objective(at)[0]), at, (at,), 1)
 
 
 def member(mixture: GaussianMixture, *, scalar: bool) -> Distribution:
@@ -213,6 +338,80 @@ def member(mixture: GaussianMixture, *, scalar: bool) -> Distribution:
 
 
 def _starts(
+    p: Distribution,
+    nodes: Nodes,
+    frame: _Frame,
+    layout: Layout,
+    inner: list[list[GaussianMixture]],
+    n: int,
+    rng: np.random.Generator,
+) -> Iterator[Float[np.ndarray, " m"]]:
+    """Yields n mixtures: grown from those contained, at pieces of p, then at random.
+
+    Half of the starts of a mixture are random, so that shares say how likely an optimum is to be met.
+    """
+    if layout.k == 1:
+        for q in [q for found in inner for q in found][: max(n // 2, 1)]:
+            yield layout.pack(q)
+            n -= 1
+        random = at_random(nodes, rng)
+        for piece in itertools.islice(
+            itertools.chain(pieces_of_density(p, nodes), random), max(n, 0)
+        ):
+            yield layout.pack(frame.inward(_at([piece], layout)))
+        return
+    pieces = of_modes(p, nodes)[:_PIECES]
+    grown = [q for found in inner for q in _grown(found[:_GROWN], pieces, frame, layout)]
+    groups = (list(g) for g in itertools.combinations(pieces, layout.k))
+    placed = (frame.inward(_at(group, layout)) for group in groups)
+    # In turn, so that a few starts are of every kind.
+    planned = itertools.islice(_in_turn(iter(grown), placed), (n + 1) // 2)
+    made = 0
+    for q in planned:
+        made += 1
+        yield layout.pack(q)
+    inverse = np.linalg.inv(frame.root)
+    white = Nodes((nodes.x - frame.center) @ inverse.T, nodes.weights)
+    yield from _random(white, layout, n - made, rng)
+
+
+def _in_turn(*sources: Iterator[GaussianMixture]) -> Iterator[GaussianMixture]:
+    """Yields from each source in turn, until all are at their ends."""
+    for row in itertools.zip_longest(*sources):
+        yield from (q for q in row if q is not None)
+
+
+def _at(pieces: list[Piece], layout: Layout) -> GaussianMixture:
+    """The mixture with a component at each piece."""
+    roots = np.array([piece.root for piece in pieces])
+    if layout.diagonal:
+        variances = np.diagonal(roots @ roots.transpose(0, 2, 1), axis1=1, axis2=2)
+        roots = np.sqrt(variances)[:, :, None] * np.eye(layout.d)
+    masses = np.array([piece.mass for piece in pieces])
+    return GaussianMixture(
+        masses / masses.sum(), np.array([piece.center for piece in pieces]), roots
+    )
+
+
+def _grown(
+    found: list[GaussianMixture], pieces: list[Piece], frame: _Frame, layout: Layout
+) -> Iterator[GaussianMixture]:
+    """Optima of a contained family, with a component more at a piece of p if one is missing."""
+    for q in found:
+        if len(q.weights) == layout.k:
+            yield q
+            continue
+        for piece in pieces:
+            new = frame.inward(_at([piece], layout))
+            weight = min(max(piece.mass, 0.02), 0.5)
+            yield GaussianMixture(
+                np.append((1.0 - weight) * q.weights, weight),
+                np.concatenate([q.means, new.means]),
+                np.concatenate([q.scale_trils, new.scale_trils]),
+            )
+
+
+def _random(
     nodes: Nodes, layout: Layout, n: int, rng: np.random.Generator
 ) -> Iterator[Float[np.ndarray, " m"]]:
     """Yields random mixtures: means drawn from p, scales over a decade, any weights."""
@@ -267,21 +466,32 @@ def _features(mixture: GaussianMixture) -> Float[np.ndarray, " f"]:
     return np.concatenate(parts)
 
 
-def _back(
-    basin: Basin, layout: Layout, center: Float[np.ndarray, " d"], root: Float[np.ndarray, "d d"]
-) -> Basin:
+# Descents that ended in the same place, counted together.
+
+
+@final
+@dataclass(frozen=True)
+class Basin:
+    """A local optimum, how many descents ended in it, and how far apart they ended.
+
+    `spread` is the largest distance in any feature; NaN if only one descent ended here.
+    """
+
+    best: Minimum
+    count: int
+    spread: float
+
+
+def _back(basin: Basin, layout: Layout, frame: _Frame) -> Basin:
     """Returns the basin in the coordinates of p."""
 
     def moved(vector: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
-        q = layout.unpack(vector)
-        return layout.pack(
-            GaussianMixture(q.weights, center + q.means @ root.T, root @ q.scale_trils)
-        )
+        return layout.pack(frame.outward(layout.unpack(vector)))
 
     best = basin.best
     path = tuple(moved(v) for v in best.path)
     end = Minimum(best.value, moved(best.at), path, best.evaluations)
-    return Basin(end, basin.count, basin.spread * float(np.max(np.diag(root))))
+    return Basin(end, basin.count, basin.spread * float(np.max(np.diag(frame.root))))
 
 
 def _sane(q: GaussianMixture) -> bool:
@@ -331,6 +541,13 @@ def of_density(p: Distribution, example: Float[np.ndarray, " d"] | None = None) 
         f"the target has {p.support.dimension} coordinates: known targets are fitted in one or two; "
         "draw samples from it and fit those"
     )
+
+
+def of_integers(p: Distribution) -> Nodes:
+    """Returns the integers where p has its mass, weighted by it."""
+    marks = p.landmarks()
+    x = np.arange(np.floor(marks[0]), np.floor(marks[-1]) + 1.0)
+    return _weighted(x[:, None], p.log_prob(x))
 
 
 def standard_normal(d: int) -> Nodes:
@@ -436,124 +653,6 @@ def gather(
     return [Basin(best, n, spread if n > 1 else math.nan) for best, _, n, spread in found]
 
 
-# Families with two or three parameters, fitted without gradients, in either direction.
-
-
-def to_nodes(data: Nodes) -> Callable[[Distribution], float]:
-    """Returns the objective -sum w log q(x): forward KL up to the entropy of p."""
-
-    def value(q: Distribution) -> float:
-        log_q = q.log_prob(data.x[:, 0])
-        return -float(data.weights @ log_q) if np.isfinite(log_q).all() else math.inf
-
-    return value
-
-
-def to_density(p: Distribution, direction: Direction) -> Callable[[Distribution], float]:
-    """Returns the objective KL(p||q), or KL(q||p), measured by the method that the table chooses."""
-
-    def value(q: Distribution) -> float:
-        pair = (p, q) if direction == "forward" else (q, p)
-        outcome = choose(KL, *pair)[1](Effort())
-        return outcome.value if outcome.kind in ("exact", "numeric") else math.inf
-
-    return value
-
-
-def parametric_minima(
-    family: Parametric,
-    objective: Callable[[Distribution], float],
-    watch: Callable[[int], None],
-    *,
-    best: int = 3,
-) -> list[Minimum]:
-    """Returns the ends of descents from the best of the family's starts."""
-
-    def value(vector: scalar_Vector) -> float:
-        try:
-            return objective(family.build(vector))
-        except (KullbackError, OverflowError, ZeroDivisionError):
-            return math.inf
-
-    ranked = sorted(family.starts, key=value)
-    usable = [s for s in ranked[:best] if math.isfinite(value(s))]
-    if not usable:
-        raise UnsupportedError(
-            f"{family.name}: the divergence is infinite for every member tried; its support or its "
-            "tails do not fit the target: choose another family, or the other direction"
-        )
-    found = []
-    for start in usable:
-        found.append(without_gradient(value, start))
-        watch(len(found))
-    return found
-
-
-ValueAndGradient = tuple[float, Vector]
-
-
-@final
-@dataclass(frozen=True)
-class Forward:
-    """Cross-entropy -sum_i w_i log q(x_i): KL(p||q) up to the entropy of p, which q cannot change."""
-
-    layout: Layout
-    nodes: Float[np.ndarray, "n d"]
-    weights: Float[np.ndarray, " n"]
-
-    def __call__(self, vector: Vector) -> ValueAndGradient:
-        """Returns the objective and its gradient."""
-        q = self.layout.unpack(vector)
-        log_joint = q.log_joint_columns((self.nodes - q.mean).T)
-        log_q = np.logaddexp.reduce(log_joint, axis=0)
-        mass = np.exp(log_joint - log_q) * self.weights
-        totals = mass.sum(axis=1)
-        by_mean = np.empty_like(q.means)
-        by_root = np.empty_like(q.scale_trils)
-        for k, (mean, root) in enumerate(zip(q.means, q.scale_trils, strict=True)):
-            inverse = np.linalg.inv(root)
-            z = (self.nodes - mean) @ inverse.T
-            pull = (mass[k, :, None] * z).T
-            by_mean[k] = -inverse.T @ pull.sum(axis=1)
-            by_root[k] = -inverse.T @ (pull @ z - totals[k] * np.eye(len(mean)))
-        gradient = self.layout.gradient(q, -totals / q.weights, by_mean, by_root)
-        return -float(self.weights @ log_q), gradient
-
-
-@final
-@dataclass(frozen=True)
-class Reverse:
-    """KL(q||p) up to log Z: nodes move with q, so no mass of q can leave where it is looked for.
-
-    sum_k w_k sum_j v_j [log q - log p](m_k + L_k z_j), with the gradient along the path x(z); the
-    other part of the gradient, the mean of q's score, is 0.
-    """
-
-    layout: Layout
-    z: Float[np.ndarray, "n d"]
-    weights: Float[np.ndarray, " n"]
-    log_p: Callable[[np.ndarray], np.ndarray]
-
-    def __call__(self, vector: Vector) -> ValueAndGradient:
-        """Returns the objective and its gradient."""
-        q = self.layout.unpack(vector)
-        k, d, n = self.layout.k, self.layout.d, len(self.z)
-        x = (q.means[:, None, :] + self.z @ q.scale_trils.transpose(0, 2, 1)).reshape(k * n, d)
-        step = 1e-5 * np.repeat(q.scale_trils[:, range(d), range(d)], n, axis=0)
-        log_p, slope_p = value_and_slope(self.log_p, x, step)
-        log_joint = q.log_joint_columns((x - q.mean).T)
-        log_q = np.logaddexp.reduce(log_joint, axis=0)
-        slope = _score(q, x, np.exp(log_joint - log_q)) - slope_p
-        ratio = (log_q - log_p).reshape(k, n)
-        by_weight = ratio @ self.weights
-        if not np.isfinite(by_weight).all():
-            return math.inf, np.zeros_like(vector)
-        pull = slope.reshape(k, n, d) * self.weights[:, None] * q.weights[:, None, None]
-        by_root = np.einsum("knd,ne->kde", pull, self.z)
-        gradient = self.layout.gradient(q, by_weight, pull.sum(axis=1), by_root)
-        return float(q.weights @ by_weight), gradient
-
-
 def _score(
     q: GaussianMixture, x: Float[np.ndarray, "n d"], shares: Float[np.ndarray, "k n"]
 ) -> Float[np.ndarray, "n d"]:
@@ -587,7 +686,7 @@ def value_and_slope(
 
 _FLOOR = 1e-6
 #: Stop when an iteration gains less than this, in nats a row.
-_GAIN = 1e-10
+_EM_GAIN = 1e-10
 
 
 def maximum_likelihood(
@@ -624,7 +723,7 @@ def climb(
         log_joint = q.log_joint_columns((data.x - q.mean).T)
         log_q = np.logaddexp.reduce(log_joint, axis=0)
         value = float(data.weights @ log_q)
-        if value - last < _GAIN * (1.0 + abs(value)):
+        if value - last < _EM_GAIN * (1.0 + abs(value)):
             break
         last = value
         q = _update(data, np.exp(log_joint - log_q) * data.weights, diagonal=layout.diagonal)

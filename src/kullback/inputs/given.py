@@ -6,6 +6,7 @@ from collections.abc import Callable
 import numpy as np
 
 from kullback.core.errors import InputError, UnsupportedError
+from kullback.core.user_code import guarded
 from kullback.distributions.base import Distribution, Foreign, Support
 from kullback.distributions.vector import Categorical
 from kullback.expressions.parse import parse
@@ -54,7 +55,7 @@ def distribution(thing: object, name: str, *, normalize: bool = False) -> Distri
             )
         case Grid():
             raise InputError(f"{name} is a Grid: p and q must both be, on the same points")
-    found = as_distribution(thing)
+    found = guarded(as_distribution, f"reading {name}, a {type(thing).__name__},")(thing)
     if found is not None:
         return found
     if callable(thing):

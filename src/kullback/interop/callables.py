@@ -7,6 +7,7 @@ import numpy as np
 
 from kullback.core.errors import DensityError, InputError
 from kullback.core.numerics import float64
+from kullback.core.user_code import guarded, raised
 
 Batched = Callable[[np.ndarray], np.ndarray]
 
@@ -21,6 +22,7 @@ def vectorized(fn: Callable[..., object], event: np.ndarray, name: str) -> Batch
     """
     if not callable(fn):
         raise InputError(f"{name}: the log density must be a function, got {type(fn).__name__}")
+    fn = guarded(fn, f"the log density of {name}")
     # Two different events: at one twice, some functions of one event look like functions of two.
     nudge = 0.01 * (1.0 + np.abs(event)) * (1.0 + np.arange(event.size).reshape(event.shape))
     pair = np.stack([event, event + nudge])
@@ -56,8 +58,9 @@ def _call(fn: Callable[..., object], x: np.ndarray | np.floating, name: str) -> 
         with np.errstate(all="ignore"):
             return fn(x)
     except Exception as error:
+        text, kind = raised(error)
         raise DensityError(
-            f"{name}: the log density raised {type(error).__name__}: {error} (at x of shape {np.shape(x)})"
+            f"{name}: the log density raised {kind}: {text} (at x of shape {np.shape(x)})"
         ) from error
 
 

@@ -13,6 +13,7 @@ from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
 from kullback.core.errors import DensityError
 from kullback.core.numerics import float64
+from kullback.core.user_code import guarded
 from kullback.interop.tracing import TracingError, described, explained
 
 Array = np.ndarray
@@ -51,7 +52,7 @@ def compiled(log_density: Callable[[jax.Array], Any], d: int, *, name: str = "p"
         >>> evaluate(np.array([[1.0, 2.0]]))
         (array([-2.5]), array([[-1., -2.]]))
     """
-    jaxpr = _trace(log_density, d, name)
+    jaxpr = _trace(guarded(log_density, f"the log density of {name}"), d, name)
     programs = functools.cache(lambda: _start(jaxpr, d, name))
 
     def evaluate(u: Array) -> tuple[Array, Array]:

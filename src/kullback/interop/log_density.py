@@ -10,6 +10,7 @@ import numpy as np
 
 from kullback.core.errors import DensityError, InputError
 from kullback.core.numerics import float64
+from kullback.core.user_code import guarded, raised
 from kullback.interop.jax_function import compiled
 from kullback.interop.numpy_function import numpy_function
 from kullback.interop.parameters import layout
@@ -49,7 +50,8 @@ def subsampled(
     if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= total:
         raise InputError(f"size={size!r}: a step sees from 1 to N = {total} rows")
 
-    prior: Callable[[Any], Any] = p.fn
+    prior: Callable[[Any], Any] = guarded(p.fn, "the log prior")
+    log_likelihood = guarded(log_likelihood, "log_likelihood")
 
     def whole(x: Any) -> Any:
         terms = jax.lax.map(lambda row: log_likelihood(x, row), data, batch_size=_TOGETHER)
@@ -71,8 +73,9 @@ def subsampled(
             try:
                 value, gradient = program(np.asarray(u, dtype=np.float64), some)
             except Exception as error:
+                text, kind = raised(error)
                 raise DensityError(
-                    f"{error} ({type(error).__name__} raised by log_likelihood or the log prior)"
+                    f"{text} ({kind} raised by log_likelihood or the log prior)"
                 ) from error
         return np.asarray(value), np.asarray(gradient)
 
@@ -95,7 +98,7 @@ def unconstrained(p: LogDensity) -> Unconstrained:
         given = None if isinstance(p.gradient, str) else p.gradient
         return numpy_function(p.fn, p.example, gradient=given, support=p.support)
     parts = layout(p.example, p.support)
-    fn: Callable[[Any], Any] = p.fn
+    fn: Callable[[Any], Any] = guarded(p.fn, "the log density of p")
 
     def log_density(u: jax.Array) -> jax.Array:
         return fn(parts.constrain_one(u)) + parts.log_jacobian_one(u)

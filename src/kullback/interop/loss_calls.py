@@ -12,6 +12,7 @@ from typing import Any, final
 import numpy as np
 
 from kullback.core.numerics import float64
+from kullback.core.user_code import user_code
 
 Array = np.ndarray
 #: Arguments by name: arrays are turned into the library's, all else is passed as it is.
@@ -60,10 +61,12 @@ def loss_call(library: str, fn: Callable[..., Any], positional: Sequence[str]) -
 
 def _bound(fn: Callable[..., Any], positional: tuple[str, ...], arguments: Arguments) -> Any:
     given = dict(arguments)
-    with warnings.catch_warnings():
+    inner = getattr(fn, "func", fn)
+    name = getattr(inner, "__name__", type(inner).__name__)
+    with warnings.catch_warnings(), user_code(f"the loss {name}"):
         warnings.simplefilter("ignore")
         output = fn(*[given.pop(name) for name in positional], **given)
-    return _first_number(output)
+        return _first_number(output)
 
 
 def _first_number(output: Any) -> Any:

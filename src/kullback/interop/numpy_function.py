@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 
 from kullback.core.errors import DensityError, InputError
 from kullback.core.numerics import float64
+from kullback.core.user_code import guarded, raised
 from kullback.interop.callables import vectorized
 from kullback.interop.parameters import BARE, Layout, layout, pullback
 from kullback.interop.tracing import location
@@ -104,11 +105,11 @@ def _one(fn: Callable[[Any], object], event: Any, name: str) -> float:
 def _called(fn: Callable[[Any], object], event: Any, name: str) -> object:
     try:
         with np.errstate(all="ignore"):
-            return fn(event)
+            return guarded(fn, f"the log density of {name}")(event)
     except Exception as error:
+        text, kind = raised(error)
         raise DensityError(
-            f"{error} ({type(error).__name__} raised by the log density of {name} "
-            f"at {event}{location(error)})"
+            f"{text} ({kind} raised by the log density of {name} at {event}{location(error)})"
         ) from error
 
 
@@ -259,6 +260,7 @@ def _example(example: object, k: int) -> Array:
 def _batched(fn: Callable[..., Any], example: Array, k: int) -> Callable[[Array], Array]:
     if not callable(fn):
         raise InputError(f"LogDensity: fn must be a function, got {type(fn).__name__}")
+    fn = guarded(fn, "the log probability")
     # Two different events: at one twice, some functions of one event look like functions of two.
     other = (example + (1 + np.arange(example.size) % 2).reshape(example.shape)) % k
     singly = [_attempt(fn, x) for x in (example, other)]
@@ -312,8 +314,9 @@ def _one_row(fn: Callable[..., Any], x: Array) -> float:
         with np.errstate(all="ignore"):
             value = np.asarray(fn(x), dtype=np.float64)
     except Exception as error:
+        text, kind = raised(error)
         raise DensityError(
-            f"{error} ({type(error).__name__} raised by the log probability at x = {x.tolist()})"
+            f"{text} ({kind} raised by the log probability at x = {x.tolist()})"
         ) from error
     if value.size != 1:
         raise DensityError(

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -15,7 +16,7 @@ from numpyro.distributions.util import cholesky_of_inverse, lazy_property
 
 from kullback.core.errors import InputError
 from kullback.core.numerics import float64
-from kullback.distributions.base import Array, Distribution
+from kullback.distributions.base import Array, Distribution, Foreign
 from kullback.interop.library import Evaluator, Library, read_one
 from kullback.interop.names import given
 
@@ -72,6 +73,43 @@ def _evaluate(thing: Any) -> Evaluator:
             return _array(wide.icdf(jnp.asarray(u)))
 
     return Evaluator(log_prob, sample if _can_sample(thing) else None, quantile)
+
+
+def of_parameters(cls: type, names: tuple[str, ...]) -> Callable[[Foreign, list[float]], Foreign]:
+    """Returns what evaluates members of a class by one compiled function of parameters and points.
+
+    What is returned maps a member and the values of its parameters to the same member, which compiles
+    nothing of its own: a search asks for thousands of members.
+    """
+
+    def density(values: Any, x: Any) -> Any:
+        return cls(**dict(zip(names, values, strict=True)), validate_args=False).log_prob(x)
+
+    def quantile(values: Any, u: Any) -> Any:
+        return cls(**dict(zip(names, values, strict=True)), validate_args=False).icdf(u)
+
+    compiled, inverted = _traced(density), _traced(quantile)
+
+    def member(made: Foreign, values: list[float]) -> Foreign:
+        region = made.region
+
+        def log_prob(x: Array) -> Array:
+            inside = (x >= region.low) & (x <= region.high)
+            if region.discrete:
+                inside &= x == np.floor(x)
+            safe = np.where(inside, x, x[inside][0] if inside.any() else 0.0)
+            with float64():
+                parameters = np.asarray(values, dtype=np.float64)
+                found = _padded(lambda rows: compiled(parameters, rows))(safe)
+            return np.where(inside & ~np.isnan(found), found, -np.inf)
+
+        def inverse(u: Array) -> Array:
+            with float64():
+                return inverted(np.asarray(values, dtype=np.float64), u)
+
+        return replace(made, density=log_prob, inverse=made.inverse and inverse)
+
+    return member
 
 
 def _traced(fn: Callable[..., Any], *, static: int | None = None) -> Callable[..., Array]:

@@ -18,11 +18,12 @@ from numpyro.distributions.constraints import is_dependent
 
 from kullback.core.errors import InputError, MissingDependencyError, UnsupportedError
 from kullback.core.numerics import float64
-from kullback.distributions.base import Distribution
+from kullback.distributions.base import Distribution, Foreign
 from kullback.distributions.registry import by_name
 from kullback.distributions.scalar import (
     Best,
     Domain,
+    Embed,
     Parametric,
     ScalarFamily,
     Values,
@@ -265,12 +266,60 @@ _MAPS: dict[str, tuple[Callable[[float], float], Callable[[float], float]]] = {
 }
 
 
-def family_of(family: object, mean: float, variance: float) -> Parametric:
-    """Returns a NumPyro class, or the name of one, as a family.
+#: Stands for 0.
+_SMALL = 1e-9
+#: Families within families: what is contained, and its parameters as those of the larger one; n stands for
+#: infinity where the smaller is a limit of the larger.
+_CONTAINED: dict[str, tuple[tuple[str, Callable[..., dict[str, float]]], ...]] = {
+    "StudentT": (
+        ("Normal", lambda n, loc, scale: {"df": n, "loc": loc, "scale": scale}),
+        ("Cauchy", lambda n, loc, scale: {"df": 1.0, "loc": loc, "scale": scale}),
+    ),
+    "AsymmetricLaplace": (
+        ("Laplace", lambda n, loc, scale: {"loc": loc, "scale": scale, "asymmetry": 1.0}),
+    ),
+    "Gamma": (
+        ("Exponential", lambda n, rate: {"concentration": 1.0, "rate": rate}),
+        ("Chi2", lambda n, df: {"concentration": 0.5 * df, "rate": 0.5}),
+    ),
+    "Weibull": (("Exponential", lambda n, rate: {"scale": 1.0 / rate, "concentration": 1.0}),),
+    "GammaPoisson": (
+        ("Poisson", lambda n, rate: {"concentration": n, "rate": n / rate}),
+        ("GeometricProbs", lambda n, probs: {"concentration": 1.0, "rate": probs / (1.0 - probs)}),
+    ),
+    "NegativeBinomial2": (
+        ("Poisson", lambda n, rate: {"mean": rate, "concentration": n}),
+        ("GeometricProbs", lambda n, probs: {"mean": (1.0 - probs) / probs, "concentration": 1.0}),
+    ),
+    "NegativeBinomialProbs": (
+        ("Poisson", lambda n, rate: {"total_count": n, "probs": rate / (rate + n)}),
+        ("GeometricProbs", lambda n, probs: {"total_count": 1.0, "probs": 1.0 - probs}),
+    ),
+    "NegativeBinomialLogits": (
+        ("Poisson", lambda n, rate: {"total_count": n, "logits": math.log(rate / n)}),
+        (
+            "GeometricProbs",
+            lambda n, probs: {"total_count": 1.0, "logits": math.log1p(-probs) - math.log(probs)},
+        ),
+    ),
+    "ZeroInflatedPoisson": (("Poisson", lambda n, rate: {"gate": n**-1.5, "rate": rate}),),
+    "HurdlePoisson": (
+        ("Poisson", lambda n, rate: {"gate": max(math.exp(-rate), 1e-300), "rate": rate}),
+    ),
+}
+#: Members that are a distribution of their own: the uniform one.
+_CONSTANTS: dict[str, tuple[dict[str, float], ...]] = {
+    "Beta": ({"concentration1": 1.0, "concentration0": 1.0},),
+    "Kumaraswamy": ({"concentration1": 1.0, "concentration0": 1.0},),
+    "VonMises": ({"loc": 0.0, "concentration": _SMALL},),
+}
+
+
+def family_of(family: object) -> Parametric:
+    """Returns a NumPyro class, or the name of one, as a family, with those that it contains.
 
     Args:
         family: such as numpyro.distributions.Gamma, or "gamma".
-        mean, variance: of the target, to start near it.
 
     Raises:
         InputError: no such family.
@@ -283,19 +332,74 @@ def family_of(family: object, mean: float, variance: float) -> Parametric:
         if name != "validate_args"
     }
     maps = [_link(cls.__name__, name, constraint) for name, constraint in constraints.items()]
+    words = [_word(constraint) for constraint in constraints.values()]
+    evaluate: list[Any] = []
 
-    def build(vector: Vector) -> Distribution:
-        values = [forward(float(t)) for (forward, _), t in zip(maps, vector, strict=True)]
-        made = as_distribution(cls(**dict(zip(constraints, values, strict=True))))
+    def values_of(vector: Vector) -> list[float]:
+        return [forward(float(t)) for (forward, _), t in zip(maps, vector, strict=True)]
+
+    def exactly(vector: Vector) -> Distribution:
+        values = dict(zip(constraints, values_of(vector), strict=True))
+        try:
+            member = cls(**values)
+        except ValueError as error:
+            # NumPyro's own check: a parameter that is derived from these overflows.
+            raise InputError(f"{cls.__name__}: {error}") from None
+        made = as_distribution(member)
         assert made is not None
         return made
 
-    guesses = [_guesses(_word(c), mean, variance) for c in constraints.values()]
-    starts = tuple(
-        np.array([back(v) for (_, back), v in zip(maps, values, strict=True)])
-        for values in itertools.product(*guesses)
+    def build(vector: Vector) -> Distribution:
+        made = exactly(vector)
+        if not isinstance(made, Foreign):
+            return made
+        if not evaluate:
+            from kullback.interop.numpyro import of_parameters  # noqa: PLC0415 - loads JAX
+
+            evaluate.append(of_parameters(cls, tuple(constraints)))
+        return evaluate[0](made, values_of(vector))
+
+    def vector_of(parameters: dict[str, float]) -> Vector:
+        return np.array(
+            [back(parameters[n]) for n, (_, back) in zip(constraints, maps, strict=True)]
+        )
+
+    def guesses(mean: float, variance: float) -> list[Vector]:
+        each = [_guesses(word, mean, variance) for word in words]
+        return [
+            np.array([back(v) for (_, back), v in zip(maps, values, strict=True)])
+            for values in itertools.product(*each)
+        ]
+
+    return Parametric(
+        cls.__name__,
+        build,
+        exactly,
+        guesses,
+        tuple(
+            _within(name, larger, vector_of) for name, larger in _CONTAINED.get(cls.__name__, ())
+        ),
+        tuple(vector_of(values) for values in _CONSTANTS.get(cls.__name__, ())),
     )
-    return Parametric(cls.__name__, build, starts)
+
+
+def _within(
+    name: str,
+    larger: Callable[..., dict[str, float]],
+    vector_of: Callable[[dict[str, float]], Vector],
+) -> tuple[Parametric, Embed]:
+    """A contained family, and the map from its unconstrained parameters to those of the larger one."""
+    cls = _class(name)
+    maps = {
+        parameter: _link(name, parameter, constraint)[0]
+        for parameter, constraint in cls.arg_constraints.items()
+    }
+
+    def embed(vector: Vector, limit: float) -> Vector:
+        values = {name: f(float(t)) for (name, f), t in zip(maps.items(), vector, strict=True)}
+        return vector_of(larger(limit, **values))
+
+    return family_of(name), embed
 
 
 def scalar_family(recipe: object) -> ScalarFamily:

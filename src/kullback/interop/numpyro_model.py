@@ -15,6 +15,7 @@ from numpyro.infer.util import log_density
 
 from kullback.core.errors import InputError, KullbackError, MissingDependencyError, UnsupportedError
 from kullback.core.numerics import float64
+from kullback.core.user_code import guarded
 from kullback.interop.bijections import in_chunks
 from kullback.interop.jax_function import compiled
 from kullback.interop.parameters import Layout, from_shapes
@@ -117,7 +118,7 @@ def _trace(model: Any, args: Any, kwargs: Any, name: str, *, radius: int) -> dic
         handlers.seed(model, jax.random.key(1)), substitute_fn=init_to_uniform(radius=radius)
     )
     try:
-        return handlers.trace(started).get_trace(*args, **kwargs)
+        return guarded(handlers.trace(started).get_trace, f"the model of {name}")(*args, **kwargs)
     except KullbackError:
         raise
     except Exception as error:

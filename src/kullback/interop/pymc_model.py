@@ -14,6 +14,7 @@ import numpy as np
 
 from kullback.core.errors import DensityError, InputError, MissingDependencyError, UnsupportedError
 from kullback.core.numerics import float64
+from kullback.core.user_code import guarded, raised
 from kullback.interop.bijections import in_chunks
 from kullback.interop.jax_function import Evaluate, compiled
 from kullback.interop.parameters import Layout, from_shapes
@@ -132,11 +133,10 @@ def _outputs(model: Any) -> tuple[list[Any], list[str]]:
     tensor = importlib.import_module("pytensor.tensor")
     total = sum(graphs[:count], start=tensor.zeros(()))
     try:
-        log_prob = model.logp()
+        log_prob = guarded(model.logp, "PyMC's model.logp()")()
     except Exception as error:
-        raise DensityError(
-            f"{error} ({type(error).__name__} raised by PyMC's model.logp())"
-        ) from error
+        text, kind = raised(error)
+        raise DensityError(f"{text} ({kind} raised by PyMC's model.logp())") from error
     return [log_prob, total, *graphs[count:]], [v.name for v in variables]
 
 

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from kullback.core.errors import DensityError, MissingDependencyError
+from kullback.core.user_code import guarded, raised
 from kullback.interop.parameters import Layout, layout, pullback
 from kullback.interop.tracing import described, location
 from kullback.targets import Unconstrained
@@ -76,6 +77,7 @@ def _flat(parts: Layout, u: Array) -> Array:
 def _scalar(fn: Callable[[Any], Any], parts: Layout, torch: Any, name: str) -> Callable[[Any], Any]:
     """Returns fn of the parameters in one tensor, checked to give one number."""
     sizes = [math.prod(leaf.shape) for leaf in parts.leaves]
+    fn = guarded(fn, f"the log density of {name}")
 
     def scalar(x: Any) -> Any:
         pieces = zip(parts.leaves, torch.split(x, sizes), strict=True)
@@ -83,8 +85,9 @@ def _scalar(fn: Callable[[Any], Any], parts: Layout, torch: Any, name: str) -> C
         try:
             value = fn(event)
         except Exception as error:
+            text, kind = raised(error)
             raise DensityError(
-                f"{error} ({type(error).__name__} raised by the log density of {name}"
+                f"{text} ({kind} raised by the log density of {name}"
                 f"{location(error)}; events are float64: give its data as .double())"
             ) from error
         if not torch.is_tensor(value):

@@ -10,6 +10,7 @@ from typing import Any, Literal, final
 import jax
 
 from kullback.core.errors import DensityError
+from kullback.core.user_code import raised
 
 #: What stopped the tracing: a Python branch on a value, a conversion to a number, to a NumPy array.
 Obstacle = Literal["branch", "number", "array", "raised"]
@@ -57,8 +58,10 @@ def explained(error: Exception, name: str) -> TracingError:
             what = f"a value is made a Python number (float, int, math.log){where}"
             return _untraceable(name, what, "use jax.numpy", "number")
         case _:
-            text = f"{error} ({type(error).__name__} raised by the log density of {name}{where})"
-            return TracingError(text, "raised")
+            text, kind = raised(error)
+            return TracingError(
+                f"{text} ({kind} raised by the log density of {name}{where})", "raised"
+            )
 
 
 def _untraceable(name: str, what: str, remedy: str, obstacle: Obstacle) -> TracingError:

@@ -120,7 +120,8 @@ def _stopped(seen: list[Float[np.ndarray, " n"]], problem: str) -> Outcome:
 def _next(n: int, value: float, error: float, budget: Budget) -> int:
     """Returns how many draws to take next: at least twice, at most 16 times as many."""
     goal = max(1e-3 * abs(value), 1e-6) if budget.tolerance is None else budget.tolerance
-    factor = (error / max(goal, 1e-300)) ** 1.5 if math.isfinite(error) else 16.0
+    ratio = min(error / max(goal, 1e-300), 16.0) if math.isfinite(error) else 16.0
+    factor = ratio**1.5  # not more than the 16 below asks for, and nothing overflows
     return int(n * min(max(2.0, factor), 16.0))
 
 

@@ -5,9 +5,10 @@ import math
 import numpy as np
 
 from kullback.distributions.base import Array, Distribution, Foreign
-from kullback.distributions.compound import Mixture, Transformed, Truncated
+from kullback.distributions.compound import Mixture, Product, Transformed, Truncated
 from kullback.distributions.scalar import Scalar
-from kullback.results.estimate import Outcome, infinite
+from kullback.measure.question import Question
+from kullback.results.estimate import Outcome, exact, infinite
 from kullback.solvers.quadrature import add_up, fill, integrate
 
 _METHOD = "support"
@@ -18,8 +19,7 @@ def gap(p: Distribution, q: Distribution, *, names: str = "pq") -> Outcome | Non
     a, b = p.support, q.support
     one, other = names
     if a.discrete != b.discrete:
-        kinds = ("discrete", "continuous") if a.discrete else ("continuous", "discrete")
-        return infinite(f"support: {one} is {kinds[0]} and {other} {kinds[1]}", _METHOD)
+        return infinite(f"support: {_kinds(p, q, names)}", _METHOD)
     if a.dimension:
         special = {"simplex", "sphere"} & {a.kind, b.kind}
         if special and a.kind != b.kind:
@@ -40,6 +40,43 @@ def gap(p: Distribution, q: Distribution, *, names: str = "pq") -> Outcome | Non
         for (words, *_), m in zip(sides, masses, strict=True)
     )
     return infinite(f"support: {other} is 0 on {where}", _METHOD)
+
+
+def share_nothing(p: Distribution, q: Distribution) -> bool:
+    """Whether one has masses where the other has a density: each has all of its mass where the other has none."""
+    mine, other = _discrete(p), _discrete(q)
+    return mine != other and (len(mine) == len(other) or len(set(mine)) == len(set(other)) == 1)
+
+
+def apart(question: Question, p: Distribution, q: Distribution) -> Outcome | None:
+    """Returns the answer for a mass function and a density, which is that of disjoint supports; None for others.
+
+    A draw of p has density 1 of p and 0 of q against p itself, and the other way round.
+    """
+    if not share_nothing(p, q):
+        return None
+    one, none = np.array([0.0, -np.inf]), np.array([-np.inf, 0.0])
+    with np.errstate(all="ignore"):
+        value = question.finish(math.fsum(question.contribution(one, none, np.zeros(2))))
+    reason = f"{_kinds(p, q, 'pq')}: they share no mass"
+    if math.isfinite(value):
+        return exact(value, _METHOD, reason)
+    return infinite(f"support: {reason}", _METHOD)
+
+
+def _kinds(p: Distribution, q: Distribution, names: str) -> str:
+    kinds = [
+        "discrete" if all(kind) else "partly discrete" if any(kind) else "continuous"
+        for kind in (_discrete(p), _discrete(q))
+    ]
+    return f"{names[0]} is {kinds[0]} and {names[1]} {kinds[1]}"
+
+
+def _discrete(d: Distribution) -> tuple[bool, ...]:
+    """Which coordinates are discrete."""
+    if isinstance(d, Product):
+        return tuple(kind for part in d.parts for kind in _discrete(part))
+    return (d.support.discrete,) * max(1, d.support.dimension)
 
 
 def mass(p: Distribution, low: float, high: float) -> float:

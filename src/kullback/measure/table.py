@@ -15,7 +15,7 @@ from kullback.measure.closed_form import cross_entropy, entropy, kl, power_diver
 from kullback.measure.quadrature import measure_by_quadrature
 from kullback.measure.question import Question
 from kullback.measure.sums import measure
-from kullback.measure.support import gap
+from kullback.measure.support import apart, gap
 from kullback.results.estimate import Estimate, Outcome, total
 
 
@@ -128,7 +128,8 @@ def _by_support(question: Question, p: Distribution, q: Distribution) -> Run | N
     gaps = [gap(p, q)] if question.needs_support else []
     if question.needs_reverse_support:
         gaps.append(gap(q, p, names="qp"))
-    return _now(next((g for g in gaps if g is not None), None))
+    found = next((g for g in gaps if g is not None), None)
+    return _now(found or apart(question, p, q))
 
 
 def _by_closed_form(question: Question, p: Distribution, q: Distribution) -> Run | None:
@@ -206,7 +207,7 @@ def _by_monte_carlo(question: Question, p: Distribution, q: Distribution) -> Run
 
 
 METHODS = (
-    Method("support", "q is 0 somewhere p is not", "infinite", _by_support),
+    Method("support", "q is 0 somewhere p is not", "infinite, exact", _by_support),
     Method("parts", "independent blocks: the sum over blocks", "as its parts", _by_parts),
     Method(
         "closed form",

@@ -10,7 +10,7 @@ from kullback.render.terminal import clean, terminal_for_progress
 
 
 @contextmanager
-def told(what: str, progress: bool | Watch | None) -> Iterator[Watch]:
+def told(what: str, progress: Watch | bool | None) -> Iterator[Watch]:  # noqa: FBT001 - as users say it
     """Yields what to call with the number of descents done, or in words what is being done.
 
     Args:

@@ -6,10 +6,12 @@ import json
 import math
 import os
 import re
+import select
 import sys
 import textwrap
 from collections.abc import Iterable, Sequence
-from typing import TextIO
+from traceback import format_exception
+from typing import TextIO, final
 
 from rich.console import Console
 from rich.table import Table
@@ -24,26 +26,42 @@ _UNLIMITED = 120
 #: Terminal sequences, other control characters, and those that turn the direction of writing.
 _ESCAPES = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b."
-    r"|[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]"
+    r"|[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]"
 )
 #: What to write where the stream has no such characters.
 _PLAIN = str.maketrans({"±": "+-", "≥": ">=", "≤": "<=", "×": "x", "…": "...", "−": "-"})
 
 
 def clean(text: str) -> str:
-    """Returns a text without what would act on a terminal."""
-    return _ESCAPES.sub("", text)
+    """Returns a text without what would act on a terminal, or look like a line of ours: a name with a line break."""
+    return _ESCAPES.sub("", text.replace("\n", " "))
+
+
+def _clean(part: str | Text) -> str | Text:
+    if isinstance(part, str):
+        return part if isinstance(part, _Wrapped) else clean(part)
+    cleaned = part.copy()
+    cleaned.plain = clean(part.plain)
+    return cleaned
+
+
+@final
+class _Wrapped(str):
+    """Lines of ours, cleaned before they were wrapped: their line breaks are no name's."""
+
+    __slots__ = ()
 
 
 def line(text: str, *, indent: str = "") -> str:
     """Returns a text as lines that are not too wide; those after the first are set in."""
-    return textwrap.fill(
+    filled = textwrap.fill(
         clean(text),
         _WIDTH,
         subsequent_indent=indent,
         break_long_words=False,
         break_on_hyphens=False,
     )
+    return _Wrapped(filled)
 
 
 def print_table(
@@ -61,21 +79,25 @@ def print_table(
     """
     made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for i, header in enumerate(headers):
-        made.add_column(header, justify="right" if i in right else "left", overflow="fold")
+        made.add_column(clean(header), justify="right" if i in right else "left", overflow="fold")
     for row in rows:
-        made.add_row(*[cell if isinstance(cell, Text) else Text(clean(cell)) for cell in row])
+        cells = map(_clean, row)
+        made.add_row(*[cell if isinstance(cell, Text) else Text(cell) for cell in cells])
     return made
 
 
 def show(parts: Iterable[str | Text | Table]) -> None:
-    """Prints lines and tables to stdout, all or nothing."""
+    """Prints lines and tables to stdout, all or nothing, without what would act on a terminal.
+
+    A part is one line, whatever names are in it; `show_text` is for texts of ours with several.
+    """
     console = _console(sys.stdout)
     with console.capture() as captured:
         for part in parts:
             if isinstance(part, Table):
                 console.print(part, width=min(_WIDTH, console.width))
             else:
-                console.print(part, soft_wrap=True)
+                console.print(_clean(part), soft_wrap=True)
     _write("\n".join(row.rstrip() for row in captured.get().split("\n")))
 
 
@@ -85,22 +107,47 @@ def show_json(command: str, body: dict[str, object]) -> None:
     _write(json.dumps(whole, allow_nan=False, indent=2) + "\n")
 
 
-def show_text(text: str) -> None:
-    """Prints a text to stdout as it is."""
+def show_text(text: str, *, data: bool = False) -> None:
+    """Prints a text of several lines to stdout: data as they are, but not to a terminal."""
+    if not data or (sys.stdout is not None and sys.stdout.isatty()):
+        text = "\n".join(clean(row) for row in text.split("\n"))
     _write(text)
 
 
 def print_error(text: str) -> None:
     """Prints one line to stderr."""
+    _tell(f"error: {' '.join(clean(text).split())}\n")
+
+
+def print_traceback(error: BaseException) -> None:
+    """Prints where an exception came from to stderr."""
+    rows = "".join(format_exception(error)).split("\n")
+    _tell("\n".join(clean(row) for row in rows))
+
+
+def _tell(text: str) -> None:
     if sys.stderr is not None:
-        sys.stderr.write(_encodable(f"error: {' '.join(clean(text).split())}\n", sys.stderr))
-        sys.stderr.flush()
+        with contextlib.suppress(OSError, ValueError):  # nobody reads it: the exit code remains
+            sys.stderr.write(_encodable(text, sys.stderr))
+            sys.stderr.flush()
 
 
 def flush() -> None:
     """Writes out what others printed to stdout."""
     if sys.stdout is not None:
         sys.stdout.flush()
+
+
+def reader_left() -> bool:
+    """Whether stdout is a pipe that nobody reads any more."""
+    if sys.stdout is None or not hasattr(select, "poll"):
+        return False
+    try:
+        poll = select.poll()
+        poll.register(sys.stdout.fileno(), select.POLLOUT)
+        return any(event & select.POLLERR for _, event in poll.poll(0))
+    except (OSError, ValueError):
+        return False
 
 
 def abandon_stdout() -> None:

@@ -1,28 +1,27 @@
 """Fits to a known density, in either direction."""
 
 import math
-import time
 from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Float
 
 from kullback.core.errors import UnsupportedError
-from kullback.core.run import Watch, generator
+from kullback.core.numerics import one_thread
 from kullback.distributions.base import Distribution
-from kullback.families import Gaussians, components, is_diagonal
+from kullback.families import FullRank, Gaussians, components, is_diagonal, is_normal, words
+from kullback.fitting.multistart import Search
 from kullback.fitting.nodes import (
     Basin,
     Layout,
     Nodes,
     descents,
-    gather,
     kl,
     member,
+    moment_matched,
     of_density,
-    parametric_minima,
-    to_density,
 )
+from kullback.fitting.parametric import Divergence, closest
 from kullback.inputs.given import distribution
 from kullback.interop.numpyro_family import family_of
 from kullback.measure.question import KL, Question
@@ -34,47 +33,38 @@ from kullback.targets import LogDensity
 
 #: Starts for a mixture, unless said: every local optimum worth knowing should be met.
 _STARTS = 60
+#: Starts for one Gaussian, and for a family of scalars: more than there are modes and runs of modes, mostly.
+_STARTS_OF_ONE, _STARTS_OF_SCALARS = 24, 12
 #: Local optima reported.
 _MOST = 12
 
 
 def fit(problem: Problem) -> Fit:
-    """Returns the fit to a density of the line, of a plane, or of counts."""
-    p, recipe, run = problem.target.density, problem.family, problem.run
+    """Returns the fit to a density of the line, of a plane, or of counts, both KLs measured anew."""
+    p, recipe = problem.target.density, problem.family
+    if is_normal(recipe) and not p.support.discrete:
+        return _gaussians(p, FullRank(), problem)
     if isinstance(recipe, Gaussians):
-        return _gaussians_to_density(
-            p,
-            problem.target.given,
-            recipe,
-            problem.direction,
-            problem.starts or _STARTS,
-            run.key,
-            run.watch,
-            run.began,
-        )
-    return _others_to_density(p, recipe, problem.direction, run.watch, run.began)
+        return _gaussians(p, recipe, problem)
+    return _scalars(p, problem)
 
 
-def _gaussians_to_density(
-    p: Distribution,
-    target: object,
-    recipe: Gaussians,
-    direction: Direction,
-    starts: int,
-    key: object,
-    watch: Watch,
-    began: float,
-) -> Fit:
+def _gaussians(p: Distribution, recipe: Gaussians, problem: Problem) -> Fit:
+    given, direction, run = problem.target.given, problem.direction, problem.run
     scalar = p.support.dimension == 0
-    example = (
-        np.asarray(target.example, dtype=np.float64) if isinstance(target, LogDensity) else None
-    )
+    example = np.asarray(given.example, dtype=np.float64) if isinstance(given, LogDensity) else None
     nodes = of_density(p, example)
     layout = Layout(components(recipe), nodes.x.shape[1], is_diagonal(recipe))
-    tries = starts if layout.k > 1 else min(starts, 12)
+    asked = problem.starts or (_STARTS if layout.k > 1 else _STARTS_OF_ONE)
     if direction == "forward":
         _refuse_heavy(p)
-    found = descents(p, nodes, layout, direction, starts=tries, rng=generator(key), watch=watch)
+    if direction == "forward" and layout.k == 1:
+        q = member(moment_matched(nodes, layout), scalar=scalar)
+        run.watch(1)
+        optima = (Optimum(q, _measured(p, q, direction, nodes), 1.0, 0.0),)
+        return _fit(p, optima, (q,), problem, 1, 1, nodes)
+    with one_thread():
+        found = descents(p, nodes, layout, direction, starts=asked, key=run.key, watch=run.watch)
 
     def measured(basin: Basin) -> tuple[Distribution, Estimate]:
         q = member(layout.unpack(basin.best.at), scalar=scalar)
@@ -83,49 +73,58 @@ def _gaussians_to_density(
     # Mirror images are equal but for rounding: the one that starts further left comes first.
     ends = sorted(
         ((*measured(b), b) for b in found.basins[:_MOST]),
-        key=lambda e: (round(e[1].value, 8), float(layout.unpack(e[2].best.at).means.min())),
+        key=lambda e: (*_height(e[1], e[2]), float(layout.unpack(e[2].best.at).means.min())),
     )
-    optima = tuple(Optimum(q, d, b.count / found.starts, b.spread) for q, d, b in ends)
+    optima = tuple(Optimum(q, d, b.count / max(found.starts, 1), b.spread) for q, d, b in ends)
     path = tuple(member(layout.unpack(v), scalar=scalar) for v in _thinned(ends[0][2].best.path))
-    made = _fit(p, optima, path, direction, recipe, found.starts, found.evaluations, began, nodes)
-    if not found.interrupted:
-        return made
-    return replace(made, notes=(*made.notes, _interrupted(found.starts, tries)))
+    made = _fit(p, optima, path, problem, found.starts, found.evaluations, nodes)
+    return _stopped(made, found, asked)
 
 
-def _others_to_density(
-    p: Distribution, recipe: object, direction: Direction, watch: Watch, began: float
-) -> Fit:
+def _scalars(p: Distribution, problem: Problem) -> Fit:
+    recipe, direction, run = problem.family, problem.direction, problem.run
     if p.support.dimension:
         raise UnsupportedError(
             f"family {recipe!r} has scalar events, but the target lives on {p.support}"
         )
-    mean, variance = _moments(p)
-    family = family_of(recipe, mean, variance)
-    minima = parametric_minima(family, to_density(p, direction), watch)
-    basins = gather(minima, lambda m: m.at, within=1e-3)
-    made = [(family.build(b.best.at), b) for b in basins]
-    optima = tuple(
-        Optimum(q, _measured(p, q, direction, None), b.count / len(minima), b.spread)
-        for q, b in made
-    )
-    path = tuple(family.build(v) for v in basins[0].best.path)
-    spent = sum(m.evaluations for m in minima)
-    return _fit(p, optima, path, direction, recipe, len(minima), spent, began, None)
+    family, asked = family_of(recipe), problem.starts or _STARTS_OF_SCALARS
+    objective = Divergence(KL, p, first=direction == "forward")
+    with one_thread():
+        found = closest(family, p, objective, starts=asked, key=run.key, watch=run.watch)
+    ends = []
+    for basin in found.basins[:_MOST]:
+        q = family.exactly(basin.best.at)
+        ends.append((q, _measured(p, q, direction, None), basin))
+    ends.sort(key=lambda e: _height(e[1], e[2]))
+    optima = tuple(Optimum(q, d, b.count / max(found.starts, 1), b.spread) for q, d, b in ends)
+    path = tuple(family.build(v) for v in _thinned(ends[0][2].best.path))
+    made = _fit(p, optima, path, problem, found.starts, found.evaluations, None)
+    return _stopped(made, found, asked)
+
+
+def _height(divergence: Estimate, basin: Basin) -> tuple[bool, float]:
+    """Sorts optima by what was measured, by the search's own value where that is an estimate with noise."""
+    told = divergence.kind in ("exact", "numeric", "infinite")
+    noisy = divergence.kind == "estimate"
+    return not (told or noisy), round(basin.best.value if noisy else divergence.value, 8)
+
+
+def _stopped(made: Fit, found: Search, asked: int) -> Fit:
+    if not found.interrupted:
+        return made
+    return replace(made, notes=(*made.notes, _interrupted(found.starts, asked)))
 
 
 def _fit(
     p: Distribution,
     optima: tuple[Optimum, ...],
     path: tuple[Distribution, ...],
-    direction: Direction,
-    recipe: object,
+    problem: Problem,
     starts: int,
     evaluations: int,
-    began: float,
     nodes: Nodes | None,
 ) -> Fit:
-    best = optima[0]
+    best, direction = optima[0], problem.direction
     if not math.isfinite(best.divergence.value):
         raise UnsupportedError(
             f"the divergence is infinite at every q that was reached ({best.divergence.reason}): if p ends "
@@ -138,7 +137,7 @@ def _fit(
     return Fit(
         q=best.q,
         direction=direction,
-        family=_words(recipe),
+        family=words(problem.family),
         divergence=best.divergence,
         forward_kl=both["forward"],
         reverse_kl=both["reverse"],
@@ -147,7 +146,7 @@ def _fit(
         path=path,
         starts=starts,
         evaluations=evaluations,
-        seconds=time.perf_counter() - began,
+        seconds=problem.run.seconds,
         notes=tuple(notes),
     )
 
@@ -163,18 +162,6 @@ def _measured(
         return label(question, kl(p, q, nodes, direction))
     _, run = choose(question, *pair)
     return label(question, run(Effort()))
-
-
-def _moments(p: Distribution) -> tuple[float, float]:
-    if p.support.discrete:
-        marks = p.landmarks()
-        x = np.arange(marks[0], marks[-1] + 1.0)
-        weights = np.exp(p.log_prob(x))
-        nodes = Nodes(x[:, None], weights / weights.sum())
-    else:
-        nodes = of_density(p)
-    mean, variance = float(nodes.mean[0]), float(nodes.covariance[0, 0])
-    return (mean, variance) if math.isfinite(variance) and variance > 0.0 else (0.0, 1.0)
 
 
 def _refuse_heavy(p: Distribution) -> None:
@@ -198,7 +185,3 @@ def _interrupted(done: int, asked: int) -> str:
 def _thinned(path: tuple[Float[np.ndarray, " m"], ...]) -> list[Float[np.ndarray, " m"]]:
     index = np.unique(np.linspace(0, len(path) - 1, min(len(path), 40)).astype(int))
     return [path[i] for i in index]
-
-
-def _words(recipe: object) -> str:
-    return recipe.__name__ if isinstance(recipe, type) else str(recipe)

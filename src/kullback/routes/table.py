@@ -21,6 +21,7 @@ from kullback.families import (
     LowRank,
     MeanField,
     Mixture,
+    is_normal,
     words,
 )
 from kullback.inputs.target import Known, Target
@@ -114,6 +115,14 @@ def _is_scalar(family: object) -> bool:
 
 _GAUSSIANS = Families("full_rank, mean_field, mixture:k", _is(FullRank, MeanField, Mixture))
 _ONE = Families("full_rank, mean_field", _is(FullRank, MeanField))
+_CLOSED = Families(
+    "full_rank, mean_field, normal",
+    lambda f: (
+        isinstance(f, (FullRank, MeanField))
+        or (isinstance(f, Mixture) and f.k == 1)
+        or is_normal(f)
+    ),
+)
 _MANY = Families("mixture:k, low_rank:r, auto", _is(Mixture, LowRank, Auto))
 _ALL = Families(
     "full_rank, mean_field, low_rank:r, mixture:k, mixture:auto, auto",
@@ -159,6 +168,7 @@ ROUTES = (
         remedy="counts are no density: fit them forward, fit(counts, \"categorical\", direction=\"forward\"), "
         "and fit its q in reverse",
     ),
+    Route("log density", "forward", _CLOSED, "moments", "known", "log p on the line or a plane", _MEASURED, most=2),
     Route(
         "log density", "forward", _GAUSSIANS, "quadrature", "known", "log p on the line or a plane",
         _MEASURED, _STARTS, 2,
@@ -193,12 +203,14 @@ ROUTES = (
         remedy="forward KL over discrete latents needs means under p: fit in reverse and look at "
         "fit.draws.tempered, direction=\"reverse\"",
     ),
+    Route("density", "forward", _CLOSED, "moments", "known", "the density on the line or a plane", _MEASURED, most=2),
+    Route("density", "forward", _CLOSED, "moments", "known_vectors", "moments or draws of p", _MEASURED),
     Route(
         "density", "forward", _GAUSSIANS, "quadrature", "known", "the density on the line or a plane",
         _MEASURED, _STARTS, 2,
     ),
     Route(
-        "density", "forward", _GAUSSIANS, "draws", "known_vectors", "moments or draws of p", _MEASURED,
+        "density", "forward", _GAUSSIANS, "em", "known_vectors", "draws of p", _MEASURED, _STARTS,
     ),
     Route("density", "forward", _SCALARS, "quadrature", "known", "the density on the line", _MEASURED, _STARTS),
     Route(

@@ -1,6 +1,5 @@
 """Mixtures of Gaussians and of Student's t as an estimator."""
 
-import time
 import warnings
 from collections.abc import Sequence
 from numbers import Integral
@@ -275,9 +274,7 @@ class KernelDensity(Density):
         return fit_family(
             samples,
             families_KernelDensity(bandwidth, spread),
-            key=key_of(self.random_state),
-            watch=lambda _: None,
-            began=time.perf_counter(),
+            Run(key_of(self.random_state)),
         )
 
     def _describe(self, fit: Fit) -> None:

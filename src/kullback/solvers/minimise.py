@@ -1,8 +1,8 @@
 """Newton's method in a box, for a few parameters: gradients are given, curvature is measured."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
@@ -163,6 +163,12 @@ def _is_flat(hessian: Float[np.ndarray, "m m"], free: np.ndarray) -> bool:
 # Local minima of a smooth function, from many starts.
 
 _IDLE = 10
+#: What a value that overflows counts as in a line search.
+_TOO_FAR = 1e100
+#: Of central differences: the cube root of the rounding of a double.
+_DIFFERENCE = 6e-6
+#: A gradient below this is level ground: a value is then right to about its square.
+_LEVEL = 1e-5
 
 
 @final
@@ -204,33 +210,69 @@ def descend(
     return Minimum(float(found.fun), found.x, (*path, found.x), int(found.nfev))
 
 
-def descend_all(objective: Objective, starts: Iterable[Vector]) -> Iterator[Minimum]:
-    """Yields the end of each descent, past saddle points; those that failed are left out."""
-    for start in starts:
-        minimum = descend(objective, start)
-        if math.isfinite(minimum.value):
-            yield _off_saddle(objective, minimum)
+def descend_past_saddles(objective: Objective, start: Vector) -> Minimum:
+    """Returns the end of L-BFGS from a start, off the saddle points where it may have stopped."""
+    minimum = descend(objective, start)
+    failed = not math.isfinite(minimum.value) or minimum.value >= _TOO_FAR
+    return replace(minimum, value=math.inf) if failed else _off_saddle(objective, minimum)
+
+
+def descend_by_differences(value: Callable[[Vector], float], start: Vector) -> Minimum:
+    """Returns the end of L-BFGS with the gradient by differences: for a few parameters.
+
+    Where it ends at a kink, or at an edge beyond which the value is infinite, Nelder-Mead goes on.
+    """
+
+    def objective(x: Vector) -> tuple[float, Vector]:
+        here, gradient = value(x), np.zeros_like(x)
+        if not math.isfinite(here):
+            return math.inf, gradient
+        for i in range(len(x)):
+            step = np.zeros_like(x)
+            step[i] = _DIFFERENCE * max(1.0, abs(float(x[i])))
+            gradient[i] = (value(x + step) - value(x - step)) / (2.0 * step[i])
+        return here, gradient
+
+    end = descend(objective, start, iterations=100, gain=1e-11, idle=3)
+    spent = end.evaluations * (1 + 2 * len(start))
+    if math.isfinite(end.value) and end.value < _TOO_FAR:
+        gradient = objective(end.at)[1]
+        if float(np.max(np.abs(gradient), initial=0.0)) < _LEVEL * (1.0 + abs(end.value)):
+            return replace(end, evaluations=spent)
+    near = end.at if math.isfinite(value(end.at)) else start
+    again = without_gradient(value, near, step=0.1, evaluations=150, restarts=3)
+    return Minimum(again.value, again.at, (*end.path, again.at), spent + again.evaluations)
 
 
 def without_gradient(
-    value: Callable[[Vector], float], start: Vector, *, step: float = 0.3
+    value: Callable[[Vector], float],
+    start: Vector,
+    *,
+    step: float = 0.3,
+    evaluations: int = 400,
+    restarts: int = 6,
 ) -> Minimum:
     """Returns the end of Nelder-Mead, restarted until it stands still: for two or three variables."""
-    at, best, evaluations = start, math.inf, 0
-    for _ in range(6):
+    at, best, spent = start, math.inf, 0
+    for _ in range(restarts):
         simplex = np.vstack([at, *(at + step * row for row in np.eye(len(at)))])
         found = optimize.minimize(
             value,
             at,
             method="Nelder-Mead",
-            options={"initial_simplex": simplex, "xatol": 1e-9, "fatol": 1e-13, "maxfev": 400},
+            options={
+                "initial_simplex": simplex,
+                "xatol": 1e-9,
+                "fatol": 1e-13,
+                "maxfev": evaluations,
+            },
         )
-        evaluations += int(found.nfev)
+        spent += int(found.nfev)
         gained, at = best - float(found.fun), found.x
         best, step = min(best, float(found.fun)), 0.1 * step
         if gained < 1e-11 * (1.0 + abs(best)):
             break
-    return Minimum(best, at, (start, at), evaluations)
+    return Minimum(best, at, (start, at), spent)
 
 
 def _guarded(objective: Objective) -> Objective:
@@ -240,7 +282,7 @@ def _guarded(objective: Objective) -> Objective:
         with np.errstate(all="ignore"):
             value, gradient = objective(x)
         if not (math.isfinite(value) and np.isfinite(gradient).all()):
-            return 1e100, np.zeros_like(x)
+            return _TOO_FAR, np.zeros_like(x)
         return value, gradient
 
     return safe

@@ -27,7 +27,7 @@ from kullback.render.document import (
     Table,
 )
 from kullback.render.html import render
-from kullback.render.terminal import clean, line, print_table
+from kullback.render.terminal import line, print_table
 from kullback.results.diff import ColumnDiff, Diff, JointDiff, Picture
 from kullback.results.estimate import Estimate
 from kullback.results.units import Unit
@@ -434,11 +434,11 @@ _SHOWN = 40
 
 
 def _page(found: Diff, unit: Unit) -> Iterator[str | Text | RichTable]:
-    yield clean(f"reference = {found.reference} ({found.rows[0]:,} rows)")
-    yield clean(f"current   = {found.current} ({found.rows[1]:,} rows)")
+    yield f"reference = {found.reference} ({found.rows[0]:,} rows)"
+    yield f"current   = {found.current} ({found.rows[1]:,} rows)"
     for name, part in found.groups:
         yield ""
-        yield clean(f"{name}: {part.rows[0]:,} and {part.rows[1]:,} rows")
+        yield f"{name}: {part.rows[0]:,} and {part.rows[1]:,} rows"
         yield from _of_tables(part, unit)
     if not found.groups:
         yield ""

@@ -16,7 +16,7 @@ from kullback.expressions.format import format_distribution
 from kullback.inputs.given import distribution
 from kullback.render.document import Block, Fact, Gallery, Notes, Page, Role, Section
 from kullback.render.html import render
-from kullback.render.terminal import clean, line, print_table
+from kullback.render.terminal import line, print_table
 from kullback.results.estimate import Estimate
 from kullback.results.fit import Direction, Fit
 from kullback.targets import LogDensity, Samples, Stream, Unconstrained
@@ -83,10 +83,10 @@ def _page(data: str, given: _Target, found: Fit) -> Iterator[str | Text | Table]
         )
     else:
         p = data if target is None or is_model(data) else format_distribution(target)
-        yield clean(f"p = {p}")
+        yield f"p = {p}"
     yield f"{found.direction} fit of {found.family}, minimising {_minimised(found)}"
     yield ""
-    yield clean(f"q = {format_distribution(found.q)}")
+    yield f"q = {format_distribution(found.q)}"
     table = parameters(found) or _components(found, names)
     if table is not None:
         yield ""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from rich.table import Table
 
-from kullback.render.terminal import clean, line, print_table
+from kullback.render.terminal import line, print_table
 from kullback.results.estimate import Estimate
 from kullback.results.loss_report import Gradients, LossFinding, LossReport
 from kullback.views.numbers import figure
@@ -15,7 +15,7 @@ _NAMED = re.compile(r"(?P<module>[\w.]+|.+\.py):(?P<name>[\w.]+)", re.DOTALL)
 
 
 def _page(found: LossReport) -> Iterator[str | Table]:
-    yield clean(f"{found.loss} ({found.library})")
+    yield f"{found.loss} ({found.library})"
     yield print_table(("argument", "taken for"), found.arguments)
     for under in found.under:
         yield ""
@@ -33,7 +33,9 @@ def _page(found: LossReport) -> Iterator[str | Table]:
         yield line(f"fix: {fix}", indent="  ")
     if found.expected:
         verdict = "as expected" if found.passes else "NOT as expected"
-        yield f"{verdict}: {found.expected} was asked for, the gradient is {found.name}"
+        words = found.under[0].words
+        drawn = f", with {words}" if words else ""
+        yield f"{verdict}: {found.expected} was asked for, the gradient is {found.name}{drawn}"
 
 
 def _cells(finding: LossFinding) -> tuple[str, str, str]:

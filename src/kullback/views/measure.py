@@ -22,7 +22,7 @@ from kullback.render.document import (
 )
 from kullback.render.document import Table as document_Table
 from kullback.render.html import render
-from kullback.render.terminal import clean, line, print_table
+from kullback.render.terminal import line, print_table
 from kullback.results.estimate import Estimate
 from kullback.results.fit import Direction, Fit
 from kullback.results.others import (
@@ -59,12 +59,12 @@ _PUNISHES = {"forward": "q for missing what p has", "reverse": "q for having wha
 
 
 def _page(left: Given, right: Given, sides: Sides) -> Iterator[str | Table]:
-    yield clean(f"p = {left.words}")
-    yield clean(f"q = {right.words}")
+    yield f"p = {left.words}"
+    yield f"q = {right.words}"
     yield ""
     of_kl = sides.forward.value.quantity.startswith("kl")
     for side in sides.known:
-        yield clean(f"{side.name:<9} {side.value}" if of_kl else str(side.value))
+        yield f"{side.name:<9} {side.value}" if of_kl else str(side.value)
     if sides.missing:
         yield line(f"reverse   not computed: {sides.missing}", indent="          ")
     if of_kl:

@@ -37,7 +37,7 @@ from kullback.render.document import (
     Tone,
 )
 from kullback.render.html import render
-from kullback.render.terminal import clean, line, print_table
+from kullback.render.terminal import line, print_table
 from kullback.results.estimate import Estimate
 from kullback.results.fit import Fit
 from kullback.results.posterior import Diagnosis, Parameter, Posterior
@@ -317,7 +317,7 @@ def page(data: str, fit: Fit) -> Iterator[str | Text | RichTable]:
     yield from _verdict(found.diagnosis)
     yield ""
     d = len(found.parameters)
-    yield clean(f"p: {data}, {d} parameter{'' if d == 1 else 's'}")
+    yield f"p: {data}, {d} parameter{'' if d == 1 else 's'}"
     yield f"q: {fit.family}, by minimising KL(q||p): q seeks a part of p that it can match"
     yield ""
     yield _numbers(fit, found)
@@ -376,7 +376,7 @@ def _verdict(told: Diagnosis) -> Iterator[str | Text]:
         return
     named = decided.text.startswith(decided.name)
     text = decided.text if named else f"{decided.name}: {decided.text}"
-    yield stamp + Text(f": {clean(text)}")
+    yield stamp + Text(f": {text}")
     if decided.remedy:
         yield line(f"  {decided.remedy}", indent="  ")
 
