@@ -15,7 +15,7 @@ from kullback.core.errors import KullbackError
 from kullback.distributions.gaussian_mixture import GaussianMixture
 from kullback.families import FullRank, MeanField, Mixture
 from kullback.fitting.adversarial import fit_adversarial
-from kullback.fitting.nodes import Layout
+from kullback.fitting.gaussians import Layout
 from kullback.fitting.plug_in import closest, log_density_and_score
 from kullback.solvers.modes import whitened
 from kullback.targets import Samples

@@ -21,7 +21,7 @@ from kullback.fitting.em import (
     TableSums,
     block_size,
 )
-from kullback.fitting.nodes import member, order_of
+from kullback.fitting.gaussians import member, order_of
 from kullback.fitting.rows import Rows
 
 #: While starts are compared, a component is pulled towards this share of the covariance of all rows, with

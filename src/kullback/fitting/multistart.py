@@ -1,5 +1,6 @@
 """The search of every family and direction without a closed-form optimum: descents from many starts."""
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import final
@@ -8,13 +9,53 @@ import numpy as np
 from jaxtyping import Float
 
 from kullback.core.errors import UnsupportedError
-from kullback.fitting.nodes import Basin, gather
 from kullback.solvers.minimise import Minimum
 
 Vector = Float[np.ndarray, " m"]
 #: A member of a contained family that is better than the best descent by no more than this is where that
 #: descent was going: to a limit, where the ground is level.
 _SAME = 1e-6
+
+
+@final
+@dataclass(frozen=True)
+class Basin:
+    """A local optimum, how many descents ended in it, and how far apart they ended.
+
+    `spread` is the largest distance in any feature; NaN if only one descent ended here.
+    """
+
+    best: Minimum
+    count: int
+    spread: float
+
+
+def gather(
+    minima: list[Minimum],
+    features: Callable[[Minimum], Float[np.ndarray, " f"]],
+    *,
+    within: float = 1e-2,
+    close: float = 1e-5,
+) -> list[Basin]:
+    """Returns the basins, best first.
+
+    Args:
+        minima: ends of descents.
+        features: numbers of order 1 that two descents into one optimum share.
+        within: how far features of one optimum may be apart.
+        close: how far values of one optimum may be apart.
+    """
+    found: list[tuple[Minimum, np.ndarray, int, float]] = []
+    for minimum in sorted(minima, key=lambda m: m.value):
+        here = features(minimum)
+        for i, (best, there, count, spread) in enumerate(found):
+            apart = float(np.max(np.abs(here - there), initial=0.0))
+            if apart < within and minimum.value - best.value < close * (1.0 + abs(best.value)):
+                found[i] = (best, there, count + 1, max(spread, apart))
+                break
+        else:
+            found.append((minimum, here, 1, 0.0))
+    return [Basin(best, n, spread if n > 1 else math.nan) for best, _, n, spread in found]
 
 
 @final

@@ -20,10 +20,11 @@ from kullback.distributions.gaussian_mixture import GaussianMixture, chunks
 from kullback.fitting.covariances import Components, Structure
 from kullback.fitting.em_climb import Climb, climb
 from kullback.fitting.em_search import search
+from kullback.fitting.gaussians import Layout
+from kullback.fitting.gaussians import member as nodes_member
 from kullback.fitting.mixture_family import MixtureFamily, family_of, with_components
+from kullback.fitting.multistart import gather
 from kullback.fitting.natural_gradient import Ascent, Gaussians, ascend
-from kullback.fitting.nodes import Layout, gather
-from kullback.fitting.nodes import member as nodes_member
 from kullback.fitting.rows import Rows, distinct, rows_of
 from kullback.solvers.minimise import Minimum
 from kullback.solvers.modes import Density, whitened

@@ -11,8 +11,9 @@ from kullback.core.errors import DensityError
 from kullback.core.run import Run
 from kullback.families import Gaussians as families_Gaussians
 from kullback.families import is_diagonal
+from kullback.fitting.gaussians import Layout, maximum_likelihood
 from kullback.fitting.natural_gradient import Ascent, Gaussians, ascend, slope_at
-from kullback.fitting.nodes import Layout, Nodes, maximum_likelihood
+from kullback.fitting.nodes import Nodes
 from kullback.solvers.minimise import descend
 from kullback.solvers.modes import Density, Mode, climb, find, mode_at, whitened
 

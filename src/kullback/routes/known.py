@@ -10,17 +10,9 @@ from kullback.core.errors import UnsupportedError
 from kullback.core.numerics import one_thread
 from kullback.distributions.base import Distribution
 from kullback.families import FullRank, Gaussians, components, is_diagonal, is_normal, words
-from kullback.fitting.multistart import Search
-from kullback.fitting.nodes import (
-    Basin,
-    Layout,
-    Nodes,
-    descents,
-    kl,
-    member,
-    moment_matched,
-    of_density,
-)
+from kullback.fitting.gaussians import Layout, descents, member, moment_matched
+from kullback.fitting.multistart import Basin, Search
+from kullback.fitting.nodes import Nodes, kl, of_density
 from kullback.fitting.parametric import Divergence, closest
 from kullback.inputs.given import distribution
 from kullback.interop.numpyro_family import family_of

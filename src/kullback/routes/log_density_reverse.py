@@ -21,8 +21,8 @@ from kullback.distributions.vector import MultivariateNormal
 from kullback.families import Auto, FullRank, LowRank, MeanField, Mixture, is_diagonal
 from kullback.files.archive import resumed
 from kullback.fitting.elbo_gradients import Estimator
+from kullback.fitting.gaussians import member
 from kullback.fitting.natural_gradient import Gaussians
-from kullback.fitting.nodes import member
 from kullback.fitting.reverse import (
     MOST_COMPONENTS,
     WORTH,

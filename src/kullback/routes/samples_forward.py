@@ -30,6 +30,7 @@ from kullback.fitting.cross_validation import FOLDS, categorical, mean_score, mo
 from kullback.fitting.cross_validation import held_out as cross_validation_held_out
 from kullback.fitting.em_climb import Climb
 from kullback.fitting.em_search import distinct_ends
+from kullback.fitting.gaussians import order_of
 from kullback.fitting.kernel_density import kernel_density
 from kullback.fitting.mixture_family import MixtureFamily, family_of, table_family
 from kullback.fitting.mixtures import (
@@ -42,7 +43,6 @@ from kullback.fitting.mixtures import (
     held_out,
     score,
 )
-from kullback.fitting.nodes import order_of
 from kullback.fitting.rows import Rows, distinct, rows_of
 from kullback.interop.numpyro_family import scalar_family
 from kullback.measure.question import CROSS_ENTROPY

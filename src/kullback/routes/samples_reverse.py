@@ -10,7 +10,7 @@ from kullback.core.errors import InputError, UnsupportedError
 from kullback.core.run import Run, named
 from kullback.distributions.gaussian_mixture import GaussianMixture
 from kullback.families import Gaussians, components, is_diagonal
-from kullback.fitting.nodes import Layout
+from kullback.fitting.gaussians import Layout
 from kullback.fitting.plug_in import (
     Closest,
     closest,
