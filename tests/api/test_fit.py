@@ -258,7 +258,7 @@ def test_a_family_is_never_worse_than_one_that_it_contains(target, small, large,
 def test_as_many_starts_as_asked_for(family):
     told = []
     p = "0.5*normal(-3, sd=1) + 0.5*normal(3, sd=1)"
-    found = fit(p, family, direction="reverse", starts=15, watch=told.append)
+    found = fit(p, family, direction="reverse", starts=15, progress=told.append)
     assert found.starts == 15
     assert [done for done in told if isinstance(done, int)] == list(range(1, 16))
     assert sum(o.share for o in found.optima) <= 1.0 + 1e-12
@@ -274,7 +274,7 @@ def test_ctrl_c_keeps_a_family_of_scalars():
         if done == 2:
             raise KeyboardInterrupt
 
-    found = fit(THREE, "laplace", direction="reverse", watch=stop)
+    found = fit(THREE, "laplace", direction="reverse", progress=stop)
     assert (found.starts, found.interrupted) == (2, True)
 
 
@@ -283,6 +283,6 @@ def test_ctrl_c_in_a_contained_family_keeps_what_there_is():
         if done == "smaller families: 3 starts":
             raise KeyboardInterrupt
 
-    found = fit(THREE, "mixture:2", direction="reverse", watch=stop)
+    found = fit(THREE, "mixture:2", direction="reverse", progress=stop)
     assert found.interrupted
     assert found.divergence.value < 1.21

@@ -237,9 +237,9 @@ def test_help_says_that_the_file_is_executed(run):
 
 def test_what_jax_compiles_is_kept_by_the_command_only(tmp_path):
     script = (
-        "import os, sys\nfrom kullback.cli import _compilation\n"
+        "import os, sys\nfrom kullback.cli import progress\n"
         "sys.argv[1:] and sys.modules.setdefault('jax', sys)\n"
-        "_compilation.remember()\nprint(os.environ.get('JAX_COMPILATION_CACHE_DIR'))"
+        "progress.remember()\nprint(os.environ.get('JAX_COMPILATION_CACHE_DIR'))"
     )
     clean = {k: v for k, v in os.environ.items() if not k.startswith("JAX_")}
 

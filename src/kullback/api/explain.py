@@ -2,21 +2,22 @@
 
 from kullback.api.extremes import extremes_told
 from kullback.api.measure import pair
-from kullback.core.errors import InputError, UnsupportedError
+from kullback.core.errors import InputError, KullbackError, UnsupportedError
 from kullback.core.run import Run
 from kullback.diagnostics.contributions import regions
 from kullback.diagnostics.gradients import compare, displaced
 from kullback.distributions.base import Distribution
-from kullback.families import FullRank, MeanField, is_diagonal, parse_family
+from kullback.families import FullRank, MeanField, is_diagonal, parse_family, recipe_of
 from kullback.fitting.reverse import reverse_fit
-from kullback.inputs.target import read
+from kullback.inputs.target import Target, read
 from kullback.measure.question import CROSS_ENTROPY, ENTROPY, KL
 from kullback.measure.samples.table import TABLE, is_sampled, method
 from kullback.measure.table import METHODS, Effort, choose, label
 from kullback.results.loss_report import Gradients
 from kullback.results.others import Cell, Contributions, Plan, PlanRow, Region
 from kullback.routes.log_density_reverse import Job
-from kullback.routes.table import DOES, EXPECTATION, NEEDS
+from kullback.routes.table import DOES, EXPECTATION, NEEDS, ROUTES, Route
+from kullback.routes.table import choose as choose_route
 
 _CLIMBS = 4
 
@@ -107,33 +108,66 @@ def explain(p: object, q: object, *, normalize: bool = False) -> Contributions:
 # Planning: which method would answer, printed before anything is computed.
 
 
-def plan(p: object, q: object, *, normalize: bool = False) -> Plan:
-    """Returns the table of methods with the rows that KL(p||q) and KL(q||p) would take.
+def plan(p: object, q: object = None, *, family: object = None, normalize: bool = False) -> Plan:
+    """Returns which method would answer in both directions, before anything is computed.
+
+    With q, the table of methods that measure KL(p||q) and KL(q||p); with a family, the table of routes by
+    which a member of it would be fitted to p.
 
     Args:
-        p, q: as in `kl_divergence`.
+        p, q: as in `kl_divergence`; p as in `fit`, where a family is given.
+        family: as in `fit`, instead of q.
         normalize: divide probabilities by their sum.
 
     Raises:
-        InputError: p or q cannot be used.
+        InputError: p or q cannot be used, or neither q nor a family is given.
 
     Example:
         >>> plan("normal(0, sd=1)", "laplace(0, scale=1)").forward.method
         'closed form'
+        >>> import numpy as np
+        >>> plan(np.zeros((9, 2)), family="mixture:2").reverse.method
+        'plug_in'
     """
+    if (q is None) == (family is None):
+        raise InputError("plan takes q, to measure KL, or family=, to fit one: give one of them")
+    if family is not None:
+        return _plan_of_fit(read(p), recipe_of(family))
     if is_sampled(p, q):
         chosen = [_of_samples(p, q, normalize=normalize), _of_samples(q, p, normalize=normalize)]
         table = TABLE
     else:
-        with extremes_told(p=p, q=q):
-            left, right = pair(p, q, normalize=normalize)
-            chosen = [_chosen(left, right), _chosen(right, left)]
+        left, right = pair(p, q, normalize=normalize)
+        chosen = [_chosen(left, right), _chosen(right, left)]
         table = tuple((row.name, row.applies, row.gives) for row in METHODS)
     rows = tuple(PlanRow(*row, row[0] == chosen[0], row[0] == chosen[1]) for row in table)
     return Plan(
         rows,
         _cell("forward", "KL(p||q)", chosen[0]),
         _cell("reverse", "KL(q||p)", chosen[1]),
+    )
+
+
+def _plan_of_fit(p: Target, family: object) -> Plan:
+    """The routes from what is known of p, and those that a family would take."""
+    routes: dict[str, Route | str] = {}
+    for direction in ("forward", "reverse"):
+        try:
+            routes[direction] = choose_route(p, family, direction)
+        except KullbackError as error:
+            routes[direction] = f"none: {error}"
+    rows = tuple(
+        PlanRow(
+            row.solver, f"{row.direction}: {row.families.words}", row.gives,
+            row is routes["forward"], row is routes["reverse"],
+        )
+        for row in ROUTES if row.known == p.known and row.solver and p.dimension <= row.most
+    )  # fmt: skip
+    named = {d: r if isinstance(r, str) else r.solver for d, r in routes.items()}
+    return Plan(
+        rows,
+        _cell("forward", "KL(p||q)", named["forward"]),
+        _cell("reverse", "KL(q||p)", named["reverse"]),
     )
 
 

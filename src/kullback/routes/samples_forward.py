@@ -58,6 +58,8 @@ _STARTS = 10
 _MANY, _FEW = 600, 100
 #: Products of blocks with no more features are done before several threads have begun.
 _NARROW = 100
+#: Counts of no more rows are written out: a count is as many rows, a weight is not.
+_WRITTEN_OUT = 10_000_000
 _UP_TO = "maximum likelihood: KL(p||q) up to H(p), which samples alone do not give"
 
 
@@ -509,11 +511,20 @@ def as_rows(p: Counts, family: object) -> Samples:
     Raises:
         InputError: a level is no number, and the family is of numbers.
     """
-    codes = np.arange(len(p.values), dtype=np.float64)
     if isinstance(family, Categorical):
-        return Samples(codes, p.values, columns=("level",), kinds=("category",), labels=(p.labels,))
+        levels = np.arange(len(p.values), dtype=np.float64)
+        kinds, labels = ("category",), (p.labels,)
+    else:
+        levels, kinds, labels = _numbers(p), (), ()
+    values, weights = levels, p.values
+    if np.all(p.values == np.floor(p.values)) and p.values.sum() <= _WRITTEN_OUT:
+        values, weights = np.repeat(levels, p.values.astype(np.int64)), None
+    return Samples(values, weights, columns=("level",), kinds=kinds, labels=labels)
+
+
+def _numbers(p: Counts) -> Values:
     try:
-        return Samples([float(name) for name in p.labels], p.values, columns=("level",))
+        return np.array([float(name) for name in p.labels])
     except ValueError:
         raise InputError(
             f'the levels are {", ".join(p.labels[:4])} ..., not numbers: choose family="categorical"'

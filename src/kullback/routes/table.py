@@ -224,6 +224,10 @@ ROUTES = (
     Route("density", "reverse", _SCALARS, "quadrature", "known", "the density on the line", _MEASURED, _STARTS),
 )  # fmt: skip
 
+_UNUSED = {
+    "starts": "has one optimum and takes no search",
+    "checkpoint": "keeps nothing on the way",
+}
 _OF = {
     "samples": "samples",
     "counts": "counts",
@@ -268,13 +272,9 @@ def check_options(route: Route, problem: Problem) -> None:
     given = {"starts": problem.starts, "checkpoint": problem.run.place}
     for name, value in given.items():
         if value is not None and name not in route.options:
-            why = {
-                "starts": "it has one optimum, which needs no search",
-                "checkpoint": "it keeps nothing on the way",
-            }[name]
             raise InputError(
-                f"{name}={str(value)!r}: {route.solver} of {words(problem.family)} from {_OF[route.known]} "
-                f"does not use it ({why}): leave it out"
+                f"{name}={value}: {words(problem.family)} is fitted to {_OF[route.known]} by "
+                f"{route.solver}, which {_UNUSED[name]}: leave {name} out"
             )
 
 
