@@ -89,7 +89,7 @@ def _takes(route, p, recipe, direction):
 _USED = [
     ("samples", "mixture:2", "forward", None),
     ("samples of two columns", "full_rank", "forward", None),
-    ("samples of two columns", "low_rank:1", "forward", None),
+    ("samples of two columns", "mixture:2", "forward", None),
     ("samples of two columns", "full_rank", "reverse", None),
     ("log density", "full_rank", "reverse", None),
     ("discrete log density", "bernoulli", "reverse", None),
@@ -129,12 +129,23 @@ class TestWhatIsRead:
         polars.DataFrame(columns).write_parquet(tmp_path / "t.parquet")
         wanted = fit(PLANE, "full_rank", direction="forward").divergence.value
         for given in (
-            polars.DataFrame(columns), polars.DataFrame(columns).to_arrow(), pandas.DataFrame(columns),
-            tmp_path / "t.parquet", str(tmp_path / "t.parquet"),
+            polars.DataFrame(columns), pandas.DataFrame(columns), tmp_path / "t.parquet",
+            str(tmp_path / "t.parquet"),
         ):  # fmt: skip
             found = fit(given, "full_rank", direction="forward")
             assert found.divergence.value == pytest.approx(wanted, abs=1e-12)
             assert found.columns == ("a", "b")
+
+    def test_a_table_of_arrow(self):
+        arrow = pytest.importorskip("pyarrow")
+        assert read(arrow.table({"a": PLANE[:, 0], "b": PLANE[:, 1]})).dimension == 2
+
+    def test_the_posterior_of_an_arviz_tree(self):
+        arviz = pytest.importorskip("arviz_base")
+        draws = {"mu": RNG.normal(size=(4, 50)), "theta": RNG.normal(size=(4, 50, 2))}
+        p = read(arviz.from_dict({"posterior": draws}))
+        assert p.given.columns == ("mu", "theta[0]", "theta[1]")
+        assert p.given.values.shape == (200, 3)
 
     def test_a_relation_of_duckdb(self):
         duckdb = pytest.importorskip("duckdb")

@@ -151,9 +151,13 @@ def is_table(path: str | os.PathLike[str]) -> bool:
 
 
 def _collected(frame: Any, module: str) -> object:
-    """A relation of DuckDB as a table of Arrow; any other frame as it is."""
-    return (
-        frame.to_arrow_table() if module == "duckdb" and hasattr(frame, "to_arrow_table") else frame
+    """A relation of DuckDB as a data frame; any other frame as it is."""
+    if module != "duckdb" or not hasattr(frame, "fetchall"):
+        return frame
+    import polars as pl  # noqa: PLC0415 - expressions load no polars
+
+    return pl.DataFrame(
+        frame.fetchall(), schema=frame.columns, orient="row", infer_schema_length=None
     )
 
 

@@ -123,7 +123,13 @@ _CLOSED = Families(
         or is_normal(f)
     ),
 )
-_MANY = Families("mixture:k, low_rank:r, auto", _is(Mixture, LowRank, Auto))
+_ONE_OF_ROWS = Families(
+    "full_rank, mean_field, low_rank:r",
+    lambda f: (
+        isinstance(f, (FullRank, MeanField, LowRank)) or (isinstance(f, Mixture) and f.k == 1)
+    ),
+)
+_MANY = Families("mixture:k, auto", _is(Mixture, Auto))
 _ALL = Families(
     "full_rank, mean_field, low_rank:r, mixture:k, mixture:auto, auto",
     _is(FullRank, MeanField, LowRank, Mixture, Auto),
@@ -149,7 +155,7 @@ _REPORT = "ELBO, evidence and both KLs on fresh draws, with a verdict"
 
 #: In each cell the first row that takes the family answers, unless solver= names another.
 ROUTES = (
-    Route("samples", "forward", _ONE, "maximum_likelihood", "samples_forward", "rows", _UP_TO, _CHECKPOINT),
+    Route("samples", "forward", _ONE_OF_ROWS, "maximum_likelihood", "samples_forward", "rows", _UP_TO, _CHECKPOINT),
     Route("samples", "forward", _MANY, "em", "samples_forward", "rows", _UP_TO, _BOTH),
     Route("samples", "forward", _ROWWISE, "maximum_likelihood", "samples_forward", "rows", _UP_TO),
     Route("samples", "forward", _LISTS, "held_out_scores", "selection", "rows", _UP_TO),
