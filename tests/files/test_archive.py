@@ -45,6 +45,7 @@ from kullback.distributions.vector import (
 from kullback.files.archive import _CLASSES, _STAGES, _of_distributions, reachable
 from kullback.results.estimate import Estimate
 from kullback.results.fit import Fit, Optimum
+from kullback.results.quantity import FORWARD_KL
 
 ROOT = np.array([[1.0, 0.0], [0.3, 2.0]])
 HALF = np.array([0.25, 0.75])
@@ -91,7 +92,7 @@ DISTRIBUTIONS = [
 
 
 def _fit(q) -> Fit:
-    value = Estimate.exact(1.0, quantity="kl", direction="KL(p||q)", method="closed form")
+    value = Estimate.exact(1.0, FORWARD_KL, method="closed form")
     return Fit(
         q, "forward", "x", value, None, None, None, (Optimum(q, value, 1.0),), (q,), 1, 1, 0.1
     )

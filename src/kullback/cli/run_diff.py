@@ -9,6 +9,7 @@ from kullback.diff.driver import diff
 from kullback.diff.profile import opened
 from kullback.render.terminal import show, show_json
 from kullback.results.diff import Diff
+from kullback.results.serialise import to_json
 from kullback.results.units import Unit
 from kullback.views.diff import _CANNOT_TELL, _FAILED, _INTERRUPTED, _PASSED, _page, diff_report
 
@@ -26,15 +27,11 @@ def run(
             like=asked.like, key=asked.key, progress=watch,
         )  # fmt: skip
     where = None if report is None else save(report, diff_report(found))
+    shown = unit.of(found)
     if output.json:
-        body = {
-            **found.as_dict(),
-            "unit": "nats",
-            "report": None if report is None else str(report),
-        }
-        show_json("diff", body)
+        show_json("diff", {**to_json(shown), "report": None if report is None else str(report)})
     else:
-        show([*_page(found, unit), *([where] if where else [])])
+        show([*_page(shown, unit), *([where] if where else [])])
     return _code(found)
 
 

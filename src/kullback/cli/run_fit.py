@@ -27,7 +27,7 @@ from kullback.families import FullRank, LowRank, MeanField, parse_family
 from kullback.inputs.stream import read_rows, some_rows
 from kullback.render.terminal import show, show_json
 from kullback.results.fit import Fit
-from kullback.results.units import Unit, of_fit
+from kullback.results.units import Unit
 from kullback.targets import Samples, Stream
 from kullback.views.fit import _as_dict, _page, _Target, fit_report
 from kullback.views.posterior import as_typed
@@ -57,7 +57,7 @@ def run(asked: Fitting, report: Path | None, *, unit: Unit, output: Output) -> i
     with _opened(asked) as target:
         found = _named(_fitted(target, asked, checkpoint, output), target.given)
         kept = keep(found, asked.keeping, checkpoint)
-        shown = as_typed(of_fit(found, unit))
+        shown = as_typed(unit.of(found))
         page = None if output.json else list(_page(asked.data, target, shown))
         html = None if report is None else _html(shown, target, asked.key)
     where = None if report is None or html is None else save(report, html)

@@ -15,7 +15,7 @@ from kullback.inputs.given import distribution
 from kullback.render.terminal import show, show_json
 from kullback.results.estimate import Estimate
 from kullback.results.others import Contributions, Side, Sides
-from kullback.results.units import Unit, of_contributions
+from kullback.results.units import Unit
 from kullback.views.measure import _as_dict, _page, _verdict, kl_report
 
 
@@ -81,7 +81,7 @@ def _reported(
 def _parts(p: Distribution, q: Distribution, side: Side, unit: Unit) -> Contributions | Estimate:
     """The regions where there are any, else the divergence as it was printed."""
     try:
-        return of_contributions(explain(p, q), unit)
+        return unit.of(explain(p, q))
     except UnsupportedError:
         return side.value
 
@@ -161,7 +161,7 @@ def _split(
 def _renamed(estimate: Estimate) -> Estimate:
     """What was computed with p and q exchanged says so: KL(p||q) of (q, p) is KL(q||p)."""
     notes = tuple(_exchanged(note) for note in estimate.notes)
-    return replace(estimate, direction=_exchanged(estimate.direction), notes=notes)
+    return replace(estimate.called(_exchanged(estimate.direction)), notes=notes)
 
 
 def _exchanged(text: str) -> str:

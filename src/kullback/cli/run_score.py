@@ -17,6 +17,7 @@ from kullback.inputs.stream import column_names, read_rows
 from kullback.render.terminal import clean, line, show, show_json, show_text
 from kullback.results.fit import Fit
 from kullback.results.others import Score
+from kullback.results.serialise import to_json
 from kullback.results.units import Unit
 from kullback.targets import Stream
 
@@ -61,13 +62,11 @@ def run(
 def _as_dict(
     model: Path, data: str, fit: Fit, found: Score, out: Path | None, unit: Unit
 ) -> dict[str, object]:
-    held_out = None if fit.held_out is None else unit.of(fit.held_out).as_dict()
     return {
         "model": str(model),
         "data": data,
-        **found.as_dict(),
-        "mean": unit.of(found.mean).as_dict(),
-        "held_out": held_out,
+        **to_json(unit.of(found)),
+        "held_out": to_json(unit.of(fit.held_out)),
         "out": None if out is None else str(out),
     }
 
@@ -85,7 +84,7 @@ def _page(
     yield f"rows outside the support of q:  {found.outside:,}"
     if found.left_out:
         yield f"rows with missing cells, not scored:  {found.left_out:,}"
-    for note in found.mean.notes:
+    for note in unit.of(found.mean).notes:
         yield line(f"note: {note}", indent="  ")
     if out is not None:
         yield ""

@@ -9,6 +9,7 @@ from kullback.cli.progress import descents
 from kullback.core.errors import InputError
 from kullback.render.terminal import line, show, show_json
 from kullback.results.others import Verification
+from kullback.results.serialise import to_json
 from kullback.views.claims import page, verification_report
 
 
@@ -22,7 +23,7 @@ def run(claims: str | None, report: Path | None, output: Output) -> int:
         found = verify(claims)
     where = None if report is None else save(report, verification_report(found))
     if output.json:
-        body = {**found.as_dict(), "report": None if report is None else str(report)}
+        body = {**to_json(found), "report": None if report is None else str(report)}
         show_json("verify", body)
     else:
         source = f" ({found.source})" if found.source else ""

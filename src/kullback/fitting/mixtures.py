@@ -18,6 +18,7 @@ from kullback.fitting.mixture_family import MixtureFamily, with_components
 from kullback.fitting.rows import Rows
 from kullback.results.estimate import Estimate
 from kullback.results.fit import Candidate, Selection
+from kullback.results.quantity import LOG_PROB, LOG_PROB_DIFFERENCE
 from kullback.targets import Samples
 
 #: Give up when BIC has not fallen for so many numbers of components.
@@ -213,8 +214,7 @@ def estimate(found: Score) -> Estimate:
     return Estimate.sampled(
         found.mean,
         found.standard_error,
-        quantity="log_prob",
-        direction="E_p[log q]",
+        LOG_PROB,
         method="rows held out",
         n=found.rows,
     )
@@ -231,8 +231,7 @@ def _behind(one: _Tried, best: _Tried) -> Estimate | None:
     return Estimate.sampled(
         mean,
         error,
-        quantity="log_prob",
-        direction="E_p[log best - log q]",
+        LOG_PROB_DIFFERENCE,
         method="rows held out, paired",
         n=len(gap),
     )

@@ -1,9 +1,9 @@
 """What a fit found: the best q, the other optima, the way there."""
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, final
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, final
 
 import numpy as np
 from jaxtyping import Float
@@ -12,8 +12,10 @@ from kullback.core.errors import MissingDependencyError, UnsupportedError
 from kullback.core.run import generator
 from kullback.distributions.base import Distribution
 from kullback.distributions.transported import Approximation
-from kullback.results.estimate import Estimate, finite
+from kullback.results.estimate import Estimate
 from kullback.results.posterior import Diagnosis, Draws, Posterior
+from kullback.results.quantity import Units
+from kullback.results.serialise import ALWAYS_NATS, EXPRESSION, HIDDEN, NATS
 
 Direction = Literal["forward", "reverse"]
 
@@ -40,10 +42,10 @@ class Optimum:
         spread: how far apart the parameters of those descents ended; NaN if there was only one.
     """
 
-    q: Distribution
+    q: Distribution = field(metadata=EXPRESSION)
     divergence: Estimate
     share: float
-    spread: float = math.nan
+    spread: float = field(default=math.nan, metadata=HIDDEN)
 
 
 # What is known of a maximum-likelihood fit besides its q.
@@ -70,16 +72,6 @@ class Goodness:
     n: int
     shares: tuple[float, ...]
 
-    def as_dict(self) -> dict[str, object]:
-        """Returns plain JSON values."""
-        return {
-            "column": self.column,
-            "distance": self.distance,
-            "p_value": self.p_value,
-            "n": self.n,
-            "shares": list(self.shares),
-        }
-
 
 @final
 @dataclass(frozen=True)
@@ -88,21 +80,15 @@ class Learnt:
 
     Attributes:
         rows: fitted to.
-        excess: in nats a row, on rows left out; that of all rows is taken to be parameters / (2 rows).
+        excess: a row, on rows left out; that of all rows is taken to be parameters / (2 rows).
         standard_error: over repetitions.
+        unit: of both.
     """
 
     rows: int
-    excess: float
-    standard_error: float
-
-    def as_dict(self) -> dict[str, object]:
-        """Returns plain JSON values."""
-        return {
-            "rows": self.rows,
-            "excess": finite(self.excess),
-            "standard_error": finite(self.standard_error),
-        }
+    excess: float = field(metadata=NATS)
+    standard_error: float = field(metadata=NATS)
+    unit: Units = "nats"
 
 
 @final
@@ -124,16 +110,6 @@ class ParameterError:
     value: float
     standard_error: float
 
-    def as_dict(self) -> dict[str, object]:
-        """Returns plain JSON values; what is not known is null."""
-        return {
-            "component": self.component,
-            "name": self.name,
-            "column": self.column,
-            "value": finite(self.value),
-            "standard_error": finite(self.standard_error),
-        }
-
 
 @final
 @dataclass(frozen=True)
@@ -143,10 +119,10 @@ class Likelihood:
     Attributes:
         rows: how many.
         weight: the sum of their weights.
-        log_likelihood: of all rows, in nats.
+        log_likelihood: of all rows, in nats: with natural logarithms, as BIC.
         parameters: how many are free.
-        remaining: nats over all rows that are left to gain at this optimum, extrapolated.
-        floor_cost: nats over all rows that the floor under the covariances takes, to first order.
+        remaining: what is left to gain at this optimum over all rows, extrapolated.
+        floor_cost: what the floor under the covariances takes over all rows, to first order.
         reached: the share of the starts carried to their ends that reached the best optimum.
         starts: how many were made.
         passes: over all rows.
@@ -156,14 +132,17 @@ class Likelihood:
         goodness: of each continuous column, against a q fitted to a half of the rows; empty if not measured.
         gap: E_q[log q] - E_p[log q], p by rows left out: 0 if q is p; None if it was not measured.
         learning: what fewer rows cost; empty if it was not measured.
+        unit: of `remaining` and `floor_cost`.
     """
+
+    derived: ClassVar[dict[str, str]] = {"bic": "bic", "least_p_value": "least_p_value"}
 
     rows: int
     weight: float
-    log_likelihood: float
+    log_likelihood: float = field(metadata=ALWAYS_NATS)
     parameters: int
-    remaining: float
-    floor_cost: float
+    remaining: float = field(metadata=NATS)
+    floor_cost: float = field(metadata=NATS)
     reached: float
     starts: int
     passes: int
@@ -173,6 +152,7 @@ class Likelihood:
     goodness: tuple[Goodness, ...] = ()
     gap: Estimate | None = None
     learning: tuple[Learnt, ...] = ()
+    unit: Units = "nats"
 
     @property
     def bic(self) -> float:
@@ -189,28 +169,6 @@ class Likelihood:
             return None
         return min(1.0, len(self.goodness) * min(g.p_value for g in self.goodness))
 
-    def as_dict(self) -> dict[str, object]:
-        """Returns plain JSON values; what is not known is null."""
-        return {
-            "rows": self.rows,
-            "weight": self.weight,
-            "log_likelihood": finite(self.log_likelihood),
-            "parameters": self.parameters,
-            "bic": finite(self.bic),
-            "remaining": finite(self.remaining),
-            "floor_cost": finite(self.floor_cost),
-            "reached": finite(self.reached),
-            "starts": self.starts,
-            "passes": self.passes,
-            "sample_rows": self.sample_rows,
-            "sample_passes": self.sample_passes,
-            "errors": [e.as_dict() for e in self.errors],
-            "goodness": [g.as_dict() for g in self.goodness],
-            "least_p_value": self.least_p_value,
-            "gap": None if self.gap is None else self.gap.as_dict(),
-            "learning": [point.as_dict() for point in self.learning],
-        }
-
 
 # How a family, or a number of components, was chosen among several.
 
@@ -223,7 +181,7 @@ class Candidate:
     Attributes:
         family: in words.
         parameters: how many numbers were fitted.
-        log_likelihood: of all rows, in nats.
+        log_likelihood: of all rows, in nats: with natural logarithms, as BIC and ICL.
         bic: parameters times log n, less twice the log likelihood: the smaller the better.
         icl: BIC plus twice the entropy of the memberships; None without components.
         held_out: mean log-probability of rows not fitted to; None if it was not measured.
@@ -233,23 +191,11 @@ class Candidate:
 
     family: str
     parameters: int
-    log_likelihood: float
+    log_likelihood: float = field(metadata=ALWAYS_NATS)
     bic: float
     icl: float | None = None
     held_out: Estimate | None = None
     behind: Estimate | None = None
-
-    def as_dict(self) -> dict[str, object]:
-        """Returns plain JSON values."""
-        return {
-            "family": self.family,
-            "parameters": self.parameters,
-            "log_likelihood": finite(self.log_likelihood),
-            "bic": finite(self.bic),
-            "icl": None if self.icl is None else finite(self.icl),
-            "held_out": None if self.held_out is None else self.held_out.as_dict(),
-            "behind": None if self.behind is None else self.behind.as_dict(),
-        }
 
 
 @final
@@ -273,15 +219,6 @@ class Selection:
     def best(self) -> Candidate:
         """The one that was taken."""
         return self.candidates[self.chosen]
-
-    def as_dict(self) -> dict[str, object]:
-        """Returns plain JSON values."""
-        return {
-            "candidates": [c.as_dict() for c in self.candidates],
-            "chosen": self.chosen,
-            "rule": self.rule,
-            "skipped": list(self.skipped),
-        }
 
 
 @final
@@ -310,7 +247,7 @@ class Fit:
         likelihood: what is known of the maximum; None unless Gaussians were fitted to samples.
     """
 
-    q: Distribution
+    q: Distribution = field(metadata=EXPRESSION)
     direction: Direction
     family: str
     divergence: Estimate
@@ -318,14 +255,14 @@ class Fit:
     reverse_kl: Estimate | None
     held_out: Estimate | None
     optima: tuple[Optimum, ...]
-    path: tuple[Distribution, ...]
+    path: tuple[Distribution, ...] = field(metadata=HIDDEN)
     starts: int
     evaluations: int
-    seconds: float
+    seconds: float = field(metadata=HIDDEN)
     notes: tuple[str, ...] = ()
     posterior: Posterior | None = None
-    columns: tuple[str, ...] = ()
-    labels: tuple[tuple[str, ...], ...] = ()
+    columns: tuple[str, ...] = field(default=(), metadata=HIDDEN)
+    labels: tuple[tuple[str, ...], ...] = field(default=(), metadata=HIDDEN)
     selection: Selection | None = None
     likelihood: Likelihood | None = None
 
@@ -418,31 +355,6 @@ class Fit:
     def sample(self, n: int, *, key: object = 0) -> Any:
         """Returns n draws of q: an array (n, ...), or a dict of these by parameter."""
         return self.q.sample(generator(key), n)
-
-    def as_dict(self, describe: Callable[[Distribution], str]) -> dict[str, object]:
-        """Returns plain JSON values; `describe` writes a distribution as an expression."""
-        measured = {
-            "divergence": self.divergence,
-            "forward_kl": self.forward_kl,
-            "reverse_kl": self.reverse_kl,
-            "held_out": self.held_out,
-        }
-        return {
-            "q": describe(self.q),
-            "direction": self.direction,
-            "family": self.family,
-            **{k: None if v is None else v.as_dict() for k, v in measured.items()},
-            "optima": [
-                {"q": describe(o.q), "share": o.share, "divergence": o.divergence.as_dict()}
-                for o in self.optima
-            ],
-            "starts": self.starts,
-            "evaluations": self.evaluations,
-            "notes": list(self.notes),
-            "posterior": None if self.posterior is None else self.posterior.as_dict(),
-            "selection": None if self.selection is None else self.selection.as_dict(),
-            "likelihood": None if self.likelihood is None else self.likelihood.as_dict(),
-        }
 
     def __repr__(self) -> str:
         return f"<{self.direction} fit of {self.family}: {self.divergence}>"

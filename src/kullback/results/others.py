@@ -1,11 +1,12 @@
 """Published numbers, recomputed."""
 
-from dataclasses import asdict, dataclass
-from typing import Literal, final
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal, final
 
 from kullback.distributions.base import Distribution
 from kullback.results.estimate import Estimate
 from kullback.results.fit import Fit
+from kullback.results.serialise import EXPRESSION, HIDDEN, MERGED, NATS
 
 Stamp = Literal["confirmed", "refuted", "cannot tell"]
 
@@ -22,20 +23,24 @@ class Finding:
         found: what it was recomputed to be, with its error; None if it could not be.
         reading: how an ambiguous claim was read, such as "2 is a variance"; "" if it is not ambiguous.
         remark: what else there is to say: a better fit, another direction that matches.
+        unit: of the published number.
     """
 
     claim: str
-    claimed: float | None
+    claimed: float | None = field(metadata=NATS)
     stamp: Stamp
     found: Estimate | None
     reading: str = ""
     remark: str = ""
+    unit: str = ""
 
 
 @final
 @dataclass(frozen=True)
 class Verification:
     """The findings on one source."""
+
+    derived: ClassVar[dict[str, str]] = {"passes": "passes"}
 
     title: str
     source: str
@@ -45,25 +50,6 @@ class Verification:
     def passes(self) -> bool:
         """Whether nothing was refuted."""
         return not any(f.stamp == "refuted" for f in self.findings)
-
-    def as_dict(self) -> dict[str, object]:
-        """Returns plain JSON values."""
-        return {
-            "title": self.title,
-            "source": self.source,
-            "passes": self.passes,
-            "findings": [
-                {
-                    "claim": f.claim,
-                    "claimed": f.claimed,
-                    "stamp": f.stamp,
-                    "found": None if f.found is None else f.found.as_dict(),
-                    "reading": f.reading,
-                    "remark": f.remark,
-                }
-                for f in self.findings
-            ],
-        }
 
     def __str__(self) -> str:
         rows = [
@@ -88,16 +74,18 @@ class Side:
         cross_entropy, entropy: whose difference the KL is; None where they are not known.
     """
 
-    name: str
-    value: Estimate
-    cross_entropy: Estimate | None = None
-    entropy: Estimate | None = None
+    derived: ClassVar[dict[str, str]] = {"split": "split"}
 
-    def as_dict(self) -> dict[str, object]:
-        """Returns plain JSON values."""
+    name: str = field(metadata=HIDDEN)
+    value: Estimate = field(metadata=MERGED)
+    cross_entropy: Estimate | None = field(default=None, metadata=HIDDEN)
+    entropy: Estimate | None = field(default=None, metadata=HIDDEN)
+
+    @property
+    def split(self) -> dict[str, Estimate] | None:
+        """The two parts by name; None where neither is known."""
         parts = {"cross_entropy": self.cross_entropy, "entropy": self.entropy}
-        known = {k: v.as_dict() for k, v in parts.items() if v is not None}
-        return {**self.value.as_dict(), **({"split": known} if known else {})}
+        return {name: part for name, part in parts.items() if part is not None} or None
 
 
 @final
@@ -174,10 +162,6 @@ class Plan:
     forward: Cell
     reverse: Cell
 
-    def as_dict(self) -> dict[str, object]:
-        """Returns plain JSON values."""
-        return asdict(self)
-
     def __str__(self) -> str:
         lines = [
             f"{c.direction} ({c.name}): {c.method}; {c.expectation}; {c.does}"
@@ -202,8 +186,8 @@ class Region:
     """
 
     name: str
-    low: float
-    high: float
+    low: float = field(metadata=HIDDEN)
+    high: float = field(metadata=HIDDEN)
     mass_p: float
     mass_q: float
     contribution: Estimate
@@ -218,23 +202,6 @@ class Contributions:
     regions: tuple[Region, ...]
     cross_entropy: Estimate
     entropy: Estimate
-
-    def as_dict(self) -> dict[str, object]:
-        """Returns plain JSON values."""
-        return {
-            "total": self.total.as_dict(),
-            "entropy": self.entropy.as_dict(),
-            "cross_entropy": self.cross_entropy.as_dict(),
-            "regions": [
-                {
-                    "name": r.name,
-                    "mass_p": r.mass_p,
-                    "mass_q": r.mass_q,
-                    "contribution": r.contribution.as_dict(),
-                }
-                for r in self.regions
-            ],
-        }
 
     def __str__(self) -> str:
         rows = [
@@ -263,15 +230,6 @@ class Score:
     rows: int
     outside: int
     left_out: int
-
-    def as_dict(self) -> dict[str, object]:
-        """Returns plain JSON values."""
-        return {
-            "mean": self.mean.as_dict(),
-            "rows": self.rows,
-            "outside": self.outside,
-            "left_out": self.left_out,
-        }
 
 
 # The experiment of three modes and two components, as data.
@@ -328,7 +286,7 @@ class Demo:
         seconds: CPU seconds.
     """
 
-    target: Distribution
+    target: Distribution = field(metadata=EXPRESSION)
     forward: Fit
     reverse: Fit
     forward_cover: Coverage

@@ -25,10 +25,11 @@ from kullback.fitting.nodes import (
 )
 from kullback.inputs.given import distribution
 from kullback.interop.numpyro_family import family_of
-from kullback.measure.question import KL, Question
+from kullback.measure.question import KL
 from kullback.measure.table import Effort, choose, label
 from kullback.results.estimate import Estimate
 from kullback.results.fit import Direction, Fit, Optimum
+from kullback.results.quantity import FORWARD_KL, REVERSE_KL
 from kullback.targets import LogDensity
 
 #: Starts for a mixture, unless said: every local optimum worth knowing should be met.
@@ -139,8 +140,7 @@ def _measured(
 ) -> Estimate:
     """Measures the divergence anew, by a method that knows nothing of the fit."""
     pair = (p, q) if direction == "forward" else (q, p)
-    name = "KL(p||q)" if direction == "forward" else "KL(q||p)"
-    question = Question(KL.quantity, name, KL.contribution, KL.nonnegative)
+    question = replace(KL, quantity=FORWARD_KL if direction == "forward" else REVERSE_KL)
     if p.support.dimension == 2 and nodes is not None and not p.normalized:
         return label(question, kl(p, q, nodes, direction))
     _, run = choose(question, *pair)

@@ -45,6 +45,7 @@ from kullback.interop.models import recognise
 from kullback.results.estimate import Estimate
 from kullback.results.fit import Fit, Optimum
 from kullback.results.posterior import Report, Rung
+from kullback.results.quantity import REVERSE_KL
 from kullback.solvers.modes import Density
 from kullback.solvers.tempering import Tempered
 from kullback.targets import LogDensity, Unconstrained
@@ -273,8 +274,7 @@ def _other(job: Job, q: Gaussians, log_evidence: Estimate) -> Optimum:
     kl = Estimate.sampled(
         value,
         error,
-        quantity="kl",
-        direction="KL(q||p)",
+        REVERSE_KL,
         method="log evidence - ELBO",
         n=1024,
     )

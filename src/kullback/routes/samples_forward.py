@@ -43,6 +43,7 @@ from kullback.measure.question import CROSS_ENTROPY
 from kullback.measure.table import label
 from kullback.results.estimate import Estimate, Outcome
 from kullback.results.fit import Fit, Likelihood, Optimum, ParameterError, Selection
+from kullback.results.quantity import Sentence
 from kullback.targets import Samples, Stream
 
 Recipe = MeanField | FullRank | LowRank | Mixture
@@ -237,8 +238,7 @@ def _loss(job: _Job, end: Climb, rows: Rows) -> Estimate:
     return Estimate.sampled(
         -found.mean,
         found.standard_error,
-        quantity="cross_entropy",
-        direction="H(p,q)",
+        CROSS_ENTROPY.quantity,
         method="mean over the rows fitted to",
         n=rows.n,
     )
@@ -290,22 +290,32 @@ def _errors(job: _Job, mixed: Mixed, most: int) -> tuple[ParameterError, ...]:
 
 
 def _notes(job: _Job, mixed: Mixed) -> tuple[str, ...]:
-    notes = [_UP_TO]
+    notes: list[str] = [_UP_TO]
     if mixed.interrupted:
         notes.insert(0, f"interrupted after {mixed.found.starts} of {job.starts} starts")
     if mixed.kept_prior:
         notes.append(
-            f"{len(mixed.kept_prior)} component(s) hold too few rows for a covariance of their own: a weak "
-            f"prior was kept, which costs about {mixed.floor_cost:.2g} nats over all rows; ask for fewer components"
+            Sentence(
+                "{} component(s) hold too few rows for a covariance of their own: a weak prior was kept, which "
+                "costs about {:.2g} {unit} over all rows; ask for fewer components",
+                len(mixed.kept_prior),
+                mixed.floor_cost,
+            )
         )
     elif mixed.floor_cost > 0.01:
         notes.append(
-            "some component is almost a point or a line (values that repeat exactly?): the floor under its "
-            f"spread bounds the density there, and took {mixed.floor_cost:.2g} nats"
+            Sentence(
+                "some component is almost a point or a line (values that repeat exactly?): the floor under its "
+                "spread bounds the density there, and took {:.2g} {unit}",
+                mixed.floor_cost,
+            )
         )
     if mixed.end.remaining > 0.01:
         notes.append(
-            f"not converged: about {mixed.end.remaining:.2g} nats over all rows are left to gain"
+            Sentence(
+                "not converged: about {:.2g} {unit} over all rows are left to gain",
+                mixed.end.remaining,
+            )
         )
     return tuple(notes)
 
@@ -475,9 +485,7 @@ def _cross_entropy(log_q: Values, weights: Values) -> Estimate:
     method = "mean over the rows fitted to"
     if np.isneginf(log_q).any():
         reason = "q has no mass at some rows fitted to"
-        return Estimate.infinite(
-            reason, quantity="cross_entropy", direction=CROSS_ENTROPY.label, method=method
-        )
+        return Estimate.infinite(reason, CROSS_ENTROPY.quantity, method=method)
     value, error = moments(-log_q, weights)
     return label(CROSS_ENTROPY, Outcome(value, error, "estimate", method, len(log_q)))
 

@@ -23,6 +23,7 @@ from kullback.families import (
 )
 from kullback.fitting.cross_validation import FOLDS, difference, folds
 from kullback.results.fit import Candidate, Fit, Selection
+from kullback.results.quantity import Sentence
 from kullback.routes.samples_forward import Fitted, Watch, fit_family, fitted, rows
 from kullback.targets import Samples
 
@@ -211,10 +212,10 @@ def _said(selection: Selection) -> str:
     words = f"{taken.family} of {len(selection.candidates)} families, by {selection.rule}"
     if taken is first or taken.behind is None:
         return words
-    return (
-        f"{words}; {first.family} scores {taken.behind.value:.2g} ± {taken.behind.standard_error:.2g} nats a row "
-        f"more with {first.parameters} parameters to {taken.parameters}: a tie"
-    )
+    return Sentence(
+        "{}; {} scores {:.2g} ± {:.2g} {unit} a row more with {} parameters to {}: a tie", words,
+        first.family, taken.behind.value, taken.behind.standard_error, first.parameters, taken.parameters,
+    )  # fmt: skip
 
 
 def _words(recipe: object) -> str:
