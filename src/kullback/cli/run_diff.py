@@ -9,6 +9,7 @@ from kullback.diff.driver import diff
 from kullback.diff.profile import opened
 from kullback.render.terminal import show, show_json
 from kullback.results.diff import Diff
+from kullback.results.quantity import factor
 from kullback.results.serialise import to_json
 from kullback.results.units import Unit
 from kullback.views.diff import _CANNOT_TELL, _FAILED, _INTERRUPTED, _PASSED, _page, diff_report
@@ -20,10 +21,11 @@ def run(
 ) -> int:  # fmt: skip
     """Prints what differs and returns the exit code."""
     check_place(report, inputs=(reference, current))
+    limit = None if max_kl is None else max_kl * factor(unit.units, "nats")
     with descents("comparing", quiet=output.quiet or output.json) as watch:
         found = diff(
             opened(reference), opened(current), columns=names_of(asked.columns), weights=asked.weights,
-            cluster=asked.cluster, order=asked.order, by=asked.by, max_kl=max_kl, joint=asked.joint,
+            cluster=asked.cluster, order=asked.order, by=asked.by, max_kl=limit, joint=asked.joint,
             like=asked.like, key=asked.key, progress=watch,
         )  # fmt: skip
     where = None if report is None else save(report, diff_report(found))

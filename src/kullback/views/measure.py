@@ -36,6 +36,7 @@ from kullback.results.others import (
     Sides,
     Verification,
 )
+from kullback.results.quantity import Units
 from kullback.results.serialise import to_json
 from kullback.views.components import describe, fact, made
 from kullback.views.lines import Curve, densities, divergence_of, integrand, is_scalar, of_density
@@ -79,10 +80,10 @@ def _page(left: Given, right: Given, sides: Sides) -> Iterator[str | Table]:
 
 def _rows(sides: tuple[Side, ...]) -> list[list[str]]:
     values = [s.value for s in sides]
+    units: tuple[Units, ...] = ("bits",) if values[0].unit == "bits" else ("nats", "bits")
     rows = [
         ["", *(v.direction for v in values)],
-        ["in nats", *(figure(v.nats, unit=False) for v in values)],
-        ["in bits", *(figure(v.bits, unit=False) for v in values)],
+        *([f"in {u}", *(figure(v.in_unit(u), unit=False) for v in values)] for u in units),
     ]
     if any(v.kind == "estimate" for v in values):
         rows.append(["95 % interval", *(_interval(v) for v in values)])
