@@ -17,6 +17,7 @@ from kullback.measure.samples.table import TABLE, is_sampled, method
 from kullback.measure.table import METHODS, Effort, choose, label
 from kullback.results.loss_report import Gradients
 from kullback.results.others import Cell, Contributions, Plan, PlanRow, Region
+from kullback.results.status import Status
 from kullback.routes.log_density_reverse import Job, log_density
 from kullback.routes.table import DOES, EXPECTATION, NEEDS
 from kullback.targets import Unconstrained
@@ -154,29 +155,31 @@ def plan(p: object, q: object, *, normalize: bool = False) -> Plan:
         left, right = pair(p, q, normalize=normalize)
         chosen = [_chosen(left, right), _chosen(right, left)]
         table = tuple((row.name, row.applies, row.gives) for row in METHODS)
-    rows = tuple(PlanRow(*row, row[0] == chosen[0], row[0] == chosen[1]) for row in table)
+    names = [name for name, _ in chosen]
+    rows = tuple(PlanRow(*row, row[0] == names[0], row[0] == names[1]) for row in table)
     return Plan(
         rows,
-        _cell("forward", "KL(p||q)", chosen[0]),
-        _cell("reverse", "KL(q||p)", chosen[1]),
+        _cell("forward", "KL(p||q)", *chosen[0]),
+        _cell("reverse", "KL(q||p)", *chosen[1]),
     )
 
 
-def _chosen(p: Distribution, q: Distribution) -> str:
+def _chosen(p: Distribution, q: Distribution) -> tuple[str, Status]:
+    """The method, or why there is none."""
     try:
-        return choose(KL, p, q)[0].name
+        return choose(KL, p, q)[0].name, Status.DONE
     except UnsupportedError as error:
-        return f"none: {error}"
+        return f"none: {error}", Status.REFUSED
 
 
-def _of_samples(p: object, q: object, *, normalize: bool) -> str:
+def _of_samples(p: object, q: object, *, normalize: bool) -> tuple[str, Status]:
     try:
-        return method(p, q, normalize=normalize)
+        return method(p, q, normalize=normalize), Status.DONE
     except UnsupportedError as error:
-        return f"none: {error}"
+        return f"none: {error}", Status.REFUSED
 
 
-def _cell(name: str, direction: str, method: str) -> Cell:
+def _cell(name: str, direction: str, method: str, status: Status) -> Cell:
     return Cell(
         direction,
         name,
@@ -184,4 +187,5 @@ def _cell(name: str, direction: str, method: str) -> Cell:
         EXPECTATION[name],
         NEEDS[name],
         DOES[name],
+        status,
     )

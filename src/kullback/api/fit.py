@@ -9,10 +9,19 @@ import numpy as np
 from kullback.core.errors import InputError, UnsupportedError
 from kullback.core.run import Run, Watch
 from kullback.distributions.base import Distribution
-from kullback.families import Auto, FullRank, Gaussians, LowRank, MeanField, Mixture, parse_family
+from kullback.families import (
+    Auto,
+    FullRank,
+    Gaussians,
+    LowRank,
+    MeanField,
+    Mixture,
+    as_recipe,
+    parse_family,
+)
 from kullback.inputs.given import distribution
 from kullback.results.fit import Direction, Fit
-from kullback.routes.known import _STARTS, _gaussians_to_density, _others_to_density, _words
+from kullback.routes.known import _STARTS, _gaussians_to_density, _others_to_density
 from kullback.routes.samples_forward import check_numbers, fit_family, fit_samples, in_memory
 from kullback.routes.selection import best_of
 from kullback.targets import LogDensity, Samples, Stream
@@ -180,7 +189,7 @@ def _reverse_to_samples(
 ) -> Fit:
     if not isinstance(recipe, Gaussians):
         raise UnsupportedError(
-            f"family {_words(recipe)} cannot be fitted to samples in reverse: choose full_rank, mean_field "
+            f"family {as_recipe(recipe)} cannot be fitted to samples in reverse: choose full_rank, mean_field "
             'or mixture:2, or direction="forward"'
         )
     if solver not in (None, "plug_in", "adversarial"):

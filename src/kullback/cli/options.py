@@ -6,6 +6,7 @@ from typing import Annotated, Literal, final
 
 from cyclopts import Parameter
 
+from kullback.results.status import Status
 from kullback.results.units import Unit
 
 Direction = Literal["forward", "reverse"]
@@ -17,6 +18,15 @@ Solver = Literal[
     "reparameterization",
     "score_function",
 ]
+#: What a command returns, by how its answer ended.
+EXIT_CODES = {
+    Status.DONE: 0,
+    Status.FAILED: 1,
+    Status.UNRESOLVED: 3,
+    Status.UNTRUSTED: 3,
+    Status.REFUSED: 3,
+    Status.INTERRUPTED: 130,
+}
 #: An option without a value.
 Flag = Annotated[bool, Parameter(show_default=False)]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from kullback.api.check_loss import check_loss
 from kullback.cli.inputs import executed, instead
-from kullback.cli.options import Checking, Output
+from kullback.cli.options import EXIT_CODES, Checking, Output
 from kullback.core.errors import InputError
 from kullback.render.terminal import show, show_json
 from kullback.results.serialise import to_json
@@ -32,7 +32,7 @@ def run(loss: str, how: Checking, output: Output) -> int:
         show_json("check-loss", to_json(found))
     else:
         show(_page(found))
-    return 0 if found.passes else 1
+    return EXIT_CODES[found.status]
 
 
 @contextmanager

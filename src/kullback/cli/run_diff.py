@@ -3,16 +3,15 @@
 from pathlib import Path
 
 from kullback.cli.inputs import check_place, names_of, save
-from kullback.cli.options import Comparing, Output
+from kullback.cli.options import EXIT_CODES, Comparing, Output
 from kullback.cli.progress import descents
 from kullback.diff.driver import diff
 from kullback.diff.profile import opened
 from kullback.render.terminal import show, show_json
-from kullback.results.diff import Diff
 from kullback.results.quantity import factor
 from kullback.results.serialise import to_json
 from kullback.results.units import Unit
-from kullback.views.diff import _CANNOT_TELL, _FAILED, _INTERRUPTED, _PASSED, _page, diff_report
+from kullback.views.diff import _page, diff_report
 
 
 def run(
@@ -34,22 +33,4 @@ def run(
         show_json("diff", {**to_json(shown), "report": None if report is None else str(report)})
     else:
         show([*_page(shown, unit), *([where] if where else [])])
-    return _code(found)
-
-
-def _code(found: Diff) -> int:
-    """0 where no gate was asked for or it is passed or open; 1 where it failed; 3 where all is unresolved."""
-    if found.interrupted:
-        return _INTERRUPTED
-    if found.gate == "failed":
-        return _FAILED
-    if found.gate == "cannot tell" and _unresolved(found):
-        return _CANNOT_TELL
-    return _PASSED
-
-
-def _unresolved(found: Diff) -> bool:
-    """Whether something that differs has no upper end that could be held against the gate."""
-    parts = [*found.columns, *([found.joint] if found.joint else [])]
-    mine = any(part.finding == "differs" and part.forward.kind == "unresolved" for part in parts)
-    return mine or any(_unresolved(d) for _, d in found.groups)
+    return EXIT_CODES[found.status]

@@ -2,7 +2,7 @@
 
 from kullback.api.explain import explain
 from kullback.cli.inputs import given
-from kullback.cli.options import Output
+from kullback.cli.options import EXIT_CODES, Output
 from kullback.cli.run_gradients import run as run_gradients_run
 from kullback.render.terminal import clean, show, show_json
 from kullback.results.serialise import to_json
@@ -22,4 +22,4 @@ def run(p: str, q: str, *, normalize: bool, unit: Unit, output: Output) -> int:
     else:
         heads = [clean(f"p = {left.words}"), clean(f"q = {right.words}"), ""]
         show([*heads, *_explain_page(shown)])
-    return 3 if found.total.kind == "unresolved" else 0
+    return EXIT_CODES[found.status]

@@ -19,7 +19,7 @@ from kullback.cli.inputs import (
     source_of,
 )
 from kullback.cli.inputs import checkpoint as inputs_checkpoint
-from kullback.cli.options import Fitting, Output
+from kullback.cli.options import EXIT_CODES, Fitting, Output
 from kullback.cli.progress import descents
 from kullback.core.errors import InputError
 from kullback.expressions.parse import parse
@@ -68,7 +68,7 @@ def run(asked: Fitting, report: Path | None, *, unit: Unit, output: Output) -> i
         show_json("fit", {**body, "dropped": target.dropped, **names})
     else:
         show([*page, *(line for line in (where, kept) if line)])
-    return _code(found)
+    return EXIT_CODES[found.status]
 
 
 def _fitted(target: _Target, asked: Fitting, checkpoint: Path | None, output: Output) -> Fit:
@@ -92,14 +92,6 @@ def _named(found: Fit, given: object) -> Fit:
         return found
     labels = given.labels if any(given.labels) else ()
     return replace(found, columns=found.columns or given.columns, labels=found.labels or labels)
-
-
-def _code(found: Fit) -> int:
-    if found.interrupted:
-        return 130
-    if found.posterior is not None:
-        return 3 if found.posterior.diagnosis.verdict == "do not use" else 0
-    return 3 if found.divergence.kind == "unresolved" else 0
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from pathlib import Path
 from kullback.api.explain import explain
 from kullback.api.measure import cross_entropy, divergence, entropy, kl_divergence
 from kullback.cli.inputs import Given, check_place, given, save
-from kullback.cli.options import Measuring, Output
+from kullback.cli.options import EXIT_CODES, Measuring, Output
 from kullback.core.errors import InputError, UnsupportedError
 from kullback.distributions.base import Distribution
 from kullback.inputs.given import distribution
@@ -41,7 +41,7 @@ def run(
     else:
         page = [*_page(left, right, sides), *_verdict(sides.forward.value, max_kl, gate)]
         show([*page, *([where] if where else [])])
-    return gate if gate is not None else _trust(sides)
+    return gate if gate is not None else EXIT_CODES[sides.status]
 
 
 def _check(how: Measuring, max_kl: float | None, report: Path | None) -> None:
@@ -60,10 +60,6 @@ def _gate(value: Estimate, max_kl: float | None) -> int | None:
     if value.kind == "unresolved":
         return 3
     return int(value.interval[1] > max_kl)
-
-
-def _trust(sides: Sides) -> int:
-    return 3 if any(s.value.kind == "unresolved" for s in sides.known) else 0
 
 
 def _reported(

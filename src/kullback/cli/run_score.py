@@ -1,6 +1,5 @@
 """`kullback score`: the log density of rows under a saved fit."""
 
-import math
 import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -10,7 +9,7 @@ from kullback.api.diff import columns_of, draws, score
 from kullback.api.store import load
 from kullback.cli.inputs import check_place, names_of
 from kullback.cli.inputs import where as inputs_where
-from kullback.cli.options import Output, Reading
+from kullback.cli.options import EXIT_CODES, Output, Reading
 from kullback.cli.progress import descents
 from kullback.files.writing import as_csv, check_format, column, write_columns
 from kullback.inputs.stream import column_names, read_rows
@@ -56,7 +55,7 @@ def run(
         show_json("score", _as_dict(model, data, fit, found, out, unit))
     else:
         show(_page(model, data, fit, found, out, asked, unit))
-    return 0 if math.isfinite(found.mean.value) else 3
+    return EXIT_CODES[found.status]
 
 
 def _as_dict(

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from scipy import linalg
 
 from kullback.core.run import Run
+from kullback.families import Recipe
 from kullback.fitting.covariances import Components
 from kullback.fitting.em import block_size
 from kullback.fitting.em_climb import Climb, Last, climb, final_climb, leads_nowhere
@@ -98,7 +99,13 @@ class _Tried:
 
 
 def choose(
-    family: MixtureFamily, rows: Rows, sample: Rows, *, starts: int, run: Run, words: str
+    family: MixtureFamily,
+    rows: Rows,
+    sample: Rows,
+    *,
+    starts: int,
+    run: Run,
+    of: Callable[[int], Recipe],
 ) -> tuple[Mixed, Selection]:
     """Returns the mixture whose number of components has the lowest BIC, and the comparison.
 
@@ -108,7 +115,7 @@ def choose(
         sample: some of them, in memory, for starts.
         starts: for the final fit.
         run: randomness and someone to tell.
-        words: what a mixture is called, but for the number.
+        of: the family of a number of components.
     """
     seen = rows
     if not rows.in_memory or rows.n > _ALL:
@@ -133,7 +140,7 @@ def choose(
             raise
         stopped = True
     best = min(tried, key=lambda t: t.bic)
-    selection = _compared(tried, best, seen, rows, words)
+    selection = _compared(tried, best, seen, rows, of)
     if stopped:
         return replace(best.mixed, interrupted=True), selection
     final = fit_mixture(
@@ -186,14 +193,16 @@ def _entropy(family: MixtureFamily, q: Components, rows: Rows) -> float:
     return total
 
 
-def _compared(tried: list[_Tried], best: _Tried, seen: Rows, rows: Rows, words: str) -> Selection:
+def _compared(
+    tried: list[_Tried], best: _Tried, seen: Rows, rows: Rows, of: Callable[[int], Recipe]
+) -> Selection:
     scored = [t for t in tried if t.left_out is not None]
     top = (
         max(scored, key=lambda t: t.left_out.mean if t.left_out else -math.inf) if scored else None
     )
     candidates = tuple(
         Candidate(
-            words.format(k=t.k),
+            of(t.k),
             t.parameters,
             t.log_likelihood,
             t.bic,

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from kullback.results.estimate import Estimate
 from kullback.results.quantity import Units
 from kullback.results.serialise import HIDDEN, NATS, PAIRS, key, keys
+from kullback.results.status import Status
 
 #: "differs" by more than chance; "no evidence" of it; "left out", with the reason.
 Finding = Literal["differs", "no evidence"]
@@ -202,7 +203,7 @@ class Diff:
         unit: of `max_kl`.
     """
 
-    derived: ClassVar[dict[str, str]] = {"finding": "finding"}
+    derived: ClassVar[dict[str, str]] = {"finding": "finding", "status": "status"}
 
     reference: str
     current: str
@@ -234,6 +235,16 @@ class Diff:
         groups = any(d.finding == "differs" for _, d in self.groups)
         return "differs" if self.differing or joint or groups else "no evidence"
 
+    @property
+    def status(self) -> Status:
+        """How it ended; unresolved where what differs has no upper end to hold against the limit."""
+        if self.interrupted:
+            return Status.INTERRUPTED
+        if self.gate == "failed":
+            return Status.FAILED
+        doubtful = self.gate == "cannot tell" and _unresolved(self)
+        return Status.UNRESOLVED if doubtful else Status.DONE
+
     def column(self, name: str) -> ColumnDiff:
         """Returns how a column differs. Raises KeyError if it was not compared."""
         for column in self.columns:
@@ -258,6 +269,12 @@ class Diff:
         return "\n".join(
             [f"{head}{len(self.differing)} of {len(self.columns)} column(s) differ", *found, *lost]
         )
+
+
+def _unresolved(found: Diff) -> bool:
+    parts = [*found.columns, *([found.joint] if found.joint else [])]
+    mine = any(part.finding == "differs" and part.forward.kind == "unresolved" for part in parts)
+    return mine or any(_unresolved(d) for _, d in found.groups)
 
 
 def gate_of(value: Estimate, max_kl: float | None) -> Gate | None:

@@ -12,10 +12,12 @@ from kullback.core.errors import MissingDependencyError, UnsupportedError
 from kullback.core.run import generator
 from kullback.distributions.base import Distribution
 from kullback.distributions.transported import Approximation
+from kullback.families import Recipe
 from kullback.results.estimate import Estimate
 from kullback.results.posterior import Diagnosis, Draws, Posterior
 from kullback.results.quantity import Units
-from kullback.results.serialise import ALWAYS_NATS, EXPRESSION, HIDDEN, NATS
+from kullback.results.serialise import ALWAYS_NATS, EXPRESSION, HIDDEN, NATS, PRINTED
+from kullback.results.status import Status, status_of
 
 Direction = Literal["forward", "reverse"]
 
@@ -179,7 +181,7 @@ class Candidate:
     """One of those that were compared.
 
     Attributes:
-        family: in words.
+        family: a recipe, or the name of a family of scalars.
         parameters: how many numbers were fitted.
         log_likelihood: of all rows, in nats: with natural logarithms, as BIC and ICL.
         bic: parameters times log n, less twice the log likelihood: the smaller the better.
@@ -189,7 +191,7 @@ class Candidate:
             with the standard error of that difference; None for the best.
     """
 
-    family: str
+    family: Recipe = field(metadata=PRINTED)
     parameters: int
     log_likelihood: float = field(metadata=ALWAYS_NATS)
     bic: float
@@ -229,7 +231,7 @@ class Fit:
     Attributes:
         q: the fitted distribution, with `log_prob` and `sample`.
         direction: "forward" minimises KL(p||q), "reverse" KL(q||p).
-        family: what q was chosen from, in words.
+        family: what q was chosen from: a recipe, or the name of a family of scalars.
         divergence: what was minimised, measured anew after the fit.
         forward_kl, reverse_kl: both directions at q; None where p's density is not known. Of a p known by
             samples, forward_kl is an estimate by nearest neighbours, None where that does not resolve.
@@ -245,11 +247,14 @@ class Fit:
         labels: of the codes of each column, () for numbers; () where p is no table.
         selection: what the family was chosen from, with the scores; None if it was not.
         likelihood: what is known of the maximum; None unless Gaussians were fitted to samples.
+        interrupted: whether somebody stopped it before all was done; `notes` say when.
     """
+
+    derived: ClassVar[dict[str, str]] = {"status": "status"}
 
     q: Distribution = field(metadata=EXPRESSION)
     direction: Direction
-    family: str
+    family: Recipe = field(metadata=PRINTED)
     divergence: Estimate
     forward_kl: Estimate | None
     reverse_kl: Estimate | None
@@ -265,6 +270,7 @@ class Fit:
     labels: tuple[tuple[str, ...], ...] = field(default=(), metadata=HIDDEN)
     selection: Selection | None = None
     likelihood: Likelihood | None = None
+    interrupted: bool = field(default=False, metadata=HIDDEN)
 
     @property
     def elbo(self) -> Estimate:
@@ -300,9 +306,13 @@ class Fit:
         return self.posterior
 
     @property
-    def interrupted(self) -> bool:
-        """Whether it was stopped before all starts were made; `notes` say when."""
-        return any(note.startswith("interrupted") for note in self.notes)
+    def status(self) -> Status:
+        """How it ended: interrupted, not to be trusted, unresolved, or done."""
+        if self.interrupted:
+            return Status.INTERRUPTED
+        if self.posterior is None:
+            return status_of(self.divergence)
+        return self.posterior.diagnosis.status
 
     def starting_points(self, n: int, *, key: object = 0) -> list[dict[str, np.ndarray]]:
         """Returns where n chains of a sampler may start: draws of p from afar, else of q, by parameter."""
@@ -344,7 +354,7 @@ class Fit:
                 "posterior": one_chain,
                 "sample_stats": {name: values[None] for name, values in statistics.items()},
             },
-            attrs={"/": {"inference_library": "kullback", "family": self.family}},
+            attrs={"/": {"inference_library": "kullback", "family": str(self.family)}},
         )
 
     def log_prob(self, x: Any) -> Float[np.ndarray, " n"]:

@@ -5,6 +5,7 @@ from typing import ClassVar, final
 
 from kullback.results.estimate import Estimate
 from kullback.results.serialise import HIDDEN, PAIRS, key
+from kullback.results.status import Status
 
 #: Who draws, in words; {q} and {p} are the names of the sides.
 _DRAWN = {
@@ -127,7 +128,7 @@ class LossReport:
         seconds: of the check.
     """
 
-    derived: ClassVar[dict[str, str]] = {"name": "name", "passes": "passes"}
+    derived: ClassVar[dict[str, str]] = {"name": "name", "passes": "passes", "status": "status"}
 
     loss: str
     library: str
@@ -170,6 +171,11 @@ class LossReport:
     def passes(self) -> bool:
         """Whether it descends what was expected; True if nothing was."""
         return not self.expected or (self.name == self.expected and self.gradient.scale > 0.0)
+
+    @property
+    def status(self) -> Status:
+        """Failed where it does not descend what was expected."""
+        return Status.DONE if self.passes else Status.FAILED
 
     def __str__(self) -> str:
         lines = [f"{self.loss} ({self.library})"]

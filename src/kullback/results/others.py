@@ -1,5 +1,6 @@
 """Published numbers, recomputed."""
 
+import math
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal, final
 
@@ -7,6 +8,7 @@ from kullback.distributions.base import Distribution
 from kullback.results.estimate import Estimate
 from kullback.results.fit import Fit
 from kullback.results.serialise import EXPRESSION, HIDDEN, MERGED, NATS
+from kullback.results.status import Status, status_of
 
 Stamp = Literal["confirmed", "refuted", "cannot tell"]
 
@@ -40,7 +42,7 @@ class Finding:
 class Verification:
     """The findings on one source."""
 
-    derived: ClassVar[dict[str, str]] = {"passes": "passes"}
+    derived: ClassVar[dict[str, str]] = {"passes": "passes", "status": "status"}
 
     title: str
     source: str
@@ -50,6 +52,11 @@ class Verification:
     def passes(self) -> bool:
         """Whether nothing was refuted."""
         return not any(f.stamp == "refuted" for f in self.findings)
+
+    @property
+    def status(self) -> Status:
+        """Failed where something was refuted, unresolved where a number has no error that holds."""
+        return status_of(*(f.found for f in self.findings)) if self.passes else Status.FAILED
 
     def __str__(self) -> str:
         rows = [
@@ -108,6 +115,11 @@ class Sides:
         """The one or two that there are."""
         return (self.forward,) if self.reverse is None else (self.forward, self.reverse)
 
+    @property
+    def status(self) -> Status:
+        """Whether all that is known has an error that holds."""
+        return status_of(*(side.value for side in self.known))
+
 
 # Which method would answer, and why the two directions differ, before anything is computed.
 
@@ -143,6 +155,7 @@ class Cell:
         expectation: under which distribution the mean is taken.
         needs: what must be known.
         does: what minimising it does.
+        status: refused where there is no method.
     """
 
     direction: str
@@ -151,6 +164,7 @@ class Cell:
     expectation: str
     needs: str
     does: str
+    status: Status = Status.DONE
 
 
 @final
@@ -158,9 +172,16 @@ class Cell:
 class Plan:
     """The table of methods with the chosen rows, and both directions side by side."""
 
+    derived: ClassVar[dict[str, str]] = {"status": "status"}
+
     rows: tuple[PlanRow, ...]
     forward: Cell
     reverse: Cell
+
+    @property
+    def status(self) -> Status:
+        """Refused where no method answers in either direction."""
+        return self.reverse.status if self.forward.status is Status.REFUSED else Status.DONE
 
     def __str__(self) -> str:
         lines = [
@@ -203,6 +224,11 @@ class Contributions:
     cross_entropy: Estimate
     entropy: Estimate
 
+    @property
+    def status(self) -> Status:
+        """Whether the total has an error that holds."""
+        return status_of(self.total)
+
     def __str__(self) -> str:
         rows = [
             f"{r.name:>24}  p {r.mass_p:7.4f}  q {r.mass_q:7.4f}  {r.contribution.value:+9.4f}"
@@ -230,6 +256,11 @@ class Score:
     rows: int
     outside: int
     left_out: int
+
+    @property
+    def status(self) -> Status:
+        """Unresolved where no row has a score."""
+        return Status.DONE if math.isfinite(self.mean.value) else Status.UNRESOLVED
 
 
 # The experiment of three modes and two components, as data.
@@ -296,6 +327,12 @@ class Demo:
     price: Estimate
     claims: Verification
     seconds: float
+
+    @property
+    def status(self) -> Status:
+        """Interrupted where one of the fits was."""
+        stopped = self.forward.interrupted or self.reverse.interrupted
+        return Status.INTERRUPTED if stopped else Status.DONE
 
 
 # One exact value recomputed on this machine.

@@ -8,9 +8,11 @@ from typing import ClassVar, Literal, final
 import numpy as np
 from jaxtyping import Float
 
+from kullback.families import Recipe
 from kullback.results.estimate import Estimate
 from kullback.results.quantity import Units
-from kullback.results.serialise import HIDDEN, NATS
+from kullback.results.serialise import HIDDEN, NATS, PRINTED
+from kullback.results.status import Status
 
 Verdict = Literal["trust", "caution", "do not use"]
 _ORDER: tuple[Verdict, ...] = ("trust", "caution", "do not use")
@@ -58,6 +60,11 @@ class Diagnosis:
         return _ORDER[worst]
 
     @property
+    def status(self) -> Status:
+        """Whether q may be used at all."""
+        return Status.UNTRUSTED if self.verdict == "do not use" else Status.DONE
+
+    @property
     def decided_by(self) -> Finding | None:
         """The first of the worst findings; None if all is well."""
         worst = self.verdict
@@ -97,7 +104,7 @@ class Parameter:
 class Rung:
     """A family that was tried on the way to the one that was kept."""
 
-    family: str
+    family: Recipe = field(metadata=PRINTED)
     elbo: Estimate
     reverse_kl: Estimate
     verdict: Verdict

@@ -95,7 +95,7 @@ def fit_discrete(
     return Fit(
         q=q,
         direction="reverse",
-        family="Bernoulli()" if k == 2 else "Categorical()",
+        family=Bernoulli() if k == 2 else Categorical(),
         divergence=report.reverse_kl,
         forward_kl=report.forward_kl,
         reverse_kl=report.reverse_kl,
@@ -107,6 +107,7 @@ def fit_discrete(
         seconds=time.perf_counter() - began,
         notes=notes,
         posterior=report.posterior,
+        interrupted=made.interrupted,
     )
 
 

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from kullback.core.errors import UnsupportedError
 from kullback.core.run import Watch, generator
 from kullback.distributions.base import Distribution
-from kullback.families import Gaussians, components, is_diagonal
+from kullback.families import Gaussians, as_recipe, components, is_diagonal
 from kullback.fitting.nodes import (
     Basin,
     Layout,
@@ -73,7 +73,8 @@ def _gaussians_to_density(
     made = _fit(p, optima, path, direction, recipe, found.starts, found.evaluations, began, nodes)
     if not found.interrupted:
         return made
-    return replace(made, notes=(*made.notes, _interrupted(found.starts, tries)))
+    said = f"interrupted after {found.starts} of {tries} starts"
+    return replace(made, notes=(*made.notes, said), interrupted=True)
 
 
 def _others_to_density(
@@ -121,7 +122,7 @@ def _fit(
     return Fit(
         q=best.q,
         direction=direction,
-        family=_words(recipe),
+        family=as_recipe(recipe),
         divergence=best.divergence,
         forward_kl=both["forward"],
         reverse_kl=both["reverse"],
@@ -172,15 +173,6 @@ def _refuse_heavy(p: Distribution) -> None:
         )
 
 
-def _interrupted(done: int, asked: int) -> str:
-    """What `notes` say of a fit that was stopped."""
-    return f"interrupted after {done} of {asked} starts"
-
-
 def _thinned(path: tuple[Float[np.ndarray, " m"], ...]) -> list[Float[np.ndarray, " m"]]:
     index = np.unique(np.linspace(0, len(path) - 1, min(len(path), 40)).astype(int))
     return [path[i] for i in index]
-
-
-def _words(recipe: object) -> str:
-    return recipe.__name__ if isinstance(recipe, type) else str(recipe)

@@ -17,7 +17,16 @@ from kullback.core.run import Memo, Run, generator
 from kullback.diagnostics.goodness import Checked, check
 from kullback.distributions.base import Distribution
 from kullback.distributions.scalar import ScalarFamily, Values
-from kullback.families import Categorical, FullRank, KernelDensity, LowRank, MeanField, Mixture
+from kullback.families import (
+    Categorical,
+    FullRank,
+    KernelDensity,
+    LowRank,
+    MeanField,
+    Mixture,
+    Recipe,
+    as_recipe,
+)
 from kullback.files.archive import resumed
 from kullback.fitting.covariances import Components, Structure
 from kullback.fitting.cross_validation import FOLDS, categorical, mean_score, moments
@@ -46,7 +55,7 @@ from kullback.results.fit import Fit, Likelihood, Optimum, ParameterError, Selec
 from kullback.results.quantity import Sentence
 from kullback.targets import Samples, Stream
 
-Recipe = MeanField | FullRank | LowRank | Mixture
+MixtureRecipe = MeanField | FullRank | LowRank | Mixture
 _STARTS = 10
 #: Parameters whose standard errors are given: where the score of rows left out is had, and where it is not.
 _MANY, _FEW = 600, 100
@@ -60,24 +69,21 @@ _UP_TO = "maximum likelihood: KL(p||q) up to H(p), which samples alone do not gi
 class _Job:
     """What is fitted, to what."""
 
-    recipe: Recipe
+    recipe: MixtureRecipe
     rows: Rows
     sample: Rows
     family: MixtureFamily
     starts: int
     run: Run
 
-    @property
-    def words(self) -> str:
-        """The family, with {k} for the number of components."""
-        if not isinstance(self.recipe, Mixture):
-            return str(self.recipe)
-        return str(self.recipe).replace(f"k={self.recipe.k!r}", "k={k}")
+    def of(self, k: int) -> MixtureRecipe:
+        """The family with k components."""
+        return replace(self.recipe, k=k) if isinstance(self.recipe, Mixture) else self.recipe
 
 
 def fit_samples(
     p: Samples | Stream,
-    recipe: Recipe,
+    recipe: MixtureRecipe,
     *,
     starts: int | None,
     run: Run,
@@ -122,7 +128,7 @@ def _answer(job: _Job, p: Samples | Stream, began: float, *, hold_out: bool) -> 
     return Fit(
         q=optima[0].q,
         direction="forward",
-        family=job.words.format(k=len(mixed.end.at.weights)),
+        family=job.of(len(mixed.end.at.weights)),
         divergence=optima[0].divergence,
         forward_kl=checked.forward_kl,
         reverse_kl=None,
@@ -139,11 +145,12 @@ def _answer(job: _Job, p: Samples | Stream, began: float, *, hold_out: bool) -> 
         likelihood=checked.added_to(
             _likelihood(job, mixed, optima[0].divergence, most=_MANY if hold_out else _FEW)
         ),
+        interrupted=mixed.interrupted,
     )
 
 
 def _job(
-    p: Samples | Stream, recipe: Recipe, starts: int, run: Run, checkpoint: str | Path | None
+    p: Samples | Stream, recipe: MixtureRecipe, starts: int, run: Run, checkpoint: str | Path | None
 ) -> _Job:
     k = recipe.k if isinstance(recipe, Mixture) else 1
     structure = _structure(recipe, p.kinds.count("continuous"))
@@ -171,7 +178,9 @@ def _job(
     return _Job(recipe, rows, sample, family, starts, run)
 
 
-def _memo(rows: Rows, recipe: Recipe, starts: int, run: Run, checkpoint: str | Path | None) -> Memo:
+def _memo(
+    rows: Rows, recipe: MixtureRecipe, starts: int, run: Run, checkpoint: str | Path | None
+) -> Memo:
     mark = {
         "columns": rows.source.columns,
         "family": str(recipe),
@@ -182,7 +191,7 @@ def _memo(rows: Rows, recipe: Recipe, starts: int, run: Run, checkpoint: str | P
     return Memo(resumed(checkpoint, mark))
 
 
-def _structure(recipe: Recipe, d: int) -> Structure:
+def _structure(recipe: MixtureRecipe, d: int) -> Structure:
     covariance = recipe.covariance if isinstance(recipe, Mixture) else recipe
     if isinstance(covariance, LowRank):
         return (
@@ -197,9 +206,7 @@ def _structure(recipe: Recipe, d: int) -> Structure:
 
 def _fitted(job: _Job) -> tuple[Mixed, Selection | None]:
     if isinstance(job.recipe, Mixture) and job.recipe.k == "auto":
-        return choose(
-            job.family, job.rows, job.sample, starts=job.starts, run=job.run, words=job.words
-        )
+        return choose(job.family, job.rows, job.sample, starts=job.starts, run=job.run, of=job.of)
     k = job.recipe.k if isinstance(job.recipe, Mixture) else 1
     assert k != "auto"
     made = fit_mixture(
@@ -334,7 +341,7 @@ class Fitted:
     """A member of a family, and how it does on rows it has not seen.
 
     Attributes:
-        family: in words.
+        family: the recipe, or the name of a family of scalars.
         q: the member.
         log_q: at the rows fitted to.
         scores: log scores of the rows held out, NaN where not computed; None for too few rows.
@@ -344,7 +351,7 @@ class Fitted:
         evaluations: spent.
     """
 
-    family: str
+    family: Recipe
     q: Distribution
     log_q: Values
     scores: Values | None
@@ -420,7 +427,7 @@ def fitted(p: Samples, recipe: object, rng: np.random.Generator) -> Fitted:
     check_rows(p, family)
     best = family.maximise(x[:, 0], weights)
     return Fitted(
-        _words(recipe),
+        as_recipe(recipe),
         best.q,
         best.log_prob(x[:, 0]),
         cross_validation_held_out(family, x[:, 0], weights, best, rng),
@@ -444,7 +451,7 @@ def _smoothed(p: Samples, recipe: KernelDensity, rng: np.random.Generator) -> Fi
     events = x[:, 0] if x.shape[1] == 1 else x
     notes = made.notes or (note,)
     return Fitted(
-        str(recipe),
+        recipe,
         made.q,
         made.q.log_prob(events),
         made.scores if len(x) > 2 else None,
@@ -470,7 +477,7 @@ def _shares(p: Samples, recipe: Categorical) -> Fitted:
         else "no smoothing: a label that was never seen has probability 0"
     )
     return Fitted(
-        str(recipe),
+        recipe,
         made.q,
         made.q.log_prob(events),
         made.scores if len(x) > 2 else None,
@@ -488,10 +495,6 @@ def _cross_entropy(log_q: Values, weights: Values) -> Estimate:
         return Estimate.infinite(reason, CROSS_ENTROPY.quantity, method=method)
     value, error = moments(-log_q, weights)
     return label(CROSS_ENTROPY, Outcome(value, error, "estimate", method, len(log_q)))
-
-
-def _words(recipe: object) -> str:
-    return str(getattr(recipe, "__name__", recipe))
 
 
 # Whether rows are what a family takes: checked once, with the value, its row and what to do.

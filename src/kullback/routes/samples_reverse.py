@@ -114,7 +114,7 @@ def _played(
     return Fit(
         q=q,
         direction="reverse",
-        family=str(recipe),
+        family=recipe,
         divergence=game.bound,
         forward_kl=None,
         reverse_kl=game.bound,
@@ -166,7 +166,7 @@ def _plugged_in(
     return Fit(
         q=first.q,
         direction="reverse",
-        family=str(recipe),
+        family=recipe,
         divergence=first.divergence,
         forward_kl=None,
         reverse_kl=first.divergence,
@@ -177,6 +177,7 @@ def _plugged_in(
         evaluations=found.evaluations,
         seconds=time.perf_counter() - began,
         notes=tuple(notes),
+        interrupted=stopped,
     )
 
 

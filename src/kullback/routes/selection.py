@@ -19,6 +19,7 @@ from kullback.families import (
     LowRank,
     MeanField,
     Mixture,
+    as_recipe,
     parse_family,
 )
 from kullback.fitting.cross_validation import FOLDS, difference, folds
@@ -75,13 +76,13 @@ def best_of(
     Source: Vehtari, Gelman, Gabry (2017), section 5, for the paired standard error.
     """
     given = recipes if isinstance(recipes, (list, tuple)) else []
-    named = [_parsed(r) for r in given] or _all_for(p)
+    wanted = [_parsed(r) for r in given] or _all_for(p)
     contenders, skipped = [], []
-    for i, recipe in enumerate(named):
+    for i, recipe in enumerate(wanted):
         try:
             contenders.append(_contender(p, recipe, fit_one, key))
         except KullbackError as error:
-            skipped.append(f"{_words(recipe)}: {error}")
+            skipped.append(f"{as_recipe(recipe)}: {error}")
         watch(i + 1)
     if not contenders:
         raise InputError("none of these families fits the rows: " + "; ".join(skipped))
@@ -125,7 +126,7 @@ def _contender(p: Samples, recipe: object, fit_one: FitOne, key: object) -> _Con
     x, _ = rows(p)
     found = fit_one(p, recipe)
     made = Fitted(
-        str(recipe),
+        recipe,
         found.q,
         found.q.log_prob(_events(x)),
         _gaussian_scores(p, recipe, fit_one, rng),
@@ -216,7 +217,3 @@ def _said(selection: Selection) -> str:
         "{}; {} scores {:.2g} ± {:.2g} {unit} a row more with {} parameters to {}: a tie", words,
         first.family, taken.behind.value, taken.behind.standard_error, first.parameters, taken.parameters,
     )  # fmt: skip
-
-
-def _words(recipe: object) -> str:
-    return str(getattr(recipe, "__name__", recipe))

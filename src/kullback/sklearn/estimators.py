@@ -344,7 +344,7 @@ class BestDensity(Density):
         return fit(samples, listed, direction="forward", key=key_of(self.random_state))
 
     def _describe(self, fit: Fit) -> None:
-        self.family_ = fit.family
+        self.family_ = str(fit.family)
 
     def _log_density(self, values: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
         return log_prob(self.fit_, values)

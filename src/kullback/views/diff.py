@@ -429,7 +429,6 @@ def _left(found: Diff) -> tuple[str, ...]:
 
 # `kullback diff`: two tables, column by column and together.
 
-_PASSED, _FAILED, _CANNOT_TELL, _INTERRUPTED = 0, 1, 3, 130
 _SHOWN = 40
 
 

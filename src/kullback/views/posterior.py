@@ -15,6 +15,7 @@ from kullback.distributions.gaussian_mixture import GaussianMixture
 from kullback.distributions.transported import Approximation
 from kullback.distributions.vector import MultivariateNormal
 from kullback.expressions.format import format_distribution
+from kullback.families import FullRank, LowRank, MeanField, Mixture, Recipe
 from kullback.render.document import (
     Annotation,
     Axis,
@@ -455,7 +456,7 @@ def _print_ladder(found: Posterior) -> RichTable:
         gained = rung.elbo.value - best
         rows.append(
             [
-                rung.family,
+                str(rung.family),
                 _value(rung.elbo),
                 f"{gained:+.3f}" if math.isfinite(gained) else "",
                 _value(rung.reverse_kl),
@@ -636,44 +637,42 @@ def upper_bound(fit: Fit, found: Posterior) -> Estimate:
     )
 
 
-def in_words(family: str) -> str:
-    """Returns a family's name as short words: "mean field", "mixture of 4".
+def in_words(family: Recipe) -> str:
+    """Returns a family's name as short words.
 
     Example:
-        >>> in_words("Mixture(k=4) found by adding components"), in_words("LowRank(r=5)")
+        >>> in_words(Mixture(4)), in_words(LowRank(5))
         ('mixture of 4', 'low rank, 5')
     """
-    name, argument = _parsed(family)
-    short = {
-        "MeanField": "mean field",
-        "FullRank": "full rank",
-        "LowRank": f"low rank, {argument}",
-        "Mixture": f"mixture of {argument}",
-    }
-    return short.get(name, family)
+    match family:
+        case MeanField():
+            return "mean field"
+        case FullRank():
+            return "full rank"
+        case LowRank(r):
+            return f"low rank, {r}"
+        case Mixture(k):
+            return f"mixture of {k}"
+    return str(family)
 
 
-def in_full(family: str) -> str:
+def in_full(family: Recipe) -> str:
     """Returns a family's name as words of a sentence.
 
     Example:
-        >>> in_full("Mixture(k=4) found by adding components")
+        >>> in_full(Mixture(4))
         'a mixture of 4 Gaussians'
     """
-    name, argument = _parsed(family)
-    words = {
-        "MeanField": "a mean-field Gaussian",
-        "FullRank": "a full-rank Gaussian",
-        "LowRank": f"a Gaussian of low rank, {argument}",
-        "Mixture": f"a mixture of {argument} Gaussians",
-    }
-    return words.get(name, family)
-
-
-def _parsed(family: str) -> tuple[str, str]:
-    """Returns "Mixture" and "4" of "Mixture(k=4, ...) ..."."""
-    name, _, inner = family.partition("(")
-    return name, inner.partition(")")[0].partition(",")[0].partition("=")[2]
+    match family:
+        case MeanField():
+            return "a mean-field Gaussian"
+        case FullRank():
+            return "a full-rank Gaussian"
+        case LowRank(r):
+            return f"a Gaussian of low rank, {r}"
+        case Mixture(k):
+            return f"a mixture of {k} Gaussians"
+    return str(family)
 
 
 def _rung_row(name: str, e: Estimate, role: Role) -> Row:

@@ -1,13 +1,13 @@
 """What a report says of a fit to samples: scores, the search, goodness of fit, and what more rows would give."""
 
 import math
-import re
 from collections.abc import Iterator
 
 import numpy as np
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from kullback.families import Mixture
 from kullback.render.document import (
     Axis,
     Badge,
@@ -312,8 +312,6 @@ def _fits(goodness: tuple[Goodness, ...]) -> str:
 
 # What a family, or a number of components, was chosen from: a table and, of numbers of components, figures.
 
-_COMPONENTS = re.compile(r"Mixture\(k=(\d+)")
-
 
 def selection_blocks(found: Selection) -> tuple[Block, ...]:
     """Returns the candidates as a table and, where they differ in their number of components, as figures."""
@@ -358,8 +356,7 @@ def _row(c: Candidate, *, taken: bool) -> tuple[Cell, ...]:
 
 def _figures(found: Selection) -> Gallery | None:
     """The score on rows left out, and BIC, against the number of components."""
-    names = [_COMPONENTS.match(c.family) for c in found.candidates]
-    known = [(int(m[1]), c) for m, c in zip(names, found.candidates, strict=True) if m is not None]
+    known = [(int(c.family.k), c) for c in found.candidates if isinstance(c.family, Mixture)]
     if len(known) < max(2, len(found.candidates)) or len({k for k, _ in known}) < len(known):
         return None
     known.sort(key=lambda pair: pair[0])
@@ -440,7 +437,7 @@ def page(selection: Selection) -> Iterator[str | Text | RichTable]:
 
 def _selection_row(candidate: Candidate, *, taken: bool) -> list[str]:
     return [
-        candidate.family,
+        str(candidate.family),
         str(candidate.parameters),
         f"{candidate.bic:.1f}" if math.isfinite(candidate.bic) else "infinite",
         _selection_score(candidate.held_out),
