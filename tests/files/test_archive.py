@@ -214,6 +214,9 @@ def _pickled():
         (_set(q={"class": "Independent", "fields": {"log_probabilities": {"array": "a1"}, "shape": {"tuple": [7]}}}), None),
         (_set(q={"class": "Statistic", "fields": {"name": "one"}}), None),
         (_set(columns="text"), None),
+        (_set(notes={"tuple": [{"sentence": "{0.__class__}", "parts": [1.0], "unit": "nats"}]}), None),
+        (_set(notes={"tuple": [{"sentence": "{:999999999f}", "parts": [1.0], "unit": "nats"}]}), None),
+        (_set(family={"class": "families.Mixture", "fields": {"k": -1, "covariance": "full"}}), None),
         (_set(held_out={"dict": {}}), None),
         (_set(direction="sideways"), None),
         (_set(seconds=None), None),
@@ -245,6 +248,11 @@ def test_any_byte_may_be_wrong(tmp_path):
         except InputError:
             continue
         np.testing.assert_array_equal(again.q.means, np.zeros((2, 2)))
+
+
+def test_files_of_another_version_are_refused_by_name(tamper):
+    with pytest.raises(InputError, match=r"another version of kullback \(format 1.*fit again"):
+        load(tamper(lambda tree: {**tree, "format": 1}, None))
 
 
 def test_no_two_classes_of_one_name():

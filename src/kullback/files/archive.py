@@ -56,7 +56,7 @@ def resumed(path: str | Path | None, mark: dict[str, Any]) -> Checkpoint:
 
 _FORMAT = 2
 #: Of a sentence: places for parts, as `Sentence` has them, and nothing that reaches into one.
-_TEMPLATE = re.compile(r"(?:[^{}]|\{\{|\}\}|\{unit\}|\{(?::\+?(?:\.\d)?[efg])?\})*")
+_TEMPLATE = re.compile(r"(?:[^{}]|\{\{|\}\}|\{unit\}|\{(?::\+?(?:\.\d\d?)?[efg])?\})*")
 #: Stages of fits, which may be in a checkpoint.
 _STAGES = (Search, Gaussians, Slope, Ascent, Tempered, Points)
 #: Distributions that hold functions, which no file does.

@@ -14,6 +14,7 @@ from kullback.distributions.scalar import Scalar
 from kullback.measure.question import Question
 from kullback.measure.support import certainly_empty
 from kullback.results.estimate import Outcome, infinite, unresolved
+from kullback.results.quantity import Sentence
 from kullback.solvers.quadrature import Integral, Tail, fill, integrate, tails
 
 _METHOD = "quadrature"
@@ -60,7 +61,7 @@ def measure_by_quadrature(question: Question, p: Distribution, q: Distribution) 
         return infinite("support: p and q do not overlap", _METHOD)
     width = max(abs(question.finish(value + e) - answer) for e in (error, -error))
     notes = tuple(
-        f"log normalising constant of {name}, by quadrature: {constant:.10g}"
+        Sentence("log normalising constant of {}, by quadrature: {:.10g} {unit}", name, constant)
         for name, d, constant in zip("pq", (p, q), log_masses, strict=True)
         if not d.normalized
     )
