@@ -238,7 +238,7 @@ def test_number_of_components_by_bic():
     x = np.concatenate([rng.normal(c, 0.5, (100, 2)) for c in (-4.0, 0.0, 4.0)])
     found = MixtureDensity("auto", random_state=0).fit(x)
     assert len(found.weights_) == 3
-    assert found.fit_.selection.best.family.startswith("Mixture(k=3")
+    assert found.fit_.selection.best.family.k == 3
     assert (found.fit_predict(x) == found.predict(x)).all()
 
 

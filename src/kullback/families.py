@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal, final
+from typing import Literal, final, get_args
 
 from kullback.core.errors import InputError
 
@@ -53,6 +53,9 @@ class Categorical:
     """
 
     smoothing: float = 0.5
+
+    def __repr__(self) -> str:
+        return f"Categorical({'' if self.smoothing == 0.5 else f'smoothing={self.smoothing!r}'})"
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.smoothing < math.inf:
@@ -150,7 +153,19 @@ Gaussians = MeanField | FullRank | Mixture
 
 
 #: What the name of a family may mean.
-Recipe = Gaussians | LowRank | Auto | KernelDensity | Categorical | str
+Recipe = Gaussians | LowRank | Auto | KernelDensity | Categorical | Bernoulli | str
+
+
+def as_recipe(recipe: object) -> Recipe:
+    """Returns a recipe as a result holds it: a class of another library by its name.
+
+    Example:
+        >>> as_recipe(Mixture(2)), as_recipe("gamma"), as_recipe(InputError)
+        (Mixture(k=2, covariance='full'), 'gamma', 'InputError')
+    """
+    if isinstance(recipe, get_args(Recipe)):
+        return recipe  # pyright: ignore[reportReturnType]
+    return str(getattr(recipe, "__name__", recipe))
 
 
 def components(family: Gaussians) -> int:
@@ -286,4 +301,4 @@ def words(family: object) -> str:
     """
     if isinstance(family, (list, tuple)):
         return ", ".join(words(f) for f in family)
-    return family.__name__ if isinstance(family, type) else str(family)
+    return str(as_recipe(family))

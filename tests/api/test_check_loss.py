@@ -10,6 +10,7 @@ from kullback.api.check_loss import check_loss
 from kullback.core.errors import InputError
 from kullback.losses.elbo import score_function_loss
 from kullback.losses.sampled import forward_kl_surrogate, reverse_kl_surrogate
+from kullback.results.serialise import to_json
 
 torch = pytest.importorskip("torch")
 
@@ -37,7 +38,7 @@ def test_a_loss_is_named(row):
         error = 4e-3 if loss is zoo.half_precision else 2e-5
         assert abs(report.gradient.cosine) > 1 - error**2
         assert report.gradient.relative_error < error
-    assert json.loads(json.dumps(report.as_dict(), allow_nan=False))["name"] == gradient
+    assert json.loads(json.dumps(to_json(report), allow_nan=False))["name"] == gradient
     assert str(report).startswith(named(loss))
 
 

@@ -15,6 +15,8 @@ from kullback.core.errors import InputError
 from kullback.diff.driver import _below, diff
 from kullback.diff.profile import merged, profile, read_profile, write_profile
 from kullback.results.estimate import Estimate
+from kullback.results.quantity import FORWARD_KL
+from kullback.results.serialise import to_json
 
 #: A column of three rows in a profile.
 _COLUMN = {"name": "x", "kind": "numbers", "levels": {}, "edges": [0, 1], "counts": [1, 2]}
@@ -88,16 +90,16 @@ def test_nothing_is_found_where_nothing_changed(unchanged):
 
 
 def test_results_are_plain_json(changed):
-    text = json.dumps(changed.as_dict(), allow_nan=False)
+    text = json.dumps(to_json(changed), allow_nan=False)
     assert '"quantity": "kl"' in text
-    assert changed.column("age").as_dict()["like"]["evidently"] > 0.0
+    assert to_json(changed.column("age"))["like"]["evidently"] > 0.0
     with pytest.raises(KeyError):
         changed.column("nobody")
 
 
 def test_same_key_same_numbers():
     tables = _table(150, 0), _table(120, 1, shift=3.0)
-    one, two = ({**diff(*tables, key=3).as_dict(), "seconds": 0.0} for _ in range(2))
+    one, two = ({**to_json(diff(*tables, key=3)), "seconds": 0.0} for _ in range(2))
     assert one == two
     assert one["joint"] is not None
 
@@ -442,7 +444,7 @@ def test_a_joint_divergence_below_one_of_a_column_is_remarked_on():
 
 
 def _estimate(value):
-    return Estimate(value, 0.1, (value - 0.2, value + 0.2), "kl", "KL(p||q)", "estimate", "ranks")
+    return Estimate(value, 0.1, (value - 0.2, value + 0.2), FORWARD_KL, "estimate", "ranks")
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,7 @@ def test_samples_by_maximum_likelihood():
     found = fit(Samples(x), FullRank(), direction="forward")
     assert found.q.loc == pytest.approx(x.mean())
     assert found.q.scale == pytest.approx(x.std(), rel=1e-5)
-    assert found.divergence.quantity == "cross_entropy"
+    assert found.divergence.quantity.name == "cross_entropy"
     assert found.forward_kl.kind == "estimate"
     assert found.forward_kl.value < 3.0 * found.forward_kl.standard_error
 

@@ -31,7 +31,7 @@ def test_a_loss_in_a_file(run, write):
     assert "samples drawn from q (on-policy)" in ran.out
     assert "fix: to descend KL(q||p)" in ran.out
     body = run("check-loss", "mine.py:k3", "--json").json
-    assert (body["schema"], body["command"], body["name"]) == (1, "check-loss", "forward")
+    assert (body["schema"], body["command"], body["name"]) == (2, "check-loss", "forward")
     assert body["under"][0]["value"]["name"] == "reverse"
 
 

@@ -38,7 +38,7 @@ def test_demo_json_and_report(run, tmp_path):
     ran = run("demo", "--starts", "12", "--json")
     assert ran.code == 0
     body = ran.json
-    assert (body["schema"], body["command"]) == (1, "demo")
+    assert (body["schema"], body["command"]) == (2, "demo")
     assert body["forward"]["divergence"]["value"] == pytest.approx(0.2702, abs=1e-4)
     assert body["reverse"]["divergence"]["value"] == pytest.approx(0.3524, abs=1e-4)
     assert body["reverse"]["coverage"]["dropped"] == pytest.approx(0.3, abs=0.01)

@@ -43,7 +43,7 @@ def test_json_has_what_is_known_of_the_maximum(run):
 
 def test_json_has_the_fit(run, tmp_path):
     body = run(*FAITHFUL, "--starts", "2", "--json", "--no-report").json
-    assert (body["schema"], body["command"], body["direction"]) == (1, "fit", "forward")
+    assert (body["schema"], body["command"], body["direction"]) == (2, "fit", "forward")
     assert body["divergence"]["quantity"] == "cross_entropy"
     assert body["held_out"]["value"] == pytest.approx(-4.2, abs=0.1)
     assert body["q"].startswith("0.35")

@@ -147,7 +147,7 @@ def test_the_report_is_written(climbed):
 def test_a_missed_mode_has_exit_code_3_and_a_remedy_to_type(missed):
     assert missed.code == 3
     body = missed.json
-    assert (body["schema"], body["command"], body["data"]) == (1, "fit", "modes.py:target")
+    assert (body["schema"], body["command"], body["data"]) == (2, "fit", "modes.py:target")
     assert body["verdict"] == "do not use"
     assert body["decided_by"] in [f["name"] for f in body["posterior"]["diagnosis"]["findings"]]
     assert body["remedy"].startswith("try --family mixture:auto")

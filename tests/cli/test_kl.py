@@ -23,7 +23,7 @@ def test_both_directions_are_printed_side_by_side_in_nats_and_bits(run):
 def test_json_has_the_schema_and_the_values(run):
     ran = run("kl", SHARP, WIDE, "--json")
     body = ran.json
-    assert (body["schema"], body["command"]) == (1, "kl")
+    assert (body["schema"], body["command"]) == (2, "kl")
     assert (body["p"], body["q"]) == (SHARP, WIDE)
     for side, value, direction in (
         ("forward", FORWARD, "KL(p||q)"),

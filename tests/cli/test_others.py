@@ -31,7 +31,7 @@ def test_verify_fails_on_a_refuted_claim(run, write):
     assert any(row[:1] == ["wrong"] and row[-1] == "refuted" for row in rows)
     assert "1 confirmed, 1 refuted, 0 cannot tell" in ran.out
     body = run("verify", claims, "--json").json
-    assert (body["schema"], body["command"], body["passes"]) == (1, "verify", False)
+    assert (body["schema"], body["command"], body["passes"]) == (2, "verify", False)
 
 
 def test_verify_passes_where_nothing_is_refuted(run, write):
@@ -68,7 +68,7 @@ def test_plan_marks_the_chosen_methods(run):
     assert any(row[:4] == ["reverse", "->", "closed", "form"] for row in rows)
     assert "…" not in ran.out
     body = run("plan", SHARP, WIDE, "--json").json
-    assert (body["schema"], body["command"]) == (1, "plan")
+    assert (body["schema"], body["command"]) == (2, "plan")
     assert body["forward"]["method"] == "closed form"
 
 
@@ -115,7 +115,7 @@ def test_doctor_finds_this_installation_right(run):
     assert "numpy 2" in ran.out
     assert "WRONG" not in ran.out
     body = run("doctor", "--json").json
-    assert (body["schema"], body["command"], body["passes"]) == (1, "doctor", True)
+    assert (body["schema"], body["command"], body["passes"]) == (2, "doctor", True)
     assert len(body["checks"]) >= 12
     assert set(body["versions"]) >= {"python", "kullback", "numpy", "scipy", "jax", "numpyro"}
 

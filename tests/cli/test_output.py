@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from kullback.render.terminal import clean, print_table, show, show_json
 from kullback.results.estimate import Estimate
+from kullback.results.quantity import FORWARD_KL
 from kullback.views.numbers import figure, near
 
 
@@ -27,7 +28,7 @@ def test_clean_removes_whole_sequences(text):
 def test_json_has_neither_nan_nor_infinity(capsys):
     show_json("x", {"a": math.inf, "b": [-math.inf, 1.5], "c": {"d": (1, math.nan)}})
     body = json.loads(capsys.readouterr().out)
-    assert body == {"schema": 1, "command": "x", "a": None, "b": [None, 1.5], "c": {"d": [1, None]}}
+    assert body == {"schema": 2, "command": "x", "a": None, "b": [None, 1.5], "c": {"d": [1, None]}}
 
 
 def test_a_long_cell_is_broken_not_cut(capsys):
@@ -54,7 +55,7 @@ def test_a_stream_without_the_characters_gets_others(monkeypatch):
 def _estimate(**changes) -> Estimate:
     from dataclasses import replace
 
-    made = Estimate.numeric(0.5, 1e-3, quantity="kl", direction="KL(p||q)", method="m")
+    made = Estimate.numeric(0.5, 1e-3, FORWARD_KL, method="m")
     return replace(made, **changes)
 
 

@@ -18,6 +18,7 @@ from kullback.distributions.positive import LogNormal
 from kullback.distributions.vector import Categorical
 from kullback.results.estimate import Estimate
 from kullback.results.fit import Fit, Optimum
+from kullback.results.quantity import CROSS_ENTROPY
 from kullback.tables.files import dataset
 
 FIT = ("fit", "faithful.csv", "--family", "mixture:2", "--direction", "forward", "--no-report")
@@ -43,7 +44,7 @@ def model(fitted, tmp_path):
 def table(tmp_path):
     """A model of a size and a colour, in a file."""
     q = Product((LogNormal(0.0, 1.0), Categorical.from_probabilities(np.array([0.2, 0.3, 0.5]))))
-    value = Estimate.exact(1.0, quantity="cross_entropy", direction="H(p,q)", method="by hand")
+    value = Estimate.exact(1.0, CROSS_ENTROPY, method="by hand")
     optima = (Optimum(q, value, 1.0),)
     names, labels = ("size", "colour"), ((), ("=red", "blue", "green"))
     found = Fit(

@@ -12,6 +12,7 @@ from kullback.diagnostics.goodness import marginal
 from kullback.distributions.gaussian_mixture import GaussianMixture, TableMixture
 from kullback.families import FullRank, Mixture
 from kullback.fitting.covariances import Components
+from kullback.results.serialise import to_json
 from kullback.targets import Samples
 
 
@@ -124,7 +125,7 @@ def test_columns_that_are_not_numbers_and_gaps_are_left_out():
 
 
 def test_everything_is_plain_json(skewed):
-    body = skewed.as_dict(str)
+    body = to_json(skewed)
     json.dumps(body, allow_nan=False)
     assert body["likelihood"]["goodness"][0]["column"] == "a"
     assert len(body["likelihood"]["errors"]) == 5
@@ -154,4 +155,4 @@ def test_weights_that_are_no_numbers_of_rows():
     assert any("weights are not numbers of rows" in note for note in fit.notes)
     assert 300 < fit.likelihood.goodness[0].n < 450
     assert fit.likelihood.goodness[0].p_value > 0.001
-    json.dumps(fit.as_dict(str), allow_nan=False)
+    json.dumps(to_json(fit), allow_nan=False)

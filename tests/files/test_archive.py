@@ -45,6 +45,7 @@ from kullback.distributions.vector import (
 from kullback.files.archive import _CLASSES, _STAGES, _of_distributions, reachable
 from kullback.results.estimate import Estimate
 from kullback.results.fit import Fit, Optimum
+from kullback.results.quantity import FORWARD_KL
 
 ROOT = np.array([[1.0, 0.0], [0.3, 2.0]])
 HALF = np.array([0.25, 0.75])
@@ -91,7 +92,7 @@ DISTRIBUTIONS = [
 
 
 def _fit(q) -> Fit:
-    value = Estimate.exact(1.0, quantity="kl", direction="KL(p||q)", method="closed form")
+    value = Estimate.exact(1.0, FORWARD_KL, method="closed form")
     return Fit(
         q, "forward", "x", value, None, None, None, (Optimum(q, value, 1.0),), (q,), 1, 1, 0.1
     )
@@ -213,13 +214,16 @@ def _pickled():
         (_set(q={"class": "Independent", "fields": {"log_probabilities": {"array": "a1"}, "shape": {"tuple": [7]}}}), None),
         (_set(q={"class": "Statistic", "fields": {"name": "one"}}), None),
         (_set(columns="text"), None),
+        (_set(notes={"tuple": [{"sentence": "{0.__class__}", "parts": [1.0], "unit": "nats"}]}), None),
+        (_set(notes={"tuple": [{"sentence": "{:999999999f}", "parts": [1.0], "unit": "nats"}]}), None),
+        (_set(family={"class": "families.Mixture", "fields": {"k": -1, "covariance": "full"}}), None),
         (_set(held_out={"dict": {}}), None),
         (_set(direction="sideways"), None),
         (_set(seconds=None), None),
         (_set(nothing=1), None),
         (lambda tree: ["x"], None),
         (lambda tree: {"format": 99, "content": tree["content"]}, None),
-        (lambda tree: {"format": 1, "content": {"array": "a9"}}, None),
+        (lambda tree: {"format": 2, "content": {"array": "a9"}}, None),
         (lambda tree: tree, _bomb()),
         (lambda tree: tree, _pickled()),
         (lambda tree: tree, b"\x93NUMPY\x09\x00junk"),
@@ -244,6 +248,11 @@ def test_any_byte_may_be_wrong(tmp_path):
         except InputError:
             continue
         np.testing.assert_array_equal(again.q.means, np.zeros((2, 2)))
+
+
+def test_files_of_another_version_are_refused_by_name(tamper):
+    with pytest.raises(InputError, match=r"another version of kullback \(format 1.*fit again"):
+        load(tamper(lambda tree: {**tree, "format": 1}, None))
 
 
 def test_no_two_classes_of_one_name():

@@ -5,6 +5,7 @@ import math
 import pytest
 
 from kullback.results.estimate import Estimate
+from kullback.results.quantity import FORWARD_KL
 from kullback.views.numbers import (
     aligned,
     error_of,
@@ -18,12 +19,12 @@ from kullback.views.numbers import (
     with_error,
 )
 
-WORDS = {"quantity": "kl", "direction": "KL(p||q)", "method": "m"}
+WORDS = {"quantity": FORWARD_KL, "method": "m"}
 
 
 def _estimate(value, error, kind="estimate"):
     ends = (value - 2 * error, value + 2 * error)
-    return Estimate(value, error, ends, "kl", "KL(p||q)", kind, "Monte Carlo", n=100)
+    return Estimate(value, error, ends, FORWARD_KL, kind, "Monte Carlo", n=100)
 
 
 @pytest.mark.parametrize(

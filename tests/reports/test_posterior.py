@@ -13,6 +13,7 @@ from kullback.render.corner import draw_corner
 from kullback.render.document import Corner, Figure
 from kullback.results.estimate import Estimate
 from kullback.results.posterior import Diagnosis, Finding, Rung
+from kullback.results.quantity import FORWARD_KL
 from kullback.targets import LogDensity
 from kullback.views.fit import fit_report
 from kullback.views.planes import MOST_PARAMETERS, pictures, worst
@@ -49,7 +50,7 @@ def _with(fit, **changes):
 
 def _unresolved(direction):
     return Estimate.unresolved(
-        math.nan, "no draws arrived", quantity="kl", direction=direction, method="m"
+        math.nan, "no draws arrived", FORWARD_KL.called(direction), method="m"
     )
 
 
@@ -173,7 +174,7 @@ def test_the_sandwich_has_its_order_and_errors(fit):
 
 
 def test_what_is_not_known_is_said_and_not_drawn(fit):
-    infinite = Estimate.infinite("heavy tails", quantity="kl", direction="KL(p||q)", method="m")
+    infinite = Estimate.infinite("heavy tails", FORWARD_KL, method="m")
     lost = _with(
         replace(fit, forward_kl=infinite),
         log_evidence=_unresolved("log evidence"),

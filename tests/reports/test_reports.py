@@ -16,6 +16,7 @@ from kullback.families import FullRank, Mixture
 from kullback.results.estimate import Estimate
 from kullback.results.fit import Optimum
 from kullback.results.others import Coverage, Demo, Finding, ModeCover, Verification
+from kullback.results.quantity import FORWARD_KL
 from kullback.views.claims import demo_report, verification_report
 from kullback.views.fit import fit_report
 from kullback.views.measure import kl_report
@@ -33,9 +34,7 @@ def fits():
 
 @pytest.fixture(scope="module")
 def claims():
-    found = Estimate.numeric(
-        2.703533, 1e-12, quantity="kl", direction="KL(p||q)", method="quadrature"
-    )
+    found = Estimate.numeric(2.703533, 1e-12, FORWARD_KL, method="quadrature")
     return Verification(
         f"A title with {NASTY}",
         "an article & more",
@@ -61,7 +60,7 @@ def demo(fits, claims):
         reverse_cover=cover,
         forward_parts=explain(p, fits["forward"].q),
         reverse_parts=explain(fits["reverse"].q, p),
-        price=Estimate.exact(0.356675, quantity="kl", direction="KL(p_A||p)", method="-log p(A)"),
+        price=Estimate.exact(0.356675, FORWARD_KL.called("KL(p_A||p)"), method="-log p(A)"),
         claims=claims,
         seconds=1.25,
     )
@@ -127,7 +126,7 @@ def test_kl(p, q):
 def test_kl_without_regions():
     p, q = parse("dirichlet([1, 2, 3])"), parse("dirichlet([2, 2, 2])")
     forward = kl_divergence(p, q)
-    reverse = Estimate.exact(0.5, quantity="kl", direction="KL(q||p)", method="m")
+    reverse = Estimate.exact(0.5, FORWARD_KL.called("KL(q||p)"), method="m")
     words = words_of(kl_report(p, q, forward, reverse, describe=lambda d: NASTY))
     assert "Not drawn" in words
     assert f"{forward.value:#.6g}" in words

@@ -13,6 +13,7 @@ from kullback.distributions.transported import Approximation
 from kullback.results.estimate import Estimate
 from kullback.results.fit import Fit
 from kullback.results.others import Score
+from kullback.results.quantity import LOG_PROB
 from kullback.tables.cells import MAX_CELLS, listed, numbered
 from kullback.targets import Samples, Stream
 
@@ -124,8 +125,7 @@ class _Tally:
             mean = Estimate.unresolved(
                 -math.inf,
                 "every row is outside the support of q, or has no weight",
-                quantity="log_prob",
-                direction="E_p[log q]",
+                LOG_PROB,
                 method="mean over the rows",
             )
             return Score(mean, self.rows, self.outside, self.left_out)
@@ -137,8 +137,7 @@ class _Tally:
         mean = Estimate.sampled(
             self.mean,
             error,
-            quantity="log_prob",
-            direction="E_p[log q]",
+            LOG_PROB,
             method="mean over the rows",
             n=self.inside,
             notes=(note,) if self.outside else (),

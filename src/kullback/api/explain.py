@@ -15,6 +15,7 @@ from kullback.measure.samples.table import TABLE, is_sampled, method
 from kullback.measure.table import METHODS, Effort, choose, label
 from kullback.results.loss_report import Gradients
 from kullback.results.others import Cell, Contributions, Plan, PlanRow, Region
+from kullback.results.status import Status
 from kullback.routes.log_density_reverse import Job
 from kullback.routes.table import DOES, EXPECTATION, NEEDS, ROUTES, Route
 from kullback.routes.table import choose as choose_route
@@ -140,11 +141,12 @@ def plan(p: object, q: object = None, *, family: object = None, normalize: bool 
         left, right = pair(p, q, normalize=normalize)
         chosen = [_chosen(left, right), _chosen(right, left)]
         table = tuple((row.name, row.applies, row.gives) for row in METHODS)
-    rows = tuple(PlanRow(*row, row[0] == chosen[0], row[0] == chosen[1]) for row in table)
+    names = [name for name, _ in chosen]
+    rows = tuple(PlanRow(*row, row[0] == names[0], row[0] == names[1]) for row in table)
     return Plan(
         rows,
-        _cell("forward", "KL(p||q)", chosen[0]),
-        _cell("reverse", "KL(q||p)", chosen[1]),
+        _cell("forward", "KL(p||q)", *chosen[0]),
+        _cell("reverse", "KL(q||p)", *chosen[1]),
     )
 
 
@@ -163,29 +165,33 @@ def _plan_of_fit(p: Target, family: object) -> Plan:
         )
         for row in ROUTES if row.known == p.known and row.solver and p.dimension <= row.most
     )  # fmt: skip
-    named = {d: r if isinstance(r, str) else r.solver for d, r in routes.items()}
+    named = {
+        d: (r, Status.REFUSED) if isinstance(r, str) else (r.solver, Status.DONE)
+        for d, r in routes.items()
+    }
     return Plan(
         rows,
-        _cell("forward", "KL(p||q)", named["forward"]),
-        _cell("reverse", "KL(q||p)", named["reverse"]),
+        _cell("forward", "KL(p||q)", *named["forward"]),
+        _cell("reverse", "KL(q||p)", *named["reverse"]),
     )
 
 
-def _chosen(p: Distribution, q: Distribution) -> str:
+def _chosen(p: Distribution, q: Distribution) -> tuple[str, Status]:
+    """The method, or why there is none."""
     try:
-        return choose(KL, p, q)[0].name
+        return choose(KL, p, q)[0].name, Status.DONE
     except UnsupportedError as error:
-        return f"none: {error}"
+        return f"none: {error}", Status.REFUSED
 
 
-def _of_samples(p: object, q: object, *, normalize: bool) -> str:
+def _of_samples(p: object, q: object, *, normalize: bool) -> tuple[str, Status]:
     try:
-        return method(p, q, normalize=normalize)
+        return method(p, q, normalize=normalize), Status.DONE
     except UnsupportedError as error:
-        return f"none: {error}"
+        return f"none: {error}", Status.REFUSED
 
 
-def _cell(name: str, direction: str, method: str) -> Cell:
+def _cell(name: str, direction: str, method: str, status: Status) -> Cell:
     return Cell(
         direction,
         name,
@@ -193,4 +199,5 @@ def _cell(name: str, direction: str, method: str) -> Cell:
         EXPECTATION[name],
         NEEDS[name],
         DOES[name],
+        status,
     )

@@ -34,6 +34,7 @@ from kullback.measure.table import Effort, choose, label
 from kullback.results.estimate import Estimate
 from kullback.results.fit import Direction, Fit
 from kullback.results.others import Check, Coverage, Demo, Finding, Stamp, Verification
+from kullback.results.quantity import FORWARD_KL, PARAMETER, Sentence
 
 _KEYS = {"what", "quantity", "p", "q", "value", "tolerance", "digits", "of", "fit", "alpha"}
 _FIT_KEYS = {"target", "family", "direction", "kind"}
@@ -89,16 +90,12 @@ class Best:
         """Returns a fitted parameter, its error being how far independent descents ended apart."""
         if math.isnan(self.spread):
             reason = "only one descent ended here, so its precision is not known"
-            return Estimate.unresolved(
-                value, reason, quantity="parameter", direction=name, method="fit", unit=""
-            )
+            return Estimate.unresolved(value, reason, PARAMETER.called(name), method="fit")
         return Estimate.numeric(
             value,
             max(self.spread, 1e-12),
-            quantity="parameter",
-            direction=name,
+            PARAMETER.called(name),
             method="agreement of descents",
-            unit="",
         )
 
     def compare(self, claimed: Distribution) -> list[Comparison]:
@@ -228,7 +225,7 @@ def _divergences(
     if len(found) > 1 and any(f.stamp == "confirmed" for f in found):
         return [f if f.stamp == "confirmed" else replace(f, stamp="cannot tell") for f in found]
     remark = _better(claim, names, what, bests)
-    return [replace(f, remark="; ".join(x for x in (f.remark, remark) if x)) for f in found]
+    return [replace(f, remark=_both(f.remark, remark)) for f in found]
 
 
 def _divergence(what: str, quantity: str, claim: Claim, p: Reading, q: Reading) -> Finding:
@@ -248,13 +245,13 @@ def _divergence(what: str, quantity: str, claim: Claim, p: Reading, q: Reading) 
         other = _measured("kl", claim, q[1], p[1])
         same = _stamp(claimed, other, tolerance) == "confirmed"
         fits = "matches the claim" if same else "does not match either"
-        remark = f"the other direction is {_with_error(other)}, which {fits}"
-    return Finding(what, claimed, stamp, found, reading, remark)
+        remark = Sentence("the other direction is {}, which {}", _with_error(other), fits)
+    return Finding(what, claimed, stamp, found, reading, remark, found.unit)
 
 
 def _measured(quantity: str, claim: Claim, p: Distribution, q: Distribution) -> Estimate:
     if quantity == "kl":
-        return replace(kl_divergence(p, q), direction=f"KL({claim['p']}||{claim['q']})")
+        return kl_divergence(p, q).called(f"KL({claim['p']}||{claim['q']})")
     alpha = claim.get("alpha")
     return divergence(
         p,
@@ -289,7 +286,9 @@ def _optimum(what: str, claim: Claim, names: dict[str, object], bests: Bests) ->
     claimed, tolerance = _claimed(claim, what)
     of = str(claim.get("of", "value"))
     found = best.divergence if of == "value" else best.parameter(of)
-    return Finding(what, claimed, _stamp(claimed, found, tolerance), found, remark=best.words)
+    return Finding(
+        what, claimed, _stamp(claimed, found, tolerance), found, remark=best.words, unit=found.unit
+    )
 
 
 def _better(claim: Claim, names: dict[str, object], what: str, bests: Bests) -> str:
@@ -297,7 +296,7 @@ def _better(claim: Claim, names: dict[str, object], what: str, bests: Bests) -> 
     if "fit" not in claim:
         return ""
     best = _best(claim, names, what, bests)
-    return f"best fit found: {_with_error(best.divergence)} at {best.words}"
+    return Sentence("best fit found: {} at {}", _with_error(best.divergence), best.words)
 
 
 def _best(claim: Claim, names: dict[str, object], what: str, bests: Bests) -> Best:
@@ -340,8 +339,13 @@ def _same_words(a: str, b: str) -> bool:
     return not (a and b) or a.split(" ", maxsplit=1)[0] == b.split(" ", maxsplit=1)[0]
 
 
-def _with_error(found: Estimate) -> str:
-    return f"{found.value:.4f} ± {found.standard_error:.1e}"
+def _with_error(found: Estimate) -> Sentence:
+    return Sentence("{:.4f} ± {:.1e}", found.value, found.standard_error, unit=found.unit)
+
+
+def _both(*remarks: str) -> str:
+    said = [remark for remark in remarks if remark]
+    return Sentence("; ".join(["{}"] * len(said)), *said)
 
 
 def _claimed(claim: Claim, what: str) -> tuple[float, float]:
@@ -516,8 +520,7 @@ def _price(target: Mixture, cover: Coverage) -> Estimate:
         lost += float(weight) if gone else 0.0
     return Estimate.exact(
         -math.log1p(-lost),
-        quantity="kl",
-        direction="KL(p without the dropped mode||p)",
+        FORWARD_KL.called("KL(p without the dropped mode||p)"),
         method="-log of the mass that is kept",
     )
 

@@ -46,7 +46,7 @@ def report_of(
         gradient_reaches_p=judged.reaches_p,
         notes=(),
         fixes=(),
-        expected=expected,
+        expected=expected or None,
         problems=len(trial.experiments),
         seconds=0.0,
     )

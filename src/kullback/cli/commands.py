@@ -214,7 +214,7 @@ def diff(
     Args:
         reference: file, directory, pattern or profile.
         current: file, directory or pattern.
-        max_kl: the largest KL(reference||current) allowed, in nats.
+        max_kl: the largest KL(reference||current) allowed, in the unit of the answer.
         report: write an HTML report to this file.
     """
     from kullback.cli.run_diff import run

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, final
 from cyclopts import Parameter
 
 from kullback.core.errors import InputError
+from kullback.results.status import Status
 from kullback.results.units import Unit
 
 Direction = Literal["forward", "reverse"]
@@ -18,6 +19,15 @@ Solver = Literal[
     "reparameterization",
     "score_function",
 ]
+#: What a command returns, by how its answer ended.
+EXIT_CODES = {
+    Status.DONE: 0,
+    Status.FAILED: 1,
+    Status.UNRESOLVED: 3,
+    Status.UNTRUSTED: 3,
+    Status.REFUSED: 3,
+    Status.INTERRUPTED: 130,
+}
 #: An option without a value.
 Flag = Annotated[bool, Parameter(show_default=False)]
 

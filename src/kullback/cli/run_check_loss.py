@@ -10,10 +10,11 @@ from typing import Any
 
 from kullback.api.check_loss import check_loss
 from kullback.cli.inputs import executed, instead
-from kullback.cli.options import Checking, Output
+from kullback.cli.options import EXIT_CODES, Checking, Output
 from kullback.core.errors import InputError
 from kullback.core.user_code import raised, user_code
 from kullback.render.terminal import show, show_json
+from kullback.results.serialise import to_json
 from kullback.views.losses import _NAMED, _page
 
 
@@ -29,10 +30,10 @@ def run(loss: str, how: Checking, output: Output) -> int:
             key=how.key,
         )
     if output.json:
-        show_json("check-loss", found.as_dict())
+        show_json("check-loss", to_json(found))
     else:
         show(_page(found))
-    return 0 if found.passes else 1
+    return EXIT_CODES[found.status]
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from kullback.api.verify import demo
 from kullback.cli.inputs import check_place, save
-from kullback.cli.options import Output, check_starts
+from kullback.cli.options import EXIT_CODES, Output, check_starts
 from kullback.cli.progress import descents
 from kullback.render.terminal import show, show_json
 from kullback.results.units import Unit
@@ -23,4 +23,4 @@ def run(report: Path | None, *, starts: int, key: int, unit: Unit, output: Outpu
         show_json("demo", body)
     else:
         show([*_page(found, unit), *([where] if where else [])])
-    return 130 if found.forward.interrupted or found.reverse.interrupted else 0
+    return EXIT_CODES[found.status]

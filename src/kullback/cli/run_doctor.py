@@ -7,7 +7,8 @@ from kullback._version import __version__
 from kullback.api.verify import doctor
 from kullback.cli.options import Output
 from kullback.render.terminal import line, print_table, show, show_json
-from kullback.views.claims import _PACKAGES, _check_row, _checks_as_dict
+from kullback.results.serialise import to_json
+from kullback.views.claims import _PACKAGES, _check_row
 
 
 def run(output: Output) -> int:
@@ -18,7 +19,7 @@ def run(output: Output) -> int:
     passed = sum(c.passed for c in checks)
     if output.json:
         body = {"versions": versions, "passes": passed == len(checks)}
-        show_json("doctor", {**body, "checks": [_checks_as_dict(c) for c in checks]})
+        show_json("doctor", {**body, "checks": to_json(checks)})
     else:
         rows = [[*_check_row(c)] for c in checks]
         show(

@@ -2,10 +2,11 @@
 
 from kullback.api.explain import explain
 from kullback.cli.inputs import given
-from kullback.cli.options import Output
+from kullback.cli.options import EXIT_CODES, Output
 from kullback.cli.run_gradients import run as run_gradients_run
 from kullback.render.terminal import show, show_json
-from kullback.results.units import Unit, of_contributions
+from kullback.results.serialise import to_json
+from kullback.results.units import Unit
 from kullback.views.measure import _explain_page
 
 
@@ -15,10 +16,10 @@ def run(p: str, q: str, *, normalize: bool, unit: Unit, output: Output) -> int:
         return run_gradients_run(q, output)
     left, right = given(p, "p"), given(q, "q")
     found = explain(left.value, right.value, normalize=normalize)
-    shown = of_contributions(found, unit)
+    shown = unit.of(found)
     if output.json:
-        show_json("explain", {"p": left.words, "q": right.words, **shown.as_dict()})
+        show_json("explain", {"p": left.words, "q": right.words, **to_json(shown)})
     else:
         heads = [f"p = {left.words}", f"q = {right.words}", ""]
         show([*heads, *_explain_page(shown)])
-    return 3 if found.total.kind == "unresolved" else 0
+    return EXIT_CODES[found.status]

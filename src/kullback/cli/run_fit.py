@@ -21,14 +21,14 @@ from kullback.cli.inputs import (
     source_of,
 )
 from kullback.cli.inputs import checkpoint as inputs_checkpoint
-from kullback.cli.options import Fitting, Output, check_starts
+from kullback.cli.options import EXIT_CODES, Fitting, Output, check_starts
 from kullback.cli.progress import descents
 from kullback.core.errors import InputError
 from kullback.families import FullRank, LowRank, MeanField, parse_family
 from kullback.inputs.stream import read_rows, some_rows
 from kullback.render.terminal import show, show_json
 from kullback.results.fit import Fit
-from kullback.results.units import Unit, of_fit
+from kullback.results.units import Unit
 from kullback.targets import Samples, Stream
 from kullback.views.fit import _as_dict, _page, _Target, fit_report
 from kullback.views.posterior import as_typed
@@ -59,7 +59,7 @@ def run(asked: Fitting, report: Path | None, *, unit: Unit, output: Output) -> i
     with _opened(asked) as target:
         found = _named(_fitted(target, asked, checkpoint, output), target.given)
         kept = keep(found, asked.keeping, checkpoint)
-        shown = as_typed(of_fit(found, unit))
+        shown = as_typed(unit.of(found))
         page = None if output.json else list(_page(asked.data, target, shown))
         html = None if report is None else _html(shown, target, asked.key)
     where = None if report is None or html is None else save(report, html)
@@ -70,7 +70,7 @@ def run(asked: Fitting, report: Path | None, *, unit: Unit, output: Output) -> i
         show_json("fit", {**body, "dropped": target.dropped, **names})
     else:
         show([*page, *(line for line in (where, kept) if line)])
-    return _code(found)
+    return EXIT_CODES[found.status]
 
 
 def _fitted(target: _Target, asked: Fitting, checkpoint: Path | None, output: Output) -> Fit:
@@ -94,14 +94,6 @@ def _named(found: Fit, given: object) -> Fit:
         return found
     labels = given.labels if any(given.labels) else ()
     return replace(found, columns=found.columns or given.columns, labels=found.labels or labels)
-
-
-def _code(found: Fit) -> int:
-    if found.interrupted:
-        return 130
-    if found.posterior is not None:
-        return 3 if found.posterior.diagnosis.verdict == "do not use" else 0
-    return 3 if found.divergence.kind == "unresolved" else 0
 
 
 @contextmanager

@@ -8,14 +8,14 @@ from pathlib import Path
 from kullback.api.explain import explain
 from kullback.api.measure import cross_entropy, divergence, entropy, kl_divergence
 from kullback.cli.inputs import Given, check_place, given, save
-from kullback.cli.options import Measuring, Output
+from kullback.cli.options import EXIT_CODES, Measuring, Output
 from kullback.core.errors import InputError, UnsupportedError
 from kullback.distributions.base import Distribution
 from kullback.inputs.given import distribution
 from kullback.render.terminal import show, show_json
 from kullback.results.estimate import Estimate
 from kullback.results.others import Contributions, Side, Sides
-from kullback.results.units import Unit, of_contributions
+from kullback.results.units import Unit
 from kullback.views.measure import _as_dict, _page, _verdict, kl_report
 
 
@@ -41,7 +41,7 @@ def run(
     else:
         page = [*_page(left, right, sides), *_verdict(sides.forward.value, max_kl, gate)]
         show([*page, *([where] if where else [])])
-    return gate if gate is not None else _trust(sides)
+    return gate if gate is not None else EXIT_CODES[sides.status]
 
 
 def _check(how: Measuring, max_kl: float | None, report: Path | None) -> None:
@@ -62,10 +62,6 @@ def _gate(value: Estimate, max_kl: float | None) -> int | None:
     return int(value.interval[1] > max_kl)
 
 
-def _trust(sides: Sides) -> int:
-    return 3 if any(s.value.kind == "unresolved" for s in sides.known) else 0
-
-
 def _reported(
     path: Path, left: Given, right: Given, sides: Sides, how: Measuring, unit: Unit
 ) -> str:
@@ -81,7 +77,7 @@ def _reported(
 def _parts(p: Distribution, q: Distribution, side: Side, unit: Unit) -> Contributions | Estimate:
     """The regions where there are any, else the divergence as it was printed."""
     try:
-        return of_contributions(explain(p, q), unit)
+        return unit.of(explain(p, q))
     except UnsupportedError:
         return side.value
 
@@ -161,7 +157,7 @@ def _split(
 def _renamed(estimate: Estimate) -> Estimate:
     """What was computed with p and q exchanged says so: KL(p||q) of (q, p) is KL(q||p)."""
     notes = tuple(_exchanged(note) for note in estimate.notes)
-    return replace(estimate, direction=_exchanged(estimate.direction), notes=notes)
+    return replace(estimate.called(_exchanged(estimate.direction)), notes=notes)
 
 
 def _exchanged(text: str) -> str:

@@ -4,6 +4,7 @@ from kullback.api.explain import plan
 from kullback.cli.inputs import given
 from kullback.cli.options import Output
 from kullback.render.terminal import print_table, show, show_json
+from kullback.results.serialise import to_json
 from kullback.views.measure import _chosen, _sides
 
 
@@ -12,7 +13,7 @@ def run(p: str, q: str, *, normalize: bool, output: Output) -> int:
     left, right = given(p, "p"), given(q, "q")
     found = plan(left.value, right.value, normalize=normalize)
     if output.json:
-        show_json("plan", {"p": left.words, "q": right.words, **found.as_dict()})
+        show_json("plan", {"p": left.words, "q": right.words, **to_json(found)})
         return 0
     show(
         [

@@ -1,6 +1,5 @@
 """`kullback score`: the log density of rows under a saved fit."""
 
-import math
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -9,13 +8,14 @@ from kullback.api.diff import columns_of, draws, score
 from kullback.api.store import load
 from kullback.cli.inputs import check_place, names_of
 from kullback.cli.inputs import where as inputs_where
-from kullback.cli.options import Output, Reading
+from kullback.cli.options import EXIT_CODES, Output, Reading
 from kullback.cli.progress import descents
 from kullback.files.writing import as_csv, check_format, column, write_columns
 from kullback.inputs.stream import column_names, read_rows
 from kullback.render.terminal import line, show, show_json, show_text
 from kullback.results.fit import Fit
 from kullback.results.others import Score
+from kullback.results.serialise import to_json
 from kullback.results.units import Unit
 from kullback.targets import Stream
 
@@ -54,19 +54,17 @@ def run(
         show_json("score", _as_dict(model, data, fit, found, out, unit))
     else:
         show(_page(model, data, fit, found, out, asked, unit))
-    return 0 if math.isfinite(found.mean.value) else 3
+    return EXIT_CODES[found.status]
 
 
 def _as_dict(
     model: Path, data: str, fit: Fit, found: Score, out: Path | None, unit: Unit
 ) -> dict[str, object]:
-    held_out = None if fit.held_out is None else unit.of(fit.held_out).as_dict()
     return {
         "model": str(model),
         "data": data,
-        **found.as_dict(),
-        "mean": unit.of(found.mean).as_dict(),
-        "held_out": held_out,
+        **to_json(unit.of(found)),
+        "held_out": to_json(unit.of(fit.held_out)),
         "out": None if out is None else str(out),
     }
 
@@ -84,7 +82,7 @@ def _page(
     yield f"rows outside the support of q:  {found.outside:,}"
     if found.left_out:
         yield f"rows with missing cells, not scored:  {found.left_out:,}"
-    for note in found.mean.notes:
+    for note in unit.of(found.mean).notes:
         yield line(f"note: {note}", indent="  ")
     if out is not None:
         yield ""

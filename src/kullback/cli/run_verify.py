@@ -4,11 +4,11 @@ from pathlib import Path
 
 from kullback.api.verify import examples, verify
 from kullback.cli.inputs import check_place, save
-from kullback.cli.options import Output
+from kullback.cli.options import EXIT_CODES, Output
 from kullback.cli.progress import descents
 from kullback.core.errors import InputError
 from kullback.render.terminal import line, show, show_json
-from kullback.results.others import Verification
+from kullback.results.serialise import to_json
 from kullback.views.claims import page, verification_report
 
 
@@ -22,13 +22,13 @@ def run(claims: str | None, report: Path | None, output: Output) -> int:
         found = verify(claims)
     where = None if report is None else save(report, verification_report(found))
     if output.json:
-        body = {**found.as_dict(), "report": None if report is None else str(report)}
+        body = {**to_json(found), "report": None if report is None else str(report)}
         show_json("verify", body)
     else:
         source = f" ({found.source})" if found.source else ""
         heads = [line(f"{found.title}{source}"), ""]
         show([*heads, *page(found), *([where] if where else [])])
-    return _code(found)
+    return EXIT_CODES[found.status]
 
 
 def list_examples(output: Output) -> int:
@@ -39,10 +39,3 @@ def list_examples(output: Output) -> int:
     else:
         show(names)
     return 0
-
-
-def _code(found: Verification) -> int:
-    if not found.passes:
-        return 1
-    doubtful = any(f.found is not None and f.found.kind == "unresolved" for f in found.findings)
-    return 3 if doubtful else 0

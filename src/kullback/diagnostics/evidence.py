@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal, final
+from typing import final
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -14,6 +14,7 @@ from kullback.diagnostics.tempered import Afar
 from kullback.diagnostics.verdict import RELIABLE
 from kullback.distributions.vector import Independent
 from kullback.results.estimate import Estimate
+from kullback.results.quantity import EUBO, FORWARD_KL, JEFFREYS, LOG_EVIDENCE, REVERSE_KL, Quantity
 from kullback.solvers.gibbs import Swept
 
 _SIGMAS = 3.0
@@ -22,14 +23,8 @@ _LIGHT = 0.3
 _ALLOWANCE, _HARDLY = 1.5, 0.5
 #: The share of KL(q||p) that was missed there.
 _NECK = 0.25
-#: What each route gives: quantities, and these in words.
-_QUANTITIES = (
-    ("log_evidence", "log evidence"),
-    ("kl", "KL(q||p)"),
-    ("kl", "KL(p||q)"),
-    ("jeffreys", "KL(q||p) + KL(p||q)"),
-    ("eubo", "EUBO"),
-)
+#: What each route gives.
+_QUANTITIES = (LOG_EVIDENCE, REVERSE_KL, FORWARD_KL, JEFFREYS, EUBO)
 Values = tuple[Value, Value, Value, Value, Value]
 
 
@@ -68,27 +63,24 @@ def weigh_up(weighed: Weighed, afar: Afar, rays: Rays) -> Evidence:
     made = [
         Estimate.sampled(
             *value,
-            quantity=quantity,
-            direction=words,
+            quantity,
             method=method,
             n=n,
             reason=f"{k}, and {_why_not(afar)}",
         )
-        for value, (quantity, words) in zip(values, _QUANTITIES, strict=True)
+        for value, quantity in zip(values, _QUANTITIES, strict=True)
     ]
     if rays.without_variance is not None:
         made[2] = Estimate.infinite(
             f"p falls as distance^-{rays.heavy:.1f}: it has no variance, and no Gaussian is near it",
-            quantity="kl",
-            direction="KL(p||q)",
+            FORWARD_KL,
             method="tails along rays",
         )
     gap = _gap(weighed, afar)
     agreement = Estimate.sampled(
         gap[0],
         gap[1] if reliable and reached else math.inf,
-        quantity="log_evidence",
-        direction="tempering - weighting",
+        LOG_EVIDENCE.called("tempering - weighting"),
         method="difference of two routes",
         n=n,
         reason="one of its parts has no answer",
@@ -104,8 +96,7 @@ def _route(value: Value, method: str, n: int, fault: str) -> Estimate:
     return Estimate.sampled(
         value[0],
         math.inf if fault else value[1],
-        quantity="log_evidence",
-        direction="log evidence",
+        LOG_EVIDENCE,
         method=method,
         n=n,
         reason=fault or "its standard error is not known",
@@ -211,28 +202,12 @@ class Known:
     exact: bool
     error_of_moments: float
 
-    def of(
-        self,
-        value: Value,
-        quantity: str,
-        words: str,
-        *,
-        kind: Literal["estimate", "lower_bound"] = "estimate",
-        unit: str = "nats",
-    ) -> Estimate:
+    def of(self, value: Value, quantity: Quantity) -> Estimate:
         """Returns a value with what is known of it."""
         n = len(self.x)
         if self.exact:
-            return _exact(value[0], quantity, words, self.method, n, unit)
-        return Estimate.sampled(
-            *value,
-            quantity=quantity,
-            direction=words,
-            method=self.method,
-            n=n,
-            kind=kind,
-            unit=unit,
-        )
+            return _exact(value[0], quantity, self.method, n)
+        return Estimate.sampled(*value, quantity, method=self.method, n=n)
 
 
 def states(m: int, k: int) -> Int[np.ndarray, "n m"]:
@@ -312,14 +287,9 @@ def weighed_up(q: Independent, weighed: WeighedStates, swept: Swept) -> Known:
     )
 
 
-def _exact(value: float, quantity: str, words: str, method: str, n: int, unit: str) -> Estimate:
+def _exact(value: float, quantity: Quantity, method: str, n: int) -> Estimate:
     if math.isinf(value) or math.isnan(value):
-        reason = (
-            "q has mass where p has none" if words != "KL(p||q)" else "p has mass where q has none"
-        )
-        return Estimate.infinite(
-            reason, quantity=quantity, direction=words, method=method, unit=unit
-        )
-    if quantity in ("kl", "jeffreys"):
-        value = max(value, 0.0)
-    return Estimate.exact(value, quantity=quantity, direction=words, method=method, n=n, unit=unit)
+        beyond = "p has mass where q has none" if quantity == FORWARD_KL else None
+        return Estimate.infinite(beyond or "q has mass where p has none", quantity, method=method)
+    value = max(value, 0.0) if quantity.nonnegative else value
+    return Estimate.exact(value, quantity, method=method, n=n)

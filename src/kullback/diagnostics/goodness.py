@@ -25,6 +25,7 @@ from kullback.measure.neighbours import (
 )
 from kullback.results.estimate import Estimate
 from kullback.results.fit import Goodness, Learnt, Likelihood
+from kullback.results.quantity import LOG_PROB_GAP
 
 Values = Float[np.ndarray, " n"]
 #: With so many times as many rows as are tested, the parameters are as good as known.
@@ -98,8 +99,7 @@ def gap(q: Distribution, left_out: Score, rng: np.random.Generator) -> Estimate:
     return Estimate.sampled(
         float(np.mean(drawn)) - left_out.mean,
         error,
-        quantity="log_prob",
-        direction="E_q[log q] - E_p[log q]",
+        LOG_PROB_GAP,
         method=f"{_DRAWS} draws of q, rows held out",
         n=left_out.rows,
     )

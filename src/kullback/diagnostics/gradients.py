@@ -18,6 +18,7 @@ from kullback.fitting.elbo_gradients import ESTIMATORS, Contributions, Drawn, dr
 from kullback.fitting.natural_gradient import Gaussians
 from kullback.results.estimate import Estimate
 from kullback.results.loss_report import GradientRow
+from kullback.results.quantity import BIAS, GRADIENT_NORM, VARIANCE, VARIANCE_RATIO, Quantity
 from kullback.solvers.modes import Density, whitened
 
 Array = np.ndarray
@@ -73,7 +74,7 @@ def compare(
             row.about,
             row.needs,
             biases[name],
-            _mean(apart[name], "variance", "variance of a draw"),
+            _mean(apart[name], VARIANCE),
             _ratio(apart[name], apart[best]),
         )
         for name, row in ESTIMATORS.items()
@@ -128,7 +129,7 @@ def _bias(made: Float[np.ndarray, "b p"], truth: Float[np.ndarray, "s p"]) -> Es
     along = away / size if size > 0.0 else np.zeros(len(away))
     own, exact = made[half:] @ along, truth @ along
     error = math.hypot(_error(own), _error(exact))
-    return _estimate(float(own.mean() - exact.mean()), error, "bias", "bias", len(made) * DRAWS)
+    return _estimate(float(own.mean() - exact.mean()), error, BIAS, len(made) * DRAWS)
 
 
 def _size(d: int) -> int:
@@ -138,7 +139,7 @@ def _size(d: int) -> int:
 def _norm(gradient: Float[np.ndarray, " p"], truth: Float[np.ndarray, "s p"], n: int) -> Estimate:
     size = float(np.linalg.norm(gradient))
     noise = math.sqrt(float(np.var(truth, axis=0, ddof=1).sum()) / len(truth))
-    return _estimate(size, noise, "gradient", "|gradient of the ELBO|", n, "whitened draws")
+    return _estimate(size, noise, GRADIENT_NORM, n, "whitened draws")
 
 
 def _ratio(own: Float[np.ndarray, " b"], best: Float[np.ndarray, " b"]) -> Estimate:
@@ -146,13 +147,13 @@ def _ratio(own: Float[np.ndarray, " b"], best: Float[np.ndarray, " b"]) -> Estim
     low = float(best.mean())
     if low < _NOTHING:
         value = 1.0 if float(own.mean()) < _NOTHING else math.inf
-        return _estimate(value, 0.0, "ratio", "variance / best", len(own))
+        return _estimate(value, 0.0, VARIANCE_RATIO, len(own))
     value = float(own.mean()) / low
-    return _estimate(value, _error(own - value * best) / low, "ratio", "variance / best", len(own))
+    return _estimate(value, _error(own - value * best) / low, VARIANCE_RATIO, len(own))
 
 
-def _mean(values: Float[np.ndarray, " b"], quantity: str, words: str) -> Estimate:
-    return _estimate(float(values.mean()), _error(values), quantity, words, len(values) * DRAWS)
+def _mean(values: Float[np.ndarray, " b"], quantity: Quantity) -> Estimate:
+    return _estimate(float(values.mean()), _error(values), quantity, len(values) * DRAWS)
 
 
 def _error(values: Float[np.ndarray, " b"]) -> float:
@@ -160,10 +161,10 @@ def _error(values: Float[np.ndarray, " b"]) -> float:
 
 
 def _estimate(
-    value: float, error: float, quantity: str, words: str, n: int, method: str = "batches of draws"
+    value: float, error: float, quantity: Quantity, n: int, method: str = "batches of draws"
 ) -> Estimate:
     if math.isinf(value):
         reason = "the best estimator has no variance here"
-        return Estimate.infinite(reason, quantity=quantity, direction=words, method=method, unit="")
+        return Estimate.infinite(reason, quantity, method=method)
     interval = (value - 1.96 * error, value + 1.96 * error)
-    return Estimate(value, error, interval, quantity, words, "estimate", method, n, unit="")
+    return Estimate(value, error, interval, quantity, "estimate", method, n)

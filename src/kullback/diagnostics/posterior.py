@@ -35,10 +35,25 @@ from kullback.results.posterior import (
     Diagnosis,
     Draws,
     Finding,
+    FitError,
     Parameter,
     Posterior,
     Report,
     columns,
+)
+from kullback.results.quantity import (
+    ELBO,
+    ELBO_TO_EUBO,
+    ENERGY,
+    ENTROPY_OF_Q,
+    EUBO,
+    FORWARD_KL,
+    JEFFREYS,
+    LOG_EVIDENCE,
+    MASS_OUTSIDE,
+    MEAN_SHIFT,
+    REVERSE_KL,
+    SD_RATIO,
 )
 from kullback.solvers.gibbs import Swept, sweep, temper_discrete
 from kullback.solvers.modes import Density, whitened
@@ -81,7 +96,7 @@ def diagnose_discrete(
     )
     if k**m <= MOST_STATES:
         known = counted(values, q, weighed)
-        routes = (known.of(known.log_evidence, "log_evidence", "log evidence"), by_weights)
+        routes = (known.of(known.log_evidence, LOG_EVIDENCE), by_weights)
     else:
         swept = temper_discrete(
             values, m, k, run.generator("tempering"), lambda b: run.watch(f"tempering, β = {b:.2g}")
@@ -98,8 +113,8 @@ def diagnose_discrete(
         made, q, known, routes, risen, pareto, _parameters(q, known, shape), draws
     )
     kls = (
-        known.of(_less(known.log_evidence, known.elbo), "kl", "KL(q||p)"),
-        known.of(_less(known.eubo, known.log_evidence), "kl", "KL(p||q)"),
+        known.of(_less(known.log_evidence, known.elbo), REVERSE_KL),
+        known.of(_less(known.eubo, known.log_evidence), FORWARD_KL),
     )
     findings = verdict_findings(
         posterior,
@@ -127,36 +142,32 @@ def _posterior(
     """All that was measured, not yet judged."""
     of = known.of
     return Posterior(
-        elbo=of(known.elbo, "elbo", "ELBO", kind="lower_bound"),
-        entropy=Estimate.exact(
-            q.entropy, quantity="entropy", direction="H(q)", method="closed form"
-        ),
-        energy=of((known.elbo[0] - q.entropy, known.elbo[1]), "energy", "E_q[log p]"),
-        log_evidence=of(known.log_evidence, "log_evidence", "log evidence"),
-        eubo=of(known.eubo, "eubo", "EUBO"),
+        elbo=of(known.elbo, ELBO),
+        entropy=Estimate.exact(q.entropy, ENTROPY_OF_Q, method="closed form"),
+        energy=of((known.elbo[0] - q.entropy, known.elbo[1]), ENERGY),
+        log_evidence=of(known.log_evidence, LOG_EVIDENCE),
+        eubo=of(known.eubo, EUBO),
         routes=routes,
         agreement=Estimate.sampled(
             routes[1].value - routes[0].value,
             math.hypot(routes[0].standard_error, routes[1].standard_error),
-            quantity="log_evidence",
-            direction="difference of the routes",
+            LOG_EVIDENCE.called("difference of the routes"),
             method="two routes",
             n=len(known.x),
         ),
-        jeffreys=of(_less(known.eubo, known.elbo), "jeffreys", "KL(q||p) + KL(p||q)"),
+        jeffreys=of(_less(known.eubo, known.elbo), JEFFREYS),
         probe=Estimate.sampled(
             *risen,
-            quantity="jeffreys",
-            direction="EUBO - ELBO",
+            ELBO_TO_EUBO,
             method=f"{_SWEEPS} Gibbs sweeps from q",
             n=_PROBED,
         ),
-        outside=of(known.outside, "mass", "p's mass outside q", unit=""),
+        outside=of(known.outside, MASS_OUTSIDE),
         pareto_k=pareto,
         parameters=parameters,
         draws=draws,
         trace=made.trace,
-        fit_error=made.noise,
+        fit_error=FitError(*made.noise),
         diagnosis=Diagnosis((), UNSEEN),
     )
 
@@ -165,8 +176,7 @@ def _route(value: Value, method: str, n: int, *, fine: bool) -> Estimate:
     return Estimate.sampled(
         value[0],
         value[1] if fine else math.inf,
-        quantity="log_evidence",
-        direction="log evidence",
+        LOG_EVIDENCE,
         method=method,
         n=n,
         reason="the weights are not reliable",
@@ -210,8 +220,8 @@ def _parameters(q: Independent, known: Known, shape: tuple[int, ...]) -> tuple[P
                     name,
                     mean_q,
                     sd_q,
-                    known.of(shift, "shift", "(mean of p - mean of q) / sd", unit=""),
-                    known.of(ratio, "shrinkage", "sd of q / sd of p", unit=""),
+                    known.of(shift, MEAN_SHIFT),
+                    known.of(ratio, SD_RATIO),
                 )
             )
     return tuple(out)
@@ -313,17 +323,14 @@ def _posterior_of_draws(
     return Posterior(
         elbo=Estimate.sampled(
             *weighed.elbo,
-            quantity="elbo",
-            direction="ELBO",
+            ELBO,
             method="mean over fresh draws of q",
             n=weighed.own,
-            kind="lower_bound",
         ),
         entropy=_entropy(made.q, weighed),
         energy=Estimate.sampled(
             *weighed.energy,
-            quantity="energy",
-            direction="E_q[log p]",
+            ENERGY,
             method="mean over draws of q",
             n=weighed.own,
         ),
@@ -334,24 +341,21 @@ def _posterior_of_draws(
         eubo=evidence.eubo,
         probe=Estimate.sampled(
             *probed.jeffreys,
-            quantity="jeffreys",
-            direction="EUBO - ELBO",
+            ELBO_TO_EUBO,
             method="10 MALA steps from q",
             n=len(probed.points.x),
         ),
         outside=Estimate.sampled(
             *afar.outside,
-            quantity="mass",
-            direction="p's mass outside q",
+            MASS_OUTSIDE,
             method="tempering",
             n=len(afar.x),
-            unit="",
         ),
         pareto_k=weighed.own_weights[1],
         parameters=tuple(parameters),
         draws=draws,
         trace=made.trace,
-        fit_error=made.noise,
+        fit_error=FitError(*made.noise),
         diagnosis=Diagnosis((), UNSEEN_MODES),
     )
 
@@ -398,13 +402,12 @@ def _entropy(q: Gaussians, weighed: Weighed) -> Estimate:
     d = q.means.shape[1]
     if len(q.weights) == 1:
         value = 0.5 * d * math.log(2.0 * math.pi * math.e) + float(q.log_dets()[0])
-        return Estimate.exact(value, quantity="entropy", direction="H(q)", method="closed form")
+        return Estimate.exact(value, ENTROPY_OF_Q, method="closed form")
     own = -weighed.log_q[: weighed.own]
     return Estimate.sampled(
         float(own.mean()),
         float(own.std(ddof=1)) / math.sqrt(len(own)),
-        quantity="entropy",
-        direction="H(q)",
+        ENTROPY_OF_Q,
         method="mean over draws of q",
         n=len(own),
     )
@@ -505,10 +508,8 @@ def _parameter(
     shift = Estimate.sampled(
         (mean_p[0] - mean_q) / sd_p,
         mean_p[1] / sd_p,
-        quantity="mean_shift",
-        direction=f"mean_shift({name})",
+        MEAN_SHIFT.called(f"mean_shift({name})"),
         method=method,
-        unit="",
     )
     return Parameter(
         name,
@@ -518,10 +519,8 @@ def _parameter(
         Estimate.sampled(
             ratio,
             ratio * doubt,
-            quantity="sd_ratio",
-            direction=f"sd_ratio({name})",
+            SD_RATIO.called(f"sd_ratio({name})"),
             method=method,
-            unit="",
         ),
         expected.get(name),
     )

@@ -7,7 +7,8 @@ from typing import final
 import numpy as np
 
 from kullback.results.estimate import Estimate
-from kullback.results.posterior import Finding, Parameter, Posterior, Verdict
+from kullback.results.posterior import Finding, FitError, Parameter, Posterior, Verdict
+from kullback.results.quantity import Sentence
 
 #: KL in nats up to which a fit may be used as it is, and used with care.
 _FINE, _FAIR = 0.1, 1.0
@@ -76,7 +77,7 @@ def findings(
         replace(probe(found.probe, found.jeffreys, acceptance, remedies), name=name),
         marginals(found.parameters, remedies),
         pareto(found.pareto_k, constant=constant, remedies=remedies),
-        error_of_fit(*found.fit_error, draws),
+        error_of_fit(found.fit_error, draws),
     ]
 
 
@@ -84,13 +85,14 @@ def divergence(kl: Estimate, remedies: Remedies) -> Finding:
     """Judges a KL by the upper end of its error."""
     name = kl.direction
     if kl.kind == "infinite":
-        text = f"{name} is infinite: {kl.notes[0]}"
+        text = Sentence("{} is infinite: {}", name, kl.notes[0])
         return Finding(name, "do not use", text, remedies.richer)
     if kl.kind == "unresolved":
-        return Finding(name, "do not use", f"{name} unresolved: {kl.notes[0]}", remedies.richer)
+        text = Sentence("{} unresolved: {}", name, kl.notes[0])
+        return Finding(name, "do not use", text, remedies.richer)
     upper = max(kl.value, kl.value + 2.0 * kl.standard_error - 0.5 * _FINE)
     verdict = _level(upper, _FINE, _FAIR, sure=kl.value - 2.0 * kl.standard_error)
-    return Finding(name, verdict, str(kl), "" if verdict == "trust" else remedies.richer)
+    return Finding(name, verdict, Sentence("{}", kl), "" if verdict == "trust" else remedies.richer)
 
 
 def routes(agreement: Estimate, *, nowhere: bool) -> Finding:
@@ -101,13 +103,15 @@ def routes(agreement: Estimate, *, nowhere: bool) -> Finding:
         return Finding(
             name, "caution", "one of the two routes has no answer", "look at the other findings"
         )
-    text = f"they differ by {agreement.value:+.3f} ± {error:.3f} nats"
+    text = Sentence("they differ by {:+.3f} ± {:.3f} {unit}", agreement.value, error)
     if gap <= _SIGMAS * error + 0.02:
         verdict: Verdict = "trust" if error < 0.7 else "caution"
         said = "agree" if verdict == "trust" else "are too rough to tell"
-        return Finding(name, verdict, f"{said}: {text}")
+        return Finding(name, verdict, Sentence("{}: {}", said, text))
     verdict = "do not use" if gap - _SIGMAS * error > 0.5 and not nowhere else "caution"
-    return Finding(name, verdict, f"disagree: {text}", "believe neither; see mass outside q")
+    return Finding(
+        name, verdict, Sentence("disagree: {}", text), "believe neither; see mass outside q"
+    )
 
 
 def outside(share: Estimate, mode_share: float, remedies: Remedies) -> Finding:
@@ -133,7 +137,7 @@ def outside(share: Estimate, mode_share: float, remedies: Remedies) -> Finding:
 def probe(risen: Estimate, jeffreys: Estimate, acceptance: float, remedies: Remedies) -> Finding:
     """Judges what a few Langevin steps from q gained, and whether weighting had foreseen it."""
     name = "Langevin probe"
-    text = f"{risen.value:.3f} ± {risen.standard_error:.3f} nats gained, {100 * acceptance:.0f} % accepted"
+    accepted = f"{100 * acceptance:.0f} % accepted"
     if not math.isfinite(risen.value):
         return Finding(name, "do not use", "draws of q lie where p is 0", remedies.richer)
     low = risen.value - _SIGMAS * risen.standard_error
@@ -141,7 +145,9 @@ def probe(risen: Estimate, jeffreys: Estimate, acceptance: float, remedies: Reme
     known = jeffreys.value + _SIGMAS * jeffreys.standard_error
     if math.isfinite(known) and low > 1.5 * known + 0.1:
         verdict = _worse(verdict, "caution")
-        text += ", more than importance weighting says"
+        accepted += ", more than importance weighting says"
+    said = "{:.3f} ± {:.3f} {unit} gained, {}"
+    text = Sentence(said, risen.value, risen.standard_error, accepted)
     return Finding(name, verdict, text, "" if verdict == "trust" else remedies.richer)
 
 
@@ -194,22 +200,25 @@ def sandwich(elbo: Estimate, log_evidence: Estimate, eubo: Estimate) -> Finding:
     name = "ELBO ≤ log evidence ≤ EUBO"
     low, middle = elbo.value, log_evidence.value
     slack = 4.0 * math.hypot(elbo.standard_error, log_evidence.standard_error) + 1e-9
-    text = f"{low:.3f} ≤ {middle:.3f}"
+    text = Sentence("{:.3f} ≤ {:.3f}", low, middle)
     broken = low > middle + slack
     if math.isfinite(eubo.value):
-        text += f" ≤ {eubo.value:.3f}"
+        text = Sentence("{} ≤ {:.3f}", text, eubo.value)
         slack = 4.0 * math.hypot(eubo.standard_error, log_evidence.standard_error) + 1e-9
         broken = broken or middle > eubo.value + slack
     if broken:
-        return Finding(name, "do not use", f"violated: {text}", "the log evidence is wrong")
+        return Finding(
+            name, "do not use", Sentence("violated: {}", text), "the log evidence is wrong"
+        )
     return Finding(name, "trust", text)
 
 
-def error_of_fit(nats: float, sds: float, draws: int) -> Finding:
+def error_of_fit(error: FitError, draws: int) -> Finding:
     """Judges whether the draws of the fit were enough."""
     name = "error of the fit"
-    text = f"{nats:.1g} nats, {100.0 * sds:.1f} % of an sd, from {draws} draws"
-    if nats > 0.05 or sds > 0.1 or not np.isfinite(nats):
+    of_sds = f"{100.0 * error.sds:.1f} % of an sd"
+    text = Sentence("{:.1g} {unit}, {}, from {} draws", error.kl, of_sds, draws)
+    if error.kl > 0.05 or error.sds > 0.1 or not np.isfinite(error.kl):
         return Finding(
             name, "caution", text, "the family is too large for the draws that were made"
         )

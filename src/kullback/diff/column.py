@@ -25,8 +25,10 @@ from kullback.measure.samples.counts import p_value as counts_p_value
 from kullback.measure.samples.ranks import log_ratio, ordered_kl
 from kullback.measure.samples.table import of_tally
 from kullback.measure.samples.tests import Certificate, detectable
+from kullback.results import quantity
 from kullback.results.diff import ColumnDiff, Picture, Region
 from kullback.results.estimate import Estimate
+from kullback.results.quantity import FORWARD_KL
 from kullback.tables.cells import Cells
 
 Values = Float[np.ndarray, "_n"]
@@ -93,19 +95,22 @@ def column_diff(
 
 def jeffreys(forward: Estimate, reverse: Estimate) -> Estimate:
     """Returns the sum of both directions; their errors are added, for near p = q they are the same."""
-    said = {
-        "quantity": "jeffreys", "direction": JEFFREYS, "method": forward.method, "n": forward.n,
-        "notes": ("the sum of both directions, which is what is called PSI",),
-    }  # fmt: skip
+    what = quantity.JEFFREYS.called(JEFFREYS)
+    method, n = forward.method, forward.n
+    notes = ("the sum of both directions, which is what is called PSI",)
     low = forward.interval[0] + reverse.interval[0]
     if "unresolved" in (forward.kind, reverse.kind):
         reason = next(e.notes[0] for e in (forward, reverse) if e.kind == "unresolved")
-        return Estimate.unresolved(math.nan, reason, at_least=low, **said)  # pyright: ignore[reportArgumentType]
+        return Estimate.unresolved(
+            math.nan, reason, what, method=method, n=n, notes=notes, at_least=low
+        )
     error = forward.standard_error + reverse.standard_error
     if "lower_bound" in (forward.kind, reverse.kind):
-        return Estimate.bounded(low, error, **said)  # pyright: ignore[reportArgumentType]
+        return Estimate.bounded(low, error, what, method=method, n=n, notes=notes)
     high = forward.interval[1] + reverse.interval[1]
-    return Estimate(forward.value + reverse.value, error, (low, high), kind="estimate", **said)  # pyright: ignore[reportArgumentType]
+    return Estimate(
+        forward.value + reverse.value, error, (low, high), what, "estimate", method, n, notes
+    )
 
 
 def certified_estimate(found: Certificate, direction: str, rows: int) -> Estimate:
@@ -113,7 +118,7 @@ def certified_estimate(found: Certificate, direction: str, rows: int) -> Estimat
     region = f"a region with at least {found.mass_p:.3g} of one and at most {found.mass_q:.3g} of the other"
     notes = (f"{region}, chosen on other rows (Clopper and Pearson)",)
     return Estimate.bounded(
-        found.bound, 0.0, quantity="kl", direction=direction, method="region counted on other rows",
+        found.bound, 0.0, FORWARD_KL.called(direction), method="region counted on other rows",
         n=rows, notes=notes,
     )  # fmt: skip
 

@@ -16,6 +16,7 @@ from kullback.measure.samples.table import of_joint, of_tally
 from kullback.measure.samples.tests import holm
 from kullback.results.diff import ColumnDiff, Interaction, JointDiff, UnlikeRow
 from kullback.results.estimate import Estimate
+from kullback.results.quantity import FORWARD_KL, INTERACTION
 
 Table = Float[np.ndarray, "_n _d"]
 #: Pairs whose divergence is measured, on so many rows of each table; rows that are listed.
@@ -70,30 +71,30 @@ def joint_diff(
 
 def _sum(parts: tuple[Estimate, ...]) -> Estimate:
     """Returns the sum of the divergences of the columns; errors are added, for columns may go together."""
-    method = "sum over columns"
+    method, quantity = "sum over columns", FORWARD_KL.called(f"sum of {FORWARD}")
     if any(e.kind == "unresolved" for e in parts):
         names = sum(e.kind == "unresolved" for e in parts)
         return Estimate.unresolved(
-            math.nan, f"{names} of {len(parts)} column(s) are unresolved", quantity="kl",
-            direction=f"sum of {FORWARD}", method=method, at_least=sum(e.interval[0] for e in parts),
+            math.nan, f"{names} of {len(parts)} column(s) are unresolved", quantity,
+            method=method, at_least=sum(e.interval[0] for e in parts),
         )  # fmt: skip
     value, error = sum(e.value for e in parts), sum(e.standard_error for e in parts)
     limits = (sum(e.interval[0] for e in parts), sum(e.interval[1] for e in parts))
-    return Estimate(value, error, limits, "kl", f"sum of {FORWARD}", "estimate", method)
+    return Estimate(value, error, limits, quantity, "estimate", method)
 
 
 def _less(joint: Estimate, columns: Estimate, what: str) -> Estimate:
     """Returns a joint divergence less that of its columns; it may be negative where they say the same."""
-    said = {"quantity": "interaction", "direction": what, "method": "difference"}
+    quantity, method = INTERACTION.called(what), "difference"
     low = joint.interval[0] - columns.interval[1]
     if joint.kind != "estimate" or columns.kind != "estimate":
         reason = "the joint divergence is known as a bound only"
         if columns.kind != "estimate":
             reason = columns.notes[0]
-        return Estimate.unresolved(math.nan, reason, at_least=low, **said)  # pyright: ignore[reportArgumentType]
+        return Estimate.unresolved(math.nan, reason, quantity, method=method, at_least=low)
     error = math.hypot(joint.standard_error, columns.standard_error)
     limits = (low, joint.interval[1] - columns.interval[0])
-    return Estimate(joint.value - columns.value, error, limits, kind="estimate", **said)  # pyright: ignore[reportArgumentType]
+    return Estimate(joint.value - columns.value, error, limits, quantity, "estimate", method)
 
 
 def _unlike(

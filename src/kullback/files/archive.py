@@ -5,6 +5,7 @@ import io
 import json
 import math
 import pkgutil
+import re
 import struct
 import tokenize
 import types
@@ -19,7 +20,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
-from kullback import distributions
+from kullback import distributions, families
 from kullback.core.errors import InputError, UnsupportedError
 from kullback.core.run import Checkpoint
 from kullback.distributions.base import Distribution, Foreign, Stratum
@@ -28,6 +29,7 @@ from kullback.files.writing import write_atomic
 from kullback.fitting.natural_gradient import Ascent, Gaussians, Slope
 from kullback.fitting.reverse import Search
 from kullback.results.fit import Fit
+from kullback.results.quantity import Sentence
 from kullback.solvers.tempering import Points, Tempered
 
 
@@ -52,7 +54,9 @@ def resumed(path: str | Path | None, mark: dict[str, Any]) -> Checkpoint:
     return Checkpoint(stored, lambda stages: write_stages({**stages, "of": mark}, path))
 
 
-_FORMAT = 1
+_FORMAT = 2
+#: Of a sentence: places for parts, as `Sentence` has them, and nothing that reaches into one.
+_TEMPLATE = re.compile(r"(?:[^{}]|\{\{|\}\}|\{unit\}|\{(?::\+?(?:\.\d\d?)?[efg])?\})*")
 #: Stages of fits, which may be in a checkpoint.
 _STAGES = (Search, Gaussians, Slope, Ascent, Tempered, Points)
 #: Distributions that hold functions, which no file does.
@@ -62,6 +66,8 @@ _NOT_WRITTEN = (Approximation, Foreign, Stratum)
 def _of_distributions() -> Iterator[type]:
     """Yields all dataclasses of the package `distributions`: a new one needs no line here."""
     for module in pkgutil.iter_modules(distributions.__path__, "kullback.distributions."):
+        if module.name.endswith(".registry"):  # rows of a table, which nothing holds
+            continue
         for thing in vars(import_module(module.name)).values():
             if isinstance(thing, type) and thing.__module__ == module.name:
                 known = dataclasses.is_dataclass(thing) and thing not in _NOT_WRITTEN
@@ -90,9 +96,14 @@ def reachable(cls: type) -> Iterator[type]:
             yield hint
 
 
+def _name(cls: type) -> str:
+    """The name of a class in files; recipes have names that distributions have too."""
+    return f"families.{cls.__name__}" if cls.__module__ == families.__name__ else cls.__name__
+
+
 #: What may be in a file, by name; anything else is refused, in both directions.
 _CLASSES: dict[str, type] = {
-    known.__name__: known
+    _name(known): known
     for known in (
         *_of_distributions(),
         *(part for whole in (Fit, *_STAGES) for part in reachable(whole)),
@@ -179,7 +190,10 @@ def _read(path: str | Path, rebuild: Rebuild) -> dict[str, Any]:
                 if entry.filename.endswith(".npy")
             }
         if tree["format"] != _FORMAT:
-            raise InputError(f"{path}: format {tree['format']}; this version reads {_FORMAT}")
+            raise InputError(
+                f"{path}: written by another version of kullback (format {tree['format']}, this one reads "
+                f"{_FORMAT}): fit again"
+            )
         return dict(_decode(tree["content"], arrays, rebuild))
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such file") from None
@@ -226,6 +240,9 @@ def _check_usable(q: Distribution) -> None:
 
 
 def _encode(value: Any, arrays: dict[str, np.ndarray]) -> Any:
+    if isinstance(value, Sentence):
+        parts = [_encode(part, arrays) for part in value.parts]
+        return {"sentence": value.template, "parts": parts, "unit": value.unit}
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, Fraction):
@@ -247,9 +264,11 @@ def _encode(value: Any, arrays: dict[str, np.ndarray]) -> Any:
             "coordinates": list(value.coordinates),
             "bare": value.bare,
         }
-    name = type(value).__name__
+    name = _name(type(value))
     if _CLASSES.get(name) is not type(value):
-        raise InputError(f"a fit with a {name} in it cannot be saved; save its draws instead")
+        raise InputError(
+            f"a fit with a {type(value).__name__} in it cannot be saved; save its draws instead"
+        )
     fields = {f.name: _encode(getattr(value, f.name), arrays) for f in dataclasses.fields(value)}
     return {"class": name, "fields": fields}
 
@@ -265,6 +284,11 @@ def _decode(tree: Any, arrays: dict[str, np.ndarray], rebuild: Rebuild) -> Any:
         return tuple(_decode(v, arrays, rebuild) for v in tree["tuple"])
     if "dict" in tree:
         return {k: _decode(v, arrays, rebuild) for k, v in tree["dict"].items()}
+    if "sentence" in tree:
+        if not _TEMPLATE.fullmatch(tree["sentence"]):
+            raise ValueError(f"{tree['sentence']!r} is no sentence")
+        parts = [_decode(part, arrays, rebuild) for part in tree["parts"]]
+        return Sentence(tree["sentence"], *parts, unit=str(tree["unit"]))
     if "approximation" in tree:
         base = _decode(tree["approximation"], arrays, rebuild)
         return rebuild(base, tree["layout"], tuple(tree["coordinates"]), bool(tree["bare"]))

@@ -30,6 +30,7 @@ from kullback.distributions.gaussian_mixture import GaussianMixture
 from kullback.families import Gaussians, components, is_diagonal
 from kullback.losses.divergences import Adversarial, conjugate_pair
 from kullback.results.estimate import Estimate
+from kullback.results.quantity import Quantity
 from kullback.targets import Samples
 
 Array = np.ndarray
@@ -252,17 +253,15 @@ def _reported(divergence: Adversarial, bounds: list[Bound], n: int) -> Estimate:
     row = conjugate_pair(divergence)
     value = float(np.mean([b.value for b in bounds]))
     error = math.sqrt(sum(b.variance for b in bounds)) / len(bounds)
-    plain = divergence in ("pearson_chi2", "squared_hellinger")
+    name = "kl" if divergence.endswith("_kl") else divergence
+    unit = "" if divergence in ("pearson_chi2", "squared_hellinger") else "nats"
     return Estimate.sampled(
         value,
         error,
-        quantity="kl" if divergence.endswith("_kl") else divergence,
-        direction=row.label,
+        Quantity(name, row.label, unit, nonnegative=True).below,
         method="f-GAN, critics on unseen rows",
         n=n,
         notes=(row.convention,) if row.convention else (),
-        unit="" if plain else "nats",
-        kind="lower_bound",
     )
 
 

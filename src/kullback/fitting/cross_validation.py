@@ -12,6 +12,7 @@ from kullback.distributions.scalar import Best, ScalarFamily
 from kullback.distributions.scalar import Values as scalar_Values
 from kullback.distributions.vector import Categorical, Independent
 from kullback.results.estimate import Estimate
+from kullback.results.quantity import LOG_PROB, LOG_PROB_DIFFERENCE
 
 FOLDS = 10
 _LABEL = "E_p[log q]"
@@ -59,23 +60,20 @@ def mean_score(scores: scalar_Values, weights: scalar_Values, method: str) -> Es
             "not seen among the others, smoothing gives it some"
         )
         ends = (-math.inf, -math.inf)
-        return Estimate(-math.inf, 0.0, ends, "log_prob", _LABEL, "infinite", method, n, (reason,))
+        return Estimate(-math.inf, 0.0, ends, LOG_PROB, "infinite", method, n, (reason,))
     value, error = moments(scores, weights)
-    return Estimate.sampled(value, error, quantity="log_prob", direction=_LABEL, method=method, n=n)
+    return Estimate.sampled(value, error, LOG_PROB, method=method, n=n)
 
 
 def difference(
     best: scalar_Values, other: scalar_Values, weights: scalar_Values, method: str
 ) -> Estimate:
     """Returns the mean of best - other over the same rows, with its paired standard error."""
-    quantity, label = "log_prob_difference", "E_p[log best - log q]"
     if np.isneginf(other[weights > 0.0]).any():
         reason = "q has no mass at some rows held out"
-        return Estimate.infinite(reason, quantity=quantity, direction=label, method=method)
+        return Estimate.infinite(reason, LOG_PROB_DIFFERENCE, method=method)
     value, error = moments(best - other, weights)
-    return Estimate.sampled(
-        value, error, quantity=quantity, direction=label, method=method, n=len(best)
-    )
+    return Estimate.sampled(value, error, LOG_PROB_DIFFERENCE, method=method, n=len(best))
 
 
 def moments(values: scalar_Values, weights: scalar_Values) -> tuple[float, float]:

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from scipy import linalg
 
 from kullback.core.run import Run
+from kullback.families import Recipe
 from kullback.fitting.covariances import Components
 from kullback.fitting.em import block_size
 from kullback.fitting.em_climb import Climb, Last, climb, final_climb, leads_nowhere
@@ -18,6 +19,7 @@ from kullback.fitting.mixture_family import MixtureFamily, with_components
 from kullback.fitting.rows import Rows
 from kullback.results.estimate import Estimate
 from kullback.results.fit import Candidate, Selection
+from kullback.results.quantity import LOG_PROB, LOG_PROB_DIFFERENCE
 from kullback.targets import Samples
 
 #: Give up when BIC has not fallen for so many numbers of components.
@@ -97,7 +99,13 @@ class _Tried:
 
 
 def choose(
-    family: MixtureFamily, rows: Rows, sample: Rows, *, starts: int, run: Run, words: str
+    family: MixtureFamily,
+    rows: Rows,
+    sample: Rows,
+    *,
+    starts: int,
+    run: Run,
+    of: Callable[[int], Recipe],
 ) -> tuple[Mixed, Selection]:
     """Returns the mixture whose number of components has the lowest BIC, and the comparison.
 
@@ -107,7 +115,7 @@ def choose(
         sample: some of them, in memory, for starts.
         starts: for the final fit.
         run: randomness and someone to tell.
-        words: what a mixture is called, but for the number.
+        of: the family of a number of components.
     """
     seen = rows
     if not rows.in_memory or rows.n > _ALL:
@@ -132,7 +140,7 @@ def choose(
             raise
         stopped = True
     best = min(tried, key=lambda t: t.bic)
-    selection = _compared(tried, best, seen, rows, words)
+    selection = _compared(tried, best, seen, rows, of)
     if stopped:
         return replace(best.mixed, interrupted=True), selection
     final = fit_mixture(
@@ -185,14 +193,16 @@ def _entropy(family: MixtureFamily, q: Components, rows: Rows) -> float:
     return total
 
 
-def _compared(tried: list[_Tried], best: _Tried, seen: Rows, rows: Rows, words: str) -> Selection:
+def _compared(
+    tried: list[_Tried], best: _Tried, seen: Rows, rows: Rows, of: Callable[[int], Recipe]
+) -> Selection:
     scored = [t for t in tried if t.left_out is not None]
     top = (
         max(scored, key=lambda t: t.left_out.mean if t.left_out else -math.inf) if scored else None
     )
     candidates = tuple(
         Candidate(
-            words.format(k=t.k),
+            of(t.k),
             t.parameters,
             t.log_likelihood,
             t.bic,
@@ -213,8 +223,7 @@ def estimate(found: Score) -> Estimate:
     return Estimate.sampled(
         found.mean,
         found.standard_error,
-        quantity="log_prob",
-        direction="E_p[log q]",
+        LOG_PROB,
         method="rows held out",
         n=found.rows,
     )
@@ -231,8 +240,7 @@ def _behind(one: _Tried, best: _Tried) -> Estimate | None:
     return Estimate.sampled(
         mean,
         error,
-        quantity="log_prob",
-        direction="E_p[log best - log q]",
+        LOG_PROB_DIFFERENCE,
         method="rows held out, paired",
         n=len(gap),
     )

@@ -88,7 +88,7 @@ def power_divergence(question: Question, p: Distribution, q: Distribution) -> Ou
     if math.isinf(renyi):
         return infinite(f"tails: the integral of p^{alpha:g} q^{1 - alpha:g} diverges", _METHOD)
     change = math.expm1((alpha - 1.0) * renyi)
-    match question.quantity:
+    match question.name:
         case "renyi":
             return exact(renyi, _METHOD)
         case "squared_hellinger":

@@ -15,6 +15,7 @@ from scipy import spatial, special
 from kullback.core.errors import UnsupportedError
 from kullback.distributions.base import Distribution
 from kullback.results.estimate import Estimate
+from kullback.results.quantity import FORWARD_KL
 
 Table = Float[np.ndarray, "_n _d"]
 Values = Float[np.ndarray, "_n"]
@@ -80,9 +81,7 @@ def neighbour_kl(x: Table, log_q: Values, q: Distribution, rng: np.random.Genera
     notes = ()
     if rounded:
         notes = (f"the values of {rounded} column(s) are rounded: they were spread over the steps",)
-    return Estimate.sampled(
-        float(near), error, quantity="kl", direction="KL(p||q)", method=_METHOD, n=n, notes=notes
-    )
+    return Estimate.sampled(float(near), error, FORWARD_KL, method=_METHOD, n=n, notes=notes)
 
 
 def between_samples(p: Table, q: Table) -> tuple[float, float] | None:
@@ -179,9 +178,7 @@ def _copied(x: Table) -> bool:
 
 
 def _unresolved(reason: str, n: int) -> Estimate:
-    return Estimate.unresolved(
-        math.nan, reason, quantity="kl", direction="KL(p||q)", method=_METHOD, n=n
-    )
+    return Estimate.unresolved(math.nan, reason, FORWARD_KL, method=_METHOD, n=n)
 
 
 def _events(q: Distribution, rng: np.random.Generator, n: int) -> tuple[Table, Values]:

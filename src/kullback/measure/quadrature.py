@@ -14,6 +14,7 @@ from kullback.distributions.scalar import Scalar
 from kullback.measure.question import Question
 from kullback.measure.support import certainly_empty
 from kullback.results.estimate import Outcome, infinite, unresolved
+from kullback.results.quantity import Sentence
 from kullback.solvers.quadrature import Integral, Tail, fill, integrate, tails
 
 _METHOD = "quadrature"
@@ -60,7 +61,7 @@ def measure_by_quadrature(question: Question, p: Distribution, q: Distribution) 
         return infinite("support: p and q do not overlap", _METHOD)
     width = max(abs(question.finish(value + e) - answer) for e in (error, -error))
     notes = tuple(
-        f"log normalising constant of {name}, by quadrature: {constant:.10g}"
+        Sentence("log normalising constant of {}, by quadrature: {:.10g} {unit}", name, constant)
         for name, d, constant in zip("pq", (p, q), log_masses, strict=True)
         if not d.normalized
     )
@@ -359,27 +360,27 @@ def _look(
 
 def _log_size(question: Question, log_p: np.ndarray, log_q: np.ndarray) -> np.ndarray:
     with np.errstate(all="ignore"):
-        if question.quantity in ("kl", "forward_kl"):
+        if question.name in ("kl", "forward_kl"):
             return log_p + np.log(np.abs(log_p - log_q))
-        if question.quantity in ("cross_entropy", "entropy"):
+        if question.name in ("cross_entropy", "entropy"):
             return log_p + np.log(np.abs(log_q))
-        if question.quantity == "reverse_kl":
+        if question.name == "reverse_kl":
             return log_q + np.log(np.abs(log_p - log_q))
-        if question.quantity == "jeffreys":
+        if question.name == "jeffreys":
             return np.maximum(log_p, log_q) + np.log(np.abs(log_p - log_q))
-        if question.quantity == "pearson_chi2":
+        if question.name == "pearson_chi2":
             return np.maximum(2.0 * log_p - log_q, log_q)
-        if question.quantity == "neyman_chi2":
+        if question.name == "neyman_chi2":
             return np.maximum(2.0 * log_q - log_p, log_p)
         return np.log(np.abs(question.contribution(log_p, log_q, np.zeros_like(log_p))))
 
 
 def _sign(question: Question, log_p: float, log_q: float) -> float:
-    if question.quantity in ("cross_entropy", "entropy"):
+    if question.name in ("cross_entropy", "entropy"):
         return -log_q
-    if question.quantity in ("kl", "forward_kl"):
+    if question.name in ("kl", "forward_kl"):
         return log_p - log_q
-    return log_q - log_p if question.quantity == "reverse_kl" else 1.0
+    return log_q - log_p if question.name == "reverse_kl" else 1.0
 
 
 def _words(end: float, log_p: float, log_q: float) -> str:

@@ -17,21 +17,24 @@ from kullback.measure.question import Question
 from kullback.measure.sums import measure
 from kullback.measure.support import apart, gap
 from kullback.results.estimate import Estimate, Outcome, total
+from kullback.results.quantity import Quantity
 
 
 def label(question: Question, outcome: Outcome, *pq: Distribution) -> Estimate:
     """Returns an outcome as an Estimate that says what it is of."""
     unknown = [
         name
-        for name, d in zip("p" if question.quantity == "entropy" else "pq", pq, strict=False)
+        for name, d in zip("p" if question.name == "entropy" else "pq", pq, strict=False)
         if not d.normalized and outcome.kind == "estimate"
     ]
-    plus = "+" if question.quantity == "kl" else "-"
+    plus = "+" if question.name == "kl" else "-"
     constants = {"p": f" {plus} log Z_p", "q": " - log Z_q"}
-    if question.quantity == "cross_entropy":
+    if question.name == "cross_entropy":
         constants["p"] = ""
     direction = question.label + "".join(constants[name] for name in unknown)
-    quantity = f"{question.quantity}_up_to_constant" if unknown else question.quantity
+    quantity = question.quantity
+    if unknown:
+        quantity = Quantity(f"{question.name}_up_to_constant", direction, quantity.unit)
     notes = (*outcome.notes, *([question.convention] if question.convention else []))
     half = outcome.quantile if outcome.kind == "estimate" else 1.0
     reach = half * outcome.error
@@ -43,12 +46,10 @@ def label(question: Question, outcome: Outcome, *pq: Distribution) -> Estimate:
         outcome.error,
         interval,
         quantity,
-        direction,
         outcome.kind,
         outcome.method,
         outcome.n,
         notes,
-        question.unit,
     )
 
 
@@ -135,7 +136,7 @@ def _by_support(question: Question, p: Distribution, q: Distribution) -> Run | N
 def _by_closed_form(question: Question, p: Distribution, q: Distribution) -> Run | None:
     if not (p.normalized and q.normalized):
         return None
-    match question.quantity:
+    match question.name:
         case "kl" | "forward_kl":
             return _now(kl(p, q))
         case "reverse_kl":
@@ -153,7 +154,7 @@ def _by_closed_form(question: Question, p: Distribution, q: Distribution) -> Run
 
 
 def _by_parts(question: Question, p: Distribution, q: Distribution) -> Run | None:
-    additive = question.of_logs or question.quantity in ("reverse_kl", "jeffreys")
+    additive = question.of_logs or question.name in ("reverse_kl", "jeffreys")
     if isinstance(p, Product) or isinstance(q, Product):
         p, q = _as_product(p), _as_product(q)
     if not (additive and isinstance(p, Product) and isinstance(q, Product)):

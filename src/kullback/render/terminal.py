@@ -19,7 +19,7 @@ from rich.text import Text
 
 from kullback.core.errors import InputError
 
-SCHEMA = 1
+SCHEMA = 2
 #: Columns of a line of text and of a table; those to be had where there is no terminal to ask.
 _WIDTH = 100
 _UNLIMITED = 120

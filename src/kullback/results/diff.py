@@ -2,13 +2,16 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, final
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal, final
 
 import numpy as np
 from jaxtyping import Float
 
-from kullback.results.estimate import Estimate, finite
+from kullback.results.estimate import Estimate
+from kullback.results.quantity import Units
+from kullback.results.serialise import HIDDEN, NATS, PAIRS, key, keys
+from kullback.results.status import Status
 
 #: "differs" by more than chance; "no evidence" of it; "left out", with the reason.
 Finding = Literal["differs", "no evidence"]
@@ -25,13 +28,15 @@ class Region:
     Attributes:
         label: the values in it, in words.
         share_reference, share_current: of the rows.
-        contribution: nats; regions add up to the divergence, and one may be negative.
+        contribution: regions add up to the divergence, and one may be negative.
+        unit: of the contribution.
     """
 
     label: str
     share_reference: float
     share_current: float
-    contribution: float
+    contribution: float = field(metadata=NATS)
+    unit: Units = "nats"
 
 
 @final
@@ -43,14 +48,16 @@ class Picture:
         edges: of bins in the units of the column, one more than there are bins; () for levels.
         names: of levels; () for bins.
         reference, current: shares of the rows in each.
-        integrand: what each adds to KL(reference||current), in nats.
+        integrand: what each adds to KL(reference||current).
+        unit: of the integrand.
     """
 
     edges: Grid
     names: tuple[str, ...]
     reference: Grid
     current: Grid
-    integrand: Grid
+    integrand: Grid = field(metadata=NATS)
+    unit: Units = "nats"
 
 
 @final
@@ -66,8 +73,8 @@ class ColumnDiff:
         p_value: how likely two samples of one distribution differ as much.
         adjusted: the p-value after Holm's correction for all that was looked at.
         finding: whether `adjusted` is below .05.
-        floor: nats that 95 of 100 pairs of samples without a difference stay below, at these sizes.
-        detectable: nats that a smooth change needs to be found in four cases of five.
+        floor: a KL that 95 of 100 pairs of samples without a difference stay below, at these sizes.
+        detectable: the KL that a smooth change needs to be found in four cases of five.
         certified: KL(reference||current) at least, without assumptions; None where rows are not
             independent or have weights.
         regions: where it is paid, the largest first.
@@ -78,6 +85,7 @@ class ColumnDiff:
         gate: against the largest KL allowed; None if none was said.
         like: what another tool says, by its name.
         rows: effective numbers of rows of reference and current.
+        unit: of `floor` and `detectable`.
     """
 
     name: str
@@ -86,42 +94,23 @@ class ColumnDiff:
     reverse: Estimate
     jeffreys: Estimate
     p_value: float
-    adjusted: float
+    adjusted: float = field(metadata=key("adjusted_p_value"))
     finding: Finding
-    floor: float
-    detectable: float
+    floor: float = field(metadata=NATS | key("noise_floor"))
+    detectable: float = field(metadata=NATS | key("smallest_detectable"))
     certified: Estimate | None
     regions: tuple[Region, ...]
-    new: tuple[tuple[str, float], ...]
-    gone: tuple[tuple[str, float], ...]
+    new: tuple[tuple[str, float], ...] = field(metadata=key("new_levels") | keys("level", "share"))
+    gone: tuple[tuple[str, float], ...] = field(
+        metadata=key("gone_levels") | keys("level", "share")
+    )
     missing: tuple[float, float]
     medians: tuple[float, float] | None
-    picture: Picture
-    rows: tuple[float, float]
+    picture: Picture = field(metadata=HIDDEN)
+    rows: tuple[float, float] = field(metadata=key("effective_rows"))
     gate: Gate | None = None
-    like: tuple[tuple[str, float], ...] = ()
-
-    def as_dict(self) -> dict[str, object]:
-        """Returns plain JSON values."""
-        return {
-            "name": self.name,
-            "kind": self.kind,
-            "finding": self.finding,
-            "gate": self.gate,
-            **_divergences(self),
-            "p_value": self.p_value,
-            "adjusted_p_value": self.adjusted,
-            "noise_floor": finite(self.floor),
-            "smallest_detectable": finite(self.detectable),
-            "certified": None if self.certified is None else self.certified.as_dict(),
-            "regions": [vars(r) for r in self.regions],
-            "new_levels": [{"level": name, "share": share} for name, share in self.new],
-            "gone_levels": [{"level": name, "share": share} for name, share in self.gone],
-            "missing": list(self.missing),
-            "medians": None if self.medians is None else [finite(m) for m in self.medians],
-            "effective_rows": list(self.rows),
-            "like": dict(self.like),
-        }
+    like: tuple[tuple[str, float], ...] = field(default=(), metadata=PAIRS)
+    unit: Units = "nats"
 
 
 @final
@@ -148,10 +137,12 @@ class UnlikeRow:
     Attributes:
         row: its number in the table, from 0.
         log_ratio: log of its density there over that in the other table, by other rows.
+        unit: of the log ratio.
     """
 
     row: int
-    log_ratio: float
+    log_ratio: float = field(metadata=NATS)
+    unit: Units = "nats"
 
 
 @final
@@ -167,13 +158,14 @@ class JointDiff:
         unlike_reference, unlike_current: rows of current least like the reference, and the other way round.
         curve: rows, and both values, at a quarter, a half and all of the rows used.
         rows: rows of reference and current that were used.
+        unit: of the curve.
     """
 
     forward: Estimate
     reverse: Estimate
     jeffreys: Estimate
     p_value: float
-    adjusted: float
+    adjusted: float = field(metadata=key("adjusted_p_value"))
     finding: Finding
     certified: Estimate | None
     sum_of_columns: Estimate
@@ -181,30 +173,10 @@ class JointDiff:
     interactions: tuple[Interaction, ...]
     unlike_reference: tuple[UnlikeRow, ...]
     unlike_current: tuple[UnlikeRow, ...]
-    curve: tuple[tuple[int, float, float], ...]
+    curve: tuple[tuple[int, float, float], ...] = field(metadata=NATS)
     rows: tuple[int, int]
     gate: Gate | None = None
-
-    def as_dict(self) -> dict[str, object]:
-        """Returns plain JSON values."""
-        return {
-            "finding": self.finding,
-            "gate": self.gate,
-            **_divergences(self),
-            "p_value": self.p_value,
-            "adjusted_p_value": self.adjusted,
-            "certified": None if self.certified is None else self.certified.as_dict(),
-            "sum_of_columns": self.sum_of_columns.as_dict(),
-            "interaction": self.interaction.as_dict(),
-            "interactions": [
-                {"columns": list(i.columns), "value": i.value.as_dict(), "p_value": i.p_value}
-                for i in self.interactions
-            ],
-            "unlike_reference": [vars(r) for r in self.unlike_reference],
-            "unlike_current": [vars(r) for r in self.unlike_current],
-            "curve": [list(c) for c in self.curve],
-            "rows": list(self.rows),
-        }
+    unit: Units = "nats"
 
 
 @final
@@ -228,24 +200,28 @@ class Diff:
         key: randomness.
         lost: columns and groups of the reference that current lacks, has in another type or without a
             value, with the reason: what was to be compared is not there, so the gate fails.
+        unit: of `max_kl`.
     """
+
+    derived: ClassVar[dict[str, str]] = {"finding": "finding", "status": "status"}
 
     reference: str
     current: str
     rows: tuple[int, int]
     columns: tuple[ColumnDiff, ...]
     joint: JointDiff | None
-    left_out: tuple[tuple[str, str], ...] = ()
+    left_out: tuple[tuple[str, str], ...] = field(default=(), metadata=keys("column", "reason"))
     only_reference: tuple[str, ...] = ()
     only_current: tuple[str, ...] = ()
-    max_kl: float | None = None
+    max_kl: float | None = field(default=None, metadata=NATS)
     gate: Gate | None = None
-    groups: tuple[tuple[str, "Diff"], ...] = ()
+    groups: tuple[tuple[str, "Diff"], ...] = field(default=(), metadata=keys("group", ""))
     notes: tuple[str, ...] = ()
     interrupted: bool = False
     seconds: float = 0.0
     key: int = 0
-    lost: tuple[tuple[str, str], ...] = ()
+    lost: tuple[tuple[str, str], ...] = field(default=(), metadata=keys("name", "reason"))
+    unit: Units = "nats"
 
     @property
     def differing(self) -> tuple[ColumnDiff, ...]:
@@ -259,34 +235,22 @@ class Diff:
         groups = any(d.finding == "differs" for _, d in self.groups)
         return "differs" if self.differing or joint or groups else "no evidence"
 
+    @property
+    def status(self) -> Status:
+        """How it ended; unresolved where what differs has no upper end to hold against the limit."""
+        if self.interrupted:
+            return Status.INTERRUPTED
+        if self.gate == "failed":
+            return Status.FAILED
+        doubtful = self.gate == "cannot tell" and _unresolved(self)
+        return Status.UNRESOLVED if doubtful else Status.DONE
+
     def column(self, name: str) -> ColumnDiff:
         """Returns how a column differs. Raises KeyError if it was not compared."""
         for column in self.columns:
             if column.name == name:
                 return column
         raise KeyError(name)
-
-    def as_dict(self) -> dict[str, object]:
-        """Returns plain JSON values."""
-        return {
-            "reference": self.reference,
-            "current": self.current,
-            "rows": list(self.rows),
-            "finding": self.finding,
-            "max_kl": self.max_kl,
-            "gate": self.gate,
-            "columns": [c.as_dict() for c in self.columns],
-            "joint": None if self.joint is None else self.joint.as_dict(),
-            "left_out": [{"column": name, "reason": reason} for name, reason in self.left_out],
-            "lost": [{"name": name, "reason": reason} for name, reason in self.lost],
-            "only_reference": list(self.only_reference),
-            "only_current": list(self.only_current),
-            "groups": [{"group": name, **d.as_dict()} for name, d in self.groups],
-            "notes": list(self.notes),
-            "interrupted": self.interrupted,
-            "seconds": self.seconds,
-            "key": self.key,
-        }
 
     def __str__(self) -> str:
         found = [f"{c.name}: {c.forward}" for c in self.differing]
@@ -305,6 +269,12 @@ class Diff:
         return "\n".join(
             [f"{head}{len(self.differing)} of {len(self.columns)} column(s) differ", *found, *lost]
         )
+
+
+def _unresolved(found: Diff) -> bool:
+    parts = [*found.columns, *([found.joint] if found.joint else [])]
+    mine = any(part.finding == "differs" and part.forward.kind == "unresolved" for part in parts)
+    return mine or any(_unresolved(d) for _, d in found.groups)
 
 
 def gate_of(value: Estimate, max_kl: float | None) -> Gate | None:
@@ -332,14 +302,6 @@ def worst(gates: Sequence[Gate | None]) -> Gate | None:
     """Returns "failed" where one is, else "cannot tell" where one is, else what all are."""
     order: tuple[Gate, ...] = ("failed", "cannot tell", "passed")
     return next((gate for gate in order if gate in gates), None)
-
-
-def _divergences(found: ColumnDiff | JointDiff) -> dict[str, object]:
-    return {
-        "forward": found.forward.as_dict(),
-        "reverse": found.reverse.as_dict(),
-        "jeffreys": found.jeffreys.as_dict(),
-    }
 
 
 # Counts of a table that stand for it where its rows cannot be had.

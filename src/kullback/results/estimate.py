@@ -1,17 +1,18 @@
 """A number that never travels alone."""
 
 import math
-from dataclasses import dataclass, replace
-from typing import Literal, final
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, Literal, final
+
+from kullback.results.quantity import Bound, Quantity, Sentence, Units, factor
+from kullback.results.serialise import HIDDEN
 
 Kind = Literal[
     "exact", "numeric", "estimate", "lower_bound", "upper_bound", "infinite", "unresolved"
 ]
 
-#: What cannot be negative.
-_NONNEGATIVE = frozenset({"kl", "jeffreys", "mass"})
+_BOUNDS: dict[Bound | None, Kind] = {"lower": "lower_bound", "upper": "upper_bound"}
 _SYMBOLS = {"lower_bound": "≥", "upper_bound": "≤"}
-_NATS_PER_BIT = math.log(2.0)
 
 
 @final
@@ -20,254 +21,196 @@ class Estimate:
     """A value with its error, its kind and what it is a value of.
 
     Attributes:
-        value: the number, in `unit`; `inf` when infinite.
-        standard_error: its error, in `unit`. For kind "exact" the rounding of a float64, for
+        value: the number, in the unit of its quantity; `inf` when infinite.
+        standard_error: its error, in that unit. For kind "exact" the rounding of a float64, for
             "numeric" a bound on the error, for "estimate" a standard error, `inf` when unresolved.
-        interval: where the truth lies, in `unit`: certain up to rounding for "exact", within the
+        interval: where the truth lies, in that unit: certain up to rounding for "exact", within the
             error bound for "numeric", with 95 % confidence for "estimate".
-        quantity: "kl", "cross_entropy", "entropy", "jeffreys", ...
-        direction: the quantity spelled out with its arguments, such as "KL(p||q)".
+        quantity: what it is of, with direction, unit and sign.
         kind: how much the number may be trusted.
         method: how it was computed.
         n: draws or evaluations spent, if any were.
         notes: what a careful reader should know; the reason, when infinite or unresolved.
-        unit: "nats", "bits" or, for quantities without a unit, "".
 
     Example:
-        >>> print(Estimate.exact(0.127687, quantity="kl", direction="KL(p||q)", method="closed form"))
+        >>> from kullback.results.quantity import FORWARD_KL
+        >>> print(Estimate.exact(0.127687, FORWARD_KL, method="closed form"))
         KL(p||q) = 0.127687 nats (exact, closed form)
     """
+
+    derived: ClassVar[dict[str, str]] = {
+        "quantity": "quantity.name", "direction": "direction", "unit": "unit", "reason": "reason"
+    }  # fmt: skip
 
     value: float
     standard_error: float
     interval: tuple[float, float]
-    quantity: str
-    direction: str
+    quantity: Quantity = field(metadata=HIDDEN)
     kind: Kind
     method: str
     n: int | None = None
     notes: tuple[str, ...] = ()
-    unit: str = "nats"
 
     @classmethod
     def exact(
         cls,
         value: float,
+        quantity: Quantity,
         *,
-        quantity: str,
-        direction: str,
         method: str,
         n: int | None = None,
         notes: tuple[str, ...] = (),
-        unit: str = "nats",
     ) -> "Estimate":
         """Returns a value that is right up to the rounding of a float64."""
         error = abs(value) * 2.0**-52
-        return cls(
-            value,
-            error,
-            (value - error, value + error),
-            quantity,
-            direction,
-            "exact",
-            method,
-            n,
-            notes,
-            unit,
-        )
+        ends = (value - error, value + error)
+        return cls(value, error, ends, quantity, "exact", method, n, notes)
 
     @classmethod
     def numeric(
         cls,
         value: float,
         error: float,
+        quantity: Quantity,
         *,
-        quantity: str,
-        direction: str,
         method: str,
         n: int | None = None,
         notes: tuple[str, ...] = (),
-        unit: str = "nats",
     ) -> "Estimate":
         """Returns a value with a bound on its numerical error."""
-        return cls(
-            value,
-            error,
-            (value - error, value + error),
-            quantity,
-            direction,
-            "numeric",
-            method,
-            n,
-            notes,
-            unit,
-        )
+        ends = (value - error, value + error)
+        return cls(value, error, ends, quantity, "numeric", method, n, notes)
 
     @classmethod
     def sampled(
         cls,
         value: float,
         standard_error: float,
+        quantity: Quantity,
         *,
-        quantity: str,
-        direction: str,
         method: str,
         n: int | None = None,
         notes: tuple[str, ...] = (),
-        unit: str = "nats",
-        kind: Literal["estimate", "lower_bound"] = "estimate",
         reason: str = "its standard error is not known",
     ) -> "Estimate":
         """Returns an average over draws; unresolved, with the reason, where its error is not finite.
 
-        A KL, a Jeffreys or a mass is 0 where chance makes it negative, unresolved where chance cannot.
+        What cannot be negative is 0 where chance makes it so, unresolved where chance cannot.
 
         Example:
-            >>> said = {"quantity": "kl", "direction": "KL(p||q)", "method": "Monte Carlo"}
-            >>> print(Estimate.sampled(-0.01, 0.02, **said))
+            >>> from kullback.results.quantity import FORWARD_KL
+            >>> print(Estimate.sampled(-0.01, 0.02, FORWARD_KL, method="Monte Carlo"))
             KL(p||q) = 0.000 ± 0.020 nats (Monte Carlo)
-            >>> print(Estimate.sampled(-0.31, 0.02, **said))
+            >>> print(Estimate.sampled(-0.31, 0.02, FORWARD_KL, method="Monte Carlo"))
             KL(p||q) unresolved: it cannot be negative, but came out as -0.31 ± 0.02 (Monte Carlo)
         """
-        nonnegative = quantity in _NONNEGATIVE
+        nonnegative = quantity.nonnegative
         if math.isfinite(value) and nonnegative and value < -4.0 * standard_error - 1e-6:
-            reason = f"it cannot be negative, but came out as {value:.3g} ± {standard_error:.2g}"
+            said = "it cannot be negative, but came out as {:.3g} ± {:.2g}"
+            reason = Sentence(said, value, standard_error, unit=quantity.unit)
             standard_error = math.inf
         if not (math.isfinite(value) and math.isfinite(standard_error)):
-            return cls.unresolved(
-                value, reason, quantity=quantity, direction=direction, method=method, n=n, unit=unit
-            )
+            return cls.unresolved(value, reason, quantity, method=method, n=n)
         least = 0.0 if nonnegative else -math.inf
         value, reach = max(value, least), 1.96 * standard_error
-        return cls(
-            value,
-            standard_error,
-            (max(value - reach, least), value + reach),
-            quantity,
-            direction,
-            kind,
-            method,
-            n,
-            notes,
-            unit,
-        )
+        ends = (max(value - reach, least), value + reach)
+        kind = _BOUNDS.get(quantity.bound, "estimate")
+        return cls(value, standard_error, ends, quantity, kind, method, n, notes)
 
     @classmethod
     def bounded(
         cls,
         at_least: float,
         standard_error: float,
+        quantity: Quantity,
         *,
-        quantity: str,
-        direction: str,
         method: str,
         n: int | None = None,
         notes: tuple[str, ...] = (),
-        unit: str = "nats",
     ) -> "Estimate":
         """Returns what the truth is at least, with 95 % confidence.
 
         Args:
             at_least: the limit itself.
             standard_error: of the estimate that it is the lower limit of.
+            quantity: what is bounded.
+            method, n, notes: as of an Estimate.
 
         Example:
-            >>> said = {"quantity": "kl", "direction": "KL(p||q)", "method": "scores"}
-            >>> print(Estimate.bounded(0.71, 0.02, **said))
+            >>> from kullback.results.quantity import FORWARD_KL
+            >>> print(Estimate.bounded(0.71, 0.02, FORWARD_KL, method="scores"))
             KL(p||q) ≥ 0.71 nats (95 % confidence, scores)
         """
-        limits = (at_least, math.inf)
-        return cls(
-            at_least, standard_error, limits, quantity, direction, "lower_bound", method, n, notes, unit
-        )  # fmt: skip
+        ends = (at_least, math.inf)
+        return cls(at_least, standard_error, ends, quantity.below, "lower_bound", method, n, notes)
 
     @classmethod
     def infinite(
-        cls,
-        reason: str,
-        *,
-        quantity: str,
-        direction: str,
-        method: str,
-        notes: tuple[str, ...] = (),
-        unit: str = "nats",
+        cls, reason: str, quantity: Quantity, *, method: str, notes: tuple[str, ...] = ()
     ) -> "Estimate":
         """Returns plus infinity, with its reason."""
-        return cls(
-            math.inf,
-            0.0,
-            (math.inf, math.inf),
-            quantity,
-            direction,
-            "infinite",
-            method,
-            None,
-            (reason, *notes),
-            unit,
-        )
+        ends = (math.inf, math.inf)
+        return cls(math.inf, 0.0, ends, quantity, "infinite", method, None, (reason, *notes))
 
     @classmethod
     def unresolved(
         cls,
         value: float,
         reason: str,
+        quantity: Quantity,
         *,
-        quantity: str,
-        direction: str,
         method: str,
         n: int | None = None,
         notes: tuple[str, ...] = (),
-        unit: str = "nats",
         at_least: float = -math.inf,
     ) -> "Estimate":
         """Returns a number that may not be relied on, with the reason; its error is unknown.
 
         What the truth is at least, with 95 % confidence, is the lower end of the interval.
         """
-        return cls(
-            value,
-            math.inf,
-            (at_least, math.inf),
-            quantity,
-            direction,
-            "unresolved",
-            method,
-            n,
-            (reason, *notes),
-            unit,
-        )
+        ends = (at_least, math.inf)
+        return cls(value, math.inf, ends, quantity, "unresolved", method, n, (reason, *notes))
+
+    @property
+    def direction(self) -> str:
+        """The quantity spelled out with its arguments, such as "KL(p||q)"."""
+        return self.quantity.direction
+
+    @property
+    def unit(self) -> str:
+        """Nats or bits; empty for quantities without a unit."""
+        return self.quantity.unit
+
+    def called(self, direction: str) -> "Estimate":
+        """Returns the same number under another direction, as what was asked of (q, p)."""
+        return replace(self, quantity=self.quantity.called(direction))
 
     @property
     def nats(self) -> "Estimate":
         """The same estimate in nats."""
-        return self._in_unit("nats", _NATS_PER_BIT) if self.unit == "bits" else self
+        return self.in_unit("nats")
 
     @property
     def bits(self) -> "Estimate":
         """The same estimate in bits: nats / log 2."""
-        return self._in_unit("bits", 1.0 / _NATS_PER_BIT) if self.unit == "nats" else self
+        return self.in_unit("bits")
+
+    def in_unit(self, unit: Units) -> "Estimate":
+        """Returns the same estimate in a unit, what its notes say included; as it is where it has no unit."""
+        size, (low, high) = factor(self.unit, unit), self.interval
+        return replace(
+            self,
+            value=self.value * size,
+            standard_error=self.standard_error * size,
+            interval=(low * size, high * size),
+            quantity=self.quantity.in_unit(unit),
+            notes=tuple(n.in_unit(unit) if isinstance(n, Sentence) else n for n in self.notes),
+        )
 
     @property
     def reason(self) -> str | None:
         """Why the value is infinite or unresolved."""
         return self.notes[0] if self.kind in ("infinite", "unresolved") else None
-
-    def as_dict(self) -> dict[str, object]:
-        """Returns plain JSON values: what is infinite or unknown is null, with its reason."""
-        low, high = self.interval
-        return {
-            "quantity": self.quantity,
-            "direction": self.direction,
-            "kind": self.kind,
-            "value": finite(self.value),
-            "standard_error": finite(self.standard_error),
-            "interval": [finite(low), finite(high)],
-            "unit": self.unit,
-            "method": self.method,
-            "n": self.n,
-            "reason": self.reason,
-            "notes": list(self.notes),
-        }
 
     def __str__(self) -> str:
         unit = f" {self.unit}" if self.unit else ""
@@ -280,22 +223,12 @@ class Estimate:
             return f"{self.direction} unresolved: {self.notes[0]}{least} ({self.method}{count})"
         if self.kind == "lower_bound" and self.value == low and math.isinf(high):
             return f"{self.direction} ≥ {low:.3g}{unit} (95 % confidence, {self.method}{count})"
+        symbol = _SYMBOLS.get(_BOUNDS.get(self.quantity.bound, self.kind), "=")
         if self.kind == "exact":
-            return f"{self.direction} = {self.value:.6g}{unit} (exact, {self.method})"
+            return f"{self.direction} {symbol} {self.value:.6g}{unit} (exact, {self.method})"
         value, error = _aligned(self.value, self.standard_error)
-        symbol = _SYMBOLS.get(self.kind, "=")
         label = f"{self.kind}, " if self.kind == "numeric" else ""
         return f"{self.direction} {symbol} {value} ± {error}{unit} ({label}{self.method}{count})"
-
-    def _in_unit(self, unit: str, factor: float) -> "Estimate":
-        low, high = self.interval
-        return replace(
-            self,
-            value=self.value * factor,
-            standard_error=self.standard_error * factor,
-            interval=(low * factor, high * factor),
-            unit=unit,
-        )
 
 
 def finite(x: float) -> float | None:

@@ -1,9 +1,9 @@
 """What a fit found: the best q, the other optima, the way there."""
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, final
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, final
 
 import numpy as np
 from jaxtyping import Float
@@ -12,8 +12,12 @@ from kullback.core.errors import MissingDependencyError, UnsupportedError
 from kullback.core.run import generator
 from kullback.distributions.base import Distribution
 from kullback.distributions.transported import Approximation
-from kullback.results.estimate import Estimate, finite
+from kullback.families import Recipe
+from kullback.results.estimate import Estimate
 from kullback.results.posterior import Diagnosis, Draws, Posterior
+from kullback.results.quantity import Units
+from kullback.results.serialise import ALWAYS_NATS, EXPRESSION, HIDDEN, NATS, PRINTED
+from kullback.results.status import Status, status_of
 
 Direction = Literal["forward", "reverse"]
 
@@ -40,10 +44,10 @@ class Optimum:
         spread: how far apart the parameters of those descents ended; NaN if there was only one.
     """
 
-    q: Distribution
+    q: Distribution = field(metadata=EXPRESSION)
     divergence: Estimate
     share: float
-    spread: float = math.nan
+    spread: float = field(default=math.nan, metadata=HIDDEN)
 
 
 # What is known of a maximum-likelihood fit besides its q.
@@ -70,16 +74,6 @@ class Goodness:
     n: int
     shares: tuple[float, ...]
 
-    def as_dict(self) -> dict[str, object]:
-        """Returns plain JSON values."""
-        return {
-            "column": self.column,
-            "distance": self.distance,
-            "p_value": self.p_value,
-            "n": self.n,
-            "shares": list(self.shares),
-        }
-
 
 @final
 @dataclass(frozen=True)
@@ -88,21 +82,15 @@ class Learnt:
 
     Attributes:
         rows: fitted to.
-        excess: in nats a row, on rows left out; that of all rows is taken to be parameters / (2 rows).
+        excess: a row, on rows left out; that of all rows is taken to be parameters / (2 rows).
         standard_error: over repetitions.
+        unit: of both.
     """
 
     rows: int
-    excess: float
-    standard_error: float
-
-    def as_dict(self) -> dict[str, object]:
-        """Returns plain JSON values."""
-        return {
-            "rows": self.rows,
-            "excess": finite(self.excess),
-            "standard_error": finite(self.standard_error),
-        }
+    excess: float = field(metadata=NATS)
+    standard_error: float = field(metadata=NATS)
+    unit: Units = "nats"
 
 
 @final
@@ -124,16 +112,6 @@ class ParameterError:
     value: float
     standard_error: float
 
-    def as_dict(self) -> dict[str, object]:
-        """Returns plain JSON values; what is not known is null."""
-        return {
-            "component": self.component,
-            "name": self.name,
-            "column": self.column,
-            "value": finite(self.value),
-            "standard_error": finite(self.standard_error),
-        }
-
 
 @final
 @dataclass(frozen=True)
@@ -143,10 +121,10 @@ class Likelihood:
     Attributes:
         rows: how many.
         weight: the sum of their weights.
-        log_likelihood: of all rows, in nats.
+        log_likelihood: of all rows, in nats: with natural logarithms, as BIC.
         parameters: how many are free.
-        remaining: nats over all rows that are left to gain at this optimum, extrapolated.
-        floor_cost: nats over all rows that the floor under the covariances takes, to first order.
+        remaining: what is left to gain at this optimum over all rows, extrapolated.
+        floor_cost: what the floor under the covariances takes over all rows, to first order.
         reached: the share of the starts carried to their ends that reached the best optimum.
         starts: how many were made.
         passes: over all rows.
@@ -156,14 +134,17 @@ class Likelihood:
         goodness: of each continuous column, against a q fitted to a half of the rows; empty if not measured.
         gap: E_q[log q] - E_p[log q], p by rows left out: 0 if q is p; None if it was not measured.
         learning: what fewer rows cost; empty if it was not measured.
+        unit: of `remaining` and `floor_cost`.
     """
+
+    derived: ClassVar[dict[str, str]] = {"bic": "bic", "least_p_value": "least_p_value"}
 
     rows: int
     weight: float
-    log_likelihood: float
+    log_likelihood: float = field(metadata=ALWAYS_NATS)
     parameters: int
-    remaining: float
-    floor_cost: float
+    remaining: float = field(metadata=NATS)
+    floor_cost: float = field(metadata=NATS)
     reached: float
     starts: int
     passes: int
@@ -173,6 +154,7 @@ class Likelihood:
     goodness: tuple[Goodness, ...] = ()
     gap: Estimate | None = None
     learning: tuple[Learnt, ...] = ()
+    unit: Units = "nats"
 
     @property
     def bic(self) -> float:
@@ -189,28 +171,6 @@ class Likelihood:
             return None
         return min(1.0, len(self.goodness) * min(g.p_value for g in self.goodness))
 
-    def as_dict(self) -> dict[str, object]:
-        """Returns plain JSON values; what is not known is null."""
-        return {
-            "rows": self.rows,
-            "weight": self.weight,
-            "log_likelihood": finite(self.log_likelihood),
-            "parameters": self.parameters,
-            "bic": finite(self.bic),
-            "remaining": finite(self.remaining),
-            "floor_cost": finite(self.floor_cost),
-            "reached": finite(self.reached),
-            "starts": self.starts,
-            "passes": self.passes,
-            "sample_rows": self.sample_rows,
-            "sample_passes": self.sample_passes,
-            "errors": [e.as_dict() for e in self.errors],
-            "goodness": [g.as_dict() for g in self.goodness],
-            "least_p_value": self.least_p_value,
-            "gap": None if self.gap is None else self.gap.as_dict(),
-            "learning": [point.as_dict() for point in self.learning],
-        }
-
 
 # How a family, or a number of components, was chosen among several.
 
@@ -221,9 +181,9 @@ class Candidate:
     """One of those that were compared.
 
     Attributes:
-        family: in words.
+        family: a recipe, or the name of a family of scalars.
         parameters: how many numbers were fitted.
-        log_likelihood: of all rows, in nats.
+        log_likelihood: of all rows, in nats: with natural logarithms, as BIC and ICL.
         bic: parameters times log n, less twice the log likelihood: the smaller the better.
         icl: BIC plus twice the entropy of the memberships; None without components.
         held_out: mean log-probability of rows not fitted to; None if it was not measured.
@@ -231,25 +191,13 @@ class Candidate:
             with the standard error of that difference; None for the best.
     """
 
-    family: str
+    family: Recipe = field(metadata=PRINTED)
     parameters: int
-    log_likelihood: float
+    log_likelihood: float = field(metadata=ALWAYS_NATS)
     bic: float
     icl: float | None = None
     held_out: Estimate | None = None
     behind: Estimate | None = None
-
-    def as_dict(self) -> dict[str, object]:
-        """Returns plain JSON values."""
-        return {
-            "family": self.family,
-            "parameters": self.parameters,
-            "log_likelihood": finite(self.log_likelihood),
-            "bic": finite(self.bic),
-            "icl": None if self.icl is None else finite(self.icl),
-            "held_out": None if self.held_out is None else self.held_out.as_dict(),
-            "behind": None if self.behind is None else self.behind.as_dict(),
-        }
 
 
 @final
@@ -274,15 +222,6 @@ class Selection:
         """The one that was taken."""
         return self.candidates[self.chosen]
 
-    def as_dict(self) -> dict[str, object]:
-        """Returns plain JSON values."""
-        return {
-            "candidates": [c.as_dict() for c in self.candidates],
-            "chosen": self.chosen,
-            "rule": self.rule,
-            "skipped": list(self.skipped),
-        }
-
 
 @final
 @dataclass(frozen=True, eq=False)
@@ -292,7 +231,7 @@ class Fit:
     Attributes:
         q: the fitted distribution, with `log_prob` and `sample`.
         direction: "forward" minimises KL(p||q), "reverse" KL(q||p).
-        family: what q was chosen from, in words.
+        family: what q was chosen from: a recipe, or the name of a family of scalars.
         divergence: what was minimised, measured anew after the fit.
         forward_kl, reverse_kl: both directions at q; None where p's density is not known. Of a p known by
             samples, forward_kl is an estimate by nearest neighbours, None where that does not resolve.
@@ -308,26 +247,30 @@ class Fit:
         labels: of the codes of each column, () for numbers; () where p is no table.
         selection: what the family was chosen from, with the scores; None if it was not.
         likelihood: what is known of the maximum; None unless Gaussians were fitted to samples.
+        interrupted: whether somebody stopped it before all was done; `notes` say when.
     """
 
-    q: Distribution
+    derived: ClassVar[dict[str, str]] = {"status": "status"}
+
+    q: Distribution = field(metadata=EXPRESSION)
     direction: Direction
-    family: str
+    family: Recipe = field(metadata=PRINTED)
     divergence: Estimate
     forward_kl: Estimate | None
     reverse_kl: Estimate | None
     held_out: Estimate | None
     optima: tuple[Optimum, ...]
-    path: tuple[Distribution, ...]
+    path: tuple[Distribution, ...] = field(metadata=HIDDEN)
     starts: int
     evaluations: int
-    seconds: float
+    seconds: float = field(metadata=HIDDEN)
     notes: tuple[str, ...] = ()
     posterior: Posterior | None = None
-    columns: tuple[str, ...] = ()
-    labels: tuple[tuple[str, ...], ...] = ()
+    columns: tuple[str, ...] = field(default=(), metadata=HIDDEN)
+    labels: tuple[tuple[str, ...], ...] = field(default=(), metadata=HIDDEN)
     selection: Selection | None = None
     likelihood: Likelihood | None = None
+    interrupted: bool = field(default=False, metadata=HIDDEN)
 
     @property
     def elbo(self) -> Estimate:
@@ -363,9 +306,13 @@ class Fit:
         return self.posterior
 
     @property
-    def interrupted(self) -> bool:
-        """Whether it was stopped before all starts were made; `notes` say when."""
-        return any(note.startswith("interrupted") for note in self.notes)
+    def status(self) -> Status:
+        """How it ended: interrupted, not to be trusted, unresolved, or done."""
+        if self.interrupted:
+            return Status.INTERRUPTED
+        if self.posterior is None:
+            return status_of(self.divergence)
+        return self.posterior.diagnosis.status
 
     def starting_points(self, n: int, *, key: object = 0) -> list[dict[str, np.ndarray]]:
         """Returns where n chains of a sampler may start: draws of p from afar, else of q, by parameter."""
@@ -407,7 +354,7 @@ class Fit:
                 "posterior": one_chain,
                 "sample_stats": {name: values[None] for name, values in statistics.items()},
             },
-            attrs={"/": {"inference_library": "kullback", "family": self.family}},
+            attrs={"/": {"inference_library": "kullback", "family": str(self.family)}},
         )
 
     def log_prob(self, x: Any) -> Float[np.ndarray, " n"]:
@@ -418,31 +365,6 @@ class Fit:
     def sample(self, n: int, *, key: object = 0) -> Any:
         """Returns n draws of q: an array (n, ...), or a dict of these by parameter."""
         return self.q.sample(generator(key), n)
-
-    def as_dict(self, describe: Callable[[Distribution], str]) -> dict[str, object]:
-        """Returns plain JSON values; `describe` writes a distribution as an expression."""
-        measured = {
-            "divergence": self.divergence,
-            "forward_kl": self.forward_kl,
-            "reverse_kl": self.reverse_kl,
-            "held_out": self.held_out,
-        }
-        return {
-            "q": describe(self.q),
-            "direction": self.direction,
-            "family": self.family,
-            **{k: None if v is None else v.as_dict() for k, v in measured.items()},
-            "optima": [
-                {"q": describe(o.q), "share": o.share, "divergence": o.divergence.as_dict()}
-                for o in self.optima
-            ],
-            "starts": self.starts,
-            "evaluations": self.evaluations,
-            "notes": list(self.notes),
-            "posterior": None if self.posterior is None else self.posterior.as_dict(),
-            "selection": None if self.selection is None else self.selection.as_dict(),
-            "likelihood": None if self.likelihood is None else self.likelihood.as_dict(),
-        }
 
     def __repr__(self) -> str:
         return f"<{self.direction} fit of {self.family}: {self.divergence}>"

@@ -1,9 +1,11 @@
 """What a loss is: as a value and as a gradient, for every way its samples may be drawn."""
 
-from dataclasses import dataclass
-from typing import final
+from dataclasses import dataclass, field
+from typing import ClassVar, final
 
-from kullback.results.estimate import Estimate, finite
+from kullback.results.estimate import Estimate
+from kullback.results.serialise import HIDDEN, PAIRS, key
+from kullback.results.status import Status
 
 #: Who draws, in words; {q} and {p} are the names of the sides.
 _DRAWN = {
@@ -41,43 +43,23 @@ class LossFinding:
             nothing is drawn, NaN for gradients.
     """
 
-    of: str
+    of: str = field(metadata=HIDDEN)
     name: str
     label: str
     scale: float = 0.0
     scale_words: str = ""
     cosine: float = 0.0
     relative_error: float = 0.0
-    parameters: tuple[tuple[str, float], ...] = ()
+    parameters: tuple[tuple[str, float], ...] = field(default=(), metadata=PAIRS)
     offset: str = ""
-    bias_forward: float = float("nan")
-    bias_reverse: float = float("nan")
-    deviation: float = float("nan")
+    bias_forward: float = field(default=float("nan"), metadata=key("bias_as_forward"))
+    bias_reverse: float = field(default=float("nan"), metadata=key("bias_as_reverse"))
+    deviation: float = field(default=float("nan"), metadata=key("standard_deviation"))
 
     @property
     def named(self) -> bool:
         """Whether it is one of the quantities known here."""
         return self.name != "none"
-
-    def as_dict(self) -> dict[str, object]:
-        """Returns plain JSON values."""
-        body: dict[str, object] = {
-            "name": self.name,
-            "label": self.label,
-            "scale": finite(self.scale),
-            "scale_words": self.scale_words,
-            "cosine": finite(self.cosine),
-            "relative_error": finite(self.relative_error),
-            "parameters": dict(self.parameters),
-        }
-        if self.of == "gradient":
-            return body
-        return body | {
-            "offset": self.offset,
-            "bias_as_forward": finite(self.bias_forward),
-            "bias_as_reverse": finite(self.bias_reverse),
-            "standard_deviation": finite(self.deviation),
-        }
 
     @property
     def words(self) -> str:
@@ -125,14 +107,6 @@ class LossUnder:
         words = "unbiased" if abs(bias) < 1e-6 else f"bias {bias:+.0%}"
         return f"; for KL(q||p): {words}, sd of a batch {self.value.deviation:.2g} KL"
 
-    def as_dict(self) -> dict[str, object]:
-        """Returns plain JSON values."""
-        return {
-            "drawn": self.drawn,
-            "value": self.value.as_dict(),
-            "gradient": self.gradient.as_dict(),
-        }
-
 
 @final
 @dataclass(frozen=True, kw_only=True)
@@ -149,20 +123,22 @@ class LossReport:
         gradient_reaches_p: whether p gets a gradient too.
         notes: what a careful reader should know.
         fixes: lines that mend it.
-        expected: the name that was asked for; "" if none was.
+        expected: the name that was asked for; None if none was.
         problems: on how many problems.
         seconds: of the check.
     """
 
+    derived: ClassVar[dict[str, str]] = {"name": "name", "passes": "passes", "status": "status"}
+
     loss: str
     library: str
-    arguments: tuple[tuple[str, str], ...]
+    arguments: tuple[tuple[str, str], ...] = field(metadata=PAIRS)
     under: tuple[LossUnder, ...]
     detached: str
     gradient_reaches_p: bool
     notes: tuple[str, ...]
     fixes: tuple[str, ...]
-    expected: str
+    expected: str | None
     problems: int
     seconds: float
 
@@ -198,23 +174,10 @@ class LossReport:
             return not self.expected
         return self.gradient.scale > 0.0 or self.name == "zero"
 
-    def as_dict(self) -> dict[str, object]:
-        """Returns plain JSON values."""
-        return {
-            "loss": self.loss,
-            "library": self.library,
-            "arguments": dict(self.arguments),
-            "name": self.name,
-            "under": [u.as_dict() for u in self.under],
-            "detached": self.detached,
-            "gradient_reaches_p": self.gradient_reaches_p,
-            "notes": list(self.notes),
-            "fixes": list(self.fixes),
-            "expected": self.expected or None,
-            "passes": self.passes,
-            "problems": self.problems,
-            "seconds": self.seconds,
-        }
+    @property
+    def status(self) -> Status:
+        """Failed where it does not descend what was expected."""
+        return Status.DONE if self.passes else Status.FAILED
 
     def __str__(self) -> str:
         lines = [f"{self.loss} ({self.library})"]
@@ -249,6 +212,8 @@ class GradientRow:
         ratio: how many draws it needs for one of the best unbiased estimator there.
     """
 
+    derived: ClassVar[dict[str, str]] = {"biased": "biased"}
+
     place: str
     estimator: str
     about: str
@@ -261,19 +226,6 @@ class GradientRow:
     def biased(self) -> bool:
         """Whether the bias is beyond chance: more than four of its errors, and more than rounding."""
         return abs(self.bias.value) > 4.0 * self.bias.standard_error + 1e-9
-
-    def as_dict(self) -> dict[str, object]:
-        """Returns plain JSON values."""
-        return {
-            "place": self.place,
-            "estimator": self.estimator,
-            "about": self.about,
-            "needs": self.needs,
-            "biased": self.biased,
-            "bias": self.bias.as_dict(),
-            "variance": self.variance.as_dict(),
-            "ratio": self.ratio.as_dict(),
-        }
 
 
 @final
@@ -292,18 +244,8 @@ class Gradients:
     family: str
     parameters: int
     rows: tuple[GradientRow, ...]
-    norms: tuple[tuple[str, Estimate], ...]
+    norms: tuple[tuple[str, Estimate], ...] = field(metadata=PAIRS)
     evaluations: int
-
-    def as_dict(self) -> dict[str, object]:
-        """Returns plain JSON values."""
-        return {
-            "family": self.family,
-            "parameters": self.parameters,
-            "norms": {place: norm.as_dict() for place, norm in self.norms},
-            "rows": [row.as_dict() for row in self.rows],
-            "evaluations": self.evaluations,
-        }
 
     def __str__(self) -> str:
         lines = [f"gradients of the ELBO of {self.family}, {self.parameters} parameters"]

@@ -1,11 +1,14 @@
 """Published numbers, recomputed."""
 
-from dataclasses import asdict, dataclass
-from typing import Literal, final
+import math
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal, final
 
 from kullback.distributions.base import Distribution
 from kullback.results.estimate import Estimate
 from kullback.results.fit import Fit
+from kullback.results.serialise import EXPRESSION, HIDDEN, MERGED, NATS
+from kullback.results.status import Status, status_of
 
 Stamp = Literal["confirmed", "refuted", "cannot tell"]
 
@@ -22,20 +25,24 @@ class Finding:
         found: what it was recomputed to be, with its error; None if it could not be.
         reading: how an ambiguous claim was read, such as "2 is a variance"; "" if it is not ambiguous.
         remark: what else there is to say: a better fit, another direction that matches.
+        unit: of the published number.
     """
 
     claim: str
-    claimed: float | None
+    claimed: float | None = field(metadata=NATS)
     stamp: Stamp
     found: Estimate | None
     reading: str = ""
     remark: str = ""
+    unit: str = ""
 
 
 @final
 @dataclass(frozen=True)
 class Verification:
     """The findings on one source."""
+
+    derived: ClassVar[dict[str, str]] = {"passes": "passes", "status": "status"}
 
     title: str
     source: str
@@ -46,24 +53,10 @@ class Verification:
         """Whether nothing was refuted."""
         return not any(f.stamp == "refuted" for f in self.findings)
 
-    def as_dict(self) -> dict[str, object]:
-        """Returns plain JSON values."""
-        return {
-            "title": self.title,
-            "source": self.source,
-            "passes": self.passes,
-            "findings": [
-                {
-                    "claim": f.claim,
-                    "claimed": f.claimed,
-                    "stamp": f.stamp,
-                    "found": None if f.found is None else f.found.as_dict(),
-                    "reading": f.reading,
-                    "remark": f.remark,
-                }
-                for f in self.findings
-            ],
-        }
+    @property
+    def status(self) -> Status:
+        """Failed where something was refuted, unresolved where a number has no error that holds."""
+        return status_of(*(f.found for f in self.findings)) if self.passes else Status.FAILED
 
     def __str__(self) -> str:
         rows = [
@@ -88,16 +81,18 @@ class Side:
         cross_entropy, entropy: whose difference the KL is; None where they are not known.
     """
 
-    name: str
-    value: Estimate
-    cross_entropy: Estimate | None = None
-    entropy: Estimate | None = None
+    derived: ClassVar[dict[str, str]] = {"split": "split"}
 
-    def as_dict(self) -> dict[str, object]:
-        """Returns plain JSON values."""
+    name: str = field(metadata=HIDDEN)
+    value: Estimate = field(metadata=MERGED)
+    cross_entropy: Estimate | None = field(default=None, metadata=HIDDEN)
+    entropy: Estimate | None = field(default=None, metadata=HIDDEN)
+
+    @property
+    def split(self) -> dict[str, Estimate] | None:
+        """The two parts by name; None where neither is known."""
         parts = {"cross_entropy": self.cross_entropy, "entropy": self.entropy}
-        known = {k: v.as_dict() for k, v in parts.items() if v is not None}
-        return {**self.value.as_dict(), **({"split": known} if known else {})}
+        return {name: part for name, part in parts.items() if part is not None} or None
 
 
 @final
@@ -119,6 +114,11 @@ class Sides:
     def known(self) -> tuple[Side, ...]:
         """The one or two that there are."""
         return (self.forward,) if self.reverse is None else (self.forward, self.reverse)
+
+    @property
+    def status(self) -> Status:
+        """Whether all that is known has an error that holds."""
+        return status_of(*(side.value for side in self.known))
 
 
 # Which method would answer, and why the two directions differ, before anything is computed.
@@ -155,6 +155,7 @@ class Cell:
         expectation: under which distribution the mean is taken.
         needs: what must be known.
         does: what minimising it does.
+        status: refused where there is no method.
     """
 
     direction: str
@@ -163,6 +164,7 @@ class Cell:
     expectation: str
     needs: str
     does: str
+    status: Status = Status.DONE
 
 
 @final
@@ -170,13 +172,16 @@ class Cell:
 class Plan:
     """The table of methods with the chosen rows, and both directions side by side."""
 
+    derived: ClassVar[dict[str, str]] = {"status": "status"}
+
     rows: tuple[PlanRow, ...]
     forward: Cell
     reverse: Cell
 
-    def as_dict(self) -> dict[str, object]:
-        """Returns plain JSON values."""
-        return asdict(self)
+    @property
+    def status(self) -> Status:
+        """Refused where no method answers in either direction."""
+        return self.reverse.status if self.forward.status is Status.REFUSED else Status.DONE
 
     def __str__(self) -> str:
         lines = [
@@ -202,8 +207,8 @@ class Region:
     """
 
     name: str
-    low: float
-    high: float
+    low: float = field(metadata=HIDDEN)
+    high: float = field(metadata=HIDDEN)
     mass_p: float
     mass_q: float
     contribution: Estimate
@@ -219,22 +224,10 @@ class Contributions:
     cross_entropy: Estimate
     entropy: Estimate
 
-    def as_dict(self) -> dict[str, object]:
-        """Returns plain JSON values."""
-        return {
-            "total": self.total.as_dict(),
-            "entropy": self.entropy.as_dict(),
-            "cross_entropy": self.cross_entropy.as_dict(),
-            "regions": [
-                {
-                    "name": r.name,
-                    "mass_p": r.mass_p,
-                    "mass_q": r.mass_q,
-                    "contribution": r.contribution.as_dict(),
-                }
-                for r in self.regions
-            ],
-        }
+    @property
+    def status(self) -> Status:
+        """Whether the total has an error that holds."""
+        return status_of(self.total)
 
     def __str__(self) -> str:
         rows = [
@@ -264,14 +257,10 @@ class Score:
     outside: int
     left_out: int
 
-    def as_dict(self) -> dict[str, object]:
-        """Returns plain JSON values."""
-        return {
-            "mean": self.mean.as_dict(),
-            "rows": self.rows,
-            "outside": self.outside,
-            "left_out": self.left_out,
-        }
+    @property
+    def status(self) -> Status:
+        """Unresolved where no row has a score."""
+        return Status.DONE if math.isfinite(self.mean.value) else Status.UNRESOLVED
 
 
 # The experiment of three modes and two components, as data.
@@ -328,7 +317,7 @@ class Demo:
         seconds: CPU seconds.
     """
 
-    target: Distribution
+    target: Distribution = field(metadata=EXPRESSION)
     forward: Fit
     reverse: Fit
     forward_cover: Coverage
@@ -338,6 +327,12 @@ class Demo:
     price: Estimate
     claims: Verification
     seconds: float
+
+    @property
+    def status(self) -> Status:
+        """Interrupted where one of the fits was."""
+        stopped = self.forward.interrupted or self.reverse.interrupted
+        return Status.INTERRUPTED if stopped else Status.DONE
 
 
 # One exact value recomputed on this machine.

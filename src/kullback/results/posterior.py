@@ -2,13 +2,17 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal, final
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal, final
 
 import numpy as np
 from jaxtyping import Float
 
+from kullback.families import Recipe
 from kullback.results.estimate import Estimate
+from kullback.results.quantity import Units
+from kullback.results.serialise import HIDDEN, NATS, PRINTED
+from kullback.results.status import Status
 
 Verdict = Literal["trust", "caution", "do not use"]
 _ORDER: tuple[Verdict, ...] = ("trust", "caution", "do not use")
@@ -42,6 +46,10 @@ class Diagnosis:
         unseen: what no finding can know.
     """
 
+    derived: ClassVar[dict[str, str]] = {
+        "verdict": "verdict", "decided_by": "decided_by.name", "remedy": "decided_by.remedy"
+    }  # fmt: skip
+
     findings: tuple[Finding, ...]
     unseen: str
 
@@ -52,24 +60,15 @@ class Diagnosis:
         return _ORDER[worst]
 
     @property
+    def status(self) -> Status:
+        """Whether q may be used at all."""
+        return Status.UNTRUSTED if self.verdict == "do not use" else Status.DONE
+
+    @property
     def decided_by(self) -> Finding | None:
         """The first of the worst findings; None if all is well."""
         worst = self.verdict
         return next((f for f in self.findings if f.verdict == worst != "trust"), None)
-
-    def as_dict(self) -> dict[str, object]:
-        """Returns plain JSON values."""
-        decided = self.decided_by
-        return {
-            "verdict": self.verdict,
-            "decided_by": None if decided is None else decided.name,
-            "remedy": None if decided is None else decided.remedy,
-            "findings": [
-                {"name": f.name, "verdict": f.verdict, "text": f.text, "remedy": f.remedy}
-                for f in self.findings
-            ],
-            "unseen": self.unseen,
-        }
 
     def __str__(self) -> str:
         decided = self.decided_by
@@ -99,38 +98,17 @@ class Parameter:
     shrinkage: Estimate
     expected_shrinkage: float | None = None
 
-    def as_dict(self) -> dict[str, object]:
-        """Returns plain JSON values."""
-        return {
-            "name": self.name,
-            "mean": self.mean,
-            "sd": self.sd,
-            "mean_shift": self.mean_shift.as_dict(),
-            "shrinkage": self.shrinkage.as_dict(),
-            "expected_shrinkage": self.expected_shrinkage,
-        }
-
 
 @final
 @dataclass(frozen=True)
 class Rung:
     """A family that was tried on the way to the one that was kept."""
 
-    family: str
+    family: Recipe = field(metadata=PRINTED)
     elbo: Estimate
     reverse_kl: Estimate
     verdict: Verdict
     evaluations: int
-
-    def as_dict(self) -> dict[str, object]:
-        """Returns plain JSON values."""
-        return {
-            "family": self.family,
-            "elbo": self.elbo.as_dict(),
-            "reverse_kl": self.reverse_kl.as_dict(),
-            "verdict": self.verdict,
-            "evaluations": self.evaluations,
-        }
 
 
 @final
@@ -172,6 +150,22 @@ def columns(values: Mapping[str, np.ndarray], *, bare: bool) -> dict[str, Float[
 
 
 @final
+@dataclass(frozen=True)
+class FitError:
+    """What more draws would change.
+
+    Attributes:
+        kl: what a fit to more draws would gain.
+        sds: the largest error of a mean or an sd, in sds.
+        unit: of `kl`.
+    """
+
+    kl: float = field(metadata=NATS)
+    sds: float
+    unit: Units = "nats"
+
+
+@final
 @dataclass(frozen=True, eq=False)
 class Posterior:
     """What a reverse fit to a log density says of p beside q.
@@ -188,9 +182,10 @@ class Posterior:
         pareto_k: of the importance weights.
         parameters: each coordinate.
         ladder: the families tried, if several were.
+        unit: of the trace.
         draws: of q, and towards p.
         trace: (gradients, ELBO on the draws of the fit, how many draws).
-        fit_error: what more draws would gain, in nats, and the largest error of a mean or sd, in sds.
+        fit_error: what more draws would change.
         diagnosis: the findings and the verdict.
     """
 
@@ -206,32 +201,12 @@ class Posterior:
     outside: Estimate
     pareto_k: float
     parameters: tuple[Parameter, ...]
-    draws: Draws
-    trace: tuple[tuple[int, float, int], ...]
-    fit_error: tuple[float, float]
+    draws: Draws = field(metadata=HIDDEN)
+    trace: tuple[tuple[int, float, int], ...] = field(metadata=NATS)
+    fit_error: FitError
     diagnosis: Diagnosis
     ladder: tuple[Rung, ...] = ()
-
-    def as_dict(self) -> dict[str, object]:
-        """Returns plain JSON values; draws are left out."""
-        return {
-            "elbo": self.elbo.as_dict(),
-            "entropy": self.entropy.as_dict(),
-            "energy": self.energy.as_dict(),
-            "log_evidence": self.log_evidence.as_dict(),
-            "routes": [r.as_dict() for r in self.routes],
-            "agreement": self.agreement.as_dict(),
-            "jeffreys": self.jeffreys.as_dict(),
-            "eubo": self.eubo.as_dict(),
-            "probe": self.probe.as_dict(),
-            "outside": self.outside.as_dict(),
-            "pareto_k": self.pareto_k if np.isfinite(self.pareto_k) else None,
-            "parameters": [p.as_dict() for p in self.parameters],
-            "trace": [list(t) for t in self.trace],
-            "fit_error": {"nats": self.fit_error[0], "sds": self.fit_error[1]},
-            "diagnosis": self.diagnosis.as_dict(),
-            "ladder": [r.as_dict() for r in self.ladder],
-        }
+    unit: Units = "nats"
 
 
 # What a trust report hands back.

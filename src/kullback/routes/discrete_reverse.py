@@ -9,7 +9,7 @@ from kullback.core.errors import InputError
 from kullback.diagnostics.posterior import diagnose_discrete
 from kullback.diagnostics.verdict import Remedies
 from kullback.distributions.vector import Independent
-from kullback.families import Bernoulli
+from kullback.families import Bernoulli, Categorical
 from kullback.fitting.discrete import STARTS, discrete_fit
 from kullback.interop.numpy_function import Values, discrete_values
 from kullback.results.fit import Fit, Optimum
@@ -59,7 +59,7 @@ def fit(problem: Problem) -> Fit:
     return Fit(
         q=q,
         direction="reverse",
-        family="Bernoulli()" if k == 2 else "Categorical()",
+        family=Bernoulli() if k == 2 else Categorical(),
         divergence=report.reverse_kl,
         forward_kl=report.forward_kl,
         reverse_kl=report.reverse_kl,
@@ -71,6 +71,7 @@ def fit(problem: Problem) -> Fit:
         seconds=run.seconds,
         notes=notes,
         posterior=report.posterior,
+        interrupted=made.interrupted,
     )
 
 

@@ -9,17 +9,18 @@ from jaxtyping import Float
 from kullback.core.errors import UnsupportedError
 from kullback.core.numerics import one_thread
 from kullback.distributions.base import Distribution
-from kullback.families import FullRank, Gaussians, components, is_diagonal, is_normal, words
+from kullback.families import FullRank, Gaussians, as_recipe, components, is_diagonal, is_normal
 from kullback.fitting.gaussians import Layout, descents, member, moment_matched
 from kullback.fitting.multistart import Basin, Search
 from kullback.fitting.nodes import Nodes, kl, of_density
 from kullback.fitting.parametric import Divergence, closest
 from kullback.inputs.given import distribution
 from kullback.interop.numpyro_family import family_of
-from kullback.measure.question import KL, Question
+from kullback.measure.question import KL
 from kullback.measure.table import Effort, choose, label
 from kullback.results.estimate import Estimate
 from kullback.results.fit import Direction, Fit, Optimum
+from kullback.results.quantity import FORWARD_KL, REVERSE_KL
 from kullback.routes.table import Problem
 from kullback.targets import LogDensity
 
@@ -104,7 +105,8 @@ def _height(divergence: Estimate, basin: Basin) -> tuple[bool, float]:
 def _stopped(made: Fit, found: Search, asked: int) -> Fit:
     if not found.interrupted:
         return made
-    return replace(made, notes=(*made.notes, _interrupted(found.starts, asked)))
+    said = f"interrupted after {found.starts} of {asked} starts"
+    return replace(made, notes=(*made.notes, said), interrupted=True)
 
 
 def _fit(
@@ -129,7 +131,7 @@ def _fit(
     return Fit(
         q=best.q,
         direction=direction,
-        family=words(problem.family),
+        family=as_recipe(problem.family),
         divergence=best.divergence,
         forward_kl=both["forward"],
         reverse_kl=both["reverse"],
@@ -148,8 +150,7 @@ def _measured(
 ) -> Estimate:
     """Measures the divergence anew, by a method that knows nothing of the fit."""
     pair = (p, q) if direction == "forward" else (q, p)
-    name = "KL(p||q)" if direction == "forward" else "KL(q||p)"
-    question = Question(KL.quantity, name, KL.contribution, KL.nonnegative)
+    question = replace(KL, quantity=FORWARD_KL if direction == "forward" else REVERSE_KL)
     if p.support.dimension == 2 and nodes is not None and not p.normalized:
         return label(question, kl(p, q, nodes, direction))
     _, run = choose(question, *pair)
@@ -167,11 +168,6 @@ def _refuse_heavy(p: Distribution) -> None:
             f"KL(p||q) is infinite for every Gaussian q ({outcome.notes[0]}): choose a heavier family, "
             "such as numpyro.distributions.StudentT, or direction='reverse'"
         )
-
-
-def _interrupted(done: int, asked: int) -> str:
-    """What `notes` say of a fit that was stopped."""
-    return f"interrupted after {done} of {asked} starts"
 
 
 def _thinned(path: tuple[Float[np.ndarray, " m"], ...]) -> list[Float[np.ndarray, " m"]]:

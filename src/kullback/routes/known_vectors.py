@@ -11,11 +11,12 @@ from kullback.core.run import Run
 from kullback.distributions.base import Distribution
 from kullback.distributions.gaussian_mixture import GaussianMixture
 from kullback.distributions.vector import MultivariateNormal
-from kullback.families import Gaussians, MeanField, components, words
-from kullback.measure.question import KL, Question
+from kullback.families import Gaussians, MeanField, components
+from kullback.measure.question import KL
 from kullback.measure.table import Effort, choose, label
 from kullback.results.estimate import Estimate
 from kullback.results.fit import Fit, Optimum
+from kullback.results.quantity import FORWARD_KL, REVERSE_KL
 from kullback.routes import log_density_reverse
 from kullback.routes.samples_forward import fit_samples
 from kullback.routes.table import Problem
@@ -66,10 +67,10 @@ def _forward(p: Distribution, problem: Problem) -> Fit:
         covariance = np.diag(np.diag(covariance))
     q = MultivariateNormal(mean, np.linalg.cholesky(covariance))
     unknown = Estimate.unresolved(
-        math.nan, "not measured yet", quantity="kl", direction="KL(p||q)", method="moments"
+        math.nan, "not measured yet", quantity=FORWARD_KL, method="moments"
     )
     return Fit(
-        q=q, direction="forward", family=words(recipe), divergence=unknown, forward_kl=None,
+        q=q, direction="forward", family=recipe, divergence=unknown, forward_kl=None,
         reverse_kl=None, held_out=None, optima=(Optimum(q, unknown, 1.0),), path=(q,), starts=1,
         evaluations=1, seconds=run.seconds, notes=(note,),
     )  # fmt: skip
@@ -124,7 +125,7 @@ def _measured_anew(p: Distribution, made: Fit, run: Run) -> Fit:
 
 
 def _kl(p: Distribution, q: Distribution, direction: str, run: Run) -> Estimate:
-    pair, name = ((p, q), "KL(p||q)") if direction == "forward" else ((q, p), "KL(q||p)")
-    question = Question(KL.quantity, name, KL.contribution, KL.nonnegative)
+    pair, quantity = ((p, q), FORWARD_KL) if direction == "forward" else ((q, p), REVERSE_KL)
+    question = replace(KL, quantity=quantity)
     _, measure = choose(question, *pair)
     return label(question, measure(Effort(key=run.key)))

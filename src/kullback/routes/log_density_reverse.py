@@ -41,6 +41,7 @@ from kullback.fitting.stochastic import Minibatch, stochastic_fit
 from kullback.results.estimate import Estimate
 from kullback.results.fit import Fit, Optimum
 from kullback.results.posterior import Report, Rung
+from kullback.results.quantity import REVERSE_KL
 from kullback.routes.table import Problem
 from kullback.solvers.modes import Density
 from kullback.solvers.tempering import Tempered
@@ -174,7 +175,7 @@ def _ladder(job: Job) -> Fit:
             break
         rungs.append(
             Rung(
-                _words(recipe, made.q),
+                _counted(recipe, made.q),
                 report.posterior.elbo,
                 report.reverse_kl,
                 report.posterior.diagnosis.verdict,
@@ -199,13 +200,15 @@ def _result(job: Job, recipe: Recipe, made: ReverseFit, report: Report) -> Fit:
     more = job.density.count - spent
     notes = [f"{spent} gradients to the end of the fit, {more} more to report on it"]
     notes.append(f"{job.target.gradient} derivatives of a {job.target.origin}")
+    if isinstance(recipe, Mixture) and recipe.k == "auto":
+        notes.append(f"{len(made.q.weights)} component(s), found by adding them one by one")
     if _stopped(job, made):
         where = "the fit" if made.interrupted else "the report on it"
         notes.insert(0, f"interrupted during {where}: this is the best there was")
     return Fit(
         q=q,
         direction="reverse",
-        family=_words(recipe, made.q),
+        family=_counted(recipe, made.q),
         divergence=report.reverse_kl,
         forward_kl=report.forward_kl,
         reverse_kl=report.reverse_kl,
@@ -217,6 +220,7 @@ def _result(job: Job, recipe: Recipe, made: ReverseFit, report: Report) -> Fit:
         seconds=job.run.seconds,
         notes=tuple(notes),
         posterior=report.posterior,
+        interrupted=_stopped(job, made),
     )
 
 
@@ -230,18 +234,18 @@ def _other(job: Job, q: Gaussians, log_evidence: Estimate) -> Optimum:
     kl = Estimate.sampled(
         value,
         error,
-        quantity="kl",
-        direction="KL(q||p)",
+        REVERSE_KL,
         method="log evidence - ELBO",
         n=1024,
     )
     return Optimum(named(job.target, q), kl, math.nan)
 
 
-def _words(recipe: Recipe, q: Gaussians) -> str:
+def _counted(recipe: Recipe, q: Gaussians) -> Recipe:
+    """The recipe with as many components as were found."""
     if isinstance(recipe, Mixture) and recipe.k == "auto":
-        return f"Mixture(k={len(q.weights)}) found by adding components"
-    return str(recipe)
+        return replace(recipe, k=len(q.weights))
+    return recipe
 
 
 Best = tuple[Recipe, ReverseFit, Report]

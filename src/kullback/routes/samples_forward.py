@@ -23,6 +23,8 @@ from kullback.families import (
     LowRank,
     MeanField,
     Mixture,
+    Recipe,
+    as_recipe,
 )
 from kullback.files.archive import resumed
 from kullback.fitting.covariances import Components, Structure
@@ -49,10 +51,12 @@ from kullback.measure.question import CROSS_ENTROPY
 from kullback.measure.table import label
 from kullback.results.estimate import Estimate, Outcome
 from kullback.results.fit import Fit, Likelihood, Optimum, ParameterError, Selection
+from kullback.results.quantity import Sentence
 from kullback.routes.table import Problem
+from kullback.tables.cells import Kind, Labels
 from kullback.targets import Counts, Samples, Stream
 
-Recipe = MeanField | FullRank | LowRank | Mixture
+MixtureRecipe = MeanField | FullRank | LowRank | Mixture
 _STARTS = 10
 #: Parameters whose standard errors are given: where the score of rows left out is had, and where it is not.
 _MANY, _FEW = 600, 100
@@ -68,19 +72,16 @@ _UP_TO = "maximum likelihood: KL(p||q) up to H(p), which samples alone do not gi
 class _Job:
     """What is fitted, to what."""
 
-    recipe: Recipe
+    recipe: MixtureRecipe
     rows: Rows
     sample: Rows
     family: MixtureFamily
     starts: int
     run: Run
 
-    @property
-    def words(self) -> str:
-        """The family, with {k} for the number of components."""
-        if not isinstance(self.recipe, Mixture):
-            return str(self.recipe)
-        return str(self.recipe).replace(f"k={self.recipe.k!r}", "k={k}")
+    def of(self, k: int) -> MixtureRecipe:
+        """The family with k components."""
+        return replace(self.recipe, k=k) if isinstance(self.recipe, Mixture) else self.recipe
 
 
 def fit(problem: Problem) -> Fit:
@@ -99,7 +100,7 @@ def fit(problem: Problem) -> Fit:
 
 def fit_samples(
     p: Samples | Stream,
-    recipe: Recipe,
+    recipe: MixtureRecipe,
     *,
     starts: int | None,
     run: Run,
@@ -140,7 +141,7 @@ def _answer(job: _Job, p: Samples | Stream, *, hold_out: bool) -> Fit:
     return Fit(
         q=optima[0].q,
         direction="forward",
-        family=job.words.format(k=len(mixed.end.at.weights)),
+        family=job.of(len(mixed.end.at.weights)),
         divergence=optima[0].divergence,
         forward_kl=checked.forward_kl,
         reverse_kl=None,
@@ -157,10 +158,11 @@ def _answer(job: _Job, p: Samples | Stream, *, hold_out: bool) -> Fit:
         likelihood=checked.added_to(
             _likelihood(job, mixed, optima[0].divergence, most=_MANY if hold_out else _FEW)
         ),
+        interrupted=mixed.interrupted,
     )
 
 
-def _job(p: Samples | Stream, recipe: Recipe, starts: int, run: Run) -> _Job:
+def _job(p: Samples | Stream, recipe: MixtureRecipe, starts: int, run: Run) -> _Job:
     k = recipe.k if isinstance(recipe, Mixture) else 1
     structure = _structure(recipe, p.kinds.count("continuous"))
     rows = rows_of(p, common_scale=structure.name == "spherical")
@@ -184,7 +186,7 @@ def _job(p: Samples | Stream, recipe: Recipe, starts: int, run: Run) -> _Job:
     return _Job(recipe, rows, sample, family, starts, run)
 
 
-def _memo(rows: Rows, recipe: Recipe, starts: int, run: Run) -> Memo:
+def _memo(rows: Rows, recipe: MixtureRecipe, starts: int, run: Run) -> Memo:
     """What passes returned to an earlier run of this fit; passes over few rows are not kept, but the fit is known."""
     mark = {
         "columns": rows.source.columns,
@@ -199,7 +201,7 @@ def _memo(rows: Rows, recipe: Recipe, starts: int, run: Run) -> Memo:
     return Memo(kept)
 
 
-def _structure(recipe: Recipe, d: int) -> Structure:
+def _structure(recipe: MixtureRecipe, d: int) -> Structure:
     covariance = recipe.covariance if isinstance(recipe, Mixture) else recipe
     if isinstance(covariance, LowRank):
         return (
@@ -214,9 +216,7 @@ def _structure(recipe: Recipe, d: int) -> Structure:
 
 def _fitted(job: _Job) -> tuple[Mixed, Selection | None]:
     if isinstance(job.recipe, Mixture) and job.recipe.k == "auto":
-        return choose(
-            job.family, job.rows, job.sample, starts=job.starts, run=job.run, words=job.words
-        )
+        return choose(job.family, job.rows, job.sample, starts=job.starts, run=job.run, of=job.of)
     k = job.recipe.k if isinstance(job.recipe, Mixture) else 1
     assert k != "auto"
     made = fit_mixture(
@@ -255,8 +255,7 @@ def _loss(job: _Job, end: Climb, rows: Rows) -> Estimate:
     return Estimate.sampled(
         -found.mean,
         found.standard_error,
-        quantity="cross_entropy",
-        direction="H(p,q)",
+        CROSS_ENTROPY.quantity,
         method="mean over the rows fitted to",
         n=rows.n,
     )
@@ -308,22 +307,32 @@ def _errors(job: _Job, mixed: Mixed, most: int) -> tuple[ParameterError, ...]:
 
 
 def _notes(job: _Job, mixed: Mixed) -> tuple[str, ...]:
-    notes = [_UP_TO]
+    notes: list[str] = [_UP_TO]
     if mixed.interrupted:
         notes.insert(0, f"interrupted after {mixed.found.starts} of {job.starts} starts")
     if mixed.kept_prior:
         notes.append(
-            f"{len(mixed.kept_prior)} component(s) hold too few rows for a covariance of their own: a weak "
-            f"prior was kept, which costs about {mixed.floor_cost:.2g} nats over all rows; ask for fewer components"
+            Sentence(
+                "{} component(s) hold too few rows for a covariance of their own: a weak prior was kept, which "
+                "costs about {:.2g} {unit} over all rows; ask for fewer components",
+                len(mixed.kept_prior),
+                mixed.floor_cost,
+            )
         )
     elif mixed.floor_cost > 0.01:
         notes.append(
-            "some component is almost a point or a line (values that repeat exactly?): the floor under its "
-            f"spread bounds the density there, and took {mixed.floor_cost:.2g} nats"
+            Sentence(
+                "some component is almost a point or a line (values that repeat exactly?): the floor under its "
+                "spread bounds the density there, and took {:.2g} {unit}",
+                mixed.floor_cost,
+            )
         )
     if mixed.end.remaining > 0.01:
         notes.append(
-            f"not converged: about {mixed.end.remaining:.2g} nats over all rows are left to gain"
+            Sentence(
+                "not converged: about {:.2g} {unit} over all rows are left to gain",
+                mixed.end.remaining,
+            )
         )
     return tuple(notes)
 
@@ -342,7 +351,7 @@ class Fitted:
     """A member of a family, and how it does on rows it has not seen.
 
     Attributes:
-        family: in words.
+        family: the recipe, or the name of a family of scalars.
         q: the member.
         log_q: at the rows fitted to.
         scores: log scores of the rows held out, NaN where not computed; None for too few rows.
@@ -352,7 +361,7 @@ class Fitted:
         evaluations: spent.
     """
 
-    family: str
+    family: Recipe
     q: Distribution
     log_q: Values
     scores: Values | None
@@ -426,7 +435,7 @@ def fitted(p: Samples, recipe: object, rng: np.random.Generator) -> Fitted:
     check_rows(p, family)
     best = family.maximise(x[:, 0], weights)
     return Fitted(
-        _words(recipe),
+        as_recipe(recipe),
         best.q,
         best.log_prob(x[:, 0]),
         cross_validation_held_out(family, x[:, 0], weights, best, rng),
@@ -450,7 +459,7 @@ def _smoothed(p: Samples, recipe: KernelDensity, rng: np.random.Generator) -> Fi
     events = x[:, 0] if x.shape[1] == 1 else x
     notes = made.notes or (note,)
     return Fitted(
-        str(recipe),
+        recipe,
         made.q,
         made.q.log_prob(events),
         made.scores if len(x) > 2 else None,
@@ -476,7 +485,7 @@ def _shares(p: Samples, recipe: Categorical) -> Fitted:
         else "no smoothing: a label that was never seen has probability 0"
     )
     return Fitted(
-        str(recipe),
+        recipe,
         made.q,
         made.q.log_prob(events),
         made.scores if len(x) > 2 else None,
@@ -491,15 +500,9 @@ def _cross_entropy(log_q: Values, weights: Values) -> Estimate:
     method = "mean over the rows fitted to"
     if np.isneginf(log_q).any():
         reason = "q has no mass at some rows fitted to"
-        return Estimate.infinite(
-            reason, quantity="cross_entropy", direction=CROSS_ENTROPY.label, method=method
-        )
+        return Estimate.infinite(reason, CROSS_ENTROPY.quantity, method=method)
     value, error = moments(-log_q, weights)
     return label(CROSS_ENTROPY, Outcome(value, error, "estimate", method, len(log_q)))
-
-
-def _words(recipe: object) -> str:
-    return str(getattr(recipe, "__name__", recipe))
 
 
 # Whether rows are what a family takes: checked once, with the value, its row and what to do.
@@ -513,9 +516,10 @@ def as_rows(p: Counts, family: object) -> Samples:
     """
     if isinstance(family, Categorical):
         levels = np.arange(len(p.values), dtype=np.float64)
-        kinds, labels = ("category",), (p.labels,)
+        labels: Labels = (p.labels,)
     else:
-        levels, kinds, labels = _numbers(p), (), ()
+        levels, labels = _numbers(p), ()
+    kinds: tuple[Kind, ...] = ("category",) if labels else ()
     values, weights = levels, p.values
     if np.all(p.values == np.floor(p.values)) and p.values.sum() <= _WRITTEN_OUT:
         values, weights = np.repeat(levels, p.values.astype(np.int64)), None

@@ -24,6 +24,7 @@ from kullback.measure.question import KL
 from kullback.measure.table import Effort, choose
 from kullback.results.estimate import Estimate, Outcome
 from kullback.results.fit import Fit, Optimum
+from kullback.results.quantity import REVERSE_KL, Sentence
 from kullback.routes.samples_forward import check_numbers, in_memory
 from kullback.routes.table import Problem
 from kullback.targets import Samples, Stream
@@ -114,7 +115,7 @@ def _played(
     return Fit(
         q=q,
         direction="reverse",
-        family=str(recipe),
+        family=recipe,
         divergence=game.bound,
         forward_kl=None,
         reverse_kl=game.bound,
@@ -164,7 +165,7 @@ def _plugged_in(
     return Fit(
         q=first.q,
         direction="reverse",
-        family=str(recipe),
+        family=recipe,
         divergence=first.divergence,
         forward_kl=None,
         reverse_kl=first.divergence,
@@ -175,6 +176,7 @@ def _plugged_in(
         evaluations=found.evaluations,
         seconds=run.seconds,
         notes=tuple(notes),
+        interrupted=stopped,
     )
 
 
@@ -190,8 +192,7 @@ def _estimate(
     return Estimate.sampled(
         measured.value,
         math.hypot(measured.error, doubt),
-        quantity="kl",
-        direction="KL(q||p)",
+        REVERSE_KL,
         method=f"plug-in, p-hat of {len(p_hat.weights)} Gaussians, {measured.method}",
         n=len(p.values),
         notes=(said,) if said else (),
@@ -268,11 +269,11 @@ def halves_doubt(
                 crossed.append(-mean_log_ratio(closest, other, closest, rng))
     noise = math.sqrt(float(np.mean(np.square(halved))))
     cross = float(np.mean(crossed))
-    note = (
-        f"q fitted to p-hat of one half of the rows, measured against p-hat of the other: {cross:.4g} "
-        f"nats; the error is the root of the squares of half its distance from {own:.4g} and of "
-        f"the noise between halves, {noise:.2g}"
-    )
+    note = Sentence(
+        "q fitted to p-hat of one half of the rows, measured against p-hat of the other: {:.4g} "
+        "{unit}; the error is the root of the squares of half its distance from {:.4g} and of "
+        "the noise between halves, {:.2g}", cross, own, noise,
+    )  # fmt: skip
     return math.hypot(noise, 0.5 * (cross - own)), note
 
 

@@ -18,10 +18,12 @@ from kullback.families import (
     LowRank,
     MeanField,
     Mixture,
+    as_recipe,
     parse_family,
 )
 from kullback.fitting.cross_validation import FOLDS, difference, folds
 from kullback.results.fit import Candidate, Fit, Selection
+from kullback.results.quantity import Sentence
 from kullback.routes.samples_forward import (
     Fitted,
     as_rows,
@@ -88,18 +90,18 @@ def best_of(p: Samples, recipes: object, run: Run) -> Fit:
     Source: Vehtari, Gelman, Gabry (2017), section 5, for the paired standard error.
     """
     given = recipes if isinstance(recipes, (list, tuple)) else []
-    named = [_parsed(r) for r in given] or _all_for(p)
+    wanted = [_parsed(r) for r in given] or _all_for(p)
     contenders, skipped = [], []
     within = Run(run.key)
 
     def fit_one(rows: Samples, recipe: Vectors) -> Fit:
         return fit_samples(rows, recipe, starts=_FOLD_STARTS, run=within)
 
-    for i, recipe in enumerate(named):
+    for i, recipe in enumerate(wanted):
         try:
             contenders.append(_contender(p, recipe, fit_one, run.key))
         except KullbackError as error:
-            skipped.append(f"{_words(recipe)}: {error}")
+            skipped.append(f"{as_recipe(recipe)}: {error}")
         run.watch(i + 1)
     if not contenders:
         raise InputError("none of these families fits the rows: " + "; ".join(skipped))
@@ -144,7 +146,7 @@ def _contender(p: Samples, recipe: object, fit_one: FitOne, key: object) -> _Con
     x, _ = rows(p)
     found = fit_one(p, recipe)
     made = Fitted(
-        str(recipe),
+        recipe,
         found.q,
         found.q.log_prob(_events(x)),
         _gaussian_scores(p, recipe, fit_one, rng),
@@ -231,11 +233,7 @@ def _said(selection: Selection) -> str:
     words = f"{taken.family} of {len(selection.candidates)} families, by {selection.rule}"
     if taken is first or taken.behind is None:
         return words
-    return (
-        f"{words}; {first.family} scores {taken.behind.value:.2g} ± {taken.behind.standard_error:.2g} nats a row "
-        f"more with {first.parameters} parameters to {taken.parameters}: a tie"
-    )
-
-
-def _words(recipe: object) -> str:
-    return str(getattr(recipe, "__name__", recipe))
+    return Sentence(
+        "{}; {} scores {:.2g} ± {:.2g} {unit} a row more with {} parameters to {}: a tie", words,
+        first.family, taken.behind.value, taken.behind.standard_error, first.parameters, taken.parameters,
+    )  # fmt: skip

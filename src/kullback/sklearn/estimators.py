@@ -342,7 +342,7 @@ class BestDensity(Density):
         )
 
     def _describe(self, fit: Fit) -> None:
-        self.family_ = fit.family
+        self.family_ = str(fit.family)
 
     def _log_density(self, values: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
         return log_prob(self.fit_, values)

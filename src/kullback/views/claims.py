@@ -1,7 +1,6 @@
 """The report on the demonstration: one target, both directions, everything that differs."""
 
 from collections.abc import Iterator
-from dataclasses import asdict
 
 from rich.table import Table
 from rich.text import Text
@@ -13,7 +12,8 @@ from kullback.render.terminal import line, print_table
 from kullback.results.estimate import Estimate
 from kullback.results.fit import Fit
 from kullback.results.others import Check, Coverage, Demo, Finding, Verification
-from kullback.results.units import Unit, of_contributions, of_fit
+from kullback.results.serialise import to_json
+from kullback.results.units import Unit
 from kullback.views.components import covers, describe, fact, family, made, print_components
 from kullback.views.lines import (
     Backdrop,
@@ -182,7 +182,8 @@ def _path(demo: Demo, name: str, fit: Fit) -> Figure:
 
 
 def _page(found: Demo, unit: Unit) -> Iterator[str | Table]:
-    forward, reverse = (of_fit(f, unit) for f in (found.forward, found.reverse))
+    found = unit.of(found)
+    forward, reverse = found.forward, found.reverse
     yield f"target p = {format_distribution(found.target)}"
     yield "model  q = two Gaussians"
     yield ""
@@ -263,21 +264,23 @@ def _value(estimate: Estimate | None) -> str:
 
 
 def _as_dict(found: Demo, unit: Unit) -> dict[str, object]:
-    forward, reverse = (of_fit(f, unit) for f in (found.forward, found.reverse))
+    found = unit.of(found)
+    sides = {
+        "forward": (found.forward, found.forward_cover, found.forward_parts),
+        "reverse": (found.reverse, found.reverse_cover, found.reverse_parts),
+    }
     return {
         "target": format_distribution(found.target),
-        "forward": {
-            **forward.as_dict(format_distribution),
-            "coverage": asdict(found.forward_cover),
-            "contributions": of_contributions(found.forward_parts, unit).as_dict(),
+        **{
+            name: {
+                **to_json(fit, format_distribution),
+                "coverage": to_json(cover),
+                "contributions": to_json(parts),
+            }
+            for name, (fit, cover, parts) in sides.items()
         },
-        "reverse": {
-            **reverse.as_dict(format_distribution),
-            "coverage": asdict(found.reverse_cover),
-            "contributions": of_contributions(found.reverse_parts, unit).as_dict(),
-        },
-        "price": unit.of(found.price).as_dict(),
-        "claims": found.claims.as_dict(),
+        "price": to_json(found.price),
+        "claims": to_json(found.claims),
         "seconds": found.seconds,
     }
 
@@ -367,13 +370,3 @@ def _check_row(check: Check) -> list[str | Text]:
     stamp = Text("ok", style="green") if check.passed else Text("WRONG", style="bold red")
     found = "none" if check.found is None else f"{check.found.value:.10g}"
     return [stamp, check.name, f"{check.expected:.10g}", found, check.detail]
-
-
-def _checks_as_dict(check: Check) -> dict[str, object]:
-    return {
-        "name": check.name,
-        "expected": check.expected,
-        "found": None if check.found is None else check.found.as_dict(),
-        "passed": check.passed,
-        "detail": check.detail,
-    }

@@ -260,8 +260,8 @@ def family(fit: Fit) -> str:
         )
         return f"a mixture of {k} {what}"
     if found is None:
-        article = "an" if fit.family[:1] in "AEIOU" else "a"
-        return f"{article} {fit.family} distribution"
+        name = str(fit.family)
+        return f"{'an' if name[:1] in 'AEIOU' else 'a'} {name} distribution"
     k = len(found.weights)
     return "a Gaussian" if k == 1 else f"a mixture of {k} Gaussians"
 

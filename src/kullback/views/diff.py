@@ -429,7 +429,6 @@ def _left(found: Diff) -> tuple[str, ...]:
 
 # `kullback diff`: two tables, column by column and together.
 
-_PASSED, _FAILED, _CANNOT_TELL, _INTERRUPTED = 0, 1, 3, 130
 _SHOWN = 40
 
 
@@ -463,7 +462,7 @@ def _of_tables(found: Diff, unit: Unit) -> Iterator[str | Text | RichTable]:
 def _print_row(column: ColumnDiff, unit: Unit) -> list[str | Text]:
     return [
         column.name, _printed_value(column.forward, unit), _printed_limits(column.forward, unit),
-        _printed_value(column.reverse, unit), _printed_short(column.floor, unit), _p(column.adjusted),
+        _printed_value(column.reverse, unit), _near(column.floor), _p(column.adjusted),
         *(f"{value:.4g}" for _, value in column.like), _verdict(column),
     ]  # fmt: skip
 
@@ -490,10 +489,6 @@ def _printed_limits(estimate: Estimate, unit: Unit) -> str:
 
 def _near(value: float) -> str:
     return f"{value:.3f}" if value >= 0.01 or value == 0.0 else f"{value:.1g}"
-
-
-def _printed_short(value: float, unit: Unit) -> str:
-    return _near(value / math.log(2.0) if unit.units == "bits" else value)
 
 
 def _p(value: float) -> str:
@@ -556,7 +551,7 @@ def _foot(found: Diff, unit: Unit) -> Iterator[str]:
     )  # fmt: skip
     smallest = [c.detectable for c in found.columns if math.isfinite(c.detectable)]
     if smallest:
-        yield f"a smooth change is found from about {_printed_short(max(smallest), unit)} {named} on"
+        yield f"a smooth change is found from about {_near(max(smallest))} {named} on"
     for name, reason in found.left_out:
         yield line(f"left out: {name}: {reason}", indent="  ")
     for names, where in ((found.only_reference, "reference"), (found.only_current, "current")):
@@ -570,7 +565,7 @@ def _foot(found: Diff, unit: Unit) -> Iterator[str]:
 
 
 def _gate(found: Diff) -> str:
-    limit = f"{found.max_kl:g} nats"
+    limit = f"{found.max_kl:g} {found.unit}"
     over = f"{', '.join(_over(found))} above {limit} for certain" if _over(found) else ""
     lost = "; ".join(f"{name}: {reason}" for name, reason in found.lost)
     return {

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 import numpy as np
 from jaxtyping import Float
@@ -19,6 +19,7 @@ from kullback.render.html import render
 from kullback.render.terminal import line, print_table
 from kullback.results.estimate import Estimate
 from kullback.results.fit import Direction, Fit
+from kullback.results.serialise import to_json
 from kullback.targets import LogDensity, Samples, Stream, Unconstrained
 from kullback.views.components import describe, fact, family, made, parts
 from kullback.views.lines import (
@@ -37,7 +38,7 @@ from kullback.views.lines import (
 from kullback.views.numbers import near, sentence
 from kullback.views.optima import optima_gallery, optima_rows, parameter_table, print_optima
 from kullback.views.planes import box_of, margins, pair, pairs, plane, thinned
-from kullback.views.posterior import as_dict, page, posterior_report
+from kullback.views.posterior import fit_json, page, posterior_report
 from kullback.views.samples import lines, parameters, sample_sections
 from kullback.views.samples import page as samples_page
 
@@ -62,10 +63,10 @@ class _Target:
         return None if isinstance(self.given, Unconstrained) else self.given
 
 
-def _as_dict(found: Fit) -> dict[str, object]:
+def _as_dict(found: Fit) -> dict[str, Any]:
     if found.posterior is not None:
-        return as_dict(found)
-    return found.as_dict(format_distribution)
+        return fit_json(found)
+    return to_json(found, format_distribution)
 
 
 def _page(data: str, given: _Target, found: Fit) -> Iterator[str | Text | Table]:
@@ -231,7 +232,7 @@ def _summary(given: _Given) -> str:
     held, up_to = "", ""
     if fit.held_out is not None:
         held = f" On rows that were held out: {sentence(fit.held_out)}."
-    if fit.divergence.quantity == "cross_entropy":
+    if fit.divergence.quantity.name == "cross_entropy":
         up_to = (
             " Up to the entropy of p, which samples alone do not give, that is the cross-entropy:"
         )
@@ -253,7 +254,7 @@ def _rows(given: _Given) -> str:
 
 
 def _facts(fit: Fit) -> tuple[Fact, ...]:
-    what = "Cross-entropy " if fit.divergence.quantity == "cross_entropy" else ""
+    what = "Cross-entropy " if fit.divergence.quantity.name == "cross_entropy" else ""
     minimised = fact(fit.divergence, fit.direction, f"{what}{fit.divergence.direction}, minimised")
     known: list[Estimate | None] = [fit.forward_kl, fit.reverse_kl]
     others = [

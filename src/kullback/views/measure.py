@@ -36,6 +36,8 @@ from kullback.results.others import (
     Sides,
     Verification,
 )
+from kullback.results.quantity import Units
+from kullback.results.serialise import to_json
 from kullback.views.components import describe, fact, made
 from kullback.views.lines import Curve, densities, divergence_of, integrand, is_scalar, of_density
 from kullback.views.numbers import (
@@ -62,7 +64,7 @@ def _page(left: Given, right: Given, sides: Sides) -> Iterator[str | Table]:
     yield f"p = {left.words}"
     yield f"q = {right.words}"
     yield ""
-    of_kl = sides.forward.value.quantity.startswith("kl")
+    of_kl = sides.forward.value.quantity.name.startswith("kl")
     for side in sides.known:
         yield f"{side.name:<9} {side.value}" if of_kl else str(side.value)
     if sides.missing:
@@ -78,10 +80,10 @@ def _page(left: Given, right: Given, sides: Sides) -> Iterator[str | Table]:
 
 def _rows(sides: tuple[Side, ...]) -> list[list[str]]:
     values = [s.value for s in sides]
+    units: tuple[Units, ...] = ("bits",) if values[0].unit == "bits" else ("nats", "bits")
     rows = [
         ["", *(v.direction for v in values)],
-        ["in nats", *(figure(v.nats, unit=False) for v in values)],
-        ["in bits", *(figure(v.bits, unit=False) for v in values)],
+        *([f"in {u}", *(figure(v.in_unit(u), unit=False) for v in values)] for u in units),
     ]
     if any(v.kind == "estimate" for v in values):
         rows.append(["95 % interval", *(_interval(v) for v in values)])
@@ -142,7 +144,7 @@ def _as_dict(
     return {
         "p": left.words,
         "q": right.words,
-        **{s.name: s.as_dict() for s in sides.known},
+        **{s.name: to_json(s) for s in sides.known},
         **({"reverse": None, "reverse_reason": sides.missing} if sides.missing else {}),
         "gate": None if gate is None else {"max_kl": max_kl, "passes": gate == 0},
         "report": None if report is None else str(report),
@@ -178,7 +180,7 @@ def kl_report(
     totals = divergence_of(forward, "forward"), divergence_of(reverse, "reverse")
     names = describe(p), describe(q)
     means = ""
-    if all(t.quantity == "kl" for t in totals):
+    if all(t.quantity.name == "kl" for t in totals):
         means = " The first is the mean of log(p/q) under p, the second that of log(q/p) under q."
     summary = (
         f"p = {names[0]} and q = {names[1]}. {sentence(totals[0])}; {sentence(totals[1])}.{means}"
@@ -194,7 +196,7 @@ def kl_report(
 
 
 def _title(totals: tuple[Estimate, Estimate]) -> str:
-    kl = all(t.quantity == "kl" for t in totals)
+    kl = all(t.quantity.name == "kl" for t in totals)
     return f"{'KL divergence' if kl else 'Divergence'} of p and q in both directions"
 
 
@@ -220,7 +222,7 @@ def _paid(p: Distribution, q: Distribution, forward: Parts, reverse: Parts) -> t
     for direction, parts in sides:
         total = divergence_of(parts, direction)
         regions = parts.regions if isinstance(parts, Contributions) else ()
-        if where is not None and total.quantity == "kl":
+        if where is not None and total.quantity.name == "kl":
             drawn.append(integrand(p, q, direction, where, total=total, regions=regions))
         if isinstance(parts, Contributions):
             tables.append(regions_table(parts, direction, f"{total.direction}, region by region"))

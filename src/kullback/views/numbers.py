@@ -79,7 +79,8 @@ def value_of(e: Estimate) -> str:
     """Returns the value alone, to the digits that its error leaves, six at most; a bound says so.
 
     Example:
-        >>> value_of(Estimate.numeric(0.3524138103, 1e-4, quantity="kl", direction="KL(q||p)", method="m"))
+        >>> from kullback.results.quantity import REVERSE_KL
+        >>> value_of(Estimate.numeric(0.3524138103, 1e-4, REVERSE_KL, method="m"))
         '0.35241'
     """
     if e.kind == "unresolved":
@@ -107,7 +108,8 @@ def with_error(e: Estimate) -> str:
     """Returns value and error, without unit: for a column of a table.
 
     Example:
-        >>> with_error(Estimate.numeric(0.35241, 2e-9, quantity="kl", direction="KL(q||p)", method="m"))
+        >>> from kullback.results.quantity import REVERSE_KL
+        >>> with_error(Estimate.numeric(0.35241, 2e-9, REVERSE_KL, method="m"))
         '0.352410 ± 2.0e-09'
     """
     return " ".join(part for part in (value_of(e), error_of(e)) if part)
@@ -124,7 +126,8 @@ def sentence(e: Estimate) -> str:
     """Returns "KL(p||q) = 0.270201 ± 9.8e-15 nats (numeric)"; the reason where there is no number.
 
     Example:
-        >>> sentence(Estimate.infinite("support", quantity="kl", direction="KL(p||q)", method="m"))
+        >>> from kullback.results.quantity import FORWARD_KL
+        >>> sentence(Estimate.infinite("support", FORWARD_KL, method="m"))
         'KL(p||q) is infinite (support)'
     """
     if e.kind in ("infinite", "unresolved"):
@@ -147,10 +150,11 @@ def exchanged(e: Estimate) -> Estimate:
     """Returns the estimate with p and q exchanged in its words: what was asked of (q, p).
 
     Example:
-        >>> exchanged(Estimate.exact(1.0, quantity="kl", direction="KL(p||q)", method="m")).direction
+        >>> from kullback.results.quantity import FORWARD_KL
+        >>> exchanged(Estimate.exact(1.0, FORWARD_KL, method="m")).direction
         'KL(q||p)'
     """
-    return replace(e, direction=swapped(e.direction), notes=tuple(swapped(n) for n in e.notes))
+    return replace(e.called(swapped(e.direction)), notes=tuple(swapped(n) for n in e.notes))
 
 
 def swapped(text: str) -> str:

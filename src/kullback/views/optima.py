@@ -148,7 +148,7 @@ def _caption(fit: Fit) -> str:
     rest = (
         f" The other {percent(1.0 - shown)} of the starts ended elsewhere." if shown < 0.999 else ""
     )
-    what = "cross-entropy" if fit.divergence.quantity == "cross_entropy" else "divergence"
+    what = "cross-entropy" if fit.divergence.quantity.name == "cross_entropy" else "divergence"
     ways = "; ".join(sorted({method_of(o.divergence) for o in fit.optima}))
     return f"{fit.starts} starts. Each {what} was measured anew after the fit ({ways}).{rest}"
 

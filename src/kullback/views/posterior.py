@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import final
+from typing import Any, final
 
 import numpy as np
 from rich.table import Table as RichTable
@@ -15,6 +15,7 @@ from kullback.distributions.gaussian_mixture import GaussianMixture
 from kullback.distributions.transported import Approximation
 from kullback.distributions.vector import MultivariateNormal
 from kullback.expressions.format import format_distribution
+from kullback.families import FullRank, LowRank, MeanField, Mixture, Recipe
 from kullback.render.document import (
     Annotation,
     Axis,
@@ -41,6 +42,8 @@ from kullback.render.terminal import line, print_table
 from kullback.results.estimate import Estimate
 from kullback.results.fit import Fit
 from kullback.results.posterior import Diagnosis, Parameter, Posterior
+from kullback.results.quantity import EUBO
+from kullback.results.serialise import to_json
 from kullback.views.components import fact, made
 from kullback.views.numbers import aligned, figure, kind_of, near, number, sentence, with_error
 from kullback.views.planes import pictures
@@ -275,10 +278,11 @@ def _others(fit: Fit) -> Table | None:
 
 
 def _notes(fit: Fit, found: Posterior) -> tuple[str, ...]:
-    nats, sds = found.fit_error
+    error = found.fit_error
+    sds = number(100.0 * error.sds, 2)
     return (
         f"Not knowable: {found.diagnosis.unseen}.",
-        f"Error of the fit itself: {number(nats, 2)} nats, {number(100.0 * sds, 2)} % of an sd.",
+        f"Error of the fit itself: {number(error.kl, 2)} {error.unit}, {sds} % of an sd.",
         *fit.notes,
     )
 
@@ -335,36 +339,25 @@ def page(data: str, fit: Fit) -> Iterator[str | Text | RichTable]:
     yield "what was looked at"
     yield _print_findings(found.diagnosis)
     yield ""
-    nats, sds = found.fit_error
+    error = found.fit_error
     yield (
-        f"error of the fit itself: {nats:.1g} nats, {100.0 * sds:.1f} % of an sd; "
+        f"error of the fit itself: {error.kl:.1g} {error.unit}, {100.0 * error.sds:.1f} % of an sd; "
         f"{fit.evaluations} gradients, {fit.seconds:.1f} s"
     )
     for note in (*fit.notes, f"not knowable: {found.diagnosis.unseen}"):
         yield line(f"note: {note}", indent="  ")
 
 
-def as_dict(fit: Fit) -> dict[str, object]:
+def fit_json(fit: Fit) -> dict[str, Any]:
     """Returns plain JSON values, the verdict at the top and q by its numbers."""
     found = fit.posterior
     assert found is not None
-    body = fit.as_dict(_described)
-    told = found.diagnosis.as_dict()
-    posterior = found.as_dict()
+    body = to_json(fit, _described)
+    posterior = body["posterior"]
     if found.pareto_k == -math.inf:
         posterior["pareto_k_reason"] = _NO_TAIL
-    return {
-        "verdict": told["verdict"],
-        "decided_by": told["decided_by"],
-        "remedy": told["remedy"],
-        **body,
-        "posterior": posterior,
-        "optima": [
-            {"q": _described(o.q), "divergence": o.divergence.as_dict()} for o in fit.optima
-        ],
-        "gaussians": _gaussians(fit.q),
-        "seconds": fit.seconds,
-    }
+    told = {name: posterior["diagnosis"][name] for name in ("verdict", "decided_by", "remedy")}
+    return {**told, **body, "gaussians": _gaussians(fit.q), "seconds": fit.seconds}
 
 
 def _verdict(told: Diagnosis) -> Iterator[str | Text]:
@@ -463,7 +456,7 @@ def _print_ladder(found: Posterior) -> RichTable:
         gained = rung.elbo.value - best
         rows.append(
             [
-                rung.family,
+                str(rung.family),
                 _value(rung.elbo),
                 f"{gained:+.3f}" if math.isfinite(gained) else "",
                 _value(rung.reverse_kl),
@@ -637,53 +630,49 @@ def upper_bound(fit: Fit, found: Posterior) -> Estimate:
         value,
         error,
         (value - 1.96 * error, value + 1.96 * error),
-        "eubo",
-        "EUBO",
+        EUBO.in_unit(gap.unit),
         "upper_bound",
         gap.method,
         gap.n,
-        unit=gap.unit,
     )
 
 
-def in_words(family: str) -> str:
-    """Returns a family's name as short words: "mean field", "mixture of 4".
+def in_words(family: Recipe) -> str:
+    """Returns a family's name as short words.
 
     Example:
-        >>> in_words("Mixture(k=4) found by adding components"), in_words("LowRank(r=5)")
+        >>> in_words(Mixture(4)), in_words(LowRank(5))
         ('mixture of 4', 'low rank, 5')
     """
-    name, argument = _parsed(family)
-    short = {
-        "MeanField": "mean field",
-        "FullRank": "full rank",
-        "LowRank": f"low rank, {argument}",
-        "Mixture": f"mixture of {argument}",
-    }
-    return short.get(name, family)
+    match family:
+        case MeanField():
+            return "mean field"
+        case FullRank():
+            return "full rank"
+        case LowRank(r):
+            return f"low rank, {r}"
+        case Mixture(k):
+            return f"mixture of {k}"
+    return str(family)
 
 
-def in_full(family: str) -> str:
+def in_full(family: Recipe) -> str:
     """Returns a family's name as words of a sentence.
 
     Example:
-        >>> in_full("Mixture(k=4) found by adding components")
+        >>> in_full(Mixture(4))
         'a mixture of 4 Gaussians'
     """
-    name, argument = _parsed(family)
-    words = {
-        "MeanField": "a mean-field Gaussian",
-        "FullRank": "a full-rank Gaussian",
-        "LowRank": f"a Gaussian of low rank, {argument}",
-        "Mixture": f"a mixture of {argument} Gaussians",
-    }
-    return words.get(name, family)
-
-
-def _parsed(family: str) -> tuple[str, str]:
-    """Returns "Mixture" and "4" of "Mixture(k=4, ...) ..."."""
-    name, _, inner = family.partition("(")
-    return name, inner.partition(")")[0].partition(",")[0].partition("=")[2]
+    match family:
+        case MeanField():
+            return "a mean-field Gaussian"
+        case FullRank():
+            return "a full-rank Gaussian"
+        case LowRank(r):
+            return f"a Gaussian of low rank, {r}"
+        case Mixture(k):
+            return f"a mixture of {k} Gaussians"
+    return str(family)
 
 
 def _rung_row(name: str, e: Estimate, role: Role) -> Row:

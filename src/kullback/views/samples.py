@@ -1,13 +1,13 @@
 """What a report says of a fit to samples: scores, the search, goodness of fit, and what more rows would give."""
 
 import math
-import re
 from collections.abc import Iterator
 
 import numpy as np
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from kullback.families import Mixture
 from kullback.render.document import (
     Axis,
     Badge,
@@ -25,6 +25,7 @@ from kullback.render.document import (
 from kullback.render.terminal import line, print_table
 from kullback.results.estimate import Estimate
 from kullback.results.fit import Candidate, Fit, Goodness, Likelihood, Selection
+from kullback.results.quantity import LOG_PROB, factor
 from kullback.views.numbers import figure, full, number, percent, with_error
 from kullback.views.optima import given
 from kullback.views.posterior import in_words
@@ -55,9 +56,9 @@ def sample_sections(fit: Fit) -> list[Section]:
 
 
 def _unmeasured(found: Likelihood) -> str:
-    own = found.parameters / (2.0 * found.weight)
+    own = found.parameters / (2.0 * found.weight) * factor("nats", found.unit)
     return (
-        f"Were p in the family, q would have about {number(own, 2)} nats a row of KL(p||q) above the best q, "
+        f"Were p in the family, q would have about {number(own, 2)} {found.unit} a row of KL(p||q) above the best q, "
         f"{found.parameters} parameters / (2 rows); twice the rows halve it. It was not measured by fits to fewer "
         "rows: there are too few rows or too many, or a single one decides the score."
     )
@@ -67,7 +68,7 @@ def learning(fit: Fit, likelihood: Likelihood) -> Figure:
     """Returns the excess KL against the number of rows, with the line m / (2n)."""
     m, points = likelihood.parameters, likelihood.learning
     unit = fit.divergence.unit
-    scale = 1.0 if unit == "nats" else 1.0 / math.log(2.0)
+    scale = factor("nats", unit)
     rows = np.array([float(p.rows) for p in points])
     excess = np.array([p.excess for p in points])
     reach = 1.96 * np.array([p.standard_error for p in points])
@@ -86,9 +87,10 @@ def learning(fit: Fit, likelihood: Likelihood) -> Figure:
         Series("measured, 95 % bars", rows, excess, "q", "dots"),
         Series("all rows", np.array([n]), np.array([scale * m / (2.0 * n)]), "forward", "dots"),
     )
+    log = "" if unit == "nats" else " log 2"
     caption = (
         f"Each point: fits to so many of the rows, scored on rows left out, {len(points)} sizes. Were p in the "
-        f"family, a fit to n rows would have {m}/(2n) nats of KL(p||q) above the best q, so that twice the rows "
+        f"family, a fit to n rows would have {m}/(2n{log}) {unit} of KL(p||q) above the best q, so that twice the rows "
         "halve it, and with n towards infinity maximum likelihood minimises the forward KL itself. The excess of "
         "the fit to all rows is not measurable and taken from the line. Points above it: fewer rows than the "
         "law needs, or a p outside the family."
@@ -119,9 +121,7 @@ def _scores(fit: Fit, found: Likelihood) -> Table:
             (f"{unit} a row on rows left out", with_error(held), "what new rows would score")
         )
         apart = -inside.value - held.value
-        expected = (
-            found.parameters / found.weight / (1.0 if inside.unit == "nats" else math.log(2.0))
-        )
+        expected = found.parameters / found.weight * factor("nats", inside.unit)
         rows.append(
             ("the difference", full(apart, 3), f"about {number(expected, 3)}: parameters / rows")
         )
@@ -130,8 +130,8 @@ def _scores(fit: Fit, found: Likelihood) -> Table:
         ("parameters", str(found.parameters), f"of {number(found.weight)} rows"),
         ("BIC", f"{found.bic:.2f}", "to be small"),
         ("climbs that reached the best", percent(found.reached), f"{found.starts} starts"),
-        ("left to gain there", number(found.remaining, 2), "nats over all rows, extrapolated"),
-        ("cost of the floor", number(found.floor_cost, 2), "nats over all rows"),
+        ("left to gain there", number(found.remaining, 2), f"{found.unit} over all rows, extrapolated"),
+        ("cost of the floor", number(found.floor_cost, 2), f"{found.unit} over all rows"),
         ("passes over the rows", str(found.passes), _passes(found)),
     ]  # fmt: skip
     columns = (Column("quantity"), Column("value", "right"), Column("remark"))
@@ -140,9 +140,7 @@ def _scores(fit: Fit, found: Likelihood) -> Table:
 
 def _score(e: Estimate, value: float) -> str:
     return with_error(
-        Estimate.sampled(
-            value, e.standard_error, quantity="log_prob", direction="", method=e.method, unit=e.unit
-        )
+        Estimate.sampled(value, e.standard_error, LOG_PROB.in_unit(e.unit), method=e.method)
     )
 
 
@@ -295,8 +293,8 @@ def _reached(found: Likelihood) -> str:
     best = f"{100.0 * found.reached:.3g} %"
     left = "?" if math.isnan(found.remaining) else f"{found.remaining:.4f}"
     return (
-        f"best optimum:  reached by {best} of the climbs ({found.starts} starts), {left} nats left to gain over "
-        f"{found.rows:,} rows"
+        f"best optimum:  reached by {best} of the climbs ({found.starts} starts), {left} {found.unit} "
+        f"left to gain over {found.rows:,} rows"
     )
 
 
@@ -313,8 +311,6 @@ def _fits(goodness: tuple[Goodness, ...]) -> str:
 
 
 # What a family, or a number of components, was chosen from: a table and, of numbers of components, figures.
-
-_COMPONENTS = re.compile(r"Mixture\(k=(\d+)")
 
 
 def selection_blocks(found: Selection) -> tuple[Block, ...]:
@@ -360,8 +356,7 @@ def _row(c: Candidate, *, taken: bool) -> tuple[Cell, ...]:
 
 def _figures(found: Selection) -> Gallery | None:
     """The score on rows left out, and BIC, against the number of components."""
-    names = [_COMPONENTS.match(c.family) for c in found.candidates]
-    known = [(int(m[1]), c) for m, c in zip(names, found.candidates, strict=True) if m is not None]
+    known = [(int(c.family.k), c) for c in found.candidates if isinstance(c.family, Mixture)]
     if len(known) < max(2, len(found.candidates)) or len({k for k, _ in known}) < len(known):
         return None
     known.sort(key=lambda pair: pair[0])
@@ -442,7 +437,7 @@ def page(selection: Selection) -> Iterator[str | Text | RichTable]:
 
 def _selection_row(candidate: Candidate, *, taken: bool) -> list[str]:
     return [
-        candidate.family,
+        str(candidate.family),
         str(candidate.parameters),
         f"{candidate.bic:.1f}" if math.isfinite(candidate.bic) else "infinite",
         _selection_score(candidate.held_out),

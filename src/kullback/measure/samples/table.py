@@ -25,6 +25,7 @@ from kullback.measure.samples.joint import (
 )
 from kullback.measure.samples.ranks import OrderedKl
 from kullback.results.estimate import Estimate
+from kullback.results.quantity import FORWARD_KL, Sentence
 from kullback.targets import Counts, Samples
 
 Table = Float[np.ndarray, "_n _d"]
@@ -123,7 +124,7 @@ def _of_samples(p: Samples, q: Samples, rng: np.random.Generator) -> Estimate:
     if fewer < FEWEST_ROWS:
         return Estimate.unresolved(
             np.nan, f"{fewer} independent rows are too few to learn from: it takes {FEWEST_ROWS} of each",
-            quantity="kl", direction=_DIRECTION, method="scores from other rows", n=rows, at_least=0.0,
+            FORWARD_KL, method="scores from other rows", n=rows, at_least=0.0,
         )  # fmt: skip
     coded = np.array([kind == "category" for kind in p.kinds])
     found = joint_kl(encode(x, y, coded), rng)
@@ -189,7 +190,7 @@ def _against_density(p: Samples, q: Distribution, rng: np.random.Generator) -> E
             outside = int(np.isneginf(log_q).sum())
             return Estimate.infinite(
                 f"support: q is 0 at {outside:,} of the {len(x):,} rows of p",
-                quantity="kl", direction=_DIRECTION, method="samples",
+                FORWARD_KL, method="samples",
             )  # fmt: skip
         if d <= MOST_COLUMNS and min(len(x), MOST_ROWS) >= max(50 * d, 100):
             return neighbour_kl(x, log_q, q, rng)
@@ -226,18 +227,18 @@ def _known_masses(
     if np.isneginf(log_q[held]).any():
         at = names[int(np.flatnonzero(held)[np.argmax(np.isneginf(log_q[held]))])]
         return Estimate.infinite(
-            f"support: q is 0 at level {at}, where p has draws", quantity="kl",
-            direction=_DIRECTION, method="digamma counts",
+            f"support: q is 0 at level {at}, where p has draws", FORWARD_KL, method="digamma counts",
         )  # fmt: skip
     n = float(counts.sum())
     singles = float(counts[counts == 1.0].sum()) / n
     value, error = against_known(counts, log_q)
-    said = {"quantity": "kl", "direction": _DIRECTION, "method": "digamma counts", "n": int(n)}
+    method = "digamma counts"
     if singles > _MOST_SINGLES:
         return Estimate.unresolved(
-            np.nan, f"{100.0 * singles:.0f} % of p's rows are at levels seen once only", **said
-        )  # pyright: ignore[reportArgumentType] # fmt: skip
-    return Estimate.sampled(value, error, **said)  # pyright: ignore[reportArgumentType]
+            np.nan, f"{100.0 * singles:.0f} % of p's rows are at levels seen once only", FORWARD_KL,
+            method=method, n=int(n),
+        )  # fmt: skip
+    return Estimate.sampled(value, error, FORWARD_KL, method=method, n=int(n))
 
 
 def _of_counts(p: object, q: object, *, normalize: bool) -> Estimate:
@@ -378,7 +379,7 @@ def of_joint(found: JointKl, which: int, direction: str, n: int, columns: int) -
     near = found.near[which]
     notes = (curve_in_words(found, which), f"the scores are by {found.members}")
     if near is not None:
-        notes = (*notes, f"nearest neighbours say {near[0]:.3g} ± {near[1]:.2g} nats")
+        notes = (*notes, Sentence("nearest neighbours say {:.3g} ± {:.2g} {unit}", *near))
     few = found.curve[-1][0] if columns <= MOST_JOINT_COLUMNS else math.inf
     reason = side.reason
     if not reason and near is not None and _finds_more(near, side):
@@ -391,7 +392,7 @@ def of_joint(found: JointKl, which: int, direction: str, n: int, columns: int) -
         return _unresolved(reason, limit, direction, _SCORE, n, notes)
     if columns > MOST_JOINT_COLUMNS:
         return Estimate.bounded(
-            max(limit, 0.0), side.error, quantity="kl", direction=direction, method=_SCORE, n=n,
+            max(limit, 0.0), side.error, FORWARD_KL.called(direction), method=_SCORE, n=n,
             notes=notes,
         )  # fmt: skip
     beyond = -math.inf
@@ -407,9 +408,11 @@ def _finds_more(near: tuple[float, float], side: OrderedKl) -> bool:
 
 def curve_in_words(found: JointKl, which: int) -> str:
     """Returns the values at a quarter, a half and all of the rows."""
-    values = ", ".join(f"{c[1 + which]:.3g}" for c in found.curve)
+    values = [float(c[1 + which]) for c in found.curve]
+    places = ", ".join(["{:.3g}"] * len(values))
     rows = ", ".join(f"{c[0]:,}" for c in found.curve)
-    return f"values from {rows} rows of the smaller sample: {values} nats"
+    said = f"values from {rows} rows of the smaller sample: {places} {{unit}}"
+    return Sentence(said, *values)
 
 
 def _interval(
@@ -423,7 +426,9 @@ def _interval(
     if not (math.isfinite(shown) and math.isfinite(high)):
         return _unresolved("its error is not known", 0.0, direction, method, n, notes)
     spoken = tuple(_named(note, direction) for note in notes)
-    return Estimate(shown, error, limits, "kl", direction, "estimate", method, n, spoken)
+    return Estimate(
+        shown, error, limits, FORWARD_KL.called(direction), "estimate", method, n, spoken
+    )
 
 
 def _unresolved(
@@ -431,7 +436,7 @@ def _unresolved(
 ) -> Estimate:
     spoken = tuple(_named(note, direction) for note in notes)
     return Estimate.unresolved(
-        math.nan, _named(reason, direction), quantity="kl", direction=direction, method=method, n=n,
+        math.nan, _named(reason, direction), FORWARD_KL.called(direction), method=method, n=n,
         notes=spoken,
         at_least=max(limit, 0.0) if math.isfinite(limit) else 0.0,
     )  # fmt: skip
@@ -439,6 +444,8 @@ def _unresolved(
 
 def _named(text: str, direction: str) -> str:
     """Returns a remark with the names of the two in place of {p} and {q}."""
+    if isinstance(text, Sentence):
+        return text
     p, _, q = direction.removeprefix("KL(").removesuffix(")").partition("||")
     return text.replace("{p}", p).replace("{q}", q)
 
