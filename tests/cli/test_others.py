@@ -75,7 +75,7 @@ def test_plan_marks_the_chosen_methods(run):
 def test_explain_adds_up(run):
     ran = run("explain", SHARP, "laplace(0, scale=3)")
     assert ran.code == 0
-    assert "total: KL(p||q) =" in ran.out
+    assert "total             KL(p||q) =" in ran.out
     body = run("explain", SHARP, "laplace(0, scale=3)", "--json", "--units", "bits").json
     parts = [r["contribution"]["value"] for r in body["regions"]]
     assert sum(parts) == pytest.approx(body["total"]["value"], rel=1e-9)
@@ -123,11 +123,11 @@ def test_doctor_finds_this_installation_right(run):
 def test_doctor_fails_on_a_wrong_value(run, monkeypatch):
     from dataclasses import replace
 
-    from kullback.api import verify as _doctor
     from kullback.api.verify import doctor
+    from kullback.cli import run_doctor
 
     first, *rest = doctor()
-    monkeypatch.setattr(_doctor, "doctor", lambda: (replace(first, passed=False), *rest))
+    monkeypatch.setattr(run_doctor, "doctor", lambda: (replace(first, passed=False), *rest))
     ran = run("doctor")
     assert ran.code == 1
     assert "WRONG" in ran.out

@@ -70,9 +70,9 @@ def test_scores(run, model, out):
     assert frame.columns == ["log_prob"]
     np.testing.assert_allclose(frame["log_prob"].to_numpy(), scores, rtol=1e-15)
     assert "p: 272 rows of eruptions, waiting (faithful.csv)" in ran.out
-    assert "mean log density a row:  E_p[log q] = -4.155 ± 0.061 nats" in ran.out
-    assert "the model's own, held out:  E_p[log q] = -4.2" in ran.out
-    assert "rows outside the support of q:  0" in ran.out
+    assert "mean log density a row          E_p[log q] = -4.155 ± 0.061 nats" in ran.out
+    assert "the model's own, held out       E_p[log q] = -4.2" in ran.out
+    assert "rows outside the support of q   0" in ran.out
     assert ran.out.endswith(f"scores: ./{out}\n")
 
 
@@ -114,7 +114,7 @@ def test_missing_cells(run, model, write):
     assert "column 'waiting' has 1 cell without a value, on line 3" in ran.err
     assert "say --missing drop to leave out such rows, or --missing keep" in ran.err
     ran = run("score", model, "new.csv", "--missing", "drop", "--out", "s.csv")
-    assert "rows with missing cells, not scored:  1" in ran.out
+    assert "rows with missing cells, not scored   1" in ran.out
     found = pl.read_csv("s.csv")["log_prob"]
     assert found.is_null().to_list() == [False, True, False]
 

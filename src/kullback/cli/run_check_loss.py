@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
@@ -9,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from kullback.api.check_loss import check_loss
+from kullback.cli.answer import answer
 from kullback.cli.inputs import executed, instead
 from kullback.cli.options import Checking, Output
 from kullback.core.errors import InputError
-from kullback.render.terminal import show, show_json
-from kullback.views.losses import _NAMED, _page
+from kullback.views.losses import loss_document
+
+_NAMED = re.compile(r"(?P<module>[\w.]+|.+\.py):(?P<name>[\w.]+)", re.DOTALL)
 
 
 def run(loss: str, how: Checking, output: Output) -> int:
@@ -27,10 +30,7 @@ def run(loss: str, how: Checking, output: Output) -> int:
             fixed={n: _literal(v) for n, v in _pairs(how.fixed, "--fixed").items()},
             key=how.key,
         )
-    if output.json:
-        show_json("check-loss", found.as_dict())
-    else:
-        show(_page(found))
+    answer("check-loss", loss_document(found), output)
     return 0 if found.passes else 1
 
 

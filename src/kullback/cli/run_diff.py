@@ -1,16 +1,19 @@
 """`kullback diff`."""
 
+from dataclasses import replace
 from pathlib import Path
 
-from kullback.cli.inputs import check_place, names_of, save
+from kullback.cli.answer import File, answer
+from kullback.cli.inputs import check_place, names_of
 from kullback.cli.options import Comparing, Output
 from kullback.cli.progress import descents
 from kullback.diff.driver import diff
 from kullback.diff.profile import opened
-from kullback.render.terminal import show, show_json
 from kullback.results.diff import Diff
 from kullback.results.units import Unit
-from kullback.views.diff import _CANNOT_TELL, _FAILED, _INTERRUPTED, _PASSED, _page, diff_report
+from kullback.views.diff import diff_document
+
+_PASSED, _FAILED, _CANNOT_TELL, _INTERRUPTED = 0, 1, 3, 130
 
 
 def run(
@@ -25,17 +28,15 @@ def run(
             cluster=asked.cluster, order=asked.order, by=asked.by, max_kl=max_kl, joint=asked.joint,
             like=asked.like, key=asked.key, progress=watch,
         )  # fmt: skip
-    where = None if report is None else save(report, diff_report(found))
-    if output.json:
-        body = {
-            **found.as_dict(),
-            "unit": "nats",
-            "report": None if report is None else str(report),
-        }
-        show_json("diff", body)
-    else:
-        show([*_page(found, unit), *([where] if where else [])])
+    document = diff_document(_as_typed(found), unit=unit)
+    answer("diff", document, output, files=(File("report", "report", report),))
     return _code(found)
+
+
+def _as_typed(found: Diff) -> Diff:
+    """Returns it with remedies as they are typed here."""
+    notes = tuple(note.replace("columns=(...)", "--columns") for note in found.notes)
+    return replace(found, notes=notes)
 
 
 def _code(found: Diff) -> int:

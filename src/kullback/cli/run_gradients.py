@@ -1,20 +1,17 @@
-"""`kullback explain --gradients`."""
+"""`kullback explain gradients P`."""
 
 from contextlib import nullcontext
 
 from kullback.api.explain import explain_gradients
+from kullback.cli.answer import answer
 from kullback.cli.inputs import given, is_model, model
 from kullback.cli.options import Output
-from kullback.render.terminal import clean, show, show_json
-from kullback.views.losses import _gradients_page
+from kullback.views.losses import gradients_document
 
 
 def run(p: str, output: Output) -> int:
     """Prints the comparison and returns the exit code."""
     with model(p) if is_model(p) else nullcontext(given(p, "p").value) as target:
         found = explain_gradients(target)
-    if output.json:
-        show_json("explain", {"topic": "gradients", "p": p, **found.as_dict()})
-    else:
-        show([clean(f"p = {p}"), *_gradients_page(found)])
+    answer("explain", gradients_document(p, found), output)
     return 0

@@ -1,22 +1,21 @@
 """`kullback kl`."""
 
-import re
 import time
-from dataclasses import replace
 from pathlib import Path
 
 from kullback.api.explain import explain
 from kullback.api.measure import cross_entropy, divergence, entropy, kl_divergence
-from kullback.cli.inputs import Given, check_place, given, save
+from kullback.cli.answer import File, answer
+from kullback.cli.inputs import Given, check_place, given
 from kullback.cli.options import Measuring, Output
 from kullback.core.errors import InputError, UnsupportedError
 from kullback.distributions.base import Distribution
 from kullback.inputs.given import distribution
-from kullback.render.terminal import show, show_json
 from kullback.results.estimate import Estimate
 from kullback.results.others import Contributions, Side, Sides
 from kullback.results.units import Unit, of_contributions
-from kullback.views.measure import _as_dict, _page, _verdict, kl_report
+from kullback.views.measure import Pair, kl_document
+from kullback.views.numbers import exchanged, swapped
 
 
 def run(
@@ -35,12 +34,18 @@ def run(
     left, right = given(p, "p"), given(q, "q")
     sides = both(left.value, right.value, how, unit)
     gate = _gate(sides.forward.value, max_kl)
-    where = None if report is None else _reported(report, left, right, sides, how, unit)
-    if output.json:
-        show_json("kl", _as_dict(left, right, sides, max_kl, gate, report))
-    else:
-        page = [*_page(left, right, sides), *_verdict(sides.forward.value, max_kl, gate)]
-        show([*page, *([where] if where else [])])
+    if report is not None and sides.reverse is None:
+        raise InputError(f"--report: it needs both directions, but {sides.missing}")
+    document = kl_document(
+        (left.words, right.words),
+        sides,
+        pair=None if report is None else lambda: _pair(left, right, sides, how, unit),
+        max_kl=max_kl,
+        gate=gate,
+        key=how.key,
+        seconds=time.process_time(),
+    )
+    answer("kl", document, output, files=(File("report", "report", report),))
     return gate if gate is not None else _trust(sides)
 
 
@@ -66,16 +71,12 @@ def _trust(sides: Sides) -> int:
     return 3 if any(s.value.kind == "unresolved" for s in sides.known) else 0
 
 
-def _reported(
-    path: Path, left: Given, right: Given, sides: Sides, how: Measuring, unit: Unit
-) -> str:
-    if sides.reverse is None:
-        raise InputError(f"--report: it needs both directions, but {sides.missing}")
+def _pair(left: Given, right: Given, sides: Sides, how: Measuring, unit: Unit) -> Pair:
+    """What is drawn of p and q, and where each divergence is paid."""
+    assert sides.reverse is not None
     p = distribution(left.value, "p", normalize=how.normalize)
     q = distribution(right.value, "q", normalize=how.normalize)
-    forward, reverse = _parts(p, q, sides.forward, unit), _parts(q, p, sides.reverse, unit)
-    seconds = time.process_time()
-    return save(path, kl_report(p, q, forward, reverse, key=how.key, seconds=seconds))
+    return p, q, _parts(p, q, sides.forward, unit), _parts(q, p, sides.reverse, unit)
 
 
 def _parts(p: Distribution, q: Distribution, side: Side, unit: Unit) -> Contributions | Estimate:
@@ -87,8 +88,6 @@ def _parts(p: Distribution, q: Distribution, side: Side, unit: Unit) -> Contribu
 
 
 # Both directions of a divergence, each named by p and q as they were given.
-
-_NAMES = re.compile(r"(?<![A-Za-z])[pq](?![A-Za-z])")
 
 
 def both(p: object, q: object, how: Measuring, unit: Unit) -> Sides:
@@ -103,9 +102,9 @@ def both(p: object, q: object, how: Measuring, unit: Unit) -> Sides:
     try:
         reverse = _side("reverse", q, p, how, unit)
     except UnsupportedError as error:
-        return Sides(forward, None, _exchanged(str(error)))
+        return Sides(forward, None, swapped(str(error)))
     parts = (reverse.value, reverse.cross_entropy, reverse.entropy)
-    value, cross, own = (None if e is None else _renamed(e) for e in parts)
+    value, cross, own = (None if e is None else exchanged(e) for e in parts)
     assert value is not None
     return Sides(forward, Side("reverse", value, cross, own))
 
@@ -156,13 +155,3 @@ def _split(
     except UnsupportedError:
         return None, None
     return unit.of(cross), unit.of(own)
-
-
-def _renamed(estimate: Estimate) -> Estimate:
-    """What was computed with p and q exchanged says so: KL(p||q) of (q, p) is KL(q||p)."""
-    notes = tuple(_exchanged(note) for note in estimate.notes)
-    return replace(estimate, direction=_exchanged(estimate.direction), notes=notes)
-
-
-def _exchanged(text: str) -> str:
-    return _NAMES.sub(lambda name: "q" if name[0] == "p" else "p", text)

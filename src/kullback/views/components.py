@@ -183,51 +183,14 @@ def _short(value: object) -> str:
     return describe(value) if isinstance(value, Distribution) else str(value)
 
 
-# The components of a fitted distribution, as a table.
-
-
-@final
-@dataclass(frozen=True)
-class Component:
-    """A Gaussian of a mixture: its weight, and a mean and a standard deviation a column."""
-
-    weight: float
-    means: tuple[float, ...]
-    sds: tuple[float, ...]
-
-
-def print_components(d: Distribution) -> list[Component]:
-    """Returns the Gaussians that a distribution is made of; none if it is made of others."""
-    match d:
-        case Normal():
-            return [_of(1.0, d)]
-        case MultivariateNormal():
-            return [_of(1.0, d)]
-        case Mixture() if all(isinstance(c, Normal) for c in d.components):
-            return [_of(float(w), c) for w, c in zip(d.weights, d.components, strict=True)]
-        case GaussianMixture():
-            parts = zip(d.weights, d.means, d.scale_trils, strict=True)
-            return [_of(float(w), MultivariateNormal(m, root)) for w, m, root in parts]
-        case _:
-            return []
-
-
-def _of(weight: float, d: object) -> Component:
-    if isinstance(d, Normal):
-        return Component(weight, (float(d.loc),), (float(d.scale),))
-    assert isinstance(d, MultivariateNormal)
-    sds = tuple(math.hypot(*(float(v) for v in row)) for row in d.scale_tril)
-    return Component(weight, tuple(float(m) for m in d.loc), sds)
-
-
 # What a report says of its own making, and of what was fitted.
 
 
-def fact(e: Estimate, role: Role = "neutral", label: str = "") -> Fact:
+def fact(e: Estimate, role: Role = "neutral", label: str = "", *, repeated: bool = False) -> Fact:
     """Returns an estimate as a number to take away: its name, value, error and kind."""
     unit = "" if e.kind in ("infinite", "unresolved") or not e.unit else f" {e.unit}"
-    details = [error_of(e), interval_of(e), kind_of(e)]
-    return Fact(label or e.direction, value_of(e) + unit, "; ".join(d for d in details if d), role)
+    details = "; ".join(d for d in (error_of(e), interval_of(e), kind_of(e)) if d)
+    return Fact(label, e.direction, value_of(e) + unit, details, str(e), role, repeated)
 
 
 def made(
