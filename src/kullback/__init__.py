@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from kullback._version import __version__
+from kullback.results.display import register
 
 if TYPE_CHECKING:
     from kullback.api.check_loss import check_loss
@@ -118,3 +119,12 @@ def __getattr__(name: str) -> object:
     if name not in _HOME_OF:
         raise AttributeError(f"module 'kullback' has no attribute {name!r}")
     return getattr(import_module(_HOME_OF[name]), name)
+
+
+def _drawn(result: object) -> str:
+    """Returns a result as a notebook shows it; joined here, since results know no views, views no HTML."""
+    document = import_module("kullback.views.documents").document_of(result)
+    return import_module("kullback.render.notebook").write_notebook(document)
+
+
+register(_drawn)

@@ -41,10 +41,10 @@ def test_verify_passes_where_nothing_is_refuted(run, write):
 
 
 def test_verify_shows_both_readings_of_a_bundled_example(run):
-    out = run("verify", "two-gaussians").out
+    out = " ".join(run("verify", "two-gaussians").out.split())
     assert "0.127687 nats" in out
     assert "0.0360659 nats" in out
-    assert "var = 2, var = 3" in out
+    assert "0.0360659 nats KL(p||q)" in out
 
 
 def test_verify_lists_the_examples(run):
@@ -64,8 +64,8 @@ def test_plan_marks_the_chosen_methods(run):
     ran = run("plan", "normal(0, sd=1)", "uniform(0, 1)")
     assert ran.code == 0
     rows = [line.split() for line in ran.out.splitlines()]
-    assert any(row[:3] == ["forward", "->", "support"] for row in rows)
-    assert any(row[:4] == ["reverse", "->", "closed", "form"] for row in rows)
+    assert any(row[:2] == ["forward", "support"] for row in rows)
+    assert any(row[:3] == ["reverse", "closed", "form"] for row in rows)
     assert "…" not in ran.out
     body = run("plan", SHARP, WIDE, "--json").json
     assert (body["schema"], body["command"]) == (1, "plan")

@@ -26,7 +26,7 @@ from kullback.render.svg import draw
 
 _SIGNS = {"good": "✓", "bad": "✗", "unsure": "?"}
 #: What is hatched: the areas that lie below 0.
-_HATCH = (
+HATCH = (
     '<svg class="defs" aria-hidden="true"><defs><pattern id="hatch" width="5" height="5" '
     'patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><path d="M0,0V5"/></pattern></defs></svg>'
 )
@@ -40,7 +40,7 @@ def render(document: Document) -> str:
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>{title}</title><style>{SHEET}</style></head>\n<body>{_HATCH}<main>"
+        f"<title>{title}</title><style>{SHEET}</style></head>\n<body>{HATCH}<main>"
         f"{content(document)}{_footer(document)}</main></body></html>\n"
     )
 

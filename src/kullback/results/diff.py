@@ -8,6 +8,7 @@ from typing import Literal, final
 import numpy as np
 from jaxtyping import Float
 
+from kullback.results.display import html_of
 from kullback.results.estimate import Estimate, finite
 
 #: "differs" by more than chance; "no evidence" of it; "left out", with the reason.
@@ -305,6 +306,10 @@ class Diff:
         return "\n".join(
             [f"{head}{len(self.differing)} of {len(self.columns)} column(s) differ", *found, *lost]
         )
+
+    def _repr_html_(self) -> str | None:
+        """Returns what a notebook shows."""
+        return html_of(self)
 
 
 def gate_of(value: Estimate, max_kl: float | None) -> Gate | None:

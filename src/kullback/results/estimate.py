@@ -4,6 +4,8 @@ import math
 from dataclasses import dataclass, replace
 from typing import Literal, final
 
+from kullback.results.display import html_of
+
 Kind = Literal[
     "exact", "numeric", "estimate", "lower_bound", "upper_bound", "infinite", "unresolved"
 ]
@@ -286,6 +288,10 @@ class Estimate:
         symbol = _SYMBOLS.get(self.kind, "=")
         label = f"{self.kind}, " if self.kind == "numeric" else ""
         return f"{self.direction} {symbol} {value} ± {error}{unit} ({label}{self.method}{count})"
+
+    def _repr_html_(self) -> str | None:
+        """Returns what a notebook shows."""
+        return html_of(self)
 
     def _in_unit(self, unit: str, factor: float) -> "Estimate":
         low, high = self.interval

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import final
 
+from kullback.results.display import html_of
 from kullback.results.estimate import Estimate, finite
 
 #: Who draws, in words; {q} and {p} are the names of the sides.
@@ -224,6 +225,10 @@ class LossReport:
         lines += [f"fix: {fix}" for fix in self.fixes]
         return "\n".join(lines)
 
+    def _repr_html_(self) -> str | None:
+        """Returns what a notebook shows."""
+        return html_of(self)
+
     def _drawn(self, who: str) -> LossUnder | None:
         return next((u for u in self.under if u.drawn == who), None)
 
@@ -315,3 +320,7 @@ class Gradients:
                 if r.place == place
             ]
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str | None:
+        """Returns what a notebook shows."""
+        return html_of(self)

@@ -81,7 +81,7 @@ def gradients_document(p: str, found: Gradients) -> Document:
     )
     return Document(
         "Estimators of the gradient of the ELBO", lambda: {"topic": "gradients", "p": p, **found.as_dict()},
-        (f"p = {p}", q), sections=sections, notes=(_READING,),
+        (*((f"p = {p}",) if p else ()), q), sections=sections, notes=(_READING,),
     )  # fmt: skip
 
 

@@ -101,8 +101,13 @@ def kl_document(
     )  # fmt: skip
 
 
-def _given(words: tuple[str, str]) -> tuple[str, str]:
-    return f"p = {words[0]}", f"q = {words[1]}"
+def _given(words: tuple[str, str] | None) -> tuple[str, ...]:
+    return () if words is None else (f"p = {words[0]}", f"q = {words[1]}")
+
+
+def _values(words: tuple[str, str] | None, found: Contributions | Plan) -> dict[str, object]:
+    named = {} if words is None else {"p": words[0], "q": words[1]}
+    return {**named, **found.as_dict()}
 
 
 def _both(sides: tuple[Side, ...]) -> Table:
@@ -191,11 +196,11 @@ def _paid(p: Distribution, q: Distribution, forward: Parts, reverse: Parts) -> t
 # `kullback explain P Q`: where a divergence is paid.
 
 
-def contributions_document(words: tuple[str, str], parts: Contributions) -> Document:
+def contributions_document(words: tuple[str, str] | None, parts: Contributions) -> Document:
     """Returns what there is to say of a divergence cut into regions.
 
     Args:
-        words: p and q as they were given.
+        words: p and q as they were given; None where they are not known.
         parts: the regions, and their total.
     """
     total = parts.total
@@ -209,7 +214,7 @@ def contributions_document(words: tuple[str, str], parts: Contributions) -> Docu
     table = Section("", less if low < 0.0 else "", (regions_table(parts, "forward", ""),))
     return Document(
         f"{total.direction}, region by region",
-        lambda: {"p": words[0], "q": words[1], **parts.as_dict()},
+        lambda: _values(words, parts),
         _given(words),
         facts,
         (table,),
@@ -265,11 +270,11 @@ def _decomposition(parts: Contributions, direction: Direction) -> str:
 # `kullback plan`: the table that chooses, before anything is computed.
 
 
-def plan_document(words: tuple[str, str], found: Plan) -> Document:
+def plan_document(words: tuple[str, str] | None, found: Plan) -> Document:
     """Returns the table of methods with the chosen ones, and both directions side by side.
 
     Args:
-        words: p and q as they were given.
+        words: p and q as they were given; None where they are not known.
         found: the plan.
     """
     heads = (Column(""), Column("method"), Column("applies to"), Column("may give"))
@@ -278,7 +283,7 @@ def plan_document(words: tuple[str, str], found: Plan) -> Document:
     sides = tuple((name, *(value(c) for c in cells)) for name, value in _SIDES.items())
     return Document(
         "Which method would answer",
-        lambda: {"p": words[0], "q": words[1], **found.as_dict()},
+        lambda: _values(words, found),
         _given(words),
         sections=(
             Section("", "The first method that applies is chosen:", (Table("", heads, methods),)),
