@@ -11,11 +11,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-import kullback as kb
 from kullback.api.store import load, save
 from kullback.distributions.compound import Product
 from kullback.distributions.positive import LogNormal
 from kullback.distributions.vector import Categorical
+from kullback.inputs.samples import read_samples
 from kullback.results.estimate import Estimate
 from kullback.results.fit import Fit, Optimum
 from kullback.tables.files import dataset
@@ -174,11 +174,13 @@ def test_draws(run, model, table, tmp_path):
     for out in ("a.parquet", "a.npy", "b.csv"):
         ran = run("sample", model, "-n", "5", "--key", "3", "--out", out)
         assert ran.out == f"5 draws of eruptions, waiting: ./{out}\n"
-        np.testing.assert_array_equal(kb.io.read_samples(out).values, expected)
+        np.testing.assert_array_equal(read_samples(out).values, expected)
     body = run("sample", model, "-n", "5", "--key", "3", "--json").json
     np.testing.assert_array_equal(body["draws"], expected)
     labels = pl.read_csv(run("sample", table, "-n", "200").out.encode())["colour"]
-    assert set(labels) == {"'=red", "blue", "green"}
+    assert set(labels) == {"=red", "blue", "green"}
+    guarded = run("sample", table, "-n", "200", "--spreadsheet").out
+    assert "'=red" in guarded
 
 
 def test_draws_are_scored(run, model):

@@ -2,6 +2,7 @@
 
 import time
 from pathlib import Path
+from typing import Any
 
 from kullback.api.explain import explain
 from kullback.api.measure import cross_entropy, divergence, entropy, kl_divergence
@@ -113,45 +114,17 @@ def _side(name: str, p: object, q: object, how: Measuring, unit: Unit) -> Side:
     method = None if how.method is None else how.method.replace("-", " ")
     if how.kind is not None:
         kind = how.kind.replace("-", "_")
-        value = divergence(
-            p,
-            q,
-            kind=kind,
-            alpha=how.alpha,
-            method=method,
-            n=how.n,
-            tolerance=how.tolerance,
-            dx=how.dx,
-            normalize=how.normalize,
-            key=how.key,
-        )
+        value = divergence(p, q, kind=kind, alpha=how.alpha, method=method, **_options(how))
         return Side(name, unit.of(value))
     if how.alpha is not None:
         raise InputError(f"--alpha {how.alpha:g}: only --kind alpha and --kind renyi have an order")
-    value = kl_divergence(
-        p,
-        q,
-        method=method,
-        n=how.n,
-        tolerance=how.tolerance,
-        dx=how.dx,
-        normalize=how.normalize,
-        key=how.key,
-    )
-    return Side(name, unit.of(value), *_split(p, q, how, unit))
-
-
-def _split(
-    p: object, q: object, how: Measuring, unit: Unit
-) -> tuple[Estimate | None, Estimate | None]:
-    """Cross-entropy and entropy by the methods that the plan chooses for each."""
-    try:
-        cross = cross_entropy(
-            p, q, n=how.n, tolerance=how.tolerance, dx=how.dx, normalize=how.normalize, key=how.key
-        )
-        own = entropy(
-            p, n=how.n, tolerance=how.tolerance, dx=how.dx, normalize=how.normalize, key=how.key
-        )
+    value = kl_divergence(p, q, method=method, **_options(how))
+    try:  # cross-entropy and entropy by the methods that the plan chooses for each
+        cross, own = cross_entropy(p, q, **_options(how)), entropy(p, **_options(how))
     except UnsupportedError:
-        return None, None
-    return unit.of(cross), unit.of(own)
+        return Side(name, unit.of(value))
+    return Side(name, unit.of(value), unit.of(cross), unit.of(own))
+
+
+def _options(how: Measuring) -> dict[str, Any]:
+    return {name: getattr(how, name) for name in ("n", "tolerance", "dx", "normalize", "key")}

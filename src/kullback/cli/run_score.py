@@ -57,7 +57,9 @@ def run(
 # `kullback sample`: draws of a saved fit.
 
 
-def draw_sample(model: Path, n: int, key: int, out: Path | None, output: Output) -> int:
+def draw_sample(
+    model: Path, n: int, key: int, out: Path | None, *, spreadsheet: bool, output: Output
+) -> int:
     """Writes or prints draws and returns the exit code."""
     if out is not None:
         check_format(out, (".csv", ".parquet", ".npy"))
@@ -65,10 +67,10 @@ def draw_sample(model: Path, n: int, key: int, out: Path | None, output: Output)
     found = draws(load(model), n, key=key)
     names, columns = [name for name, _ in found], [values for _, values in found]
     if out is not None:
-        write_columns(out, names, columns)
+        write_columns(out, names, columns, spreadsheet=spreadsheet)
     body = {"model": str(model), "n": n, "key": key, "columns": names}
     if out is None and not output.json:
-        show_text(as_csv(names, columns))
+        show_text(as_csv(names, columns, spreadsheet=spreadsheet))
         return 0
     rows = None if out is not None else [list(row) for row in zip(*columns, strict=True)]
     document = Document("Draws", lambda: {**body, "draws": rows})

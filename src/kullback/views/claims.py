@@ -349,20 +349,9 @@ def checks_document(checks: tuple[Check, ...], versions: dict[str, str | None]) 
     listed = ", ".join(f"{name} {version or 'not installed'}" for name, version in versions.items())
 
     def values() -> dict[str, object]:
-        return {
-            "versions": versions,
-            "passes": passed == len(checks),
-            "checks": [
-                {
-                    "name": c.name,
-                    "expected": c.expected,
-                    "found": None if c.found is None else c.found.as_dict(),
-                    "passed": c.passed,
-                    "detail": c.detail,
-                }
-                for c in checks
-            ],
-        }
+        found = [None if c.found is None else c.found.as_dict() for c in checks]
+        listed = [{**vars(c), "found": e} for c, e in zip(checks, found, strict=True)]
+        return {"versions": versions, "passes": passed == len(checks), "checks": listed}
 
     right = f"{passed} of {len(checks)} values are right"
     return Document(

@@ -32,7 +32,6 @@ from kullback.views.numbers import (
     number,
     percent,
     sentence,
-    short,
     swapped,
     value_of,
     with_error,
@@ -210,7 +209,7 @@ def contributions_document(words: tuple[str, str] | None, parts: Contributions) 
         fact(parts.entropy, "neutral", "- entropy"),
     )
     low = min((r.contribution.value for r in parts.regions if r.mass_q > r.mass_p), default=0.0)
-    less = f"A region may add less than 0 (here {short(low)}): q has more there than p."
+    less = f"A region may add less than 0 (here {number(low, 4)}): q has more there than p."
     table = Section("", less if low < 0.0 else "", (regions_table(parts, "forward", ""),))
     return Document(
         f"{total.direction}, region by region",

@@ -429,27 +429,20 @@ def sandwich(fit: Fit, found: Posterior) -> Figure:
 
 def ladder(found: Posterior) -> Figure:
     """Returns the ELBO of each family that was tried, with what it gained over those before."""
-    best = -math.inf
-    shown = []
+    best, shown, unit = -math.inf, [], found.elbo.unit
     for rung in found.ladder:
         gained = rung.elbo.value - best
-        words = f"{gained:+.3f} {rung.elbo.unit}" if math.isfinite(gained) else ""
-        shown.append(
-            Row(in_words(rung.family), rung.elbo, words or _plain_rung(rung.elbo), "reverse")
-        )
+        words = f"{gained:+.3f} {unit}" if math.isfinite(gained) else _plain_rung(rung.elbo)
+        shown.append(Row(in_words(rung.family), rung.elbo, words, "reverse"))
         best = max(best, rung.elbo.value)
-    evidence = found.log_evidence
     caption = "Each family's ELBO on fresh draws, and what it gained over the best before it."
-    figure = rows("What each step gained", caption, shown, f"ELBO, {found.elbo.unit}")
-    if not _known(evidence):
-        return figure
-    return rows(
-        "What each step gained",
-        f"{caption} Nothing can rise above the log evidence, {with_error(evidence)}: the tinted edge.",
-        shown,
-        f"ELBO, {found.elbo.unit}",
-        (Band(evidence.value, math.inf, "", "bad"),),
-    )
+    evidence, bands = found.log_evidence, ()
+    if _known(evidence):
+        caption += (
+            f" Nothing can rise above the log evidence, {with_error(evidence)}: the tinted edge."
+        )
+        bands = (Band(evidence.value, math.inf, "", "bad"),)
+    return rows("What each step gained", caption, shown, f"ELBO, {unit}", bands)
 
 
 def upper_bound(fit: Fit, found: Posterior) -> Estimate:
