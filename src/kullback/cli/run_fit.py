@@ -11,15 +11,7 @@ import numpy as np
 
 from kullback.api.fit import fit
 from kullback.cli.answer import File, answer
-from kullback.cli.inputs import (
-    check_place,
-    is_model,
-    is_rows,
-    keep,
-    model,
-    names_of,
-    source_of,
-)
+from kullback.cli.inputs import check_place, is_model, is_rows, keep, model, names_of, source_of
 from kullback.cli.inputs import checkpoint as inputs_checkpoint
 from kullback.cli.options import Fitting, Output
 from kullback.cli.progress import descents

@@ -1,8 +1,7 @@
 """What the components of a mixture say of each column."""
 
 import math
-from dataclasses import dataclass, fields, is_dataclass
-from fractions import Fraction
+from dataclasses import dataclass
 from typing import final
 
 import numpy as np
@@ -15,11 +14,12 @@ from kullback.distributions.compound import Mixture
 from kullback.distributions.gaussian_mixture import GaussianMixture, TableMixture, components_of
 from kullback.distributions.real import Normal
 from kullback.distributions.vector import MultivariateNormal
+from kullback.expressions.format import format_distribution
 from kullback.render.document import Fact, Role
 from kullback.results.estimate import Estimate
 from kullback.results.fit import Fit
 from kullback.results.others import Coverage, ModeCover
-from kullback.views.numbers import error_of, interval_of, kind_of, number, percent, value_of
+from kullback.views.numbers import error_of, interval_of, kind_of, percent, value_of
 
 #: Labels of a category written out.
 _MOST_LABELS = 3
@@ -147,40 +147,14 @@ def components(d: Distribution) -> Components | None:
 
 
 def describe(d: Distribution) -> str:
-    """Returns a distribution in words.
+    """Returns a distribution as a short expression.
 
     Example:
         >>> describe(Normal(0.0, 2.0))
-        'N(0, sd 2)'
+        'normal(0, sd=2)'
     """
-    found = components(d)
-    if found is None:
-        text = _fields(d)
-    else:
-        means = [", ".join(number(v, 4) for v in m) for m in found.means]
-        sds = [", ".join(number(v, 4) for v in s) for s in found.sds]
-        terms = [f"N({m}, sd {s})" for m, s in zip(means, sds, strict=True)]
-        if found.means.shape[1] > 1:
-            terms = [f"N([{m}], sds [{s}])" for m, s in zip(means, sds, strict=True)]
-        weights = [number(float(w), 4) for w in found.weights]
-        mixed = [f"{w} · {t}" for w, t in zip(weights, terms, strict=True)]
-        text = terms[0] if len(terms) == 1 else " + ".join(mixed)
+    text = format_distribution(d, digits=4)
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
-
-
-def _fields(d: Distribution) -> str:
-    if not is_dataclass(d):
-        return str(d)
-    written = [(f.name, getattr(d, f.name)) for f in fields(d)]
-    return f"{type(d).__name__}({', '.join(f'{n}={_short(v)}' for n, v in written)})"
-
-
-def _short(value: object) -> str:
-    if isinstance(value, float | Fraction):
-        return number(float(value), 4)
-    if isinstance(value, np.ndarray):
-        return np.array2string(value, precision=4, separator=", ", threshold=8)
-    return describe(value) if isinstance(value, Distribution) else str(value)
 
 
 # What a report says of its own making, and of what was fitted.

@@ -273,10 +273,7 @@ def _axis(name: str, q: Values, p: Values) -> Axis:
 
 
 def _margins(axis: Axis, q: Values, p: Values) -> tuple[Series, ...]:
-    return (
-        _density("p: tempered draws", axis, p, "p"),
-        _density("q", axis, q, "reverse"),
-    )
+    return (_density("p: tempered draws", axis, p, "p"), _density("q", axis, q, "reverse"))
 
 
 def _density(name: str, axis: Axis, x: Values, role: Role) -> Series:

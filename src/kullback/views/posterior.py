@@ -162,12 +162,7 @@ def _how(e: Estimate) -> str:
 
 def _findings(told: Diagnosis) -> Table:
     rows: list[tuple[Cell, ...]] = [
-        (
-            f.name,
-            Badge(f.verdict, _TONES[f.verdict]),
-            f.text.removeprefix(f"{f.name} = "),
-            f.remedy,
-        )
+        (f.name, Badge(f.verdict, _TONES[f.verdict]), f.text.removeprefix(f"{f.name} = "), f.remedy)
         for f in told.findings
     ]
     columns = (Column("finding"), Column("verdict"), Column("what was found"), Column("what to do"))
