@@ -76,8 +76,8 @@ def test_no_line_is_too_wide_and_no_word_is_lost(rows, text, width):
 def test_names_are_cleaned_and_details_are_left_to_the_page():
     table = Table("", (Column("\x1b[31mred"),), (("\x1b]0;title\x07x",),))
     hidden = Detail(lambda: (Notes(("hidden",)),))
-    written = write_text(_document(table, hidden, headline=("\u202ey",)), 60)
-    assert written == "y\n\nred\nx\n"
+    written = write_text(_document(table, hidden, headline=("\u202ey\nnote: z",)), 60)
+    assert written == "y note: z\n\nred\nx\n"
 
 
 @pytest.mark.parametrize(

@@ -72,20 +72,18 @@ def wrap(text: str, width: int, indent: str = "") -> list[str]:
         >>> wrap("note: one two three", 12, "  ")
         ['note: one', '  two three']
     """
-    made = []
-    for paragraph in clean(text).split("\n"):
-        body = paragraph.lstrip(" ")
-        lead = paragraph[: len(paragraph) - len(body)]
-        line, *words = body.split(" ")
-        line = lead + line
-        for word in words:
-            if cell_len(line) + 1 + cell_len(word) <= width:
-                line = f"{line} {word}"
-            elif word:
-                made += _cut(line, width)
-                line = lead + indent + word
-        made += _cut(line, width)
-    return made
+    flat = clean(text).replace("\n", " ")  # a name from a file begins no line
+    body = flat.lstrip(" ")
+    lead = flat[: len(flat) - len(body)]
+    first, *words = body.split(" ")
+    made, line = [], lead + first
+    for word in words:
+        if cell_len(line) + 1 + cell_len(word) <= width:
+            line = f"{line} {word}"
+        elif word:
+            made += _cut(line, width)
+            line = lead + indent + word
+    return made + _cut(line, width)
 
 
 def _cut(line: str, width: int) -> list[str]:
@@ -249,7 +247,10 @@ def _widths(
 def _row(
     columns: Sequence[Column], row: Sequence[tuple[str, str]], widths: Sequence[int]
 ) -> list[Text]:
-    cells = [wrap(text, wide) for (text, _), wide in zip(row, widths, strict=True)]
+    cells = [
+        [part for line in text.split("\n") for part in wrap(line, wide)]
+        for (text, _), wide in zip(row, widths, strict=True)
+    ]
     lines = []
     for parts in itertools.zip_longest(*cells, fillvalue=""):
         line = Text()

@@ -123,7 +123,8 @@ def _caption(fit: Fit) -> str:
     )
     what = "cross-entropy" if fit.divergence.quantity == "cross_entropy" else "divergence"
     ways = "; ".join(sorted({method_of(o.divergence) for o in fit.optima}))
-    return f"{fit.starts} starts. Each {what} was measured anew after the fit ({ways}).{rest}"
+    starts = f"{fit.starts} start{'' if fit.starts == 1 else 's'}"
+    return f"{starts}. Each {what} was measured anew after the fit ({ways}).{rest}"
 
 
 def _parameters(found: list[Components]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:

@@ -108,6 +108,7 @@ def learning(fit: Fit, likelihood: Likelihood) -> Figure:
 
 
 def _scores(fit: Fit, found: Likelihood) -> Table:
+    starts = f"{found.starts} start{'' if found.starts == 1 else 's'}"
     inside, held = fit.divergence, fit.held_out
     unit = f"log q, {inside.unit}"
     rows = [
@@ -130,7 +131,7 @@ def _scores(fit: Fit, found: Likelihood) -> Table:
         ("log likelihood of all rows", f"{found.log_likelihood:.4f}", "nats"),
         ("parameters", str(found.parameters), f"of {number(found.weight)} rows"),
         ("BIC", f"{found.bic:.2f}", "to be small"),
-        ("climbs that reached the best", percent(found.reached), f"{found.starts} starts"),
+        ("climbs that reached the best", percent(found.reached), starts),
         ("estimated remaining gain", number(found.remaining, 2), "nats over all rows, extrapolated"),
         ("cost of the floor", number(found.floor_cost, 2), "nats over all rows"),
         ("passes over the rows", str(found.passes), _passes(found)),
