@@ -1,18 +1,23 @@
-"""`kullback explain`."""
+"""`kullback explain P Q` and `explain gradients P`."""
 
-from kullback.api.explain import explain
+from contextlib import nullcontext
+
+from kullback.api.explain import explain, explain_gradients
 from kullback.cli.answer import answer
-from kullback.cli.inputs import given
+from kullback.cli.inputs import given, is_model, model
 from kullback.cli.options import Output
-from kullback.cli.run_gradients import run as run_gradients
 from kullback.results.units import Unit, of_contributions
+from kullback.views.losses import gradients_document
 from kullback.views.measure import contributions_document
 
 
 def run(p: str, q: str, *, normalize: bool, unit: Unit, output: Output) -> int:
-    """Prints the regions and their total, and returns the exit code; or goes on to `gradients`."""
+    """Prints the regions and their total, or how estimators compare, and returns the exit code."""
     if p == "gradients":
-        return run_gradients(q, output)
+        with model(q) if is_model(q) else nullcontext(given(q, "p").value) as target:
+            compared = explain_gradients(target)
+        answer("explain", gradients_document(q, compared), output)
+        return 0
     left, right = given(p, "p"), given(q, "q")
     found = explain(left.value, right.value, normalize=normalize)
     shown = of_contributions(found, unit)

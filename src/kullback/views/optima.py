@@ -7,13 +7,13 @@ from typing import final
 import numpy as np
 from jaxtyping import Float
 
+from kullback.expressions.format import format_distribution
 from kullback.render.document import Column, Gallery, Table
 from kullback.results.fit import Fit, Optimum, ParameterError
-from kullback.views.components import Components, Part, components, describe, parts
+from kullback.views.components import Components, Part, components, parts
 from kullback.views.lines import Backdrop, Curve, ceiling, densities, density
 from kullback.views.numbers import (
     aligned,
-    full,
     method_of,
     near,
     number,
@@ -26,8 +26,8 @@ from kullback.views.numbers import (
 _SAME = 1e-6
 #: Parameters closer than this share of the scale are the same.
 _CLOSE = 1e-3
-#: Coordinates of a mean written out.
-_MOST_COLUMNS = 3
+#: Coordinates of a mean that are written out, and up to which all of q is.
+_MOST_COLUMNS = _WRITTEN = 3
 #: Optima drawn.
 _MOST_DRAWN = 6
 
@@ -49,13 +49,16 @@ def optima_table(fit: Fit, title: str) -> Table:
     """
     best, found = fit.divergence, groups(fit)
     known = [c for c in (components(g.first.q) for g in found) if c is not None]
-    gaussian = len(known) == len(found)
+    d = max(fit.q.support.dimension, 1)
+    gaussian = len(known) == len(found) and not 1 < d <= _WRITTEN
     names, parameters = (
-        _parameters(known) if gaussian else (("q",), [(describe(g.first.q),) for g in found])
+        _parameters(known)
+        if gaussian
+        else (("q",), [(format_distribution(g.first.q, digits=4),) for g in found])
     )
     rows = []
     for i, (g, cells) in enumerate(zip(found, parameters, strict=True)):
-        gap = f"+{full(g.first.divergence.value - best.value, 4)}" if i else ""
+        gap = f"{g.first.divergence.value - best.value:+#.4g}" if i else ""
         reached = f"{round(g.share * fit.starts)} of {fit.starts}"
         rows.append((f"#{i + 1}", with_error(g.first.divergence), gap, reached, *cells, g.note))
     columns = (

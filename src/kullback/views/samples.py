@@ -254,7 +254,7 @@ def _of_gap(gap: Estimate) -> str:
         )
     else:
         means = "rows are more likely under q than q's own draws are: q is wider than p"
-    return f"{gap.direction} = {with_error(gap)} {gap.unit}, 0 if q is p: {means}."
+    return f"{gap}: 0 if q is p; {means}."
 
 
 # What a family, or a number of components, was chosen from: a table and, of numbers of components, figures.
