@@ -180,7 +180,7 @@ def made(
     if seconds > 0.0:
         rows.append((f"{clock} seconds", f"{seconds:.1f}"))
     rows.append(
-        ("numbers", "nats, float64; ± is an error bound (numeric) or a standard error (estimate)")
+        ("numbers", "float64; ± is an error bound (numeric) or a standard error (estimate)")
     )
     return tuple(rows)
 
