@@ -27,3 +27,10 @@ def test_measuring_expressions_loads_no_jax():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout
     assert out.strip() == "False"
+
+
+def test_functions_are_not_hidden_by_the_folders_they_live_in():
+
+    for _ in range(2):
+        assert callable(kb.diff)
+        assert callable(kb.check_loss)

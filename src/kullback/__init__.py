@@ -1,9 +1,12 @@
 """Measure, minimise and explain KL divergence in both directions, with an error on every number."""
 
+import sys
 from importlib import import_module
-from typing import TYPE_CHECKING
+from types import ModuleType
+from typing import TYPE_CHECKING, final
 
 from kullback._version import __version__
+from kullback.results.display import register
 
 if TYPE_CHECKING:
     from kullback.api.check_loss import check_loss
@@ -118,3 +121,25 @@ def __getattr__(name: str) -> object:
     if name not in _HOME_OF:
         raise AttributeError(f"module 'kullback' has no attribute {name!r}")
     return getattr(import_module(_HOME_OF[name]), name)
+
+
+@final
+class _Package(ModuleType):
+    """This package: `diff` and `check_loss` are the functions, not the folders they live in."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        """Python binds a folder here when something in it is imported; a public name stays free."""
+        if not (name in _HOME_OF and isinstance(value, ModuleType)):
+            ModuleType.__setattr__(self, name, value)
+
+
+sys.modules[__name__].__class__ = _Package
+
+
+def _drawn(result: object) -> str:
+    """Returns a result as a notebook shows it; joined here, since results know no views, views no HTML."""
+    document = import_module("kullback.views.documents").document_of(result)
+    return import_module("kullback.render.notebook").write_notebook(document)
+
+
+register(_drawn)

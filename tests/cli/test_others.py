@@ -41,10 +41,10 @@ def test_verify_passes_where_nothing_is_refuted(run, write):
 
 
 def test_verify_shows_both_readings_of_a_bundled_example(run):
-    out = run("verify", "two-gaussians").out
+    out = " ".join(run("verify", "two-gaussians").out.split())
     assert "0.127687 nats" in out
     assert "0.0360659 nats" in out
-    assert "var = 2, var = 3" in out
+    assert "0.0360659 nats KL(p||q)" in out
 
 
 def test_verify_lists_the_examples(run):
@@ -64,8 +64,8 @@ def test_plan_marks_the_chosen_methods(run):
     ran = run("plan", "normal(0, sd=1)", "uniform(0, 1)")
     assert ran.code == 0
     rows = [line.split() for line in ran.out.splitlines()]
-    assert any(row[:3] == ["forward", "->", "support"] for row in rows)
-    assert any(row[:4] == ["reverse", "->", "closed", "form"] for row in rows)
+    assert any(row[:2] == ["forward", "support"] for row in rows)
+    assert any(row[:3] == ["reverse", "closed", "form"] for row in rows)
     assert "…" not in ran.out
     body = run("plan", SHARP, WIDE, "--json").json
     assert (body["schema"], body["command"]) == (2, "plan")
@@ -75,7 +75,7 @@ def test_plan_marks_the_chosen_methods(run):
 def test_explain_adds_up(run):
     ran = run("explain", SHARP, "laplace(0, scale=3)")
     assert ran.code == 0
-    assert "total: KL(p||q) =" in ran.out
+    assert "total             KL(p||q) =" in ran.out
     body = run("explain", SHARP, "laplace(0, scale=3)", "--json", "--units", "bits").json
     parts = [r["contribution"]["value"] for r in body["regions"]]
     assert sum(parts) == pytest.approx(body["total"]["value"], rel=1e-9)
@@ -123,11 +123,11 @@ def test_doctor_finds_this_installation_right(run):
 def test_doctor_fails_on_a_wrong_value(run, monkeypatch):
     from dataclasses import replace
 
-    from kullback.api import verify as _doctor
     from kullback.api.verify import doctor
+    from kullback.cli import run_doctor
 
     first, *rest = doctor()
-    monkeypatch.setattr(_doctor, "doctor", lambda: (replace(first, passed=False), *rest))
+    monkeypatch.setattr(run_doctor, "doctor", lambda: (replace(first, passed=False), *rest))
     ran = run("doctor")
     assert ran.code == 1
     assert "WRONG" in ran.out

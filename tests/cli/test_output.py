@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kullback.render.terminal import clean, print_table, show, show_json
-from kullback.results.estimate import Estimate
-from kullback.results.quantity import FORWARD_KL
-from kullback.views.numbers import figure, near
+from kullback.render.document import Badge, Column, Detail, Document, Notes, Section, Table
+from kullback.render.json import write_json
+from kullback.render.terminal import clean, show, write_text
+from kullback.views.numbers import near
 
 
 @given(st.text())
@@ -25,15 +25,20 @@ def test_clean_removes_whole_sequences(text):
     assert clean(text) == "red"
 
 
-def test_json_has_neither_nan_nor_infinity(capsys):
-    show_json("x", {"a": math.inf, "b": [-math.inf, 1.5], "c": {"d": (1, math.nan)}})
-    body = json.loads(capsys.readouterr().out)
-    assert body == {"schema": 2, "command": "x", "a": None, "b": [None, 1.5], "c": {"d": [1, None]}}
+def test_json_has_neither_nan_nor_infinity():
+    body = json.loads(
+        write_json("x", {"a": math.inf, "b": [-math.inf, 1.5], "c": {"d": (1, math.nan)}})
+    )
+    assert body == {"schema": 1, "command": "x", "a": None, "b": [None, 1.5], "c": {"d": [1, None]}}
+
+
+def _document(*blocks, headline=()) -> Document:
+    return Document("t", dict, headline, sections=(Section("", "", blocks),))
 
 
 def test_a_long_cell_is_broken_not_cut(capsys):
     words = " ".join(f"word{i}" for i in range(60))
-    show([print_table(("a", "b"), [[words, "1.25"]])])
+    show(_document(Table("", (Column("a"), Column("b")), ((words, "1.25"),))))
     out = capsys.readouterr().out
     assert "…" not in out
     assert set(words.split()) <= set(out.split())
@@ -41,31 +46,38 @@ def test_a_long_cell_is_broken_not_cut(capsys):
 
 
 def test_markup_in_a_cell_is_text(capsys):
-    show([print_table(("a",), [["[red]x[/red] :smile:"]]), "[bold]y"])
-    assert capsys.readouterr().out == "a\n[red]x[/red] :smile:\n[bold]y\n"
+    show(_document(Table("", (Column("a"),), (("[red]x[/red] :smile:",),)), headline=("[bold]y",)))
+    assert capsys.readouterr().out == "[bold]y\n\na\n[red]x[/red] :smile:\n"
 
 
 def test_a_stream_without_the_characters_gets_others(monkeypatch):
     stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     monkeypatch.setattr("sys.stdout", stream)
-    show(["x ≥ 1 ± 2 é"])
+    show(_document(headline=("x ≥ 1 ± 2 é",)))
     assert stream.buffer.getvalue() == b"x >= 1 +- 2 ?\n"
 
 
-def _estimate(**changes) -> Estimate:
-    from dataclasses import replace
-
-    made = Estimate.numeric(0.5, 1e-3, FORWARD_KL, method="m")
-    return replace(made, **changes)
+WORDS = st.text("abc ±%,", min_size=0, max_size=120)
 
 
-def test_figure_is_the_number_as_the_estimate_prints_it():
-    assert figure(_estimate()) == "0.5000 ± 0.0010 nats"
-    assert figure(_estimate(), unit=False) == "0.5000 ± 0.0010"
-    assert figure(_estimate(kind="lower_bound")) == "≥ 0.5000 ± 0.0010 nats"
-    assert figure(_estimate(kind="exact", standard_error=1e-17)) == "0.5 nats"
-    assert figure(_estimate(kind="infinite", notes=("r",))) == "infinite"
-    assert figure(_estimate(kind="unresolved", notes=("r",))) == "unresolved"
+@given(
+    st.lists(st.tuples(WORDS, WORDS, WORDS), min_size=1, max_size=4), WORDS, st.integers(24, 120)
+)
+def test_no_line_is_too_wide_and_no_word_is_lost(rows, text, width):
+    columns = (Column("name"), Column("value", "right"), Column("verdict"))
+    cells = tuple((a, b, Badge(c, "bad")) for a, b, c in rows)
+    document = _document(Table("", columns, cells), Notes((text,), "note"), headline=(text,))
+    written = write_text(document, width)
+    assert max(map(len, written.splitlines())) <= width
+    short = {w for row in (*rows, (text,)) for t in row for w in t.split() if len(w) < 10}
+    assert short <= set(written.replace(":", " ").split()) | {""}
+
+
+def test_names_are_cleaned_and_details_are_left_to_the_page():
+    table = Table("", (Column("\x1b[31mred"),), (("\x1b]0;title\x07x",),))
+    hidden = Detail(lambda: (Notes(("hidden",)),))
+    written = write_text(_document(table, hidden, headline=("\u202ey\nnote: z",)), 60)
+    assert written == "y note: z\n\nred\nx\n"
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,8 @@ def test_columns(here):
     write_columns("a.parquet", ["x", "c"], columns)
     assert pl.read_parquet("a.parquet").rows() == [(1.5, "a"), (-2.0, "=b()")]
     write_columns("a.csv", ["x", "c"], columns)
+    assert (here / "a.csv").read_text() == "x,c\n1.5,a\n-2.0,=b()\n"
+    write_columns("a.csv", ["x", "c"], columns, spreadsheet=True)
     assert (here / "a.csv").read_text() == "x,c\n1.5,a\n-2.0,'=b()\n"
     write_columns("a.npy", ["x", "y"], [np.ones(2), np.zeros(2)])
     assert np.load("a.npy").tolist() == [[1, 0], [1, 0]]
@@ -82,8 +84,11 @@ def test_columns(here):
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@sum", "\tx", "\rx"])
-def test_text_is_no_formula(text):
-    found = pl.read_csv(as_csv([text, "y"], [[text, "plain"], np.array([-1.0, 2.0])]).encode())
+def test_text_is_no_formula_in_a_spreadsheet_and_itself_elsewhere(text):
+    columns = [[text, "plain"], np.array([-1.0, 2.0])]
+    whole = pl.read_csv(as_csv([text, "y"], columns).encode(), infer_schema=False)
+    assert (whole.columns, whole.to_series(0).to_list()) == ([text, "y"], [text, "plain"])
+    found = pl.read_csv(as_csv([text, "y"], columns, spreadsheet=True).encode())
     assert found.columns == [f"'{text}", "y"]
     assert found.to_series(0).to_list() == [f"'{text}", "plain"]
     assert found["y"].to_list() == [-1.0, 2.0]

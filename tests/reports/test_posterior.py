@@ -11,11 +11,12 @@ import pytest
 from kullback.api.fit import fit as fit_fit
 from kullback.render.corner import draw_corner
 from kullback.render.document import Corner, Figure
+from kullback.render.html import render
 from kullback.results.estimate import Estimate
 from kullback.results.posterior import Diagnosis, Finding, Rung
 from kullback.results.quantity import FORWARD_KL
 from kullback.targets import LogDensity
-from kullback.views.fit import fit_report
+from kullback.views.fit import fit_document
 from kullback.views.planes import MOST_PARAMETERS, pictures, worst
 from kullback.views.posterior import ladder, sandwich, upper_bound
 from tests.reports.pages import words_of
@@ -55,7 +56,7 @@ def _unresolved(direction):
 
 
 def test_the_page_is_sound_and_has_the_numbers(fit):
-    text = fit_report(fit, key=11)
+    text = render(fit_document(fit, key=11))
     words = words_of(text)
     assert NASTY not in text
     assert "&lt;script&gt;" in text
@@ -77,7 +78,7 @@ def test_the_page_is_sound_and_has_the_numbers(fit):
 
 
 def test_a_fit_that_may_be_trusted_says_so_and_asks_for_nothing(trusted):
-    words = words_of(fit_report(trusted))
+    words = words_of(render(fit_document(trusted)))
     assert "✓ trust" in words
     assert "speaks against" in words
     assert "what to do" not in words
@@ -137,7 +138,7 @@ def test_one_parameter_is_one_figure(fit):
     )
     figure = pictures(one, one.posterior)
     assert isinstance(figure, Figure)
-    words_of(fit_report(one))
+    words_of(render(fit_document(one)))
 
 
 def test_draws_that_are_constant_or_over_many_powers_of_ten(fit):
@@ -149,11 +150,11 @@ def test_draws_that_are_constant_or_over_many_powers_of_ten(fit):
     figure = pictures(shown, shown.posterior)
     assert isinstance(figure, Figure)
     assert figure.x.log
-    words_of(fit_report(shown))
+    words_of(render(fit_document(shown)))
     none = {"scale": np.ones(n), NASTY: np.full((n, 2), np.inf)}
     shown = _with(fit, draws=replace(draws, plain=none, tempered=none))
     assert pictures(shown, shown.posterior) is None
-    words_of(fit_report(shown))
+    words_of(render(fit_document(shown)))
 
 
 def test_the_sandwich_has_its_order_and_errors(fit):
@@ -187,7 +188,7 @@ def test_what_is_not_known_is_said_and_not_drawn(fit):
     figure = sandwich(lost, lost.posterior)
     assert len([s for s in figure.series if s.style == "dots"]) == 1
     assert figure.bands == ()
-    words = words_of(fit_report(lost))
+    words = words_of(render(fit_document(lost)))
     assert "infinite: heavy tails" in words
     assert "unresolved: no draws arrived" in words
     assert "Tempering did not arrive" in words
@@ -209,7 +210,7 @@ def test_the_ladder_says_what_each_rung_gained(fit):
     figure = ladder(climbed.posterior)
     assert figure.y.names == ("mixture of 4", "full rank", "mean field")
     assert [a.text for a in figure.annotations][1:] == ["-0.002 nats", "+0.500 nats"]
-    words = words_of(fit_report(climbed))
+    words = words_of(render(fit_document(climbed)))
     assert "What each step gained" in words
     assert "1 234" in words
 
@@ -217,5 +218,5 @@ def test_the_ladder_says_what_each_rung_gained(fit):
 def test_a_climb_that_began_deep_is_cut_off_and_says_so(fit):
     end = fit.posterior.elbo.value
     trace = ((10, -1e12, 64), *((20 * i, end - 1.0 / i, 64) for i in range(1, 9)), (500, end, 512))
-    words = words_of(fit_report(_with(fit, trace=trace)))
+    words = words_of(render(fit_document(_with(fit, trace=trace))))
     assert "1 of 10 steps lie below" in words

@@ -13,18 +13,29 @@ from kullback.distributions.base import Foreign, Support
 from kullback.distributions.vector import MultivariateNormal
 from kullback.expressions.parse import parse
 from kullback.families import FullRank, Mixture
+from kullback.render.html import render
 from kullback.results.estimate import Estimate
 from kullback.results.fit import Optimum
-from kullback.results.others import Coverage, Demo, Finding, ModeCover, Verification
+from kullback.results.others import Coverage, Demo, Finding, ModeCover, Side, Sides, Verification
 from kullback.results.quantity import FORWARD_KL
-from kullback.views.claims import demo_report, verification_report
-from kullback.views.fit import fit_report
-from kullback.views.measure import kl_report
-from kullback.views.optima import relations
+from kullback.views.claims import (
+    demo_document,
+    verification_document,
+)
+from kullback.views.fit import fit_document
+from kullback.views.lines import divergence_of
+from kullback.views.measure import kl_document
+from kullback.views.optima import optima_table
 from tests.reports.pages import words_of
 
 TARGET = "0.3*normal(-2, sd=0.3)+0.4*normal(0, sd=0.4)+0.3*normal(2, sd=0.3)"
 NASTY = '<script>alert("1")</script>'
+
+
+def _kl(p, q, forward, reverse) -> str:
+    values = divergence_of(forward, "forward"), divergence_of(reverse, "reverse")
+    sides = Sides(Side("forward", values[0]), Side("reverse", values[1]))
+    return render(kl_document((NASTY, "q"), sides, pair=lambda: (p, q, forward, reverse)))
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +78,7 @@ def demo(fits, claims):
 
 
 def test_demo(demo):
-    text = demo_report(demo, key=17)
+    text = render(demo_document(demo, key=17))
     words = words_of(text)
     for fit in (demo.forward, demo.reverse):
         for e in (fit.forward_kl, fit.reverse_kl, *(o.divergence for o in fit.optima)):
@@ -82,22 +93,21 @@ def test_demo(demo):
 
 def test_reverse_regions_keep_their_masses_apart(demo):
     row = demo.reverse_parts.regions[0]
-    text = demo_report(demo)
+    text = render(demo_document(demo))
     cells = f'{100 * row.mass_q:.2f} %</td><td class="num">{100 * row.mass_p:.2f} %'
     assert cells in text
 
 
 def test_mirror_images_are_named(fits):
-    notes = relations(fits["forward"])
-    assert notes[0] == "best"
-    assert any("mirror image of #1" in n for n in notes)
+    notes = [row[-1] for row in optima_table(fits["forward"], "").rows]
+    assert any("and its mirror image about x = " in n for n in notes)
 
 
 def test_verification(claims):
-    text = verification_report(claims, key=3)
+    text = render(verification_document(claims, key=3))
     words = words_of(text)
     assert NASTY not in text
-    for expected in ("2.70353 ± 1.0e-12", "0.0012", "2 is a variance", "1 refuted", "not found"):
+    for expected in ("2.70353 ± 1.0e-12", "0.0012", "2 is a variance", "1 refuted", "not computed"):
         assert expected in words
 
 
@@ -116,31 +126,34 @@ def test_verification(claims):
 def test_kl(p, q):
     p, q = parse(p), parse(q)
     forward, reverse = explain(p, q), explain(q, p)
-    words = words_of(kl_report(p, q, forward, reverse))
-    for parts, name in ((forward, "KL(p||q)"), (reverse, "KL(q||p)")):
+    words = words_of(_kl(p, q, forward, reverse))
+    for parts, name, direction in (
+        (forward, "KL(p||q)", "forward"),
+        (reverse, "KL(q||p)", "reverse"),
+    ):
         value = parts.total.value
-        written = "is infinite" if np.isinf(value) else f"= {value:#.6g}"
-        assert f"{name} {written}" in words
+        written = "∞" if np.isinf(value) else f"{value:#.6g}"
+        assert f"{name}, {direction} {written}" in " ".join(words.split())
 
 
 def test_kl_without_regions():
     p, q = parse("dirichlet([1, 2, 3])"), parse("dirichlet([2, 2, 2])")
     forward = kl_divergence(p, q)
-    reverse = Estimate.exact(0.5, FORWARD_KL.called("KL(q||p)"), method="m")
-    words = words_of(kl_report(p, q, forward, reverse, describe=lambda d: NASTY))
+    reverse = Estimate.exact(0.5, quantity="kl", direction="KL(q||p)", method="m")
+    words = words_of(_kl(p, q, forward, reverse))
     assert "Not drawn" in words
     assert f"{forward.value:#.6g}" in words
 
 
 def test_logarithmic_axis_where_mass_spreads_over_powers_of_ten():
     p, q = parse("gamma(0.3, scale=1)"), parse("lognormal(0, sd=2)")
-    assert "density of log x" in kl_report(p, q, explain(p, q), explain(q, p))
+    assert "density of log x" in _kl(p, q, explain(p, q), explain(q, p))
 
 
 def test_fit_to_a_density(fits):
     fit = fits["reverse"]
-    words = words_of(fit_report(fit, parse(TARGET), None, (), key=5))
-    assert f"KL(q||p) = {fit.divergence.value:#.6g}" in words
+    words = words_of(render(fit_document(fit, parse(TARGET), None, (), key=5)))
+    assert f"{fit.divergence.value:#.6g}" in words
     assert "mirror image" in words
 
 
@@ -149,7 +162,7 @@ def test_fit_to_samples(d):
     x = np.random.default_rng(0).normal(size=(60, d)) * np.logspace(-3, 3, d)
     columns = tuple(f"{NASTY}{i}" for i in range(d))
     fit = fit_fit(x, FullRank(), direction="forward")
-    text = fit_report(fit, None, x, columns)
+    text = render(fit_document(fit, None, x, columns))
     words = words_of(text)
     assert NASTY not in text
     assert "&lt;script&gt;" in text
@@ -161,7 +174,8 @@ def test_weighted_samples_weigh():
     x = np.concatenate([np.zeros(50), np.ones(50)])[:, None] + np.linspace(0, 0.1, 100)[:, None]
     fit = fit_fit(x, FullRank(), direction="forward")
     plain, weighted = (
-        fit_report(fit, None, x, ("x",), weights=w) for w in (None, np.repeat([1.0, 3.0], 50))
+        render(fit_document(fit, None, x, ("x",), weights=w))
+        for w in (None, np.repeat([1.0, 3.0], 50))
     )
     words_of(weighted)
     assert plain != weighted
@@ -174,4 +188,4 @@ def test_fit_to_a_plane_is_drawn_by_contours(fits):
     q = MultivariateNormal(np.zeros(2), np.eye(2))
     optimum = Optimum(q, fits["forward"].divergence, 1.0)
     fit = replace(fits["forward"], q=q, optima=(optimum,), path=(q,))
-    assert "50, 90 and 99 %" in words_of(fit_report(fit, p, None, ("a", "b")))
+    assert "50, 90 and 99 %" in words_of(render(fit_document(fit, p, None, ("a", "b"))))

@@ -7,9 +7,10 @@ import pytest
 
 from kullback.api.fit import fit as fit_fit
 from kullback.families import FullRank, MeanField, Mixture
+from kullback.render.html import render
 from kullback.results.fit import Goodness
 from kullback.targets import Samples
-from kullback.views.fit import fit_report
+from kullback.views.fit import fit_document
 from kullback.views.optima import given, parameter_table
 from kullback.views.samples import histogram, learning, sample_sections, selection_blocks
 from tests.reports.pages import words_of
@@ -31,7 +32,7 @@ def auto(rows):
 
 
 def test_the_page_holds_the_numbers(auto, rows):
-    text = fit_report(auto, None, rows.values, rows.columns)
+    text = render(fit_document(auto, None, rows.values, rows.columns))
     words = words_of(text)
     assert NASTY not in text
     for c in auto.selection.candidates:
@@ -62,7 +63,8 @@ def test_the_line_of_excess(auto):
 
 
 def test_choices_are_drawn_by_their_number_of_components(auto):
-    _, gallery = selection_blocks(auto.selection)
+    _, drawn = selection_blocks(auto.selection)
+    (gallery,) = drawn.make()
     scores, bic = gallery.items
     ks = [float(k + 1) for k in range(len(auto.selection.candidates))]
     assert scores.series[0].x.tolist() == ks
@@ -84,8 +86,8 @@ def test_histograms_have_the_mean_height_1():
 def test_what_is_not_drawn_from_q_is_named():
     x = np.random.default_rng(0).gamma(1.0, size=(500, 3))
     fit = fit_fit(Samples(x), FullRank(), direction="forward")
-    words = words_of(fit_report(fit, None, x, ("a", "b", "c")))
-    assert "Some column is not drawn from q" in words
+    words = words_of(render(fit_document(fit, None, x, ("a", "b", "c"))))
+    assert "Some marginal rejects q" in words
     assert words.count("not of q") == 4
 
 
@@ -96,7 +98,7 @@ def test_pages_of_any_shape(d, k):
     columns = tuple(f"a rather long name of column {i}" for i in range(d))
     p = Samples(x, columns=columns)
     fit = fit_fit(p, Mixture(k, covariance="diagonal"), direction="forward", starts=2)
-    words = words_of(fit_report(fit, None, x, columns))
+    words = words_of(render(fit_document(fit, None, x, columns)))
     assert "Does the data look like draws of q?" in words
     table = parameter_table(fit, columns)
     assert len(table.rows) == k
@@ -109,13 +111,13 @@ def test_the_page_of_a_table_with_gaps():
     p = Samples(x, columns=("x", "visits"), kinds={"visits": "count"}, missing=True)
     fit = fit_fit(p, Mixture(2, tails="student_t"), direction="forward", starts=2)
     whole = x[~np.isnan(x).any(axis=1)]
-    words = words_of(fit_report(fit, None, whole, p.columns))
-    assert "200 samples" in words
+    words = words_of(render(fit_document(fit, None, whole, p.columns)))
+    assert "200 rows of x, visits" in words
     assert "Student's t" in words
     assert "E_q[log q]" not in words
 
 
 def test_what_was_not_measured_is_said(auto, rows):
     fit = replace(auto, likelihood=replace(auto.likelihood, learning=()))
-    words = words_of(fit_report(fit, None, rows.values, rows.columns))
+    words = words_of(render(fit_document(fit, None, rows.values, rows.columns)))
     assert "It was not measured by fits to fewer rows" in words

@@ -8,9 +8,9 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from kullback.render.corner import contour, levels
 from kullback.render.document import Axis, Band, Figure, Series
 from kullback.render.svg import SIZES, draw, frame, label_span, polyline, text_width
+from kullback.views.contours import contour, levels
 
 X = np.linspace(-3.0, 3.0, 201)
 BAD = np.array([0.0, np.nan, 1.0, np.inf, -np.inf, 2.0])

@@ -177,6 +177,7 @@ def sample(
     n: Annotated[int, Parameter(alias="-n")],
     key: int = 0,
     out: Path | None = None,
+    spreadsheet: Flag = False,
     output: Output = OUTPUT,
 ) -> int:
     """Draws of a saved fit, as CSV or to a file.
@@ -186,10 +187,11 @@ def sample(
         n: how many.
         key: randomness.
         out: write to this .csv, .parquet or .npy file instead of to stdout.
+        spreadsheet: put a quotation mark before text that a spreadsheet would take for a formula.
     """
     from kullback.cli.run_score import draw_sample
 
-    return draw_sample(model, n, key, out, output)
+    return draw_sample(model, n, key, out, spreadsheet=spreadsheet, output=output)
 
 
 def diff(

@@ -26,7 +26,6 @@ from kullback.core.user_code import raised, user_code
 from kullback.distributions.base import Distribution
 from kullback.expressions.format import format_distribution
 from kullback.expressions.parse import parse
-from kullback.files.writing import write_atomic
 from kullback.inputs.target import BareFunctionError, by_its_log_density
 from kullback.results.fit import Fit
 from kullback.tables.files import find_table
@@ -321,21 +320,6 @@ def _is_read(path: Path, given: str) -> bool:
         return False
 
 
-def save(path: Path, html: str) -> str:
-    """Writes a report and returns the line that says where it is.
-
-    Raises:
-        InputError: it cannot be written; nothing was left behind.
-    """
-    write_atomic(path, html)
-    return where("report", path)
-
-
-def where(what: str, path: Path) -> str:
-    """Returns the line that says where something was written."""
-    return f"{what}: {path if path.is_absolute() or len(path.parts) > 1 else f'./{path}'}"
-
-
 # What is kept of a fit: the fit itself, and on the way a checkpoint.
 
 
@@ -365,18 +349,17 @@ def checkpoint(keeping: Keeping, data: str) -> Path | None:
     return beside
 
 
-def keep(found: Fit, keeping: Keeping, used: Path | None) -> str | None:
-    """Writes a fit if that was asked for, and returns the line that says where it is.
+def keep(found: Fit, keeping: Keeping, used: Path | None) -> None:
+    """Writes a fit if that was asked for.
 
     The checkpoint beside it stays only if the fit was interrupted.
     """
     if keeping.out is None:
-        return None
+        return
     store_save(found, keeping.out)
     own = used is not None and keeping.checkpoint is None
     if own and not found.interrupted:
         _beside(keeping.out).unlink(missing_ok=True)
-    return where("fit", keeping.out)
 
 
 def _beside(out: Path) -> Path:

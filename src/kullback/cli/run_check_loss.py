@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
@@ -9,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from kullback.api.check_loss import check_loss
+from kullback.cli.answer import answer
 from kullback.cli.inputs import executed, instead
 from kullback.cli.options import EXIT_CODES, Checking, Output
 from kullback.core.errors import InputError
 from kullback.core.user_code import raised, user_code
-from kullback.render.terminal import show, show_json
-from kullback.results.serialise import to_json
-from kullback.views.losses import _NAMED, _page
+from kullback.views.losses import loss_document
+
+_NAMED = re.compile(r"(?P<module>[\w.]+|.+\.py):(?P<name>[\w.]+)", re.DOTALL)
 
 
 def run(loss: str, how: Checking, output: Output) -> int:
@@ -29,10 +31,7 @@ def run(loss: str, how: Checking, output: Output) -> int:
             fixed={n: _literal(v) for n, v in _pairs(how.fixed, "--fixed").items()},
             key=how.key,
         )
-    if output.json:
-        show_json("check-loss", to_json(found))
-    else:
-        show(_page(found))
+    answer("check-loss", loss_document(found), output)
     return EXIT_CODES[found.status]
 
 

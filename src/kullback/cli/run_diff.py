@@ -1,17 +1,18 @@
 """`kullback diff`."""
 
+from dataclasses import replace
 from pathlib import Path
 
-from kullback.cli.inputs import check_place, names_of, save
+from kullback.cli.answer import File, answer
+from kullback.cli.inputs import check_place, names_of
 from kullback.cli.options import EXIT_CODES, Comparing, Output
 from kullback.cli.progress import descents
 from kullback.diff.driver import diff
 from kullback.diff.profile import opened
-from kullback.render.terminal import show, show_json
+from kullback.results.diff import Diff
 from kullback.results.quantity import factor
-from kullback.results.serialise import to_json
 from kullback.results.units import Unit
-from kullback.views.diff import _page, diff_report
+from kullback.views.diff import diff_document
 
 
 def run(
@@ -27,10 +28,12 @@ def run(
             cluster=asked.cluster, order=asked.order, by=asked.by, max_kl=limit, joint=asked.joint,
             like=asked.like, key=asked.key, progress=watch,
         )  # fmt: skip
-    where = None if report is None else save(report, diff_report(found))
-    shown = unit.of(found)
-    if output.json:
-        show_json("diff", {**to_json(shown), "report": None if report is None else str(report)})
-    else:
-        show([*_page(shown, unit), *([where] if where else [])])
+    document = diff_document(_as_typed(found), unit=unit)
+    answer("diff", document, output, files=(File("report", "report", report),))
     return EXIT_CODES[found.status]
+
+
+def _as_typed(found: Diff) -> Diff:
+    """Returns it with remedies as they are typed here."""
+    notes = tuple(note.replace("columns=(...)", "--columns") for note in found.notes)
+    return replace(found, notes=notes)

@@ -1,25 +1,25 @@
-"""`kullback explain`."""
+"""`kullback explain P Q` and `explain gradients P`."""
 
-from kullback.api.explain import explain
-from kullback.cli.inputs import given
+from contextlib import nullcontext
+
+from kullback.api.explain import explain, explain_gradients
+from kullback.cli.answer import answer
+from kullback.cli.inputs import given, is_model, model
 from kullback.cli.options import EXIT_CODES, Output
-from kullback.cli.run_gradients import run as run_gradients_run
-from kullback.render.terminal import show, show_json
-from kullback.results.serialise import to_json
 from kullback.results.units import Unit
-from kullback.views.measure import _explain_page
+from kullback.views.losses import gradients_document
+from kullback.views.measure import contributions_document
 
 
 def run(p: str, q: str, *, normalize: bool, unit: Unit, output: Output) -> int:
-    """Prints the regions and their total, and returns the exit code; or goes on to `gradients`."""
+    """Prints the regions and their total, or how estimators compare, and returns the exit code."""
     if p == "gradients":
-        return run_gradients_run(q, output)
+        with model(q) if is_model(q) else nullcontext(given(q, "p").value) as target:
+            compared = explain_gradients(target)
+        answer("explain", gradients_document(q, compared), output)
+        return 0
     left, right = given(p, "p"), given(q, "q")
     found = explain(left.value, right.value, normalize=normalize)
     shown = unit.of(found)
-    if output.json:
-        show_json("explain", {"p": left.words, "q": right.words, **to_json(shown)})
-    else:
-        heads = [f"p = {left.words}", f"q = {right.words}", ""]
-        show([*heads, *_explain_page(shown)])
+    answer("explain", contributions_document((left.words, right.words), shown), output)
     return EXIT_CODES[found.status]

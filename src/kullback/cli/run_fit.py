@@ -1,14 +1,17 @@
 """`kullback fit`."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import final
 
 import numpy as np
 
 from kullback.api.extremes import extremes_told
 from kullback.api.fit import fit
+from kullback.cli.answer import File, answer
 from kullback.cli.inputs import (
     check_place,
     expression,
@@ -17,21 +20,24 @@ from kullback.cli.inputs import (
     keep,
     model,
     names_of,
-    save,
     source_of,
 )
 from kullback.cli.inputs import checkpoint as inputs_checkpoint
 from kullback.cli.options import EXIT_CODES, Fitting, Output, check_starts
 from kullback.cli.progress import descents
 from kullback.core.errors import InputError
+from kullback.distributions.base import Distribution
+from kullback.expressions.format import format_distribution
 from kullback.families import FullRank, LowRank, MeanField, parse_family
+from kullback.inputs.given import distribution
 from kullback.inputs.stream import read_rows, some_rows
-from kullback.render.terminal import show, show_json
+from kullback.render.document import Document
+from kullback.render.html import render
 from kullback.results.fit import Fit
+from kullback.results.posterior import Diagnosis
 from kullback.results.units import Unit
-from kullback.targets import Samples, Stream
-from kullback.views.fit import _as_dict, _page, _Target, fit_report
-from kullback.views.posterior import as_typed
+from kullback.targets import LogDensity, Samples, Stream, Unconstrained
+from kullback.views.fit import fit_document
 
 _NO_DIRECTION = (
     "--direction is missing, and there is no default. Say --direction forward to minimise "
@@ -58,19 +64,44 @@ def run(asked: Fitting, report: Path | None, *, unit: Unit, output: Output) -> i
     checkpoint = inputs_checkpoint(asked.keeping, source_of(asked.data))
     with _opened(asked) as target:
         found = _named(_fitted(target, asked, checkpoint, output), target.given)
-        kept = keep(found, asked.keeping, checkpoint)
+        keep(found, asked.keeping, checkpoint)
         shown = as_typed(unit.of(found))
-        page = None if output.json else list(_page(asked.data, target, shown))
-        html = None if report is None else _html(shown, target, asked.key)
-    where = None if report is None or html is None else save(report, html)
-    if page is None:
-        body = {"data": asked.data, **_as_dict(shown)}
-        files = {"report": report, "out": asked.keeping.out}
-        names = {k: None if v is None else str(v) for k, v in files.items()}
-        show_json("fit", {**body, "dropped": target.dropped, **names})
-    else:
-        show([*page, *(line for line in (where, kept) if line)])
+        document = _document(asked, target, shown, drawn=report is not None)
+        page = None if report is None else render(document)
+    values = document.values
+    document = replace(
+        document, values=lambda: {"data": asked.data, **values(), "dropped": target.dropped}
+    )
+    files = (File("report", "report", report), File("out", "fit", asked.keeping.out))
+    answer("fit", document, output, files=files, page=page)
     return EXIT_CODES[found.status]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class _Target:
+    """What is fitted.
+
+    Attributes:
+        given: as `api.fit` takes it.
+        dropped: rows that were left out because of missing cells.
+    """
+
+    given: Samples | Stream | Distribution | LogDensity | Unconstrained
+    dropped: int = 0
+
+    def source(self, data: str) -> str:
+        """Returns it in words."""
+        match self.given:
+            case Stream(columns=columns):
+                return f"p: rows of {', '.join(columns)} ({data}, in pieces)"
+            case Samples(values=values, columns=columns):
+                less = f"; {self.dropped:,} with missing cells left out" if self.dropped else ""
+                return f"p: {len(values)} rows of {', '.join(columns)} ({data}{less})"
+            case Distribution():
+                return f"p = {format_distribution(self.given)}"
+            case _:
+                return f"p: {data}"
 
 
 def _fitted(target: _Target, asked: Fitting, checkpoint: Path | None, output: Output) -> Fit:
@@ -136,14 +167,20 @@ def _refuse_categories(given: object, family: str | None) -> None:
             )
 
 
-def _html(found: Fit, target: _Target, key: int) -> str:
-    p = None if found.posterior is not None else target.known()
+def _document(asked: Fitting, target: _Target, found: Fit, *, drawn: bool) -> Document:
+    """Returns what is said of a fit; with what pictures of p need, if they are drawn."""
+    p, source = target.given, target.source(asked.data)
     if isinstance(p, (Samples, Stream)):
-        values, weights = _shown_rows(p)
-        if not len(values):
-            return fit_report(found, columns=p.columns, key=key)
-        return fit_report(found, None, values, p.columns, weights=weights, key=key)
-    return fit_report(found, p, key=key)
+        values, weights = _shown_rows(p) if drawn else (None, None)
+        if values is not None and not len(values):
+            values = None
+        return fit_document(
+            found, None, values, p.columns, weights=weights, source=source, key=asked.key
+        )
+    if isinstance(p, LogDensity) and found.posterior is None and drawn:
+        p = distribution(p, "p")
+    known = p if isinstance(p, Distribution) else None
+    return fit_document(found, known, source=source, key=asked.key)
 
 
 def _shown_rows(p: Samples | Stream) -> tuple[np.ndarray, np.ndarray | None]:
@@ -154,3 +191,28 @@ def _shown_rows(p: Samples | Stream) -> tuple[np.ndarray, np.ndarray | None]:
         values, weights = p.values, p.weights
     whole = ~np.isnan(values).any(axis=1)
     return values[whole], None if weights is None else weights[whole]
+
+
+# Remedies that are spelled for Python, and what they are here.
+
+_TYPED = (
+    (re.compile(r'family="([^"]+)"'), r"--family \1"),
+    (re.compile(r"\buse (fit\.)"), r"use, in Python, \1"),
+    (re.compile(r"with example=$"), "with example = ... in the file"),
+)
+
+
+def as_typed(fit: Fit) -> Fit:
+    """Returns a fit whose remedies are spelled as they are typed here."""
+    if fit.posterior is None:
+        return fit
+    told = fit.posterior.diagnosis
+    findings = tuple(replace(f, remedy=_typed(f.remedy)) for f in told.findings)
+    made = Diagnosis(findings, _typed(told.unseen))
+    return replace(fit, posterior=replace(fit.posterior, diagnosis=made))
+
+
+def _typed(text: str) -> str:
+    for python, option in _TYPED:
+        text = python.sub(option, text)
+    return text

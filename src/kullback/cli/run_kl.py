@@ -1,22 +1,22 @@
 """`kullback kl`."""
 
-import re
 import time
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from kullback.api.explain import explain
 from kullback.api.measure import cross_entropy, divergence, entropy, kl_divergence
-from kullback.cli.inputs import Given, check_place, given, save
+from kullback.cli.answer import File, answer
+from kullback.cli.inputs import Given, check_place, given
 from kullback.cli.options import EXIT_CODES, Measuring, Output
 from kullback.core.errors import InputError, UnsupportedError
 from kullback.distributions.base import Distribution
 from kullback.inputs.given import distribution
-from kullback.render.terminal import show, show_json
 from kullback.results.estimate import Estimate
 from kullback.results.others import Contributions, Side, Sides
 from kullback.results.units import Unit
-from kullback.views.measure import _as_dict, _page, _verdict, kl_report
+from kullback.views.measure import Pair, kl_document
+from kullback.views.numbers import exchanged, swapped
 
 
 def run(
@@ -35,12 +35,18 @@ def run(
     left, right = given(p, "p"), given(q, "q")
     sides = both(left.value, right.value, how, unit)
     gate = _gate(sides.forward.value, max_kl)
-    where = None if report is None else _reported(report, left, right, sides, how, unit)
-    if output.json:
-        show_json("kl", _as_dict(left, right, sides, max_kl, gate, report))
-    else:
-        page = [*_page(left, right, sides), *_verdict(sides.forward.value, max_kl, gate)]
-        show([*page, *([where] if where else [])])
+    if report is not None and sides.reverse is None:
+        raise InputError(f"--report: it needs both directions, but {sides.missing}")
+    document = kl_document(
+        (left.words, right.words),
+        sides,
+        pair=None if report is None else lambda: _pair(left, right, sides, how, unit),
+        max_kl=max_kl,
+        gate=gate,
+        key=how.key,
+        seconds=time.process_time(),
+    )
+    answer("kl", document, output, files=(File("report", "report", report),))
     return gate if gate is not None else EXIT_CODES[sides.status]
 
 
@@ -62,16 +68,12 @@ def _gate(value: Estimate, max_kl: float | None) -> int | None:
     return int(value.interval[1] > max_kl)
 
 
-def _reported(
-    path: Path, left: Given, right: Given, sides: Sides, how: Measuring, unit: Unit
-) -> str:
-    if sides.reverse is None:
-        raise InputError(f"--report: it needs both directions, but {sides.missing}")
+def _pair(left: Given, right: Given, sides: Sides, how: Measuring, unit: Unit) -> Pair:
+    """What is drawn of p and q, and where each divergence is paid."""
+    assert sides.reverse is not None
     p = distribution(left.value, "p", normalize=how.normalize)
     q = distribution(right.value, "q", normalize=how.normalize)
-    forward, reverse = _parts(p, q, sides.forward, unit), _parts(q, p, sides.reverse, unit)
-    seconds = time.process_time()
-    return save(path, kl_report(p, q, forward, reverse, key=how.key, seconds=seconds))
+    return p, q, _parts(p, q, sides.forward, unit), _parts(q, p, sides.reverse, unit)
 
 
 def _parts(p: Distribution, q: Distribution, side: Side, unit: Unit) -> Contributions | Estimate:
@@ -83,8 +85,6 @@ def _parts(p: Distribution, q: Distribution, side: Side, unit: Unit) -> Contribu
 
 
 # Both directions of a divergence, each named by p and q as they were given.
-
-_NAMES = re.compile(r"(?<![A-Za-z])[pq](?![A-Za-z])")
 
 
 def both(p: object, q: object, how: Measuring, unit: Unit) -> Sides:
@@ -99,9 +99,9 @@ def both(p: object, q: object, how: Measuring, unit: Unit) -> Sides:
     try:
         reverse = _side("reverse", q, p, how, unit)
     except UnsupportedError as error:
-        return Sides(forward, None, _exchanged(str(error)))
+        return Sides(forward, None, swapped(str(error)))
     parts = (reverse.value, reverse.cross_entropy, reverse.entropy)
-    value, cross, own = (None if e is None else _renamed(e) for e in parts)
+    value, cross, own = (None if e is None else exchanged(e) for e in parts)
     assert value is not None
     return Sides(forward, Side("reverse", value, cross, own))
 
@@ -110,55 +110,17 @@ def _side(name: str, p: object, q: object, how: Measuring, unit: Unit) -> Side:
     method = None if how.method is None else how.method.replace("-", " ")
     if how.kind is not None:
         kind = how.kind.replace("-", "_")
-        value = divergence(
-            p,
-            q,
-            kind=kind,
-            alpha=how.alpha,
-            method=method,
-            n=how.n,
-            tolerance=how.tolerance,
-            dx=how.dx,
-            normalize=how.normalize,
-            key=how.key,
-        )
+        value = divergence(p, q, kind=kind, alpha=how.alpha, method=method, **_options(how))
         return Side(name, unit.of(value))
     if how.alpha is not None:
         raise InputError(f"--alpha {how.alpha:g}: only --kind alpha and --kind renyi have an order")
-    value = kl_divergence(
-        p,
-        q,
-        method=method,
-        n=how.n,
-        tolerance=how.tolerance,
-        dx=how.dx,
-        normalize=how.normalize,
-        key=how.key,
-    )
-    return Side(name, unit.of(value), *_split(p, q, how, unit))
-
-
-def _split(
-    p: object, q: object, how: Measuring, unit: Unit
-) -> tuple[Estimate | None, Estimate | None]:
-    """Cross-entropy and entropy by the methods that the plan chooses for each."""
-    try:
-        cross = cross_entropy(
-            p, q, n=how.n, tolerance=how.tolerance, dx=how.dx, normalize=how.normalize, key=how.key
-        )
-        own = entropy(
-            p, n=how.n, tolerance=how.tolerance, dx=how.dx, normalize=how.normalize, key=how.key
-        )
+    value = kl_divergence(p, q, method=method, **_options(how))
+    try:  # cross-entropy and entropy by the methods that the plan chooses for each
+        cross, own = cross_entropy(p, q, **_options(how)), entropy(p, **_options(how))
     except UnsupportedError:
-        return None, None
-    return unit.of(cross), unit.of(own)
+        return Side(name, unit.of(value))
+    return Side(name, unit.of(value), unit.of(cross), unit.of(own))
 
 
-def _renamed(estimate: Estimate) -> Estimate:
-    """What was computed with p and q exchanged says so: KL(p||q) of (q, p) is KL(q||p)."""
-    notes = tuple(_exchanged(note) for note in estimate.notes)
-    return replace(estimate.called(_exchanged(estimate.direction)), notes=notes)
-
-
-def _exchanged(text: str) -> str:
-    return _NAMES.sub(lambda name: "q" if name[0] == "p" else "p", text)
+def _options(how: Measuring) -> dict[str, Any]:
+    return {name: getattr(how, name) for name in ("n", "tolerance", "dx", "normalize", "key")}

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from kullback.cli.inputs import check_place, names_of, where
+from kullback.cli.answer import File, answer
+from kullback.cli.inputs import check_place, names_of
 from kullback.cli.options import Output
 from kullback.core.errors import InputError
 from kullback.diff.profile import merged, profile, read_profile, write_profile
-from kullback.render.terminal import show, show_json
-from kullback.results.diff import Profile
+from kullback.render.document import Document
 
 
 def run(
@@ -29,16 +29,9 @@ def run(
     if merge is not None and cells is not None:
         made = merged(cells, made)
     write_profile(out, made)
-    if output.json:
-        show_json("profile", _as_dict(made, out))
-    else:
-        show([
-            f"{made.rows:,} rows of {len(made.columns)} column(s) counted: {', '.join(made.names)}",
-            where("profile", out),
-        ])  # fmt: skip
+    listed = [{"name": c.name, "kind": c.kind, "cells": len(c.counts)} for c in made.columns]
+    counted = f"{made.rows:,} rows of {len(listed)} column(s) counted: {', '.join(made.names)}"
+    body = {"source": made.source, "rows": made.rows, "columns": listed}
+    document = Document("A profile", lambda: body, (counted,))
+    answer("profile", document, output, files=(File("out", "profile", out),))
     return 0
-
-
-def _as_dict(made: Profile, out: Path) -> dict[str, object]:
-    columns = [{"name": c.name, "kind": c.kind, "cells": len(c.counts)} for c in made.columns]
-    return {"source": made.source, "rows": made.rows, "columns": columns, "out": str(out)}

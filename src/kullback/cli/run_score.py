@@ -1,23 +1,21 @@
 """`kullback score`: the log density of rows under a saved fit."""
 
-from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
 
 from kullback.api.diff import columns_of, draws, score
 from kullback.api.store import load
+from kullback.cli.answer import File, answer
 from kullback.cli.inputs import check_place, names_of
-from kullback.cli.inputs import where as inputs_where
 from kullback.cli.options import EXIT_CODES, Output, Reading
 from kullback.cli.progress import descents
 from kullback.files.writing import as_csv, check_format, column, write_columns
 from kullback.inputs.stream import column_names, read_rows
-from kullback.render.terminal import line, show, show_json, show_text
-from kullback.results.fit import Fit
-from kullback.results.others import Score
-from kullback.results.serialise import to_json
+from kullback.render.document import Document
+from kullback.render.terminal import show_text
 from kullback.results.units import Unit
 from kullback.targets import Stream
+from kullback.views.samples import score_document
 
 
 def run(
@@ -50,49 +48,17 @@ def run(
 
             done = 0
             found = score(fit, rows, skip_missing=reading.missing == "drop", write=write)
-    if output.json:
-        show_json("score", _as_dict(model, data, fit, found, out, unit))
-    else:
-        show(_page(model, data, fit, found, out, asked, unit))
+    document = score_document(fit, found, model=str(model), data=data, names=asked, unit=unit)
+    answer("score", document, output, files=(File("out", "scores", out),))
     return EXIT_CODES[found.status]
-
-
-def _as_dict(
-    model: Path, data: str, fit: Fit, found: Score, out: Path | None, unit: Unit
-) -> dict[str, object]:
-    return {
-        "model": str(model),
-        "data": data,
-        **to_json(unit.of(found)),
-        "held_out": to_json(unit.of(fit.held_out)),
-        "out": None if out is None else str(out),
-    }
-
-
-def _page(
-    model: Path, data: str, fit: Fit, found: Score, out: Path | None, names: tuple[str, ...],
-    unit: Unit,
-) -> Iterator[str]:  # fmt: skip
-    yield line(f"p: {found.rows:,} rows of {', '.join(names)} ({data})", indent="   ")
-    yield line(f"q: {model}, {fit.direction} fit of {fit.family}", indent="   ")
-    yield ""
-    yield f"mean log density a row:  {unit.of(found.mean)}"
-    if fit.held_out is not None:
-        yield f"the model's own, held out:  {unit.of(fit.held_out)}"
-    yield f"rows outside the support of q:  {found.outside:,}"
-    if found.left_out:
-        yield f"rows with missing cells, not scored:  {found.left_out:,}"
-    for note in unit.of(found.mean).notes:
-        yield line(f"note: {note}", indent="  ")
-    if out is not None:
-        yield ""
-        yield inputs_where("scores", out)
 
 
 # `kullback sample`: draws of a saved fit.
 
 
-def draw_sample(model: Path, n: int, key: int, out: Path | None, output: Output) -> int:
+def draw_sample(
+    model: Path, n: int, key: int, out: Path | None, *, spreadsheet: bool, output: Output
+) -> int:
     """Writes or prints draws and returns the exit code."""
     if out is not None:
         check_format(out, (".csv", ".parquet", ".npy"))
@@ -100,15 +66,13 @@ def draw_sample(model: Path, n: int, key: int, out: Path | None, output: Output)
     found = draws(load(model), n, key=key)
     names, columns = [name for name, _ in found], [values for _, values in found]
     if out is not None:
-        write_columns(out, names, columns)
+        write_columns(out, names, columns, spreadsheet=spreadsheet)
     body = {"model": str(model), "n": n, "key": key, "columns": names}
-    if output.json:
-        rows = None if out is not None else [list(row) for row in zip(*columns, strict=True)]
-        where = None if out is None else str(out)
-        show_json("sample", {**body, "draws": rows, "out": where})
-    elif out is None:
-        text = as_csv(names, columns)
-        show_text(text, data=True)
-    else:
-        show([inputs_where(f"{n:,} draws of {', '.join(names)}", out)])
+    if out is None and not output.json:
+        show_text(as_csv(names, columns, spreadsheet=spreadsheet))
+        return 0
+    rows = None if out is not None else [list(row) for row in zip(*columns, strict=True)]
+    document = Document("Draws", lambda: {**body, "draws": rows})
+    what = f"{n:,} draws of {', '.join(names)}"
+    answer("sample", document, output, files=(File("out", what, out),))
     return 0

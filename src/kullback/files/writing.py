@@ -83,14 +83,20 @@ def column(path: str | Path, name: str) -> Iterator[Spool]:
 
 
 def write_columns(
-    path: str | Path, names: Sequence[str], columns: Sequence[np.ndarray | list[str]]
+    path: str | Path,
+    names: Sequence[str],
+    columns: Sequence[np.ndarray | list[str]],
+    *,
+    spreadsheet: bool = False,
 ) -> None:
-    """Writes columns of numbers and of text.
+    """Writes columns of numbers and of text; what was written is read back as it was.
 
     Args:
         path: a .csv, .parquet or .npy file; the last holds numbers only.
         names: of the columns.
         columns: all of the same length.
+        spreadsheet: whether a .csv is for a spreadsheet: text that it would take for a formula then
+            gets a quotation mark in front, and is read back with it.
 
     Raises:
         InputError: it cannot be written, or is of another format.
@@ -108,14 +114,20 @@ def write_columns(
     frame = _frame(names, columns)
     with opened(path) as file, _as_input_error(path):
         if path.suffix.lower() == ".csv":
-            _safe(frame).write_csv(file)
+            (_safe(frame) if spreadsheet else frame).write_csv(file)
         else:
             frame.write_parquet(file)
 
 
-def as_csv(names: Sequence[str], columns: Sequence[np.ndarray | list[str]]) -> str:
-    """Returns columns as the text of a CSV file."""
-    return _safe(_frame(names, columns)).write_csv()
+def as_csv(
+    names: Sequence[str],
+    columns: Sequence[np.ndarray | list[str]],
+    *,
+    spreadsheet: bool = False,
+) -> str:
+    """Returns columns as the text of a CSV file; the arguments are those of `write_columns`."""
+    frame = _frame(names, columns)
+    return (_safe(frame) if spreadsheet else frame).write_csv()
 
 
 def check_format(path: Path, endings: tuple[str, ...]) -> None:

@@ -1,5 +1,6 @@
-"""A plot is data first, then pixels: what a report shows, before anything is drawn."""
+"""What is shown of a result, as data: before it is a page, lines of a terminal, JSON or a picture."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, final
 
@@ -145,21 +146,29 @@ Cell = str | Badge | Bar
 @final
 @dataclass(frozen=True)
 class Column:
-    """The head of a column; numbers stand to the right."""
+    """The head of a column; numbers stand to the right. A terminal leaves out what is `detail`."""
 
     name: str
     align: Literal["left", "right"] = "left"
+    detail: bool = False
 
 
 @final
 @dataclass(frozen=True)
 class Table:
-    """Rows of cells; a newline in a cell starts a new line."""
+    """Rows of cells; a newline in a cell starts a new line.
+
+    Attributes:
+        title, caption: above and below it.
+        columns, rows: the heads, and the cells below them.
+        brief: rows that a terminal shows; all by default.
+    """
 
     title: str
     columns: tuple[Column, ...]
     rows: tuple[tuple[Cell, ...], ...]
     caption: str = ""
+    brief: int | None = None
 
 
 @final
@@ -175,29 +184,50 @@ class Gallery:
 @final
 @dataclass(frozen=True)
 class Fact:
-    """A number that a reader should take away, with its error and kind."""
+    """A number that a reader should take away, with its error and kind.
+
+    Attributes:
+        label: what it is here, such as "minimised".
+        name: of the quantity, such as "KL(p||q)".
+        value, detail: the number with its unit; its error, interval and kind.
+        line: all of it in one line, for a terminal.
+        role: its colour.
+        repeated: a table below has it too, so that a terminal leaves it out here.
+    """
 
     label: str
+    name: str
     value: str
     detail: str
+    line: str
     role: Role | Tone = "neutral"
+    repeated: bool = False
 
 
 @final
 @dataclass(frozen=True)
 class Notes:
-    """Sentences, one to a line."""
+    """Sentences, one to a line, each with its label ("note", "fix") where lines have no bullets."""
 
     items: tuple[str, ...]
+    label: str = ""
 
 
-Block = Figure | Corner | Gallery | Table | Notes
+@final
+@dataclass(frozen=True, eq=False)
+class Detail:
+    """Blocks that a terminal leaves to the page; they are made when a page is."""
+
+    make: "Callable[[], tuple[Block, ...]]"
+
+
+Block = Figure | Corner | Gallery | Table | Notes | Detail
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class Section:
-    """A heading, a sentence or two, and blocks."""
+    """A heading, a sentence or two, and blocks. One with nothing to show is left out."""
 
     title: str
     lead: str
@@ -206,21 +236,25 @@ class Section:
 
 @final
 @dataclass(frozen=True, eq=False)
-class Page:
-    """A whole report.
+class Document:
+    """All that is said of a result, once, for every way to say it.
 
     Attributes:
-        title: what it is about.
-        summary: one paragraph, with the numbers.
+        title: what a page is called.
+        values: plain values for machines; made when they are asked for.
+        headline: lines that say what this is about; a terminal prints them first.
         facts: the numbers to take away.
         sections: in reading order.
+        notes: what a careful reader should know.
         made: how it was made, as name and value.
-        banner: above the summary.
+        banner: the one thing to know before reading on.
     """
 
     title: str
-    summary: str
-    facts: tuple[Fact, ...]
-    sections: tuple[Section, ...]
-    made: tuple[tuple[str, str], ...]
+    values: Callable[[], Mapping[str, object]]
+    headline: tuple[str, ...] = ()
+    facts: tuple[Fact, ...] = ()
+    sections: tuple[Section, ...] = ()
+    notes: tuple[str, ...] = ()
+    made: tuple[tuple[str, str], ...] = ()
     banner: Banner | None = None

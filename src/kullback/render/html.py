@@ -1,4 +1,4 @@
-"""A page as HTML: one file that needs nothing else. What is given is escaped here and only here."""
+"""A document as HTML: one file that needs nothing else. What is given is escaped here and only here."""
 
 from collections.abc import Iterator
 from html import escape
@@ -13,11 +13,12 @@ from kullback.render.document import (
     Cell,
     Column,
     Corner,
+    Detail,
+    Document,
     Fact,
     Figure,
     Gallery,
     Notes,
-    Page,
     Section,
     Table,
 )
@@ -25,7 +26,7 @@ from kullback.render.svg import draw
 
 _SIGNS = {"good": "✓", "bad": "✗", "unsure": "?"}
 #: What is hatched: the areas that lie below 0.
-_HATCH = (
+HATCH = (
     '<svg class="defs" aria-hidden="true"><defs><pattern id="hatch" width="5" height="5" '
     'patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><path d="M0,0V5"/></pattern></defs></svg>'
 )
@@ -33,27 +34,42 @@ _HATCH = (
 _LONG = 24
 
 
-def render(page: Page) -> str:
-    """Returns a page as an HTML document."""
-    names = (f"f{i}" for i in count(1))
-    body = "".join(_section(s, names) for s in page.sections)
-    facts = "".join(_fact(f) for f in page.facts)
-    title = escape(page.title)
+def render(document: Document) -> str:
+    """Returns a document as an HTML page."""
+    title = escape(document.title)
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>{title}</title><style>{SHEET}</style></head>\n<body>{_HATCH}<main>"
-        f"<header><h1>{title}</h1>{_banner(page.banner)}"
-        f'<p class="summary">{escape(page.summary)}</p></header>'
+        f"<title>{title}</title><style>{SHEET}</style></head>\n<body>{HATCH}<main>"
+        f"{content(document)}{_footer(document)}</main></body></html>\n"
+    )
+
+
+def content(document: Document, prefix: str = "f") -> str:
+    """Returns what stands on a page, without its frame.
+
+    Args:
+        document: what to show.
+        prefix: of the names of the parts of figures, unique in what they are put into.
+    """
+    names = (f"{prefix}{i}" for i in count(1))
+    notes = (Section("Notes", "", (Notes(document.notes),)),) if document.notes else ()
+    body = "".join(_section(s, names) for s in (*document.sections, *notes))
+    facts = "".join(_fact(f) for f in document.facts)
+    headline = "".join(f'<p class="summary">{escape(line)}</p>' for line in document.headline)
+    return (
+        f"<header><h1>{escape(document.title)}</h1>{_banner(document.banner)}{headline}</header>"
         + (f'<div class="facts">{facts}</div>' if facts else "")
-        + f"\n{body}\n{_footer(page)}</main></body></html>\n"
+        + f"\n{body}\n"
     )
 
 
 def _section(section: Section, names: Iterator[str]) -> str:
+    blocks = "\n".join(b for b in (_block(b, names) for b in section.blocks) if b)
+    if not blocks and (section.blocks or not section.lead):
+        return ""
     lead = f"<p>{escape(section.lead)}</p>" if section.lead else ""
-    blocks = "\n".join(_block(b, names) for b in section.blocks)
-    return f"<section><h2>{escape(section.title)}</h2>{lead}{blocks}</section>\n"
+    return f"<section>{_title(section.title, 2)}{lead}{blocks}</section>\n"
 
 
 def _block(block: Block, names: Iterator[str], level: int = 3) -> str:
@@ -68,6 +84,8 @@ def _block(block: Block, names: Iterator[str], level: int = 3) -> str:
             return _gallery(block, names)
         case Notes(items):
             return f'<ul class="notes">{"".join(f"<li>{escape(i)}</li>" for i in items)}</ul>'
+        case Detail(make):
+            return "\n".join(_block(b, names, level) for b in make())
 
 
 def _figure(figure: Figure, names: Iterator[str], level: int) -> str:
@@ -151,7 +169,7 @@ def _length(cell: Cell) -> int:
 
 def _fact(fact: Fact) -> str:
     return (
-        f'<div class="fact r-{fact.role}"><div class="name">{escape(fact.label)}</div>'
+        f'<div class="fact r-{fact.role}"><div class="name">{escape(", ".join(p for p in (fact.name, fact.label) if p))}</div>'
         f'<div class="value">{escape(fact.value)}</div><div class="detail">{escape(fact.detail)}</div></div>'
     )
 
@@ -164,8 +182,10 @@ def _caption(text: str, tag: str) -> str:
     return f'<{tag} class="caption">{escape(text)}</{tag}>' if text else ""
 
 
-def _footer(page: Page) -> str:
-    made = "".join(f"<div><dt>{escape(n)}</dt><dd>{escape(v)}</dd></div>" for n, v in page.made)
+def _footer(document: Document) -> str:
+    made = "".join(f"<div><dt>{escape(n)}</dt><dd>{escape(v)}</dd></div>" for n, v in document.made)
+    if not made:
+        return ""
     return f"<footer><strong>How this was made</strong><dl>{made}</dl></footer>"
 
 
@@ -193,7 +213,7 @@ h1{font-size:30px;line-height:1.2;letter-spacing:-.01em;margin:0 0 14px;overflow
 h2{font-size:22px;line-height:1.25;margin:52px 0 6px;padding-top:18px;border-top:1px solid var(--rule)}
 h3{font-size:16px;line-height:1.35;margin:0 0 6px;font-weight:650}
 p{margin:0 0 12px;max-width:76ch;text-wrap:pretty}
-.summary{font-size:17.5px}
+.summary{font-size:17px;margin:0 0 6px;overflow-wrap:anywhere;max-height:9.5em;overflow-y:auto}
 .caption{color:var(--soft);font-size:14px;line-height:1.5;margin:8px 0 0;max-width:84ch}
 .notes{margin:12px 0;padding-left:20px;max-width:80ch}
 .notes li{margin:4px 0}

@@ -87,14 +87,7 @@ def frame(figure: Figure, width: float, height: float) -> Frame:
     y = Scale(y_low, y_high, bottom, top + room + 4.0, figure.y.log)
     x_marks = _spread(figure.x, x)
     return Frame(
-        width,
-        height,
-        x,
-        y,
-        x_marks,
-        tuple(zip(y_values, y_names, strict=True)),
-        legend,
-        shelves,
+        width, height, x, y, x_marks, tuple(zip(y_values, y_names, strict=True)), legend, shelves
     )
 
 

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal, final
 import numpy as np
 from jaxtyping import Float
 
+from kullback.results.display import html_of
 from kullback.results.estimate import Estimate
 from kullback.results.quantity import Units
 from kullback.results.serialise import HIDDEN, NATS, PAIRS, key, keys
@@ -269,6 +270,10 @@ class Diff:
         return "\n".join(
             [f"{head}{len(self.differing)} of {len(self.columns)} column(s) differ", *found, *lost]
         )
+
+    def _repr_html_(self) -> str | None:
+        """Returns what a notebook shows."""
+        return html_of(self)
 
 
 def _unresolved(found: Diff) -> bool:

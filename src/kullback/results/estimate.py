@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal, final
 
+from kullback.results.display import html_of
 from kullback.results.quantity import Bound, Quantity, Sentence, Units, factor
 from kullback.results.serialise import HIDDEN
 
@@ -229,6 +230,20 @@ class Estimate:
         value, error = _aligned(self.value, self.standard_error)
         label = f"{self.kind}, " if self.kind == "numeric" else ""
         return f"{self.direction} {symbol} {value} ± {error}{unit} ({label}{self.method}{count})"
+
+    def _repr_html_(self) -> str | None:
+        """Returns what a notebook shows."""
+        return html_of(self)
+
+    def _in_unit(self, unit: str, factor: float) -> "Estimate":
+        low, high = self.interval
+        return replace(
+            self,
+            value=self.value * factor,
+            standard_error=self.standard_error * factor,
+            interval=(low * factor, high * factor),
+            unit=unit,
+        )
 
 
 def finite(x: float) -> float | None:

@@ -13,6 +13,7 @@ from kullback.core.run import generator
 from kullback.distributions.base import Distribution
 from kullback.distributions.transported import Approximation
 from kullback.families import Recipe
+from kullback.results.display import html_of
 from kullback.results.estimate import Estimate
 from kullback.results.posterior import Diagnosis, Draws, Posterior
 from kullback.results.quantity import Units
@@ -374,3 +375,7 @@ class Fit:
         if self.posterior is None:
             return line
         return f"{line}\n{self.elbo}\n{self.log_evidence}\n{self.diagnosis}"
+
+    def _repr_html_(self) -> str | None:
+        """Returns what a notebook shows."""
+        return html_of(self)

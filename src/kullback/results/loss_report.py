@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import ClassVar, final
 
+from kullback.results.display import html_of
 from kullback.results.estimate import Estimate
 from kullback.results.serialise import HIDDEN, PAIRS, key
 from kullback.results.status import Status
@@ -189,6 +190,10 @@ class LossReport:
         lines += [f"fix: {fix}" for fix in self.fixes]
         return "\n".join(lines)
 
+    def _repr_html_(self) -> str | None:
+        """Returns what a notebook shows."""
+        return html_of(self)
+
     def _drawn(self, who: str) -> LossUnder | None:
         return next((u for u in self.under if u.drawn == who), None)
 
@@ -259,3 +264,7 @@ class Gradients:
                 if r.place == place
             ]
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str | None:
+        """Returns what a notebook shows."""
+        return html_of(self)

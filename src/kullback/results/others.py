@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal, final
 
 from kullback.distributions.base import Distribution
+from kullback.results.display import html_of
 from kullback.results.estimate import Estimate
 from kullback.results.fit import Fit
 from kullback.results.serialise import EXPRESSION, HIDDEN, MERGED, NATS
@@ -68,6 +69,10 @@ class Verification:
             for f in self.findings
         ]
         return "\n".join([f"{self.title} ({self.source})", *rows])
+
+    def _repr_html_(self) -> str | None:
+        """Returns what a notebook shows."""
+        return html_of(self)
 
 
 @final
@@ -190,6 +195,10 @@ class Plan:
         ]
         return "\n".join(lines)
 
+    def _repr_html_(self) -> str | None:
+        """Returns what a notebook shows."""
+        return html_of(self)
+
 
 # Where a divergence is paid: its parts by region, which add up.
 
@@ -235,6 +244,10 @@ class Contributions:
             for r in self.regions
         ]
         return "\n".join([*rows, str(self.total)])
+
+    def _repr_html_(self) -> str | None:
+        """Returns what a notebook shows."""
+        return html_of(self)
 
 
 # What a model says of rows: how probable they are.

@@ -1,20 +1,31 @@
-"""The report on the demonstration: one target, both directions, everything that differs."""
+"""The demonstration, published numbers recomputed, and whether this installation is right."""
 
-from collections.abc import Iterator
-
-from rich.table import Table
-from rich.text import Text
+import math
+from collections.abc import Callable
+from functools import cache
 
 from kullback.expressions.format import format_distribution
-from kullback.render.document import Band, Block, Fact, Figure, Gallery, Page, Section, Tone
-from kullback.render.html import render
-from kullback.render.terminal import line, print_table
+from kullback.render.document import (
+    Badge,
+    Band,
+    Block,
+    Cell,
+    Column,
+    Detail,
+    Document,
+    Fact,
+    Figure,
+    Gallery,
+    Section,
+    Table,
+    Tone,
+)
 from kullback.results.estimate import Estimate
 from kullback.results.fit import Fit
 from kullback.results.others import Check, Coverage, Demo, Finding, Verification
 from kullback.results.serialise import to_json
 from kullback.results.units import Unit
-from kullback.views.components import covers, describe, fact, family, made, print_components
+from kullback.views.components import covers, describe, fact, family, made
 from kullback.views.lines import (
     Backdrop,
     Curve,
@@ -25,68 +36,67 @@ from kullback.views.lines import (
     of_density,
     snapshots,
 )
-from kullback.views.measure import (
-    claims_table,
-    coverage_table,
-    directions_table,
-    regions_table,
-    stamps,
+from kullback.views.measure import regions_table
+from kullback.views.numbers import kind_of, method_of, number, percent, with_error
+from kullback.views.optima import optima_gallery, optima_table
+
+_COVER: dict[str, Tone] = {"covered": "good", "thin": "unsure", "dropped": "bad"}
+_STAMPS: dict[str, Tone] = {"confirmed": "good", "refuted": "bad", "cannot tell": "unsure"}
+
+# `kullback demo`: three modes, two components, both directions.
+
+_NOT_ONE_SCALE = (
+    "The two values are not on one scale: each direction weighs the same errors differently. "
+    "Each fit wins in its own direction only, and pays for it in the other."
 )
-from kullback.views.numbers import figure, sentence, share, short
-from kullback.views.optima import PARAMETERS, optima_gallery, optima_rows, parameters, print_optima
 
 
-def demo_report(demo: Demo, *, key: object = None) -> str:
-    """Returns the demonstration as one HTML page that needs nothing else.
+def demo_document(demo: Demo, *, unit: Unit = Unit(), key: object = None) -> Document:  # noqa: B008 - frozen
+    """Returns what both directions do with one target.
 
     Args:
-        demo: what to show.
-        key: the randomness it was made with, for the foot of the page.
+        demo: what was found.
+        unit: of what is shown.
+        key: the randomness it was made with.
     """
-    backdrop = of_density(demo.target, [demo.forward.q, demo.reverse.q])
+    forward, reverse = (unit.of(f) for f in (demo.forward, demo.reverse))
+    price = unit.of(demo.price)
+    dropped = demo.reverse_cover.dropped > 0.0
+    facts = (
+        fact(forward.divergence, "forward", "forward fit"),
+        fact(reverse.divergence, "reverse", "reverse fit"),
+        fact(price, "neutral", "price of the dropped mode" if dropped else "no mode dropped"),
+    )
+    headline = (
+        f"target p = {format_distribution(demo.target)}",
+        f"model  q = {family(forward)}",
+        f"The forward fit {covers(demo.forward_cover)}; the reverse fit {covers(demo.reverse_cover)}.",
+    )
+    backdrop = cache(lambda: of_density(demo.target, [forward.q, reverse.q]))
     sections = (
-        _fits(demo, backdrop),
-        _paid(demo, backdrop),
-        _optima(demo),
-        _descents(demo),
+        _fits(demo, forward, reverse, backdrop),
+        _optima(demo, forward, reverse),
         Section(
-            "Published numbers, recomputed", f"{demo.claims.title}: {stamps(demo.claims)}.",
+            "Where each divergence is paid",
+            "The divergence is the integral of what is drawn here. It may be negative in places, never in total.",
+            (Detail(lambda: _paid(demo, forward, reverse, backdrop(), unit)),),
+        ),
+        Section("The way there", "", (Detail(lambda: _descents(demo, forward, reverse)),)),
+        Section(
+            "Published numbers, recomputed", f"{demo.claims.title}: {stamps(demo.claims)}",
             (claims_table(demo.claims),),
         ),
     )  # fmt: skip
-    facts = (
-        fact(demo.forward.divergence, "forward", "Forward fit: KL(p||q)"),
-        fact(demo.reverse.divergence, "reverse", "Reverse fit: KL(q||p)"),
-        fact(demo.price, "neutral", _price_label(demo)),
-    )
-    fits = (demo.forward, demo.reverse)
-    foot = made(key=key, seconds=demo.seconds, clock="CPU", fits=fits)
+    foot = made(key=key, seconds=demo.seconds, clock="CPU", fits=(forward, reverse))
+    notes = (*_remarks(demo.claims), f"{demo.seconds:.1f} s of CPU time")
     title = f"What each direction of KL does with {len(demo.forward_cover.modes)} modes"
-    return render(Page(title, _summary(demo), facts, sections, foot))
+    return Document(title, lambda: _values(demo, unit), headline, facts, sections, notes, foot)
 
 
-def _summary(demo: Demo) -> str:
-    p = describe(demo.target)
-    price = ""
-    if demo.reverse_cover.dropped > 0.0:
-        price = f" Leaving out that mode, and nothing else, costs {sentence(demo.price)}."
-    return (
-        f"The target p = {p} has {len(demo.forward_cover.modes)} modes, and q is {family(demo.forward)}. "
-        f"Minimising the forward divergence, q {covers(demo.forward_cover)}: "
-        f"{sentence(demo.forward.divergence)}. "
-        f"Minimising the reverse divergence, q {covers(demo.reverse_cover)}: "
-        f"{sentence(demo.reverse.divergence)}.{price}"
-    )
-
-
-def _price_label(demo: Demo) -> str:
-    return demo.price.direction if demo.reverse_cover.dropped > 0.0 else "No mode dropped"
-
-
-def _fits(demo: Demo, backdrop: Backdrop) -> Section:
+def _fits(demo: Demo, forward: Fit, reverse: Fit, backdrop: Callable[[], Backdrop]) -> Section:
     curves = [
-        Curve("forward fit, min KL(p||q)", "forward", demo.forward.q),
-        Curve("reverse fit, min KL(q||p)", "reverse", demo.reverse.q, dashed=True),
+        Curve("forward fit, min KL(p||q)", "forward", forward.q),
+        Curve("reverse fit, min KL(q||p)", "reverse", reverse.q, dashed=True),
     ]
     bands = tuple(
         Band(
@@ -99,59 +109,68 @@ def _fits(demo: Demo, backdrop: Backdrop) -> Section:
         for m in cover.modes
         if m.verdict != "covered"
     )
-    caption = f"Forward: {describe(demo.forward.q)}. Reverse: {describe(demo.reverse.q)}."
-    figure = densities("The target and both fits", caption, backdrop, curves, bands=bands)
+    caption = f"Forward: {describe(forward.q)}. Reverse: {describe(reverse.q)}."
+
+    def drawn() -> tuple[Block, ...]:
+        return (densities("The target and both fits", caption, backdrop(), curves, bands=bands),)
+
     table = coverage_table(
         {"forward": demo.forward_cover, "reverse": demo.reverse_cover}, "The modes of p"
     )
-    both = directions_table({"forward": demo.forward, "reverse": demo.reverse})
-    blocks: tuple[Block, ...] = (figure, table)
-    lead = "KL(p||q) punishes a q that is small where p is not; KL(q||p) punishes a q that is where p is not."
-    return Section("Two directions, two fits", lead, blocks if both is None else (*blocks, both))
-
-
-def _paid(demo: Demo, backdrop: Backdrop) -> Section:
-    forward = integrand(
-        demo.target, demo.forward.q, "forward", backdrop.line,
-        total=demo.forward.divergence, regions=demo.forward_parts.regions,
-        title="Forward fit: p log(p/q)",
-    )  # fmt: skip
-    reverse = integrand(
-        demo.target, demo.reverse.q, "reverse", backdrop.line,
-        total=demo.reverse.divergence, regions=demo.reverse_parts.regions,
-        title="Reverse fit: q log(q/p)",
-    )  # fmt: skip
-    tables = (
-        regions_table(demo.forward_parts, "forward", "Forward fit, region by region"),
-        regions_table(demo.reverse_parts, "reverse", "Reverse fit, region by region"),
+    both = directions_table({"forward": forward, "reverse": reverse})
+    lead = (
+        "KL(p||q) punishes a q that is small where p is not; KL(q||p) punishes a q that is where p is not. "
+        f"{_NOT_ONE_SCALE}"
     )
-    return Section(
-        "Where each divergence is paid",
-        "The divergence is the integral of what is drawn here. It may be negative in places, never in total.",
-        (Gallery("", (forward, reverse)), *tables),
+    tables = (table,) if both is None else (both, table)
+    return Section("Two directions, two fits", lead, (Detail(drawn), *tables))
+
+
+def _paid(
+    demo: Demo, forward: Fit, reverse: Fit, backdrop: Backdrop, unit: Unit
+) -> tuple[Block, ...]:
+    first, second = (unit.of(parts) for parts in (demo.forward_parts, demo.reverse_parts))
+    drawn = (
+        integrand(
+            demo.target, forward.q, "forward", backdrop.line, total=forward.divergence,
+            regions=first.regions, title="Forward fit: p log(p/q)",
+        ),
+        integrand(
+            demo.target, reverse.q, "reverse", backdrop.line, total=reverse.divergence,
+            regions=second.regions, title="Reverse fit: q log(q/p)",
+        ),
+    )  # fmt: skip
+    return (
+        Gallery("", drawn),
+        regions_table(first, "forward", "Forward fit, region by region"),
+        regions_table(second, "reverse", "Reverse fit, region by region"),
     )
 
 
-def _optima(demo: Demo) -> Section:
+def _optima(demo: Demo, forward: Fit, reverse: Fit) -> Section:
     blocks: list[Block] = []
-    for name, fit in (("Forward", demo.forward), ("Reverse", demo.reverse)):
-        blocks.append(
-            optima_rows(fit, describe, f"{name} fit: optima of {fit.divergence.direction}")
-        )
-        behind = of_density(demo.target, [o.q for o in fit.optima], points=200)
-        gallery = optima_gallery(fit, behind, "")
-        blocks += [] if gallery is None else [gallery]
+    for name, fit in (("Forward", forward), ("Reverse", reverse)):
+        blocks.append(optima_table(fit, f"{name} fit: optima of {fit.divergence.direction}"))
+        blocks.append(Detail(lambda fit=fit: _drawn_optima(demo, fit)))
     return Section(
-        "All optima that were found",
+        "All local optima that were found",
         "Where a descent ends depends on where it starts; a fit from one start may be any of these.",
         tuple(blocks),
     )
 
 
-def _descents(demo: Demo) -> Section:
+def _drawn_optima(demo: Demo, fit: Fit) -> tuple[Block, ...]:
+    gallery = optima_gallery(
+        fit, of_density(demo.target, [o.q for o in fit.optima], points=200), ""
+    )
+    return () if gallery is None else (gallery,)
+
+
+def _descents(demo: Demo, forward: Fit, reverse: Fit) -> tuple[Block, ...]:
+    fits = (("Forward", forward), ("Reverse", reverse))
     gaps = {
         f"{name} fit, {fit.divergence.direction}": (fit, gaps_to_density(demo.target, fit))
-        for name, fit in (("forward", demo.forward), ("reverse", demo.reverse))
+        for name, fit in fits
     }
     figure = descent(
         "How far each descent still had to go",
@@ -159,111 +178,57 @@ def _descents(demo: Demo) -> Section:
         "Sums over a grid, for drawing only.",
         gaps,
     )
-    items = tuple(
-        _path(demo, name, fit)
-        for name, fit in (("Forward", demo.forward), ("Reverse", demo.reverse))
-    )
-    gallery = Gallery("", items)
-    blocks: tuple[Block, ...] = (gallery,) if figure is None else (figure, gallery)
-    return Section("The way there", "", blocks)
+    gallery = Gallery("", tuple(_path(demo, name, fit) for name, fit in fits))
+    return (gallery,) if figure is None else (figure, gallery)
 
 
 def _path(demo: Demo, name: str, fit: Fit) -> Figure:
     behind = of_density(demo.target, [fit.path[0], fit.q], points=240)
-    return snapshots(
-        f"{name} fit: q along its descent",
-        "From the start, faint and dashed, to the end.",
-        behind,
-        fit,
-    )
+    caption = "From the start, faint and dashed, to the end."
+    return snapshots(f"{name} fit: q along its descent", caption, behind, fit)
 
 
-# `kullback demo`: three modes, two components, both directions.
+def coverage_table(covers: dict[str, Coverage], title: str) -> Table:
+    """Returns what each fit does with each mode of p, and what it spills.
 
-
-def _page(found: Demo, unit: Unit) -> Iterator[str | Table]:
-    found = unit.of(found)
-    forward, reverse = found.forward, found.reverse
-    yield f"target p = {format_distribution(found.target)}"
-    yield "model  q = two Gaussians"
-    yield ""
-    yield _bests(forward, reverse, unit)
-    yield f"forward {_does(found.forward_cover)}; reverse {_does(found.reverse_cover)}"
-    yield ""
-    yield from _others(forward, reverse)
-    yield from _covers(found)
-    yield ""
-    yield line(
-        "The two values are not on one scale: each direction weighs the same errors differently. "
-        f"The forward fit has KL(q||p) = {_value(forward.reverse_kl)}, the reverse fit has "
-        f"KL(p||q) = {_value(reverse.forward_kl)}: each wins in its own direction only."
-    )
-    yield ""
-    yield "the article's numbers, recomputed:"
-    yield from page(found.claims)
-    yield ""
-    yield f"{found.seconds:.1f} s of CPU time"
-
-
-def _bests(forward: Fit, reverse: Fit, unit: Unit) -> Table:
-    rows = [
-        [
-            f"{fit.direction} {fit.divergence.direction}",
-            figure(fit.divergence, unit=False),
-            *parameters(print_components(fit.q)),
-        ]
-        for fit in (forward, reverse)
+    Args:
+        covers: by the direction of the fit; all of one p.
+        title: of the table.
+    """
+    columns = [Column("mode of p"), Column("mass of p", "right")]
+    for name in covers:
+        columns += [Column(f"mass of q, {name}", "right"), Column(f"{name} fit")]
+    rows: list[tuple[Cell, ...]] = []
+    for modes in zip(*(c.modes for c in covers.values()), strict=True):
+        row: list[Cell] = [modes[0].name, percent(modes[0].mass_p)]
+        for m in modes:
+            row += [percent(m.mass_q), Badge(m.verdict, _COVER[m.verdict])]
+        rows.append(tuple(row))
+    ends = [
+        f"The {name} fit spills {percent(c.spilled)} of q where p has next to nothing, "
+        f"and drops {percent(c.dropped)} of p."
+        for name, c in covers.items()
     ]
-    headers = ("direction", f"best, {unit.units}", *PARAMETERS)
-    return print_table(headers, rows)
+    return Table(title, tuple(columns), tuple(rows), " ".join(ends))
 
 
-def _does(cover: Coverage) -> str:
-    if not cover.dropped:
-        return "covers all modes"
-    lost = ", ".join(m.name for m in cover.modes if m.verdict == "dropped")
-    return f"drops the {lost} ({share(cover.dropped)} of p)"
-
-
-def _others(forward: Fit, reverse: Fit) -> Iterator[str | Table]:
-    yield f"all local optima, and how many of the {forward.starts} starts reached each:"
-    for fit in (forward, reverse):
-        yield print_optima(fit, twin="mirror image")
-        yield ""
-
-
-def _covers(found: Demo) -> Iterator[str | Table]:
-    pairs = zip(found.forward_cover.modes, found.reverse_cover.modes, strict=True)
-    yield "how much of each mode's region the fits hold:"
-    yield print_table(
-        ("", "p", "forward q", "", "reverse q", ""),
-        [
-            [f.name, share(f.mass_p), share(f.mass_q), f.verdict, share(r.mass_q), r.verdict]
-            for f, r in pairs
+def directions_table(fits: dict[str, Fit]) -> Table | None:
+    """Returns both divergences of each fit; None where one of them is not known."""
+    rows = []
+    for name, fit in fits.items():
+        if fit.forward_kl is None or fit.reverse_kl is None:
+            return None
+        both = {"forward": fit.forward_kl, "reverse": fit.reverse_kl}
+        cells = [
+            with_error(e) + (", minimised" if d == fit.direction else "") for d, e in both.items()
         ]
-        + [
-            [
-                "spilled where p has next to nothing",
-                "",
-                share(found.forward_cover.spilled),
-                "",
-                share(found.reverse_cover.spilled),
-                "",
-            ]
-        ],
-        right=(1, 2, 4),
-    )
-    yield ""
-    yield line(f"price of the dropped mode: {found.price}", indent="  ")
+        rows.append((name, *cells))
+    unit = next(iter(fits.values())).divergence.unit
+    columns = (Column("fit"), *(Column(f"{d}, {unit}", "right") for d in ("KL(p||q)", "KL(q||p)")))
+    return Table("Each fit measured in both directions", columns, tuple(rows))
 
 
-def _value(estimate: Estimate | None) -> str:
-    if estimate is None:
-        return "unknown"
-    return f"{short(estimate.value)} ± {estimate.standard_error:.1e}"
-
-
-def _as_dict(found: Demo, unit: Unit) -> dict[str, object]:
+def _values(found: Demo, unit: Unit) -> dict[str, object]:
     found = unit.of(found)
     sides = {
         "forward": (found.forward, found.forward_cover, found.forward_parts),
@@ -285,88 +250,117 @@ def _as_dict(found: Demo, unit: Unit) -> dict[str, object]:
     }
 
 
-# The report on published numbers, recomputed.
-
-_TONES: dict[str, Tone] = {"confirmed": "good", "refuted": "bad", "cannot tell": "unsure"}
+# Published numbers, recomputed.
 
 
-def verification_report(
-    verification: Verification, *, key: object = None, seconds: float = 0.0
-) -> str:
-    """Returns the findings on a source as one HTML page that needs nothing else.
+def verification_document(
+    found: Verification, *, key: object = None, seconds: float = 0.0
+) -> Document:
+    """Returns the findings on a source.
 
     Args:
-        verification: what was found.
-        key: the randomness it was made with, for the foot of the page.
+        found: what was found.
+        key: the randomness it was made with.
         seconds: CPU seconds it took.
     """
-    total = len(verification.findings)
+    total = len(found.findings)
     facts = tuple(
-        Fact(stamp, str(n), f"of {total} published numbers", tone)
-        for stamp, tone in _TONES.items()
-        if (n := sum(f.stamp == stamp for f in verification.findings))
+        Fact(
+            "", stamp, str(n), f"of {total} published numbers", f"{n} {stamp}", tone, repeated=True
+        )
+        for stamp, tone in _STAMPS.items()
+        if (n := sum(f.stamp == stamp for f in found.findings))
     )
-    source = f" Source: {verification.source}." if verification.source else ""
-    summary = f"{total} published numbers were recomputed, each with its error: {stamps(verification)}.{source}"
-    section = Section(
-        "The claims",
-        "A claim is confirmed if it is what was found, to the digits it was published with; refuted if it "
-        "is not; where the claim or the computation leaves room, the verdict is that one cannot tell.",
-        (claims_table(verification),),
-    )
+    source = f" ({found.source})" if found.source else ""
+    section = Section("", "", (claims_table(found),))
     foot = made(key=key, seconds=seconds, clock="CPU")
-    return render(Page(verification.title, summary, facts, (section,), foot))
+    return Document(
+        found.title, lambda: to_json(found), (f"{found.title}{source}", stamps(found)), facts, (section,),
+        _remarks(found), foot,
+    )  # fmt: skip
 
 
-# Published numbers and what they should be, as a table.
-
-_STYLES = {"confirmed": "green", "refuted": "bold red", "cannot tell": "yellow"}
-
-
-def page(found: Verification) -> Iterator[str | Table]:
-    """Yields the table of findings, what there is to say about them, and the count of stamps."""
-    yield print_table(
-        ("claim", "claimed", "recomputed", "quantity", "verdict"),
-        [_row(f) for f in found.findings],
-        right=(1,),
+def claims_table(found: Verification) -> Table:
+    """Returns the claims of a source with what they should be, and their stamps."""
+    columns = (
+        Column("claim"), Column("claimed", "right"), Column("recomputed"), Column("quantity"),
+        Column("difference", "right"), Column("verdict"),
+    )  # fmt: skip
+    ways = sorted({method_of(f.found) for f in found.findings if f.found is not None})
+    by = f" Found by: {'; '.join(ways)}." if ways else ""
+    caption = (
+        "Confirmed: it is what was found, to the digits it was published with; refuted: it is not; "
+        f"where claim or computation leave room, one cannot tell.{by}"
     )
+    return Table("", columns, tuple(_claim(f) for f in found.findings), caption)
+
+
+def stamps(found: Verification) -> str:
+    """Returns "7 confirmed, 7 refuted, 0 cannot tell"."""
+    return ", ".join(f"{sum(f.stamp == s for f in found.findings)} {s}" for s in _STAMPS)
+
+
+def _claim(f: Finding) -> tuple[Cell, ...]:
+    of = "" if f.found is None else f.found.direction
+    return (
+        f.claim + (f" (read: {f.reading})" if f.reading else ""),
+        "" if f.claimed is None else number(f.claimed, 8),
+        "not computed" if f.found is None else _found(f.found),
+        "" if f.claim.endswith(of) else of,
+        "" if f.found is None or f.claimed is None else _difference(f.claimed, f.found),
+        Badge(f.stamp, _STAMPS[f.stamp]),
+    )
+
+
+def _found(e: Estimate) -> str:
+    """Returns the number with its error; its kind too, where it is not the usual one."""
+    usual = e.kind in ("numeric", "exact")
+    if e.kind == "unresolved":
+        return e.kind
+    return f"{with_error(e)} {e.unit}".rstrip() if usual else f"{with_error(e)}\n{kind_of(e)}"
+
+
+def _difference(claimed: float, found: Estimate) -> str:
+    gap = claimed - found.value
+    return "" if not math.isfinite(gap) or found.kind == "unresolved" else f"{gap:+#.3g}"
+
+
+def _remarks(found: Verification) -> tuple[str, ...]:
+    """What else there is to say, once each, with the claims it is about."""
     remarks: dict[str, list[str]] = {}
     for finding in found.findings:
         if finding.remark:
             remarks.setdefault(finding.remark, []).append(finding.claim)
-    if remarks:
-        yield ""
-    for remark, claims in remarks.items():
-        names = ", ".join(dict.fromkeys(claims))
-        yield line(f"{names}: {remark}", indent="  ")
-    yield ""
-    yield count(found)
-
-
-def count(found: Verification) -> str:
-    """Returns how many findings have each stamp, in words."""
-    stamps = [f.stamp for f in found.findings]
-    return ", ".join(f"{stamps.count(stamp)} {stamp}" for stamp in _STYLES)
-
-
-def _row(finding: Finding) -> list[str | Text]:
-    claim = finding.claim + (f" (read: {finding.reading})" if finding.reading else "")
-    of = "" if finding.found is None else finding.found.direction
-    return [
-        claim,
-        "" if finding.claimed is None else f"{finding.claimed:g}",
-        "not computed" if finding.found is None else figure(finding.found),
-        "" if finding.claim.endswith(of) else of,
-        Text(finding.stamp, style=_STYLES[finding.stamp]),
-    ]
+    return tuple(f"{', '.join(dict.fromkeys(of))}: {remark}" for remark, of in remarks.items())
 
 
 # `kullback doctor`: is this installation right?
 
-_PACKAGES = ("numpy", "scipy", "polars", "jax", "numpyro", "torch")
+
+def checks_document(checks: tuple[Check, ...], versions: dict[str, str | None]) -> Document:
+    """Returns the versions, and exact values recomputed.
+
+    Args:
+        checks: what was recomputed.
+        versions: of the packages; None for those that are not installed.
+    """
+    passed = sum(c.passed for c in checks)
+    columns = (Column(""), Column("value"), Column("must be"), Column("is"), Column("by"))
+    table = Table("", columns, tuple(_check(c) for c in checks))
+    listed = ", ".join(f"{name} {version or 'not installed'}" for name, version in versions.items())
+
+    def values() -> dict[str, object]:
+        found = [to_json(c.found) for c in checks]
+        listed = [{**vars(c), "found": e} for c, e in zip(checks, found, strict=True)]
+        return {"versions": versions, "passes": passed == len(checks), "checks": listed}
+
+    right = f"{passed} of {len(checks)} values are right"
+    return Document(
+        "Is this installation right?", values, (listed, right), (), (Section("", "", (table,)),)
+    )
 
 
-def _check_row(check: Check) -> list[str | Text]:
-    stamp = Text("ok", style="green") if check.passed else Text("WRONG", style="bold red")
+def _check(check: Check) -> tuple[Cell, ...]:
+    stamp = Badge("ok", "good") if check.passed else Badge("WRONG", "bad")
     found = "none" if check.found is None else f"{check.found.value:.10g}"
-    return [stamp, check.name, f"{check.expected:.10g}", found, check.detail]
+    return stamp, check.name, f"{check.expected:.10g}", found, check.detail

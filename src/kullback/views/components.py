@@ -1,8 +1,7 @@
 """What the components of a mixture say of each column."""
 
 import math
-from dataclasses import dataclass, fields, is_dataclass
-from fractions import Fraction
+from dataclasses import dataclass
 from typing import final
 
 import numpy as np
@@ -15,11 +14,12 @@ from kullback.distributions.compound import Mixture
 from kullback.distributions.gaussian_mixture import GaussianMixture, TableMixture, components_of
 from kullback.distributions.real import Normal
 from kullback.distributions.vector import MultivariateNormal
+from kullback.expressions.format import format_distribution
 from kullback.render.document import Fact, Role
 from kullback.results.estimate import Estimate
 from kullback.results.fit import Fit
 from kullback.results.others import Coverage, ModeCover
-from kullback.views.numbers import error_of, interval_of, kind_of, number, percent, value_of
+from kullback.views.numbers import error_of, interval_of, kind_of, percent, value_of
 
 #: Labels of a category written out.
 _MOST_LABELS = 3
@@ -147,87 +147,24 @@ def components(d: Distribution) -> Components | None:
 
 
 def describe(d: Distribution) -> str:
-    """Returns a distribution in words.
+    """Returns a distribution as a short expression.
 
     Example:
         >>> describe(Normal(0.0, 2.0))
-        'N(0, sd 2)'
+        'normal(0, sd=2)'
     """
-    found = components(d)
-    if found is None:
-        text = _fields(d)
-    else:
-        means = [", ".join(number(v, 4) for v in m) for m in found.means]
-        sds = [", ".join(number(v, 4) for v in s) for s in found.sds]
-        terms = [f"N({m}, sd {s})" for m, s in zip(means, sds, strict=True)]
-        if found.means.shape[1] > 1:
-            terms = [f"N([{m}], sds [{s}])" for m, s in zip(means, sds, strict=True)]
-        weights = [number(float(w), 4) for w in found.weights]
-        mixed = [f"{w} · {t}" for w, t in zip(weights, terms, strict=True)]
-        text = terms[0] if len(terms) == 1 else " + ".join(mixed)
+    text = format_distribution(d, digits=4)
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
-
-
-def _fields(d: Distribution) -> str:
-    if not is_dataclass(d):
-        return str(d)
-    written = [(f.name, getattr(d, f.name)) for f in fields(d)]
-    return f"{type(d).__name__}({', '.join(f'{n}={_short(v)}' for n, v in written)})"
-
-
-def _short(value: object) -> str:
-    if isinstance(value, float | Fraction):
-        return number(float(value), 4)
-    if isinstance(value, np.ndarray):
-        return np.array2string(value, precision=4, separator=", ", threshold=8)
-    return describe(value) if isinstance(value, Distribution) else str(value)
-
-
-# The components of a fitted distribution, as a table.
-
-
-@final
-@dataclass(frozen=True)
-class Component:
-    """A Gaussian of a mixture: its weight, and a mean and a standard deviation a column."""
-
-    weight: float
-    means: tuple[float, ...]
-    sds: tuple[float, ...]
-
-
-def print_components(d: Distribution) -> list[Component]:
-    """Returns the Gaussians that a distribution is made of; none if it is made of others."""
-    match d:
-        case Normal():
-            return [_of(1.0, d)]
-        case MultivariateNormal():
-            return [_of(1.0, d)]
-        case Mixture() if all(isinstance(c, Normal) for c in d.components):
-            return [_of(float(w), c) for w, c in zip(d.weights, d.components, strict=True)]
-        case GaussianMixture():
-            parts = zip(d.weights, d.means, d.scale_trils, strict=True)
-            return [_of(float(w), MultivariateNormal(m, root)) for w, m, root in parts]
-        case _:
-            return []
-
-
-def _of(weight: float, d: object) -> Component:
-    if isinstance(d, Normal):
-        return Component(weight, (float(d.loc),), (float(d.scale),))
-    assert isinstance(d, MultivariateNormal)
-    sds = tuple(math.hypot(*(float(v) for v in row)) for row in d.scale_tril)
-    return Component(weight, tuple(float(m) for m in d.loc), sds)
 
 
 # What a report says of its own making, and of what was fitted.
 
 
-def fact(e: Estimate, role: Role = "neutral", label: str = "") -> Fact:
+def fact(e: Estimate, role: Role = "neutral", label: str = "", *, repeated: bool = False) -> Fact:
     """Returns an estimate as a number to take away: its name, value, error and kind."""
     unit = "" if e.kind in ("infinite", "unresolved") or not e.unit else f" {e.unit}"
-    details = [error_of(e), interval_of(e), kind_of(e)]
-    return Fact(label or e.direction, value_of(e) + unit, "; ".join(d for d in details if d), role)
+    details = "; ".join(d for d in (error_of(e), interval_of(e), kind_of(e)) if d)
+    return Fact(label, e.direction, value_of(e) + unit, details, str(e), role, repeated)
 
 
 def made(
@@ -243,7 +180,7 @@ def made(
     if seconds > 0.0:
         rows.append((f"{clock} seconds", f"{seconds:.1f}"))
     rows.append(
-        ("numbers", "nats, float64; ± is an error bound (numeric) or a standard error (estimate)")
+        ("numbers", "float64; ± is an error bound (numeric) or a standard error (estimate)")
     )
     return tuple(rows)
 

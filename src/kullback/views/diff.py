@@ -1,13 +1,12 @@
-"""The report on two tables: a verdict, a table of columns, and pictures of those that differ."""
+"""`kullback diff`: a verdict, a table of columns, and pictures of those that differ."""
 
 import math
-from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import final
 
 import numpy as np
-from rich.table import Table as RichTable
-from rich.text import Text
 
-from kullback.diff.column import in_words as column_in_words
+from kullback.diff.column import in_words
 from kullback.render.document import (
     Axis,
     Badge,
@@ -16,31 +15,30 @@ from kullback.render.document import (
     Block,
     Cell,
     Column,
+    Detail,
+    Document,
     Fact,
     Figure,
     Gallery,
     Notes,
-    Page,
     Role,
     Section,
     Series,
     Table,
 )
-from kullback.render.html import render
-from kullback.render.terminal import line, print_table
-from kullback.results.diff import ColumnDiff, Diff, JointDiff, Picture
+from kullback.results.diff import ColumnDiff, Diff, JointDiff, Picture, UnlikeRow
 from kullback.results.estimate import Estimate
+from kullback.results.serialise import to_json
 from kullback.results.units import Unit
 from kullback.views.components import fact, made
-from kullback.views.numbers import figure, number, percent, sentence, share, with_error
+from kullback.views.numbers import number, percent, sentence, with_error
 
-#: Columns that are listed, and that are drawn; regions that are shown.
-_LISTED, _DRAWN, _REGIONS = 60, 8, 5
+#: Columns that a terminal lists, that are told of, and that are drawn; regions and rows that are shown.
+_BRIEF, _TOLD, _DRAWN, _REGIONS, _UNLIKE = 40, 10, 8, 5, 8
 _READING = (
-    """KL(reference||current) is what it costs, in nats a row, to describe rows of the reference by the distribution
-    of current; KL(current||reference) the other way round. 0 means no difference; .1 is a shift of a normal
-    column by .45 of its standard deviations.""",
-    "Noise: at these numbers of rows, 95 of 100 pairs of samples without a difference stay below.",
+    """KL(reference||current) is what it costs a row to describe rows of the reference by the distribution of current;
+    KL(current||reference) the other way round. 0 means no difference; .1 nats is a shift of a normal column by .45 of
+    its standard deviations.""",
     """p: how likely samples of one distribution differ as much, corrected for all columns (Holm). If nothing
     differs, a page like this says that something does in at most 5 of 100 cases.""",
     "Jeffreys is the sum of both directions, which is what is called the population stability index (PSI).",
@@ -49,24 +47,75 @@ _READING = (
 )
 
 
-def diff_report(found: Diff) -> str:
-    """Returns how two tables differ as one HTML page that needs nothing else."""
-    sections = []
-    for name, part in found.groups:
-        sections += _sections(part, f"{name}: ")
-    if not found.groups:
-        sections += _sections(found, "")
-    sections.append(
-        Section(
-            "How to read this",
-            "",
-            (Notes(tuple(" ".join(n.split()) for n in (*_READING, *_left(found)))),),
-        )
+@final
+@dataclass(frozen=True)
+class _In:
+    """Numbers in the unit that is shown."""
+
+    unit: Unit
+
+    @property
+    def name(self) -> str:
+        return self.unit.units
+
+    @property
+    def size(self) -> float:
+        """A nat in it."""
+        return 1.0 / math.log(2.0) if self.name == "bits" else 1.0
+
+    def value(self, estimate: Estimate) -> str:
+        e = self.unit.of(estimate)
+        low = e.interval[0]
+        if e.kind == "unresolved":
+            return f"≥ {number(low, 2)}\nunresolved" if low > 0.0 else "unresolved"
+        return with_error(e)
+
+    def line(self, estimate: Estimate) -> str:
+        return self.value(estimate).replace("\n", ", ")
+
+    def sentence(self, estimate: Estimate) -> str:
+        return sentence(self.unit.of(estimate))
+
+    def limits(self, estimate: Estimate) -> str:
+        low, high = self.unit.of(estimate).interval
+        if not math.isfinite(low):
+            return ""
+        return f"{_near(low)} to {_near(high)}" if math.isfinite(high) else f"from {_near(low)}"
+
+    def nats(self, value: float, digits: int = 3) -> str:
+        """Returns a number of nats."""
+        return number(value * self.size, digits)
+
+
+def _near(value: float) -> str:
+    return f"{value:.3f}" if value >= 0.01 or value == 0.0 else f"{value:.1g}"
+
+
+def diff_document(found: Diff, *, unit: Unit = Unit()) -> Document:  # noqa: B008 - frozen
+    """Returns whether and how two tables differ.
+
+    Args:
+        found: what was found.
+        unit: of what is shown; plain values stay in nats.
+    """
+    say = _In(unit)
+    parts = [(f"{name}: ", part) for name, part in found.groups] or [("", found)]
+    headline = (
+        f"reference = {found.reference} ({found.rows[0]:,} rows)",
+        f"current   = {found.current} ({found.rows[1]:,} rows)",
     )
-    title = f"{_short(found.reference)} against {_short(found.current)}"
-    foot = made(key=found.key, seconds=found.seconds, clock="wall")
-    return render(
-        Page(title, _summary(found), _facts(found), tuple(sections), foot, _banner(found))
+    sections = [section for prefix, part in parts for section in _sections(part, prefix, say)]
+    reading = tuple(" ".join(note.split()) for note in _READING)
+    sections.append(Section("How to read this", "", (Detail(lambda: (Notes(reading),)),)))
+    return Document(
+        f"{_short(found.reference)} against {_short(found.current)}",
+        lambda: to_json(unit.of(found)),
+        headline,
+        _facts(found, say),
+        tuple(sections),
+        _notes(unit.of(found)),
+        made(key=found.key, seconds=found.seconds, clock="wall"),
+        _banner(found, say),
     )
 
 
@@ -74,30 +123,46 @@ def _short(source: str) -> str:
     return source.replace("\\", "/").rstrip("/").split("/")[-1] or source
 
 
-def _banner(found: Diff) -> Banner:
-    clear = found.finding == "no evidence"
-    if found.gate == "failed":
-        over = any(_gates(found))
-        return Banner(
-            "over the limit" if over else "not all there", "bad", _what(found), _look(found)
-        )
-    if clear and found.lost:
+def _banner(found: Diff, say: _In) -> Banner:
+    if found.gate is not None:
+        return _gate(found)
+    if found.finding == "differs":
+        return Banner("they differ", "unsure", _what(found), _look(found))
+    if found.lost:
         return Banner("not all there", "unsure", _what(found), _look(found))
-    if clear:
-        smallest = max((c.detectable for c in found.columns), default=math.nan)
-        remedy = (
-            "" if math.isnan(smallest)
-            else f"A smooth change would be found from about {number(smallest, 2)} nats on."
-        )  # fmt: skip
-        return Banner("no evidence of a difference", "good", _what(found), remedy)
-    return Banner("they differ", "unsure", _what(found), _look(found))
+    smallest = [c.detectable for c in found.columns if math.isfinite(c.detectable)]
+    least = (
+        f"A smooth change is found from about {say.nats(max(smallest), 2)} {say.name} on."
+        if smallest
+        else ""
+    )
+    return Banner("no evidence of a difference", "good", _what(found), least)
 
 
-def _gates(found: Diff) -> Iterator[bool]:
-    """Yields for each column and for all together whether it is over the limit."""
-    yield from (part.gate == "failed" for part in (*found.columns, found.joint) if part is not None)
-    for _, part in found.groups:
-        yield from _gates(part)
+def _gate(found: Diff) -> Banner:
+    limit = f"{found.max_kl:g} nats"
+    over = f"{', '.join(_over(found))} above {limit} for certain" if _over(found) else ""
+    lost = "; ".join(f"{name}: {reason}" for name, reason in found.lost)
+    differing, look = _differing(found), "" if found.finding == "no evidence" else _look(found)
+    match found.gate:
+        case "passed":
+            return Banner(
+                "gate passed", "good", f"nothing reaches more than {limit}. {differing}", look
+            )
+        case "failed":
+            why = "; ".join(words for words in (over, lost) if words)
+            return Banner("gate failed", "bad", f"{why}. {differing}", look)
+        case _:
+            why = f"nothing is above {limit} for certain, and not everything below it"
+            return Banner("gate open", "unsure", f"{why}. {differing}", look)
+
+
+def _over(found: Diff) -> list[str]:
+    names = [c.name for c in found.columns if c.gate == "failed"]
+    names += ["all together"] if found.joint is not None and found.joint.gate == "failed" else []
+    for label, part in found.groups:
+        names += [f"{label}: {name}" for name in _over(part)]
+    return names
 
 
 def _what(found: Diff) -> str:
@@ -135,7 +200,7 @@ def _words(c: ColumnDiff) -> str:
     if abs(c.missing[1] - c.missing[0]) > 0.01:
         return f"missing values {percent(c.missing[0])} to {percent(c.missing[1])}"
     if c.medians is not None and all(math.isfinite(m) for m in c.medians):
-        low, high = (column_in_words(m, c.kind) for m in c.medians)
+        low, high = (in_words(m, c.kind) for m in c.medians)
         return f"median {low} to {high}"
     if c.regions:
         r = c.regions[0]
@@ -143,131 +208,130 @@ def _words(c: ColumnDiff) -> str:
     return "see below"
 
 
-def _summary(found: Diff) -> str:
-    rows = (
-        f"{found.rows[0]:,} rows of {found.reference} and {found.rows[1]:,} rows of {found.current}"
-    )
-    if found.joint is None:
-        return f"{rows} were compared."
-    return f"{rows} were compared. All columns together: {sentence(found.joint.forward)}."
+def _facts(found: Diff, say: _In) -> tuple[Fact, ...]:
+    joint = () if found.joint is None else (found.joint.forward, found.joint.reverse)
+    facts = [_fact(e, "all together", say) for e in joint]
+    return (*facts, *(_fact(c.forward, c.name, say) for c in found.differing[:2]))
 
 
-def _facts(found: Diff) -> tuple[Fact, ...]:
-    facts = []
-    if found.joint is not None:
-        facts += [
-            _fact(found.joint.forward, "all together"),
-            _fact(found.joint.reverse, "all together"),
-        ]
-    facts += [_fact(c.forward, c.name) for c in found.differing[:2]]
-    return tuple(facts)
-
-
-def _fact(e: Estimate, of: str) -> Fact:
+def _fact(estimate: Estimate, of: str, say: _In) -> Fact:
+    e = say.unit.of(estimate)
     low = e.interval[0]
     if e.kind == "unresolved" and low > 0.0:
-        detail = f"95 % confidence; unresolved: {e.reason}"
-        return Fact(f"{of}: {e.direction}", f"≥ {number(low, 3)} {e.unit}", detail)
-    return fact(e, "neutral", f"{of}: {e.direction}")
+        detail, value = f"95 % confidence; unresolved: {e.reason}", f"≥ {number(low, 3)} {e.unit}"
+        return Fact(of, e.direction, value, detail, str(e), repeated=True)
+    return fact(e, "neutral", of, repeated=True)
 
 
-def _sections(found: Diff, prefix: str) -> list[Section]:
-    sections = [Section(f"{prefix}Column by column", "", (_table(found),))]
-    drawn = [b for c in found.differing[:_DRAWN] for b in _column(c)]
-    if drawn:
-        more = len(found.differing) - _DRAWN
+def _sections(found: Diff, prefix: str, say: _In) -> list[Section]:
+    rows = f"{found.rows[0]:,} and {found.rows[1]:,} rows" if prefix else ""
+    sections = [Section(f"{prefix}Column by column", rows, (_table(found, say),))]
+    differing = found.differing
+    if differing:
+        more = len(differing) - _DRAWN
         lead = "The clearest first." + (f" {more} more are in the table." if more > 0 else "")
-        sections.append(Section(f"{prefix}What changed", lead, tuple(drawn)))
+        told = Notes(tuple(f"{c.name}: {_changes(c)}" for c in differing[:_TOLD]))
+        drawn = Detail(lambda: tuple(b for c in differing[:_DRAWN] for b in _column(c, say)))
+        sections.append(Section(f"{prefix}What changed", lead, (told, drawn)))
     if found.joint is not None:
-        sections.append(_together(found.joint, prefix))
+        sections.append(_together(found.joint, prefix, say))
     return sections
 
 
-def _table(found: Diff) -> Table:
+def _table(found: Diff, say: _In) -> Table:
     like = [name for name, _ in found.columns[0].like] if found.columns else []
     gated = found.max_kl is not None
     heads = (
         Column("column"), Column(""), *([Column("limit")] if gated else []),
-        Column("KL(reference||current)", "right"), Column("95 %", "right"),
-        Column("KL(current||reference)", "right"), Column("PSI", "right"),
+        Column("KL(ref||cur)", "right"), Column("95 %", "right"),
+        Column("KL(cur||ref)", "right"), Column("PSI", "right", detail=True),
         Column("noise", "right"), Column("p", "right"), *(Column(name, "right") for name in like),
     )  # fmt: skip
     largest = max((_size(c.forward) for c in found.columns), default=0.0)
-    rows = tuple(_row(c, largest, gated=gated) for c in found.columns[:_LISTED])
-    more = len(found.columns) - _LISTED
-    caption = "In nats." + (f" The {_LISTED} clearest; {more} more." if more > 0 else "")
-    return Table("", heads, rows, caption)
+    rows = [_row(c, c.name, largest, say, gated=gated) for c in found.columns]
+    if found.joint is not None:
+        together = _row(found.joint, "all together", largest, say, gated=gated)
+        rows.append((*together, *([""] * len(like))))
+    smallest = [c.detectable for c in found.columns if math.isfinite(c.detectable)]
+    change = (
+        f" A smooth change is found from about {say.nats(max(smallest), 2)} {say.name} on."
+        if smallest
+        else ""
+    )
+    caption = (
+        f"KL in {say.name}. Noise: 95 of 100 pairs of samples without a difference stay below. "
+        f"p: corrected for all columns.{change}"
+    )
+    return Table("", heads, tuple(rows), caption, brief=None if len(rows) <= _BRIEF + 1 else _BRIEF)
 
 
 def _size(e: Estimate) -> float:
     return max(e.interval[0], 0.0) if math.isnan(e.value) else e.value
 
 
-def _row(c: ColumnDiff, largest: float, *, gated: bool) -> tuple[Cell, ...]:
-    share = _size(c.forward) / largest if largest > 0.0 else 0.0
-    finding = Badge("differs", "unsure") if c.finding == "differs" else Badge("no evidence", "good")
+def _row(
+    part: ColumnDiff | JointDiff, name: str, largest: float, say: _In, *, gated: bool
+) -> tuple[Cell, ...]:
+    share = min(_size(part.forward) / largest, 1.0) if largest > 0.0 else 0.0
+    differs = part.finding == "differs"
     gate = {
         "passed": Badge("below", "good"), "failed": Badge("above", "bad"),
         "cannot tell": "cannot tell", None: "",
-    }[c.gate]  # fmt: skip
+    }[part.gate]  # fmt: skip
+    of_column = isinstance(part, ColumnDiff)
     return (
-        c.name, finding, *([gate] if gated else []), Bar(_value(c.forward), share),
-        _limits(c.forward), _value(c.reverse), _psi(c.jeffreys), number(c.floor, 2),
-        "< 0.0001" if c.adjusted < 1e-4 else f"{c.adjusted:.4f}", *(number(v, 3) for _, v in c.like),
+        name, Badge("differs", "unsure") if differs else Badge("no evidence", "good"),
+        *([gate] if gated else []), Bar(say.value(part.forward), share), say.limits(part.forward),
+        say.value(part.reverse), _psi(part.jeffreys, say) if of_column else "",
+        say.nats(part.floor, 2) if of_column else "", _p(part.adjusted),
+        *((number(v, 4) for _, v in part.like) if of_column else ()),
     )  # fmt: skip
 
 
-def _psi(e: Estimate) -> str:
+def _p(value: float) -> str:
+    return "< 0.0001" if value < 1e-4 else f"{value:.4f}"
+
+
+def _psi(estimate: Estimate, say: _In) -> str:
     """Returns Jeffreys in short: it stands between its two halves."""
+    e = say.unit.of(estimate)
     low = e.interval[0]
     if e.kind == "unresolved":
         return f"≥ {number(low, 2)}" if low > 0.0 else ""
     return number(e.value, 2)
 
 
-def _value(e: Estimate) -> str:
-    low = e.interval[0]
-    if e.kind == "unresolved":
-        return f"≥ {number(low, 2)}\nunresolved" if low > 0.0 else "unresolved"
-    return with_error(e)
-
-
-def _line(e: Estimate) -> str:
-    return _value(e).replace("\n", ", ")
-
-
-def _limits(e: Estimate) -> str:
-    low, high = e.interval
-    if not math.isfinite(low):
-        return ""
-    return (
-        f"{number(low, 2)} to {number(high, 2)}"
-        if math.isfinite(high)
-        else f"from {number(low, 2)}"
-    )
-
-
-def _column(c: ColumnDiff) -> tuple[Block, ...]:
-    pictures = Gallery(c.name, (_densities(c), _integrand(c)), _details(c))
-    return (pictures, _regions(c))
-
-
-def _details(c: ColumnDiff) -> str:
-    parts = [f"{sentence(c.forward)}; {sentence(c.reverse)}."]
+def _changes(c: ColumnDiff) -> str:
+    """Returns what changed in a column: its median, levels, missing values, and which region adds most."""
+    parts = []
     if c.medians is not None and all(math.isfinite(m) for m in c.medians):
-        low, high = (column_in_words(m, c.kind) for m in c.medians)
-        parts.append(f"Median {low} to {high}.")
-    for what, levels in (("New", c.new), ("Gone", c.gone)):
+        low, high = (in_words(m, c.kind) for m in c.medians)
+        parts.append(f"median {low} to {high}")
+    for what, levels in (("new", c.new), ("gone", c.gone)):
         if levels:
-            named = ", ".join(f"{name} ({percent(share)})" for name, share in levels[:5])
-            parts.append(f"{what}: {named}{' and more' if len(levels) > 5 else ''}.")
-    if max(c.missing) > 0.0:
-        parts.append(f"Missing {percent(c.missing[0])} to {percent(c.missing[1])}.")
-    if c.certified is not None and c.certified.value > 0.0:
-        parts.append(
-            f"Without any assumption it is at least {number(c.certified.value, 3)} nats (95 %)."
-        )
-    return " ".join(parts)
+            names = ", ".join(f"{name!r} ({percent(share)})" for name, share in levels[:5])
+            more = " and more" if len(levels) > 5 else ""
+            total = percent(sum(s for _, s in levels))
+            parts.append(f"{len(levels)} {what} level(s) with {total}: {names}{more}")
+    if c.missing[0] != c.missing[1]:
+        parts.append(f"missing {percent(c.missing[0])} to {percent(c.missing[1])}")
+    if c.regions:
+        r = c.regions[0]
+        shares = f"{percent(r.share_reference)} to {percent(r.share_current)}"
+        parts.append(f"most is paid at {r.label} ({shares})")
+    if c.forward.kind == "unresolved":
+        parts.append(f"unresolved: {c.forward.notes[0]}")
+    return "; ".join(parts)
+
+
+def _column(c: ColumnDiff, say: _In) -> tuple[Block, ...]:
+    sure = "" if c.certified is None or c.certified.value <= 0.0 else _certified(c.certified, say)
+    caption = f"{say.sentence(c.forward)}; {say.sentence(c.reverse)}. {sure}".strip()
+    return (Gallery(c.name, (_densities(c), _integrand(c, say)), caption), _regions(c, say))
+
+
+def _certified(e: Estimate, say: _In) -> str:
+    return f"Without any assumption it is at least {say.nats(e.value)} {say.name} (95 %)."
 
 
 def _densities(c: ColumnDiff) -> Figure:
@@ -283,17 +347,17 @@ def _densities(c: ColumnDiff) -> Figure:
     return Figure("Both densities", "", _axis(c), Axis("density"), series)
 
 
-def _integrand(c: ColumnDiff) -> Figure:
+def _integrand(c: ColumnDiff, say: _In) -> Figure:
     p = c.picture
     title = "What adds to KL(reference||current)"
     if p.names:
-        return _levels(p, "nats", title, (p.integrand,))
-    y = _stairs(p.integrand / (np.diff(p.edges) * _scale(c)))
+        return _levels(p, say.name, title, (p.integrand * say.size,))
+    y = _stairs(p.integrand * say.size / (np.diff(p.edges) * _scale(c)))
     return Figure(
         title,
         "",
         _axis(c),
-        Axis("nats a unit"),
+        Axis(f"{say.name} a unit"),
         (Series("", _steps(p) / _unit(c), y, "forward", "signed"),),
     )
 
@@ -338,47 +402,45 @@ def _cut(name: str) -> str:
     return name if len(name) <= 12 else f"{name[:11]}…"
 
 
-def _regions(c: ColumnDiff) -> Table:
+def _regions(c: ColumnDiff, say: _In) -> Table:
     shown = c.regions[:_REGIONS]
     largest = max((abs(r.contribution) for r in shown), default=0.0)
     rows = tuple(
         (
             r.label, percent(r.share_reference), percent(r.share_current),
-            Bar(number(r.contribution, 3), r.contribution / largest if largest > 0.0 else 0.0),
+            Bar(say.nats(r.contribution), r.contribution / largest if largest > 0.0 else 0.0),
         )
         for r in shown
     )  # fmt: skip
     heads = (
         Column(c.name), Column("of reference", "right"), Column("of current", "right"),
-        Column("adds, nats", "right"),
+        Column(f"adds, {say.name}", "right"),
     )  # fmt: skip
     more = len(c.regions) - len(shown)
     caption = f"The {len(shown)} regions that add most, of {len(c.regions)}." if more > 0 else ""
     return Table("", heads, rows, caption)
 
 
-def _together(joint: JointDiff, prefix: str) -> Section:
+def _together(joint: JointDiff, prefix: str, say: _In) -> Section:
     lead = (
-        f"{sentence(joint.forward)}; {sentence(joint.reverse)}. The columns by themselves add up to "
-        f"{_line(joint.sum_of_columns)}; all together less that sum: {_line(joint.interaction)}."
+        f"{say.sentence(joint.forward)}; {say.sentence(joint.reverse)}. The columns by themselves add up to "
+        f"{say.line(joint.sum_of_columns)}; all together less that sum: {say.line(joint.interaction)}."
     )
-    blocks: list[Block] = [Gallery("", (_curve(joint), _unlike(joint)))]
-    if joint.interactions:
-        blocks.append(_pairs(joint))
     if joint.certified is not None and joint.certified.value > 0.0:
-        blocks.append(
-            Notes(
-                (
-                    f"Without any assumption, at least {number(joint.certified.value, 3)} nats (95 %).",
-                )
-            )
-        )
+        lead += f" {_certified(joint.certified, say)}"
+    differs = joint.finding == "differs"
+    unlike = _unlike(joint.unlike_reference, joint.unlike_current, say)
+    blocks: list[Block] = [_pairs(joint, say)] if joint.interactions else []
+    if differs and unlike.rows:
+        blocks.append(unlike)
+    figures = (_curve(joint, say),) if differs else (_curve(joint, say), unlike)
+    blocks.append(Detail(lambda: (Gallery("", figures),)))
     return Section(f"{prefix}All columns together", lead, tuple(blocks))
 
 
-def _curve(joint: JointDiff) -> Figure:
+def _curve(joint: JointDiff, say: _In) -> Figure:
     x = np.array([float(c[0]) for c in joint.curve])
-    both = [np.array([c[i] for c in joint.curve]) for i in (1, 2)]
+    both = [say.size * np.array([c[i] for c in joint.curve]) for i in (1, 2)]
     series: list[Series] = []
     roles: tuple[Role, ...] = ("forward", "reverse")
     for e, y, role in zip((joint.forward, joint.reverse), both, roles, strict=True):
@@ -387,18 +449,18 @@ def _curve(joint: JointDiff) -> Figure:
     high = max(float(np.max(y)) for y in both)
     return Figure(
         "What is found from fewer rows", caption, Axis("rows of the smaller table", (0.0, 1.08 * float(x.max()))),
-        Axis("nats", (min(0.0, *(float(y.min()) for y in both)), max(1.15 * high, 0.01))), tuple(series),
+        Axis(say.name, (min(0.0, *(float(y.min()) for y in both)), max(1.15 * high, 0.01))), tuple(series),
     )  # fmt: skip
 
 
-def _unlike(joint: JointDiff) -> Table:
+def _unlike(reference: tuple[UnlikeRow, ...], current: tuple[UnlikeRow, ...], say: _In) -> Table:
     rows = tuple(
-        (f"{a.row + 1:,}", number(a.log_ratio, 3), f"{b.row + 1:,}", number(b.log_ratio, 3))
-        for a, b in zip(joint.unlike_reference[:8], joint.unlike_current[:8], strict=False)
+        (f"{a.row + 1:,}", say.nats(a.log_ratio), f"{b.row + 1:,}", say.nats(b.log_ratio))
+        for a, b in zip(reference[:_UNLIKE], current[:_UNLIKE], strict=False)
     )
     heads = (
-        Column("row of current", "right"), Column("nats", "right"), Column("row of reference", "right"),
-        Column("nats", "right"),
+        Column("row of current", "right"), Column(say.name, "right"), Column("row of reference", "right"),
+        Column(say.name, "right"),
     )  # fmt: skip
     return Table(
         "Rows least like the other table", heads, rows,
@@ -406,178 +468,21 @@ def _unlike(joint: JointDiff) -> Table:
     )  # fmt: skip
 
 
-def _pairs(joint: JointDiff) -> Table:
+def _pairs(joint: JointDiff, say: _In) -> Table:
     rows = tuple(
-        (
-            f"{i.columns[0]} and {i.columns[1]}",
-            _value(i.value),
-            "< 0.0001" if i.p_value < 1e-4 else f"{i.p_value:.4f}",
-        )
+        (f"{i.columns[0]} and {i.columns[1]}", say.value(i.value), _p(i.p_value))
         for i in joint.interactions
     )
-    heads = (Column("pair"), Column("beyond each alone, nats", "right"), Column("p", "right"))
+    heads = (
+        Column("pair"),
+        Column(f"beyond each alone, {say.name}", "right"),
+        Column("p", "right"),
+    )
     return Table("Columns that go together differently", heads, rows)
 
 
-def _left(found: Diff) -> tuple[str, ...]:
-    notes = [f"{name} was left out: {reason}." for name, reason in found.left_out]
-    for names, where in ((found.only_reference, "reference"), (found.only_current, "current")):
-        if names:
-            notes.append(f"Only in {where}: {', '.join(names)}.")
-    return (*notes, *(f"{note}." for note in found.notes))
-
-
-# `kullback diff`: two tables, column by column and together.
-
-_SHOWN = 40
-
-
-def _page(found: Diff, unit: Unit) -> Iterator[str | Text | RichTable]:
-    yield f"reference = {found.reference} ({found.rows[0]:,} rows)"
-    yield f"current   = {found.current} ({found.rows[1]:,} rows)"
-    for name, part in found.groups:
-        yield ""
-        yield f"{name}: {part.rows[0]:,} and {part.rows[1]:,} rows"
-        yield from _of_tables(part, unit)
-    if not found.groups:
-        yield ""
-        yield from _of_tables(found, unit)
-    yield from _foot(found, unit)
-
-
-def _of_tables(found: Diff, unit: Unit) -> Iterator[str | Text | RichTable]:
-    like = [name for name, _ in found.columns[0].like] if found.columns else []
-    headers = ("column", "KL(ref||cur)", "95 %", "KL(cur||ref)", "noise", "p", *like, "")
-    rows = [_print_row(c, unit) for c in found.columns[:_SHOWN]]
-    if found.joint is not None:
-        rows.append(_joint_row(found.joint, unit, len(like)))
-    yield print_table(headers, rows, right=(4, 5))
-    more = len(found.columns) - _SHOWN
-    if more > 0:
-        yield f"and {more} more column(s), less clear; --json lists all"
-    yield ""
-    yield from _first(found, unit)
-
-
-def _print_row(column: ColumnDiff, unit: Unit) -> list[str | Text]:
-    return [
-        column.name, _printed_value(column.forward, unit), _printed_limits(column.forward, unit),
-        _printed_value(column.reverse, unit), _near(column.floor), _p(column.adjusted),
-        *(f"{value:.4g}" for _, value in column.like), _verdict(column),
-    ]  # fmt: skip
-
-
-def _joint_row(joint: JointDiff, unit: Unit, more: int) -> list[str | Text]:
-    return [
-        "together", _printed_value(joint.forward, unit), _printed_limits(joint.forward, unit),
-        _printed_value(joint.reverse, unit), "", _p(joint.adjusted), *([""] * more), _verdict(joint),
-    ]  # fmt: skip
-
-
-def _printed_value(estimate: Estimate, unit: Unit) -> str:
-    text = figure(unit.of(estimate), unit=False)
-    low = unit.of(estimate).interval[0]
-    return f"≥ {low:.2g}, unresolved" if estimate.kind == "unresolved" and low > 0.0 else text
-
-
-def _printed_limits(estimate: Estimate, unit: Unit) -> str:
-    low, high = unit.of(estimate).interval
-    if not math.isfinite(low):
-        return ""
-    return f"{_near(low)} to {_near(high)}" if math.isfinite(high) else f"from {_near(low)}"
-
-
-def _near(value: float) -> str:
-    return f"{value:.3f}" if value >= 0.01 or value == 0.0 else f"{value:.1g}"
-
-
-def _p(value: float) -> str:
-    return "<.0001" if value < 1e-4 else f"{value:.4f}"
-
-
-def _verdict(part: ColumnDiff | JointDiff) -> Text:
-    words = {"differs": "DIFFERS", "no evidence": "no evidence"}[part.finding]
-    gate = {"failed": ", over the limit", "passed": "", "cannot tell": "", None: ""}[part.gate]
-    return Text(f"{words}{gate}", style="bold" if part.finding == "differs" else "")
-
-
-def _first(found: Diff, unit: Unit) -> Iterator[str]:
-    """Yields a line for each column that differs: what to look at."""
-    for column in found.differing[:10]:
-        yield line(f"{column.name}: {in_words(column)}", indent="  ")
-    joint = found.joint
-    if joint is None or joint.finding != "differs":
-        return
-    for pair in joint.interactions:
-        text = f"{pair.columns[0]} and {pair.columns[1]} go together differently"
-        if pair.value.kind == "estimate":
-            text += f": {figure(unit.of(pair.value))} beyond each alone"
-        yield line(text, indent="  ")
-    if joint.unlike_reference:
-        rows = ", ".join(f"{r.row + 1:,}" for r in joint.unlike_reference[:5])
-        yield line(f"rows of current least like the reference: {rows}", indent="  ")
-
-
-def in_words(column: ColumnDiff) -> str:
-    """Returns what changed in a column: its median, levels, missing values, and where it is paid."""
-    parts = []
-    if column.medians is not None and all(math.isfinite(m) for m in column.medians):
-        low, high = (column_in_words(m, column.kind) for m in column.medians)
-        parts.append(f"median {low} to {high}")
-    for what, levels in (("new", column.new), ("gone", column.gone)):
-        if levels:
-            names = ", ".join(repr(name) for name, _ in levels[:3])
-            parts.append(
-                f"{len(levels)} {what} level(s) ({names}) with {share(sum(s for _, s in levels))}"
-            )
-    if column.missing[0] != column.missing[1]:
-        parts.append(f"missing {share(column.missing[0])} to {share(column.missing[1])}")
-    if column.regions:
-        region = column.regions[0]
-        parts.append(
-            f"most is paid at {region.label} ({share(region.share_reference)} to {share(region.share_current)})"
-        )
-    if column.forward.kind == "unresolved":
-        parts.append(f"unresolved: {column.forward.notes[0]}")
-    return "; ".join(parts)
-
-
-def _foot(found: Diff, unit: Unit) -> Iterator[str]:
-    yield ""
-    named = unit.units
-    yield line(
-        f"KL in {named}. noise: 95 of 100 pairs of samples without a difference stay below. "
-        "p: corrected for all columns.", indent="",
-    )  # fmt: skip
-    smallest = [c.detectable for c in found.columns if math.isfinite(c.detectable)]
-    if smallest:
-        yield f"a smooth change is found from about {_near(max(smallest))} {named} on"
-    for name, reason in found.left_out:
-        yield line(f"left out: {name}: {reason}", indent="  ")
-    for names, where in ((found.only_reference, "reference"), (found.only_current, "current")):
-        if names:
-            yield line(f"only in {where}: {', '.join(names)}", indent="  ")
-    for note in found.notes:
-        yield line(f"note: {note.replace('columns=(...)', '--columns')}", indent="  ")
-    if found.gate is not None:
-        yield ""
-        yield line(_gate(found), indent="  ")
-
-
-def _gate(found: Diff) -> str:
-    limit = f"{found.max_kl:g} {found.unit}"
-    over = f"{', '.join(_over(found))} above {limit} for certain" if _over(found) else ""
-    lost = "; ".join(f"{name}: {reason}" for name, reason in found.lost)
-    return {
-        "passed": f"gate passed: nothing reaches more than {limit}",
-        "failed": f"gate failed: {'; '.join(words for words in (over, lost) if words)}",
-        "cannot tell": f"gate open: nothing is above {limit} for certain, and not everything below it",
-    }[str(found.gate)]
-
-
-def _over(found: Diff) -> list[str]:
-    names = [c.name for c in found.columns if c.gate == "failed"]
-    names += ["all together"] if found.joint is not None and found.joint.gate == "failed" else []
-    for label, part in found.groups:
-        names += [f"{label}: {name}" for name in _over(part)]
-    return names
+def _notes(found: Diff) -> tuple[str, ...]:
+    left = [f"{name} was left out: {reason}" for name, reason in found.left_out]
+    only = (("reference", found.only_reference), ("current", found.only_current))
+    alone = [f"only in {where}: {', '.join(names)}" for where, names in only if names]
+    return (*left, *alone, *found.notes)

@@ -399,10 +399,7 @@ def _bins(x: Values, low: float, high: float) -> int:
 
 # Figures of what is integrated: where a divergence is paid, and where it is paid back.
 
-_NAMES: dict[Direction, tuple[str, str]] = {
-    "forward": ("p", "q"),
-    "reverse": ("q", "p"),
-}
+_NAMES: dict[Direction, tuple[str, str]] = {"forward": ("p", "q"), "reverse": ("q", "p")}
 
 
 def integrand(

@@ -1,41 +1,49 @@
-"""`kullback check-loss MODULE:FUNCTION`: which divergence a loss estimates and descends."""
+"""`kullback check-loss` and `explain gradients`: what a loss descends, what estimators of a gradient cost."""
 
 import math
-import re
-from collections.abc import Iterator
 
-from rich.table import Table
-
-from kullback.render.terminal import line, print_table
+from kullback.render.document import Badge, Banner, Cell, Column, Document, Notes, Section, Table
 from kullback.results.estimate import Estimate
-from kullback.results.loss_report import Gradients, LossFinding, LossReport
-from kullback.views.numbers import figure
+from kullback.results.loss_report import Gradients, LossFinding, LossReport, LossUnder
+from kullback.results.serialise import to_json
+from kullback.views.numbers import with_error
 
-_NAMED = re.compile(r"(?P<module>[\w.]+|.+\.py):(?P<name>[\w.]+)", re.DOTALL)
+
+def loss_document(found: LossReport) -> Document:
+    """Returns which divergence a loss estimates, and which it descends."""
+    heads = (Column("argument"), Column("taken for"))
+    sections = [Section("", "", (Table("", heads, found.arguments),))]
+    sections += [_under(under) for under in found.under]
+    if found.fixes:
+        sections.append(Section("", "", (Notes(found.fixes, "fix"),)))
+    head = f"{found.loss} ({found.library})"
+    return Document(
+        f"What {found.loss} estimates and descends", lambda: to_json(found), (head,),
+        sections=tuple(sections), notes=found.notes, banner=_banner(found),
+    )  # fmt: skip
 
 
-def _page(found: LossReport) -> Iterator[str | Table]:
-    yield f"{found.loss} ({found.library})"
-    yield print_table(("argument", "taken for"), found.arguments)
-    for under in found.under:
-        yield ""
-        if under.words:
-            yield under.words
-        rows = [("value", *_cells(under.value)), ("gradient", *_cells(under.gradient))]
-        yield print_table(("as", "is", "cosine", "relative error"), rows, right=(2, 3))
-        if under.quality:
-            yield under.quality.removeprefix("; ")
-    if found.notes or found.fixes:
-        yield ""
-    for note in found.notes:
-        yield line(f"note: {note}", indent="  ")
-    for fix in found.fixes:
-        yield line(f"fix: {fix}", indent="  ")
-    if found.expected:
-        verdict = "as expected" if found.passes else "NOT as expected"
-        words = found.under[0].words
-        drawn = f", with {words}" if words else ""
-        yield f"{verdict}: {found.expected} was asked for, the gradient is {found.name}{drawn}"
+def _banner(found: LossReport) -> Banner | None:
+    if not found.expected:
+        return None
+    text = f"{found.expected} was asked for, the gradient is {found.name}"
+    return (
+        Banner("as expected", "good", text)
+        if found.passes
+        else Banner("NOT as expected", "bad", text)
+    )
+
+
+def _under(under: LossUnder) -> Section:
+    heads = (
+        Column("as"),
+        Column("is"),
+        Column("cosine", "right"),
+        Column("relative error", "right"),
+    )
+    rows = (("value", *_cells(under.value)), ("gradient", *_cells(under.gradient)))
+    quality = (Notes((under.quality.removeprefix("; "),)),) if under.quality else ()
+    return Section("", under.words, (Table("", heads, rows), *quality))
 
 
 def _cells(finding: LossFinding) -> tuple[str, str, str]:
@@ -46,33 +54,48 @@ def _cells(finding: LossFinding) -> tuple[str, str, str]:
 
 # `kullback explain gradients P`: bias, variance and cost of the estimators of the ELBO's gradient.
 
+_READING = (
+    "A bias within a few of its errors is none; ! marks those beyond four. kullback explain gradients, "
+    "without a density, says what the estimators are."
+)
 
-def _gradients_page(found: Gradients) -> Iterator[str | Table]:
-    yield (
-        f"q: {found.family}, {found.parameters} parameters, in its own coordinates; "
-        f"{found.evaluations} evaluations"
+
+def gradients_document(p: str, found: Gradients) -> Document:
+    """Returns how the estimators of the ELBO's gradient compare on a target.
+
+    Args:
+        p: the target as it was given.
+        found: the comparison.
+    """
+    q = f"q: {found.family}, {found.parameters} parameters, in its own coordinates; {found.evaluations} evaluations"
+    columns = (
+        Column("estimator"), Column("asks for"), Column("bias", "right"),
+        Column("variance of a draw", "right"), Column("draws for one of the best", "right"),
+    )  # fmt: skip
+    sections = tuple(
+        Section(
+            "",
+            f"{place}: {with_error(norm)} is the length of the gradient",
+            (Table("", columns, _rows(found, place)),),
+        )
+        for place, norm in found.norms
     )
-    headers = ("estimator", "asks for", "bias", "variance of a draw", "draws for one of the best")
-    for place, norm in found.norms:
-        rows = [
-            [
-                r.estimator.replace("_", " "),
-                f"1 {r.needs}",
-                _pair(r.bias) + (" !" if r.biased else ""),
-                _pair(r.variance),
-                "many" if math.isinf(r.ratio.value) else _ratio(r.ratio),
-            ]
-            for r in found.rows
-            if r.place == place
-        ]
-        yield ""
-        yield f"{place}: {figure(norm)} is the length of the gradient"
-        yield print_table(headers, rows, right=(2, 3, 4))
-    yield ""
-    yield line(
-        "A bias within a few of its errors is none; ! marks those beyond four. kullback explain gradients, "
-        "without a density, says what the estimators are."
-    )
+    return Document(
+        "Estimators of the gradient of the ELBO", lambda: {"topic": "gradients", "p": p, **to_json(found)},
+        (*((f"p = {p}",) if p else ()), q), sections=sections, notes=(_READING,),
+    )  # fmt: skip
+
+
+def _rows(found: Gradients, place: str) -> tuple[tuple[Cell, ...], ...]:
+    return tuple(
+        (
+            r.estimator.replace("_", " "), f"1 {r.needs}",
+            Badge(f"{_pair(r.bias)} !", "bad") if r.biased else _pair(r.bias),
+            _pair(r.variance), "many" if math.isinf(r.ratio.value) else _ratio(r.ratio),
+        )
+        for r in found.rows
+        if r.place == place
+    )  # fmt: skip
 
 
 def _ratio(ratio: Estimate) -> str:
@@ -85,4 +108,4 @@ def _pair(estimate: Estimate) -> str:
         return "0"
     if abs(estimate.value) >= 1e4:
         return f"{estimate.value:.2g} ± {estimate.standard_error:.1g}"
-    return figure(estimate, unit=False).lstrip("≥≤ ")
+    return with_error(estimate).lstrip("≥≤ ")

@@ -1,25 +1,19 @@
 """The optima of a fit as a table and as small pictures; which of them are the same, or mirrored."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
 from jaxtyping import Float
-from rich.table import Table as RichTable
 
-from kullback.distributions.base import Distribution
 from kullback.expressions.format import format_distribution
 from kullback.render.document import Column, Gallery, Table
-from kullback.render.terminal import print_table
 from kullback.results.fit import Fit, Optimum, ParameterError
-from kullback.views.components import Component, Components, components, print_components
+from kullback.views.components import Components, Part, components, parts
 from kullback.views.lines import Backdrop, Curve, ceiling, densities, density
 from kullback.views.numbers import (
     aligned,
-    figure,
-    full,
     method_of,
     near,
     number,
@@ -32,115 +26,97 @@ from kullback.views.numbers import (
 _SAME = 1e-6
 #: Parameters closer than this share of the scale are the same.
 _CLOSE = 1e-3
-#: Coordinates of a mean, and variables of a component, written out.
-_MOST_COLUMNS, _MOST_ROWS = 3, 12
+#: Coordinates of a mean that are written out, and up to which all of q is.
+_MOST_COLUMNS = _WRITTEN = 3
 #: Optima drawn.
 _MOST_DRAWN = 6
 
 
-def optima_rows(fit: Fit, describe: Callable[[Distribution], str], title: str) -> Table:
-    """Returns the optima, best first: divergence, share of the starts, parameters, relations."""
-    best = fit.divergence
-    known = [c for c in (components(o.q) for o in fit.optima) if c is not None]
-    gaussian = len(known) == len(fit.optima)
+@final
+@dataclass(frozen=True)
+class Group:
+    """Optima of one value, such as mirror images; the first stands for them."""
+
+    first: Optimum
+    share: float
+    note: str
+
+
+def optima_table(fit: Fit, title: str) -> Table:
+    """Returns the optima, best first, those of one value in one row.
+
+    Each with its divergence, how many starts reached it, and its parameters.
+    """
+    best, found = fit.divergence, groups(fit)
+    known = [c for c in (components(g.first.q) for g in found) if c is not None]
+    d = max(fit.q.support.dimension, 1)
+    gaussian = len(known) == len(found) and not 1 < d <= _WRITTEN
     names, parameters = (
-        _parameters(known) if gaussian else (("q",), [(describe(o.q),) for o in fit.optima])
+        _parameters(known)
+        if gaussian
+        else (("q",), [(format_distribution(g.first.q, digits=4),) for g in found])
     )
     rows = []
-    for i, (o, cells, remark) in enumerate(
-        zip(fit.optima, parameters, relations(fit), strict=True)
-    ):
-        above = o.divergence.value - best.value
-        gap = "" if i == 0 else "0" if above < _SAME else f"+{full(above, 4)}"
-        row = (f"#{i + 1}", with_error(o.divergence), gap, percent(o.share))
-        rows.append((*row, *cells, remark))
+    for i, (g, cells) in enumerate(zip(found, parameters, strict=True)):
+        gap = f"{g.first.divergence.value - best.value:+#.4g}" if i else ""
+        reached = f"{round(g.share * fit.starts)} of {fit.starts}"
+        rows.append((f"#{i + 1}", with_error(g.first.divergence), gap, reached, *cells, g.note))
     columns = (
         Column("optimum"),
         Column(f"{best.direction}{f', {best.unit}' if best.unit else ''}", "right"),
         Column("above the best", "right"),
-        Column("share of starts", "right"),
+        Column("reached by", "right"),
         *(Column(n, "right" if gaussian else "left") for n in names),
-        Column("note"),
+        Column(""),
     )
     return Table(title, columns, tuple(rows), _caption(fit))
 
 
-def relations(fit: Fit) -> list[str]:
-    """Returns a note for each optimum: the best, a mirror image of another, of the same value."""
-    found = ["best"]
-    for j, o in enumerate(fit.optima[1:], start=1):
-        tie = next(
-            (
-                i
-                for i in range(j)
-                if abs(fit.optima[i].divergence.value - o.divergence.value) < _SAME
-            ),
-            None,
-        )
-        if tie is None:
-            found.append("")
-            continue
-        centre = _mirror(components(fit.optima[tie].q), components(o.q))
-        if centre is None:
-            found.append(f"same value as #{tie + 1}")
+def groups(fit: Fit) -> list[Group]:
+    """Returns the optima of a fit, best first, those of one value together."""
+    found: list[list[Optimum]] = []
+    for optimum in fit.optima:
+        value = optimum.divergence.value
+        if found and abs(value - found[-1][0].divergence.value) <= _SAME * max(1.0, abs(value)):
+            found[-1].append(optimum)
         else:
-            found.append(f"mirror image of #{tie + 1}\nabout x = {number(round(centre, 6), 4)}")
-    return found
+            found.append([optimum])
+    return [Group(g[0], sum(o.share for o in g), _twins(g)) for g in found]
+
+
+def _twins(group: list[Optimum]) -> str:
+    """Returns what the others of one value are: mirror images, or just others."""
+    if len(group) == 1:
+        return ""
+    centre = _mirror(components(group[0].q), components(group[1].q))
+    if centre is None or len(group) > 2:
+        return f"and {len(group) - 1} other of this value"
+    return f"and its mirror image about x = {number(round(centre, 6), 4)}"
 
 
 def optima_gallery(fit: Fit, backdrop: Backdrop, title: str) -> Gallery | None:
     """Returns the density of each optimum before the target; None if there is only one."""
     if len(fit.optima) < 2:
         return None
+    found = groups(fit)
     behind = replace(backdrop, series=replace(backdrop.series, name=""))
-    shown = fit.optima[:_MOST_DRAWN]
-    tops = [ceiling(density(o.q), behind.line) for o in shown]
+    shown = found[:_MOST_DRAWN]
+    tops = [ceiling(density(g.first.q), behind.line) for g in shown]
     behind = replace(behind, top=max(behind.top, *tops))
     figures = tuple(
         densities(
-            f"#{i + 1}: {value_of(o.divergence)}",
-            f"{percent(o.share)} of the starts",
+            f"#{i + 1}: {value_of(g.first.divergence)}",
+            f"{percent(g.share)} of the starts",
             behind,
-            [Curve("", fit.direction, o.q)],
+            [Curve("", fit.direction, g.first.q)],
             size="small",
         )
-        for i, o in enumerate(shown)
+        for i, g in enumerate(shown)
     )
-    left = len(fit.optima) - len(figures)
+    left = len(found) - len(figures)
     more = f" {left} more are in the table." if left > 0 else ""
     caption = f"Each optimum before p, with its {fit.divergence.direction}.{more}"
     return Gallery(title, figures, caption)
-
-
-def component_table(fit: Fit, columns: tuple[str, ...]) -> Table | None:
-    """Returns weights, means and sds of the best q, one row to a component; None for others."""
-    found = components(fit.q)
-    if found is None:
-        return None
-    names = columns[:_MOST_ROWS]
-    means, sds = (
-        [aligned([float(v) for v in column]) for column in table.T[: len(names)]]
-        for table in (found.means, found.sds)
-    )
-    rows = tuple(
-        (
-            str(i + 1),
-            weight,
-            "\n".join(names),
-            *("\n".join(c[i] for c in cells) for cells in (means, sds)),
-        )
-        for i, weight in enumerate(aligned([float(w) for w in found.weights]))
-    )
-    head = (
-        Column("component"),
-        Column("weight", "right"),
-        Column("variable"),
-        Column("mean", "right"),
-        Column("sd", "right"),
-    )
-    left = len(columns) - len(names)
-    caption = f"The first {len(names)} of {len(columns)} variables." if left else ""
-    return Table("The fitted q", head, rows, caption)
 
 
 def _caption(fit: Fit) -> str:
@@ -150,7 +126,8 @@ def _caption(fit: Fit) -> str:
     )
     what = "cross-entropy" if fit.divergence.quantity.name == "cross_entropy" else "divergence"
     ways = "; ".join(sorted({method_of(o.divergence) for o in fit.optima}))
-    return f"{fit.starts} starts. Each {what} was measured anew after the fit ({ways}).{rest}"
+    starts = f"{fit.starts} start{'' if fit.starts == 1 else 's'}"
+    return f"{starts}. Each {what} was measured anew after the fit ({ways}).{rest}"
 
 
 def _parameters(found: list[Components]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
@@ -161,8 +138,11 @@ def _parameters(found: list[Components]) -> tuple[tuple[str, ...], list[tuple[st
         means = [np.where(np.abs(c.means[:, 0]) < tiny, 0.0, c.means[:, 0]) for c in found]
         columns = (weights, _stacked(means), _stacked([c.sds[:, 0] for c in found]))
         return ("weight", "mean", "sd"), list(zip(*columns, strict=True))
-    means = ["\n".join(_vector(m) for m in c.means) for c in found]
-    return ("weight", "mean"), list(zip(weights, means, strict=True))
+    means, sds = (
+        ["\n".join(_vector(v) for v in table) for table in tables]
+        for tables in ([c.means for c in found], [c.sds for c in found])
+    )
+    return ("weight", "mean", "sd"), list(zip(weights, means, sds, strict=True))
 
 
 def _stacked(values: list[Float[np.ndarray, " k"]]) -> list[str]:
@@ -189,87 +169,55 @@ def _mirror(a: Components | None, b: Components | None) -> float | None:
     return 0.5 * float(sums.mean()) if alike else None
 
 
-# Local optima as a table: those of one value in one row.
-
-
-@final
-@dataclass(frozen=True)
-class Group:
-    """Optima of one value, such as mirror images; the first stands for them."""
-
-    first: Optimum
-    share: float
-    size: int
-
-
-def groups(fit: Fit) -> list[Group]:
-    """Returns the optima of a fit, best first, those of one value together."""
-    found: list[list[Optimum]] = []
-    for optimum in fit.optima:
-        value = optimum.divergence.value
-        if found and abs(value - found[-1][0].divergence.value) <= _SAME * max(1.0, abs(value)):
-            found[-1].append(optimum)
-        else:
-            found.append([optimum])
-    return [Group(g[0], sum(o.share for o in g), len(g)) for g in found]
-
-
-def print_optima(fit: Fit, *, twin: str = "other of this value") -> RichTable:
-    """Returns the table of a fit's optima.
-
-    Args:
-        fit: in the unit that is printed.
-        twin: what an optimum of the same value is, such as "mirror image".
-    """
-    found = groups(fit)
-    divergence = fit.divergence
-    scalar = all(len(c.means) == 1 for g in found for c in print_components(g.first.q)) and all(
-        print_components(g.first.q) for g in found
-    )
-    headers = PARAMETERS if scalar else ("q",)
-    rows = [
-        [
-            figure(g.first.divergence, unit=False),
-            f"{round(g.share * fit.starts)} of {fit.starts}",
-            *(parameters(print_components(g.first.q)) if scalar else [_expression(g.first)]),
-            f"and {g.size - 1} {twin}" if g.size > 1 else "",
-        ]
-        for g in found
-    ]
-    names = (f"{divergence.direction}, {divergence.unit}", "reached by", *headers, "")
-    return print_table(names, rows, right=(1,))
-
-
-#: What `parameters` returns.
-PARAMETERS = ("means", "sds", "weights")
-
-
-def parameters(parts: list[Component]) -> list[str]:
-    """Returns the parameters of Gaussians of the line, as near as their sds call for."""
-    scale = min(c.sds[0] for c in parts)
-    return [
-        " ".join(near(c.means[0], scale) for c in parts),
-        " ".join(near(c.sds[0], scale) for c in parts),
-        " ".join(f"{c.weight:.3f}" for c in parts),
-    ]
-
-
-def _expression(optimum: Optimum) -> str:
-    return format_distribution(optimum.q, digits=4)
-
-
-# The parameters of a fitted mixture with their standard errors, one row to a component.
-
-#: Columns of the data written out.
-_MOST = 12
+# The parameters of a fitted mixture, with their standard errors where they are known.
 
 
 def parameter_table(fit: Fit, columns: tuple[str, ...]) -> Table | None:
-    """Returns weights, means and sds with their errors; without these where they are not known."""
-    found = () if fit.likelihood is None else fit.likelihood.errors
-    if found:
-        return _table(found, columns)
-    return component_table(fit, columns)
+    """Returns weights, means and sds, one row to a component; None where q has no components."""
+    errors = () if fit.likelihood is None else fit.likelihood.errors
+    shown = parts(fit.q, columns, fit.labels)
+    if not errors and not shown:
+        return None
+    if errors:
+        return _parameter_rows(
+            _with_errors(errors), "± is one standard error, right where p is in the family."
+        )
+    by: dict[int, list[Part]] = {}
+    for part in shown:
+        by.setdefault(part.component, []).append(part)
+    weights = aligned([found[0].weight for found in by.values()])
+    rows = [
+        (
+            str(i), weight, "\n".join(p.column for p in found),
+            "\n".join("" if p.mean is None or p.sd is None else near(p.mean, p.sd) for p in found),
+            "\n".join("" if p.sd is None else near(p.sd, p.sd) for p in found),
+            "" if math.isinf(found[0].df) else f"{found[0].df:.3g}",
+            "\n".join(p.labels for p in found),
+        )
+        for (i, found), weight in zip(by.items(), weights, strict=True)
+    ]  # fmt: skip
+    return _parameter_rows(rows, "")
+
+
+def _parameter_rows(rows: list[tuple[str, ...]], caption: str) -> Table:
+    """Returns the table of parameters, without the columns in which nothing stands."""
+    heads = (
+        Column("component"), Column("weight", "right"), Column("column"), Column("mean", "right"),
+        Column("sd", "right"), Column("df", "right"), Column("labels"),
+    )  # fmt: skip
+    kept = [i for i in range(len(rows[0])) if any(row[i].strip() for row in rows)]
+    cells = tuple(tuple(row[i] for i in kept) for row in rows)
+    return Table("", tuple(heads[i] for i in kept), cells, caption)
+
+
+def _with_errors(found: tuple[ParameterError, ...]) -> list[tuple[str, ...]]:
+    by = {(e.component, e.name, e.column): given(e.value, e.standard_error) for e in found}
+    columns = list(dict.fromkeys(e.column for e in found if e.column))
+    rows = []
+    for i in sorted({e.component for e in found}):
+        cells = ["\n".join(by.get((i, name, c), "") for c in columns) for name in ("mean", "sd")]
+        rows.append((str(i), by.get((i, "weight", ""), ""), "\n".join(columns), *cells))
+    return rows
 
 
 def given(value: float, error: float) -> str:
@@ -286,28 +234,3 @@ def given(value: float, error: float) -> str:
         return f"{value:.{digits}e} ± {error:.1e}"
     places = max(0, 1 - math.floor(math.log10(error)))
     return f"{value:.{places}f} ± {error:.{places}f}"
-
-
-def _with_errors(
-    found: tuple[ParameterError, ...], columns: tuple[str, ...]
-) -> list[tuple[str, ...]]:
-    by = {(e.component, e.name, e.column): given(e.value, e.standard_error) for e in found}
-    shown = columns[:_MOST]
-    rows = []
-    for i in sorted({e.component for e in found}):
-        cells = ["\n".join(by.get((i, name, c), "") for c in shown) for name in ("mean", "sd")]
-        rows.append((str(i), by.get((i, "weight", ""), ""), "\n".join(shown), *cells))
-    return rows
-
-
-def _table(found: tuple[ParameterError, ...], columns: tuple[str, ...]) -> Table:
-    head = (
-        Column("component"),
-        Column("weight", "right"),
-        Column("variable"),
-        Column("mean", "right"),
-        Column("sd", "right"),
-    )
-    more = f"The first {_MOST} of {len(columns)} variables. " if len(columns) > _MOST else ""
-    caption = f"{more}± is one standard error, right where p is in the family."
-    return Table("The fitted q", head, tuple(_with_errors(found, columns)), caption)

@@ -11,11 +11,11 @@ from kullback.distributions.base import Distribution
 from kullback.distributions.compound import Mixture
 from kullback.distributions.real import Normal
 from kullback.distributions.transported import Approximation
-from kullback.render.corner import contour, levels
 from kullback.render.document import Axis, Corner, Figure, Gallery, Role, Series, Size
 from kullback.results.fit import Fit
 from kullback.results.posterior import Parameter, Posterior, columns
 from kullback.views.components import Components, components
+from kullback.views.contours import contour, levels
 from kullback.views.lines import Curve, densities, of_samples
 
 Table2D = Float[np.ndarray, "n d"]
@@ -273,10 +273,7 @@ def _axis(name: str, q: Values, p: Values) -> Axis:
 
 
 def _margins(axis: Axis, q: Values, p: Values) -> tuple[Series, ...]:
-    return (
-        _density("p: tempered draws", axis, p, "p"),
-        _density("q", axis, q, "reverse"),
-    )
+    return (_density("p: tempered draws", axis, p, "p"), _density("q", axis, q, "reverse"))
 
 
 def _density(name: str, axis: Axis, x: Values, role: Role) -> Series:

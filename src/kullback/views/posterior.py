@@ -1,14 +1,11 @@
-"""The report on a fit to a log density: may it be used, why, and what it looks like beside p."""
+"""`kullback fit` of a log density: may q be used, why, and what it looks like beside p."""
 
 import math
-import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, final
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import final
 
 import numpy as np
-from rich.table import Table as RichTable
-from rich.text import Text
 
 from kullback.distributions.base import Distribution
 from kullback.distributions.gaussian_mixture import GaussianMixture
@@ -26,119 +23,149 @@ from kullback.render.document import (
     Block,
     Cell,
     Column,
+    Detail,
+    Document,
     Fact,
     Figure,
     Gallery,
     Notes,
-    Page,
     Role,
     Section,
     Series,
     Table,
     Tone,
 )
-from kullback.render.html import render
-from kullback.render.terminal import line, print_table
 from kullback.results.estimate import Estimate
 from kullback.results.fit import Fit
 from kullback.results.posterior import Diagnosis, Parameter, Posterior
 from kullback.results.quantity import EUBO
 from kullback.results.serialise import to_json
 from kullback.views.components import fact, made
-from kullback.views.numbers import aligned, figure, kind_of, near, number, sentence, with_error
+from kullback.views.numbers import kind_of, near, number, with_error
 from kullback.views.planes import pictures
 
 _TONES: dict[str, Tone] = {"trust": "good", "caution": "unsure", "do not use": "bad"}
-#: Parameters in the table.
-_MOST = 500
-_FINE = "None of what was looked at speaks against using this q for p."
+#: Parameters in a terminal's table.
+_BRIEF = 30
+#: Up to this many coordinates q is written out as an expression.
+_WRITTEN = 3
+_ROUTES = ("  route 1, which knows q", "  route 2, which does not")
+_NO_TAIL = "no weight is far above their mean, so there is no tail to fit"
 
 
-def posterior_report(fit: Fit, *, key: object = None) -> str:
-    """Returns a fit to a log density as one HTML page that needs nothing else.
+def posterior_document(fit: Fit, *, source: str = "", key: object = None) -> Document:
+    """Returns what there is to say of a fit to a log density.
 
     Args:
         fit: what was found; `fit.posterior` is not None.
-        key: the randomness it was made with, for the foot of the page.
+        source: p in words, such as "p: model.py:log_posterior".
+        key: the randomness it was made with.
     """
     found = fit.posterior
     assert found is not None
-    drawn = pictures(fit, found)
-    sections = [
+    d = len(found.parameters)
+    headline = (
+        f"{source or 'p: a log density'}, {d} parameter{'' if d == 1 else 's'}",
+        f"q: {in_full(fit.family)}, by minimising KL(q||p): q seeks a part of p that it can match",
+    )
+    sections = (
+        Section("", "", (_numbers(fit, found), Detail(lambda: _evidence(fit, found)))),
+        Section(
+            "All parameters",
+            "",
+            (_parameters(found.parameters), Detail(lambda: (Notes((_BARS,)),))),
+        ),
+        *([Section("The ladder", _CLIMB, _ladder(found))] if len(found.ladder) > 1 else []),
+        *([Section("Other optima", "", (_others(fit),))] if len(fit.optima) > 1 else []),
         Section("What was looked at", "", (_findings(found.diagnosis),)),
-        Section("The evidence, and the way there", "", _evidence(fit, found)),
-        Section("q beside p", "", () if drawn is None else (drawn,)),
-        Section("All parameters", "", (_parameters(found.parameters),)),
-    ]
-    if len(found.ladder) > 1:
-        sections.insert(2, Section("The ladder", _CLIMB, _ladder(found)))
-    others = _others(fit)
-    sections += [Section("Other optima", "", (others,))] if others else []
-    sections.append(Section("Notes", "", (Notes(_notes(fit, found)),)))
-    return render(
-        Page(
-            f"{in_full(fit.family)[:1].upper()}{in_full(fit.family)[1:]} fitted to p by minimising KL(q||p)",
-            _summary(fit, found),
-            _facts(fit, found),
-            tuple(sections),
-            made(key=key, seconds=fit.seconds, clock="wall-clock", fits=(fit,)),
-            _banner(found.diagnosis),
-        )
+        Section("q beside p", "", (Detail(lambda: _pictures(fit, found)),)),
+    )
+    family = in_full(fit.family)
+    return Document(
+        f"{family[:1].upper()}{family[1:]} fitted to p by minimising KL(q||p)",
+        lambda: _values(fit, found),
+        headline,
+        _facts(fit, found),
+        sections,
+        _notes(fit, found),
+        made(key=key, seconds=fit.seconds, clock="wall-clock", fits=(fit,)),
+        _banner(found.diagnosis),
     )
 
 
+_BARS = "Bars: shifts up to 1 sd, and ratios from half to twice as wide; hatched where q is lower or narrower."
 _CLIMB = "Families were tried from the simplest up, until one could be trusted or none was left."
 
 
 def _banner(told: Diagnosis) -> Banner:
     decided = told.decided_by
     if decided is None:
-        return Banner(told.verdict, _TONES[told.verdict], _FINE)
+        text = f"none of {len(told.findings)} findings speaks against using this q for p"
+        return Banner(told.verdict, _TONES[told.verdict], text)
     named = decided.text.startswith(decided.name)
     text = decided.text if named else f"{decided.name}: {decided.text}"
-    return Banner(told.verdict, _TONES[told.verdict], f"{text}.", decided.remedy)
-
-
-def _summary(fit: Fit, found: Posterior) -> str:
-    return (
-        f"q, {in_full(fit.family)}, was fitted to the log density of {len(found.parameters)} "
-        f"{'parameter' if len(found.parameters) == 1 else 'parameters'} by minimising KL(q||p), which "
-        f"makes q seek a part of p that it can match. {sentence(fit.divergence)}."
-    )
+    return Banner(told.verdict, _TONES[told.verdict], text, decided.remedy)
 
 
 def _facts(fit: Fit, found: Posterior) -> tuple[Fact, ...]:
     known: list[tuple[Estimate | None, str, Role]] = [
-        (fit.reverse_kl, "KL(q||p), minimised", "reverse"),
-        (fit.forward_kl, "KL(p||q), of the same q", "forward"),
-        (found.jeffreys, "Jeffreys: both together", "neutral"),
-        (found.elbo, "ELBO", "reverse"),
-        (found.log_evidence, "log evidence", "q"),
+        (fit.reverse_kl, "minimised", "reverse"),
+        (fit.forward_kl, "of the same q", "forward"),
+        (found.jeffreys, "Jeffreys", "neutral"),
+        (found.elbo, "", "reverse"),
+        (found.log_evidence, "", "q"),
     ]
-    numbers = tuple(fact(e, role, label) for e, label, role in known if e is not None)
+    numbers = (fact(e, role, label, repeated=True) for e, label, role in known if e is not None)
     return (*numbers, _outside(found.outside))
 
 
 def _outside(mass: Estimate) -> Fact:
-    plain = fact(mass, label="p's mass outside q")
+    name = "p's mass outside q"
     if mass.kind == "unresolved":
-        return plain
+        return Fact("", name, mass.kind, kind_of(mass), str(mass), repeated=True)
     low, high = (100.0 * end for end in mass.interval)
-    return Fact(
-        plain.label,
-        f"{100.0 * mass.value:.1f} %",
-        f"± {100.0 * mass.standard_error:.1f} %; 95 % interval {low:.1f} to {high:.1f} %; {kind_of(mass)}",
+    detail = f"± {100.0 * mass.standard_error:.1f} %; 95 % interval {low:.1f} to {high:.1f} %; {kind_of(mass)}"
+    return Fact("", name, f"{100.0 * mass.value:.1f} %", detail, str(mass), repeated=True)
+
+
+def _numbers(fit: Fit, found: Posterior) -> Table:
+    mass = found.outside
+    known = [
+        ("ELBO", found.elbo),
+        ("= E_q[log p]", found.energy),
+        ("+ H(q)", found.entropy),
+        ("log evidence", found.log_evidence),
+        *zip(_ROUTES, found.routes, strict=True),
+        ("  difference of the routes", found.agreement),
+        ("KL(q||p), minimised", fit.reverse_kl),
+        ("KL(p||q), of the same q", fit.forward_kl),
+        (found.jeffreys.direction, found.jeffreys),
+        ("EUBO - ELBO, a few steps from q", found.probe),
+    ]
+    share = f"{100.0 * mass.value:.2f} ± {100.0 * mass.standard_error:.2f} %"
+    k = found.pareto_k
+    rows = (
+        *((name, with_error(e), _how(e)) for name, e in known if e is not None),
+        ("p's mass outside q", mass.kind if mass.kind == "unresolved" else share, _how(mass)),
+        ("Pareto k of the weights", "none", _NO_TAIL)
+        if k == -math.inf
+        else (
+            "Pareto k of the weights",
+            f"{k:.2f}",
+            "of q's own draws; above 0.7 they cannot be relied on",
+        ),
     )
+    return Table("", (Column(""), Column(fit.divergence.unit), Column("how")), rows)
+
+
+def _how(e: Estimate) -> str:
+    count = "" if e.n is None else f", n = {e.n}"
+    return e.reason or f"{e.method}{count}"
 
 
 def _findings(told: Diagnosis) -> Table:
     rows: list[tuple[Cell, ...]] = [
-        (
-            f.name,
-            Badge(f.verdict, _TONES[f.verdict]),
-            f.text.removeprefix(f"{f.name} = "),
-            f.remedy,
-        )
+        (f.name, Badge(f.verdict, _TONES[f.verdict]), f.text.removeprefix(f"{f.name} = "), f.remedy)
         for f in told.findings
     ]
     columns = (Column("finding"), Column("verdict"), Column("what was found"), Column("what to do"))
@@ -148,14 +175,14 @@ def _findings(told: Diagnosis) -> Table:
 
 
 def _evidence(fit: Fit, found: Posterior) -> tuple[Block, ...]:
-    parts = (
-        f"The ELBO in two parts: {sentence(found.energy)}, {sentence(found.entropy)}.",
-        f"The routes to the log evidence: {sentence(found.agreement)}.",
-        f"A few Langevin steps from q: {sentence(found.probe)}.",
-    )
     trace = _trace(found)
     figures = (sandwich(fit, found), *(() if trace is None else (trace,)))
-    return (Gallery("", figures), Notes(parts))
+    return (Gallery("The evidence, and the way there", figures),)
+
+
+def _pictures(fit: Fit, found: Posterior) -> tuple[Block, ...]:
+    drawn = pictures(fit, found)
+    return () if drawn is None else (drawn,)
 
 
 def _trace(found: Posterior) -> Figure | None:
@@ -203,57 +230,46 @@ def _window(elbo: np.ndarray, final: float, top: float) -> tuple[float, float]:
 
 def _ladder(found: Posterior) -> tuple[Block, ...]:
     columns = (
-        Column("family"),
-        Column(f"ELBO, {found.elbo.unit}", "right"),
-        Column("KL(q||p)", "right"),
-        Column("verdict"),
-        Column("gradients", "right"),
-    )
-    rows = tuple(
-        (
-            in_words(r.family),
-            with_error(r.elbo),
-            with_error(r.reverse_kl),
-            Badge(r.verdict, _TONES[r.verdict]),
-            f"{r.evaluations:,}".replace(",", " "),
-        )
-        for r in found.ladder
-    )
-    return (Gallery("", (ladder(found),)), Table("", columns, rows))
+        Column("family"), Column(f"ELBO, {found.elbo.unit}", "right"), Column("gained", "right"),
+        Column("KL(q||p)", "right"), Column("verdict"), Column("gradients", "right"),
+    )  # fmt: skip
+    best, rows = -math.inf, []
+    for r in found.ladder:
+        gained = r.elbo.value - best
+        rows.append(
+            (
+                in_words(r.family), with_error(r.elbo), f"{gained:+.3f}" if math.isfinite(gained) else "",
+                with_error(r.reverse_kl), Badge(r.verdict, _TONES[r.verdict]), f"{r.evaluations:,}".replace(",", " "),
+            )
+        )  # fmt: skip
+        best = max(best, r.elbo.value)
+    return (Table("", columns, tuple(rows)), Detail(lambda: (Gallery("", (ladder(found),)),)))
 
 
 def _parameters(parameters: tuple[Parameter, ...]) -> Table:
-    shown = parameters[:_MOST]
-    expected = any(p.expected_shrinkage is not None for p in shown)
-    columns = [
+    expected = any(p.expected_shrinkage is not None for p in parameters)
+    columns = (
         Column("parameter"),
         Column("mean of q", "right"),
         Column("sd of q", "right"),
-        Column("shift of p's mean, sds", "right"),
+        Column("mean of p: shift, sds", "right"),
         Column("sd of q / sd of p", "right"),
         *([Column("expected", "right")] if expected else []),
-    ]
-    rows = tuple(_row(p, expected=expected) for p in shown)
-    left = len(parameters) - len(shown)
-    caption = (
-        "The bars show shifts up to 1 sd, and ratios from half to twice as wide, hatched where q is lower "
-        "or narrower."
     )
-    more = f" The first {len(shown)} of {len(parameters)}." if left else ""
     linear = (
-        " Expected: the ratio that linear response foresees for a mean-field q." if expected else ""
+        "Expected: the ratio that linear response foresees for a mean-field q." if expected else ""
     )
-    return Table("", tuple(columns), rows, caption + linear + more)
+    rows = tuple(_row(p, expected=expected) for p in parameters)
+    return Table("", columns, rows, linear, brief=_BRIEF)
 
 
 def _row(p: Parameter, *, expected: bool) -> tuple[Cell, ...]:
     shift, ratio = p.mean_shift, p.shrinkage
     log_ratio = math.log2(ratio.value) if ratio.value > 0.0 else -math.inf
-    mean, sd = aligned([p.mean, p.sd])
     cells: list[Cell] = [
         p.name,
-        mean,
-        sd,
+        _near(p.mean, p.sd),
+        _near(p.sd, p.sd),
         Bar(f"{shift.value:+.2f} ± {shift.standard_error:.2f}", _share(shift.value)),
         Bar(f"{ratio.value:.2f} ± {ratio.standard_error:.2f}", _share(log_ratio)),
     ]
@@ -263,13 +279,16 @@ def _row(p: Parameter, *, expected: bool) -> tuple[Cell, ...]:
     return tuple(cells)
 
 
+def _near(value: float, scale: float) -> str:
+    usual = 1e-6 < scale < 1e6 and abs(value) < 1e9
+    return near(value, scale) if usual else f"{value:.6g}"
+
+
 def _share(value: float) -> float:
     return 0.0 if math.isnan(value) else min(max(value, -1.0), 1.0)
 
 
-def _others(fit: Fit) -> Table | None:
-    if len(fit.optima) < 2:
-        return None
+def _others(fit: Fit) -> Table:
     rows = tuple((f"#{i}", with_error(o.divergence)) for i, o in enumerate(fit.optima, start=1))
     columns = (Column("optimum"), Column(f"KL(q||p), {fit.divergence.unit}", "right"))
     return Table(
@@ -280,206 +299,19 @@ def _others(fit: Fit) -> Table | None:
 def _notes(fit: Fit, found: Posterior) -> tuple[str, ...]:
     error = found.fit_error
     sds = number(100.0 * error.sds, 2)
-    return (
-        f"Not knowable: {found.diagnosis.unseen}.",
-        f"Error of the fit itself: {number(error.kl, 2)} {error.unit}, {sds} % of an sd.",
-        *fit.notes,
-    )
+    own = f"error of the fit itself: {number(error.kl, 2)} {error.unit}, {sds} % of an sd"
+    took = f"{fit.evaluations} gradients, {fit.seconds:.1f} s"
+    return (f"{own}; {took}", *fit.notes, f"not knowable: {found.diagnosis.unseen}")
 
 
-# The trust report of a fit to a log density, as a page and as JSON: the verdict first.
-
-_STYLES = {"trust": "bold green", "caution": "bold yellow", "do not use": "bold red"}
-#: Parameters that are printed; the report and --json have all.
-_MOST_PRINTED = 30
-#: Remedies that are spelled for Python, and what they are here.
-#: Up to this many coordinates q is written out as an expression.
-_WRITTEN = 3
-_TYPED = (
-    (re.compile(r'family="([^"]+)"'), r"--family \1"),
-    (re.compile(r"\buse (fit\.)"), r"use, in Python, \1"),
-    (re.compile(r"with example=$"), "with example = ... in the file"),
-)
-_ROUTES = ("  route 1, which knows q", "  route 2, which does not")
-_NO_TAIL = "no weight is far above their mean, so there is no tail to fit"
-
-
-def as_typed(fit: Fit) -> Fit:
-    """Returns a fit whose remedies are spelled as they are typed here."""
-    if fit.posterior is None:
-        return fit
-    told = fit.posterior.diagnosis
-    findings = tuple(replace(f, remedy=_typed(f.remedy)) for f in told.findings)
-    made = Diagnosis(findings, _typed(told.unseen))
-    return replace(fit, posterior=replace(fit.posterior, diagnosis=made))
-
-
-def page(data: str, fit: Fit) -> Iterator[str | Text | RichTable]:
-    """Yields the verdict, the numbers, the parameters, the ladder and the findings."""
-    found = fit.posterior
-    assert found is not None
-    yield from _verdict(found.diagnosis)
-    yield ""
-    d = len(found.parameters)
-    yield f"p: {data}, {d} parameter{'' if d == 1 else 's'}"
-    yield f"q: {fit.family}, by minimising KL(q||p): q seeks a part of p that it can match"
-    yield ""
-    yield _numbers(fit, found)
-    yield ""
-    yield from _print_parameters(found)
-    if len(found.ladder) > 1:
-        yield ""
-        yield "the ladder"
-        yield _print_ladder(found)
-    if len(fit.optima) > 1:
-        yield ""
-        others = ", ".join(figure(o.divergence, unit=False) for o in fit.optima[1:])
-        yield line(f"other optima of KL(q||p), which are no better: {others} {fit.divergence.unit}")
-    yield ""
-    yield "what was looked at"
-    yield _print_findings(found.diagnosis)
-    yield ""
-    error = found.fit_error
-    yield (
-        f"error of the fit itself: {error.kl:.1g} {error.unit}, {100.0 * error.sds:.1f} % of an sd; "
-        f"{fit.evaluations} gradients, {fit.seconds:.1f} s"
-    )
-    for note in (*fit.notes, f"not knowable: {found.diagnosis.unseen}"):
-        yield line(f"note: {note}", indent="  ")
-
-
-def fit_json(fit: Fit) -> dict[str, Any]:
+def _values(fit: Fit, found: Posterior) -> dict[str, object]:
     """Returns plain JSON values, the verdict at the top and q by its numbers."""
-    found = fit.posterior
-    assert found is not None
     body = to_json(fit, _described)
     posterior = body["posterior"]
     if found.pareto_k == -math.inf:
         posterior["pareto_k_reason"] = _NO_TAIL
     told = {name: posterior["diagnosis"][name] for name in ("verdict", "decided_by", "remedy")}
     return {**told, **body, "gaussians": _gaussians(fit.q), "seconds": fit.seconds}
-
-
-def _verdict(told: Diagnosis) -> Iterator[str | Text]:
-    decided = told.decided_by
-    stamp = Text(told.verdict, style=_STYLES[told.verdict])
-    if decided is None:
-        looked = f": none of {len(told.findings)} findings speaks against this q"
-        yield stamp + Text(looked)
-        return
-    named = decided.text.startswith(decided.name)
-    text = decided.text if named else f"{decided.name}: {decided.text}"
-    yield stamp + Text(f": {text}")
-    if decided.remedy:
-        yield line(f"  {decided.remedy}", indent="  ")
-
-
-def _numbers(fit: Fit, found: Posterior) -> RichTable:
-    mass = found.outside
-    rows = [
-        ("ELBO", found.elbo),
-        ("= E_q[log p]", found.energy),
-        ("+ H(q)", found.entropy),
-        ("log evidence", found.log_evidence),
-        *zip(_ROUTES, found.routes, strict=True),
-        ("  difference of the routes", found.agreement),
-        ("KL(q||p), minimised", fit.reverse_kl),
-        ("KL(p||q), of the same q", fit.forward_kl),
-        (found.jeffreys.direction, found.jeffreys),
-        ("EUBO - ELBO, a few steps from q", found.probe),
-    ]
-    cells = [[name, _value(e), _how(e)] for name, e in rows if e is not None]
-    share = "unresolved" if mass.kind == "unresolved" else _percent(mass)
-    cells.append(["p's mass outside q", share, _how(mass)])
-    cells.append(["Pareto k of the weights", *_pareto(found.pareto_k)])
-    return print_table(("", fit.divergence.unit, "how"), cells)
-
-
-def _value(e: Estimate) -> str:
-    return figure(e, unit=False)
-
-
-def _how(e: Estimate) -> str:
-    count = "" if e.n is None else f", n = {e.n}"
-    return e.reason or f"{e.method}{count}"
-
-
-def _percent(mass: Estimate) -> str:
-    return f"{100.0 * mass.value:.2f} ± {100.0 * mass.standard_error:.2f} %"
-
-
-def _pareto(k: float) -> tuple[str, str]:
-    if k == -math.inf:
-        return "none", _NO_TAIL
-    return f"{k:.2f}", "of q's own draws; above 0.7 they cannot be relied on"
-
-
-def _print_parameters(found: Posterior) -> Iterator[str | RichTable]:
-    shown = found.parameters[:_MOST_PRINTED]
-    expected = any(p.expected_shrinkage is not None for p in shown)
-    headers = ["parameter", "mean of q", "sd of q", "mean of p: shift, sds", "sd of q / sd of p"]
-    yield print_table(
-        (*headers, *(["expected"] if expected else [])),
-        [[*_posterior_row(p), *([_expected(p)] if expected else [])] for p in shown],
-        right=(1, 2, 3, 4, 5) if expected else (1, 2, 3, 4),
-    )
-    left = len(found.parameters) - len(shown)
-    if left:
-        yield f"... {left} more: --json and the report have all"
-
-
-def _posterior_row(p: Parameter) -> list[str]:
-    return [p.name, _near(p.mean, p.sd), _near(p.sd, p.sd), _signed(p.mean_shift), _plain(p)]
-
-
-def _near(value: float, scale: float) -> str:
-    usual = 1e-6 < scale < 1e6 and abs(value) < 1e9
-    return near(value, scale) if usual else f"{value:.6g}"
-
-
-def _signed(shift: Estimate) -> str:
-    return f"{shift.value:+.2f} ± {shift.standard_error:.2f}"
-
-
-def _plain(p: Parameter) -> str:
-    return f"{p.shrinkage.value:.2f} ± {p.shrinkage.standard_error:.2f}"
-
-
-def _expected(p: Parameter) -> str:
-    return "" if p.expected_shrinkage is None else f"{p.expected_shrinkage:.2f}"
-
-
-def _print_ladder(found: Posterior) -> RichTable:
-    best = -math.inf
-    rows: list[list[str | Text]] = []
-    for rung in found.ladder:
-        gained = rung.elbo.value - best
-        rows.append(
-            [
-                str(rung.family),
-                _value(rung.elbo),
-                f"{gained:+.3f}" if math.isfinite(gained) else "",
-                _value(rung.reverse_kl),
-                Text(rung.verdict, style=_STYLES[rung.verdict]),
-                str(rung.evaluations),
-            ]
-        )
-        best = max(best, rung.elbo.value)
-    unit = found.elbo.unit
-    headers = ("family", f"ELBO, {unit}", "gained", "KL(q||p)", "verdict", "gradients")
-    return print_table(headers, rows, right=(2, 5))
-
-
-def _print_findings(told: Diagnosis) -> RichTable:
-    rows = [
-        [
-            f.name,
-            Text(f.verdict, style=_STYLES[f.verdict]),
-            f.text.removeprefix(f"{f.name} = ") + (f"; {f.remedy}" if f.remedy else ""),
-        ]
-        for f in told.findings
-    ]
-    return print_table(("finding", "verdict", "what was found"), rows)
 
 
 def _described(q: Distribution) -> str:
@@ -511,12 +343,6 @@ def _gaussians(q: Distribution) -> dict[str, object] | None:
         "means": means.tolist(),
         "scale_trils": roots.tolist(),
     }
-
-
-def _typed(text: str) -> str:
-    for python, option in _TYPED:
-        text = python.sub(option, text)
-    return text
 
 
 # Estimates of one quantity, one above the other, with their errors: the sandwich, the ladder.
@@ -592,27 +418,20 @@ def sandwich(fit: Fit, found: Posterior) -> Figure:
 
 def ladder(found: Posterior) -> Figure:
     """Returns the ELBO of each family that was tried, with what it gained over those before."""
-    best = -math.inf
-    shown = []
+    best, shown, unit = -math.inf, [], found.elbo.unit
     for rung in found.ladder:
         gained = rung.elbo.value - best
-        words = f"{gained:+.3f} {rung.elbo.unit}" if math.isfinite(gained) else ""
-        shown.append(
-            Row(in_words(rung.family), rung.elbo, words or _plain_rung(rung.elbo), "reverse")
-        )
+        words = f"{gained:+.3f} {unit}" if math.isfinite(gained) else _plain_rung(rung.elbo)
+        shown.append(Row(in_words(rung.family), rung.elbo, words, "reverse"))
         best = max(best, rung.elbo.value)
-    evidence = found.log_evidence
     caption = "Each family's ELBO on fresh draws, and what it gained over the best before it."
-    figure = rows("What each step gained", caption, shown, f"ELBO, {found.elbo.unit}")
-    if not _known(evidence):
-        return figure
-    return rows(
-        "What each step gained",
-        f"{caption} Nothing can rise above the log evidence, {with_error(evidence)}: the tinted edge.",
-        shown,
-        f"ELBO, {found.elbo.unit}",
-        (Band(evidence.value, math.inf, "", "bad"),),
-    )
+    evidence, bands = found.log_evidence, ()
+    if _known(evidence):
+        caption += (
+            f" Nothing can rise above the log evidence, {with_error(evidence)}: the tinted edge."
+        )
+        bands = (Band(evidence.value, math.inf, "", "bad"),)
+    return rows("What each step gained", caption, shown, f"ELBO, {unit}", bands)
 
 
 def upper_bound(fit: Fit, found: Posterior) -> Estimate:

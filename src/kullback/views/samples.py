@@ -1,11 +1,8 @@
 """What a report says of a fit to samples: scores, the search, goodness of fit, and what more rows would give."""
 
 import math
-from collections.abc import Iterator
 
 import numpy as np
-from rich.table import Table as RichTable
-from rich.text import Text
 
 from kullback.families import Mixture
 from kullback.render.document import (
@@ -15,6 +12,9 @@ from kullback.render.document import (
     Block,
     Cell,
     Column,
+    Detail,
+    Document,
+    Fact,
     Figure,
     Gallery,
     Notes,
@@ -22,15 +22,17 @@ from kullback.render.document import (
     Series,
     Table,
 )
-from kullback.render.terminal import line, print_table
 from kullback.results.estimate import Estimate
 from kullback.results.fit import Candidate, Fit, Goodness, Likelihood, Selection
+from kullback.results.others import Score
 from kullback.results.quantity import LOG_PROB, factor
-from kullback.views.numbers import figure, full, number, percent, with_error
-from kullback.views.optima import given
+from kullback.results.serialise import to_json
+from kullback.results.units import Unit
+from kullback.views.components import fact
+from kullback.views.numbers import full, number, percent, with_error
 from kullback.views.posterior import in_words
 
-#: Columns whose histogram is drawn, and listed.
+#: Columns whose histogram is drawn, and listed in a terminal.
 _DRAWN, _LISTED = 6, 40
 #: Below this a p-value times the number of columns speaks against q.
 _RARE = 0.05
@@ -38,20 +40,22 @@ _RARE = 0.05
 
 def sample_sections(fit: Fit) -> list[Section]:
     """Returns the sections on a fit to samples; none for other fits."""
-    found, chosen = [], fit.selection
-    if chosen is not None and len(chosen.candidates) > 1:
-        found.append(Section("What it was chosen from", "", selection_blocks(chosen)))
-    likelihood = fit.likelihood
+    chosen, likelihood = fit.selection, fit.likelihood
+    found = []
+    if likelihood is not None:
+        found.append(Section("The score, and how it was found", "", (_scores(fit, likelihood),)))
+    if chosen is not None and (len(chosen.candidates) > 1 or chosen.skipped):
+        lead = f"chosen from {len(chosen.candidates)} candidate(s), by {chosen.rule}"
+        found.append(Section("What it was chosen from", lead, selection_blocks(chosen)))
     if likelihood is None:
         return found
-    found.insert(0, Section("The score, and how it was found", "", (_scores(fit, likelihood),)))
-    fits_well = _goodness(likelihood)
-    if fits_well:
-        found.append(
-            Section("Does the data look like draws of q?", _against(likelihood), fits_well)
-        )
-    curve = learning(fit, likelihood) if likelihood.learning else Notes((_unmeasured(likelihood),))
-    found.append(Section("What more rows would give", "", (curve,)))
+    title = "Does the data look like draws of q?"
+    found.append(Section(title, _against(likelihood), _goodness(likelihood)))
+    if likelihood.learning:
+        more: Block = Detail(lambda: (learning(fit, likelihood),))
+    else:
+        more = Detail(lambda: (Notes((_unmeasured(likelihood),)),))
+    found.append(Section("What more rows would give", "", (more,)))
     return found
 
 
@@ -107,19 +111,18 @@ def learning(fit: Fit, likelihood: Likelihood) -> Figure:
 
 
 def _scores(fit: Fit, found: Likelihood) -> Table:
+    starts = f"{found.starts} start{'' if found.starts == 1 else 's'}"
     inside, held = fit.divergence, fit.held_out
     unit = f"log q, {inside.unit}"
     rows = [
         (
             f"{unit} a row on the rows fitted to",
             _score(inside, -inside.value),
-            "too good: q has seen them",
+            "in-sample, optimistic",
         )
     ]
     if held is not None:
-        rows.append(
-            (f"{unit} a row on rows left out", with_error(held), "what new rows would score")
-        )
+        rows.append((f"{unit} a row on rows left out", with_error(held), "out-of-sample"))
         apart = -inside.value - held.value
         expected = found.parameters / found.weight * factor("nats", inside.unit)
         rows.append(
@@ -129,9 +132,9 @@ def _scores(fit: Fit, found: Likelihood) -> Table:
         ("log likelihood of all rows", f"{found.log_likelihood:.4f}", "nats"),
         ("parameters", str(found.parameters), f"of {number(found.weight)} rows"),
         ("BIC", f"{found.bic:.2f}", "to be small"),
-        ("climbs that reached the best", percent(found.reached), f"{found.starts} starts"),
-        ("left to gain there", number(found.remaining, 2), f"{found.unit} over all rows, extrapolated"),
-        ("cost of the floor", number(found.floor_cost, 2), f"{found.unit} over all rows"),
+        ("climbs that reached the best", percent(found.reached), starts),
+        ("estimated remaining gain", number(found.remaining, 2), "nats over all rows, extrapolated"),
+        ("cost of the floor", number(found.floor_cost, 2), "nats over all rows"),
         ("passes over the rows", str(found.passes), _passes(found)),
     ]  # fmt: skip
     columns = (Column("quantity"), Column("value", "right"), Column("remark"))
@@ -154,11 +157,7 @@ def _against(found: Likelihood) -> str:
         return ""
     columns = len(found.goodness)
     times = f", the smallest p-value of {columns} columns times {columns}" if columns > 1 else ""
-    says = (
-        "No column says that it is not drawn from q"
-        if least >= _RARE
-        else "Some column is not drawn from q"
-    )
+    says = "No marginal rejects q" if least >= _RARE else "Some marginal rejects q"
     alone = columns > 1 and found.gap is not None
     together = " Each column is looked at alone; the gap below is of all together." if alone else ""
     return (
@@ -182,7 +181,8 @@ def _goodness(found: Likelihood) -> tuple[Block, ...]:
             "from q. A hump in the middle: q is too wide. High ends: its tails are too thin. Dashed: 95 % of "
             f"the bars would lie between.{more}"
         )
-        blocks.append(Gallery("", tuple(histogram(g) for g in shown), caption))
+        drawn = Gallery("", tuple(histogram(g) for g in shown), caption)
+        blocks.append(Detail(lambda: (drawn,)))
     if found.gap is not None:
         blocks.append(Notes((_of_gap(found.gap),)))
     return tuple(blocks)
@@ -253,61 +253,7 @@ def _of_gap(gap: Estimate) -> str:
         )
     else:
         means = "rows are more likely under q than q's own draws are: q is wider than p"
-    return f"{gap.direction} = {with_error(gap)} {gap.unit}, 0 if q is p: {means}."
-
-
-# What a fit to samples says of itself, in lines: errors of parameters, the search, goodness of fit.
-
-#: Columns named in a line.
-_NAMED = 3
-
-
-def parameters(found: Fit) -> RichTable | None:
-    """Returns weights, means and sds with their standard errors; None where they are not known."""
-    errors = () if found.likelihood is None else found.likelihood.errors
-    if not errors:
-        return None
-    by = {(e.component, e.name, e.column): given(e.value, e.standard_error) for e in errors}
-    columns = list(dict.fromkeys(e.column for e in errors if e.column))
-    rows = []
-    for i in sorted({e.component for e in errors}):
-        for at, name in enumerate(columns):
-            first = (str(i), by.get((i, "weight", ""), "")) if at == 0 else ("", "")
-            rows.append([*first, name, by.get((i, "mean", name), ""), by.get((i, "sd", name), "")])
-    return print_table(("component", "weight", "column", "mean", "sd"), rows, right=(0, 1, 3, 4))
-
-
-def lines(found: Fit) -> Iterator[str]:
-    """Yields how the optimum was found, and whether rows look like draws of q."""
-    likelihood = found.likelihood
-    if likelihood is None:
-        return
-    yield _reached(likelihood)
-    if likelihood.goodness:
-        yield line(f"goodness of fit:  {_fits(likelihood.goodness)}", indent="   ")
-    if likelihood.gap is not None:
-        yield f"0 if q is p:  {likelihood.gap}"
-
-
-def _reached(found: Likelihood) -> str:
-    best = f"{100.0 * found.reached:.3g} %"
-    left = "?" if math.isnan(found.remaining) else f"{found.remaining:.4f}"
-    return (
-        f"best optimum:  reached by {best} of the climbs ({found.starts} starts), {left} {found.unit} "
-        f"left to gain over {found.rows:,} rows"
-    )
-
-
-def _fits(goodness: tuple[Goodness, ...]) -> str:
-    count = len(goodness)
-    bad = sorted((g for g in goodness if count * g.p_value < _RARE), key=lambda g: g.p_value)
-    least = min(goodness, key=lambda g: g.p_value)
-    of = f" times {count} columns" if count > 1 else ""
-    said = f"smallest p-value {least.p_value:.2g} ({least.column}){of}"
-    if not bad:
-        return f"no column says that it is not drawn from q; {said}"
-    names = ", ".join(g.column for g in bad[:_NAMED]) + (" ..." if len(bad) > _NAMED else "")
-    return f"{len(bad)} of {count} column(s) are not drawn from q: {names}; {said}"
+    return f"{gap}: 0 if q is p; {means}."
 
 
 # What a family, or a number of components, was chosen from: a table and, of numbers of components, figures.
@@ -315,9 +261,10 @@ def _fits(goodness: tuple[Goodness, ...]) -> str:
 
 def selection_blocks(found: Selection) -> tuple[Block, ...]:
     """Returns the candidates as a table and, where they differ in their number of components, as figures."""
-    table = _table(found)
+    left = (Notes(found.skipped, "left out"),) if found.skipped else ()
     figures = _figures(found)
-    return (table,) if figures is None else (table, figures)
+    drawn = () if figures is None else (Detail(lambda: (figures,)),)
+    return (_table(found), *left, *drawn)
 
 
 def _table(found: Selection) -> Table:
@@ -325,32 +272,31 @@ def _table(found: Selection) -> Table:
     columns = (
         Column("family"),
         Column("parameters", "right"),
-        Column("log likelihood", "right"),
+        Column("log likelihood", "right", detail=True),
         Column("BIC", "right"),
         Column("ICL", "right"),
-        Column(f"left out, {unit} a row", "right"),
+        Column(f"held out, {unit} a row", "right"),
         Column("behind the best", "right"),
+        Column(""),
     )
     rows = tuple(_row(c, taken=i == found.chosen) for i, c in enumerate(found.candidates))
-    skipped = f" Left out: {'; '.join(found.skipped)}." if found.skipped else ""
     caption = (
-        f"Taken (✓) by {found.rule}. BIC and ICL are better when smaller; ICL adds to BIC what the memberships leave "
-        "open. How far a score is behind the best is measured row by row, so its error is smaller than those "
-        f"of the scores.{skipped}"
+        "BIC and ICL are better when smaller; ICL adds to BIC what the memberships leave open. How far a score is "
+        "behind the best is measured row by row, so its error is smaller than those of the scores."
     )
     return Table("", columns, rows, caption)
 
 
 def _row(c: Candidate, *, taken: bool) -> tuple[Cell, ...]:
-    name = in_words(c.family)
     return (
-        Badge(name, "good") if taken else name,
+        in_words(c.family),
         str(c.parameters),
-        f"{c.log_likelihood:.2f}",
-        f"{c.bic:.2f}",
+        number(c.log_likelihood, 8) if math.isinf(c.log_likelihood) else f"{c.log_likelihood:.2f}",
+        f"{c.bic:.2f}" if math.isfinite(c.bic) else number(c.bic),
         "" if c.icl is None else f"{c.icl:.2f}",
         "" if c.held_out is None else with_error(c.held_out),
         "" if c.behind is None else with_error(c.behind),
+        Badge("chosen", "good") if taken else "",
     )
 
 
@@ -417,38 +363,37 @@ def _error(behind: Estimate | None) -> float:
     return 0.0 if behind is None else behind.standard_error
 
 
-# What a family, or a number of components, was chosen from: a table.
+# `kullback score`: the log density of rows under a saved fit.
 
 
-def page(selection: Selection) -> Iterator[str | Text | RichTable]:
-    """Yields the candidates, best first, what decided, and who could not take part."""
-    rows = [
-        _selection_row(c, taken=i == selection.chosen) for i, c in enumerate(selection.candidates)
-    ]
-    scored = next((c.held_out for c in selection.candidates if c.held_out is not None), None)
-    unit = "nats" if scored is None else scored.unit
-    names = ("family", "parameters", "BIC", f"held out, {unit} a row", "behind the best", "")
-    yield f"chosen from {len(rows)} candidate(s)"
-    yield print_table(names, rows, right=(1, 2))
-    yield line(f"chosen by {selection.rule}", indent="  ")
-    for reason in selection.skipped:
-        yield line(f"left out: {reason}", indent="  ")
+def score_document(
+    fit: Fit, found: Score, *, model: str, data: str, names: tuple[str, ...], unit: Unit
+) -> Document:
+    """Returns how probable rows are under a fit.
 
+    Args:
+        fit: the saved fit.
+        found: the log densities in short.
+        model, data: the files, as they were given.
+        names: of the columns that were read.
+        unit: of what is shown.
+    """
+    mean = unit.of(found.mean)
+    held = None if fit.held_out is None else unit.of(fit.held_out)
+    facts = [fact(mean, "neutral", "mean log density a row")]
+    facts += [] if held is None else [fact(held, "neutral", "the model's own, held out")]
+    counts = [("rows outside the support of q", found.outside)]
+    if found.left_out:
+        counts.append(("rows with missing cells, not scored", found.left_out))
+    facts += [Fact(label, "", f"{n:,}", "", f"{n:,}") for label, n in counts]
+    headline = (
+        f"p: {found.rows:,} rows of {', '.join(names)} ({data})",
+        f"q: {model}, {fit.direction} fit of {fit.family}",
+    )
 
-def _selection_row(candidate: Candidate, *, taken: bool) -> list[str]:
-    return [
-        str(candidate.family),
-        str(candidate.parameters),
-        f"{candidate.bic:.1f}" if math.isfinite(candidate.bic) else "infinite",
-        _selection_score(candidate.held_out),
-        _selection_score(candidate.behind),
-        "chosen" if taken else "",
-    ]
+    def values() -> dict[str, object]:
+        own = to_json(held)
+        moved = {"mean": to_json(mean), "held_out": own}
+        return {"model": model, "data": data, **to_json(found), **moved}
 
-
-def _selection_score(estimate: Estimate | None) -> str:
-    if estimate is None:
-        return ""
-    if estimate.kind == "infinite":
-        return "infinite" if estimate.value > 0.0 else "minus infinity"
-    return figure(estimate, unit=False)
+    return Document("Scores of rows", values, headline, tuple(facts), notes=mean.notes)

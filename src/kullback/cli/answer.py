@@ -1,0 +1,62 @@
+"""What a command answers with: a document in the terminal, or its values as JSON; and files."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+
+from kullback.cli.options import Output
+from kullback.files.writing import write_atomic
+from kullback.render.document import Document
+from kullback.render.html import render
+from kullback.render.json import write_json
+from kullback.render.terminal import show, show_text
+
+
+@final
+@dataclass(frozen=True)
+class File:
+    """A file that a command may write.
+
+    Attributes:
+        name: in the JSON, "report" or "out".
+        what: is in it, such as "scores".
+        path: where it is; None where nobody asked for it.
+    """
+
+    name: str
+    what: str
+    path: Path | None
+
+
+def answer(
+    command: str,
+    document: Document,
+    output: Output,
+    *,
+    files: tuple[File, ...] = (),
+    page: str | None = None,
+) -> None:
+    """Writes the report that was asked for, and prints a document or its values.
+
+    Args:
+        command: its name.
+        document: the answer.
+        output: how to print.
+        files: those that it may write; that of the name "report" is written here.
+        page: the report, where it is drawn already.
+
+    Raises:
+        InputError: the report cannot be written; nothing was left behind.
+    """
+    for file in files:
+        if file.name == "report" and file.path is not None:
+            write_atomic(file.path, page or render(document))
+    if output.json:
+        paths = {f.name: None if f.path is None else str(f.path) for f in files}
+        show_text(write_json(command, {**document.values(), **paths}))
+    else:
+        show(document, [_where(f.what, f.path) for f in files if f.path is not None])
+
+
+def _where(what: str, path: Path) -> str:
+    return f"{what}: {path if path.is_absolute() or len(path.parts) > 1 else f'./{path}'}"

@@ -1,0 +1,44 @@
+"""The document of any result, whatever it is: what a notebook shows of it."""
+
+from kullback.render.document import Document
+from kullback.results.diff import Diff
+from kullback.results.estimate import Estimate
+from kullback.results.fit import Fit
+from kullback.results.loss_report import Gradients, LossReport
+from kullback.results.others import Contributions, Plan, Verification
+from kullback.results.serialise import to_json
+from kullback.views.claims import verification_document
+from kullback.views.components import fact
+from kullback.views.diff import diff_document
+from kullback.views.fit import fit_document
+from kullback.views.losses import gradients_document, loss_document
+from kullback.views.measure import contributions_document, plan_document
+
+
+def document_of(result: object) -> Document:
+    """Returns what there is to say of a result that `kullback` returned."""
+    match result:
+        case Estimate():
+            return estimate_document(result)
+        case Fit():
+            return fit_document(result)
+        case Diff():
+            return diff_document(result)
+        case LossReport():
+            return loss_document(result)
+        case Gradients():
+            return gradients_document("", result)
+        case Verification():
+            return verification_document(result)
+        case Plan():
+            return plan_document(None, result)
+        case Contributions():
+            return contributions_document(None, result)
+        case _:
+            raise TypeError(f"a {type(result).__name__} has no document")
+
+
+def estimate_document(e: Estimate) -> Document:
+    """Returns what there is to say of one number."""
+    notes = e.notes if e.reason is None else e.notes[1:]
+    return Document(e.direction, lambda: to_json(e), facts=(fact(e, "neutral"),), notes=notes)
