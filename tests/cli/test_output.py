@@ -1,6 +1,8 @@
 import io
 import json
 import math
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given
@@ -86,3 +88,10 @@ def test_names_are_cleaned_and_details_are_left_to_the_page():
 )
 def test_near(value, scale, text):
     assert near(value, scale) == text
+
+
+def test_printing_loads_no_numpy():
+    code = (
+        "import sys, kullback.render.terminal, kullback.render.json; print('numpy' in sys.modules)"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "False"

@@ -1,9 +1,10 @@
 """`kullback explain TOPIC`: what there is to say in words."""
 
-from kullback.cli.answer import answer
 from kullback.cli.options import Output
 from kullback.core.errors import InputError
 from kullback.render.document import Document, Notes, Section
+from kullback.render.json import write_json
+from kullback.render.terminal import show, show_text
 
 TOPICS = {
     "direction": """\
@@ -145,5 +146,8 @@ def run(name: str, output: Output) -> int:
         (),
         sections=(Section("", "", (Notes(tuple(text.split("\n"))),)),),
     )
-    answer("explain", document, output)
+    if output.json:
+        show_text(write_json("explain", document.values()))
+    else:
+        show(document)
     return 0

@@ -2,10 +2,16 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, final
+from typing import TYPE_CHECKING, Literal, final
 
-import numpy as np
-from jaxtyping import Float
+if TYPE_CHECKING:
+    import numpy as np
+    from jaxtyping import Float
+
+    Points = Float[np.ndarray, " n"]
+    Draws = Float[np.ndarray, "n d"]
+else:  # what prints a text, or --help, waits for no NumPy
+    Points = Draws = object
 
 #: Whose curve it is; fixes the colour everywhere.
 Role = Literal["p", "q", "forward", "reverse", "sample", "neutral"]
@@ -29,8 +35,8 @@ class Series:
     """
 
     name: str
-    x: Float[np.ndarray, " n"]
-    y: Float[np.ndarray, " n"]
+    x: Points
+    y: Points
     role: Role
     style: Style = "line"
     strength: float = 1.0
@@ -108,7 +114,7 @@ class Corner:
     caption: str
     axes: tuple[Axis, ...]
     margins: tuple[tuple[Series, ...], ...]
-    clouds: tuple[tuple[str, Role, Float[np.ndarray, "n d"]], ...]
+    clouds: tuple[tuple[str, Role, Draws], ...]
 
 
 @final
