@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from kullback.api.fit import fit as fit_fit
+from kullback.families import FullRank, MeanField, Mixture
 from kullback.render.corner import draw_corner
 from kullback.render.document import Corner, Figure
 from kullback.render.html import render
@@ -201,9 +202,9 @@ def test_the_ladder_says_what_each_rung_gained(fit):
     rungs = tuple(
         Rung(family, replace(elbo, value=elbo.value + up), kl, verdict, 1234)
         for family, up, verdict in (
-            ("MeanField()", 0.0, "do not use"),
-            ("FullRank()", -0.002, "caution"),
-            ("Mixture(k=4) found by adding components", 0.5, "trust"),
+            (MeanField(), 0.0, "do not use"),
+            (FullRank(), -0.002, "caution"),
+            (Mixture(4), 0.5, "trust"),
         )
     )
     climbed = _with(fit, ladder=rungs)

@@ -9,8 +9,6 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any, TypeVar
 
-import numpy as np
-
 from kullback.results.quantity import Units, factor
 
 T = TypeVar("T")
@@ -53,10 +51,9 @@ def to_json(result: Any, describe: Callable[[Any], str] = str) -> Any:
         return result.value
     if isinstance(result, str):
         return str(result)
-    if isinstance(result, (float, np.generic)):
-        value = result.item() if isinstance(result, np.generic) else result
-        return value if not isinstance(value, float) or math.isfinite(value) else None
-    if isinstance(result, np.ndarray):
+    if isinstance(result, float):
+        return float(result) if math.isfinite(result) else None
+    if hasattr(result, "tolist"):  # of NumPy, which is not imported for the sake of this
         return to_json(result.tolist())
     if isinstance(result, Mapping):
         return {str(k): to_json(v, describe) for k, v in result.items()}
@@ -144,4 +141,4 @@ def _walked(value: Any, unit: Units) -> Any:
 def _scaled(value: Any, size: float) -> Any:
     if isinstance(value, (tuple, list)):
         return type(value)(_scaled(v, size) for v in value)
-    return value * size if isinstance(value, (float, np.ndarray)) else value
+    return value * size if isinstance(value, float) or hasattr(value, "tolist") else value
