@@ -10,8 +10,9 @@ from kullback.results.display import register
 
 if TYPE_CHECKING:
     from kullback.api.check_loss import check_loss
-    from kullback.api.explain import explain, explain_gradients, plan
+    from kullback.api.explain import explain, plan
     from kullback.api.fit import fit
+    from kullback.api.gradients import explain_gradients
     from kullback.api.measure import cross_entropy, divergence, entropy, kl_divergence
     from kullback.api.store import load, save
     from kullback.api.verify import verify
@@ -52,7 +53,8 @@ _HOMES = {
     ),
     "kullback.diff.driver": ("diff",),
     "kullback.api.check_loss": ("check_loss",),
-    "kullback.api.explain": ("explain", "explain_gradients", "plan"),
+    "kullback.api.explain": ("explain", "plan"),
+    "kullback.api.gradients": ("explain_gradients",),
     "kullback.api.fit": ("fit",),
     "kullback.diff.profile": ("profile",),
     "kullback.api.store": ("load", "save"),

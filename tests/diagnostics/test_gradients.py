@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from kullback.api.explain import explain_gradients
+from kullback.api.gradients import explain_gradients
 from kullback.cli.app import main
 from kullback.core.errors import DensityError, InputError
 from kullback.fitting.elbo_gradients import ESTIMATORS

@@ -7,7 +7,8 @@ import polars as pl
 import pytest
 
 from kullback.core.errors import InputError
-from kullback.files.writing import as_csv, column, write_atomic, write_columns
+from kullback.files.atomic import write_atomic
+from kullback.files.writing import as_csv, column, write_columns
 
 
 @pytest.fixture(autouse=True)

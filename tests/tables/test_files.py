@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kullback.core.errors import InputError
-from kullback.files.writing import write_atomic
+from kullback.files.atomic import write_atomic
 from kullback.tables import cells as table_module
 from kullback.tables.cells import NumberTable as Table
 from kullback.tables.files import dataset, find_table, read_table

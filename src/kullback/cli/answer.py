@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import final
 
 from kullback.cli.options import Output
-from kullback.files.writing import write_atomic
+from kullback.files.atomic import write_atomic
 from kullback.render.document import Document
 from kullback.render.html import render
 from kullback.render.json import write_json

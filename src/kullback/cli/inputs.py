@@ -19,7 +19,6 @@ import numpy as np
 from jaxtyping import Float
 
 from kullback.api.extremes import extremes_told
-from kullback.api.store import save as store_save
 from kullback.cli.options import Keeping
 from kullback.core.errors import ExpressionError, InputError
 from kullback.core.user_code import raised, user_code
@@ -28,7 +27,6 @@ from kullback.expressions.format import format_distribution
 from kullback.expressions.parse import parse
 from kullback.inputs.target import BareFunctionError, by_its_log_density
 from kullback.results.fit import Fit
-from kullback.tables.files import find_table
 from kullback.targets import LogDensity, Unconstrained
 
 _NAMED = re.compile(r"(?P<file>.+\.py):(?P<name>[^\W\d]\w*)", re.DOTALL)
@@ -198,6 +196,8 @@ def given(text: str, name: str) -> Given:
             made = expression(text)
             return Given(made, format_distribution(made))
     _check_one_file(text)
+    from kullback.tables.files import find_table  # noqa: PLC0415 - expressions load no polars
+
     try:
         table = find_table(text)
     except InputError as error:
@@ -356,7 +356,10 @@ def keep(found: Fit, keeping: Keeping, used: Path | None) -> None:
     """
     if keeping.out is None:
         return
-    store_save(found, keeping.out)
+    # Here and not above: the archive knows every class there is, and takes a second to load.
+    from kullback.api.store import save  # noqa: PLC0415
+
+    save(found, keeping.out)
     own = used is not None and keeping.checkpoint is None
     if own and not found.interrupted:
         _beside(keeping.out).unlink(missing_ok=True)

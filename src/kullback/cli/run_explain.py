@@ -2,7 +2,8 @@
 
 from contextlib import nullcontext
 
-from kullback.api.explain import explain, explain_gradients
+from kullback.api.explain import explain
+from kullback.api.gradients import explain_gradients
 from kullback.cli.answer import answer
 from kullback.cli.inputs import given, is_model, model
 from kullback.cli.options import EXIT_CODES, Output

@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from kullback.core.errors import InputError, UnsupportedError
 from kullback.diff.tables import EMPTY, ROW_NAMES, names, table_of
-from kullback.files.writing import write_atomic
+from kullback.files.atomic import write_atomic
 from kullback.measure.samples.counts import (
     MISSING,
     Tallied,

@@ -11,7 +11,7 @@ from typing import Any, Protocol, final, runtime_checkable
 import numpy as np
 from jaxtyping import Float
 from mpmath import mp
-from scipy import optimize, special
+from scipy import special
 from scipy.special import ndtr
 
 from kullback.core.errors import InputError, UnsupportedError
@@ -418,5 +418,7 @@ def log_root(f: Callable[[float], float], start: float) -> float:
         low, high = middle - reach, middle + reach
     if np.sign(at(low)) == np.sign(at(high)):
         return math.exp(low if abs(at(low)) < abs(at(high)) else high)
+    from scipy import optimize  # noqa: PLC0415 - closed forms need none
+
     found = optimize.root_scalar(at, bracket=(low, high), method="brentq", xtol=1e-15, rtol=1e-15)
     return math.exp(float(found.root))

@@ -25,7 +25,7 @@ from kullback.core.errors import InputError, UnsupportedError
 from kullback.core.run import Checkpoint
 from kullback.distributions.base import Distribution, Foreign, Stratum
 from kullback.distributions.transported import Approximation
-from kullback.files.writing import write_atomic
+from kullback.files.atomic import write_atomic
 from kullback.fitting.natural_gradient import Ascent, Gaussians, Slope
 from kullback.fitting.reverse import Search
 from kullback.results.fit import Fit

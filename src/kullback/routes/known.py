@@ -15,7 +15,7 @@ from kullback.fitting.multistart import Basin, Search
 from kullback.fitting.nodes import Nodes, kl, of_density
 from kullback.fitting.parametric import Divergence, closest
 from kullback.inputs.given import distribution
-from kullback.interop.numpyro_family import family_of
+from kullback.interop.families import family_of
 from kullback.measure.question import KL
 from kullback.measure.table import Effort, choose, label
 from kullback.results.estimate import Estimate

@@ -46,7 +46,7 @@ from kullback.fitting.mixtures import (
     score,
 )
 from kullback.fitting.rows import Rows, distinct, rows_of
-from kullback.interop.numpyro_family import scalar_family
+from kullback.interop.families import scalar_family
 from kullback.measure.question import CROSS_ENTROPY
 from kullback.measure.table import label
 from kullback.results.estimate import Estimate, Outcome

@@ -3,11 +3,10 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import final
+from typing import Any, final
 
 import numpy as np
 from jaxtyping import Float
-from scipy import optimize
 
 Vector = Float[np.ndarray, " m"]
 #: Maps a point to a value and its gradient.
@@ -191,9 +190,11 @@ def descend(
     idle: int = _IDLE,
 ) -> Minimum:
     """Returns the end of L-BFGS from a start; also where the last `idle` values differ by less than `gain`."""
+    from scipy import optimize  # noqa: PLC0415 - closed forms need none
+
     path, values = [start], [math.inf]
 
-    def follow(intermediate_result: optimize.OptimizeResult) -> None:
+    def follow(intermediate_result: Any) -> None:
         path.append(intermediate_result.x.copy())
         values.append(float(intermediate_result.fun))
         if len(values) > idle and values[-idle] - values[-1] < gain:
@@ -253,6 +254,8 @@ def without_gradient(
     restarts: int = 6,
 ) -> Minimum:
     """Returns the end of Nelder-Mead, restarted until it stands still: for two or three variables."""
+    from scipy import optimize  # noqa: PLC0415 - closed forms need none
+
     at, best, spent = start, math.inf, 0
     for _ in range(restarts):
         simplex = np.vstack([at, *(at + step * row for row in np.eye(len(at)))])
