@@ -6,9 +6,9 @@ from kullback.core.errors import InputError, KullbackError, UnsupportedError
 from kullback.diagnostics.contributions import regions
 from kullback.distributions.base import Distribution
 from kullback.families import recipe_of
+from kullback.inputs.given import is_sampled
 from kullback.inputs.target import Target, read
 from kullback.measure.question import CROSS_ENTROPY, ENTROPY, KL
-from kullback.measure.samples.table import TABLE, is_sampled, method
 from kullback.measure.table import METHODS, Effort, choose, label
 from kullback.results.others import Cell, Contributions, Plan, PlanRow, Region
 from kullback.results.status import Status
@@ -38,6 +38,8 @@ def explain(p: object, q: object, *, normalize: bool = False) -> Contributions:
         [-0.2939, 0.8047]
     """
     if is_sampled(p, q):
+        from kullback.measure.samples.table import method  # noqa: PLC0415 - it loads classifiers
+
         named = method(p, q, normalize=normalize)
         raise UnsupportedError(
             "explain cuts densities into regions, and p or q is known by draws only: kl_divergence(p, q) "
@@ -86,6 +88,8 @@ def plan(p: object, q: object = None, *, family: object = None, normalize: bool 
         return _plan_of_fit(read(p), recipe_of(family))
     if is_sampled(p, q):
         chosen = [_of_samples(p, q, normalize=normalize), _of_samples(q, p, normalize=normalize)]
+        from kullback.measure.samples.table import TABLE  # noqa: PLC0415 - it loads classifiers
+
         table = TABLE
     else:
         left, right = pair(p, q, normalize=normalize)
@@ -135,6 +139,8 @@ def _chosen(p: Distribution, q: Distribution) -> tuple[str, Status]:
 
 
 def _of_samples(p: object, q: object, *, normalize: bool) -> tuple[str, Status]:
+    from kullback.measure.samples.table import method  # noqa: PLC0415 - it loads classifiers
+
     try:
         return method(p, q, normalize=normalize), Status.DONE
     except UnsupportedError as error:

@@ -7,10 +7,9 @@ import numpy as np
 from kullback.api.extremes import extremes_told
 from kullback.core.errors import InputError
 from kullback.distributions.base import Distribution
-from kullback.inputs.given import distribution, grids
+from kullback.inputs.given import distribution, grids, is_sampled
 from kullback.losses.divergences import divergence_row
 from kullback.measure.question import CROSS_ENTROPY, ENTROPY, KL, Question, of_divergence
-from kullback.measure.samples.table import is_sampled, sampled_kl
 from kullback.measure.sums import measure_grid
 from kullback.measure.table import Effort, choose, label
 from kullback.results.estimate import Estimate, Outcome, unresolved
@@ -61,6 +60,9 @@ def kl_divergence(
     effort = _effort(n, tolerance, key)
     if is_sampled(p, q):
         _check_plain(method=method, n=n, tolerance=tolerance, dx=dx)
+        # Here and not above: classifiers and trees take as long to load as a closed form to answer.
+        from kullback.measure.samples.table import sampled_kl  # noqa: PLC0415
+
         return sampled_kl(p, q, key, normalize=normalize)
     return _ask(KL, p, q, effort, method=method, dx=dx, normalize=normalize)
 

@@ -4,7 +4,7 @@ import datetime as dt
 import functools
 import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
@@ -55,7 +55,20 @@ def tallied(reference: Side, current: Side) -> Tallied:
     x, y = reference.cells, current.cells
     if x.kind == "levels":
         return of_codes(x.values, y.values, x.labels, reference.weights, current.weights)
-    return of_numbers(x.values, y.values, reference.weights, current.weights)
+    found = of_numbers(x.values, y.values, reference.weights, current.weights)
+    return dated(found) if x.kind == "dates" else found
+
+
+def dated(found: Tallied) -> Tallied:
+    """Returns counts of dates whose levels are written as dates; "missing" and the like stay."""
+    levels = []
+    for level in found.levels:
+        try:
+            levels.append(in_words(float(level), "dates"))
+        except ValueError:
+            levels.append(level)
+    # Two moments of one minute must not become one level.
+    return replace(found, levels=tuple(levels)) if len(set(levels)) == len(levels) else found
 
 
 def column_diff(

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from kullback.core.errors import InputError, UnsupportedError
+from kullback.diff.column import dated
 from kullback.diff.tables import EMPTY, ROW_NAMES, names, table_of
 from kullback.files.atomic import write_atomic
 from kullback.measure.samples.counts import (
@@ -297,7 +298,8 @@ def kind_of(known: ColumnProfile, cells: Cells) -> CellKind:
 def tallied(known: ColumnProfile, cells: Cells, weights: Values | None) -> Tallied:
     """Returns the counts of a column of a profile and of the other table."""
     if cells.kind != "levels":
-        return against(known.levels, known.edges, known.counts, cells.values, weights)
+        found = against(known.levels, known.edges, known.counts, cells.values, weights)
+        return dated(found) if cells.kind == "dates" else found
     other = of_codes(cells.values, np.empty(0), cells.labels, weights)
     counts: dict[str, float] = {}
     for name, count in zip(other.levels, other.tally.p.tolist(), strict=True):

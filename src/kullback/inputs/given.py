@@ -12,7 +12,7 @@ from kullback.distributions.vector import Categorical
 from kullback.expressions.parse import parse
 from kullback.interop import as_distribution
 from kullback.interop.callables import vectorized
-from kullback.targets import Grid, Known, LogDensity, Samples, SupportWords
+from kullback.targets import Counts, Grid, Known, LogDensity, Samples, SupportWords
 
 _WORDS = {"positive": (0.0, math.inf), "unit": (0.0, 1.0), "real": (-math.inf, math.inf)}
 
@@ -183,3 +183,8 @@ def _region(support: SupportWords, event: np.ndarray, name: str) -> Support:
             f'{name}: support={support!r} is not understood; say "positive", "unit" or (low, high)'
         )
     return Support("interval", float(ends[0]), float(ends[1]))
+
+
+def is_sampled(p: object, q: object) -> bool:
+    """Whether one of the two is known by draws only."""
+    return isinstance(p, (Samples, Counts)) or isinstance(q, (Samples, Counts))

@@ -4,10 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, final
 
-import narwhals as nw
 import numpy as np
 from jaxtyping import Float, Integer
-from narwhals import exceptions
 
 from kullback.core.errors import IdentifierError, InputError, UnsupportedError
 
@@ -17,7 +15,6 @@ IDENTIFIER, _MOST_LABELS = 0.5, 1000
 #: From here on float64 leaves out whole numbers.
 BIG = 2**53
 #: Of which NumPy has arrays.
-_INTEGERS = (nw.Int64, nw.UInt64)
 
 
 @final
@@ -63,6 +60,9 @@ def of_frame(frame: Any, source: str) -> Table:
     Raises:
         InputError: it is no data frame, or has no rows.
     """
+    import narwhals as nw  # noqa: PLC0415 - arrays and expressions need none
+    from narwhals import exceptions  # noqa: PLC0415
+
     try:
         made = nw.from_native(frame, allow_series=True)
     except exceptions.DuplicateError as error:
@@ -106,17 +106,19 @@ def of_values(
     return Table(names, len(values), read, source)
 
 
-def cells_of(series: nw.Series) -> Cells:
+def cells_of(series: Any) -> Cells:
     """Returns the cells of a series.
 
     Raises:
         UnsupportedError: lists, objects, or text in which nearly every cell is different.
     """
+    import narwhals as nw  # noqa: PLC0415 - arrays and expressions need none
+
     dtype = series.dtype
     if not dtype.is_numeric() and series.null_count() == len(series):
         # Whatever type a reader gave it: there is nothing but missing values.
         return Cells("numbers", np.full(len(series), np.nan))
-    if dtype in _INTEGERS:
+    if dtype in (nw.Int64, nw.UInt64):
         missing = np.asarray(series.is_null().to_numpy(), dtype=bool)
         filled = series.fill_null(0) if missing.any() else series
         return _of_integers(np.asarray(filled.to_numpy()), missing)
@@ -146,7 +148,9 @@ def _of_integers(values: np.ndarray, missing: np.ndarray) -> Cells:
     return Cells("numbers", numbers, whole=values if big else None)
 
 
-def _moments(series: nw.Series) -> Float[np.ndarray, " n"]:
+def _moments(series: Any) -> Float[np.ndarray, " n"]:
+    import narwhals as nw  # noqa: PLC0415 - arrays and expressions need none
+
     missing = np.asarray(series.is_null().to_numpy(), dtype=bool)
     if series.dtype in (nw.Date, nw.Datetime):
         whole = series.cast(nw.Datetime("us")).dt.timestamp("us")
@@ -159,7 +163,9 @@ def _moments(series: nw.Series) -> Float[np.ndarray, " n"]:
     return values
 
 
-def _levels(series: nw.Series, labels: tuple[str, ...], values: tuple[str | int, ...]) -> Cells:
+def _levels(series: Any, labels: tuple[str, ...], values: tuple[str | int, ...]) -> Cells:
+    import narwhals as nw  # noqa: PLC0415 - arrays and expressions need none
+
     missing = np.asarray(series.is_null().to_numpy(), dtype=bool)
     if not values:
         return Cells("levels", np.full(len(missing), np.nan))

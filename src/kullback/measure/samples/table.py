@@ -38,11 +38,6 @@ _DIRECTION = "KL(p||q)"
 _MOST_SINGLES = 0.15
 
 
-def is_sampled(p: object, q: object) -> bool:
-    """Whether one of the two is known by draws only."""
-    return isinstance(p, (Samples, Counts)) or isinstance(q, (Samples, Counts))
-
-
 def sampled_kl(p: object, q: object, key: object, *, normalize: bool = False) -> Estimate:
     """Returns KL(p||q) where p or q are samples or counts.
 
