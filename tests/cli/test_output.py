@@ -31,7 +31,7 @@ def test_json_has_neither_nan_nor_infinity():
     body = json.loads(
         write_json("x", {"a": math.inf, "b": [-math.inf, 1.5], "c": {"d": (1, math.nan)}})
     )
-    assert body == {"schema": 1, "command": "x", "a": None, "b": [None, 1.5], "c": {"d": [1, None]}}
+    assert body == {"schema": 2, "command": "x", "a": None, "b": [None, 1.5], "c": {"d": [1, None]}}
 
 
 def _document(*blocks, headline=()) -> Document:

@@ -90,10 +90,10 @@ def test_ctrl_c_while_it_is_loaded(monkeypatch):
 
     class Interrupted:
         def find_spec(self, name, path=None, target=None):
-            if name == "kullback.cli":
+            if name == "kullback.cli.app":
                 raise KeyboardInterrupt
 
-    monkeypatch.delitem(sys.modules, "kullback.cli", raising=False)
+    monkeypatch.delitem(sys.modules, "kullback.cli.app", raising=False)
     monkeypatch.setattr(sys, "meta_path", [Interrupted(), *sys.meta_path])
     assert main() == 130
 

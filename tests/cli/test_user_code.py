@@ -81,12 +81,10 @@ def test_a_module_that_leaves(run, write, way, monkeypatch):
 
 @pytest.mark.parametrize("leaving", [SystemExit(0), GeneratorExit(), BrokenPipeError(32, "Broken")])
 def test_whatever_else_leaves_is_no_success(capsys, monkeypatch, leaving):
-    from kullback.views import measure as _plan
-
     def left(*args, **kwargs):
         raise leaving
 
-    monkeypatch.setattr(_plan.api, "plan", left)
+    monkeypatch.setattr("kullback.cli.run_plan.plan", left)
     monkeypatch.setattr("kullback.render.terminal.abandon_stdout", lambda: None)
     assert main(("plan", "normal(0, sd=1)", "normal(0, sd=2)")) == 2
     assert "error: " in capsys.readouterr().err

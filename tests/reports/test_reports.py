@@ -15,6 +15,7 @@ from kullback.expressions.parse import parse
 from kullback.families import FullRank, Mixture
 from kullback.render.html import render
 from kullback.results.estimate import Estimate
+from kullback.results.quantity import REVERSE_KL
 from kullback.results.fit import Optimum
 from kullback.results.others import Coverage, Demo, Finding, ModeCover, Side, Sides, Verification
 from kullback.results.quantity import FORWARD_KL
@@ -139,7 +140,7 @@ def test_kl(p, q):
 def test_kl_without_regions():
     p, q = parse("dirichlet([1, 2, 3])"), parse("dirichlet([2, 2, 2])")
     forward = kl_divergence(p, q)
-    reverse = Estimate.exact(0.5, quantity="kl", direction="KL(q||p)", method="m")
+    reverse = Estimate.exact(0.5, REVERSE_KL, method="m")
     words = words_of(_kl(p, q, forward, reverse))
     assert "Not drawn" in words
     assert f"{forward.value:#.6g}" in words

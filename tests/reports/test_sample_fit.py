@@ -97,7 +97,7 @@ def test_pages_of_any_shape(d, k):
     x = rng.normal(size=(300, d)) + 5.0 * rng.integers(0, k, (300, 1))
     columns = tuple(f"a rather long name of column {i}" for i in range(d))
     p = Samples(x, columns=columns)
-    fit = fit_fit(p, Mixture(k, covariance="diagonal"), direction="forward", starts=2)
+    fit = fit_fit(p, Mixture(k, covariance="diagonal"), direction="forward")
     words = words_of(render(fit_document(fit, None, x, columns)))
     assert "Does the data look like draws of q?" in words
     table = parameter_table(fit, columns)

@@ -227,7 +227,9 @@ def _cell(cell: Cell) -> tuple[str, str]:
     """Returns the text of a cell and its style."""
     if isinstance(cell, Badge):
         return clean(cell.text), _STYLES[cell.tone]
-    return clean(cell if isinstance(cell, str) else cell.text), ""
+    # A line break in a cell is a view's: it starts a new line of the cell, not of the table.
+    lines = (cell if isinstance(cell, str) else cell.text).split("\n")
+    return "\n".join(clean(line) for line in lines), ""
 
 
 def _widths(
@@ -238,7 +240,7 @@ def _widths(
     for i, column in enumerate(columns):
         texts = [line for row in rows for line in row[i][0].split("\n")]
         whole = max((cell_len(text) for text in texts), default=0)
-        words = [w for t in (*texts, column.name) for w in t.split(" ")]
+        words = [w for t in (*texts, column.name) for w in _words(t)]
         longest = max(cell_len(word) for word in words)
         least.append(max(longest, whole) if column.align == "right" else longest)
         most.append(max(whole, cell_len(column.name)))
@@ -259,6 +261,12 @@ def _widths(
         for (text, _), wide in zip(row, widths, strict=True)
     )
     return None if tall else widths
+
+
+def _words(text: str) -> list[str]:
+    """Returns the words of a text, the first with the room that it is set in by."""
+    first, *words = text.lstrip(" ").split(" ")
+    return [text[: len(text) - len(text.lstrip(" "))] + first, *words]
 
 
 def _row(

@@ -26,7 +26,9 @@ def loss_document(found: LossReport) -> Document:
 def _banner(found: LossReport) -> Banner | None:
     if not found.expected:
         return None
-    text = f"{found.expected} was asked for, the gradient is {found.name}"
+    words = found.under[0].words
+    drawn = f", with {words}" if words else ""
+    text = f"{found.expected} was asked for, the gradient is {found.name}{drawn}"
     return (
         Banner("as expected", "good", text)
         if found.passes
