@@ -1,12 +1,16 @@
 """Running the command in this process."""
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
 
 from kullback.cli.app import main
+
+# Workers of pytest-xdist are told of a terminal of 80 columns that nobody sits in front of.
+os.environ.pop("COLUMNS", None)
 
 SHARP, WIDE = "normal(0, sd=2)", "normal(0, sd=3)"
 

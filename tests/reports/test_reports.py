@@ -15,10 +15,9 @@ from kullback.expressions.parse import parse
 from kullback.families import FullRank, Mixture
 from kullback.render.html import render
 from kullback.results.estimate import Estimate
-from kullback.results.quantity import REVERSE_KL
 from kullback.results.fit import Optimum
 from kullback.results.others import Coverage, Demo, Finding, ModeCover, Side, Sides, Verification
-from kullback.results.quantity import FORWARD_KL
+from kullback.results.quantity import FORWARD_KL, REVERSE_KL
 from kullback.views.claims import (
     demo_document,
     verification_document,

@@ -264,9 +264,9 @@ def _widths(
 
 
 def _words(text: str) -> list[str]:
-    """Returns the words of a text, the first with the room that it is set in by."""
-    first, *words = text.lstrip(" ").split(" ")
-    return [text[: len(text) - len(text.lstrip(" "))] + first, *words]
+    """Returns the words of a text, each with the room that its line is set in by."""
+    lead = text[: len(text) - len(text.lstrip(" "))]
+    return [lead + word for word in text.split(" ")]
 
 
 def _row(
