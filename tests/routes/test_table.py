@@ -1,6 +1,7 @@
 """The table of routes: every option is used or refused, in every cell; what is read is what is promised."""
 
 import itertools
+from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
@@ -13,7 +14,7 @@ from kullback.core.errors import InputError, KullbackError, UnsupportedError
 from kullback.core.run import Run
 from kullback.families import recipe_of
 from kullback.inputs.target import read
-from kullback.routes.table import ROUTES, Problem, check_options, choose
+from kullback.routes.table import ROUTES, Problem, as_markdown, check_options, choose
 from kullback.targets import Counts, LogDensity, Samples
 
 RNG = np.random.default_rng(0)
@@ -221,3 +222,8 @@ def test_the_plan_says_how_a_fit_would_be_made():
     assert refused.forward.method.startswith("none: forward KL needs means under p")
     with pytest.raises(InputError, match="give one of them"):
         plan("normal(0, sd=1)")
+
+
+def test_the_docs_have_the_table():
+    page = (Path(__file__).parents[2] / "docs" / "how-to-choose.md").read_text("utf-8")
+    assert as_markdown() in page

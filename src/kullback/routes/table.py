@@ -321,3 +321,26 @@ NEEDS = {
     "reverse": "draws of q and log p there, up to a constant: samples of p give a p-hat, or a critic, instead",
 }
 EXPECTATION = {"forward": "the mean is taken under p", "reverse": "the mean is taken under q"}
+
+
+def as_markdown() -> str:
+    """Returns the table as docs/how-to-choose.md has it; a test compares the two."""
+    head = "| known of p | direction | families | solver | needs | gives | options |\n|---|---|---|---|---|---|---|\n"
+    lines = []
+    for r in ROUTES:
+        most = f", up to {r.most} coordinate(s)" if r.most < _ANY else ""
+        if r.remedy:
+            cells = [f"{r.known}", r.direction, r.families.words, "none", "", r.remedy, ""]
+        else:
+            options = ", ".join(sorted(r.options))
+            cells = [
+                f"{r.known}{most}",
+                r.direction,
+                r.families.words,
+                r.solver,
+                r.needs,
+                r.gives,
+                options,
+            ]
+        lines.append("| " + " | ".join(c.replace("|", "\\|") for c in cells) + " |")
+    return head + "\n".join(lines) + "\n"
