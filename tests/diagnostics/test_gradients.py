@@ -8,7 +8,7 @@ import pytest
 
 from kullback.api.gradients import explain_gradients
 from kullback.cli.app import main
-from kullback.core.errors import DensityError, InputError
+from kullback.core.errors import DensityError, InputError, UnsupportedError
 from kullback.fitting.elbo_gradients import ESTIMATORS
 from kullback.targets import LogDensity
 
@@ -70,7 +70,7 @@ def test_biases_are_within_their_errors_as_often_as_they_should_be():
 
 
 def test_what_cannot_be_compared_is_refused():
-    with pytest.raises(InputError, match="the target lives on the integers"):
+    with pytest.raises(UnsupportedError, match="the target lives on the integers"):
         explain_gradients("bernoulli(0.3)")
     with pytest.raises(InputError, match="gradients are compared for"):
         explain_gradients("normal(0, sd=1)", "mixture:2")

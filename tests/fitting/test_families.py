@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from kullback.api.fit import fit
-from kullback.core.errors import InputError, KullbackError
+from kullback.core.errors import InputError, KullbackError, UnsupportedError
 from kullback.distributions.registry import TABLE, by_name
 from kullback.families import Categorical, FullRank, KernelDensity
 from kullback.targets import Samples
@@ -281,7 +281,7 @@ def test_families_that_do_not_take_the_rows_are_listed():
     assert rows["normal"].held_out.value == pytest.approx(rows[FullRank()].held_out.value, abs=1e-9)
     with pytest.raises(InputError, match="none of these families"):
         fit(Samples(x), "gamma,beta", direction="forward")
-    with pytest.raises(InputError, match="rows of samples"):
+    with pytest.raises(UnsupportedError, match="those that can: full_rank"):
         fit("normal(0, sd=1)", "best", direction="forward")
 
 

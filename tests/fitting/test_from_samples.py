@@ -219,8 +219,8 @@ def test_weights_are_repeated_rows():
     [
         (Samples(np.arange(4.0)), FullRank(), None, "at least 10 rows a column"),
         (Samples(np.zeros(50)), FullRank(), None, "column x0 is constant"),
-        (Samples(rows(50, 0)), "gamma", None, "cannot be fitted to samples in reverse"),
-        (Samples(rows(50, 0)), FullRank(), "score_function", 'say "plug_in" or "adversarial"'),
+        (Samples(rows(50, 0)), "gamma", None, "cannot be fitted to samples in the reverse"),
+        (Samples(rows(50, 0)), FullRank(), "score_function", "there is plug_in, adversarial: or leave it out"),
         (
             Samples(np.append(rows(50, 0), [[np.nan]], axis=0), missing=True),
             FullRank(), None, "without missing values",

@@ -50,8 +50,8 @@ def test_the_scale_of_the_rows_does_not_matter():
         gap = true - made.q.log_prob(scale * y)
         # What kernels cost over the truth is some thousandths of a nat, at every scale.
         assert 0.0 < gap.mean() < 0.02
-        assert abs(fit.held_out.value - true.mean()) < 3 * fit.held_out.standard_error
-        assert fit.q.bandwidth == pytest.approx(found[1.0].q.bandwidth, rel=1e-6)
+        assert abs(made.held_out.value - true.mean()) < 3 * made.held_out.standard_error
+        assert made.q.bandwidth == pytest.approx(found[1.0].q.bandwidth, rel=1e-6)
 
 
 def test_the_bandwidth_is_the_best_of_those_left_out():

@@ -23,9 +23,9 @@ from kullback.inputs.samples import (
     picked,
 )
 from kullback.inputs.samples import read_rows as samples_read_rows
+from kullback.tables import cells
 from kullback.tables.cells import (
     BIG,
-    MAX_CELLS,
     Cells,
     Kind,
     Place,
@@ -212,7 +212,7 @@ def is_stream(path: str | Path) -> bool:
             return False
     except (OSError, ValueError):
         return False
-    return Path(path).stat().st_size > 0 and _cells(str(path)) > MAX_CELLS
+    return Path(path).stat().st_size > 0 and _cells(str(path)) > cells.MAX_CELLS
 
 
 def _cells(path: str) -> int:

@@ -51,4 +51,4 @@ def rows(formula: RowFormula, p: Array, q: Array) -> Array:
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             return formula.value(widened(p, np), widened(q, np), np)[0][..., 0]
     library = "torch" if is_torch(xp) else "jax"
-    return importlib.import_module(f"kullback.losses._rows_{library}").rows(formula, p, q)
+    return importlib.import_module(f"kullback.losses.rows_{library}").rows(formula, p, q)

@@ -1,6 +1,6 @@
 """What is shown of a result, as data: before it is a page, lines of a terminal, JSON or a picture."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, final
 
@@ -144,6 +144,18 @@ class Bar:
 
     text: str
     share: float
+
+
+@final
+class Lines(str):
+    """Texts under each other in a cell; a line break within one of them, in a name say, is none."""
+
+    __slots__ = ()
+
+    @classmethod
+    def of(cls, parts: Iterable[str]) -> "Lines":
+        """Returns a cell with a line for each part."""
+        return cls("\n".join(part.replace("\n", " ") for part in parts))
 
 
 Cell = str | Badge | Bar

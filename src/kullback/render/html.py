@@ -18,6 +18,7 @@ from kullback.render.document import (
     Fact,
     Figure,
     Gallery,
+    Lines,
     Notes,
     Section,
     Table,
@@ -150,9 +151,9 @@ def _cell(cell: Cell) -> str:
         case Badge(text, tone):
             return f'<span class="badge {tone}">{_SIGNS[tone]} {escape(text)}</span>'
         case Bar(text, share):
-            return f"{escape(text)}{_gauge(share)}"
+            return f"{_cell(text)}{_gauge(share)}"
         case str():
-            return escape(cell).replace("\n", "<br>")
+            return escape(cell).replace("\n", "<br>" if isinstance(cell, Lines) else " ")
 
 
 def _gauge(share: float) -> str:

@@ -25,6 +25,7 @@ from kullback.render.document import (
     Document,
     Fact,
     Gallery,
+    Lines,
     Notes,
     Section,
     Table,
@@ -227,8 +228,8 @@ def _cell(cell: Cell) -> tuple[str, str]:
     """Returns the text of a cell and its style."""
     if isinstance(cell, Badge):
         return clean(cell.text), _STYLES[cell.tone]
-    # A line break in a cell is a view's: it starts a new line of the cell, not of the table.
-    lines = (cell if isinstance(cell, str) else cell.text).split("\n")
+    text = cell if isinstance(cell, str) else cell.text
+    lines = text.split("\n") if isinstance(text, Lines) else [text]
     return "\n".join(clean(line) for line in lines), ""
 
 

@@ -109,8 +109,8 @@ def _is_list(family: object) -> bool:
 
 
 def _is_scalar(family: object) -> bool:
-    """Whether a family is one of scalars: a class of NumPyro, or a name that is looked up."""
-    return isinstance(family, type) or (isinstance(family, str) and family != "best")
+    """Whether a family is one of scalars: a class of NumPyro, what makes one, or a name that is looked up."""
+    return callable(family) or (isinstance(family, str) and family != "best")
 
 
 _GAUSSIANS = Families("full_rank, mean_field, mixture:k", _is(FullRank, MeanField, Mixture))

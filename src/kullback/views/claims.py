@@ -16,6 +16,7 @@ from kullback.render.document import (
     Fact,
     Figure,
     Gallery,
+    Lines,
     Section,
     Table,
     Tone,
@@ -317,7 +318,7 @@ def _found(e: Estimate) -> str:
     usual = e.kind in ("numeric", "exact")
     if e.kind == "unresolved":
         return e.kind
-    return f"{with_error(e)} {e.unit}".rstrip() if usual else f"{with_error(e)}\n{kind_of(e)}"
+    return f"{with_error(e)} {e.unit}".rstrip() if usual else Lines.of((with_error(e), kind_of(e)))
 
 
 def _difference(claimed: float, found: Estimate) -> str:

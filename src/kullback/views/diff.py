@@ -20,6 +20,7 @@ from kullback.render.document import (
     Fact,
     Figure,
     Gallery,
+    Lines,
     Notes,
     Role,
     Section,
@@ -67,7 +68,7 @@ class _In:
         e = self.unit.of(estimate)
         low = e.interval[0]
         if e.kind == "unresolved":
-            return f"≥ {number(low, 2)}\nunresolved" if low > 0.0 else "unresolved"
+            return Lines.of((f"≥ {number(low, 2)}", "unresolved")) if low > 0.0 else "unresolved"
         return with_error(e)
 
     def line(self, estimate: Estimate) -> str:

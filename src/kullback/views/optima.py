@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from kullback.expressions.format import format_distribution
-from kullback.render.document import Column, Gallery, Table
+from kullback.render.document import Column, Gallery, Lines, Table
 from kullback.results.fit import Fit, Optimum, ParameterError
 from kullback.views.components import Components, Part, components, parts
 from kullback.views.lines import Backdrop, Curve, ceiling, densities, density
@@ -139,7 +139,7 @@ def _parameters(found: list[Components]) -> tuple[tuple[str, ...], list[tuple[st
         columns = (weights, _stacked(means), _stacked([c.sds[:, 0] for c in found]))
         return ("weight", "mean", "sd"), list(zip(*columns, strict=True))
     means, sds = (
-        ["\n".join(_vector(v) for v in table) for table in tables]
+        [Lines.of(_vector(v) for v in table) for table in tables]
         for tables in ([c.means for c in found], [c.sds for c in found])
     )
     return ("weight", "mean", "sd"), list(zip(weights, means, sds, strict=True))
@@ -147,7 +147,7 @@ def _parameters(found: list[Components]) -> tuple[tuple[str, ...], list[tuple[st
 
 def _stacked(values: list[Float[np.ndarray, " k"]]) -> list[str]:
     texts = iter(aligned([float(v) for part in values for v in part]))
-    return ["\n".join(next(texts) for _ in part) for part in values]
+    return [Lines.of(next(texts) for _ in part) for part in values]
 
 
 def _vector(mean: Float[np.ndarray, " d"]) -> str:
@@ -188,11 +188,11 @@ def parameter_table(fit: Fit, columns: tuple[str, ...]) -> Table | None:
     weights = aligned([found[0].weight for found in by.values()])
     rows = [
         (
-            str(i), weight, "\n".join(p.column for p in found),
-            "\n".join("" if p.mean is None or p.sd is None else near(p.mean, p.sd) for p in found),
-            "\n".join("" if p.sd is None else near(p.sd, p.sd) for p in found),
+            str(i), weight, Lines.of(p.column for p in found),
+            Lines.of("" if p.mean is None or p.sd is None else near(p.mean, p.sd) for p in found),
+            Lines.of("" if p.sd is None else near(p.sd, p.sd) for p in found),
             "" if math.isinf(found[0].df) else f"{found[0].df:.3g}",
-            "\n".join(p.labels for p in found),
+            Lines.of(p.labels for p in found),
         )
         for (i, found), weight in zip(by.items(), weights, strict=True)
     ]  # fmt: skip
@@ -215,8 +215,8 @@ def _with_errors(found: tuple[ParameterError, ...]) -> list[tuple[str, ...]]:
     columns = list(dict.fromkeys(e.column for e in found if e.column))
     rows = []
     for i in sorted({e.component for e in found}):
-        cells = ["\n".join(by.get((i, name, c), "") for c in columns) for name in ("mean", "sd")]
-        rows.append((str(i), by.get((i, "weight", ""), ""), "\n".join(columns), *cells))
+        cells = [Lines.of(by.get((i, name, c), "") for c in columns) for name in ("mean", "sd")]
+        rows.append((str(i), by.get((i, "weight", ""), ""), Lines.of(columns), *cells))
     return rows
 
 
