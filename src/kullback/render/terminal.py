@@ -329,9 +329,11 @@ def print_traceback(error: BaseException) -> None:
 
 def _tell(text: str) -> None:
     if sys.stderr is not None:
-        with contextlib.suppress(OSError, ValueError):  # nobody reads it: the exit code remains
+        try:
             sys.stderr.write(_encodable(text, sys.stderr))
             sys.stderr.flush()
+        except (OSError, ValueError):  # nobody reads it: the exit code remains
+            _abandon(sys.stderr)
 
 
 def flush() -> None:
@@ -354,9 +356,14 @@ def reader_left() -> bool:
 
 def abandon_stdout() -> None:
     """Lets what is still to come go nowhere: the reader has left."""
-    with contextlib.suppress(OSError, AttributeError):  # no file, or none at all
+    _abandon(sys.stdout)
+
+
+def _abandon(stream: TextIO | None) -> None:
+    """Python writes out what is left in a stream as it ends, and ends with 120 where nobody reads it."""
+    with contextlib.suppress(OSError, AttributeError, ValueError):  # no file, or none at all
         devnull = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(devnull, sys.stdout.fileno())
+        os.dup2(devnull, stream.fileno())  # pyright: ignore[reportOptionalMemberAccess]
         os.close(devnull)
 
 
