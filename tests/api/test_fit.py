@@ -223,11 +223,41 @@ def test_one_normal_ends_at_one_of_two_modes(target, best):
     [
         # By the same; sums with SciPy's grid are right to 1e-6 at the kink of Laplace's density.
         ("0.5*normal(-3, sd=1) + 0.5*normal(3, sd=1)", "laplace", "reverse", 0.7180053345),
-        ("0.5*normal(-3, sd=1) + 0.5*normal(3, sd=1)", "gumbel", "reverse", 0.6435345977),
-        ("0.5*normal(-3, sd=1) + 0.5*normal(3, sd=1)", "laplace", "forward", 0.6837777401),
-        ("0.6*gamma(3, rate=1) + 0.4*gamma(80, rate=5)", "lognormal", "reverse", 0.4807439027),
-        ("0.6*gamma(3, rate=1) + 0.4*gamma(80, rate=5)", "weibull", "forward", 0.5105721931),
-        ("0.5*beta(5, 30) + 0.5*beta(20, 4)", "beta", "reverse", 0.6930278961),
+        pytest.param(
+            "0.5*normal(-3, sd=1) + 0.5*normal(3, sd=1)",
+            "gumbel",
+            "reverse",
+            0.6435345977,
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            "0.5*normal(-3, sd=1) + 0.5*normal(3, sd=1)",
+            "laplace",
+            "forward",
+            0.6837777401,
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            "0.6*gamma(3, rate=1) + 0.4*gamma(80, rate=5)",
+            "lognormal",
+            "reverse",
+            0.4807439027,
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            "0.6*gamma(3, rate=1) + 0.4*gamma(80, rate=5)",
+            "weibull",
+            "forward",
+            0.5105721931,
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            "0.5*beta(5, 30) + 0.5*beta(20, 4)",
+            "beta",
+            "reverse",
+            0.6930278961,
+            marks=pytest.mark.slow,
+        ),
         ("0.5*poisson(2) + 0.5*poisson(30)", "poisson", "reverse", 0.6930869463),
     ],
 )
@@ -240,11 +270,29 @@ def test_families_of_scalars_at_two_modes(target, family, direction, best):
 @pytest.mark.parametrize(
     ("target", "small", "large", "direction"),
     [
-        ("0.9*normal(-2, sd=0.1) + 0.1*normal(4, sd=2)", "normal", "mixture:2", "reverse"),
+        pytest.param(
+            "0.9*normal(-2, sd=0.1) + 0.1*normal(4, sd=2)",
+            "normal",
+            "mixture:2",
+            "reverse",
+            marks=pytest.mark.slow,
+        ),
         ("0.3*gamma(2, rate=4) + 0.7*gamma(50, rate=5)", "exponential", "gamma", "reverse"),
-        ("0.3*gamma(2, rate=4) + 0.7*gamma(50, rate=5)", "exponential", "weibull", "forward"),
-        ("normal(0, sd=1)", "normal", "student_t", "reverse"),
-        ("0.2*poisson(1) + 0.8*poisson(20)", "poisson", "negative_binomial2", "reverse"),
+        pytest.param(
+            "0.3*gamma(2, rate=4) + 0.7*gamma(50, rate=5)",
+            "exponential",
+            "weibull",
+            "forward",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param("normal(0, sd=1)", "normal", "student_t", "reverse", marks=pytest.mark.slow),
+        pytest.param(
+            "0.2*poisson(1) + 0.8*poisson(20)",
+            "poisson",
+            "negative_binomial2",
+            "reverse",
+            marks=pytest.mark.slow,
+        ),
         ("mvnormal([0, 0], cov=[[1, 0.8], [0.8, 1]])", "mean_field", "full_rank", "reverse"),
     ],
 )

@@ -91,13 +91,15 @@ _USED = [
     ("samples", "mixture:2", "forward", None),
     ("samples of two columns", "full_rank", "forward", None),
     ("samples of two columns", "mixture:2", "forward", None),
-    ("samples of two columns", "full_rank", "reverse", None),
-    ("log density", "full_rank", "reverse", None),
+    pytest.param("samples of two columns", "full_rank", "reverse", None, marks=pytest.mark.slow),
+    pytest.param("log density", "full_rank", "reverse", None, marks=pytest.mark.slow),
     ("discrete log density", "bernoulli", "reverse", None),
     ("density", "normal", "reverse", None),
-    ("density", "laplace", "reverse", None),
-    ("density", "mixture:2", "forward", None),
-    ("density of three coordinates", "full_rank", "reverse", None),
+    pytest.param("density", "laplace", "reverse", None, marks=pytest.mark.slow),
+    pytest.param("density", "mixture:2", "forward", None, marks=pytest.mark.slow),
+    pytest.param(
+        "density of three coordinates", "full_rank", "reverse", None, marks=pytest.mark.slow
+    ),
 ]
 
 
@@ -179,6 +181,7 @@ class TestKnownVectors:
 
     C = np.array([[2.0, 0.5, 0.0], [0.5, 1.0, 0.3], [0.0, 0.3, 0.7]])
 
+    @pytest.mark.slow
     def test_both_directions_of_a_gaussian(self):
         p = st.multivariate_normal([1, 0, -1], self.C)
         log_det = np.linalg.slogdet(self.C)[1]
