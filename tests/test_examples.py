@@ -7,6 +7,8 @@ import pytest
 
 from examples import vae_digits
 
+#: Training takes a quarter of a minute, and every test here needs it.
+pytestmark = pytest.mark.slow
 EPOCHS = 40
 
 
