@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, final
+from typing import Any, Protocol, TypeVar, final, runtime_checkable
 
 import numpy as np
 
@@ -102,6 +102,7 @@ def _entropy(key: object) -> list[int]:
 Result = TypeVar("Result")
 
 
+@runtime_checkable
 class Counted(Protocol):
     """What counts its evaluations, as a density does."""
 
