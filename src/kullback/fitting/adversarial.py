@@ -258,7 +258,8 @@ def _reported(divergence: Adversarial, bounds: list[Bound], n: int) -> Estimate:
     return Estimate.sampled(
         value,
         error,
-        Quantity(name, row.label, unit, nonnegative=True).below,
+        # The value of Goodfellow's game is a divergence less log 4, so it may be negative.
+        Quantity(name, row.label, unit, nonnegative=name in ("kl", "jeffreys")).below,
         method="f-GAN, critics on unseen rows",
         n=n,
         notes=(row.convention,) if row.convention else (),

@@ -265,7 +265,7 @@ def _guarded(
         return math.inf
 
 
-def _features(q: Distribution, at: Vector) -> Vector:
+def _features(q: Distribution, at: Vector) -> Float[np.ndarray, " f"]:
     """Quantiles in units of their own distance: parameters may be told by nothing, as large df are."""
     if not isinstance(q, Scalar) or q.support.discrete:
         return at
