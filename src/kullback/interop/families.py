@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from kullback.core.errors import InputError, MissingDependencyError, UnsupportedError
 from kullback.distributions.base import Distribution, Foreign
@@ -158,7 +159,7 @@ def _within(
         for parameter, constraint in cls.arg_constraints.items()
     }
 
-    def embed(vector: Vector, limit: float) -> Vector:
+    def embed(vector: Vector, limit: float) -> Float[np.ndarray, " k"]:
         values = {name: f(float(t)) for (name, f), t in zip(maps.items(), vector, strict=True)}
         return vector_of(larger(limit, **values))
 
