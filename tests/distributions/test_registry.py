@@ -6,15 +6,19 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from kullback.api.fit import fit
 from kullback.api.measure import kl_divergence
+from kullback.core.errors import UnsupportedError
 from kullback.core.numerics import float64
 from kullback.distributions.base import Foreign
 from kullback.distributions.family import spelled
+from kullback.distributions.positive import lindley
 from kullback.distributions.registry import FAMILIES, TABLE, by_name
 from kullback.distributions.scalar import Scalar, roles
 from kullback.expressions.format import format_distribution
 from kullback.expressions.parse import parse
 from kullback.interop import as_distribution
+from kullback.interop.families import family_of
 from kullback.interop.maps import affine, push
 from kullback.measure.support import mass
 
@@ -193,6 +197,42 @@ def test_no_member_nearby_is_likelier(name):
             tried[i] = (spelling, value + step * max(abs(value), 0.1))
             other = row.make(*(s.convert(v) for s, v in tried))
             assert float(weights @ other.log_prob(x)) <= top + 1e-9
+
+
+@pytest.mark.parametrize(
+    "name", [n for n in SCALARS if n not in ("uniform", "loguniform", "binomial")]
+)
+def test_the_whole_line_holds_every_member(name):
+    family = family_of(name)
+    for vector in family.guesses(1.5, 2.0):
+        d = family.build(vector)
+        assert type(d) is SCALARS[name].cls
+        assert np.isfinite(d.log_prob(points(d))).all()
+    for smaller, embed in family.contained:
+        inner = next(row for row in ROWS.values() if row.name == smaller.name)
+        at = smaller.guesses(1.5, 2.0)[0]
+        small, large = smaller.build(at), family.build(embed(at, 1e6))
+        x = points(small)
+        assert type(small) is inner.cls
+        np.testing.assert_allclose(large.log_prob(x), small.log_prob(x), rtol=1e-4, atol=1e-4)
+    for vector in family.constants:
+        x = np.array([0.1, 0.5, 0.9])
+        assert np.ptp(family.build(vector).log_prob(x)) < 1e-6
+
+
+def test_ends_and_whole_numbers_are_not_searched_for():
+    for name, parameter in (("uniform", "low"), ("binomial", "n")):
+        with pytest.raises(
+            UnsupportedError, match=f"{name}: its parameter {parameter} .*is not one that is fitted"
+        ):
+            family_of(name)
+
+
+def test_a_known_density_is_fitted_by_a_family_that_only_we_have():
+    best = fit("gamma(3, rate=2)", "lindley", direction="forward", starts=2)
+    # Of greatest likelihood, as the mean of p, 3/2, says it.
+    assert best.q.rate == pytest.approx(lindley(np.array([1.5]), np.ones(1)).q.rate, rel=1e-6)
+    assert best.divergence.value == pytest.approx(kl_divergence("gamma(3, rate=2)", best.q).value)
 
 
 @pytest.mark.parametrize("name", TABLE)

@@ -64,6 +64,10 @@ class Parameter:
         return f"{names.removesuffix('=')}={self.default:g}"
 
 
+#: Smaller families, each with the map of their parameters, in their first spellings, to those of the larger one;
+#: its first argument stands for infinity, where the smaller one is a limit.
+Contains = Mapping[str, Callable[..., dict[str, float]]]
+
 #: What a parameter is where another library's class has none: by the spelling that is then meant.
 STANDARD = {
     "loc": 0.0,
@@ -114,6 +118,8 @@ class Family:
         scipy: classes of SciPy, those of the old kind by the names of their types; what they lack (a loc, a
             scale) has its standard value.
         fit: how it is fitted to rows; None if it is not.
+        contains: families within it, where a search may begin.
+        constants: members that are a distribution of their own, such as the uniform one.
     """
 
     name: str
@@ -125,6 +131,8 @@ class Family:
     numpyro: Mapping[str, str] = field(default_factory=dict)
     scipy: Mapping[str, str] = field(default_factory=dict)
     fit: Fit | None = None
+    contains: Contains = field(default_factory=dict)
+    constants: tuple[dict[str, float], ...] = ()
 
     @property
     def usage(self) -> str:
