@@ -1,8 +1,11 @@
 """Steps on some rows of the data, where the posterior is known."""
 
+import pytest
+
+pytest.importorskip("jax")
+
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 from kullback.core.errors import InputError
 from kullback.core.run import Run
@@ -10,7 +13,7 @@ from kullback.families import FullRank
 from kullback.fitting.natural_gradient import Gaussians
 from kullback.fitting.reverse import Search
 from kullback.fitting.stochastic import stochastic_fit
-from kullback.interop.log_density import subsampled
+from kullback.interop.subsampled import subsampled
 from kullback.solvers.modes import Density
 from kullback.targets import LogDensity
 

@@ -101,8 +101,12 @@ def look_out(
     with np.errstate(all="ignore"):
         logs = [density(mean + t * directions @ root.T)[0] for t in _PLACES]
         falls = [(a - b) / np.log(1e2) for a, b in itertools.pairwise(logs)]
-        # Past where a density underflows nothing is known but that it fell.
-        falls = [np.where(np.isneginf(b), np.inf, f) for f, b in zip(falls, logs[1:], strict=True)]
+        # Past where a density underflows nothing is known but that it fell; what follows may be the same
+        # underflow, held at the largest number there is.
+        falls = [
+            np.where(np.isneginf(b), np.inf, np.where(np.isneginf(a), np.nan, fall))
+            for fall, (a, b) in zip(falls, itertools.pairwise(logs), strict=True)
+        ]
     exponents = np.maximum(falls[0], falls[1])
     exponents = np.where(exponents > 1e3, np.inf, exponents)
     return Rays(directions, exponents, generic)

@@ -22,7 +22,6 @@ from typing import Any, NamedTuple, final
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jaxtyping import Float
 
 from kullback.core.run import named
@@ -297,7 +296,8 @@ def _moved(
 BLOCK = 250
 #: Units of the two hidden layers, rows and draws of a step.
 _UNITS, _BATCH = 64, 512
-_OPTIMIZER = optax.chain(optax.clip_by_global_norm(5.0), optax.scale_by_adam(b1=0.5, b2=0.99))
+#: Adam's rates (Kingma and Ba 2015, algorithm 1; the first small, as games need), and the longest gradient it is shown.
+_FIRST, _SECOND, _FLOOR, _LONGEST = 0.5, 0.99, 1e-8, 5.0
 
 
 def begin(q: GaussianMixture, rng: np.random.Generator) -> State:
@@ -315,7 +315,28 @@ def begin(q: GaussianMixture, rng: np.random.Generator) -> State:
     roots = q.scale_trils
     parts = logs, q.means, np.log(roots[:, range(d), range(d)]), np.tril(roots, -1)
     generator = tuple(part.astype(np.float32) for part in parts)
-    return State(critic, _OPTIMIZER.init(critic), generator, _OPTIMIZER.init(generator))
+    return State(critic, _blank(critic), generator, _blank(generator))
+
+
+def _blank(parameters: Tree) -> Tree:
+    """Returns Adam's memory before the first gradient: how many it saw, their mean, that of their squares."""
+    return np.float32(0.0), *(jax.tree.map(np.zeros_like, parameters) for _ in range(2))
+
+
+def _adam(gradient: Tree, memory: Tree) -> tuple[Tree, Tree]:
+    """Returns Adam's step of length 1 and its memory, after a gradient that is cut to a length of 5."""
+    count, mean, square = memory
+    length = jnp.sqrt(sum(jnp.sum(part**2) for part in jax.tree.leaves(gradient)))
+    short = jnp.minimum(1.0, _LONGEST / length)
+    gradient = jax.tree.map(lambda g: short * g, gradient)
+    count += 1.0
+    mean = jax.tree.map(lambda m, g: _FIRST * m + (1.0 - _FIRST) * g, mean, gradient)
+    square = jax.tree.map(lambda v, g: _SECOND * v + (1.0 - _SECOND) * g**2, square, gradient)
+
+    def direction(m: Any, v: Any) -> Any:
+        return (m / (1.0 - _FIRST**count)) / (jnp.sqrt(v / (1.0 - _SECOND**count)) + _FLOOR)
+
+    return jax.tree.map(direction, mean, square), (count, mean, square)
 
 
 def mixture_of(generator: Tree) -> GaussianMixture:
@@ -364,9 +385,9 @@ def play(
         picked = jnp.minimum(jnp.searchsorted(cumulative, u, side="right"), len(x) - 1)
         z = jax.random.normal(by_draw, shape, dtype=jnp.float32)
         up, down = jax.grad(value, argnums=(0, 1))(critic, generator, x[picked], z)
-        change, critic_memory = _OPTIMIZER.update(up, critic_memory)
+        change, critic_memory = _adam(up, critic_memory)
         critic = jax.tree.map(lambda a, b: a + rate[0] * b, critic, change)
-        change, memory = _OPTIMIZER.update(down, memory)
+        change, memory = _adam(down, memory)
         generator = jax.tree.map(lambda a, b: a - rate[1] * b, generator, change)
         seen = jax.tree.map(lambda a, b: a + b / BLOCK, total[1], generator)
         return (State(critic, critic_memory, generator, memory), (key, seen)), None

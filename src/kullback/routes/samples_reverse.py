@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 
 from kullback.core.errors import InputError, UnsupportedError
+from kullback.core.optional import need
 from kullback.core.run import Run, named
 from kullback.distributions.gaussian_mixture import GaussianMixture
 from kullback.families import Gaussians, components, is_diagonal
@@ -96,10 +97,10 @@ def _played(
     run: Run,
 ) -> Fit:
     # Here and not above: plug-in fits of tables never load JAX.
-    from kullback.fitting.adversarial import fit_adversarial  # noqa: PLC0415
+    adversarial = need("kullback.fitting.adversarial", "the adversarial solver", "kullback[jax]")
 
     start = found.ends[0][0]
-    game = fit_adversarial(p, recipe, start=start, key=run.key, watch=run.watch)
+    game = adversarial.fit_adversarial(p, recipe, start=start, key=run.key, watch=run.watch)
     q = member(game.q)
     begun = (
         f"the game began at the best of {len(found.ends)} optima against p-hat, a mixture of "
