@@ -15,7 +15,7 @@ class MeanField:
     Example:
         >>> import kullback as kb
         >>> rows = [[0.0, 0.0], [1.0, 1.0], [2.0, 1.0], [3.0, 3.0]]
-        >>> kb.fit(kb.Samples(rows), kb.MeanField(), direction="forward").q.covariance.tolist()
+        >>> kb.fit(kb.Samples(rows), kb.MeanField(), direction="forward").q.covariance.round(6).tolist()
         [[1.25, 0.0], [0.0, 1.1875]]
     """
 

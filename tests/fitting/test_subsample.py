@@ -10,7 +10,7 @@ import numpy as np
 from kullback.core.errors import InputError
 from kullback.core.run import Run
 from kullback.families import FullRank
-from kullback.fitting.natural_gradient import Gaussians
+from kullback.fitting.components import Components
 from kullback.fitting.reverse import Search
 from kullback.fitting.stochastic import stochastic_fit
 from kullback.interop.subsampled import subsampled
@@ -56,7 +56,7 @@ def test_the_estimate_is_unbiased(both):
 @pytest.mark.slow
 def test_a_fit_on_some_rows_ends_at_the_posterior_of_all(both):
     target, minibatch = both
-    start = Gaussians(np.ones(1), MEAN[None] + 0.03, 0.02 * np.eye(D)[None])
+    start = Components(np.ones(1), MEAN[None] + 0.03, 0.02 * np.eye(D)[None])
     density = Density(target.evaluate, D)
     fit = stochastic_fit(
         density,

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from kullback.core.errors import DensityError
 from kullback.diagnostics.importance import Weighed
 from kullback.diagnostics.tempered import overall_root
-from kullback.fitting.natural_gradient import Gaussians
+from kullback.fitting.components import Components
 from kullback.results.posterior import columns
 from kullback.solvers.modes import Density
 from kullback.targets import Unconstrained
@@ -60,7 +60,7 @@ class Rays:
 
 
 def check_proper(
-    target: Unconstrained, density: Density, q: Gaussians, rng: np.random.Generator
+    target: Unconstrained, density: Density, q: Components, rng: np.random.Generator
 ) -> Rays:
     """Returns how p falls far from q. Raises DensityError if it cannot be normalised."""
     rays = look_out(density, q.means[0], overall_root(q), rng)
