@@ -64,13 +64,7 @@ def _rebuild(
 
     parts = from_spec(layout)
     return Approximation(
-        base,
-        parts.constrain,
-        parts.log_jacobian,
-        parts.unconstrain,
-        coordinates,
-        bare,
-        layout,
+        base, parts.constrain, parts.log_jacobian, parts.unconstrain, coordinates, bare, layout
     )
 
 
