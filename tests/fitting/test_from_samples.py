@@ -111,7 +111,7 @@ def test_the_papers_table():
     game = adversarial.fit_adversarial(Samples(rows(10_000, 2)), FullRank(), divergence="gan")
     # Of 10,000 rows the mean is known to .02 and the sd to .014.
     assert game.q.means[0, 0] == pytest.approx(mean, abs=0.1)
-    assert game.q.scale_trils[0, 0, 0] == pytest.approx(sd, abs=0.1)
+    assert game.q.matrices[0, 0, 0] == pytest.approx(sd, abs=0.1)
     assert game.bound.kind == "lower_bound"
     assert game.bound.value < value + 4.0 * game.bound.standard_error
     assert game.bound.value > value - 0.03 - 4.0 * game.bound.standard_error
