@@ -31,4 +31,6 @@ def test_a_public_name_has_an_example_and_says_what_it_raises(module, name):
     assert ">>>" in text
     if inspect.isfunction(thing):
         assert "Args:" in text
-        assert "Raises:" in text or module == "kullback.losses"  # formulas, some of which raise nothing
+        assert (
+            "Raises:" in text or module == "kullback.losses"
+        )  # formulas, some of which raise nothing
