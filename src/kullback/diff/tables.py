@@ -13,6 +13,7 @@ from kullback.core.run import named
 from kullback.diff.column import Side
 from kullback.diff.joint import Rows, joint_diff
 from kullback.inputs.stream import open_table
+from kullback.measure.samples.classifiers import varies
 from kullback.measure.samples.dependence import blocks, copies, design_effect, independent, whole
 from kullback.measure.samples.joint import FEWEST_ROWS
 from kullback.measure.samples.table import scaled
@@ -119,6 +120,9 @@ class Drawn:
         """Returns how all columns together differ; None for one column, or too few rows."""
         if not options.joint or len(found) < 2:
             return None
+        names, kept = self._varying(found, kept)
+        if len(names) < 2:
+            return None
         tables = (
             np.column_stack([s.reference for s in kept]),
             np.column_stack([s.current for s in kept]),
@@ -141,10 +145,20 @@ class Drawn:
             Rows(values[rows], index[rows])
             for values, index, rows in zip(tables, self._index, drawn, strict=True)
         )
-        names, labels = tuple(c.name for c in found), tuple(s.labels for s in kept)
+        labels = tuple(s.labels for s in kept)
         return joint_diff(
             reference, current, names, labels, tuple(found), named(options.key, "joint")
         )
+
+    def _varying(
+        self, found: Sequence[ColumnDiff], kept: Sequence[Some]
+    ) -> tuple[tuple[str, ...], list[Some]]:
+        """Returns the columns that are not the same in all rows: nothing goes together with the others."""
+        pairs = [(c.name, s) for c, s in zip(found, kept, strict=True)]
+        varying = [p for p in pairs if varies(np.concatenate([p[1].reference, p[1].current]))]
+        if len(varying) < 2:
+            self.notes = (*self.notes, "together not compared: fewer than two columns vary")
+        return tuple(name for name, _ in varying), [some for _, some in varying]
 
     def _worth_of(self, i: int) -> Values | None:
         weights = self._weights[i]

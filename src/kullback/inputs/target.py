@@ -11,6 +11,7 @@ from typing import Any, Literal, final
 import numpy as np
 
 from kullback.core.errors import InputError, UnsupportedError
+from kullback.core.optional import need
 from kullback.distributions.base import Distribution
 from kullback.inputs.given import distribution
 from kullback.targets import FRAMES, Counts, Grid, LogDensity, Samples, Stream, Unconstrained
@@ -79,11 +80,14 @@ class Target:
         if isinstance(given, Unconstrained):
             return given, None
         if isinstance(given, LogDensity):
-            from kullback.interop.log_density import subsampled, unconstrained  # noqa: PLC0415
+            from kullback.interop.log_density import unconstrained  # noqa: PLC0415
 
             if given.subsample is None:
                 return unconstrained(given), None
             few = given.subsample
+            subsampled = need(
+                "kullback.interop.subsampled", "Subsample", "kullback[jax]"
+            ).subsampled
             return subsampled(given, few.log_likelihood, few.rows, few.size)
         return _differentiated(self.density), None
 
@@ -191,7 +195,7 @@ def by_its_log_density(thing: object) -> LogDensity | Unconstrained | None:
         return _bare(thing)
     if not any(m in sys.modules for m in ("pymc", "stan")):
         return None
-    from kullback.interop.models import recognise  # noqa: PLC0415 - it loads JAX
+    from kullback.interop.models import recognise  # noqa: PLC0415 - a light path needs none of it
 
     return recognise(thing)
 
@@ -228,7 +232,7 @@ def _is_discrete(p: LogDensity) -> bool:
         or np.asarray(p.example).dtype.kind not in "iub"
     ):
         return False
-    from kullback.interop.numpy_function import categories  # noqa: PLC0415 - it loads JAX
+    from kullback.interop.numpy_function import categories  # noqa: PLC0415 - a light path needs none of it
 
     return categories(p) is not None
 
@@ -244,7 +248,7 @@ def _size(example: object) -> int:
 
 def _differentiated(p: Distribution) -> Unconstrained:
     """A distribution's log density over the whole space, its gradient by differences."""
-    from kullback.interop.numpy_function import numpy_function  # noqa: PLC0415 - it loads JAX
+    from kullback.interop.numpy_function import numpy_function  # noqa: PLC0415 - a light path needs none of it
 
     support = p.support
     if support.kind not in ("interval", "real"):

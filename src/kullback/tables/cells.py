@@ -152,7 +152,9 @@ def _moments(series: Any) -> Float[np.ndarray, " n"]:
     import narwhals as nw  # noqa: PLC0415 - arrays and expressions need none
 
     missing = np.asarray(series.is_null().to_numpy(), dtype=bool)
-    if series.dtype in (nw.Date, nw.Datetime):
+    if series.dtype == nw.Datetime:  # with or without a time zone: moments, not wall clocks
+        whole = series.dt.timestamp("us")
+    elif series.dtype == nw.Date:
         whole = series.cast(nw.Datetime("us")).dt.timestamp("us")
     elif series.dtype == nw.Duration:
         whole = series.dt.total_microseconds()
