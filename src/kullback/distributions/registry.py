@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from kullback.core.errors import InputError
-from kullback.distributions import bounded, counting, positive, real, vector
+from kullback.distributions import bounded, counting, lifetimes, positive, real, vector
 from kullback.distributions.base import Distribution
 from kullback.distributions.family import (
     CHANCE,
@@ -146,15 +146,15 @@ _ROWS = (
     Family("generalized_gamma", GeneralizedGamma, (SHAPE, named("power", "finite", "the power"), SCALE),
         lambda shape, power, scale: GeneralizedGamma(scale, shape, power), lambda d: (d.shape, d.power, _unit(d)),
         scipy={"gengamma_gen": "a:shape c:power"}),
-    Family("inverse_gaussian", positive.InverseGaussian, (one("mean"), named("shape", noun="the shape")),
+    Family("inverse_gaussian", lifetimes.InverseGaussian, (one("mean"), named("shape", noun="the shape")),
         aliases=("wald",), scipy={"invgauss_gen": "mu:mean", "wald_gen": "1:mean"},
-        fit=Fit(POSITIVE, positive.inverse_gaussian)),
+        fit=Fit(POSITIVE, lifetimes.inverse_gaussian)),
     Family("pareto", positive.Pareto, (SCALE, named("shape", noun="the shape")),
         numpyro={"Pareto": "scale alpha:shape"}, scipy={"pareto_gen": "b:shape"},
         fit=Fit(POSITIVE, positive.pareto, moving_ends=True)),
     Family("halfcauchy", positive.HalfCauchy, (SCALE,), numpyro={"HalfCauchy": "scale"},
         scipy={"halfcauchy_gen": ""}, fit=Fit(FROM_ZERO, positive.halfcauchy)),
-    Family("lindley", positive.Lindley, (one("rate"),), fit=Fit(FROM_ZERO, positive.lindley)),
+    Family("lindley", lifetimes.Lindley, (one("rate"),), fit=Fit(FROM_ZERO, lifetimes.lindley)),
     Family("beta", bounded.Beta, (one("a"), one("b")), numpyro={"Beta": "concentration1:a concentration0:b"},
         scipy={"beta_gen": "a b", "arcsine_gen": "0.5:a 0.5:b", "powerlaw_gen": "a 1:b"},
         fit=Fit(UNIT, bounded.beta), constants=({"a": 1.0, "b": 1.0},)),
