@@ -4,8 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from kullback.cli.answer import File, answer
-from kullback.cli.inputs import check_place, names_of
-from kullback.cli.options import EXIT_CODES, Comparing, Output
+from kullback.cli.inputs import check_place, kinds_of, names_of
+from kullback.cli.options import EXIT_CODES, Comparing, Output, typed
 from kullback.cli.progress import descents
 from kullback.diff.driver import diff
 from kullback.diff.profile import opened
@@ -26,7 +26,7 @@ def run(
         found = diff(
             opened(reference), opened(current), columns=names_of(asked.columns), weights=asked.weights,
             cluster=asked.cluster, order=asked.order, by=asked.by, max_kl=limit, joint=asked.joint,
-            like=asked.like, key=asked.key, progress=watch,
+            like=asked.like, kinds=kinds_of(asked.kind), key=asked.key, progress=watch,
         )  # fmt: skip
     document = diff_document(_as_typed(found), unit=unit)
     answer("diff", document, output, files=(File("report", "report", report),))
@@ -35,5 +35,5 @@ def run(
 
 def _as_typed(found: Diff) -> Diff:
     """Returns it with remedies as they are typed here."""
-    notes = tuple(note.replace("columns=(...)", "--columns") for note in found.notes)
+    notes = tuple(typed(note) for note in found.notes)
     return replace(found, notes=notes)

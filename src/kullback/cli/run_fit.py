@@ -1,6 +1,5 @@
 """`kullback fit`."""
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -18,12 +17,13 @@ from kullback.cli.inputs import (
     is_model,
     is_rows,
     keep,
+    kinds_of,
     model,
     names_of,
     source_of,
 )
 from kullback.cli.inputs import checkpoint as inputs_checkpoint
-from kullback.cli.options import EXIT_CODES, Fitting, Output, check_starts
+from kullback.cli.options import EXIT_CODES, Fitting, Output, check_starts, typed
 from kullback.cli.progress import descents
 from kullback.core.errors import InputError
 from kullback.distributions.base import Distribution
@@ -35,6 +35,7 @@ from kullback.render.document import Document
 from kullback.render.html import render
 from kullback.results.fit import Fit
 from kullback.results.posterior import Diagnosis
+from kullback.results.quantity import Sentence
 from kullback.results.units import Unit
 from kullback.targets import LogDensity, Samples, Stream, Unconstrained
 from kullback.views.fit import fit_document
@@ -65,7 +66,7 @@ def run(asked: Fitting, report: Path | None, *, unit: Unit, output: Output) -> i
     with _opened(asked) as target:
         found = _named(_fitted(target, asked, checkpoint, output), target.given)
         keep(found, asked.keeping, checkpoint)
-        shown = as_typed(unit.of(found))
+        shown = astyped(unit.of(found))
         document = _document(asked, target, shown, drawn=report is not None)
         page = None if report is None else render(document)
     values = document.values
@@ -140,7 +141,10 @@ def _opened(asked: Fitting) -> Iterator[_Target]:
             data,
             columns=names_of(columns) or None,
             weights=asked.reading.weights,
-            counts=names_of(asked.counts),
+            kinds={
+                **dict.fromkeys(names_of(asked.counts), "count"),
+                **kinds_of(asked.reading.kind),
+            },
             missing=asked.reading.absent,
         )
         target = _Target(read) if isinstance(read, Stream) else _Target(read.samples, read.dropped)
@@ -193,26 +197,12 @@ def _shown_rows(p: Samples | Stream) -> tuple[np.ndarray, np.ndarray | None]:
     return values[whole], None if weights is None else weights[whole]
 
 
-# Remedies that are spelled for Python, and what they are here.
-
-_TYPED = (
-    (re.compile(r'family="([^"]+)"'), r"--family \1"),
-    (re.compile(r"\buse (fit\.)"), r"use, in Python, \1"),
-    (re.compile(r"with example=$"), "with example = ... in the file"),
-)
-
-
-def as_typed(fit: Fit) -> Fit:
+def astyped(fit: Fit) -> Fit:
     """Returns a fit whose remedies are spelled as they are typed here."""
+    fit = replace(fit, notes=tuple(n if isinstance(n, Sentence) else typed(n) for n in fit.notes))
     if fit.posterior is None:
         return fit
     told = fit.posterior.diagnosis
-    findings = tuple(replace(f, remedy=_typed(f.remedy)) for f in told.findings)
-    made = Diagnosis(findings, _typed(told.unseen))
+    findings = tuple(replace(f, remedy=typed(f.remedy)) for f in told.findings)
+    made = Diagnosis(findings, typed(told.unseen))
     return replace(fit, posterior=replace(fit.posterior, diagnosis=made))
-
-
-def _typed(text: str) -> str:
-    for python, option in _TYPED:
-        text = python.sub(option, text)
-    return text

@@ -1,9 +1,10 @@
 """`kullback profile`: counts of a table to a file."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from kullback.cli.answer import File, answer
-from kullback.cli.inputs import check_place, names_of
+from kullback.cli.inputs import check_place, kinds_of, names_of
 from kullback.cli.options import Output
 from kullback.core.errors import InputError
 from kullback.diff.profile import merged, profile, read_profile, write_profile
@@ -17,6 +18,7 @@ def run(
     like: Path | None,
     merge: Path | None,
     columns: str | None,
+    kind: Sequence[str],
     output: Output,
 ) -> int:
     """Writes the counts and returns the exit code."""
@@ -25,7 +27,7 @@ def run(
         raise InputError("--like and --merge: merging counts in the cells of that profile already")
     known = merge or like
     cells = None if known is None else read_profile(known)
-    made = profile(table, columns=names_of(columns), like=cells)
+    made = profile(table, columns=names_of(columns), kinds=kinds_of(kind), like=cells)
     if merge is not None and cells is not None:
         made = merged(cells, made)
     write_profile(out, made)

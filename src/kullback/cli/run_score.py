@@ -2,19 +2,18 @@
 
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Literal
 
-from kullback.api.diff import columns_of, draws, score
+from kullback.api.score import draws, model_rows, score
 from kullback.api.store import load
 from kullback.cli.answer import File, answer
 from kullback.cli.inputs import check_place, names_of
 from kullback.cli.options import EXIT_CODES, Output, Reading
 from kullback.cli.progress import descents
 from kullback.files.writing import as_csv, check_format, column, write_columns
-from kullback.inputs.stream import column_names, read_rows
 from kullback.render.document import Document
 from kullback.render.terminal import show_text
 from kullback.results.units import Unit
-from kullback.targets import Stream
 from kullback.views.samples import score_document
 
 
@@ -27,15 +26,11 @@ def run(
         check_format(out, (".csv", ".parquet"))
         check_place(out, "--out", inputs=(model, data))
     fit = load(model)
-    have, named = column_names(data)
-    asked = names_of(columns) or tuple(name for name in have if name != reading.weights)
-    if columns is None or all(name in have for name in asked):
-        asked = columns_of(fit, asked, named=named, source=data)
+    missing: bool | Literal["drop"] = reading.absent
     with descents("reading", quiet=output.quiet or output.json) as watch:
-        read = read_rows(
-            data, columns=asked, weights=reading.weights, missing=reading.missing is not None
+        rows = model_rows(
+            fit, data, columns=names_of(columns), weights=reading.weights, missing=missing
         )
-        rows = read if isinstance(read, Stream) else read.samples
         with nullcontext() if out is None else column(out, "log_prob") as spool:
 
             def write(scores: object) -> None:
@@ -47,8 +42,10 @@ def run(
                     watch(f"{done:,} rows")
 
             done = 0
-            found = score(fit, rows, skip_missing=reading.missing == "drop", write=write)
-    document = score_document(fit, found, model=str(model), data=data, names=asked, unit=unit)
+            found = score(fit, rows, missing=missing, write=write)
+    document = score_document(
+        fit, found, model=str(model), data=data, names=rows.columns, unit=unit
+    )
     answer("score", document, output, files=(File("out", "scores", out),))
     return EXIT_CODES[found.status]
 

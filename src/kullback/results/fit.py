@@ -136,6 +136,7 @@ class Likelihood:
         goodness: of each continuous column, against a q fitted to a half of the rows; empty if not measured.
         gap: E_q[log q] - E_p[log q], p by rows left out: 0 if q is p; None if it was not measured.
         learning: what fewer rows cost; empty if it was not measured.
+        spikes: columns of whole numbers in which a component is narrower than their step: not to be used.
         unit: of `remaining` and `floor_cost`.
     """
 
@@ -156,6 +157,7 @@ class Likelihood:
     goodness: tuple[Goodness, ...] = ()
     gap: Estimate | None = None
     learning: tuple[Learnt, ...] = ()
+    spikes: tuple[str, ...] = ()
     unit: Units = "nats"
 
     @property
@@ -320,6 +322,8 @@ class Fit:
         """How it ended: interrupted, not to be trusted, unresolved, or done."""
         if self.interrupted:
             return Status.INTERRUPTED
+        if self.likelihood is not None and self.likelihood.spikes:
+            return Status.UNTRUSTED
         if self.posterior is None:
             return status_of(self.divergence)
         return self.posterior.diagnosis.status
