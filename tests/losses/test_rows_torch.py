@@ -7,7 +7,6 @@ import torch.nn.functional as F
 
 from kullback import losses
 
-
 # torch's transforms and its compiler use what torch deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
 
