@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from tests.reports.pages import words_of
+from tests.render.pages import words_of
 
 
 @pytest.fixture

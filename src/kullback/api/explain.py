@@ -127,6 +127,7 @@ def _plan_of_fit(p: Target, family: object) -> Plan:
         rows,
         _cell("forward", "KL(p||q)", *named["forward"]),
         _cell("reverse", "KL(q||p)", *named["reverse"]),
+        str(family),
     )
 
 

@@ -14,11 +14,10 @@ from kullback.core.run import generator
 from kullback.distributions.base import Distribution
 from kullback.distributions.transported import Approximation
 from kullback.families import Recipe
-from kullback.results.display import html_of
 from kullback.results.estimate import Estimate
 from kullback.results.posterior import Diagnosis, Draws, Posterior
 from kullback.results.quantity import Units
-from kullback.results.serialise import ALWAYS_NATS, EXPRESSION, HIDDEN, NATS, PRINTED
+from kullback.results.serialise import ALWAYS_NATS, EXPRESSION, HIDDEN, NATS, PRINTED, Shown
 from kullback.results.status import Status, status_of
 
 Direction = Literal["forward", "reverse"]
@@ -229,7 +228,7 @@ class Selection:
 
 @final
 @dataclass(frozen=True, eq=False)
-class Fit:
+class Fit(Shown):
     """The best q of a family, in one direction.
 
     Attributes:
@@ -383,7 +382,3 @@ class Fit:
         if self.posterior is None:
             return line
         return f"{line}\n{self.elbo}\n{self.log_evidence}\n{self.diagnosis}"
-
-    def _repr_html_(self) -> str | None:
-        """Returns what a notebook shows."""
-        return html_of(self)

@@ -12,7 +12,7 @@ from typing import Any
 from kullback.api.check_loss import check_loss
 from kullback.cli.answer import answer
 from kullback.cli.inputs import executed, instead, pairs_of
-from kullback.cli.options import EXIT_CODES, Checking, Output
+from kullback.cli.options import Checking, Output
 from kullback.core.errors import InputError
 from kullback.core.user_code import raised, user_code
 from kullback.views.losses import loss_document
@@ -20,10 +20,10 @@ from kullback.views.losses import loss_document
 _NAMED = re.compile(r"(?P<module>[\w.]+|.+\.py):(?P<name>[\w.]+)", re.DOTALL)
 
 
-def run(loss: str, how: Checking, output: Output) -> int:
+def check(loss: str, how: Checking, output: Output) -> int:
     """Prints the report and returns the exit code: 1 if it is not what was expected."""
     with _loss(loss) as fn:
-        found = check_loss(
+        report = check_loss(
             fn,
             expect=how.expect,
             student=how.student,
@@ -31,8 +31,7 @@ def run(loss: str, how: Checking, output: Output) -> int:
             fixed={n: _literal(v) for n, v in pairs_of(how.fixed, "--fixed", "tau=0.5").items()},
             key=how.key,
         )
-    answer("check-loss", loss_document(found), output)
-    return EXIT_CODES[found.status]
+    return answer("check-loss", loss_document(report), output, status=report.status)
 
 
 @contextmanager
@@ -42,12 +41,12 @@ def _loss(text: str) -> Iterator[Any]:
     Raises:
         InputError: there is no such module, file or name, or importing raises.
     """
-    found = _NAMED.fullmatch(text)
-    if found is None:
+    named = _NAMED.fullmatch(text)
+    if named is None:
         raise InputError(
             f"{text}: say module:function or FILE.py:function, such as torch.nn.functional:kl_div"
         )
-    where, name = found["module"], found["name"]
+    where, name = named["module"], named["name"]
     place = str(Path(where).resolve().parent) if where.endswith(".py") else str(Path.cwd())
     sys.path.insert(0, place)
     try:
