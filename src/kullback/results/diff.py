@@ -8,10 +8,9 @@ from typing import ClassVar, Literal, final
 import numpy as np
 from jaxtyping import Float
 
-from kullback.results.display import html_of
 from kullback.results.estimate import Estimate
 from kullback.results.quantity import Units
-from kullback.results.serialise import HIDDEN, NATS, PAIRS, key, keys
+from kullback.results.serialise import HIDDEN, NATS, PAIRS, Shown, key, keys
 from kullback.results.status import Status
 
 #: "differs" by more than chance; "no evidence" of it; "left out", with the reason.
@@ -182,7 +181,7 @@ class JointDiff:
 
 @final
 @dataclass(frozen=True, eq=False)
-class Diff:
+class Diff(Shown):
     """How two tables differ by more than chance, where, and by how much.
 
     Attributes:
@@ -278,10 +277,6 @@ class Diff:
         return "\n".join(
             [f"{head}{len(self.differing)} of {len(self.columns)} column(s) differ", *found, *lost]
         )
-
-    def _repr_html_(self) -> str | None:
-        """Returns what a notebook shows."""
-        return html_of(self)
 
 
 def _unresolved(found: Diff) -> bool:

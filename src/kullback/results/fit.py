@@ -14,11 +14,10 @@ from kullback.core.run import generator
 from kullback.distributions.base import Distribution
 from kullback.distributions.transported import Approximation
 from kullback.families import Recipe
-from kullback.results.display import html_of
 from kullback.results.estimate import Estimate
 from kullback.results.posterior import Diagnosis, Draws, Posterior
 from kullback.results.quantity import Units
-from kullback.results.serialise import ALWAYS_NATS, EXPRESSION, HIDDEN, NATS, PRINTED
+from kullback.results.serialise import ALWAYS_NATS, EXPRESSION, HIDDEN, NATS, PRINTED, Shown
 from kullback.results.status import Status, status_of
 
 Direction = Literal["forward", "reverse"]
@@ -136,6 +135,7 @@ class Likelihood:
         goodness: of each continuous column, against a q fitted to a half of the rows; empty if not measured.
         gap: E_q[log q] - E_p[log q], p by rows left out: 0 if q is p; None if it was not measured.
         learning: what fewer rows cost; empty if it was not measured.
+        spikes: columns of whole numbers in which a component is narrower than their step: not to be used.
         unit: of `remaining` and `floor_cost`.
     """
 
@@ -156,6 +156,7 @@ class Likelihood:
     goodness: tuple[Goodness, ...] = ()
     gap: Estimate | None = None
     learning: tuple[Learnt, ...] = ()
+    spikes: tuple[str, ...] = ()
     unit: Units = "nats"
 
     @property
@@ -227,7 +228,7 @@ class Selection:
 
 @final
 @dataclass(frozen=True, eq=False)
-class Fit:
+class Fit(Shown):
     """The best q of a family, in one direction.
 
     Attributes:
@@ -320,6 +321,8 @@ class Fit:
         """How it ended: interrupted, not to be trusted, unresolved, or done."""
         if self.interrupted:
             return Status.INTERRUPTED
+        if self.likelihood is not None and self.likelihood.spikes:
+            return Status.UNTRUSTED
         if self.posterior is None:
             return status_of(self.divergence)
         return self.posterior.diagnosis.status
@@ -379,7 +382,3 @@ class Fit:
         if self.posterior is None:
             return line
         return f"{line}\n{self.elbo}\n{self.log_evidence}\n{self.diagnosis}"
-
-    def _repr_html_(self) -> str | None:
-        """Returns what a notebook shows."""
-        return html_of(self)

@@ -27,6 +27,7 @@ from kullback.results.fit import Fit, Optimum
 from kullback.results.quantity import REVERSE_KL, Sentence
 from kullback.routes.samples_forward import check_numbers, in_memory
 from kullback.routes.table import Problem
+from kullback.tables.kinds import is_lattice
 from kullback.targets import Samples, Stream
 
 Watch = Callable[[int | str], None]
@@ -213,6 +214,13 @@ def _check(p: Samples) -> None:
         )
     remedy = 'choose direction="forward" and a mixture, which treats them'
     check_numbers(p, "reverse fits to samples are for", remedy=remedy)
+    for i, name in enumerate(p.columns):
+        if p.kinds[i] == "integer" and is_lattice(p.values[:, i]):
+            raise InputError(
+                f"column {name} holds a few whole numbers, each of them often: the density of p-hat would be spikes "
+                'at them, and KL(q||p-hat) no divergence to p; choose direction="forward", or, for a scale that is '
+                f'continuous all the same, say kinds={{"{name}": "continuous"}}'
+            )
     constant = np.ptp(p.values, axis=0) == 0.0
     if constant.any():
         name = p.columns[int(np.argmax(constant))]
