@@ -100,9 +100,7 @@ def plan(p: object, q: object = None, *, family: object = None, normalize: bool 
     names = [name for name, _ in chosen]
     rows = tuple(PlanRow(*row, row[0] == names[0], row[0] == names[1]) for row in table)
     return Plan(
-        rows,
-        _cell("forward", "KL(p||q)", *chosen[0]),
-        _cell("reverse", "KL(q||p)", *chosen[1]),
+        rows, _cell("forward", "KL(p||q)", *chosen[0]), _cell("reverse", "KL(q||p)", *chosen[1])
     )
 
 
@@ -150,12 +148,4 @@ def _of_samples(p: object, q: object, *, normalize: bool) -> tuple[str, Status]:
 
 
 def _cell(name: str, direction: str, method: str, status: Status) -> Cell:
-    return Cell(
-        direction,
-        name,
-        method,
-        EXPECTATION[name],
-        NEEDS[name],
-        DOES[name],
-        status,
-    )
+    return Cell(direction, name, method, EXPECTATION[name], NEEDS[name], DOES[name], status)

@@ -124,6 +124,9 @@ def cross_entropy(
     Args:
         p, q, method, n, tolerance, dx, normalize, key: as in `kl_divergence`.
 
+    Raises:
+        InputError, UnsupportedError: as of `kl_divergence`.
+
     Example:
         >>> print(cross_entropy("normal(0, sd=1)", "normal(0, sd=1)"))
         H(p,q) = 1.41894 nats (exact, closed form)
@@ -150,6 +153,9 @@ def entropy(
 
     Args:
         p, method, n, tolerance, dx, normalize, key: as in `kl_divergence`.
+
+    Raises:
+        InputError, UnsupportedError: as of `kl_divergence`.
 
     Example:
         >>> print(entropy([0.5, 0.5]).bits)

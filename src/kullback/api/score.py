@@ -78,10 +78,10 @@ def model_rows(
 ) -> Samples | Stream:  # fmt: skip
     """Returns rows with the columns of a model, in its order. Arguments as of `score`."""
     if isinstance(data, Stream):
-        _columns_of(fit, data.columns, named=True, source=data.source)
-        if fit.columns and data.columns != fit.columns:
+        asked = _columns_of(fit, data.columns, named=True, source=data.source)
+        if data.columns != asked:
             raise InputError(
-                f"{data.source}: its columns are in another order: scan(..., columns={fit.columns})"
+                f"{data.source}: its columns are in another order: scan(..., columns={asked})"
             )
         return data
     own = None
@@ -123,7 +123,7 @@ def _columns_of(fit: Fit, have: Sequence[str], *, named: bool, source: str) -> t
     """
     known = fit.columns
     d = len(known) or max(fit.q.support.dimension, 1)
-    if not known or not named:
+    if not (known and named and known != numbered(d)):
         if len(have) != d:
             raise InputError(
                 f"{source}: the model has {d} column(s), but there are {len(have)} "

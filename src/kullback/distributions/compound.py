@@ -12,7 +12,7 @@ from scipy import special
 
 from kullback.core.errors import InputError
 from kullback.distributions.base import Array, Distribution, Stratum, Support
-from kullback.distributions.scalar import Real
+from kullback.distributions.statistics import Real
 from kullback.solvers.quadrature import fill, integrate
 
 Name = Literal[

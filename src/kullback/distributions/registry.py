@@ -75,7 +75,8 @@ from kullback.distributions.real import (
     student_t,
     vonmises,
 )
-from kullback.distributions.scalar import Best, Domain, Real, ScalarFamily, Values
+from kullback.distributions.scalar import Best, Domain, ScalarFamily, Values
+from kullback.distributions.statistics import Real
 from kullback.distributions.vector import Categorical, Dirichlet, MultivariateNormal
 
 #: A number, a list of numbers or a list of lists of numbers.

@@ -27,7 +27,7 @@ from kullback.distributions.positive import (
     Pareto,
 )
 from kullback.distributions.real import Laplace, LogGamma, Logistic, Normal, StudentT, VonMises
-from kullback.distributions.scalar import Real
+from kullback.distributions.statistics import Real
 from kullback.distributions.vector import Categorical, Dirichlet, MultivariateNormal
 
 _SUM_TOLERANCE = 1e-9

@@ -26,7 +26,8 @@ from kullback.core.run import Checkpoint
 from kullback.distributions.base import Distribution, Foreign, Stratum
 from kullback.distributions.transported import Approximation
 from kullback.files.atomic import write_atomic
-from kullback.fitting.natural_gradient import Ascent, Gaussians, Slope
+from kullback.fitting.components import Components
+from kullback.fitting.natural_gradient import Ascent, Slope
 from kullback.fitting.reverse import Search
 from kullback.results.fit import Fit
 from kullback.results.quantity import Sentence
@@ -58,7 +59,7 @@ _FORMAT = 2
 #: Of a sentence: places for parts, as `Sentence` has them, and nothing that reaches into one.
 _TEMPLATE = re.compile(r"(?:[^{}]|\{\{|\}\}|\{unit\}|\{(?::\+?(?:\.\d\d?)?[efg])?\})*")
 #: Stages of fits, which may be in a checkpoint.
-_STAGES = (Search, Gaussians, Slope, Ascent, Tempered, Points)
+_STAGES = (Search, Components, Slope, Ascent, Tempered, Points)
 #: Distributions that hold functions, which no file does.
 _NOT_WRITTEN = (Approximation, Foreign, Stratum)
 

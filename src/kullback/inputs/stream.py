@@ -137,6 +137,14 @@ def scan(
     Raises:
         InputError: there are no such files, they are damaged, or their columns differ. In a pass, for
             missing and infinite cells, with the file and the row.
+
+    Example:
+        >>> import tempfile
+        >>> import polars
+        >>> place = Path(tempfile.mkdtemp()) / "rows.parquet"
+        >>> polars.DataFrame({"x": [1.0, 2.0], "y": [0.5, 0.5]}).write_parquet(place)
+        >>> scan(place).columns
+        ('x', 'y')
     """
     check_missing(missing)
     paths, source = paths_of(path), str(path)

@@ -10,6 +10,7 @@ from typing import Literal, final
 import numpy as np
 
 from kullback.core.errors import ExpressionError, InputError, UnsupportedError
+from kullback.core.optional import need
 from kullback.distributions.base import Distribution
 from kullback.expressions.parse import parse
 from kullback.inputs.given import by_its_log_density, distribution
@@ -73,11 +74,14 @@ class Target:
         if isinstance(given, Unconstrained):
             return given, None
         if isinstance(given, LogDensity):
-            from kullback.interop.log_density import subsampled, unconstrained  # noqa: PLC0415
+            from kullback.interop.log_density import unconstrained  # noqa: PLC0415
 
             if given.subsample is None:
                 return unconstrained(given), None
             few = given.subsample
+            subsampled = need(
+                "kullback.interop.subsampled", "Subsample", "kullback[jax]"
+            ).subsampled
             return subsampled(given, few.log_likelihood, few.rows, few.size)
         return _differentiated(self.density), None
 
@@ -252,7 +256,7 @@ def _is_discrete(p: LogDensity) -> bool:
         or np.asarray(p.example).dtype.kind not in "iub"
     ):
         return False
-    from kullback.interop.numpy_function import categories  # noqa: PLC0415 - it loads JAX
+    from kullback.interop.numpy_function import categories  # noqa: PLC0415 - a light path needs none of it
 
     return categories(p) is not None
 
@@ -268,7 +272,7 @@ def _size(example: object) -> int:
 
 def _differentiated(p: Distribution) -> Unconstrained:
     """A distribution's log density over the whole space, its gradient by differences."""
-    from kullback.interop.numpy_function import numpy_function  # noqa: PLC0415 - it loads JAX
+    from kullback.interop.numpy_function import numpy_function  # noqa: PLC0415 - a light path needs none of it
 
     support = p.support
     if support.kind not in ("interval", "real"):

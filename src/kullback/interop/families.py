@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from kullback.core.errors import InputError, MissingDependencyError, UnsupportedError
+from kullback.core.errors import InputError, UnsupportedError
+from kullback.core.optional import need
 from kullback.distributions.base import Distribution, Foreign
 from kullback.distributions.registry import by_name
 from kullback.distributions.scalar import (
@@ -195,12 +196,7 @@ def _name_in_numpyro(recipe: object) -> str | None:
 
 
 def _class(family: object) -> type:
-    try:
-        import numpyro.distributions as numpyro  # noqa: PLC0415 - JAX is loaded for such families only
-    except ImportError:
-        raise MissingDependencyError(
-            "NumPyro is needed for this family: pip install numpyro"
-        ) from None
+    numpyro = need("numpyro.distributions", f"family={family!r}", "kullback[jax]")
     if isinstance(family, str):
         names = {n.lower(): n for n in numpyro.__all__ if n[0].isupper()}
         wanted = family.lower().replace("_", "").replace("-", "")

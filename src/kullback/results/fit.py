@@ -8,7 +8,8 @@ from typing import Any, ClassVar, Literal, final
 import numpy as np
 from jaxtyping import Float
 
-from kullback.core.errors import MissingDependencyError, UnsupportedError
+from kullback.core.errors import UnsupportedError
+from kullback.core.optional import need
 from kullback.core.run import generator
 from kullback.distributions.base import Distribution
 from kullback.distributions.transported import Approximation
@@ -251,6 +252,14 @@ class Fit:
         selection: what the family was chosen from, with the scores; None if it was not.
         likelihood: what is known of the maximum; None unless Gaussians were fitted to samples.
         interrupted: whether somebody stopped it before all was done; `notes` say when.
+
+    Example:
+        >>> import kullback as kb
+        >>> fit = kb.fit("0.5*normal(-3, sd=1) + 0.5*normal(3, sd=1)", kb.FullRank(), direction="reverse")
+        >>> print(fit.divergence)
+        KL(q||p) = 0.68876... nats (numeric, quadrature, n = ...)
+        >>> len(fit.optima)
+        3
     """
 
     derived: ClassVar[dict[str, str]] = {"status": "status"}
@@ -345,12 +354,7 @@ class Fit:
         Raises:
             MissingDependencyError: arviz-base is not installed.
         """
-        try:
-            from arviz_base import from_dict  # noqa: PLC0415 - an optional package
-        except ImportError:
-            raise MissingDependencyError(
-                "to_datatree needs ArviZ: pip install 'kullback[arviz]'"
-            ) from None
+        from_dict = need("arviz_base", "to_datatree", "kullback[arviz]").from_dict
         draws = self.draws
         one_chain = {name: values[None] for name, values in draws.plain.items()}
         statistics = {"lp": draws.log_p, "log_q": draws.log_q, "weight": draws.weights}

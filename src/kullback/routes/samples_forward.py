@@ -28,14 +28,14 @@ from kullback.families import (
     as_recipe,
 )
 from kullback.files.archive import resumed
-from kullback.fitting.covariances import Components, Structure
+from kullback.fitting.components import Components, order_of
+from kullback.fitting.covariances import Structure
 from kullback.fitting.cross_validation import FOLDS, categorical, mean_score, moments
 from kullback.fitting.cross_validation import held_out as cross_validation_held_out
 from kullback.fitting.em_climb import Climb
 from kullback.fitting.em_search import distinct_ends
-from kullback.fitting.gaussians import order_of
 from kullback.fitting.kernel_density import kernel_density
-from kullback.fitting.mixture_family import MixtureFamily, family_of, table_family
+from kullback.fitting.mixture_family import MixtureFamily, family_of
 from kullback.fitting.mixtures import (
     SAMPLE,
     Mixed,
@@ -188,10 +188,7 @@ def _job(p: Samples | Stream, recipe: MixtureRecipe, starts: int, run: Run) -> _
     rows = sample if rows.n <= SAMPLE else replace(rows, memo=memo)
     first = 1 if k == "auto" else k
     heavy = isinstance(recipe, Mixture) and recipe.tails == "student_t"
-    if heavy or p.missing or structure.d < len(p.columns):
-        family = table_family(structure, sample, first, heavy=heavy)
-    else:
-        family = family_of(structure, sample, first)
+    family = family_of(structure, sample, first, heavy=heavy)
     return _Job(recipe, rows, sample, family, starts, run)
 
 

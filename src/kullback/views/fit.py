@@ -8,15 +8,7 @@ from jaxtyping import Float
 
 from kullback.distributions.base import Distribution
 from kullback.expressions.format import format_distribution
-from kullback.render.document import (
-    Block,
-    Detail,
-    Document,
-    Fact,
-    Gallery,
-    Role,
-    Section,
-)
+from kullback.render.document import Block, Detail, Document, Fact, Gallery, Role, Section
 from kullback.results.estimate import Estimate
 from kullback.results.fit import Direction, Fit
 from kullback.results.serialise import to_json

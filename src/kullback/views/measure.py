@@ -23,14 +23,7 @@ from kullback.render.document import (
 from kullback.results.estimate import Estimate
 from kullback.results.fit import Direction
 from kullback.results.others import Cell as PlanCell
-from kullback.results.others import (
-    Contributions,
-    Plan,
-    PlanRow,
-    Region,
-    Side,
-    Sides,
-)
+from kullback.results.others import Contributions, Plan, PlanRow, Region, Side, Sides
 from kullback.results.serialise import to_json
 from kullback.views.components import describe, fact, made
 from kullback.views.lines import Curve, densities, divergence_of, integrand, is_scalar, of_density

@@ -12,15 +12,7 @@ from kullback.render.document import Column, Gallery, Lines, Table
 from kullback.results.fit import Fit, Optimum, ParameterError
 from kullback.views.components import Components, Part, components, parts
 from kullback.views.lines import Backdrop, Curve, ceiling, densities, density
-from kullback.views.numbers import (
-    aligned,
-    method_of,
-    near,
-    number,
-    percent,
-    value_of,
-    with_error,
-)
+from kullback.views.numbers import aligned, method_of, near, number, percent, value_of, with_error
 
 #: Divergences closer than this are the same.
 _SAME = 1e-6
