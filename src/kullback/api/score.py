@@ -1,9 +1,9 @@
 """Scoring: the log density of rows under a fit."""
 
 import math
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import final
 
 import numpy as np
@@ -84,7 +84,7 @@ def model_rows(
                 f"{data.source}: its columns are in another order: scan(..., columns={asked})"
             )
         return data
-    own = None
+    own, had_gaps = None, isinstance(data, Samples) and data.missing
     if isinstance(data, Samples):
         own, data = data.weights, replace(data, weights=None)
     table = table_in(data, "data", "score")
@@ -95,8 +95,8 @@ def model_rows(
         name: "category" for name, labels in zip(fit.columns, fit.labels, strict=False)
         if labels and name in asked and _is_text(table, name)
     }  # fmt: skip
-    kept = missing is not False
-    if isinstance(data, (str, os.PathLike)) and is_stream(data):
+    kept = missing is not False or had_gaps
+    if isinstance(data, (str, Path)) and is_stream(data):
         return scan(data, columns=asked, weights=weights, kinds=kinds, missing=kept)
     found = samples_of(table, columns=asked, weights=weights, kinds=kinds, missing=kept).samples
     return found if own is None else replace(found, weights=own)
