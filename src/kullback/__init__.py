@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from kullback.api.fit import fit
     from kullback.api.gradients import explain_gradients
     from kullback.api.measure import cross_entropy, divergence, entropy, kl_divergence
+    from kullback.api.score import score
     from kullback.api.store import load, save
     from kullback.api.verify import verify
     from kullback.core.errors import (
@@ -57,6 +58,7 @@ _HOMES = {
     "kullback.api.gradients": ("explain_gradients",),
     "kullback.api.fit": ("fit",),
     "kullback.diff.profile": ("profile",),
+    "kullback.api.score": ("score",),
     "kullback.api.store": ("load", "save"),
     "kullback.api.verify": ("verify",),
     "kullback.families": (
@@ -95,6 +97,7 @@ __all__ = [  # noqa: RUF022 - by layer, as in _HOMES
     "explain_gradients",
     "fit",
     "plan",
+    "score",
     "load",
     "save",
     "verify",
