@@ -10,6 +10,7 @@ from kullback.results.display import register
 
 if TYPE_CHECKING:
     from kullback.api.check_loss import check_loss
+    from kullback.api.density import check_density
     from kullback.api.explain import explain, plan
     from kullback.api.fit import fit
     from kullback.api.gradients import explain_gradients
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from kullback.results.estimate import Estimate
     from kullback.results.fit import Fit
     from kullback.results.loss_report import LossReport
+    from kullback.results.others import DensityReport
     from kullback.targets import Counts, Grid, Known, LogDensity, Samples
 
 
@@ -53,6 +55,7 @@ _HOMES = {
     ),
     "kullback.diff.driver": ("diff",),
     "kullback.api.check_loss": ("check_loss",),
+    "kullback.api.density": ("check_density",),
     "kullback.api.explain": ("explain", "plan"),
     "kullback.api.gradients": ("explain_gradients",),
     "kullback.api.fit": ("fit",),
@@ -74,6 +77,7 @@ _HOMES = {
     "kullback.results.estimate": ("Estimate",),
     "kullback.targets": ("Counts", "Grid", "Known", "LogDensity", "Samples"),
     "kullback.results.loss_report": ("LossReport",),
+    "kullback.results.others": ("DensityReport",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -84,6 +88,7 @@ __all__ = [  # noqa: RUF022 - by layer, as in _HOMES
     "KullbackError",
     "MissingDependencyError",
     "UnsupportedError",
+    "check_density",
     "check_loss",
     "cross_entropy",
     "divergence",
@@ -109,6 +114,7 @@ __all__ = [  # noqa: RUF022 - by layer, as in _HOMES
     "Estimate",
     "Fit",
     "Counts",
+    "DensityReport",
     "LossReport",
     "Grid",
     "Known",

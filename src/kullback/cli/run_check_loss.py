@@ -22,7 +22,7 @@ _NAMED = re.compile(r"(?P<module>[\w.]+|.+\.py):(?P<name>[\w.]+)", re.DOTALL)
 
 def run(loss: str, how: Checking, output: Output) -> int:
     """Prints the report and returns the exit code: 1 if it is not what was expected."""
-    with _loss(loss) as fn:
+    with named(loss) as fn:
         found = check_loss(
             fn,
             expect=how.expect,
@@ -36,17 +36,19 @@ def run(loss: str, how: Checking, output: Output) -> int:
 
 
 @contextmanager
-def _loss(text: str) -> Iterator[Any]:
+def named(text: str, example: str = "torch.nn.functional:kl_div") -> Iterator[Any]:
     """Imports a module, or executes a file, and yields what a name in it stands for.
+
+    Args:
+        text: "module:name" or "FILE.py:name".
+        example: one of these, for messages.
 
     Raises:
         InputError: there is no such module, file or name, or importing raises.
     """
     found = _NAMED.fullmatch(text)
     if found is None:
-        raise InputError(
-            f"{text}: say module:function or FILE.py:function, such as torch.nn.functional:kl_div"
-        )
+        raise InputError(f"{text}: say module:function or FILE.py:function, such as {example}")
     where, name = found["module"], found["name"]
     place = str(Path(where).resolve().parent) if where.endswith(".py") else str(Path.cwd())
     sys.path.insert(0, place)

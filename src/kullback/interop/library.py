@@ -6,7 +6,7 @@ on top of a batch (Independent, a mixture) takes its pieces from there.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, Literal, final
 
@@ -14,8 +14,9 @@ import numpy as np
 from jaxtyping import Float
 from scipy import linalg, special
 
-from kullback.core.errors import InputError, UnsupportedError
+from kullback.core.errors import InputError, KullbackError, UnsupportedError
 from kullback.distributions.base import Array, Distribution, Foreign, Support
+from kullback.distributions.bounded import Beta
 from kullback.distributions.compound import Bijection, Product, Truncated
 from kullback.distributions.real import Normal
 from kullback.distributions.vector import MultivariateNormal
@@ -214,7 +215,75 @@ def _transformed(thing: Any, library: Library) -> Batch:
         )
         if gaussian is not None:
             return _array([gaussian], batch)
-    return _whole(thing, library)
+    return _with_sources(thing, library)
+
+
+def _with_sources(thing: Any, library: Library) -> Batch:
+    """Behind its own log density; what is mapped, and by what, is kept where it is known."""
+    whole = _whole(thing, library)
+    try:
+        bases = read_batch(thing.base_dist, library)
+    except KullbackError:
+        return whole
+    if bases.shape != whole.shape:
+        return whole
+    by = tuple(
+        (*_signature(t, library), inverted) for t, inverted in _flat(thing.transforms, library)
+    )
+    kept = [replace(d, source=(base, by)) for d, base in zip(whole.flat, bases.flat, strict=True)]
+    return _array(kept, whole.shape)
+
+
+def _signature(thing: Any, library: Library) -> tuple[object, ...]:
+    """What tells a transform from others: its class and its fields, or that it is this very object."""
+    name = _name(thing, library)
+    if not name:
+        return (_Same(thing),)
+    fields = {k: v for k, v in vars(thing).items() if not k.startswith("_")}
+    return (name, *((k, _field(v, library)) for k, v in sorted(fields.items())))
+
+
+def _field(value: Any, library: Library) -> object:
+    if isinstance(value, (list, tuple)):
+        return tuple(_field(v, library) for v in value)
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if _name(value, library):
+        return _signature(value, library)
+    try:
+        array = np.asarray(library.array(value), dtype=np.float64)
+    except (TypeError, ValueError):
+        return _Same(value)
+    return array.shape, array.tobytes()
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class _Same:
+    """Equal to another only if it holds the very same object, which it keeps alive."""
+
+    thing: Any
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.thing is other.thing
+
+    def __hash__(self) -> int:
+        return id(self.thing)
+
+
+def _correlations(thing: Any, library: Library) -> Batch:
+    """LKJ: the canonical partial correlations are independent Betas (Lewandowski et al., 2009)."""
+    whole = _whole(thing, library)
+    d = int(getattr(thing, "dimension", getattr(thing, "dim", 0)))
+    shapes = np.broadcast_to(library.array(thing.concentration), whole.shape)
+    if d < 2:
+        return whole
+    kept = []
+    for found, shape in zip(whole.flat, np.ravel(shapes), strict=True):
+        betas = [float(shape) + 0.5 * (d - 1 - k) for k in range(1, d) for _ in range(d - k)]
+        source = product([Beta(b, b) for b in betas], library.name(thing))
+        kept.append(replace(found, source=(source, ("partial correlations", d))))
+    return _array(kept, whole.shape)
 
 
 def _folded(thing: Any, library: Library) -> Batch:
@@ -323,6 +392,8 @@ _READERS: dict[str, Reader] = {
     "ZeroInflatedProbs": _zero_inflated,
     "ZeroInflatedLogits": _zero_inflated,
     "Delta": _delta,
+    "LKJ": _correlations,
+    "LKJCholesky": _correlations,
     "LeftCensoredDistribution": _CENSORED,
     "RightCensoredDistribution": _CENSORED,
     "IntervalCensoredDistribution": _CENSORED,

@@ -24,6 +24,7 @@ from kullback.distributions.compound import Bijection
 from kullback.distributions.counting import Binomial, Chance, Geometric, NegativeBinomial, Poisson
 from kullback.distributions.positive import GeneralizedGamma, HalfCauchy, LogNormal, Pareto
 from kullback.distributions.real import Laplace, LogGamma, Logistic, Normal, StudentT, VonMises
+from kullback.distributions.student import MultivariateT
 from kullback.distributions.vector import Dirichlet, Multinomial, MultivariateNormal, Wishart
 from kullback.interop.maps import (
     affine,
@@ -122,6 +123,10 @@ def _multivariate_normal(loc: Float[np.ndarray, " _"], given: tuple[str, Matrix]
         return MultivariateNormal.from_covariance(loc, matrix)
     root = matrix if name == "scale_tril" else tril_of_precision(matrix)
     return MultivariateNormal(loc, np.tril(root))
+
+
+def _student(df: float, loc: Float[np.ndarray, " _"], root: Matrix) -> Distribution:
+    return MultivariateT(df, np.array(np.broadcast_to(loc, root.shape[:1])), np.tril(root))
 
 
 def _low_rank(loc: Vector, factor: Float[np.ndarray, "d r"], diagonal: Vector) -> Distribution:
@@ -237,6 +242,7 @@ CHANCES: dict[str, Row] = {
 VECTORS: dict[str, Row] = {
     "MultivariateNormal": Row(_multivariate_normal, ("loc", _COVARIANCE), (1, 2)),
     "LowRankMultivariateNormal": Row(_low_rank, ("loc", "cov_factor", "cov_diag"), (1, 2, 1)),
+    "MultivariateStudentT": Row(_student, ("df", "loc", "scale_tril"), (0, 1, 2)),
     "MatrixNormal": Row(_matrix_normal, ("loc", "scale_tril_row", "scale_tril_column"), (2, 2, 2)),
     "GaussianRandomWalk": Row(_random_walk, ("scale", "num_steps="), (0, 0)),
     "CirculantNormal": Row(_circulant, ("loc", "covariance_row|covariance_rfft"), (1, 1)),

@@ -23,7 +23,7 @@ from kullback.render.document import (
 )
 from kullback.results.estimate import Estimate
 from kullback.results.fit import Fit
-from kullback.results.others import Check, Coverage, Demo, Finding, Verification
+from kullback.results.others import Check, Coverage, Demo, DensityReport, Finding, Verification
 from kullback.results.serialise import to_json
 from kullback.results.units import Unit
 from kullback.views.components import covers, describe, fact, family, made
@@ -279,6 +279,16 @@ def verification_document(
         found.title, lambda: to_json(found), (f"{found.title}{source}", stamps(found)), facts, (section,),
         _remarks(found), foot,
     )  # fmt: skip
+
+
+def density_document(name: str, found: DensityReport) -> Document:
+    """Returns whether a density is one.
+
+    Args:
+        name: of the density.
+        found: the verdict.
+    """
+    return Document(name, lambda: {"density": name, **to_json(found)}, (f"{name} {found}",))
 
 
 def claims_table(found: Verification) -> Table:
