@@ -6,7 +6,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, final
 
 from kullback._version import __version__
-from kullback.results.display import register
+from kullback.results.serialise import register
 
 if TYPE_CHECKING:
     from kullback.api.check_loss import check_loss
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from kullback.results.estimate import Estimate
     from kullback.results.fit import Fit
     from kullback.results.loss_report import LossReport
-    from kullback.results.others import DensityReport
     from kullback.targets import Counts, Grid, Known, LogDensity, Samples
 
 
@@ -77,7 +76,6 @@ _HOMES = {
     "kullback.results.estimate": ("Estimate",),
     "kullback.targets": ("Counts", "Grid", "Known", "LogDensity", "Samples"),
     "kullback.results.loss_report": ("LossReport",),
-    "kullback.results.others": ("DensityReport",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -114,7 +112,6 @@ __all__ = [  # noqa: RUF022 - by layer, as in _HOMES
     "Estimate",
     "Fit",
     "Counts",
-    "DensityReport",
     "LossReport",
     "Grid",
     "Known",

@@ -14,7 +14,7 @@ from kullback.results.serialise import to_json
 
 torch = pytest.importorskip("torch")
 
-from tests import training_losses as zoo  # noqa: E402 - it imports torch
+from tests import training_losses as zoo
 
 
 def named(loss):
@@ -227,3 +227,11 @@ def test_random_numbers_flags_and_threads_are_the_callers_again():
     check_loss(zoo.k1)
     assert torch.rand(1) == expected
     assert torch.get_num_threads() == threads
+
+
+def test_ratios_of_tokens_stand_beside_logits():
+    def loss(student_logits, labels, log_ratio):
+        return log_ratio.mean() + 0.0 * student_logits.mean()
+
+    report = check_loss(loss)
+    assert dict(report.arguments)["log_ratio"] == "log q - log p of sampled tokens"

@@ -12,7 +12,8 @@ CASES = [
     (("kl", SHARP, "missing.csv"), "no such file"),
     (("kl", SHARP, "no/where"), "no such file"),
     (("kl", SHARP, "empty.csv"), "the file is empty"),
-    (("kl", SHARP, "nan.csv"), "not a finite number"),
+    (("kl", SHARP, "nan.csv"), "q = nan.csv has 2 columns (a, b)"),
+    (("kl", SHARP, "nan1.csv"), "without a finite number, the first on line 3"),
     (("kl", SHARP, "two.csv"), "has 2 columns (a, b)"),
     (("kl", "faithful.csv", SHARP), "kullback diff"),
     (("kl", "negative.csv", "negative.csv"), "must not be negative"),
@@ -71,6 +72,7 @@ def test_one_clear_message(run, write, tmp_path, args, message, as_json):
     files = {
         "empty.csv": "",
         "nan.csv": "a,b\n1,2\n3,nan\n",
+        "nan1.csv": "a\n1\nnan\n",
         "two.csv": "a,b\n0.5,0.5\n0.5,0.5\n",
         "negative.csv": "p\n1.5\n-0.5\n",
         "counts.csv": "n\n1\n2\n4\n",
@@ -107,12 +109,12 @@ def test_escapes_do_not_reach_the_terminal(run, write):
 
 
 def test_bugs_are_not_hidden_and_are_no_failed_gates(run, monkeypatch):
-    from kullback.cli import run_plan
+    from kullback.cli import densities
 
     def broken(*args, **kwargs):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(run_plan, "plan", broken)
+    monkeypatch.setattr(densities, "plan_of", broken)
     ran = run("plan", SHARP, SHARP)
     assert (ran.code, ran.out) == (70, "")
     assert "ZeroDivisionError" in ran.err
@@ -120,11 +122,11 @@ def test_bugs_are_not_hidden_and_are_no_failed_gates(run, monkeypatch):
 
 
 def test_ctrl_c(run, monkeypatch):
-    from kullback.cli import run_plan
+    from kullback.cli import densities
 
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(run_plan, "plan", interrupted)
+    monkeypatch.setattr(densities, "plan_of", interrupted)
     ran = run("plan", SHARP, SHARP)
     assert (ran.code, ran.out, ran.err) == (130, "", "error: interrupted\n")

@@ -7,7 +7,7 @@ from kullback.diagnostics.contributions import regions
 from kullback.distributions.base import Distribution
 from kullback.families import recipe_of
 from kullback.inputs.given import is_sampled
-from kullback.inputs.target import Target, read
+from kullback.inputs.target import Target, read, sampled
 from kullback.measure.question import CROSS_ENTROPY, ENTROPY, KL
 from kullback.measure.table import METHODS, Effort, choose, label
 from kullback.results.others import Cell, Contributions, Plan, PlanRow, Region
@@ -37,6 +37,7 @@ def explain(p: object, q: object, *, normalize: bool = False) -> Contributions:
         >>> [round(r.contribution.value, 4) for r in parts.regions]
         [-0.2939, 0.8047]
     """
+    p, q = sampled(p, "p"), sampled(q, "q")
     if is_sampled(p, q):
         from kullback.measure.samples.table import method  # noqa: PLC0415 - it loads classifiers
 
@@ -86,6 +87,7 @@ def plan(p: object, q: object = None, *, family: object = None, normalize: bool 
         raise InputError("plan takes q, to measure KL, or family=, to fit one: give one of them")
     if family is not None:
         return _plan_of_fit(read(p), recipe_of(family))
+    p, q = sampled(p, "p"), sampled(q, "q")
     if is_sampled(p, q):
         chosen = [_of_samples(p, q, normalize=normalize), _of_samples(q, p, normalize=normalize)]
         from kullback.measure.samples.table import TABLE  # noqa: PLC0415 - it loads classifiers
@@ -98,9 +100,7 @@ def plan(p: object, q: object = None, *, family: object = None, normalize: bool 
     names = [name for name, _ in chosen]
     rows = tuple(PlanRow(*row, row[0] == names[0], row[0] == names[1]) for row in table)
     return Plan(
-        rows,
-        _cell("forward", "KL(p||q)", *chosen[0]),
-        _cell("reverse", "KL(q||p)", *chosen[1]),
+        rows, _cell("forward", "KL(p||q)", *chosen[0]), _cell("reverse", "KL(q||p)", *chosen[1])
     )
 
 
@@ -127,6 +127,7 @@ def _plan_of_fit(p: Target, family: object) -> Plan:
         rows,
         _cell("forward", "KL(p||q)", *named["forward"]),
         _cell("reverse", "KL(q||p)", *named["reverse"]),
+        str(family),
     )
 
 
@@ -148,12 +149,4 @@ def _of_samples(p: object, q: object, *, normalize: bool) -> tuple[str, Status]:
 
 
 def _cell(name: str, direction: str, method: str, status: Status) -> Cell:
-    return Cell(
-        direction,
-        name,
-        method,
-        EXPECTATION[name],
-        NEEDS[name],
-        DOES[name],
-        status,
-    )
+    return Cell(direction, name, method, EXPECTATION[name], NEEDS[name], DOES[name], status)

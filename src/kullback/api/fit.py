@@ -7,9 +7,7 @@ from typing import Literal
 
 from kullback.core.errors import InputError
 from kullback.core.run import Run
-from kullback.families import (
-    recipe_of,
-)
+from kullback.families import recipe_of
 from kullback.inputs.target import read
 from kullback.render.progress import told
 from kullback.results.fit import Direction, Fit

@@ -92,10 +92,7 @@ class Best:
             reason = "only one descent ended here, so its precision is not known"
             return Estimate.unresolved(value, reason, PARAMETER.called(name), method="fit")
         return Estimate.numeric(
-            value,
-            max(self.spread, 1e-12),
-            PARAMETER.called(name),
-            method="agreement of descents",
+            value, max(self.spread, 1e-12), PARAMETER.called(name), method="agreement of descents"
         )
 
     def compare(self, claimed: Distribution) -> list[Comparison]:
@@ -274,7 +271,7 @@ def _parameters(what: str, claim: Claim, names: dict[str, object], bests: Bests)
         Finding(
             f"{what}: {row.name}",
             row.claimed,
-            "confirmed" if abs(row.claimed - row.found) <= 1.02 * tolerance else "refuted",
+            _stamp(row.claimed, best.estimate_of(row.name, row.found), tolerance),
             best.estimate_of(row.name, row.found),
         )
         for row in rows
@@ -433,10 +430,7 @@ def _normal(vector: Float[np.ndarray, " m"]) -> Distribution:
 
 
 _NORMAL = Parametric(
-    "Normal",
-    _normal,
-    _normal,
-    lambda mean, variance: [np.array([mean, 0.5 * math.log(variance)])],
+    "Normal", _normal, _normal, lambda mean, variance: [np.array([mean, 0.5 * math.log(variance)])]
 )
 
 

@@ -186,48 +186,29 @@ def _reverse_epsilon(epsilon: float) -> Formula:
     return formula
 
 
-#: Name, label, formula, whether it is a divergence.
+#: Name, label, formula.
 _PLAIN = (
-    ("forward", "KL(p||q)", _forward, True),
-    ("reverse", "KL(q||p)", _reverse, True),
-    ("jeffreys", "[KL(p||q) + KL(q||p)]", _jeffreys, True),
-    ("jensen_shannon", "JS(p,q)", _mixed(0.5), True),
-    ("cross_entropy", "the cross-entropy E_p[-log q]", _cross_entropy, False),
-    ("reverse_cross_entropy", "the cross-entropy E_q[-log p]", _reverse_cross_entropy, False),
-    ("entropy", "the entropy of q", _entropy, False),
-    ("entropy_p", "the entropy of p", _entropy_p, False),
-    ("alpha", "chi2(p||q), alpha = 2", _alpha(2.0), True),
-    ("alpha", "chi2(q||p), alpha = -1", _alpha(-1.0), True),
-    ("alpha", "squared Hellinger, alpha = 1/2", _alpha(0.5), True),
-    ("le_cam", "the triangular discrimination (Le Cam)", _triangular, True),
-    ("total_variation", "TV(p,q)", _total_variation, True),
-    ("uniform", "KL(uniform||q)", _uniform, True),
-    ("squared_probabilities", "the squared difference of probabilities", _squared, False),
-    ("half_squared_ratio", "E_q[(log q - log p)^2] / 2", _half_squared_ratio, False),
+    ("forward", "KL(p||q)", _forward),
+    ("reverse", "KL(q||p)", _reverse),
+    ("jeffreys", "[KL(p||q) + KL(q||p)]", _jeffreys),
+    ("jensen_shannon", "JS(p,q)", _mixed(0.5)),
+    ("cross_entropy", "the cross-entropy E_p[-log q]", _cross_entropy),
+    ("reverse_cross_entropy", "the cross-entropy E_q[-log p]", _reverse_cross_entropy),
+    ("entropy", "the entropy of q", _entropy),
+    ("entropy_p", "the entropy of p", _entropy_p),
+    ("alpha", "chi2(p||q), alpha = 2", _alpha(2.0)),
+    ("alpha", "chi2(q||p), alpha = -1", _alpha(-1.0)),
+    ("alpha", "squared Hellinger, alpha = 1/2", _alpha(0.5)),
+    ("le_cam", "the triangular discrimination (Le Cam)", _triangular),
+    ("total_variation", "TV(p,q)", _total_variation),
+    ("uniform", "KL(uniform||q)", _uniform),
+    ("squared_probabilities", "the squared difference of probabilities", _squared),
+    ("half_squared_ratio", "E_q[(log q - log p)^2] / 2", _half_squared_ratio),
 )
 _SHARES = (
-    1e-6,
-    1e-5,
-    1e-4,
-    1e-3,
-    0.005,
-    0.02,
-    0.05,
-    0.1,
-    0.2,
-    0.3,
-    0.4,
-    0.5,
-    0.6,
-    0.7,
-    0.8,
-    0.9,
-    0.95,
-    0.98,
-    0.995,
-    0.999,
-    0.9999,
-)
+    1e-6, 1e-5, 1e-4, 1e-3, 0.005, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98,
+    0.995, 0.999, 0.9999,
+)  # fmt: skip
 _TEMPERATURES = (0.05, 0.1, 0.25, 0.5, 0.7, 0.9, 1.2, 1.5, 2.0, 3.0, 4.0, 5.0, 8.0, 12.0, 20.0)
 _ALPHAS = (-3.0, -2.0, -0.5, -0.2, 0.1, 0.25, 0.4, 0.6, 0.75, 0.9, 1.2, 1.5, 1.8, 2.5, 3.0, 4.0)
 _ORDERS = (0.1, 0.25, 0.4, 0.5, 0.6, 0.75, 0.9, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0)
@@ -253,12 +234,12 @@ def catalogue(pairs: Sequence[Pair], labels: Sequence[Array] = ()) -> Catalogue:
         pairs: one a problem.
         labels: logits of a third distribution, of labels, where there is one.
     """
-    plain = tuple(_quantity(n, label, f, pairs, d) for n, label, f, d in _PLAIN)
+    plain = tuple(_quantity(*row, pairs) for row in _PLAIN)
     extra = ()
     if labels:
         third = [Pair(r, pair.logits_q) for r, pair in zip(labels, pairs, strict=True)]
         extra = (_quantity("labels", "the cross-entropy of the labels", _cross_entropy, third),)
-    formulas = {name: (label, formula) for name, label, formula, _ in reversed(_PLAIN)}
+    formulas = {name: (label, formula) for name, label, formula in reversed(_PLAIN)}
 
     def tempered(name: str, of_p: float, of_q: float) -> Quantity:
         label, formula = formulas[name]
@@ -272,7 +253,6 @@ def catalogue(pairs: Sequence[Pair], labels: Sequence[Array] = ()) -> Catalogue:
         "the squared difference of logits",
         np.array([((x.logits_q - x.logits_p) ** 2).sum(-1).mean() for x in pairs]),
         tuple((2 * (x.logits_q - x.logits_p) / len(x.logits_q)).ravel() for x in pairs),
-        divergence=False,
     )
     return Catalogue(
         (*plain, squares),
@@ -301,7 +281,6 @@ def _quantity(
     label: str,
     formula: Formula,
     pairs: Sequence[Pair],
-    divergence: bool = True,  # noqa: FBT001, FBT002 - a column of the table above
     *,
     parameters: tuple[tuple[str, float], ...] = (),
     temperatures: tuple[float, float] = (1.0, 1.0),
@@ -316,4 +295,4 @@ def _quantity(
             centred = q * (slope - (q * slope).sum(axis=-1, keepdims=True))
         values.append(value.sum(axis=-1).mean())
         gradients.append((centred / (len(q) * temperatures[1])).ravel())
-    return Quantity(name, label, np.array(values), tuple(gradients), parameters, divergence)
+    return Quantity(name, label, np.array(values), tuple(gradients), parameters)

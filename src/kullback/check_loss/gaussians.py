@@ -1,15 +1,16 @@
 """Divergences between diagonal Gaussians, and problems of means and log variances."""
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
 import numpy as np
 
-from kullback.check_loss.problems import Arguments, Experiment, Reading, constant
+from kullback.check_loss.problems import Experiment, Reading, posed
 from kullback.check_loss.quantities import Array, Catalogue, Family, Quantity
-from kullback.check_loss.readings import Role
+from kullback.check_loss.roles import Role
 
 
 @final
@@ -93,37 +94,30 @@ def _renyi(alpha: float) -> Callable[[GaussianPair], Slopes]:
 
 
 _PLAIN = (
-    ("reverse", "KL(q||p)", _reverse, True),
-    ("forward", "KL(p||q)", _forward, True),
-    ("jeffreys", "[KL(p||q) + KL(q||p)]", _jeffreys, True),
-    ("reverse_cross_entropy", "the cross-entropy E_q[-log p]", _reverse_cross_entropy, False),
-    ("cross_entropy", "the cross-entropy E_p[-log q]", _cross_entropy, False),
-    ("entropy", "the entropy of q", _entropy, False),
-    (
-        "sd_for_variance",
-        "KL(q||p) with exp(log variance) taken for the sd",
-        _sd_for_variance,
-        False,
-    ),
-    ("squared_mean", "the squared distance of the means", _squared_mean, False),
+    ("reverse", "KL(q||p)", _reverse),
+    ("forward", "KL(p||q)", _forward),
+    ("jeffreys", "[KL(p||q) + KL(q||p)]", _jeffreys),
+    ("reverse_cross_entropy", "the cross-entropy E_q[-log p]", _reverse_cross_entropy),
+    ("cross_entropy", "the cross-entropy E_p[-log q]", _cross_entropy),
+    ("entropy", "the entropy of q", _entropy),
+    ("sd_for_variance", "KL(q||p) with exp(log variance) taken for the sd", _sd_for_variance),
+    ("squared_mean", "the squared distance of the means", _squared_mean),
 )
+_ORDERS = (0.1, 0.25, 0.4, 0.5, 0.6, 0.75, 0.9)
 
 
 def catalogue(pairs: Sequence[GaussianPair]) -> Catalogue:
     """Returns all that a loss of these Gaussians may be."""
-    plain = tuple(_quantity(n, label, f, pairs, ()) for n, label, f, _ in _PLAIN)
-    plain = tuple(
-        Quantity(q.name, q.label, q.values, q.gradients, (), row[3])
-        for q, row in zip(plain, _PLAIN, strict=True)
-    )
 
     def renyi(alpha: float) -> Quantity:
-        found = (("alpha", alpha),)
-        return _quantity("renyi", "Renyi divergence of p and q", _renyi(alpha), pairs, found)
+        words = "Renyi divergence of p and q"
+        return _quantity("renyi", words, _renyi(alpha), pairs, (("alpha", alpha),))
 
-    family = Family("renyi", "alpha", (0.1, 0.25, 0.4, 0.5, 0.6, 0.75, 0.9), renyi)
     return Catalogue(
-        plain, (family,), None, ("reverse", "forward", "entropy", "reverse_cross_entropy")
+        tuple(_quantity(*row, pairs) for row in _PLAIN),
+        (Family("renyi", "alpha", _ORDERS, renyi),),
+        None,
+        ("reverse", "forward", "entropy", "reverse_cross_entropy"),
     )
 
 
@@ -132,7 +126,7 @@ def _quantity(
     label: str,
     formula: Callable[[GaussianPair], Slopes],
     pairs: Sequence[GaussianPair],
-    parameters: tuple[tuple[str, float], ...],
+    parameters: tuple[tuple[str, float], ...] = (),
 ) -> Quantity:
     values, gradients = [], []
     for pair in pairs:
@@ -146,92 +140,64 @@ _SIZES = ((3, 2), (2, 4), (4, 7))
 
 
 def gaussians(reading: Reading, layout: str, key: int) -> list[Experiment]:
-    """Returns problems for a loss of means and (log) variances; p is N(0, I) where it is not given.
+    """Returns problems for a loss of means and (log) variances; p is N(0, I) where it is not an argument.
 
     Args:
         reading: what the arguments are.
-        layout: "(B,d)", "(d)" or "(B,d,T)".
+        layout: "(B,d)" or "(d)".
         key: of the random numbers.
     """
     rng = np.random.default_rng(key)
-    made = []
-    for b, d in _SIZES:
-        for spread in (0.4, 0.8, 1.2):
-            shape = {"(B,d)": (b, d), "(d)": (d,)}[layout]
-            rows = 1 if layout == "(d)" else b
-            given = any(role.side == "p" for role in reading.values())
-            m, s, mp, sp = (spread * rng.standard_normal((rows, d)) for _ in range(4))
-            pair = GaussianPair(m, s, mp * given, sp * given)
-            x, recon = (1.0 / (1.0 + np.exp(-rng.standard_normal((rows, 6)))) for _ in range(2))
-            others = (x, recon) if layout != "(d)" else (x[0], recon[0])
-            sizes = {"B": b, "d": d} if layout == "(B,d)" else {"d": d}
-            made.append(_gaussian(reading, sizes, shape, pair, others))
-    return made
+    with_p = any(role.side == "p" for role in reading.values())
+    problems = []
+    for (b, d), spread in itertools.product(_SIZES, (0.4, 0.8, 1.2)):
+        rows = (b,) if layout == "(B,d)" else ()
+        m, s, mp, sp = (
+            spread * rng.standard_normal((*rows, d) if rows else (1, d)) for _ in range(4)
+        )
+        pair = GaussianPair(m, s, mp * with_p, sp * with_p)
+        data = 1.0 / (1.0 + np.exp(-rng.standard_normal((2, *(rows or (1,)), 6))))
+        sizes = {"B": b, "d": d} if rows else {"d": d}
+        problems.append(_gaussian(reading, sizes, rows, pair, data.reshape(2, *rows, 6)))
+    return problems
 
 
 def _gaussian(
-    reading: Reading,
-    sizes: dict[str, int],
-    shape: tuple[int, ...],
-    pair: GaussianPair,
-    others: tuple[Array, Array],
+    reading: Reading, sizes: dict[str, int], rows: tuple[int, ...], pair: GaussianPair, data: Array
 ) -> Experiment:
-    size = pair.mean.size
+    shape = (*rows, pair.mean.shape[-1])
 
-    def at(theta: Array) -> list[Arguments]:
-        q = theta[:size].reshape(shape), theta[size:].reshape(shape)
-        p = pair.mean_p.reshape(shape), pair.log_variance_p.reshape(shape)
-        count = iter(others)
+    def values(theta: Array) -> Callable[[Role, int], Array]:
+        sides = {"q": np.split(theta, 2), "p": (pair.mean_p.ravel(), pair.log_variance_p.ravel())}
 
-        def argument(role: Role) -> Any:
-            if role.kind == "constant":
-                return constant(role.value, sizes)
-            if role.kind == "mask":
-                return np.ones(shape[:-1])
-            if role.kind == "other":
-                return next(count, others[0])
-            mean, log_variance = q if role.side == "q" else p
-            return _form(role.kind, mean, log_variance)
+        def value(role: Role, _: int) -> Array:
+            mean, log_variance = sides["q" if role.side == "q" else "p"]
+            form = mean if role.kind == "mean" else _forms(log_variance)[role.kind][0]
+            return form.reshape(shape).copy()
 
-        return [{name: argument(role) for name, role in reading.items()}]
+        return value
 
-    def pull(gradients: dict[str, Array], w: Array) -> Array:
-        out = np.zeros((2, size))
-        for name, stacked in gradients.items():
-            role = reading[name]
-            if role.side != "q" or role.kind == "constant":
-                continue
-            g = np.tensordot(w, stacked.reshape(len(w), -1), axes=1)
-            if role.kind == "mean":
-                out[0] += g
-            else:
-                out[1] += g * _derivative(role.kind, pair.log_variance.ravel())
-        return out.ravel()
+    def slope(role: Role, g: Array, w: Array) -> Array:
+        g, nothing = w @ g, np.zeros(pair.mean.size)
+        if role.kind == "mean":
+            return np.concatenate([g, nothing])
+        return np.concatenate([nothing, g * _forms(pair.log_variance.ravel())[role.kind][1]])
 
     theta = np.concatenate([pair.mean.ravel(), pair.log_variance.ravel()])
-    return Experiment(sizes, shape[:-1], at, theta, {"": np.ones(1)}, pull, pair)
+    return posed(
+        reading, sizes, rows, theta, {"": np.ones(1)}, pair, values=values, slope=slope, others=[*data]
+    )  # fmt: skip
 
 
-def _form(kind: str, mean: Array, log_variance: Array) -> Array:
-    forms = {
-        "mean": mean,
-        "log_variance": log_variance,
-        "variance": np.exp(log_variance),
-        "sd": np.exp(0.5 * log_variance),
-        "log_sd": 0.5 * log_variance,
+def _forms(log_variance: Array) -> dict[str, tuple[Array, Array]]:
+    """What a spread may be given as, and its derivative with respect to the log variance."""
+    variance, sd, one = np.exp(log_variance), np.exp(0.5 * log_variance), np.ones_like(log_variance)
+    return {
+        "log_variance": (log_variance, one),
+        "variance": (variance, variance),
+        "sd": (sd, 0.5 * sd),
+        "log_sd": (0.5 * log_variance, 0.5 * one),
     }
-    return forms[kind].copy()
-
-
-def _derivative(kind: str, log_variance: Array) -> Array:
-    """Of the form with respect to the log variance."""
-    forms = {
-        "log_variance": np.ones_like(log_variance),
-        "variance": np.exp(log_variance),
-        "sd": 0.5 * np.exp(0.5 * log_variance),
-        "log_sd": np.full_like(log_variance, 0.5),
-    }
-    return forms[kind]
 
 
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(14)
@@ -250,33 +216,25 @@ def paths(reading: Reading, key: int) -> list[Experiment]:
 
 
 def _path(reading: Reading, pair: GaussianPair) -> Experiment:
-    m_p, s_p = pair.mean_p.item(), pair.log_variance_p.item()
-    m, s = pair.mean.item(), pair.log_variance.item()
+    m, s, m_p, s_p = (
+        x.item() for x in (pair.mean, pair.log_variance, pair.mean_p, pair.log_variance_p)
+    )
+    sd = math.exp(0.5 * s)
+    slope_p = -(m + sd * _PAIRS - m_p) * math.exp(-s_p)
 
-    def at(theta: Array) -> list[Arguments]:
+    def values(theta: Array) -> Callable[[Role, int], Array]:
         z = theta[0] + np.exp(0.5 * theta[1]) * _PAIRS
         log_q = -0.5 * (math.log(2.0 * math.pi) + theta[1] + _PAIRS**2)
         log_p = -0.5 * (math.log(2.0 * math.pi) + s_p + (z - m_p) ** 2 * math.exp(-s_p))
+        return lambda role, draw: (log_q if role.side == "q" else log_p)[draw].copy()
 
-        def argument(role: Role, i: int) -> Any:
-            if role.kind == "constant":
-                return constant(role.value, {"B": 2})
-            if role.kind in ("mask", "other"):
-                return np.full(2, float(role.kind == "mask"))
-            return (log_q if role.side == "q" else log_p)[i].copy()
+    def slope(role: Role, g: Array, w: Array) -> Array:
+        g = w[:, None] * g
+        if role.side == "q":
+            return np.array([0.0, -0.5 * g.sum()])
+        return np.array([(g * slope_p).sum(), (g * slope_p * 0.5 * sd * _PAIRS).sum()])
 
-        return [{n: argument(r, i) for n, r in reading.items()} for i in range(len(_PAIRS))]
-
-    def pull(gradients: dict[str, Array], w: Array) -> Array:
-        sd = math.exp(0.5 * s)
-        slope_p = -(m + sd * _PAIRS - m_p) * math.exp(-s_p)
-        out = np.zeros(2)
-        for name, stacked in gradients.items():
-            g = w[:, None] * stacked.reshape(-1, 2)
-            if reading[name].side == "q":
-                out[1] -= 0.5 * g.sum()
-            elif reading[name].side == "p":
-                out += np.array([(g * slope_p).sum(), (g * slope_p * 0.5 * sd * _PAIRS).sum()])
-        return out
-
-    return Experiment({"B": 2}, (2,), at, np.array([m, s]), {"path": _PROBABILITIES}, pull, pair)
+    return posed(
+        reading, {"B": 2}, (2,), np.array([m, s]), {"path": _PROBABILITIES}, pair,
+        values=values, slope=slope,
+    )  # fmt: skip

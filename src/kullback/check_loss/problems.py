@@ -1,7 +1,7 @@
 """Small problems on which a loss is looked at, with every batch that could be drawn."""
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, final, runtime_checkable
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from kullback.check_loss.categoricals import Pair, log_softmax
 from kullback.check_loss.quantities import Array
-from kullback.check_loss.readings import Role
+from kullback.check_loss.roles import Role
 
 Arguments = dict[str, Any]
 #: Arguments by name, with what they are.
@@ -52,10 +52,75 @@ class Experiment:
         return 1.0 / count
 
 
+def posed(
+    reading: Reading,
+    sizes: dict[str, int],
+    rows: tuple[int, ...],
+    theta: Array,
+    weights: dict[str, Array],
+    pair: Any,
+    *,
+    values: Callable[[Array], Callable[[Role, int], Array]],
+    slope: Callable[[Role, Array, Array], Array],
+    drawn: Array | None = None,
+    others: Sequence[Array] = (),
+) -> Experiment:
+    """Returns a problem, from what an argument of p or q is and how its gradient enters that of theta.
+
+    Args:
+        reading: what the arguments are.
+        sizes, rows, theta, weights, pair: as of an Experiment.
+        values: at parameters of q, the argument of a role in a draw.
+        slope: the gradient of a role's argument, (M, size), and the weights of the M draws, as one of theta.
+        drawn: what tokens or labels are in each draw, (M, *rows).
+        others: what arguments are that say nothing of q, in order; zeros where these are not enough.
+    """
+
+    def inert(role: Role, draw: int, rest: Iterator[Array]) -> Any:
+        match role.kind:
+            case "constant":
+                return constant(role.value, sizes)
+            case "mask":
+                return np.ones(rows)
+            case "other":
+                return next(rest, others[0] if others else np.zeros(rows))
+        assert drawn is not None
+        return drawn[draw, ...]
+
+    def at(theta: Array) -> list[Arguments]:
+        value = values(theta)
+
+        def arguments(draw: int) -> Arguments:
+            rest = iter(others)
+            return {
+                name: inert(role, draw, rest) if role.inert else value(role, draw)
+                for name, role in reading.items()
+            }
+
+        return [arguments(draw) for draw in range(len(next(iter(weights.values()))))]
+
+    def pull(gradients: dict[str, Array], w: Array) -> Array:
+        parts = (slope(reading[n], g.reshape(len(w), -1), w) for n, g in gradients.items())
+        return sum(parts, np.zeros_like(theta))
+
+    return Experiment(sizes, rows, at, theta, weights, pull, pair)
+
+
+def constant(value: Any, sizes: dict[str, int]) -> Any:
+    """A constant; ("size", "V") stands for a size of the problem, "rows" for the number of rows."""
+    if isinstance(value, tuple) and len(value) == 2 and value[0] == "size":
+        if value[1] == "rows":
+            return sizes.get("B", 1) * sizes.get("T", 1)
+        return sizes.get(value[1], 1)
+    return value
+
+
 #: Sizes (B, T, V) without draws, and with all of them enumerated.
 _PLAIN = ((3, 2, 5), (2, 3, 24), (4, 4, 130))
 _DRAWN = ((2, 2, 3), (3, 1, 3), (2, 3, 2))
+_SINGLE = ((2, 1, 4), (3, 1, 3), (4, 1, 2))
 _SPREADS = (0.6, 1.0, 1.4)
+_RATIOS = ("log_ratio", "ratio")
 
 
 def pairs(
@@ -70,124 +135,28 @@ def pairs(
         spreads: sds of the logits.
     """
     rng = np.random.default_rng(key)
-    drawn = _drawn_kind(reading)
-    made: list[Experiment] = []
+    kinds, sides = ({getattr(r, of) for r in reading.values()} for of in ("kind", "side"))
+    drawn = "labels" if "labels" in kinds else "tokens" if "tokens" in kinds else ""
+    posed_here: list[Experiment] = []
     shifted = layout.endswith("shifted")
     if shifted and drawn != "labels":
-        return made
-    for sizes in _DRAWN if drawn else _PLAIN:
-        b, t, v = sizes
+        return posed_here
+    policies = {"": ("",), "labels": ("labels",) if "p" in sides else ("p",)}.get(
+        drawn, ("other",) if "old" in sides else ("q", "p", "other")
+    )
+    for b, t, v in _DRAWN if drawn else _PLAIN:
         rows = {"(B,V)": (b,), "(B,T,V)": (b, t), "(V)": ()}.get(layout, (b, t))
         if shifted and t == 1:
             continue
-        named = dict(zip("BT", rows, strict=False)) | {"V": v}
-        problems = [_pair(reading, named, rows, rng, spread, shifted=shifted) for spread in spreads]
-        made += [_without_last(x) for x in problems] if shifted else problems
-    return made
-
-
-def _without_last(experiment: Experiment) -> Experiment:
-    """The same, the last token of each sequence left out of what is compared: it predicts nothing."""
-    b, t = experiment.rows
-    last = np.arange(b * t) % t == t - 1
-    v = experiment.sizes["V"]
-    pair = Pair(experiment.pair.logits_p[~last], experiment.pair.logits_q[~last])
-    kept, pull = np.repeat(~last, v), experiment.pull
-    return replace(
-        experiment,
-        sizes=experiment.sizes | {"T": t - 1},
-        pull=lambda gradients, w: pull(gradients, w)[kept],
-        pair=pair,
-        labels=None if experiment.labels is None else experiment.labels[~last],
-        kept=kept,
-    )
-
-
-def _drawn_kind(reading: Reading) -> str:
-    kinds = {role.kind for role in reading.values()}
-    return "labels" if "labels" in kinds else "tokens" if "tokens" in kinds else ""
-
-
-def _pair(
-    reading: Reading,
-    sizes: dict[str, int],
-    rows: tuple[int, ...],
-    rng: np.random.Generator,
-    spread: float,
-    *,
-    shifted: bool = False,
-) -> Experiment:
-    v, n = sizes["V"], int(np.prod(rows, dtype=int))
-    p, q, third = (spread * rng.standard_normal((n, v)) for _ in range(3))
-    drawn = _drawn_kind(reading)
-    tokens = (
-        np.array(list(itertools.product(range(v), repeat=n)))
-        if drawn
-        else np.zeros((1, n), dtype=int)
-    )
-    log_third = log_softmax(third)
-    has_p = any(role.side == "p" for role in reading.values())
-    policies = {"": None}
-    if drawn == "tokens":
-        policies = {"q": log_softmax(q), "p": log_softmax(p), "other": log_third}
-        if any(role.side == "old" for role in reading.values()):
-            policies = {"other": log_third}
-    elif drawn:
-        policies = {"labels": log_third} if has_p else {"p": log_softmax(p)}
-    columns = np.arange(n)
-    weights = {
-        name: np.ones(1) if logs is None else np.exp(logs[columns, tokens].sum(axis=1))
-        for name, logs in policies.items()
-    }
-
-    def at(theta: Array) -> list[Arguments]:
-        log_q = log_softmax(theta.reshape(n, v))
-        of = {
-            "q": (theta.reshape(n, v), log_q),
-            "p": (p, log_softmax(p)),
-            "old": (third, log_third),
-        }
-
-        def argument(role: Role, token: Array) -> Any:
-            if role.kind == "labels" or role.kind == "tokens":
-                shaped = token.reshape(rows)
-                return np.roll(shaped, 1, axis=1) if shifted else shaped
-            if role.kind == "mask":
-                return np.ones(rows)
-            if role.kind == "other":
-                return np.zeros(rows)
-            if role.kind == "constant":
-                return constant(role.value, sizes)
-            logits, logs = of[role.side]
-            if role.kind == "sampled":
-                return logs[columns, token].reshape(rows)
-            form = {"logits": logits, "log_probs": logs, "probs": np.exp(logs)}[role.kind]
-            return form.reshape(*rows, v).copy()
-
-        return [{name: argument(role, token) for name, role in reading.items()} for token in tokens]
-
-    def pull(gradients: dict[str, Array], w: Array) -> Array:
-        mass = np.exp(log_softmax(q))
-        out = np.zeros((n, v))
-        for name, stacked in gradients.items():
-            role = reading[name]
-            if role.side != "q" or role.kind == "constant":
-                continue
-            g = np.tensordot(w, stacked.reshape(len(w), -1), axes=1)
-            if role.kind == "sampled":
-                hot = np.eye(v)[tokens] - mass
-                out += np.einsum("m,mn,mnv->nv", w, stacked.reshape(len(w), n), hot)
-                continue
-            g = g.reshape(n, v)
-            if role.kind == "log_probs":
-                g = g - mass * g.sum(axis=1, keepdims=True)
-            elif role.kind == "probs":
-                g = mass * (g - (mass * g).sum(axis=1, keepdims=True))
-            out += g
-        return out.ravel()
-
-    labels = third if drawn == "labels" and has_p else None
-    return Experiment(sizes, rows, at, q.ravel(), weights, pull, Pair(p, q), labels)
+        sizes = dict(zip("BT", rows, strict=False)) | {"V": v}
+        n = int(np.prod(rows, dtype=int))
+        for spread in spreads:
+            logits = spread * rng.standard_normal((3, n, v))
+            one = _categorical(
+                reading, sizes, rows, logits, np.arange(n), policies, old=2, late=shifted
+            )
+            posed_here.append(_without_last(one) if shifted else one)
+    return posed_here
 
 
 def sampled(
@@ -203,83 +172,112 @@ def sampled(
     """
     rng = np.random.default_rng(key)
     old = any(role.side == "old" for role in reading.values())
-    ratios = ("log_ratio", "ratio")
-    has_p = any(role.side == "p" or role.kind in ratios for role in reading.values())
+    has_p = any(role.side == "p" or role.kind in _RATIOS for role in reading.values())
     policies = ("q", "other") if old else ("q", "p", "other") if has_p else ("p", "q")
-    made = []
-    sizes = _DRAWN if layout == "(B,T)" else ((2, 1, 4), (3, 1, 3), (4, 1, 2))
-    for b, t, v in sizes:
+    posed_here = []
+    for b, t, v in _DRAWN if layout == "(B,T)" else _SINGLE:
+        rows = (b, t) if layout == "(B,T)" else (b,)
+        sizes = dict(zip("BT", rows, strict=False))
         for spread in spreads:
-            p, q, third = (spread * rng.standard_normal((t, v)) for _ in range(3))
-            groups = [(policy,) for policy in policies] if old else [policies]
-            made += [_tokens(reading, layout, (b, t, v), (p, q, third), names) for names in groups]
-    return made
+            logits = spread * rng.standard_normal((3, t, v))
+            # The policy that drew the tokens is the old one, where the loss has one.
+            for who in [(policy,) for policy in policies] if old else [policies]:
+                drawing = {"p": 0, "q": 1, "other": 2}[who[0]]
+                slots = np.tile(np.arange(t), b)
+                posed_here.append(
+                    _categorical(reading, sizes, rows, logits, slots, who, old=drawing)
+                )
+    return posed_here
 
 
-def _tokens(
+def _without_last(experiment: Experiment) -> Experiment:
+    """The same, the last token of each sequence left out of what is compared: it predicts nothing."""
+    b, t = experiment.rows
+    last = np.arange(b * t) % t == t - 1
+    pair = Pair(experiment.pair.logits_p[~last], experiment.pair.logits_q[~last])
+    kept, pull = np.repeat(~last, experiment.sizes["V"]), experiment.pull
+    return replace(
+        experiment,
+        sizes=experiment.sizes | {"T": t - 1},
+        pull=lambda gradients, w: pull(gradients, w)[kept],
+        pair=pair,
+        labels=None if experiment.labels is None else experiment.labels[~last],
+        kept=kept,
+    )
+
+
+def _categorical(
     reading: Reading,
-    layout: str,
-    sizes: tuple[int, int, int],
-    logits: tuple[Array, Array, Array],
+    sizes: dict[str, int],
+    rows: tuple[int, ...],
+    logits: Array,
+    slots: Array,
     policies: Sequence[str],
+    *,
+    old: int,
+    late: bool = False,
 ) -> Experiment:
-    b, t, v = sizes
+    """Returns the problem of three rows of logits: of p, of q and of a third distribution.
+
+    Args:
+        reading, sizes, rows: as of `posed`.
+        logits: (3, n, V).
+        slots: for each token of a draw, which of the n distributions it is of.
+        policies: who draws, "" for nobody.
+        old: which of the three is the policy that drew.
+        late: whether labels are one token late.
+    """
     p, q, third = logits
-    rows = (b, t) if layout == "(B,T)" else (b,)
-    drawn = np.array(list(itertools.product(range(v), repeat=b * t))).reshape(-1, b, t)
-    logs = {"q": log_softmax(q), "p": log_softmax(p), "other": log_softmax(third)}
-    columns = np.arange(t)
-    weights = {name: np.exp(logs[name][columns, drawn].sum(axis=(1, 2))) for name in policies}
-    drawing = logs[policies[0]]
-    named = {"B": b, "T": t} if layout == "(B,T)" else {"B": b}
+    v, logs = q.shape[1], log_softmax(logits)
+    draws = itertools.product(range(v), repeat=len(slots)) if policies[0] else [[0] * len(slots)]
+    tokens = np.array(list(draws)).reshape(-1, len(slots))
+    of = {"p": logs[0], "q": logs[1], "other": logs[2], "labels": logs[2]}
+    weights = {
+        who: np.exp(of[who][slots, tokens].sum(axis=1)) if who else np.ones(1) for who in policies
+    }
+    mass, hot = np.exp(logs[1]), np.eye(v)[tokens] - np.exp(logs[1])[slots]
 
-    def at(theta: Array) -> list[Arguments]:
-        of = {"q": log_softmax(theta.reshape(t, v)), "p": logs["p"], "old": drawing}
+    def ratio(role: Role, log_q: Array, drawn: Array) -> Array:
+        gap = (log_q - logs[0])[slots, drawn] * (1.0 if role.side == "q" else -1.0)
+        return np.exp(gap) if role.kind == "ratio" else gap
 
-        def argument(role: Role, tokens: Array) -> Any:
-            if role.kind == "mask":
-                return np.ones(rows)
-            if role.kind == "other":
-                return np.zeros(rows)
-            if role.kind == "tokens":
-                return tokens.reshape(rows)
-            if role.kind == "constant":
-                return constant(role.value, named)
-            if role.kind in ("log_ratio", "ratio"):
-                sign = 1.0 if role.side == "q" else -1.0
-                ratio = sign * (of["q"] - of["p"])[columns, tokens].reshape(rows)
-                return np.exp(ratio) if role.kind == "ratio" else ratio
-            return of[role.side][columns, tokens].reshape(rows)
+    def values(theta: Array) -> Callable[[Role, int], Array]:
+        moved = theta.reshape(q.shape)
+        sides = {"q": moved, "p": p, "old": logits[old]}
+        log_of = {side: log_softmax(x) for side, x in sides.items()}
 
-        return [{name: argument(role, x) for name, role in reading.items()} for x in drawn]
+        def value(role: Role, draw: int) -> Array:
+            if role.kind in _RATIOS:
+                return ratio(role, log_of["q"], tokens[draw]).reshape(rows)
+            log = log_of[role.side]
+            if role.kind == "sampled":
+                return log[slots, tokens[draw]].reshape(rows)
+            form = {"logits": sides[role.side], "log_probs": log, "probs": np.exp(log)}[role.kind]
+            return form.reshape(*rows, v).copy()
 
-    hot = np.eye(v)[drawn] - np.exp(logs["q"])
+        return value
 
-    def pull(gradients: dict[str, Array], w: Array) -> Array:
-        out = np.zeros((t, v))
-        for name, stacked in gradients.items():
-            role = reading[name]
-            if role.kind in ("log_ratio", "ratio"):
-                g = (1.0 if role.side == "q" else -1.0) * stacked.reshape(-1, b, t)
-                if role.kind == "ratio":
-                    g = g * np.stack([x[name] for x in at(q.ravel())]).reshape(-1, b, t)
-            elif role.side == "q":
-                g = stacked.reshape(-1, b, t)
-            else:
-                continue
-            out += np.einsum("m,mbt,mbtv->tv", w, g, hot)
-        return out.ravel()
+    def slope(role: Role, g: Array, w: Array) -> Array:
+        if role.kind in ("sampled", *_RATIOS):
+            if role.kind in _RATIOS:
+                g = g * (1.0 if role.side == "q" else -1.0)
+                g = g * np.abs(ratio(role, logs[1], tokens)) if role.kind == "ratio" else g
+            out = np.zeros_like(q)
+            np.add.at(out, slots, np.einsum("m,ms,msv->sv", w, g, hot))
+            return out.ravel()
+        g = (w @ g).reshape(q.shape)
+        if role.kind == "log_probs":
+            g = g - mass * g.sum(axis=1, keepdims=True)
+        elif role.kind == "probs":
+            g = mass * (g - (mass * g).sum(axis=1, keepdims=True))
+        return g.ravel()
 
-    return Experiment(named, rows, at, q.ravel(), weights, pull, Pair(p, q))
-
-
-def constant(value: Any, sizes: dict[str, int]) -> Any:
-    """A constant; ("size", "V") stands for a size of the problem, "rows" for the number of rows."""
-    if isinstance(value, tuple) and len(value) == 2 and value[0] == "size":
-        if value[1] == "rows":
-            return sizes.get("B", 1) * sizes.get("T", 1)
-        return sizes.get(value[1], 1)
-    return value
+    shaped = tokens.reshape(-1, *rows)
+    experiment = posed(
+        reading, sizes, rows, q.ravel(), weights, Pair(p, q),
+        values=values, slope=slope, drawn=np.roll(shaped, 1, axis=2) if late else shaped,
+    )  # fmt: skip
+    return replace(experiment, labels=third) if "labels" in weights else experiment
 
 
 # Looking at a loss on experiments: expectations of its value and of its gradient.

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
 import numpy as np
 
@@ -20,7 +20,6 @@ class Quantity:
         values: (K,), mean over rows.
         gradients: K vectors, with respect to the parameters of q.
         parameters: names and values of what was fitted, such as a temperature.
-        divergence: False for what is none: entropies, squared distances.
     """
 
     name: str
@@ -28,7 +27,6 @@ class Quantity:
     values: Array
     gradients: tuple[Array, ...]
     parameters: tuple[tuple[str, float], ...] = ()
-    divergence: bool = True
 
 
 @final
@@ -88,6 +86,3 @@ class Seen:
     gradients: tuple[Array, ...]
     sizes: Sequence[dict[str, int]]
     tolerance: float
-
-
-Slope = Callable[[Any], tuple[Array, Array]]

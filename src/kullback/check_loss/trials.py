@@ -12,8 +12,9 @@ from kullback.check_loss.critics import judge_critic, outputs
 from kullback.check_loss.gaussians import gaussians, paths
 from kullback.check_loss.judging import Judged, far_notes, judge, truncation
 from kullback.check_loss.problems import Experiment, pairs, sampled
-from kullback.check_loss.readings import Candidate, roles_of, taken_apart
+from kullback.check_loss.readings import Candidate
 from kullback.check_loss.report import report_of
+from kullback.check_loss.roles import roles_of, taken_apart
 from kullback.core.errors import InputError
 from kullback.core.user_code import raised
 from kullback.interop.loss_calls import LossCall, libraries, loss_call
@@ -176,12 +177,11 @@ def _fault(call: LossCall, candidate: Candidate, experiment: Experiment) -> str:
 
 
 def _names(candidate: Candidate, side: str) -> list[str]:
-    inert = ("constant", "mask", "labels", "tokens", "other")
     ratios = ("log_ratio", "ratio")
     return [
         n
         for n, r in candidate.roles.items()
-        if r.kind not in inert and ("q" if r.kind in ratios else r.side) == side
+        if not r.inert and ("q" if r.kind in ratios else r.side) == side
     ]
 
 

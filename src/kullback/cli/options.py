@@ -1,14 +1,18 @@
-"""Options that several commands share."""
+"""Options of the commands, as they are typed."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, final
+from typing import Annotated, Literal, TypeVar, final
 
 from cyclopts import Parameter
 
 from kullback.core.errors import InputError
+from kullback.results.quantity import Units
+from kullback.results.serialise import in_unit
 from kullback.results.status import Status
-from kullback.results.units import Unit
+
+T = TypeVar("T")
 
 Direction = Literal["forward", "reverse"]
 Solver = Literal[
@@ -64,6 +68,23 @@ class Output:
 @final
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
+class Unit:
+    """The unit of what is printed.
+
+    Attributes:
+        units: nats or bits.
+    """
+
+    units: Units = "nats"
+
+    def of(self, result: T) -> T:
+        """Returns a result, or a part of one, in the unit asked for."""
+        return in_unit(result, self.units)
+
+
+@final
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
 class Measuring:
     """What is measured, and how.
 
@@ -97,9 +118,12 @@ class Reading:
     Attributes:
         weights: the column that holds the weights of the rows.
         missing: keep cells without a value as missing, or drop their rows; refused if not said.
+        kind: what a column is where it is not what it seems, NAME=KIND, such as zip=category: continuous,
+            integer, count, category, code or identifier; may be said several times.
     """
 
     weights: str | None = None
+    kind: tuple[str, ...] = ()
     missing: Literal["keep", "drop"] | None = None
 
     @property
@@ -126,29 +150,32 @@ class Keeping:
 
 
 @final
-@dataclass(frozen=True)
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
 class Fitting:
-    """What is fitted, and how, as typed.
+    """What is fitted, and how.
 
     Attributes:
-        data: a file, an expression, or a name in a Python file.
-        family, direction, columns, starts, solver: None if not said.
+        family: mixture:2 (or any number), full_rank, mean_field, or a family such as gamma;
+            for FILE.py:NAME also mixture:auto, low_rank:5 and auto, the default, which takes
+            the simplest that may be trusted.
+        direction: forward minimises KL(p||q), reverse KL(q||p). Must be said.
+        columns: of the file, separated by commas; all by default.
+        counts: columns that hold numbers of events, separated by commas.
+        starts: restarts from random points; for FILE.py:NAME searches for modes.
+        solver: for rows and reverse: plug_in (the default) minimises to a mixture fitted to the rows
+            first, adversarial plays against a critic and gives a lower bound; for FILE.py:NAME
+            natural_gradient or an estimator of the ELBO's gradient.
         key: randomness.
-        counts: columns that hold numbers of events; None if not said.
-        reading: how rows are read.
-        keeping: what is kept.
     """
 
-    data: str
-    family: str | None
-    direction: Direction | None
-    columns: str | None
-    starts: int | None
-    key: int
+    family: str | None = None
+    direction: Direction | None = None
+    columns: str | None = None
     counts: str | None = None
-    reading: Reading = Reading()
-    keeping: Keeping = Keeping()
+    starts: int | None = None
     solver: Solver | None = None
+    key: int = 0
 
 
 @final
@@ -165,6 +192,8 @@ class Comparing:
         order: the column that orders the rows in time.
         joint: also compare all columns together.
         like: print another tool's number beside ours.
+        kind: what a column is where it is not what it seems, NAME=KIND, such as zip=category: continuous,
+            integer, count, category, code or identifier; may be said several times.
         key: randomness.
     """
 
@@ -175,6 +204,7 @@ class Comparing:
     order: str | None = None
     joint: Annotated[bool, Parameter(negative="--no-joint", show_default=False)] = True
     like: Literal["evidently"] | None = None
+    kind: tuple[str, ...] = ()
     key: int = 0
 
 
@@ -202,8 +232,34 @@ class Checking:
 
 OUTPUT = Output()
 CHECKING = Checking()
+FITTING = Fitting()
 READING = Reading()
 KEEPING = Keeping()
 UNIT = Unit()
 HOW = Measuring()
 COMPARING = Comparing()
+
+
+# Remedies that are spelled for Python, and what they are here.
+
+_TYPED = (
+    (r"say normalize=True", "say --normalize"),
+    (r", dx=\.\.\. if", ", --dx ... if"),
+    (r"missing=[\"']drop[\"']", "--missing drop"),
+    (r"missing=True", "--missing keep"),
+    (r"columns=\(\.\.\.\)", "--columns"),
+    (r"say columns=", "say --columns "),
+    (r"Samples\(\.\.\.\) if these are draws", "and fit first if these are draws (kullback fit)"),
+    (r"\bkinds=\{\"?([^\"{}]+?)\"?: \"?([^\"{}]+?)\"?\}", r"--kind \1=\2"),
+    (r"family=\"([^\"]+)\"", r"--family \1"),
+    (r"direction=\"([^\"]+)\"", r"--direction \1"),
+    (r"\buse (fit\.)", r"use, in Python, \1"),
+    (r"with example=$", "with example = ... in the file"),
+)
+
+
+def typed(text: str) -> str:
+    """Returns a message of `api` with its remedies as they are typed here."""
+    for python, option in _TYPED:
+        text = re.sub(python, option, text)
+    return text

@@ -140,12 +140,8 @@ def run(name: str, output: Output) -> int:
         raise InputError(f"{name}: explain needs P and Q, or one topic: {', '.join(TOPICS)}")
     name = known[name.lower()]
     text = TOPICS[name]
-    document = Document(
-        name,
-        lambda: {"topic": name, "text": text},
-        (),
-        sections=(Section("", "", (Notes(tuple(text.split("\n"))),)),),
-    )
+    body = Section("", "", (Notes(tuple(text.split("\n"))),))
+    document = Document(name, lambda: {"topic": name, "text": text}, sections=(body,))
     if output.json:
         show_text(write_json("explain", document.values()))
     else:

@@ -33,6 +33,8 @@ HATCH = (
 )
 #: A column of texts longer than this gets room.
 _LONG = 24
+#: A table of more columns is set smaller.
+_MANY = 8
 
 
 def render(document: Document) -> str:
@@ -133,10 +135,11 @@ def _table(table: Table, level: int) -> str:
         for row in table.rows
     )
     label = escape(table.title or "table", quote=True)
+    many = ' class="many"' if len(table.columns) > _MANY else ""
     return (
         f'<div class="tabled">{_title(table.title, level)}'
         f'<div class="scroll" role="region" tabindex="0" aria-label="{label}">'
-        f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+        f"<table{many}><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
         f"{_caption(table.caption, 'p')}</div>"
     )
 
@@ -184,10 +187,9 @@ def _caption(text: str, tag: str) -> str:
 
 
 def _footer(document: Document) -> str:
-    made = "".join(f"<div><dt>{escape(n)}</dt><dd>{escape(v)}</dd></div>" for n, v in document.made)
-    if not made:
-        return ""
-    return f"<footer><strong>How this was made</strong><dl>{made}</dl></footer>"
+    rows = document.provenance
+    listed = "".join(f"<div><dt>{escape(n)}</dt><dd>{escape(v)}</dd></div>" for n, v in rows)
+    return f"<footer><strong>How this was made</strong><dl>{listed}</dl></footer>" if rows else ""
 
 
 # How a page looks: one style sheet, for light and dark, wide and narrow, screen and paper.
@@ -251,9 +253,11 @@ _TABLES = """
 .tabled{margin:22px 0;min-width:0}
 .scroll{overflow-x:auto;width:fit-content;max-width:100%;border:1px solid var(--rule);border-radius:8px}
 table{border-collapse:collapse;font-size:14px;line-height:1.45}
-th,td{padding:7px 12px;text-align:left;vertical-align:top}
-th{font-weight:650;background:var(--paper);border-bottom:1px solid var(--rule);vertical-align:bottom;white-space:nowrap}
+th,td{padding:7px 10px;text-align:left;vertical-align:top}
+th{font-weight:650;background:var(--paper);border-bottom:1px solid var(--rule);vertical-align:bottom}
 tbody tr:nth-child(even){background:var(--paper)}
+.many{font-size:13px}
+.many th,.many td{padding:6px 7px}
 .num{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
 .short{white-space:nowrap}
 .long{min-width:13em}

@@ -59,6 +59,7 @@ class Frame:
         x_ticks, y_ticks: where the marks stand and what stands at them.
         legend: the names and where they stand.
         shelves: for each band, the row of its label at the top, -1 for none.
+        bars: how many series of bars stand side by side.
     """
 
     width: float
@@ -69,6 +70,7 @@ class Frame:
     y_ticks: tuple[tuple[float, str], ...]
     legend: tuple[tuple[Series, float, float], ...]
     shelves: tuple[int, ...]
+    bars: int = 1
 
 
 def frame(figure: Figure, width: float, height: float) -> Frame:
@@ -86,9 +88,9 @@ def frame(figure: Figure, width: float, height: float) -> Frame:
     room = _LINE * (max(shelves, default=-1) + 1)
     y = Scale(y_low, y_high, bottom, top + room + 4.0, figure.y.log)
     x_marks = _spread(figure.x, x)
-    return Frame(
-        width, height, x, y, x_marks, tuple(zip(y_values, y_names, strict=True)), legend, shelves
-    )
+    y_marks = tuple(zip(y_values, y_names, strict=True))
+    bars = max(sum(s.style == "bars" for s in figure.series), 1)
+    return Frame(width, height, x, y, x_marks, y_marks, legend, shelves, bars)
 
 
 def top_of(f: Frame, bands: int) -> float:
@@ -451,7 +453,7 @@ def _signed(s: Series, f: Frame) -> str:
 def _bars(s: Series, f: Frame) -> str:
     width = 0.8 * (f.x.stop - f.x.start)
     if len(s.x) > 1:
-        width = max(0.8 * float(np.diff(f.x(s.x)).min()), 0.6)
+        width = max(0.8 * float(np.diff(f.x(s.x)).min()) / f.bars, 0.6)
     base = _base(f.y)
 
     def path(wanted: np.ndarray, style: str) -> str:

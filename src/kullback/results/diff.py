@@ -8,10 +8,9 @@ from typing import ClassVar, Literal, final
 import numpy as np
 from jaxtyping import Float
 
-from kullback.results.display import html_of
 from kullback.results.estimate import Estimate
 from kullback.results.quantity import Units
-from kullback.results.serialise import HIDDEN, NATS, PAIRS, key, keys
+from kullback.results.serialise import HIDDEN, NATS, PAIRS, Shown, key, keys
 from kullback.results.status import Status
 
 #: "differs" by more than chance; "no evidence" of it; "left out", with the reason.
@@ -182,7 +181,7 @@ class JointDiff:
 
 @final
 @dataclass(frozen=True, eq=False)
-class Diff:
+class Diff(Shown):
     """How two tables differ by more than chance, where, and by how much.
 
     Attributes:
@@ -202,6 +201,14 @@ class Diff:
         lost: columns and groups of the reference that current lacks, has in another type or without a
             value, with the reason: what was to be compared is not there, so the gate fails.
         unit: of `max_kl`.
+
+    Example:
+        >>> import kullback as kb
+        >>> import numpy as np
+        >>> rng = np.random.default_rng(0)
+        >>> found = kb.diff(rng.normal(0, 1, 500), rng.normal(1, 1, 500))
+        >>> found.columns[0].adjusted < 0.05  # the p-value, over all columns
+        True
     """
 
     derived: ClassVar[dict[str, str]] = {"finding": "finding", "status": "status"}
@@ -270,10 +277,6 @@ class Diff:
         return "\n".join(
             [f"{head}{len(self.differing)} of {len(self.columns)} column(s) differ", *found, *lost]
         )
-
-    def _repr_html_(self) -> str | None:
-        """Returns what a notebook shows."""
-        return html_of(self)
 
 
 def _unresolved(found: Diff) -> bool:

@@ -4,9 +4,8 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal, final
 
-from kullback.results.display import html_of
 from kullback.results.quantity import Bound, Quantity, Sentence, Units, factor
-from kullback.results.serialise import HIDDEN
+from kullback.results.serialise import HIDDEN, Shown
 
 Kind = Literal[
     "exact", "numeric", "estimate", "lower_bound", "upper_bound", "infinite", "unresolved"
@@ -18,7 +17,7 @@ _SYMBOLS = {"lower_bound": "≥", "upper_bound": "≤"}
 
 @final
 @dataclass(frozen=True)
-class Estimate:
+class Estimate(Shown):
     """A value with its error, its kind and what it is a value of.
 
     Attributes:
@@ -230,25 +229,6 @@ class Estimate:
         value, error = _aligned(self.value, self.standard_error)
         label = f"{self.kind}, " if self.kind == "numeric" else ""
         return f"{self.direction} {symbol} {value} ± {error}{unit} ({label}{self.method}{count})"
-
-    def _repr_html_(self) -> str | None:
-        """Returns what a notebook shows."""
-        return html_of(self)
-
-    def _in_unit(self, unit: str, factor: float) -> "Estimate":
-        low, high = self.interval
-        return replace(
-            self,
-            value=self.value * factor,
-            standard_error=self.standard_error * factor,
-            interval=(low * factor, high * factor),
-            unit=unit,
-        )
-
-
-def finite(x: float) -> float | None:
-    """Returns a number as JSON has it: null where it is infinite or unknown."""
-    return x if math.isfinite(x) else None
 
 
 def _aligned(value: float, error: float) -> tuple[str, str]:

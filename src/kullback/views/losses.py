@@ -2,7 +2,7 @@
 
 import math
 
-from kullback.render.document import Badge, Banner, Cell, Column, Document, Notes, Section, Table
+from kullback.render.document import Badge, Banner, Cell, Document, Notes, Section, Table, heads
 from kullback.results.estimate import Estimate
 from kullback.results.loss_report import Gradients, LossFinding, LossReport, LossUnder
 from kullback.results.serialise import to_json
@@ -11,8 +11,7 @@ from kullback.views.numbers import with_error
 
 def loss_document(found: LossReport) -> Document:
     """Returns which divergence a loss estimates, and which it descends."""
-    heads = (Column("argument"), Column("taken for"))
-    sections = [Section("", "", (Table("", heads, found.arguments),))]
+    sections = [Section("", "", (Table("", heads("argument", "taken for"), found.arguments),))]
     sections += [_under(under) for under in found.under]
     if found.fixes:
         sections.append(Section("", "", (Notes(found.fixes, "fix"),)))
@@ -28,24 +27,17 @@ def _banner(found: LossReport) -> Banner | None:
         return None
     words = found.under[0].words
     drawn = f", with {words}" if words else ""
-    text = f"{found.expected} was asked for, the gradient is {found.name}{drawn}"
-    return (
-        Banner("as expected", "good", text)
-        if found.passes
-        else Banner("NOT as expected", "bad", text)
-    )
+    text = f"{found.expected} was expected, the gradient is {found.name}{drawn}"
+    if found.passes:
+        return Banner("as expected", "good", text)
+    return Banner("NOT as expected", "bad", text)
 
 
 def _under(under: LossUnder) -> Section:
-    heads = (
-        Column("as"),
-        Column("is"),
-        Column("cosine", "right"),
-        Column("relative error", "right"),
-    )
+    columns = heads("as", "is", ">cosine", ">relative error")
     rows = (("value", *_cells(under.value)), ("gradient", *_cells(under.gradient)))
     quality = (Notes((under.quality.removeprefix("; "),)),) if under.quality else ()
-    return Section("", under.words, (Table("", heads, rows), *quality))
+    return Section("", under.words, (Table("", columns, rows), *quality))
 
 
 def _cells(finding: LossFinding) -> tuple[str, str, str]:
@@ -57,8 +49,8 @@ def _cells(finding: LossFinding) -> tuple[str, str, str]:
 # `kullback explain gradients P`: bias, variance and cost of the estimators of the ELBO's gradient.
 
 _READING = (
-    "A bias within a few of its errors is none; ! marks those beyond four. kullback explain gradients, "
-    "without a density, says what the estimators are."
+    "! marks a bias of more than four of its standard errors. kullback explain gradients, without a density, "
+    "says what the estimators are."
 )
 
 
@@ -70,10 +62,9 @@ def gradients_document(p: str, found: Gradients) -> Document:
         found: the comparison.
     """
     q = f"q: {found.family}, {found.parameters} parameters, in its own coordinates; {found.evaluations} evaluations"
-    columns = (
-        Column("estimator"), Column("asks for"), Column("bias", "right"),
-        Column("variance of a draw", "right"), Column("draws for one of the best", "right"),
-    )  # fmt: skip
+    columns = heads(
+        "estimator", "cost of a draw", ">bias", ">variance of a draw", ">variance / best"
+    )
     sections = tuple(
         Section(
             "",

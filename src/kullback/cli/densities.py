@@ -1,53 +1,47 @@
-"""`kullback kl`."""
+"""`kullback kl`, `plan` and `explain`: two distributions, or one and a family."""
 
 import time
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from kullback.api.explain import explain
+from kullback.api.explain import plan as plan_of
+from kullback.api.gradients import explain_gradients
 from kullback.api.measure import cross_entropy, divergence, entropy, kl_divergence
-from kullback.cli.answer import File, answer
-from kullback.cli.inputs import Given, check_place, given
-from kullback.cli.options import EXIT_CODES, Measuring, Output
+from kullback.cli.answer import answer, report_file
+from kullback.cli.fit import opened
+from kullback.cli.inputs import Given, check_place, given, is_model, model
+from kullback.cli.options import Fitting, Measuring, Output, Reading, Unit
 from kullback.core.errors import InputError, UnsupportedError
 from kullback.distributions.base import Distribution
 from kullback.inputs.given import distribution
 from kullback.results.estimate import Estimate
 from kullback.results.others import Contributions, Side, Sides
-from kullback.results.units import Unit
-from kullback.views.measure import Pair, kl_document
+from kullback.views.losses import gradients_document
+from kullback.views.measure import Pair, contributions_document, kl_document, plan_document
 from kullback.views.numbers import exchanged, swapped
 
 
-def run(
-    p: str,
-    q: str,
-    how: Measuring,
-    *,
-    max_kl: float | None,
-    report: Path | None,
-    unit: Unit,
-    output: Output,
-) -> int:
+def kl(
+    p: str, q: str, how: Measuring, *, max_kl: float | None, report: Path | None, unit: Unit, output: Output
+) -> int:  # fmt: skip
     """Prints both directions and returns the exit code."""
     _check(how, max_kl, report)
     check_place(report, inputs=(p, q))
     left, right = given(p, "p"), given(q, "q")
-    sides = both(left.value, right.value, how, unit)
-    gate = _gate(sides.forward.value, max_kl)
+    sides = replace(both(left.value, right.value, how, unit), max_kl=max_kl)
     if report is not None and sides.reverse is None:
         raise InputError(f"--report: it needs both directions, but {sides.missing}")
     document = kl_document(
         (left.words, right.words),
         sides,
         pair=None if report is None else lambda: _pair(left, right, sides, how, unit),
-        max_kl=max_kl,
-        gate=gate,
         key=how.key,
         seconds=time.process_time(),
     )
-    answer("kl", document, output, files=(File("report", "report", report),))
-    return gate if gate is not None else EXIT_CODES[sides.status]
+    return answer("kl", document, output, files=(report_file(report),), status=sides.status)
 
 
 def _check(how: Measuring, max_kl: float | None, report: Path | None) -> None:
@@ -57,15 +51,6 @@ def _check(how: Measuring, max_kl: float | None, report: Path | None) -> None:
         raise InputError("--max-kl is about KL(p||q): leave out --kind")
     if report is not None and (how.kind is not None or how.dx is not None):
         raise InputError("--report is about KL between distributions: leave out --kind and --dx")
-
-
-def _gate(value: Estimate, max_kl: float | None) -> int | None:
-    """The exit code of the gate; None without one."""
-    if max_kl is None:
-        return None
-    if value.kind == "unresolved":
-        return 3
-    return int(value.interval[1] > max_kl)
 
 
 def _pair(left: Given, right: Given, sides: Sides, how: Measuring, unit: Unit) -> Pair:
@@ -124,3 +109,38 @@ def _side(name: str, p: object, q: object, how: Measuring, unit: Unit) -> Side:
 
 def _options(how: Measuring) -> dict[str, Any]:
     return {name: getattr(how, name) for name in ("n", "tolerance", "dx", "normalize", "key")}
+
+
+# `kullback plan`, and `explain` of two densities.
+
+
+def plan(
+    p: str, q: str | None, how: Fitting, reading: Reading, *, normalize: bool, output: Output
+) -> int:
+    """Prints how KL would be measured or a family fitted, and returns the exit code."""
+    if (q is None) == (how.family is None):
+        raise InputError(
+            "give Q, for a plan to measure KL, or --family, for one to fit: one of them"
+        )
+    if q is None:
+        with opened(p, how, reading) as target:
+            routes = plan_of(target.given, family=how.family)
+        words = target.words(p).removeprefix("p: ").removeprefix("p = ")
+        document = plan_document((words, str(how.family)), routes)
+        return answer("plan", document, output, status=routes.status)
+    left, right = given(p, "p"), given(q, "q")
+    methods = plan_of(left.value, right.value, normalize=normalize)
+    document = plan_document((left.words, right.words), methods)
+    return answer("plan", document, output)
+
+
+def explain_pair(p: str, q: str, *, normalize: bool, unit: Unit, output: Output) -> int:
+    """Prints the regions and their total, or how estimators compare, and returns the exit code."""
+    if p == "gradients":
+        with model(q) if is_model(q) else nullcontext(given(q, "p").value) as target:
+            compared = explain_gradients(target)
+        return answer("explain", gradients_document(q, compared), output)
+    left, right = given(p, "p"), given(q, "q")
+    parts = unit.of(explain(left.value, right.value, normalize=normalize))
+    document = contributions_document((left.words, right.words), parts)
+    return answer("explain", document, output, status=parts.status)

@@ -10,7 +10,7 @@ import pytest
 
 from kullback.render.document import Axis, Band, Figure, Series
 from kullback.render.svg import SIZES, draw, frame, label_span, polyline, text_width
-from kullback.views.contours import contour, levels
+from kullback.views.planes import contour, levels
 
 X = np.linspace(-3.0, 3.0, 201)
 BAD = np.array([0.0, np.nan, 1.0, np.inf, -np.inf, 2.0])

@@ -7,7 +7,7 @@ import pytest
 
 import kullback as kb
 from kullback.results.others import Verification
-from tests.reports.pages import _Page
+from tests.render.pages import _Page
 
 
 @pytest.fixture(scope="module")

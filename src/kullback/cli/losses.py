@@ -1,38 +1,46 @@
-"""`kullback check-loss`."""
+"""`kullback check-loss` and `check-density`."""
 
 import ast
 import importlib
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 from kullback.api.check_loss import check_loss
+from kullback.api.density import check_density
 from kullback.cli.answer import answer
-from kullback.cli.inputs import executed, instead
-from kullback.cli.options import EXIT_CODES, Checking, Output
+from kullback.cli.inputs import executed, instead, pairs_of
+from kullback.cli.options import Checking, Output
 from kullback.core.errors import InputError
 from kullback.core.user_code import raised, user_code
+from kullback.views.claims import density_document
 from kullback.views.losses import loss_document
 
 _NAMED = re.compile(r"(?P<module>[\w.]+|.+\.py):(?P<name>[\w.]+)", re.DOTALL)
 
 
-def run(loss: str, how: Checking, output: Output) -> int:
+def check(loss: str, how: Checking, output: Output) -> int:
     """Prints the report and returns the exit code: 1 if it is not what was expected."""
     with named(loss) as fn:
-        found = check_loss(
+        report = check_loss(
             fn,
             expect=how.expect,
             student=how.student,
-            roles=_pairs(how.role, "--role"),
-            fixed={n: _literal(v) for n, v in _pairs(how.fixed, "--fixed").items()},
+            roles=pairs_of(how.role, "--role", "x=q logits"),
+            fixed={n: _literal(v) for n, v in pairs_of(how.fixed, "--fixed", "tau=0.5").items()},
             key=how.key,
         )
-    answer("check-loss", loss_document(found), output)
-    return EXIT_CODES[found.status]
+    return answer("check-loss", loss_document(report), output, status=report.status)
+
+
+def density(name: str, draws: int, key: int, output: Output) -> int:
+    """Prints the verdict on a density and returns the exit code: 1 if it is none."""
+    with named(name, "model.py:q") as thing:
+        report = check_density(thing, draws=draws, key=key)
+    return answer("check-density", density_document(name, report), output, status=report.status)
 
 
 @contextmanager
@@ -46,10 +54,10 @@ def named(text: str, example: str = "torch.nn.functional:kl_div") -> Iterator[An
     Raises:
         InputError: there is no such module, file or name, or importing raises.
     """
-    found = _NAMED.fullmatch(text)
-    if found is None:
+    parts = _NAMED.fullmatch(text)
+    if parts is None:
         raise InputError(f"{text}: say module:function or FILE.py:function, such as {example}")
-    where, name = found["module"], found["name"]
+    where, name = parts["module"], parts["name"]
     place = str(Path(where).resolve().parent) if where.endswith(".py") else str(Path.cwd())
     sys.path.insert(0, place)
     try:
@@ -77,14 +85,6 @@ def _imported(name: str) -> Any:
         raise InputError(
             f"{name} cannot be imported: {text} ({kind}); for a file write {name}.py:..."
         ) from error
-
-
-def _pairs(given: Sequence[str], option: str) -> dict[str, str]:
-    parts = [text.partition("=") for text in given]
-    for name, sign, _ in parts:
-        if not sign:
-            raise InputError(f'{option} {name}: write NAME=VALUE, such as {option} "x=q logits"')
-    return {name.strip(): value.strip() for name, _, value in parts}
 
 
 def _literal(text: str) -> Any:

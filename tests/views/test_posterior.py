@@ -1,12 +1,15 @@
 """The report on a fit to a log density: sound, with the numbers, and nothing drawn that is not known."""
 
+import pytest
+
+pytest.importorskip("jax")
+
 import math
 import re
 from dataclasses import replace
 
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 from kullback.api.fit import fit as fit_fit
 from kullback.families import FullRank, MeanField, Mixture
@@ -20,7 +23,7 @@ from kullback.targets import LogDensity
 from kullback.views.fit import fit_document
 from kullback.views.planes import MOST_PARAMETERS, pictures, worst
 from kullback.views.posterior import ladder, sandwich, upper_bound
-from tests.reports.pages import words_of
+from tests.render.pages import words_of
 
 NASTY = '<script>alert("1")</script>'
 
@@ -81,7 +84,7 @@ def test_the_page_is_sound_and_has_the_numbers(fit):
 def test_a_fit_that_may_be_trusted_says_so_and_asks_for_nothing(trusted):
     words = words_of(render(fit_document(trusted)))
     assert "✓ trust" in words
-    assert "speaks against" in words
+    assert "argues against" in words
     assert "what to do" not in words
 
 
@@ -182,8 +185,8 @@ def test_what_is_not_known_is_said_and_not_drawn(fit):
         log_evidence=_unresolved("log evidence"),
         routes=(_unresolved("log evidence"),) * 2,
         jeffreys=_unresolved("KL(q||p) + KL(p||q)"),
-        agreement=_unresolved("tempering - weighting"),
-        outside=_unresolved("p's mass outside q"),
+        agreement=_unresolved("tempered SMC - importance sampling"),
+        outside=_unresolved("mass of p outside q"),
         trace=((1, -math.inf, 64), (2, math.nan, 64)),
     )
     figure = sandwich(lost, lost.posterior)
@@ -192,8 +195,8 @@ def test_what_is_not_known_is_said_and_not_drawn(fit):
     words = words_of(render(fit_document(lost)))
     assert "infinite: heavy tails" in words
     assert "unresolved: no draws arrived" in words
-    assert "Tempering did not arrive" in words
-    assert "The ELBO on the way" not in words
+    assert "SMC did not reach p" in words
+    assert "ELBO trace" not in words
 
 
 def test_the_ladder_says_what_each_rung_gained(fit):
@@ -212,7 +215,7 @@ def test_the_ladder_says_what_each_rung_gained(fit):
     assert figure.y.names == ("mixture of 4", "full rank", "mean field")
     assert [a.text for a in figure.annotations][1:] == ["-0.002 nats", "+0.500 nats"]
     words = words_of(render(fit_document(climbed)))
-    assert "What each step gained" in words
+    assert "ELBO gain of each family" in words
     assert "1 234" in words
 
 

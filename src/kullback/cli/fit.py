@@ -1,6 +1,5 @@
-"""`kullback fit`."""
+"""`kullback fit`, and the data that it is given."""
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -10,21 +9,21 @@ from typing import final
 import numpy as np
 
 from kullback.api.extremes import extremes_told
-from kullback.api.fit import fit
-from kullback.cli.answer import File, answer
+from kullback.api.fit import fit as fit_to
+from kullback.cli.answer import File, answer, progress, report_file
 from kullback.cli.inputs import (
     check_place,
+    checkpoint,
     expression,
     is_model,
     is_rows,
     keep,
+    kinds_of,
     model,
     names_of,
     source_of,
 )
-from kullback.cli.inputs import checkpoint as inputs_checkpoint
-from kullback.cli.options import EXIT_CODES, Fitting, Output, check_starts
-from kullback.cli.progress import descents
+from kullback.cli.options import Fitting, Keeping, Output, Reading, Unit, check_starts, typed
 from kullback.core.errors import InputError
 from kullback.distributions.base import Distribution
 from kullback.expressions.format import format_distribution
@@ -35,7 +34,7 @@ from kullback.render.document import Document
 from kullback.render.html import render
 from kullback.results.fit import Fit
 from kullback.results.posterior import Diagnosis
-from kullback.results.units import Unit
+from kullback.results.quantity import Sentence
 from kullback.targets import LogDensity, Samples, Stream, Unconstrained
 from kullback.views.fit import fit_document
 
@@ -53,33 +52,36 @@ _NO_FAMILY = (
 _DRAWN = 20_000
 
 
-def run(asked: Fitting, report: Path | None, *, unit: Unit, output: Output) -> int:
+def fit(
+    data: str, how: Fitting, reading: Reading, keeping: Keeping, report: Path | None, *, unit: Unit, output: Output
+) -> int:  # fmt: skip
     """Prints the fit and returns the exit code."""
-    if asked.direction is None:
+    if how.direction is None:
         raise InputError(_NO_DIRECTION)
-    check_starts(asked.starts)
-    if asked.family is None and not (is_model(asked.data) and asked.direction == "reverse"):
+    check_starts(how.starts)
+    if how.family is None and not (is_model(data) and how.direction == "reverse"):
         raise InputError(_NO_FAMILY)
-    check_place(report, inputs=(source_of(asked.data),))
-    checkpoint = inputs_checkpoint(asked.keeping, source_of(asked.data))
-    with _opened(asked) as target:
-        found = _named(_fitted(target, asked, checkpoint, output), target.given)
-        keep(found, asked.keeping, checkpoint)
-        shown = as_typed(unit.of(found))
-        document = _document(asked, target, shown, drawn=report is not None)
+    check_place(report, inputs=(source_of(data),))
+    place = checkpoint(keeping, source_of(data))
+    with opened(data, how, reading) as target:
+        fitted = _named(_fitted(target, how, place, output), target.given)
+        keep(fitted, keeping, place)
+        shown = as_typed(unit.of(fitted))
+        document = _document(
+            target, shown, target.words(data), key=how.key, drawn=report is not None
+        )
         page = None if report is None else render(document)
     values = document.values
     document = replace(
-        document, values=lambda: {"data": asked.data, **values(), "dropped": target.dropped}
+        document, values=lambda: {"data": data, **values(), "dropped": target.dropped}
     )
-    files = (File("report", "report", report), File("out", "fit", asked.keeping.out))
-    answer("fit", document, output, files=files, page=page)
-    return EXIT_CODES[found.status]
+    files = (report_file(report), File("out", "fit", keeping.out))
+    return answer("fit", document, output, files=files, page=page, status=fitted.status)
 
 
 @final
 @dataclass(frozen=True, eq=False)
-class _Target:
+class Target:
     """What is fitted.
 
     Attributes:
@@ -90,8 +92,8 @@ class _Target:
     given: Samples | Stream | Distribution | LogDensity | Unconstrained
     dropped: int = 0
 
-    def source(self, data: str) -> str:
-        """Returns it in words."""
+    def words(self, data: str) -> str:
+        """Returns it in words, of what was typed."""
         match self.given:
             case Stream(columns=columns):
                 return f"p: rows of {', '.join(columns)} ({data}, in pieces)"
@@ -104,53 +106,46 @@ class _Target:
                 return f"p: {data}"
 
 
-def _fitted(target: _Target, asked: Fitting, checkpoint: Path | None, output: Output) -> Fit:
-    assert asked.direction is not None
-    with descents("fitting", quiet=output.quiet or output.json) as watch:
-        return fit(
-            target.given,
-            asked.family or "auto",
-            direction=asked.direction,
-            starts=asked.starts,
-            key=asked.key,
-            progress=watch,
-            checkpoint=checkpoint,
-            solver=asked.solver,
-        )
+def _fitted(target: Target, how: Fitting, place: Path | None, output: Output) -> Fit:
+    assert how.direction is not None
+    with progress("fitting", output) as watch:
+        return fit_to(
+            target.given, how.family or "auto", direction=how.direction, starts=how.starts, key=how.key,
+            progress=watch, checkpoint=place, solver=how.solver,
+        )  # fmt: skip
 
 
-def _named(found: Fit, given: object) -> Fit:
+def _named(fitted: Fit, given: object) -> Fit:
     """Returns a fit that knows the columns it was fitted to."""
     if not isinstance(given, (Samples, Stream)):
-        return found
+        return fitted
     labels = given.labels if any(given.labels) else ()
-    return replace(found, columns=found.columns or given.columns, labels=found.labels or labels)
+    return replace(fitted, columns=fitted.columns or given.columns, labels=fitted.labels or labels)
 
 
 @contextmanager
-def _opened(asked: Fitting) -> Iterator[_Target]:
-    data, columns = asked.data, asked.columns
+def opened(data: str, how: Fitting, reading: Reading) -> Iterator[Target]:
+    """Yields what an argument stands for: a log density of a Python file, rows, or an expression."""
+    columns = how.columns
     if is_model(data):
         if columns is not None:
             raise InputError(f"--columns {columns}: {data} is a log density, not a file of rows")
         with model(data) as given:
-            yield _Target(given)
+            yield Target(given)
     elif is_rows(data):
         read = read_rows(
-            data,
-            columns=names_of(columns) or None,
-            weights=asked.reading.weights,
-            counts=names_of(asked.counts),
-            missing=asked.reading.absent,
-        )
-        target = _Target(read) if isinstance(read, Stream) else _Target(read.samples, read.dropped)
-        _refuse_categories(target.given, asked.family)
+            data, columns=names_of(columns) or None, weights=reading.weights,
+            kinds={**dict.fromkeys(names_of(how.counts), "count"), **kinds_of(reading.kind)},
+            missing=reading.absent,
+        )  # fmt: skip
+        target = Target(read) if isinstance(read, Stream) else Target(read.samples, read.dropped)
+        _refuse_categories(target.given, how.family)
         yield target
     elif columns is not None:
         raise InputError(f"--columns {columns}: {data} is an expression, not a file with columns")
     else:
         with extremes_told(p=data):
-            yield _Target(expression(data))
+            yield Target(expression(data))
 
 
 def _refuse_categories(given: object, family: str | None) -> None:
@@ -167,20 +162,17 @@ def _refuse_categories(given: object, family: str | None) -> None:
             )
 
 
-def _document(asked: Fitting, target: _Target, found: Fit, *, drawn: bool) -> Document:
+def _document(target: Target, shown: Fit, source: str, *, key: int, drawn: bool) -> Document:
     """Returns what is said of a fit; with what pictures of p need, if they are drawn."""
-    p, source = target.given, target.source(asked.data)
+    p = target.given
     if isinstance(p, (Samples, Stream)):
         values, weights = _shown_rows(p) if drawn else (None, None)
-        if values is not None and not len(values):
-            values = None
-        return fit_document(
-            found, None, values, p.columns, weights=weights, source=source, key=asked.key
-        )
-    if isinstance(p, LogDensity) and found.posterior is None and drawn:
+        values = None if values is None or not len(values) else values
+        return fit_document(shown, None, values, p.columns, weights=weights, source=source, key=key)
+    if isinstance(p, LogDensity) and shown.posterior is None and drawn:
         p = distribution(p, "p")
     known = p if isinstance(p, Distribution) else None
-    return fit_document(found, known, source=source, key=asked.key)
+    return fit_document(shown, known, source=source, key=key)
 
 
 def _shown_rows(p: Samples | Stream) -> tuple[np.ndarray, np.ndarray | None]:
@@ -193,26 +185,12 @@ def _shown_rows(p: Samples | Stream) -> tuple[np.ndarray, np.ndarray | None]:
     return values[whole], None if weights is None else weights[whole]
 
 
-# Remedies that are spelled for Python, and what they are here.
-
-_TYPED = (
-    (re.compile(r'family="([^"]+)"'), r"--family \1"),
-    (re.compile(r"\buse (fit\.)"), r"use, in Python, \1"),
-    (re.compile(r"with example=$"), "with example = ... in the file"),
-)
-
-
 def as_typed(fit: Fit) -> Fit:
     """Returns a fit whose remedies are spelled as they are typed here."""
+    fit = replace(fit, notes=tuple(n if isinstance(n, Sentence) else typed(n) for n in fit.notes))
     if fit.posterior is None:
         return fit
     told = fit.posterior.diagnosis
-    findings = tuple(replace(f, remedy=_typed(f.remedy)) for f in told.findings)
-    made = Diagnosis(findings, _typed(told.unseen))
-    return replace(fit, posterior=replace(fit.posterior, diagnosis=made))
-
-
-def _typed(text: str) -> str:
-    for python, option in _TYPED:
-        text = python.sub(option, text)
-    return text
+    findings = tuple(replace(f, remedy=typed(f.remedy)) for f in told.findings)
+    diagnosis = Diagnosis(findings, typed(told.unseen))
+    return replace(fit, posterior=replace(fit.posterior, diagnosis=diagnosis))

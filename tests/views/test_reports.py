@@ -22,11 +22,11 @@ from kullback.views.claims import (
     demo_document,
     verification_document,
 )
+from kullback.views.curves import divergence_of
 from kullback.views.fit import fit_document
-from kullback.views.lines import divergence_of
 from kullback.views.measure import kl_document
 from kullback.views.optima import optima_table
-from tests.reports.pages import words_of
+from tests.render.pages import words_of
 
 TARGET = "0.3*normal(-2, sd=0.3)+0.4*normal(0, sd=0.4)+0.3*normal(2, sd=0.3)"
 NASTY = '<script>alert("1")</script>'
