@@ -112,6 +112,16 @@ def read_one(thing: Any, library: Library) -> Distribution:
     return read_batch(thing, library)[()]
 
 
+def normals_of(thing: Any, library: Library) -> tuple[Array, Array] | None:
+    """Returns loc and scale of a batch of normals, of its shape; None for any other."""
+    plain = type(thing).__name__ == "Normal" and library.owns(type(thing))
+    if not plain:
+        return None
+    shape = tuple(thing.batch_shape)
+    loc, scale = (np.broadcast_to(library.array(v), shape) for v in (thing.loc, thing.scale))
+    return loc, scale
+
+
 def read_batch(thing: Any, library: Library) -> Batch:
     """Returns the distributions of an object, an array of its batch_shape."""
     found = library.lookup(thing, _TABLE)
