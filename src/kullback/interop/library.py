@@ -158,6 +158,9 @@ def _picker(
 ) -> Callable[[tuple[int, ...]], float | Array]:
     event = values.shape[values.ndim - axes :]
     spread = np.broadcast_to(values, batch + event)
+    if axes == 0 and not batch:
+        one = float(values)
+        return lambda index: one
     if axes == 0:
         return lambda index: float(spread[index])
     return lambda index: np.array(spread[index])

@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy import special
 
-from kullback.measure.closed_form import excess
+from kullback.measure.closed_form import excess, phi
 
 Numbers = Float[np.ndarray, " *b"]
 
@@ -36,13 +36,5 @@ def row_kls(p: Float[np.ndarray, "*b k"], q: Float[np.ndarray, "*b k"]) -> tuple
     near = np.abs(p - q) < 0.05 * q
     if near.any():
         r = (p[near] - q[near]) / q[near]
-        terms[near] = q[near] * _phi(r)
+        terms[near] = q[near] * phi(r)
     return terms.sum(axis=-1), 4.0 * 2.0**-52 * np.abs(terms).sum(axis=-1)
-
-
-def _phi(r: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """(1 + r) log(1 + r) - r for |r| < 0.05"""
-    total = np.zeros_like(r)
-    for k in range(15, 1, -1):
-        total = total * r + (-1.0) ** k / (k * (k - 1.0))
-    return total * r * r
