@@ -7,7 +7,7 @@ import numpy as np
 from kullback.api.extremes import extremes_told
 from kullback.core.errors import InputError, UnsupportedError
 from kullback.distributions.base import Distribution
-from kullback.inputs.batch import Batch, batch, is_batch
+from kullback.inputs.batch import Batch, batch, is_batch, plain_normal
 from kullback.inputs.given import distribution, grids, is_sampled
 from kullback.inputs.target import sampled
 from kullback.losses.divergences import divergence_row
@@ -202,6 +202,10 @@ def _ask(
     if dx is not None and not (math.isfinite(dx) and dx > 0.0):
         raise InputError(f"dx={dx}: dx must be positive and finite, the spacing of the grid")
     with extremes_told(p=p, q=q, dx=dx):
+        if question is KL and method is None and dx is None:
+            left, right = plain_normal(p), plain_normal(q)
+            if left is not None and right is not None:
+                return label(KL, _number(choose(KL, left, right)[1](effort)), left, right)
         gridded = grids(p, q, dx)
         if gridded is not None:
             left, right = gridded

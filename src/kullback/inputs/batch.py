@@ -10,8 +10,9 @@ import numpy as np
 
 from kullback.core.errors import InputError
 from kullback.distributions.base import Distribution
+from kullback.distributions.real import Normal
 from kullback.inputs.given import distribution, probabilities
-from kullback.interop import as_batch, batch_shape
+from kullback.interop import as_batch, batch_shape, normals
 
 
 @final
@@ -35,6 +36,14 @@ class Batch:
 def is_batch(thing: object) -> bool:
     """Whether a thing stands for several distributions."""
     return _is_table(thing) or bool(batch_shape(thing))
+
+
+def plain_normal(thing: object) -> Normal | None:
+    """Returns another library's normal as ours, without reading anything else; None for what is not one."""
+    if type(thing).__name__ != "Normal" or isinstance(thing, Normal) or batch_shape(thing):
+        return None
+    found = normals(thing)
+    return None if found is None else Normal(float(found[0]), float(found[1]))
 
 
 def batch(thing: object, name: str, *, normalize: bool = False) -> Batch:
@@ -67,10 +76,9 @@ def batch(thing: object, name: str, *, normalize: bool = False) -> Batch:
 
 
 def _normal(d: Distribution) -> tuple[np.ndarray, np.ndarray] | None:
-    if type(d).__name__ != "Normal":
+    if not isinstance(d, Normal):
         return None
-    parameters: Any = d
-    return np.array(float(parameters.loc)), np.array(float(parameters.scale))
+    return np.array(float(d.loc)), np.array(float(d.scale))
 
 
 def _is_vector(thing: object) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 from kullback.distributions.base import Distribution
 
-__all__ = ["as_batch", "as_distribution", "batch_shape"]
+__all__ = ["as_batch", "as_distribution", "batch_shape", "normals"]
 
 #: Where a library's distribution classes live, and the module here that reads them.
 _LIBRARIES = {
@@ -64,6 +64,12 @@ def as_batch(thing: object) -> Any:
     module = _reader(thing)
     assert module is not None
     return module.normals(thing), lambda: module.each(thing)
+
+
+def normals(thing: object) -> Any:
+    """Returns loc and scale of one or many normals of another library; None for anything else."""
+    module = _reader(thing)
+    return None if module is None else module.normals(thing)
 
 
 def _reader(thing: object) -> Any:
