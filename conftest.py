@@ -4,7 +4,26 @@ from importlib.util import find_spec
 
 _TORCH = [
     "src/kullback/interop/torch.py",
+    "src/kullback/interop/torch_function.py",
     "src/kullback/losses/rows_torch.py",
     "tests/training_losses.py",
 ]
-collect_ignore = [] if find_spec("torch") else _TORCH
+_JAX = [
+    "src/kullback/fitting/adversarial.py",
+    "src/kullback/losses/rows_jax.py",
+    "tests/training_losses.py",
+    *(
+        f"src/kullback/interop/{name}.py"
+        for name in ("constraints", "jax_function", "numpyro", "numpyro_family", "numpyro_model")
+    ),
+    "src/kullback/interop/subsampled.py",
+]
+_OPTIONAL = {
+    "torch": _TORCH,
+    "jax": _JAX,
+    "pymc": ["src/kullback/interop/pymc_model.py"],
+    "stan": ["src/kullback/interop/stan_program.py"],
+}
+collect_ignore = [
+    file for name, files in _OPTIONAL.items() if not find_spec(name) for file in files
+]

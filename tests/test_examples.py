@@ -1,9 +1,12 @@
 """The examples run, in a reduced setting, and say what they promise."""
 
+import pytest
+
+pytest.importorskip("jax")
+
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 from examples import vae_digits
 

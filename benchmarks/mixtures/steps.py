@@ -28,14 +28,15 @@ def data(n: int, d: int, k: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def ours(x: np.ndarray, means: np.ndarray, steps: int) -> float:
-    from kullback.fitting.covariances import Components, Prior, Structure
-    from kullback.fitting.em import GaussianModel
+    from kullback.fitting.components import Components
+    from kullback.fitting.covariances import Prior, Structure
+    from kullback.fitting.em import MixtureModel
     from kullback.fitting.rows import rows_of
     from kullback.targets import Samples
 
     k, d = means.shape
     rows = rows_of(Samples(x))
-    model = GaussianModel(Structure("full", d), Prior(0.0, 1e-9 * np.eye(d)))
+    model = MixtureModel(Structure("full", d), Prior(0.0, 1e-9 * np.eye(d)))
     roots = np.array([np.diag(1.0 / rows.scale)] * k)
     q = Components(np.full(k, 1.0 / k), (means - rows.center) / rows.scale, roots)
     began = time.process_time()

@@ -16,7 +16,7 @@ from benchmarks.table import write
 from benchmarks.two_samples.problems import Problem, line, plane
 from kullback.api.measure import kl_divergence
 from kullback.diff.driver import kl
-from kullback.tables.cells import Cells
+from kullback.tables.kinds import Column
 from kullback.targets import Samples
 
 Ask = Callable[[np.ndarray, np.ndarray], float]
@@ -41,7 +41,7 @@ def _universal(x: np.ndarray, y: np.ndarray) -> float:
 def _evidently_like(x: np.ndarray, y: np.ndarray) -> float:
     if x.shape[1] > 1:
         raise NotImplementedError
-    return kl(Cells("numbers", x[:, 0]), Cells("numbers", y[:, 0]))
+    return kl(Column("numbers", x[:, 0]), Column("numbers", y[:, 0]))
 
 
 PEERS: dict[str, Ask] = {

@@ -10,13 +10,27 @@ from kullback.core.errors import InputError
 @final
 @dataclass(frozen=True)
 class MeanField:
-    """One Gaussian with independent coordinates."""
+    """One Gaussian with independent coordinates.
+
+    Example:
+        >>> import kullback as kb
+        >>> rows = [[0.0, 0.0], [1.0, 1.0], [2.0, 1.0], [3.0, 3.0]]
+        >>> kb.fit(kb.Samples(rows), kb.MeanField(), direction="forward").q.covariance.round(6).tolist()
+        [[1.25, 0.0], [0.0, 1.1875]]
+    """
 
 
 @final
 @dataclass(frozen=True)
 class FullRank:
-    """One Gaussian with any covariance."""
+    """One Gaussian with any covariance.
+
+    Example:
+        >>> import kullback as kb
+        >>> rows = [[0.0, 0.0], [1.0, 1.0], [2.0, 1.0], [3.0, 3.0]]
+        >>> kb.fit(kb.Samples(rows), kb.FullRank(), direction="forward").q.loc.tolist()
+        [1.5, 1.25]
+    """
 
 
 @final
@@ -26,6 +40,13 @@ class LowRank:
 
     Attributes:
         r: how many.
+
+    Raises:
+        InputError: r is not a positive integer.
+
+    Example:
+        >>> LowRank(3)
+        LowRank(r=3)
     """
 
     r: int
@@ -38,7 +59,14 @@ class LowRank:
 @final
 @dataclass(frozen=True)
 class Bernoulli:
-    """Independent binary latents: for a LogDensity with support="binary"."""
+    """Independent binary latents: for a LogDensity with support="binary".
+
+    Example:
+        >>> import kullback as kb
+        >>> p = kb.LogDensity(lambda z: 2.0 * z.sum(), [0, 0, 0], support="binary")
+        >>> kb.fit(p, kb.Bernoulli(), direction="reverse").log_evidence.value  # 3 log(1 + e^2)
+        6.3807...
+    """
 
 
 @final
@@ -50,6 +78,10 @@ class Categorical:
         smoothing: of samples: what is added to the count of each label, so that one that was not seen is
             not impossible. 1/2 is Jeffreys' prior, which is minimax for log scores (Krichevsky and
             Trofimov 1981); 1 is Laplace's rule; 0 is maximum likelihood.
+
+    Example:
+        >>> Categorical(smoothing=1.0)
+        Categorical(smoothing=1.0)
     """
 
     smoothing: float = 0.5

@@ -8,29 +8,40 @@ import numpy as np
 from jaxtyping import Float
 
 from kullback.core.errors import InputError
-from kullback.tables.cells import Kind, Labels, check_values, coded, resolve
+from kullback.tables.frames import holds_rows, of_object
+from kullback.tables.kinds import (
+    Kind,
+    Labels,
+    check_labels,
+    check_values,
+    coded,
+    kind_of,
+    leave_out,
+    resolve,
+)
+from kullback.tables.table import numbered, numbers
 
 Array = np.ndarray
 #: "positive", "unit", "simplex", (low, high), a NumPyro constraint, or None for the whole space; in
 #: fits of log densities also a dict of these by parameter.
 SupportWords = str | tuple[float, float] | object | None
-#: Libraries whose objects are data frames or series.
-FRAMES = {"pandas", "polars", "pyarrow", "modin", "cudf", "narwhals", "dask", "duckdb", "ibis"}
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """Draws of p: an array (n,) or (n, d), or a data frame, perhaps with weights.
+    """Draws of p: an array (n,) or (n, d), a data frame or an ArviZ tree, perhaps with weights.
 
     Of a data frame of pandas, polars or pyarrow, text, booleans and categories become codes with labels.
+    Of a tree, the posterior: chains one after another, a column for each coordinate.
 
     Attributes:
         values: numbers; codes 0, 1, ... in columns of categories; NaN where a value is missing.
         weights: how many draws a row stands for. May be given as the name of a column of the data frame.
         columns: a name for each column; of a data frame those to take, all by default.
-        kinds: of each column. May be given by name, {"visits": "count"}, for those that are not what
-            they seem: numbers are continuous, text is a category.
+        kinds: of each column: "continuous", "integer", "count", "category" or "constant". May be declared by
+            name, {"visits": "count", "zip": "category"}, for those that are not what they seem: numbers are
+            continuous or, where all are whole, integer; text is a category.
         labels: the names of a category column's codes; () for other columns.
         missing: whether NaN means that a value is missing; otherwise NaN is refused.
 
@@ -45,6 +56,8 @@ class Samples:
         >>> cats = Samples(polars.DataFrame({"kg": [4.1, 3.6, 5.0], "colour": ["red", "grey", "red"]}))
         >>> cats.kinds, cats.labels
         (('continuous', 'category'), ((), ('grey', 'red')))
+        >>> Samples([[0.5, 94040], [1.5, 10115]], kinds={"x1": "category"}).labels
+        ((), ('10115', '94040'))
     """
 
     values: Float[np.ndarray, "n d"]
@@ -64,24 +77,22 @@ class Samples:
         labels: Labels = (),
         missing: bool = False,
     ) -> None:
-        if type(values).__module__.partition(".")[0] in FRAMES:
-            # Here and not above: arrays need no narwhals.
-            from kullback.tables.frames import read as frames_read  # noqa: PLC0415
-
+        if holds_rows(values):
             name = weights if isinstance(weights, str) else None
-            read = frames_read(values, names=columns, weights=name, kinds=kinds)
-            table, names, said, labels = read.values, read.names, read.kinds, read.labels
+            table = of_object(values, "samples")
+            read = numbers(table, names=columns, weights=name, kinds=kinds)
+            rows, names, said, labels = read.values, read.names, read.kinds, read.labels
             weights = weights if name is None else read.weights
         else:
             if isinstance(weights, str):
                 raise InputError(f"weights={weights!r}: only a data frame has columns by name")
-            table, names, said, labels = _of_array(values, tuple(columns), kinds, labels)
-        if table.size == 0:
-            raise InputError(f"samples are empty: shape {table.shape}")
-        _check_finite(table, names, missing=missing)
-        check_values(table, names, said, labels, "samples")
-        object.__setattr__(self, "values", table)
-        object.__setattr__(self, "weights", _weights(weights, len(table)))
+            rows, names, said, labels = _of_array(values, tuple(columns), kinds, labels)
+        if rows.size == 0:
+            raise InputError(f"samples are empty: shape {rows.shape}")
+        _check_finite(rows, names, missing=missing)
+        check_values(rows, names, said, labels, "samples")
+        object.__setattr__(self, "values", rows)
+        object.__setattr__(self, "weights", _weights(weights, len(rows)))
         object.__setattr__(self, "columns", names)
         object.__setattr__(self, "kinds", said)
         object.__setattr__(self, "labels", labels)
@@ -255,6 +266,13 @@ class Known:
         sample: maps (generator, n) to n draws.
         example: an event, for its shape.
         support: as of LogDensity.
+
+    Example:
+        >>> import kullback as kb
+        >>> from scipy import stats
+        >>> p = kb.Known(stats.norm(1, 2).logpdf, lambda rng, n: rng.normal(1.0, 2.0, n))
+        >>> print(kb.kl_divergence(p, "normal(1, sd=2)"))
+        KL(p||q) = ...
     """
 
     log_prob: Callable[[Array], object]
@@ -266,7 +284,22 @@ class Known:
 @final
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """A density of the line by its values on a regular grid of spacing dx."""
+    """A density of the line by its values on a regular grid of spacing dx.
+
+    Attributes:
+        density: its values, at least 0.
+        dx: the spacing, in the unit of x.
+
+    Raises:
+        InputError: dx is not positive.
+
+    Example:
+        >>> import kullback as kb
+        >>> x = np.linspace(-8.0, 8.0, 161)
+        >>> p, q = (kb.Grid(np.exp(-((x - mean) ** 2) / 2) / np.sqrt(2 * np.pi), 0.1) for mean in (0, 1))
+        >>> print(kb.kl_divergence(p, q))
+        KL(p||q) = 0.5 ± ... nats (numeric, grid, n = 161)
+    """
 
     density: Float[np.ndarray, " n"]
     dx: float
@@ -288,7 +321,7 @@ def _of_array(
     if table.ndim != 2:
         raise InputError(f"samples must be of shape (n,) or (n, d), got {table.shape}")
     d = table.shape[1]
-    names = columns or tuple(f"x{i}" for i in range(d))
+    names = columns or numbered(d)
     if len(names) != d or (labels and len(labels) != d):
         what = f"{len(names)} names" if len(names) != d else f"labels for {len(labels)}"
         raise InputError(f"samples have {d} columns, but there are {what}")
@@ -296,13 +329,20 @@ def _of_array(
         twice = next(name for name in names if names.count(name) > 1)
         raise InputError(f"samples: two columns have the name {twice!r}; rename one")
     by_name = resolve(kinds, names)
-    said: tuple[Kind, ...] = tuple(by_name.get(name, "continuous") for name in names)
+    said = [by_name.get(name) or kind_of(table[:, i]) for i, name in enumerate(names)]
     made = list(labels) or [()] * d
     for i, kind in enumerate(said):
-        if kind == "category" and not made[i]:
-            table = table.copy() if table is values else table
-            table[:, i], made[i] = coded(table[:, i], names[i], "samples")
-    return table, names, said, tuple(made)
+        if kind in ("category", "code"):
+            said[i] = "category"
+            if not made[i]:
+                table = table.copy() if table is values else table
+                table[:, i], made[i] = coded(table[:, i])
+                check_labels(len(made[i]), len(table), names[i], "samples", said=True)
+        elif kind in ("date", "identifier"):
+            raise InputError(
+                f"samples: column {names[i]!r} is said to be of kind {kind!r}; {leave_out(names[i])}"
+            )
+    return table, names, tuple(said), tuple(made)
 
 
 def _floats(values: object, what: str) -> Array:

@@ -14,7 +14,7 @@ from kullback.results.serialise import to_json
 
 torch = pytest.importorskip("torch")
 
-from tests import training_losses as zoo  # noqa: E402 - it imports torch
+from tests import training_losses as zoo
 
 
 def named(loss):

@@ -11,12 +11,14 @@ import numpy as np
 import polars as pl
 import pytest
 
+from kullback.api.measure import kl_divergence
 from kullback.core.errors import InputError
 from kullback.diff.driver import _below, diff
 from kullback.diff.profile import merged, profile, read_profile, write_profile
 from kullback.results.estimate import Estimate
 from kullback.results.quantity import FORWARD_KL
 from kullback.results.serialise import to_json
+from kullback.targets import Samples
 
 #: A column of three rows in a profile.
 _COLUMN = {"name": "x", "kind": "numbers", "levels": {}, "edges": [0, 1], "counts": [1, 2]}
@@ -231,7 +233,7 @@ def test_odd_columns():
 @pytest.mark.parametrize(
     ("given", "match"),
     [
-        (({"a": 1}, 3), "give a data frame"),
+        (({"a": 1}, 3), "reference is a dict, and diff takes rows: a data frame"),
         ((pl.DataFrame({"a": [1.0]}), pl.DataFrame({"b": [1.0]})), "no column in common"),
         (
             (pl.DataFrame({"a": pl.Series([], dtype=pl.Float64)}), pl.DataFrame({"a": [1.0]})),
@@ -271,10 +273,55 @@ def test_bad_options_are_refused(options, match):
         diff(frame, frame, **options)
 
 
+_SAME = {
+    "ones": np.ones(300),
+    "no value": np.full(300, np.nan),
+    "one value or none": np.where(np.arange(300) % 7, 3.0, np.nan),
+    "one name": ["a"] * 300,
+}
+
+
+@pytest.mark.parametrize("same", _SAME.values(), ids=_SAME)
+@pytest.mark.parametrize("others", ["x", "xy"])
+def test_a_column_that_never_changes_adds_nothing(same, others):
+    rng = np.random.default_rng(0)
+    tables = [
+        pl.DataFrame({"same": same, **{o: rng.normal(size=300) for o in others}}) for _ in "ab"
+    ]
+    found = diff(*tables)
+    assert found.column("same").finding == found.finding == "no evidence"
+    if same is not _SAME["no value"]:
+        estimate = kl_divergence(*(Samples(table, missing=True) for table in tables))
+        assert estimate.interval[0] == 0.0
+
+
+def test_a_constant_that_moves_is_a_difference():
+    x = np.random.default_rng(0).normal(size=(2, 300))
+    found = diff(
+        pl.DataFrame({"a": np.ones(300), "b": x[0]}),
+        pl.DataFrame({"a": np.full(300, 2.0), "b": x[1]}),
+    )
+    assert [c.name for c in found.differing] == ["a"]
+    assert found.joint.finding == "differs"
+
+
 @pytest.mark.parametrize("columns", ["x", ["x", "x"]])
 def test_a_column_is_compared_once(columns):
     frame = pl.DataFrame({"x": [1.0, 2.0, 3.0], "y": [1.0, 2.0, 3.0]})
     assert [c.name for c in diff(frame, frame, columns=columns).columns] == ["x"]
+
+
+def test_moments_of_a_time_zone_are_dates():
+    pandas = pytest.importorskip("pandas")
+    hours = pandas.date_range("2024", periods=300, freq="h", tz="Europe/Berlin")
+    frame = pandas.DataFrame({"t": hours, "x": np.sin(np.arange(300.0))})
+    found = diff(frame, frame, joint=False)
+    assert {(c.name, c.kind) for c in found.columns} == {("t", "dates"), ("x", "numbers")}
+    # Wall clocks that differ may be the same moments.
+    elsewhere = frame.assign(t=hours.tz_convert("Asia/Tokyo"))
+    assert diff(frame, elsewhere, joint=False).column("t").forward.value == 0.0
+    naive = frame.assign(t=hours.tz_convert("UTC").tz_localize(None))
+    assert diff(frame, naive, joint=False).column("t").forward.value == 0.0
 
 
 def test_columns_of_one_name_are_refused():
@@ -451,7 +498,7 @@ def _estimate(value):
     ("second", "match"),
     [
         ({"b": [1.0]}, "2.parquet: there is no column 'a', but .*1.parquet has it"),
-        ({"a": [1.0], "b": [1.0], "c": [1.0]}, "1.parquet: there is no column 'c'"),
+        ({"a": [1.0], "b": [1.0], "c": [1.0]}, "2.parquet: there is a column 'c'"),
         ({"a": ["x"], "b": [1.0]}, "2.parquet: column 'a' is String, but .* Float64"),
         ({"b": [1], "a": [None]}, None),
     ],

@@ -9,7 +9,7 @@ from kullback.api.fit import fit
 from kullback.api.measure import kl_divergence
 from kullback.core.errors import InputError, KullbackError
 from kullback.families import FullRank, MeanField, Mixture
-from kullback.tables.files import dataset
+from kullback.inputs import dataset
 from kullback.targets import LogDensity, Samples
 
 THREE = "0.3*normal(-2, sd=0.3) + 0.4*normal(0, sd=0.4) + 0.3*normal(2, sd=0.3)"

@@ -12,7 +12,8 @@ CASES = [
     (("kl", SHARP, "missing.csv"), "no such file"),
     (("kl", SHARP, "no/where"), "no such file"),
     (("kl", SHARP, "empty.csv"), "the file is empty"),
-    (("kl", SHARP, "nan.csv"), "not a finite number"),
+    (("kl", SHARP, "nan.csv"), "q = nan.csv has 2 columns (a, b)"),
+    (("kl", SHARP, "nan1.csv"), "without a finite number, the first on line 3"),
     (("kl", SHARP, "two.csv"), "has 2 columns (a, b)"),
     (("kl", "faithful.csv", SHARP), "kullback diff"),
     (("kl", "negative.csv", "negative.csv"), "must not be negative"),
@@ -71,6 +72,7 @@ def test_one_clear_message(run, write, tmp_path, args, message, as_json):
     files = {
         "empty.csv": "",
         "nan.csv": "a,b\n1,2\n3,nan\n",
+        "nan1.csv": "a\n1\nnan\n",
         "two.csv": "a,b\n0.5,0.5\n0.5,0.5\n",
         "negative.csv": "p\n1.5\n-0.5\n",
         "counts.csv": "n\n1\n2\n4\n",

@@ -103,6 +103,7 @@ def of_teacher_tokens(log_p, log_q):
     ],
 )
 def test_the_gate_asks_of_tokens_of_the_policy(run, write, tmp_path, loss, descends, monkeypatch):
+    pytest.importorskip("jax")
     write("tokens.py", TOKENS)
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delitem(sys.modules, "tokens", raising=False)
@@ -118,6 +119,7 @@ def test_the_gate_asks_of_tokens_of_the_policy(run, write, tmp_path, loss, desce
 
 
 def test_a_gate_says_which_draws_it_asks_of(run, write):
+    pytest.importorskip("jax")
     write("tokens.py", TOKENS)
     out = " ".join(
         run("check-loss", "tokens.py:of_teacher_tokens", "--expect", "forward").out.split()

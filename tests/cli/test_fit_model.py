@@ -1,5 +1,9 @@
 """kullback fit FILE.py:NAME: the verdict first, the exit code, the user's own words."""
 
+import pytest
+
+pytest.importorskip("jax")
+
 import contextlib
 import io
 import json
@@ -11,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import jax  # noqa: F401 - once it is loaded, the command leaves the user's cache alone
-import pytest
 
 from kullback.cli.app import main
 

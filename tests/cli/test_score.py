@@ -15,11 +15,11 @@ from kullback.api.store import load, save
 from kullback.distributions.compound import Product
 from kullback.distributions.positive import LogNormal
 from kullback.distributions.vector import Categorical
+from kullback.inputs import dataset
 from kullback.inputs.samples import read_samples
 from kullback.results.estimate import Estimate
 from kullback.results.fit import Fit, Optimum
 from kullback.results.quantity import CROSS_ENTROPY
-from kullback.tables.files import dataset
 
 FIT = ("fit", "faithful.csv", "--family", "mixture:2", "--direction", "forward", "--no-report")
 
@@ -276,9 +276,7 @@ def test_weights_of_a_fit(run, write):
     assert load("a.kb").columns == ("x",)
 
 
-MODEL = (
-    "import jax.numpy as jnp\nexample = jnp.zeros(2)\ndef f(x):\n    return -0.5 * jnp.sum(x**2)\n"
-)
+MODEL = "import numpy as np\nexample = np.zeros(2)\ndef f(x):\n    return -0.5 * (x**2).sum()\n"
 
 
 def test_a_checkpoint_lies_beside_the_fit_and_goes_with_it(run, write, tmp_path, monkeypatch):

@@ -11,7 +11,7 @@ from kullback.api.store import load, save
 from kullback.diagnostics.goodness import marginal
 from kullback.distributions.gaussian_mixture import GaussianMixture, TableMixture
 from kullback.families import FullRank, Mixture
-from kullback.fitting.covariances import Components
+from kullback.fitting.components import Components
 from kullback.results.serialise import to_json
 from kullback.targets import Samples
 

@@ -1,10 +1,13 @@
 """Bias and variance of gradient estimators, as `explain gradients` reports them."""
 
+import pytest
+
+pytest.importorskip("jax")
+
 import math
 
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 from kullback.api.gradients import explain_gradients
 from kullback.cli.app import main

@@ -1,8 +1,11 @@
 """Fits over discrete latents, against sums over all states."""
 
+import pytest
+
+pytest.importorskip("jax")
+
 import jax.numpy as jnp
 import numpy as np
-import pytest
 from scipy.special import logsumexp
 
 from kullback.api.fit import fit as fit_any

@@ -5,6 +5,7 @@ import pytest
 from mpmath import mp
 
 from kullback.core.errors import InputError
+from kullback.fitting.components import Components
 from kullback.fitting.elbo_gradients import (
     ESTIMATORS,
     Drawn,
@@ -12,7 +13,6 @@ from kullback.fitting.elbo_gradients import (
     drawn_at,
     score_function_of_log_p,
 )
-from kullback.fitting.natural_gradient import Gaussians
 
 UNBIASED = [name for name in ESTIMATORS if name != "score_function_of_log_p"]
 N = 40_000
@@ -29,7 +29,7 @@ def gaussian(x):
 
 def q_of(*, diagonal):
     roots = np.diag(ROOT)[None] if diagonal else ROOT[None]
-    return Gaussians(np.ones(1), np.array([[0.2, -0.4, 1.5]]), roots)
+    return Components(np.ones(1), np.array([[0.2, -0.4, 1.5]]), roots)
 
 
 def exact(q):
@@ -65,7 +65,7 @@ def quartic(x):
     return value, -(x**3) + 0.7 - np.tanh(x - 1.0)
 
 
-LINE = Gaussians(np.ones(1), np.array([[0.3]]), np.array([[0.8]]))
+LINE = Components(np.ones(1), np.array([[0.3]]), np.array([[0.8]]))
 
 
 def expect(f):
@@ -124,7 +124,7 @@ def test_the_score_has_mean_zero():
 
 def test_where_q_is_p_sticking_the_landing_and_the_baseline_have_no_variance():
     covariance = np.linalg.inv(PRECISION)
-    q = Gaussians(np.ones(1), CENTRE[None], np.linalg.cholesky(covariance)[None])
+    q = Components(np.ones(1), CENTRE[None], np.linalg.cholesky(covariance)[None])
     drawn = drawn_at(gaussian, q, np.random.default_rng(5).standard_normal((500, 3)))
     spread = {
         name: ESTIMATORS[name].estimate(drawn).each(diagonal=False).var(axis=0).sum()

@@ -203,9 +203,7 @@ def test_our_own_families_load_no_jax():
 
 @pytest.fixture(scope="module")
 def numpyro():
-    import numpyro.distributions
-
-    return numpyro.distributions
+    return pytest.importorskip("numpyro.distributions")
 
 
 def test_classes_of_numpyro_are_our_families(numpyro):

@@ -7,8 +7,9 @@ from scipy import optimize, stats
 from kullback.api.fit import fit
 from kullback.core.errors import InputError
 from kullback.families import FullRank, LowRank, MeanField, Mixture
-from kullback.fitting.covariances import Components, Prior, Structure
-from kullback.fitting.em import GaussianModel, SmoothGaussianModel
+from kullback.fitting.components import Chart, Components
+from kullback.fitting.covariances import Prior, Structure
+from kullback.fitting.em import MixtureModel
 from kullback.fitting.em_climb import climb, climb_together
 from kullback.fitting.rows import rows_of
 from kullback.targets import Samples, Stream
@@ -71,7 +72,7 @@ def test_a_pass_agrees_with_densities_written_out(structure):
             for w, m, r in zip(q.weights, q.means, q.roots, strict=True)
         ]
     )
-    found = GaussianModel(structure, Prior(0.0, np.zeros((3, 3)))).expect(rows, q)
+    found = MixtureModel(structure, Prior(0.0, np.zeros((3, 3)))).expect(rows, q)
     log_q = np.logaddexp.reduce(joint, axis=0)
     shares = np.exp(joint - log_q) * weights
     assert found.log_likelihood == pytest.approx(weights @ log_q, rel=1e-12)
@@ -92,7 +93,7 @@ def test_a_pass_agrees_with_densities_written_out(structure):
 )
 def test_no_step_lowers_the_likelihood(structure):
     rows = rows_of(Samples(three_groups(400, 3)))
-    model = GaussianModel(structure, Prior(0.0, 1e-8 * np.eye(3)))
+    model = MixtureModel(structure, Prior(0.0, 1e-8 * np.eye(3)))
     end = climb(model, rows, start(structure, 3, RNG(2)), passes=60)
     assert np.diff(end.trace).min() > -1e-9 * abs(end.value)
 
@@ -101,17 +102,17 @@ def test_no_step_lowers_the_likelihood(structure):
 def test_the_gradient_is_that_of_differences(name):
     structure, rng = Structure(name, 3), RNG(3)
     rows = rows_of(Samples(three_groups(80, 3)))
-    model = SmoothGaussianModel(structure, Prior(1.0, 0.1 * np.eye(3)))
+    model = MixtureModel(structure, Prior(1.0, 0.1 * np.eye(3)))
     origin = start(structure, 2, rng)
-    chart = model.chart(origin)
+    chart = Chart.scaled(origin, diagonal=structure.by_square)
 
     def value(v):
         q = chart.unpack(v)
         return model.expect(rows, q).log_likelihood + model.log_prior(q)
 
-    at = 0.1 * rng.normal(size=len(chart.gradient(origin, model.expect(rows, origin))))
+    at = 0.1 * rng.normal(size=chart.size)
     q = chart.unpack(at)
-    found = chart.gradient(q, model.expect(rows, q))
+    found = chart.gradient(q, *model.slope(q, model.expect(rows, q)))
     step = 1e-5 * np.eye(len(at))
     expected = [(value(at + e) - value(at - e)) / 2e-5 for e in step]
     np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-5)
@@ -122,7 +123,7 @@ def test_a_climb_knows_what_is_left_to_gain():
     rng = RNG(0)
     x = np.where(rng.random(10_000) < 0.5, 0.0, 1.5) + rng.normal(size=10_000)
     rows = rows_of(Samples(x))
-    model = SmoothGaussianModel(Structure("full", 1), Prior(0.0, 1e-8 * np.eye(1)))
+    model = MixtureModel(Structure("full", 1), Prior(0.0, 1e-8 * np.eye(1)))
     begin = Components(np.full(2, 0.5), np.array([[-1.0], [0.4]]), np.full((2, 1, 1), 0.7))
     end = climb(model, rows, begin, tolerance=1e-3)
     further = climb(model, rows, end.at, tolerance=1e-9)
@@ -280,7 +281,7 @@ def test_files_give_the_fit_of_the_array():
 
 
 def test_a_fit_that_was_killed_ends_with_the_same_bits(tmp_path, monkeypatch):
-    from kullback.fitting.em import GaussianModel as Model
+    from kullback.fitting.em import MixtureModel as Model
 
     monkeypatch.setattr("kullback.core.run._EVERY", 0.0)
     monkeypatch.setattr("kullback.core.run._SHARE", 1e9)
@@ -433,7 +434,7 @@ def test_parameter_errors_are_those_of_theory():
 def test_climbs_together_are_climbs_one_by_one():
     structure = Structure("full", 2)
     rows = rows_of(Samples(three_groups(200, 2), RNG(1).uniform(size=200)))
-    model = GaussianModel(structure, Prior(1.0, 0.1 * np.eye(2)))
+    model = MixtureModel(structure, Prior(1.0, 0.1 * np.eye(2)))
     starts = [start(structure, 3, RNG(i)) for i in range(4)]
     for begun, end in zip(starts, climb_together(model, rows, starts, 3), strict=True):
         q = begun
@@ -472,7 +473,7 @@ def test_unequal_scales_reach_the_optimum_of_the_truth(seed):
     rows = rows_of(Samples(x))
     roots = (scales / rows.scale)[:, :, None] * np.eye(5)
     truth = Components(np.bincount(which) / len(x), (means - rows.center) / rows.scale, roots)
-    model = SmoothGaussianModel(Structure("full", 5), Prior(0.0, 1e-8 * np.eye(5)))
+    model = MixtureModel(Structure("full", 5), Prior(0.0, 1e-8 * np.eye(5)))
     best = climb(model, rows, truth, tolerance=0.1).sums.log_likelihood
     best -= len(x) * np.log(rows.scale).sum()
     assert log_likelihood(forward(x, Mixture(10))) > best - 0.5

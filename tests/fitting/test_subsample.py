@@ -1,16 +1,19 @@
 """Steps on some rows of the data, where the posterior is known."""
 
+import pytest
+
+pytest.importorskip("jax")
+
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 from kullback.core.errors import InputError
 from kullback.core.run import Run
 from kullback.families import FullRank
-from kullback.fitting.natural_gradient import Gaussians
+from kullback.fitting.components import Components
 from kullback.fitting.reverse import Search
 from kullback.fitting.stochastic import stochastic_fit
-from kullback.interop.log_density import subsampled
+from kullback.interop.subsampled import subsampled
 from kullback.solvers.modes import Density
 from kullback.targets import LogDensity
 
@@ -53,7 +56,7 @@ def test_the_estimate_is_unbiased(both):
 @pytest.mark.slow
 def test_a_fit_on_some_rows_ends_at_the_posterior_of_all(both):
     target, minibatch = both
-    start = Gaussians(np.ones(1), MEAN[None] + 0.03, 0.02 * np.eye(D)[None])
+    start = Components(np.ones(1), MEAN[None] + 0.03, 0.02 * np.eye(D)[None])
     density = Density(target.evaluate, D)
     fit = stochastic_fit(
         density,

@@ -14,7 +14,7 @@ from kullback.core.errors import InputError
 from kullback.inputs import stream as _scan
 from kullback.inputs.samples import read_samples
 from kullback.inputs.stream import read_rows, scan
-from kullback.tables import cells as table_module
+from kullback.tables import table as table_module
 from kullback.targets import Samples, Stream
 
 
@@ -108,7 +108,7 @@ FAULTS = {
     "no such column": ({}, {"columns": ["q"]}, "there is no column 'q'; it has x, n, c"),
     "no such weights": ({}, {"weights": "q"}, "there is no column 'q' for weights"),
     "weights of words": ({}, {"weights": "c"}, "'c' is String, not numbers"),
-    "counts of words": ({}, {"counts": ["c"]}, "'c' is String, so it is no count"),
+    "counts of words": ({}, {"counts": ["c"]}, "'c' is String, so it cannot be 'count'"),
 }  # fmt: skip
 
 

@@ -1,11 +1,14 @@
 """Compiled densities: values and gradients in any number of rows, and what stops the tracing."""
 
+import pytest
+
+pytest.importorskip("jax")
+
 import math
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 from kullback.core.errors import DensityError
 from kullback.interop.jax_function import compiled

@@ -10,7 +10,6 @@ from scipy import stats
 from kullback.core.errors import DensityError, InputError, MissingDependencyError
 from kullback.interop.models import recognise
 from kullback.interop.numpy_function import numpy_function
-from kullback.interop.pymc_model import pymc_model
 from kullback.interop.stan_program import stan_program
 from kullback.interop.torch_function import torch_function
 
@@ -122,7 +121,11 @@ def test_a_wall_is_passed_on():
 @pytest.mark.parametrize(
     ("library", "adaptor", "line"),
     [
-        ("pymc", pymc_model, r"pip install 'kullback\[pymc\]'"),
+        (
+            "pymc",
+            lambda m: pytest.importorskip("kullback.interop.pymc_model").pymc_model(m),
+            r"pip install 'kullback\[pymc\]'",
+        ),
         ("stan", stan_program, r"pip install 'kullback\[stan\]'"),
         ("torch", lambda fn: torch_function(fn, 0.0), "pip install torch"),
     ],

@@ -1,11 +1,14 @@
 """NumPyro models as targets, against NumPyro's own potential and closed forms."""
 
+import pytest
+
+pytest.importorskip("jax")
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
-import pytest
 from numpyro.infer.util import potential_energy
 from scipy import stats
 

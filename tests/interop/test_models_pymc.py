@@ -1,8 +1,11 @@
 """PyMC models as targets, against PyMC's own density, gradient and transforms."""
 
+import pytest
+
+pytest.importorskip("jax")
+
 import jax
 import numpy as np
-import pytest
 
 from kullback.core.errors import InputError, UnsupportedError
 from kullback.interop.pymc_model import pymc_model

@@ -1,12 +1,15 @@
 """Every NumPyro class against NumPyro's own log density, computed in float64."""
 
+import pytest
+
+pytest.importorskip("jax")
+
 from fractions import Fraction
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
-import pytest
 from numpyro.distributions import transforms
 from scipy import stats
 

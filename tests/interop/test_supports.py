@@ -1,12 +1,15 @@
 """Parameters as a vector: bijections against NumPyro's and numerical Jacobians, names, files."""
 
+import pytest
+
+pytest.importorskip("jax")
+
 import json
 from collections import namedtuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 from numpyro.distributions import biject_to, constraints
 
 from kullback.core.errors import InputError, UnsupportedError

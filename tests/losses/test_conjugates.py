@@ -1,9 +1,12 @@
 """Conjugates are suprema, activations stay where they are finite, bounds bound and are attained."""
 
+import pytest
+
+pytest.importorskip("jax")
+
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 from scipy import integrate, special, stats
 
 from kullback.api.measure import divergence

@@ -1,5 +1,9 @@
 """KL of diagonal Gaussians: closed forms against independent ones, in three array libraries."""
 
+import pytest
+
+pytest.importorskip("jax")
+
 import sys
 
 import hypothesis.strategies as st
@@ -8,7 +12,6 @@ import jax.numpy as jnp
 import mpmath
 import numpy as np
 import numpyro.distributions as dist
-import pytest
 from hypothesis import given
 from scipy import integrate, stats
 

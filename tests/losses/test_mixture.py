@@ -1,9 +1,12 @@
 """One formula for NumPy and for traced JAX arrays."""
 
+import pytest
+
+pytest.importorskip("jax")
+
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 from scipy import stats
 
 from kullback.api.measure import kl_divergence

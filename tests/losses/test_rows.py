@@ -1,10 +1,13 @@
 """Losses of logits: values against 50 digits, gradients against differences and torch, at any input."""
 
+import pytest
+
+pytest.importorskip("jax")
+
 import jax
 import jax.numpy as jnp
 import mpmath
 import numpy as np
-import pytest
 from scipy import special
 
 from kullback.core.errors import InputError

@@ -1,5 +1,9 @@
 """Estimators, surrogates, bounds and games: means and gradients by enumeration, the table of the guide."""
 
+import pytest
+
+pytest.importorskip("jax")
+
 import itertools
 import re
 from pathlib import Path
@@ -7,7 +11,6 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 from scipy import special, stats
 
 from kullback import losses

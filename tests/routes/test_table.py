@@ -1,11 +1,14 @@
 """The table of routes: every option is used or refused, in every cell; what is read is what is promised."""
 
+import pytest
+
+pytest.importorskip("jax")
+
 import itertools
 from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
-import pytest
 import scipy.stats as st
 
 from kullback.api.explain import plan

@@ -1,9 +1,12 @@
 """Adam against optax."""
 
+import pytest
+
+pytest.importorskip("optax")
+
 import jax
 import numpy as np
 import optax
-import pytest
 
 from kullback.solvers.minimise import Adam
 

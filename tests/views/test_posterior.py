@@ -1,12 +1,15 @@
 """The report on a fit to a log density: sound, with the numbers, and nothing drawn that is not known."""
 
+import pytest
+
+pytest.importorskip("jax")
+
 import math
 import re
 from dataclasses import replace
 
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 from kullback.api.fit import fit as fit_fit
 from kullback.families import FullRank, MeanField, Mixture

@@ -7,7 +7,7 @@ from kullback.diagnostics.contributions import regions
 from kullback.distributions.base import Distribution
 from kullback.families import recipe_of
 from kullback.inputs.given import is_sampled
-from kullback.inputs.target import Target, read
+from kullback.inputs.target import Target, read, sampled
 from kullback.measure.question import CROSS_ENTROPY, ENTROPY, KL
 from kullback.measure.table import METHODS, Effort, choose, label
 from kullback.results.others import Cell, Contributions, Plan, PlanRow, Region
@@ -37,6 +37,7 @@ def explain(p: object, q: object, *, normalize: bool = False) -> Contributions:
         >>> [round(r.contribution.value, 4) for r in parts.regions]
         [-0.2939, 0.8047]
     """
+    p, q = sampled(p, "p"), sampled(q, "q")
     if is_sampled(p, q):
         from kullback.measure.samples.table import method  # noqa: PLC0415 - it loads classifiers
 
@@ -86,6 +87,7 @@ def plan(p: object, q: object = None, *, family: object = None, normalize: bool 
         raise InputError("plan takes q, to measure KL, or family=, to fit one: give one of them")
     if family is not None:
         return _plan_of_fit(read(p), recipe_of(family))
+    p, q = sampled(p, "p"), sampled(q, "q")
     if is_sampled(p, q):
         chosen = [_of_samples(p, q, normalize=normalize), _of_samples(q, p, normalize=normalize)]
         from kullback.measure.samples.table import TABLE  # noqa: PLC0415 - it loads classifiers

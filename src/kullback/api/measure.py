@@ -5,15 +5,16 @@ import math
 import numpy as np
 
 from kullback.api.extremes import extremes_told
-from kullback.core.errors import InputError
+from kullback.core.errors import InputError, UnsupportedError
 from kullback.distributions.base import Distribution
 from kullback.inputs.given import distribution, grids, is_sampled
+from kullback.inputs.target import sampled
 from kullback.losses.divergences import divergence_row
 from kullback.measure.question import CROSS_ENTROPY, ENTROPY, KL, Question, of_divergence
 from kullback.measure.sums import measure_grid
 from kullback.measure.table import Effort, choose, label
 from kullback.results.estimate import Estimate, Outcome, unresolved
-from kullback.targets import Samples
+from kullback.targets import Counts, Samples
 
 #: A gigabyte or two of numbers in one dimension.
 _MOST_DRAWS = 2**26
@@ -38,8 +39,8 @@ def kl_divergence(
     Args:
         p, q: NumPyro, SciPy or torch distributions, LogDensity, Known, expressions such as
             "normal(0, sd=2)", probability vectors, or densities on a grid (with `dx`). One or both
-            may be `Samples` or `Counts`: then the answer is an estimate, or a lower bound, or
-            unresolved with what it is at least.
+            may be `Samples`, a data frame or the path of a table of them, or `Counts`: then the answer is
+            an estimate, or a lower bound, or unresolved with what it is at least.
         method: "closed form", "sum", "quadrature" or "monte carlo", instead of the table's choice.
         n: draws, for Monte Carlo; otherwise as many as `tolerance` takes.
         tolerance: the standard error to reach, in nats; a thousandth of the value by default.
@@ -58,6 +59,7 @@ def kl_divergence(
     Source: Kullback and Leibler (1951), On information and sufficiency.
     """
     effort = _effort(n, tolerance, key)
+    p, q = sampled(p, "p"), sampled(q, "q")
     if is_sampled(p, q):
         _check_plain(method=method, n=n, tolerance=tolerance, dx=dx)
         # Here and not above: classifiers and trees take as long to load as a closed form to answer.
@@ -99,6 +101,7 @@ def divergence(
     Source: Nowozin, Cseke and Tomioka (2016), f-GAN, table 1; Renyi (1961).
     """
     effort = _effort(n, tolerance, key)
+    p, q = sampled(p, "p"), sampled(q, "q")
     question = of_divergence(divergence_row(kind, alpha))
     return _ask(question, p, q, effort, method=method, dx=dx, normalize=normalize)
 
@@ -116,17 +119,22 @@ def cross_entropy(
 ) -> Estimate:
     """Returns H(p, q), the mean under p of -log q, in nats: KL(p||q) + H(p), never called a KL.
 
-    p may be `Samples`: the mean of -log q over them, with its standard error.
+    p may be `Samples` or what holds rows, or `Counts`: the mean of -log q over them, with its standard error.
 
     Args:
         p, q, method, n, tolerance, dx, normalize, key: as in `kl_divergence`.
+
+    Raises:
+        InputError, UnsupportedError: as of `kl_divergence`.
 
     Example:
         >>> print(cross_entropy("normal(0, sd=1)", "normal(0, sd=1)"))
         H(p,q) = 1.41894 nats (exact, closed form)
     """
     effort = _effort(n, tolerance, key)
-    if isinstance(p, Samples):
+    p, q = sampled(p, "p"), sampled(q, "q")
+    if isinstance(p, (Samples, Counts)):
+        _check_plain(method=method, n=n, tolerance=tolerance, dx=dx)
         return _over_samples(p, distribution(q, "q", normalize=normalize))
     return _ask(CROSS_ENTROPY, p, q, effort, method=method, dx=dx, normalize=normalize)
 
@@ -146,11 +154,15 @@ def entropy(
     Args:
         p, method, n, tolerance, dx, normalize, key: as in `kl_divergence`.
 
+    Raises:
+        InputError, UnsupportedError: as of `kl_divergence`.
+
     Example:
         >>> print(entropy([0.5, 0.5]).bits)
         H(p) = 1 bits (exact, closed form)
     """
     effort = _effort(n, tolerance, key)
+    p = sampled(p, "p")
     return _ask(ENTROPY, p, p, effort, method=method, dx=dx, normalize=normalize)
 
 
@@ -204,25 +216,36 @@ def _number(outcome: Outcome) -> Outcome:
     return unresolved(math.nan, reason, outcome.method, outcome.n)
 
 
-def _over_samples(p: Samples, q: Distribution) -> Estimate:
-    x = p.values[:, 0] if q.support.dimension == 0 and p.values.shape[1] == 1 else p.values
+def _over_samples(p: Samples | Counts, q: Distribution) -> Estimate:
+    values, rows = _rows_of(p, q)
+    x = values[:, 0] if q.support.dimension == 0 and values.shape[1] == 1 else values
     if x.ndim == 2 and x.shape[1] != q.support.dimension:
         raise InputError(f"p has {x.shape[1]} columns, but q lives on {q.support}")
     losses = -q.log_prob(x)
-    weights = (
-        np.full(len(losses), 1.0 / len(losses))
-        if p.weights is None
-        else p.weights / p.weights.sum()
-    )
-    if np.isposinf(losses).any():
-        at = int(np.argmax(losses))
+    if np.isposinf(losses[rows > 0.0]).any():
+        at = int(np.argmax(np.isposinf(losses) & (rows > 0.0)))
         reason = f"support: q is 0 at row {at}"
         return label(CROSS_ENTROPY, Outcome(np.inf, 0.0, "infinite", "samples", notes=(reason,)))
+    weights, losses = rows / rows.sum(), np.where(rows > 0.0, losses, 0.0)
     mean = float(weights @ losses)
-    effective = 1.0 / float(weights @ weights)
+    # Whole weights are numbers of rows, others have Kish's.
+    whole = bool((rows == np.floor(rows)).all())
+    effective = float(rows.sum()) if whole else 1.0 / float(weights @ weights)
     variance = float(weights @ (losses - mean) ** 2) * effective / max(effective - 1.0, 1.0)
     error = float(np.sqrt(variance / effective))
-    return label(CROSS_ENTROPY, Outcome(mean, error, "estimate", "mean over samples", len(losses)))
+    n = round(effective) if whole else len(losses)
+    return label(CROSS_ENTROPY, Outcome(mean, error, "estimate", "mean over samples", n))
+
+
+def _rows_of(p: Samples | Counts, q: Distribution) -> tuple[np.ndarray, np.ndarray]:
+    """Returns rows, and how many each stands for."""
+    if isinstance(p, Samples):
+        return p.values, np.ones(len(p.values)) if p.weights is None else p.weights
+    if not q.support.discrete or q.support.dimension:
+        raise UnsupportedError(f"p is counts of levels, but q lives on {q.support}")
+    if len(p.values) > q.support.high + 1.0:
+        raise InputError(f"p has {len(p.values)} levels and q {q.support.high + 1:g} probabilities")
+    return np.arange(float(len(p.values)))[:, None], p.values
 
 
 def _check_plain(**asked: object) -> None:

@@ -19,6 +19,15 @@ def save(fit: Fit, path: str | Path) -> None:
 
     Raises:
         InputError: it cannot be written, or q is of a kind that has no file form.
+
+    Example:
+        >>> import tempfile
+        >>> import kullback as kb
+        >>> fit = kb.fit(kb.Samples([[0.0], [1.0], [2.0]]), kb.FullRank(), direction="forward")
+        >>> place = Path(tempfile.mkdtemp()) / "fit.kb"
+        >>> kb.save(fit, place)
+        >>> kb.load(place).q.loc == fit.q.loc
+        True
     """
     write_fit(fit, path)
 
@@ -26,8 +35,16 @@ def save(fit: Fit, path: str | Path) -> None:
 def load(path: str | Path) -> Fit:
     """Returns the fit in a file. Nothing in the file is executed: there is no pickle in it.
 
+    Args:
+        path: as of `save`.
+
     Raises:
         InputError: there is no such file, it is damaged, or it is something else.
+
+    Example:
+        >>> load("none.kb")
+        Traceback (most recent call last):
+        kullback.core.errors.InputError: none.kb...
     """
     return read_fit(path, _rebuild)
 

@@ -9,6 +9,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from kullback._version import __version__
 from kullback.cli.commands import COMMANDS
+from kullback.cli.options import typed
 from kullback.core.errors import KullbackError
 from kullback.core.user_code import raised
 from kullback.render.terminal import (
@@ -32,19 +33,6 @@ _REPORT = (
     f"this is a bug of kullback {__version__}: please report it, with the lines above and the command, "
     "to who maintains it"
 )
-#: Remedies in messages of `api`, and what they are here.
-_TYPED = {
-    "say normalize=True": "say --normalize",
-    ", dx=... if": ", --dx ... if",
-    'say missing="drop" to leave out such rows, or missing=True': (
-        "say --missing drop to leave out such rows, or --missing keep"
-    ),
-    "missing='drop'": "--missing drop",
-    "columns=(...) with the others": "--columns with the others",
-    "columns=(...)": "--columns",
-    "say columns=": "say --columns ",
-    "Samples(...) if these are draws": "and fit first if these are draws (kullback fit)",
-}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -60,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = _run(sys.argv[1:] if argv is None else list(argv))
         flush()
     except (KullbackError, CycloptsError) as error:
-        print_error(_as_typed(str(error)))
+        print_error(typed(str(error)))
         return _BAD_INPUT
     except KeyboardInterrupt:
         print_error("interrupted")
@@ -104,13 +92,6 @@ def _run(argv: Sequence[str]) -> int:
         help_on_error=False,
     )
     return code if isinstance(code, int) else _DONE
-
-
-def _as_typed(message: str) -> str:
-    """The remedies that are spelled for Python, as they are typed here."""
-    for python, option in _TYPED.items():
-        message = message.replace(python, option)
-    return message
 
 
 def _app() -> App:

@@ -216,6 +216,7 @@ def profile(
     like: Path | None = None,
     merge: Path | None = None,
     columns: str | None = None,
+    kind: tuple[str, ...] = (),
     output: Output = OUTPUT,
 ) -> int:
     """Counts of a table, small enough to commit, for kullback diff.
@@ -229,10 +230,13 @@ def profile(
         like: count in the cells of this profile.
         merge: add the counts to those of this profile.
         columns: separated by commas; all by default.
+        kind: of a column, NAME=KIND, such as zip=category; may be said several times.
     """
     from kullback.cli import tables
 
-    return tables.profile(table, out, like=like, merge=merge, columns=columns, output=output)
+    return tables.profile(
+        table, out, like=like, merge=merge, columns=columns, kind=kind, output=output
+    )
 
 
 def verify(

@@ -1,6 +1,5 @@
 """`kullback fit`, and the data that it is given."""
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -19,11 +18,12 @@ from kullback.cli.inputs import (
     is_model,
     is_rows,
     keep,
+    kinds_of,
     model,
     names_of,
     source_of,
 )
-from kullback.cli.options import Fitting, Keeping, Output, Reading, Unit, check_starts
+from kullback.cli.options import Fitting, Keeping, Output, Reading, Unit, check_starts, typed
 from kullback.core.errors import InputError
 from kullback.distributions.base import Distribution
 from kullback.expressions.format import format_distribution
@@ -34,6 +34,7 @@ from kullback.render.document import Document
 from kullback.render.html import render
 from kullback.results.fit import Fit
 from kullback.results.posterior import Diagnosis
+from kullback.results.quantity import Sentence
 from kullback.targets import LogDensity, Samples, Stream, Unconstrained
 from kullback.views.fit import fit_document
 
@@ -133,9 +134,12 @@ def opened(data: str, how: Fitting, reading: Reading) -> Iterator[Target]:
             yield Target(given)
     elif is_rows(data):
         read = read_rows(
-            data, columns=names_of(columns) or None, weights=reading.weights, counts=names_of(how.counts),
+            data,
+            columns=names_of(columns) or None,
+            weights=reading.weights,
+            kinds={**dict.fromkeys(names_of(how.counts), "count"), **kinds_of(reading.kind)},
             missing=reading.absent,
-        )  # fmt: skip
+        )
         target = Target(read) if isinstance(read, Stream) else Target(read.samples, read.dropped)
         _refuse_categories(target.given, how.family)
         yield target
@@ -183,26 +187,12 @@ def _shown_rows(p: Samples | Stream) -> tuple[np.ndarray, np.ndarray | None]:
     return values[whole], None if weights is None else weights[whole]
 
 
-# Remedies that are spelled for Python, and what they are here.
-
-_TYPED = (
-    (re.compile(r'family="([^"]+)"'), r"--family \1"),
-    (re.compile(r"\buse (fit\.)"), r"use, in Python, \1"),
-    (re.compile(r"with example=$"), "with example = ... in the file"),
-)
-
-
 def as_typed(fit: Fit) -> Fit:
     """Returns a fit whose remedies are spelled as they are typed here."""
+    fit = replace(fit, notes=tuple(n if isinstance(n, Sentence) else typed(n) for n in fit.notes))
     if fit.posterior is None:
         return fit
     told = fit.posterior.diagnosis
-    findings = tuple(replace(f, remedy=_typed(f.remedy)) for f in told.findings)
-    diagnosis = Diagnosis(findings, _typed(told.unseen))
+    findings = tuple(replace(f, remedy=typed(f.remedy)) for f in told.findings)
+    diagnosis = Diagnosis(findings, typed(told.unseen))
     return replace(fit, posterior=replace(fit.posterior, diagnosis=diagnosis))
-
-
-def _typed(text: str) -> str:
-    for python, option in _TYPED:
-        text = python.sub(option, text)
-    return text

@@ -8,7 +8,7 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,13 +20,14 @@ from jaxtyping import Float
 
 from kullback.api.extremes import extremes_told
 from kullback.cli.options import Keeping
-from kullback.core.errors import ExpressionError, InputError
+from kullback.core.errors import ExpressionError, InputError, UnsupportedError
 from kullback.core.user_code import raised, user_code
 from kullback.distributions.base import Distribution
 from kullback.expressions.format import format_distribution
 from kullback.expressions.parse import parse
-from kullback.inputs.target import BareFunctionError, by_its_log_density
+from kullback.inputs.given import BareFunctionError, by_its_log_density
 from kullback.results.fit import Fit
+from kullback.tables.kinds import Kind, listed
 from kullback.targets import LogDensity, Unconstrained
 
 _NAMED = re.compile(r"(?P<file>.+\.py):(?P<name>[^\W\d]\w*)", re.DOTALL)
@@ -196,21 +197,32 @@ def given(text: str, name: str) -> Given:
             made = expression(text)
             return Given(made, format_distribution(made))
     _check_one_file(text)
-    from kullback.tables.files import find_table  # noqa: PLC0415 - expressions load no polars
+    from kullback.tables.files import open_table  # noqa: PLC0415 - expressions load no polars
 
+    table = open_table(text)
     try:
-        table = find_table(text)
-    except InputError as error:
-        raise InputError(f"{error}. {_DIFF}" if Path(text).is_file() else str(error)) from None
-    rows, columns = table.values.shape
-    if columns != 1:
-        raise InputError(
-            f"{name} = {table.source} has {columns} columns ({_listed(table.columns)}) and {rows} "
-            "rows: a file must hold one column, of probabilities or (with --dx) of a density on a "
-            f"grid. For data, compare two data sets: kullback diff REFERENCE CURRENT; or fit a density: "
-            f"kullback fit {text} --direction forward"
-        )
-    return Given(table.values[:, 0], f"{table.source} ({rows} values)")
+        if len(table.names) != 1:
+            raise InputError(
+                f"{name} = {table.source} has {len(table.names)} columns ({listed(table.names)}) and "
+                f"{table.rows} rows: a file must hold one column, of probabilities or (with --dx) of a "
+                f"density on a grid. To fit a density: kullback fit {text} --direction forward. {_DIFF}"
+            )
+        column = table.read(table.names[0])
+        where = f"{table.source}: column {table.names[0]!r}"
+        if column.scale != "numbers":
+            what = ", ".join(column.labels[:3]) or column.type
+            raise InputError(
+                f"{where} is not numeric ({what}), but p and q are probabilities or densities"
+            )
+        bare = ~np.isfinite(column.values)
+        if bare.any():
+            first = table.place(int(np.argmax(bare)))
+            raise InputError(
+                f"{where} has {int(bare.sum())} cell(s) without a finite number, the first on {first}"
+            )
+    except (InputError, UnsupportedError) as error:
+        raise InputError(str(error) if _DIFF in str(error) else f"{error}. {_DIFF}") from None
+    return Given(column.values, f"{table.source} ({table.rows} values)")
 
 
 def expression(text: str) -> Distribution:
@@ -271,9 +283,18 @@ def names_of(text: str | None) -> tuple[str, ...]:
     return names
 
 
-def _listed(names: tuple[str, ...]) -> str:
-    more = f" and {len(names) - 8} more" if len(names) > 8 else ""
-    return ", ".join(names[:8]) + more
+def pairs_of(texts: Sequence[str], option: str, example: str) -> dict[str, str]:
+    """Returns what was typed as NAME=VALUE, perhaps several times. Raises InputError for anything else."""
+    parts = [text.partition("=") for text in texts]
+    for name, sign, _ in parts:
+        if not sign:
+            raise InputError(f'{option} {name}: write NAME=VALUE, such as {option} "{example}"')
+    return {name.strip(): value.strip() for name, _, value in parts}
+
+
+def kinds_of(texts: Sequence[str]) -> dict[str, Kind]:
+    """Returns the kinds of columns that were typed as NAME=KIND; which there are, the reader says."""
+    return pairs_of(texts, "--kind", "zip=category")  # pyright: ignore[reportReturnType]
 
 
 # Reports to files.

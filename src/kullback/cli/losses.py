@@ -4,14 +4,14 @@ import ast
 import importlib
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 from kullback.api.check_loss import check_loss
 from kullback.cli.answer import answer
-from kullback.cli.inputs import executed, instead
+from kullback.cli.inputs import executed, instead, pairs_of
 from kullback.cli.options import Checking, Output
 from kullback.core.errors import InputError
 from kullback.core.user_code import raised, user_code
@@ -27,8 +27,8 @@ def check(loss: str, how: Checking, output: Output) -> int:
             fn,
             expect=how.expect,
             student=how.student,
-            roles=_pairs(how.role, "--role"),
-            fixed={n: _literal(v) for n, v in _pairs(how.fixed, "--fixed").items()},
+            roles=pairs_of(how.role, "--role", "x=q logits"),
+            fixed={n: _literal(v) for n, v in pairs_of(how.fixed, "--fixed", "tau=0.5").items()},
             key=how.key,
         )
     return answer("check-loss", loss_document(report), output, status=report.status)
@@ -74,14 +74,6 @@ def _imported(name: str) -> Any:
         raise InputError(
             f"{name} cannot be imported: {text} ({kind}); for a file write {name}.py:..."
         ) from error
-
-
-def _pairs(options: Sequence[str], option: str) -> dict[str, str]:
-    parts = [text.partition("=") for text in options]
-    for name, sign, _ in parts:
-        if not sign:
-            raise InputError(f'{option} {name}: write NAME=VALUE, such as {option} "x=q logits"')
-    return {name.strip(): value.strip() for name, _, value in parts}
 
 
 def _literal(text: str) -> Any:

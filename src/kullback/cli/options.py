@@ -1,5 +1,6 @@
 """Options of the commands, as they are typed."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar, final
@@ -117,9 +118,12 @@ class Reading:
     Attributes:
         weights: the column that holds the weights of the rows.
         missing: keep cells without a value as missing, or drop their rows; refused if not said.
+        kind: what a column is where it is not what it seems, NAME=KIND, such as zip=category: continuous,
+            integer, count, category, code or identifier; may be said several times.
     """
 
     weights: str | None = None
+    kind: tuple[str, ...] = ()
     missing: Literal["keep", "drop"] | None = None
 
     @property
@@ -188,6 +192,8 @@ class Comparing:
         order: the column that orders the rows in time.
         joint: also compare all columns together.
         like: print another tool's number beside ours.
+        kind: what a column is where it is not what it seems, NAME=KIND, such as zip=category: continuous,
+            integer, count, category, code or identifier; may be said several times.
         key: randomness.
     """
 
@@ -198,6 +204,7 @@ class Comparing:
     order: str | None = None
     joint: Annotated[bool, Parameter(negative="--no-joint", show_default=False)] = True
     like: Literal["evidently"] | None = None
+    kind: tuple[str, ...] = ()
     key: int = 0
 
 
@@ -231,3 +238,28 @@ KEEPING = Keeping()
 UNIT = Unit()
 HOW = Measuring()
 COMPARING = Comparing()
+
+
+# Remedies that are spelled for Python, and what they are here.
+
+_TYPED = (
+    (r"say normalize=True", "say --normalize"),
+    (r", dx=\.\.\. if", ", --dx ... if"),
+    (r"missing=[\"']drop[\"']", "--missing drop"),
+    (r"missing=True", "--missing keep"),
+    (r"columns=\(\.\.\.\)", "--columns"),
+    (r"say columns=", "say --columns "),
+    (r"Samples\(\.\.\.\) if these are draws", "and fit first if these are draws (kullback fit)"),
+    (r"\bkinds=\{\"?([^\"{}]+?)\"?: \"?([^\"{}]+?)\"?\}", r"--kind \1=\2"),
+    (r"family=\"([^\"]+)\"", r"--family \1"),
+    (r"direction=\"([^\"]+)\"", r"--direction \1"),
+    (r"\buse (fit\.)", r"use, in Python, \1"),
+    (r"with example=$", "with example = ... in the file"),
+)
+
+
+def typed(text: str) -> str:
+    """Returns a message of `api` with its remedies as they are typed here."""
+    for python, option in _TYPED:
+        text = re.sub(python, option, text)
+    return text

@@ -1,26 +1,26 @@
 """`kullback diff`, `profile`, `score` and `sample`: tables of rows."""
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
-from kullback.api.diff import columns_of, draws
-from kullback.api.diff import score as score_rows
+from kullback.api.score import draws, model_rows
+from kullback.api.score import score as score_rows
 from kullback.api.store import load
 from kullback.cli.answer import File, answer, progress, report_file
-from kullback.cli.inputs import check_place, names_of
-from kullback.cli.options import Comparing, Output, Reading, Unit
+from kullback.cli.inputs import check_place, kinds_of, names_of
+from kullback.cli.options import Comparing, Output, Reading, Unit, typed
 from kullback.core.errors import InputError
 from kullback.diff.driver import diff as diff_of
 from kullback.diff.profile import merged, opened, read_profile, write_profile
 from kullback.diff.profile import profile as profile_of
 from kullback.files.writing import as_csv, check_format, column, write_columns
-from kullback.inputs.stream import column_names, read_rows
 from kullback.render.document import Document
 from kullback.render.terminal import show_text
 from kullback.results.diff import Diff
 from kullback.results.quantity import factor
-from kullback.targets import Stream
 from kullback.views.diff import diff_document
 from kullback.views.samples import score_document
 
@@ -36,7 +36,7 @@ def diff(
         difference = diff_of(
             opened(reference), opened(current), columns=names_of(how.columns), weights=how.weights,
             cluster=how.cluster, order=how.order, by=how.by, max_kl=limit, joint=how.joint,
-            like=how.like, key=how.key, progress=watch,
+            like=how.like, kinds=kinds_of(how.kind), key=how.key, progress=watch,
         )  # fmt: skip
     document = diff_document(unit.of(_as_typed(difference)))
     files = (report_file(report),)
@@ -45,12 +45,13 @@ def diff(
 
 def _as_typed(difference: Diff) -> Diff:
     """Returns it with remedies as they are typed here."""
-    notes = tuple(note.replace("columns=(...)", "--columns") for note in difference.notes)
+    notes = tuple(typed(note) for note in difference.notes)
     return replace(difference, notes=notes)
 
 
 def profile(
-    table: str, out: Path, *, like: Path | None, merge: Path | None, columns: str | None, output: Output
+    table: str, out: Path, *, like: Path | None, merge: Path | None, columns: str | None,
+    kind: Sequence[str], output: Output,
 ) -> int:  # fmt: skip
     """Writes the counts and returns the exit code."""
     check_place(out, "--out", inputs=(table, like, merge))
@@ -58,7 +59,7 @@ def profile(
         raise InputError("--like and --merge: merging counts in the cells of that profile already")
     known = merge or like
     cells = None if known is None else read_profile(known)
-    counts = profile_of(table, columns=names_of(columns), like=cells)
+    counts = profile_of(table, columns=names_of(columns), kinds=kinds_of(kind), like=cells)
     if merge is not None and cells is not None:
         counts = merged(cells, counts)
     write_profile(out, counts)
@@ -81,15 +82,11 @@ def score(
         check_format(out, (".csv", ".parquet"))
         check_place(out, "--out", inputs=(model, data))
     fit = load(model)
-    have, named = column_names(data)
-    asked = names_of(columns) or tuple(name for name in have if name != reading.weights)
-    if columns is None or all(name in have for name in asked):
-        asked = columns_of(fit, asked, named=named, source=data)
+    missing: bool | Literal["drop"] = reading.absent
     with progress("reading", output) as watch:
-        read = read_rows(
-            data, columns=asked, weights=reading.weights, missing=reading.missing is not None
+        rows = model_rows(
+            fit, data, columns=names_of(columns), weights=reading.weights, missing=missing
         )
-        rows = read if isinstance(read, Stream) else read.samples
         with nullcontext() if out is None else column(out, "log_prob") as spool:
 
             def write(scores: object) -> None:
@@ -101,9 +98,9 @@ def score(
                     watch(f"{done:,} rows")
 
             done = 0
-            scores = score_rows(fit, rows, skip_missing=reading.missing == "drop", write=write)
+            scores = score_rows(fit, rows, missing=missing, write=write)
     shown, saved = unit.of(scores), replace(fit, held_out=unit.of(fit.held_out))
-    document = score_document(saved, shown, model=str(model), data=data, names=asked)
+    document = score_document(saved, shown, model=str(model), data=data, names=rows.columns)
     files = (File("out", "scores", out),)
     return answer("score", document, output, files=files, status=scores.status)
 

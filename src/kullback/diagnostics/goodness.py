@@ -12,7 +12,7 @@ from scipy import special, stats
 from kullback.core.run import Run
 from kullback.distributions.base import Distribution
 from kullback.distributions.gaussian_mixture import TableMixture
-from kullback.fitting.covariances import Components
+from kullback.fitting.components import Components
 from kullback.fitting.em_climb import final_climb
 from kullback.fitting.mixtures import Score
 from kullback.fitting.rows import Rows

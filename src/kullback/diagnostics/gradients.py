@@ -14,8 +14,8 @@ import numpy as np
 from jaxtyping import Float
 
 from kullback.core.errors import DensityError
+from kullback.fitting.components import Components
 from kullback.fitting.elbo_gradients import ESTIMATORS, Contributions, Drawn, drawn_at
-from kullback.fitting.natural_gradient import Gaussians
 from kullback.results.estimate import Estimate
 from kullback.results.loss_report import GradientRow
 from kullback.results.quantity import BIAS, GRADIENT_NORM, VARIANCE, VARIANCE_RATIO, Quantity
@@ -33,7 +33,7 @@ _NOTHING = 1e-16
 _MOVED, _WIDER = 1.0, math.log(1.5)
 
 
-def displaced(q: Gaussians) -> Gaussians:
+def displaced(q: Components) -> Components:
     """Returns a Gaussian one sd away from a single one, and half as wide again."""
     d = q.means.shape[1]
     along = np.full(d, _MOVED / math.sqrt(d))
@@ -42,7 +42,7 @@ def displaced(q: Gaussians) -> Gaussians:
 
 
 def compare(
-    density: Density, q: Gaussians, place: str, rng: np.random.Generator
+    density: Density, q: Components, place: str, rng: np.random.Generator
 ) -> tuple[list[GradientRow], Estimate]:
     """Returns a row for each estimator, and the norm of the gradient.
 
@@ -83,7 +83,7 @@ def compare(
 
 
 def _truth(
-    density: Density, q: Gaussians, place: str, rng: np.random.Generator
+    density: Density, q: Components, place: str, rng: np.random.Generator
 ) -> Float[np.ndarray, "s p"]:
     """Path gradients, each from one set of whitened draws."""
     d = q.means.shape[1]

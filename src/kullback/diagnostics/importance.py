@@ -18,7 +18,7 @@ from jaxtyping import Float, Int
 from scipy import special
 
 from kullback.distributions.vector import Independent
-from kullback.fitting.natural_gradient import Gaussians
+from kullback.fitting.components import Components
 from kullback.solvers.modes import Density
 
 Array = np.ndarray
@@ -172,7 +172,7 @@ def smoothed(log_weights: Float[np.ndarray, " n"]) -> tuple[Float[np.ndarray, " 
 
 def weigh(
     density: Density,
-    q: Gaussians,
+    q: Components,
     log_q: Callable[[Array], Array],
     rng: np.random.Generator,
 ) -> Weighed:
@@ -205,7 +205,7 @@ def weigh(
 
 
 def draw(
-    q: Gaussians, rng: np.random.Generator, n: int, *, freedom: float = math.inf
+    q: Components, rng: np.random.Generator, n: int, *, freedom: float = math.inf
 ) -> Float[np.ndarray, "n d"]:
     """Returns draws of q, or of q with t tails."""
     counts = rng.multinomial(n, q.weights / q.weights.sum())
@@ -219,7 +219,7 @@ def draw(
     return rng.permutation(np.concatenate(rows))
 
 
-def heavy_log_prob(q: Gaussians, x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
+def heavy_log_prob(q: Components, x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
     """Returns the log density of q with t tails."""
     d = x.shape[1]
     v = _FREEDOM
@@ -227,7 +227,7 @@ def heavy_log_prob(q: Gaussians, x: Float[np.ndarray, "n d"]) -> Float[np.ndarra
         special.gammaln(0.5 * (v + d))
         - special.gammaln(0.5 * v)
         - 0.5 * d * math.log(v * math.pi)
-        - q.log_dets()
+        - q.log_dets
     )
     logs = []
     for k, weight in enumerate(q.weights):

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from kullback.core.errors import DensityError
 from kullback.diagnostics.importance import Weighed
 from kullback.diagnostics.tempered import overall_root
-from kullback.fitting.natural_gradient import Gaussians
+from kullback.fitting.components import Components
 from kullback.results.posterior import columns
 from kullback.solvers.modes import Density
 from kullback.targets import Unconstrained
@@ -60,7 +60,7 @@ class Rays:
 
 
 def check_proper(
-    target: Unconstrained, density: Density, q: Gaussians, rng: np.random.Generator
+    target: Unconstrained, density: Density, q: Components, rng: np.random.Generator
 ) -> Rays:
     """Returns how p falls far from q. Raises DensityError if it cannot be normalised."""
     rays = look_out(density, q.means[0], overall_root(q), rng)
@@ -101,8 +101,12 @@ def look_out(
     with np.errstate(all="ignore"):
         logs = [density(mean + t * directions @ root.T)[0] for t in _PLACES]
         falls = [(a - b) / np.log(1e2) for a, b in itertools.pairwise(logs)]
-        # Past where a density underflows nothing is known but that it fell.
-        falls = [np.where(np.isneginf(b), np.inf, f) for f, b in zip(falls, logs[1:], strict=True)]
+        # Past where a density underflows nothing is known but that it fell; what follows may be the same
+        # underflow, held at the largest number there is.
+        falls = [
+            np.where(np.isneginf(b), np.inf, np.where(np.isneginf(a), np.nan, fall))
+            for fall, (a, b) in zip(falls, itertools.pairwise(logs), strict=True)
+        ]
     exponents = np.maximum(falls[0], falls[1])
     exponents = np.where(exponents > 1e3, np.inf, exponents)
     return Rays(directions, exponents, generic)

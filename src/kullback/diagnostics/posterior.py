@@ -27,8 +27,8 @@ from kullback.diagnostics.tempered import Afar, Probe, from_afar, mode_share, pr
 from kullback.diagnostics.verdict import RELIABLE, ROUTES, UNSEEN_MODES, Remedies
 from kullback.diagnostics.verdict import findings as verdict_findings
 from kullback.distributions.vector import Independent
+from kullback.fitting.components import Components
 from kullback.fitting.discrete import DiscreteFit
-from kullback.fitting.natural_gradient import Gaussians
 from kullback.fitting.reverse import ReverseFit, Search
 from kullback.results.estimate import Estimate
 from kullback.results.posterior import (
@@ -398,10 +398,10 @@ def _draws_of_fit(target: Unconstrained, weighed: Weighed, probed: Probe, afar: 
     )
 
 
-def _entropy(q: Gaussians, weighed: Weighed) -> Estimate:
+def _entropy(q: Components, weighed: Weighed) -> Estimate:
     d = q.means.shape[1]
     if len(q.weights) == 1:
-        value = 0.5 * d * math.log(2.0 * math.pi * math.e) + float(q.log_dets()[0])
+        value = 0.5 * d * math.log(2.0 * math.pi * math.e) + float(q.log_dets[0])
         return Estimate.exact(value, ENTROPY_OF_Q, method="closed form")
     own = -weighed.log_q[: weighed.own]
     return Estimate.sampled(
@@ -424,7 +424,7 @@ _EXACT = 4096
 Moments = dict[str, tuple[float, float]]
 
 
-def of_q(target: Unconstrained, q: Gaussians, rng: np.random.Generator) -> Moments:
+def of_q(target: Unconstrained, q: Components, rng: np.random.Generator) -> Moments:
     """Returns the mean and sd of each parameter under q: exact where it is a coordinate of q itself.
 
     The draws have q's mean and covariance exactly, component by component.
@@ -441,7 +441,7 @@ def of_q(target: Unconstrained, q: Gaussians, rng: np.random.Generator) -> Momen
 
 
 def expected_shrinkage(
-    target: Unconstrained, curvature: Float[np.ndarray, "d d"] | None, q: Gaussians
+    target: Unconstrained, curvature: Float[np.ndarray, "d d"] | None, q: Components
 ) -> dict[str, float]:
     """Returns the sd of a mean-field q over that of p by linear response of the means, by coordinate."""
     if curvature is None or not q.diagonal or np.linalg.eigvalsh(curvature)[0] <= 0.0:

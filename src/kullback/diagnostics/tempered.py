@@ -12,7 +12,7 @@ from scipy import special
 
 from kullback.core.run import Run
 from kullback.diagnostics.importance import Value, Weighed, heavy_log_prob
-from kullback.fitting.natural_gradient import Gaussians
+from kullback.fitting.components import Components
 from kullback.fitting.reverse import Search
 from kullback.solvers.modes import Density, Mode
 from kullback.solvers.tempering import Points, Tempered, bridge, move, standard_error, temper
@@ -41,7 +41,7 @@ class Probe:
 
 def probe(
     density: Density,
-    q: Gaussians,
+    q: Components,
     log_q: Callable[[Array], Array],
     weighed: Weighed,
     rng: np.random.Generator,
@@ -58,14 +58,11 @@ def probe(
     return Probe(points, (float(rise.mean()), error), float(odds.mean()))
 
 
-def overall_root(q: Gaussians) -> Float[np.ndarray, "d d"]:
+def overall_root(q: Components) -> Float[np.ndarray, "d d"]:
     """Returns the root of the covariance of the whole mixture."""
     if len(q.weights) == 1:
         return np.diag(q.roots[0]) if q.diagonal else q.roots[0]
-    roots = np.array([np.diag(r) for r in q.roots]) if q.diagonal else q.roots
-    moved = q.means - q.weights @ q.means
-    covariance = np.einsum("k,kij,klj->il", q.weights, roots, roots)
-    return np.linalg.cholesky(covariance + np.einsum("k,ki,kj->ij", q.weights, moved, moved))
+    return np.linalg.cholesky(q.moments[1])
 
 
 @final
@@ -158,7 +155,7 @@ def not_tempered(density: Density, found: Search) -> Tempered:
 def from_afar(
     tempered: Tempered,
     found: Search,
-    q: Gaussians,
+    q: Components,
     log_q: Callable[[Array], Array],
     weighed: Weighed,
 ) -> Afar:

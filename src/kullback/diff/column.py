@@ -29,16 +29,18 @@ from kullback.results import quantity
 from kullback.results.diff import ColumnDiff, Picture, Region
 from kullback.results.estimate import Estimate
 from kullback.results.quantity import FORWARD_KL
-from kullback.tables.cells import Cells
+from kullback.tables.kinds import Column
 
 Values = Float[np.ndarray, "_n"]
 FORWARD, REVERSE = "KL(reference||current)", "KL(current||reference)"
 JEFFREYS = "Jeffreys(reference,current)"
 #: Pairs without a difference that are made to find the floor, and the rows they have at most.
 _PAIRS, _MOST_ROWS = 60, 2000
-#: Cells that are enough for the floor; regions and bins that are shown, levels that are named.
+#: Column that are enough for the floor; regions and bins that are shown, levels that are named.
 _CELLS, _REGIONS, _BINS, _NAMED = 200, 8, 40, 20
 _MICROSECONDS = 1e6
+#: A difference is more than chance where its p-value, corrected, is below.
+LEVEL = 0.05
 
 
 @final
@@ -46,17 +48,17 @@ _MICROSECONDS = 1e6
 class Side:
     """A column of one table: its cells and what each row counts for; None for 1."""
 
-    cells: Cells
+    cells: Column
     weights: Values | None
 
 
 def tallied(reference: Side, current: Side) -> Tallied:
     """Returns the counts of a column of both tables. Codes must be of the same labels."""
     x, y = reference.cells, current.cells
-    if x.kind == "levels":
+    if x.scale == "levels":
         return of_codes(x.values, y.values, x.labels, reference.weights, current.weights)
     found = of_numbers(x.values, y.values, reference.weights, current.weights)
-    return dated(found) if x.kind == "dates" else found
+    return dated(found) if x.scale == "dates" else found
 
 
 def dated(found: Tallied) -> Tallied:
@@ -321,3 +323,43 @@ def _of_levels(p: Values, q: Values) -> float:
 
 def _high(values: list[float]) -> float:
     return max(float(np.quantile(values, 0.95)), 0.0)
+
+
+# Another tool's number, as it is computed there, to be shown beside ours; not a divergence of the data.
+
+#: What an empty bin is filled with.
+_FILL = 1e-4
+#: Numbers with fewer different values than this are taken for levels there.
+_LEVELS = 20
+
+
+def kl(reference: Column, current: Column) -> float:
+    """Returns what Evidently 0.7 calls kl_div: bins of equal width after Sturges, empty ones filled.
+
+    The bins cover the range of both samples; what is empty gets .0001, or a millionth of the smallest
+    share where that is smaller; then scipy.stats.entropy, which scales both to 1.
+
+    Args:
+        reference, current: a column.
+    """
+    x, y = (c.values[np.isfinite(c.values)] for c in (reference, current))
+    if not (len(x) and len(y)):
+        return float("nan")
+    both = np.concatenate([x, y])
+    levels = np.unique(both)
+    if reference.scale == "levels" or len(levels) <= _LEVELS:
+        counts = [np.bincount(np.searchsorted(levels, v), minlength=len(levels)) for v in (x, y)]
+    else:
+        edges = np.histogram_bin_edges(both, bins="sturges")
+        counts = [np.histogram(v, edges)[0] for v in (x, y)]
+    p, q = (_filled(c / c.sum()) for c in counts)
+    p, q = p / p.sum(), q / q.sum()
+    return float(np.sum(p * np.log(p / q)))
+
+
+def _filled(shares: np.ndarray) -> np.ndarray:
+    empty = shares <= 0.0
+    if not empty.any():
+        return shares
+    least = float(shares[~empty].min())
+    return np.where(empty, _FILL if least > _FILL else least / 1e6, shares)

@@ -2,50 +2,48 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
-from typing import Literal, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal, final
 
 import numpy as np
 
 from kullback.core.errors import InputError, UnsupportedError
 from kullback.core.numerics import one_thread
 from kullback.core.run import named
-from kullback.diff.column import Side, column_diff, in_words, picture_of
+from kullback.diff.column import LEVEL, Side, column_diff, kl, picture_of
 from kullback.diff.column import median as column_median
 from kullback.diff.column import tallied as column_tallied
-from kullback.diff.profile import kind_of, median, picture, type_of
-from kullback.diff.profile import tallied as profile_tallied
+from kullback.diff.groups import split
+from kullback.diff.profile import count_column, median, picture, scale_of, together, type_of
 from kullback.diff.tables import (
-    EMPTY,
     MISSING,
     ROUNDED_IN_PROFILES,
     Drawn,
-    Groups,
     Options,
     Pair,
-    alike,
     changed,
+    check_kinds,
     lost,
-    table_of,
+    read_table,
 )
 from kullback.diff.tables import options as tables_options
 from kullback.diff.tables import type_of as tables_type_of
 from kullback.measure.samples.tests import holm
 from kullback.results.diff import (
     ColumnDiff,
+    ColumnProfile,
     Diff,
     Gate,
     JointDiff,
     Profile,
     gate_of,
     gate_of_all,
-    worst,
 )
 from kullback.results.estimate import Estimate
-from kullback.tables.cells import Cells, Table
+from kullback.tables.kinds import Kind
+from kullback.tables.table import Table
 
-_LEVEL = 0.05
 #: Whole numbers that are all different, of which no more than this share are in both tables, are no data.
 _SHARED, _FEWEST = 0.01, 100
 
@@ -62,6 +60,7 @@ def diff(
     max_kl: float | None = None,
     joint: bool = True,
     like: Literal["evidently"] | None = None,
+    kinds: Mapping[str, Kind] | None = None,
     key: int = 0,
     progress: Callable[[str], None] | None = None,
 ) -> Diff:
@@ -72,9 +71,9 @@ def diff(
     tables without a difference say so; and the same for all columns together.
 
     Args:
-        reference, current: data frames of pandas, polars or pyarrow, arrays (n, d), `Samples`, or paths of
-            files (.csv, .tsv, .parquet, .npy; directories and patterns of .parquet). The reference may
-            be a `Profile`.
+        reference, current: data frames of pandas, polars or pyarrow, relations of DuckDB, ArviZ trees, arrays
+            (n, d), `Samples`, or paths of files (.csv, .tsv, .parquet, .npy; directories and patterns of
+            .parquet). Either may be a `Profile`.
         columns: those to compare; all that both have by default.
         weights: a column with the number of rows that each stands for; fractions are weights of a survey.
         cluster: a column whose equal values mark rows that belong together.
@@ -84,6 +83,8 @@ def diff(
             reference that current lacks, has in another type or without a value, fail the gate.
         joint: whether all columns together are compared, on up to 10,000 rows of each.
         like: print another tool's number beside ours.
+        kinds: of columns that are not what they seem, such as {"zip": "category"}: "continuous", "integer",
+            "count", "category", "code" or "identifier", which is left out.
         key: randomness, an int.
         progress: called with what is being done.
 
@@ -102,147 +103,178 @@ def diff(
         columns, weights=weights, cluster=cluster, order=order, by=by, max_kl=max_kl, joint=joint,
         like=like, key=key, progress=progress,
     )  # fmt: skip
-    right = table_of(current, "current")
-    if isinstance(reference, Profile):
-        if by is not None:
-            raise InputError(
-                f"by={by!r}: a profile has no rows to split; give the reference itself"
-            )
-        with one_thread():
-            found = _with_profile(reference, right, options)
-    else:
-        left = table_of(reference, "reference")
-        with one_thread():
-            found = (
-                _compared(left, right, options)
-                if by is None
-                else split(left, right, by, *_shared(left, right, options), options, _compared)
-            )
+    left, right = (
+        given if isinstance(given, Profile) else read_table(given, name, "diff", kinds)
+        for given, name in ((reference, "reference"), (current, "current"))
+    )
+    check_kinds(kinds, left, right)
+    with one_thread():
+        if isinstance(left, Profile) or isinstance(right, Profile):
+            if by is not None:
+                raise InputError(
+                    f"by={by!r}: a profile has no rows to split; give the tables themselves"
+                )
+            found = _of_profiles(left, right, options)
+        elif by is None:
+            found = _compared(left, right, options)
+        else:
+            found = split(left, right, by, *_shared(left, right, options), options, _compared)
     return replace(found, seconds=time.monotonic() - began)
+
+
+@final
+@dataclass
+class _Columns:
+    """The columns as they are compared, one after the other.
+
+    Attributes:
+        types: of each in reference and current, as they are read.
+        found: what was compared.
+        left_out, gone: what was not, and what fails a gate, with the reasons.
+        interrupted: whether somebody stopped it.
+    """
+
+    types: dict[str, tuple[str, str]]
+    gone: list[tuple[str, str]]
+    found: list[ColumnDiff] = field(default_factory=list)
+    left_out: list[tuple[str, str]] = field(default_factory=list)
+    interrupted: bool = False
+
+    def compare(
+        self, names: Sequence[str], one: Callable[[str], ColumnDiff], options: Options
+    ) -> None:
+        """Compares each; one that cannot be compared is left out and takes none of the others along."""
+        for i, name in enumerate(names):
+            if options.progress is not None:
+                options.progress(f"column {i + 1} of {len(names)}: {name}")
+            reason = ""
+            try:
+                self.found.append(one(name))
+            except (UnsupportedError, InputError) as error:
+                reason = changed(self.types[name]) or str(error)
+                self.left_out.append((name, reason))
+            except KeyboardInterrupt:
+                if not self.found:
+                    raise
+                self.interrupted = True
+                return
+            why = lost(self.types[name], reason)
+            self.gone += [(name, why)] if why else []
+        if not self.found:
+            reasons = "; ".join(f"{name}: {reason}" for name, reason in self.left_out)
+            raise InputError(f"there is no column to compare ({reasons})")
+
+    def result(
+        self, left: Table | Profile, right: Table | Profile, joint: JointDiff | None,
+        notes: Sequence[str], options: Options,
+    ) -> Diff:  # fmt: skip
+        """Returns what was found, p-values corrected for all that was looked at."""
+        columns, joint = _corrected(self.found, joint, options.max_kl)
+        if self.interrupted:
+            total = len(self.found) + len(self.left_out)
+            notes = (f"interrupted after {len(self.found)} columns", *notes) if total else notes
+        return Diff(
+            left.source, right.source, (left.rows, right.rows), columns, joint, tuple(self.left_out),
+            tuple(n for n in left.names if n not in right.names),
+            tuple(n for n in right.names if n not in left.names),
+            options.max_kl, gate_of_all(columns, joint, self.gone),
+            notes=(*notes, *_below(columns, joint)), interrupted=self.interrupted, key=options.key,
+            lost=tuple(self.gone),
+        )  # fmt: skip
 
 
 def _compared(left: Table, right: Table, options: Options) -> Diff:
     names, gone = _shared(left, right, options)
     pair = Pair(left, right, weights=options.weights)
     drawn = Drawn((pair.reference, pair.current), options)
-    found, kept, left_out, keys = [], [], [], []
-    for i, name in enumerate(names):
-        if options.progress is not None:
-            options.progress(f"column {i + 1} of {len(names)}: {name}")
-        try:
-            sides = drawn.sides(name)
-            if changed(pair.types[name]):
-                raise UnsupportedError(changed(pair.types[name]))
-            column = _column(name, sides, options, tests=len(names) + options.joint)
-        except UnsupportedError as error:
-            reason = changed(pair.types[name]) or str(error)
-            left_out.append((name, reason))
-            gone += _lost(name, pair.types[name], reason)
-            continue
-        except KeyboardInterrupt:
-            if not found:
-                raise
-            return _ended(left, right, found, left_out, options, len(names))
-        gone += _lost(name, pair.types[name], "")
-        keys += [name] if _is_key(sides) else []
-        found.append(column)
+    columns, kept, keys = _Columns(pair.types, gone), [], []
+
+    def one(name: str) -> ColumnDiff:
+        sides = drawn.sides(name)
+        if changed(pair.types[name]):
+            raise UnsupportedError(changed(pair.types[name]))
+        found = _column(name, sides, options, tests=len(names) + options.joint)
         kept.append(drawn.some(sides))
-    if not found:
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out)
-        raise InputError(f"there is no column to compare ({reasons})")
-    together = drawn.joint(found, kept, options)
-    columns, together = _corrected(found, together, options.max_kl)
-    of_columns = (pair.notes[c.name] for c in found if c.name in pair.notes)
-    notes = (*drawn.notes, *of_columns, *_of_keys(columns, keys), *_below(columns, together))
-    return _all(left, right, columns, together, left_out, gone, notes, options)
+        keys.extend([name] if _is_key(sides) else [])
+        return found
+
+    columns.compare(names, one, options)
+    joint = None if columns.interrupted else drawn.joint(columns.found, kept, options)
+    noted = [pair.notes[c.name] for c in columns.found if c.name in pair.notes]
+    found = columns.result(left, right, joint, (*drawn.notes, *noted), options)
+    return replace(found, notes=(*found.notes, *_of_keys(found.columns, keys)))
 
 
-def _ended(
-    left: Table,
-    right: Table,
-    found: list[ColumnDiff],
-    left_out: list[tuple[str, str]],
-    options: Options,
-    total: int,
-) -> Diff:
-    """Returns what there is when somebody has interrupted."""
-    columns, _ = _corrected(found, None, options.max_kl)
-    return Diff(
-        left.source, right.source, (left.rows, right.rows), columns, None, tuple(left_out),
-        max_kl=options.max_kl, notes=(f"interrupted after {len(found)} of {total} columns",),
-        key=options.key, interrupted=True,
-    )  # fmt: skip
-
-
-def _with_profile(left: Profile, right: Table, options: Options) -> Diff:
-    """Returns how a table differs from counts of another: column by column only."""
+def _of_profiles(left: Table | Profile, right: Table | Profile, options: Options) -> Diff:
+    """Returns how two tables differ, one of them or both known by their counts: column by column only."""
     names, gone = _shared(left, right, options)
-    drawn = Drawn((right,), options)
-    found, left_out, notes = [], [], []
-    for name in names:
-        known, side = left.column(name), _side(drawn, name)
-        types = (
-            type_of(known),
-            tables_type_of(side if isinstance(side, UnsupportedError) else side.cells),
-        )
-        reason = changed(types) or (str(side) if isinstance(side, UnsupportedError) else "")
-        gone += _lost(name, types, reason)
-        if reason or isinstance(side, UnsupportedError):
-            left_out.append((name, reason))
-            continue
-        if EMPTY in types:
-            side = replace(side, cells=replace(side.cells, kind=kind_of(known, side.cells)))
-        if side.cells.whole is not None:
-            notes.append(f"{name}: {ROUNDED_IN_PROFILES}")
-        tallied = profile_tallied(known, side.cells, side.weights)
-        medians = None
-        if side.cells.kind != "levels":
-            medians = (median(known), column_median(side))
-        found.append(
-            column_diff(
-                name, side.cells.kind, tallied, rng=named(options.key, name), tests=len(names),
-                independent=side.weights is None,
-                picture=picture(tallied), medians=medians,
-                rows=left.rows + right.rows,
-            )
+    drawn = [Drawn((s,), options) if isinstance(s, Table) else None for s in (left, right)]
+    notes = [note for d in drawn if d is not None for note in d.notes]
+    columns = _Columns({}, gone)
+
+    def one(name: str) -> ColumnDiff:
+        columns.types[name] = ("nothing", "nothing")
+        known = next(s.column(name) for s in (left, right) if isinstance(s, Profile))
+        sides, types = [], []
+        for side, rows in zip((left, right), drawn, strict=True):
+            read = _counts(side, rows, name, known)
+            sides.append(read)
+            types.append(tables_type_of(read) if isinstance(read, Exception) else read.type)
+        columns.types[name] = (types[0], types[1])
+        for read in sides:
+            if isinstance(read, Exception):
+                raise read
+        if changed(columns.types[name]):
+            raise UnsupportedError(changed(columns.types[name]))
+        notes.extend(f"{name}: {ROUNDED_IN_PROFILES}" for read in sides if read.rounded)
+        p, q = (read.counts for read in sides)
+        tallied, scale = together(p, q), scale_of(p, q)
+        return column_diff(
+            name, scale, tallied, rng=named(options.key, name), tests=len(names),
+            independent=all(read.independent for read in sides), picture=picture(tallied),
+            medians=None if scale == "levels" else (sides[0].median, sides[1].median),
+            rows=left.rows + right.rows,
         )  # fmt: skip
-    if not found:
-        raise InputError(f"{left.source} and {right.source} have no column to compare")
-    columns, _ = _corrected(found, None, options.max_kl)
-    notes = (*drawn.notes, *notes, "a profile has no rows: all columns together are not compared")
-    return _all(left, right, columns, None, left_out, gone, notes, options)
+
+    columns.compare(names, one, options)
+    notes.append("a profile has no rows: all columns together are not compared")
+    return columns.result(left, right, None, notes, options)
 
 
-def _side(drawn: Drawn, name: str) -> Side | UnsupportedError:
+@final
+@dataclass(frozen=True, eq=False)
+class _Counted:
+    """A column as counts, what type it is of, its median, and whether its rows count alike."""
+
+    counts: ColumnProfile
+    type: str
+    median: float
+    independent: bool = True
+    rounded: bool = False
+
+
+def _counts(
+    side: Table | Profile, rows: Drawn | None, name: str, known: ColumnProfile
+) -> _Counted | UnsupportedError | InputError:
+    """Returns the counts of a column, those of a table in the cells of a profile."""
+    if isinstance(side, Profile):
+        mine = side.column(name)
+        return _Counted(mine, type_of(mine), median(mine))
+    assert rows is not None
     try:
-        return drawn.sides(name)[0]
-    except UnsupportedError as error:
+        found = rows.sides(name)[0]
+    except (UnsupportedError, InputError) as error:
         return error
-
-
-def _all(
-    left: Table | Profile, right: Table, columns: tuple[ColumnDiff, ...], together: JointDiff | None,
-    left_out: Sequence[tuple[str, str]], gone: Sequence[tuple[str, str]], notes: tuple[str, ...],
-    options: Options,
-) -> Diff:  # fmt: skip
-    return Diff(
-        left.source, right.source, (left.rows, right.rows), columns, together, tuple(left_out),
-        tuple(n for n in left.names if n not in right.names),
-        tuple(n for n in right.names if n not in left.names),
-        options.max_kl, gate_of_all(columns, together, gone), notes=notes, key=options.key,
-        lost=tuple(gone),
+    return _Counted(
+        count_column(name, found.cells, known, found.weights), tables_type_of(found.cells),
+        column_median(found), found.weights is None, found.cells.whole is not None,
     )  # fmt: skip
-
-
-def _lost(name: str, types: tuple[str, str], reason: str) -> list[tuple[str, str]]:
-    why = lost(types, reason)
-    return [(name, why)] if why else []
 
 
 def _is_key(sides: tuple[Side, ...]) -> bool:
     """Whether a column holds whole numbers that are all different, and others in the other table."""
     left, right = (side.cells for side in sides)
-    if left.kind != "numbers":
+    if left.scale != "numbers":
         return False
     for values in (left.values, right.values):
         few = values[: 10 * _FEWEST]
@@ -292,7 +324,7 @@ def _shown(estimate: Estimate) -> float:
 
 
 def _shared(
-    left: Table | Profile, right: Table, options: Options
+    left: Table | Profile, right: Table | Profile, options: Options
 ) -> tuple[list[str], list[tuple[str, str]]]:
     """Returns the columns of both, and those of the reference that current lacks, with the reason."""
     for table in (left, right):
@@ -318,7 +350,7 @@ def _column(
 ) -> ColumnDiff:  # fmt: skip
     left, right = sides
     tallied = column_tallied(left, right)
-    kind = left.cells.kind
+    kind = left.cells.scale
     medians = None
     if kind != "levels":
         medians = (column_median(left), column_median(right))
@@ -342,8 +374,8 @@ def _corrected(
     adjusted = holm(np.array(p_values)).tolist()
     columns = [
         replace(
-            c, adjusted=p, finding="differs" if p < _LEVEL else "no evidence",
-            gate=_gate(c, max_kl, differs=p < _LEVEL),
+            c, adjusted=p, finding="differs" if p < LEVEL else "no evidence",
+            gate=_gate(c, max_kl, differs=p < LEVEL),
         )
         for c, p in zip(found, adjusted, strict=False)
     ]  # fmt: skip
@@ -351,8 +383,8 @@ def _corrected(
     if together is not None:
         p = adjusted[-1]
         together = replace(
-            together, adjusted=p, finding="differs" if p < _LEVEL else "no evidence",
-            gate=_gate(together, max_kl, differs=p < _LEVEL),
+            together, adjusted=p, finding="differs" if p < LEVEL else "no evidence",
+            gate=_gate(together, max_kl, differs=p < LEVEL),
         )  # fmt: skip
     return tuple(columns), together
 
@@ -365,183 +397,3 @@ def _gate(found: ColumnDiff | JointDiff, max_kl: float | None, *, differs: bool)
 def _size(column: ColumnDiff) -> float:
     value = column.forward.value
     return column.forward.interval[0] if math.isnan(value) else value
-
-
-# Two tables split by the values of a column, each pair of parts compared by itself.
-
-Part = TypeVar("Part", ColumnDiff, JointDiff)
-#: Columns with more values than this are not split by.
-_MOST_GROUPS = 50
-
-
-def split(
-    left: Table, right: Table, by: str, names: Sequence[str], gone: Sequence[tuple[str, str]],
-    options: Options, compare: Callable[[Table, Table, Options], Diff],
-) -> Diff:  # fmt: skip
-    """Returns a Diff for each value of a column that both tables have, and what only one has.
-
-    Args:
-        left, right: the tables.
-        by: the column.
-        names, gone: columns of both, and those that are lost, with the reason.
-        options: what was asked.
-        compare: compares two parts.
-    """
-    for table in (left, right):
-        if by not in table.names:
-            raise InputError(f"{table.source}: there is no column {by!r} to split by")
-    names = tuple(n for n in names if n != by)
-    if not names:
-        raise InputError(f"by={by!r}: there is no other column to compare")
-    groups, notes, lost = [], [], [*gone]
-    for label, rows in _groups(left, right, by):
-        if not all(len(r) for r in rows):
-            where = "reference" if len(rows[0]) else "current"
-            count = f"{len(rows[0]) + len(rows[1]):,} rows in {where} only"
-            notes.append(f"{by} = {label} has {count}")
-            lost += [(f"{by} = {label}", count)] if where == "reference" else []
-            continue
-        parts = [_part(t, r, f"{by} = {label}") for t, r in zip((left, right), rows, strict=True)]
-        groups.append((label, compare(parts[0], parts[1], replace(options, columns=names))))
-    if not groups:
-        raise InputError(f"no value of {by!r} is in both tables")
-    groups = _corrected_groups(groups)
-    lost += _said([(f"{by} = {label}", d.lost) for label, d in groups])
-    left_out = _said([(f"{by} = {label}", d.left_out) for label, d in groups])
-    said = _said([(f"{by} = {label}", tuple((n, "") for n in d.notes)) for label, d in groups])
-    gate = worst([d.gate for _, d in groups])
-    return Diff(
-        left.source, right.source, (left.rows, right.rows), (), None, tuple(left_out),
-        tuple(n for n in left.names if n not in right.names),
-        tuple(n for n in right.names if n not in left.names), options.max_kl,
-        "failed" if lost and gate is not None else gate, tuple(groups),
-        (*notes, *(note for note, _ in said)), key=options.key, lost=tuple(lost),
-    )  # fmt: skip
-
-
-def _groups(left: Table, right: Table, by: str) -> Iterator[tuple[str, list[Groups]]]:
-    """Yields the values of a column with their rows in both tables; rows without one come last."""
-    pair = Pair(left, right, weights=None)
-    try:
-        sides = alike(pair.reference.read(by), pair.current.read(by))
-    except UnsupportedError as error:
-        raise InputError(f"by={by!r}: {changed(pair.types[by]) or error}") from None
-    if changed(pair.types[by]):
-        raise InputError(f"by={by!r}: {changed(pair.types[by])}")
-    values = np.unique(np.concatenate([c.values[~np.isnan(c.values)] for c in sides]))
-    if len(values) > _MOST_GROUPS:
-        raise InputError(
-            f"{by!r} has {len(values):,} values, more than {_MOST_GROUPS}: choose a column with fewer"
-        )
-    big = _as_written((left, right), by, sides) if by in pair.notes else {}
-    labels = [big.get(float(value)) or _label(float(value), sides[0]) for value in values]
-    for label, value in zip(labels, values, strict=True):
-        yield label, [np.flatnonzero(c.values == value) for c in sides]
-    absent = [np.flatnonzero(np.isnan(c.values)) for c in sides]
-    if any(len(rows) for rows in absent):
-        yield ("(missing)" if "missing" in labels else "missing"), absent
-
-
-def _as_written(tables: Sequence[Table], by: str, sides: Sequence[Cells]) -> dict[float, str]:
-    """Returns the integers that ranks stand for, in words."""
-    found = {}
-    for table, ranked in zip(tables, sides, strict=True):
-        cells = table.read(by)
-        values = cells.values if cells.whole is None else cells.whole
-        found.update(
-            zip(
-                ranked.values.tolist(),
-                (f"{v:.0f}" if isinstance(v, float) else str(v) for v in values.tolist()),
-                strict=True,
-            )
-        )
-    return found
-
-
-def _label(value: float, cells: Cells) -> str:
-    if cells.labels:
-        return cells.labels[int(value)]
-    return in_words(value, cells.kind) if cells.kind == "dates" else f"{value:.15g}"
-
-
-def _said(
-    groups: Sequence[tuple[str, Sequence[tuple[str, str]]]],
-) -> list[tuple[str, str]]:
-    """Returns what is said of groups: once what holds for all of them, else with the name of the group."""
-    every = [pair for pair in groups[0][1] if all(pair in said for _, said in groups)]
-    some = [
-        (f"{label}: {name}", reason)
-        for label, said in groups
-        for name, reason in said
-        if (name, reason) not in every
-    ]
-    return [*every, *some]
-
-
-def _corrected_groups(groups: list[tuple[str, Diff]]) -> list[tuple[str, Diff]]:
-    """Returns groups whose p-values are corrected for the number of groups, too."""
-    k = len(groups)
-
-    def of(found: Part) -> Part:
-        p = min(1.0, k * found.adjusted)
-        gate: Gate | None = "cannot tell" if found.gate == "failed" and p >= _LEVEL else found.gate
-        return replace(
-            found, adjusted=p, gate=gate, finding="differs" if p < _LEVEL else "no evidence"
-        )
-
-    made = []
-    for label, d in groups:
-        columns = tuple(of(c) for c in d.columns)
-        together = None if d.joint is None else of(d.joint)
-        gate = gate_of_all(columns, together, d.lost)
-        made.append((label, replace(d, columns=columns, joint=together, gate=gate)))
-    return made
-
-
-def _part(table: Table, rows: Groups, what: str) -> Table:
-    def read(name: str) -> Cells:
-        cells = table.read(name)
-        whole = None if cells.whole is None else cells.whole[rows]
-        return replace(cells, values=cells.values[rows], whole=whole)
-
-    return Table(table.names, len(rows), read, f"{table.source}, {what}")
-
-
-# Another tool's number, as it is computed there, to be shown beside ours; not a divergence of the data.
-
-#: What an empty bin is filled with.
-_FILL = 1e-4
-#: Numbers with fewer different values than this are taken for levels there.
-_LEVELS = 20
-
-
-def kl(reference: Cells, current: Cells) -> float:
-    """Returns what Evidently 0.7 calls kl_div: bins of equal width after Sturges, empty ones filled.
-
-    The bins cover the range of both samples; what is empty gets .0001, or a millionth of the smallest
-    share where that is smaller; then scipy.stats.entropy, which scales both to 1.
-
-    Args:
-        reference, current: a column.
-    """
-    x, y = (c.values[np.isfinite(c.values)] for c in (reference, current))
-    if not (len(x) and len(y)):
-        return float("nan")
-    both = np.concatenate([x, y])
-    levels = np.unique(both)
-    if reference.kind == "levels" or len(levels) <= _LEVELS:
-        counts = [np.bincount(np.searchsorted(levels, v), minlength=len(levels)) for v in (x, y)]
-    else:
-        edges = np.histogram_bin_edges(both, bins="sturges")
-        counts = [np.histogram(v, edges)[0] for v in (x, y)]
-    p, q = (_filled(c / c.sum()) for c in counts)
-    p, q = p / p.sum(), q / q.sum()
-    return float(np.sum(p * np.log(p / q)))
-
-
-def _filled(shares: np.ndarray) -> np.ndarray:
-    empty = shares <= 0.0
-    if not empty.any():
-        return shares
-    least = float(shares[~empty].min())
-    return np.where(empty, _FILL if least > _FILL else least / 1e6, shares)

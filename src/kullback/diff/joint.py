@@ -120,7 +120,7 @@ def _interactions(
         return ()
     coded = np.array([known is not None for known in labels])
     rows = encode(reference.values, current.values, coded)
-    marks = _marks(rows.trees, coded)
+    marks = _marks(rows.trees, rows.categories)
     n = len(reference.values)
     pairs = [(i, j) for i in range(d) for j in range(i + 1, d)]
     p_values = np.array([_changed(marks[i], marks[j], n) for i, j in pairs])

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,22 +11,24 @@ from jaxtyping import Float
 
 from kullback.core.errors import InputError, UnsupportedError
 from kullback.diff.column import dated
-from kullback.diff.tables import EMPTY, ROW_NAMES, names, table_of
+from kullback.diff.tables import EMPTY, ROW_NAMES, check_kinds, names, read_table
 from kullback.files.atomic import write_atomic
+from kullback.measure.samples.cells import of_counts
 from kullback.measure.samples.counts import (
     MISSING,
+    REST,
     Tallied,
     Tally,
-    against,
     codes_of,
     of_codes,
     one_of_numbers,
 )
 from kullback.results.diff import OTHERS, ColumnProfile, Picture, Profile
-from kullback.tables.cells import IDENTIFIER, CellKind, Cells, Table
+from kullback.tables.kinds import Column, Kind, names_rows
+from kullback.tables.table import Table
 
 Values = Float[np.ndarray, "_n"]
-#: Cells of a column of numbers, and levels of a column of names, that are kept.
+#: Column of a column of numbers, and levels of a column of names, that are kept.
 _CELLS, _MOST_LEVELS = 1000, 1000
 #: Of too many levels those with fewer rows are not kept: the luckiest of the rare ones would look rarer elsewhere.
 _COMMON = 100.0
@@ -59,9 +61,10 @@ def counted(table: Table, *, columns: Sequence[str] = (), like: Profile | None =
             cells = table.read(name)
         except UnsupportedError:
             continue
+        if cells.declared == "identifier":
+            continue
         known = like.column(name) if like is not None and name in like.names else None
-        alike = known is not None and known.kind == cells.kind
-        counts = _counted(name, cells, known if alike else None)
+        counts = count_column(name, cells, known)
         if known is not None:
             _check_kinds(known, counts, str(like.source if like is not None else ""), table.source)
         found.append(counts)
@@ -117,8 +120,9 @@ def spread(column: ColumnProfile, edges: Values) -> Values:
         return np.zeros(0)
     if not len(column.edges):
         return np.zeros(len(edges))
-    if np.array_equal(edges, column.edges):
-        return column.counts
+    own = len(column.edges)
+    if np.array_equal(edges[:own], column.edges):
+        return np.append(column.counts, np.zeros(len(edges) - own))
     below = np.interp(edges, column.edges, np.cumsum(column.counts), left=0.0)
     # Nothing is known of the values in the first cell but that they are not above its edge.
     below[edges < column.edges[0]] = 0.0
@@ -229,14 +233,18 @@ def _is_number(name: str) -> bool:
         return False
 
 
-def _counted(name: str, cells: Cells, like: ColumnProfile | None) -> ColumnProfile:
-    if cells.kind == "levels":
-        found = of_codes(cells.values, np.empty(0), cells.labels)
+def count_column(
+    name: str, cells: Column, like: ColumnProfile | None, weights: Values | None = None
+) -> ColumnProfile:
+    """Returns the counts of a column, in the cells of another where they are of one scale."""
+    if cells.scale == "levels":
+        found = of_codes(cells.values, np.empty(0), cells.labels, weights)
         counts = dict(zip(found.levels, found.tally.p.tolist(), strict=True))
-        return ColumnProfile(name, cells.kind, _commonest(counts), np.empty(0), np.empty(0))
-    codes = None if like is None else codes_of(like.levels)
-    found = one_of_numbers(cells.values, codes, None if like is None else like.edges, most=_CELLS)
-    return ColumnProfile(name, cells.kind, *found)
+        return ColumnProfile(name, cells.scale, _commonest(counts), np.empty(0), np.empty(0))
+    alike = like is not None and like.kind == cells.scale and not is_empty(like)
+    codes, edges = (codes_of(like.levels), like.edges) if alike else (None, None)
+    found = one_of_numbers(cells.values, codes, edges, weights, most=_CELLS)
+    return ColumnProfile(name, cells.scale, *found)
 
 
 def _commonest(counts: dict[str, float]) -> dict[str, float]:
@@ -254,7 +262,11 @@ _BINS = 40
 
 
 def profile(
-    table: object, *, columns: str | Sequence[str] = (), like: Profile | None = None
+    table: object,
+    *,
+    columns: str | Sequence[str] = (),
+    like: Profile | None = None,
+    kinds: Mapping[str, Kind] | None = None,
 ) -> Profile:
     """Returns counts of a table that `diff` takes for its reference: small, without rows, to be added.
 
@@ -262,6 +274,7 @@ def profile(
         table: as in `diff`.
         columns: those to count; all by default.
         like: count in the cells of this profile, so that both add up exactly.
+        kinds: of columns that are not what they seem, as in `diff`.
 
     Raises:
         InputError: it is no table, or has no column that can be counted.
@@ -273,7 +286,9 @@ def profile(
     """
     if like is not None and not isinstance(like, Profile):
         raise InputError(f"like={like!r}: give a Profile, which profile(table) returns")
-    return counted(table_of(table, "table"), columns=names(columns), like=like)
+    read = read_table(table, "table", "profile", kinds)
+    check_kinds(kinds, read)
+    return counted(read, columns=names(columns), like=like)
 
 
 def opened(given: str) -> object:
@@ -285,31 +300,51 @@ def type_of(known: ColumnProfile) -> str:
     """Returns the type of a column, as `_pair.type_of` of the cells it was counted from."""
     if is_empty(known):
         return EMPTY
-    if known.kind == "levels" and len(known.levels) > IDENTIFIER * known.rows:
+    if known.kind == "levels" and names_rows(len(known.levels), round(known.rows)):
         return ROW_NAMES
     return known.kind
 
 
-def kind_of(known: ColumnProfile, cells: Cells) -> CellKind:
-    """Returns the kind of a column of which one side has no value at all: that of the other."""
-    return cells.kind if is_empty(known) else known.kind  # pyright: ignore[reportReturnType]
+def scale_of(p: ColumnProfile, q: ColumnProfile) -> str:
+    """Returns the scale of a column: where one side has no value at all that of the other."""
+    return q.kind if is_empty(p) else p.kind
 
 
-def tallied(known: ColumnProfile, cells: Cells, weights: Values | None) -> Tallied:
-    """Returns the counts of a column of a profile and of the other table."""
-    if cells.kind != "levels":
-        found = against(known.levels, known.edges, known.counts, cells.values, weights)
-        return dated(found) if cells.kind == "dates" else found
-    other = of_codes(cells.values, np.empty(0), cells.labels, weights)
+def together(p: ColumnProfile, q: ColumnProfile) -> Tallied:
+    """Returns the counts of a column in two profiles; of cells that differ, cut at the edges of both."""
+    scale = scale_of(p, q)
+    if scale == "levels":
+        known = [side.levels for side in (p, q)]
+        for other in (p, q):
+            if OTHERS in other.levels:
+                # Which of the rare levels it has had, it does not know.
+                known = [_without_rare(levels, other.levels) for levels in known]
+        of_p, of_q = known
+        levels = tuple(dict.fromkeys((*of_p, *of_q)))
+        counts = [np.array([side.get(name, 0.0) for name in levels]) for side in known]
+        return Tallied(Tally(counts[0], counts[1]), levels)
+    levels = tuple(dict.fromkeys((*p.levels, *q.levels)))
+    of_p, of_q = (np.array([side.levels.get(name, 0.0) for name in levels]) for side in (p, q))
+    rest = [float(side.counts.sum()) for side in (p, q)]
+    found = Tallied(Tally(of_p, of_q), levels)
+    if any(rest):
+        cells = None
+        if all(rest):
+            upper = np.union1d(p.edges, q.edges)
+            in_p, in_q = spread(p, upper), spread(q, upper)
+            held = (in_p > 0.0) | (in_q > 0.0)
+            cells = of_counts(in_p[held], in_q[held], upper[held])
+        tally = Tally(np.append(of_p, rest[0]), np.append(of_q, rest[1]), cells)
+        found = Tallied(tally, (*levels, REST))
+    return dated(found) if scale == "dates" else found
+
+
+def _without_rare(levels: dict[str, float], known: dict[str, float]) -> dict[str, float]:
     counts: dict[str, float] = {}
-    for name, count in zip(other.levels, other.tally.p.tolist(), strict=True):
-        # Which of the rare levels the profile has had, it does not know.
-        at = name if OTHERS not in known.levels or name in known.levels else OTHERS
+    for name, count in levels.items():
+        at = name if name in known else OTHERS
         counts[at] = counts.get(at, 0.0) + count
-    names = tuple(dict.fromkeys((*known.levels, *counts)))
-    p = np.array([known.levels.get(name, 0.0) for name in names])
-    q = np.array([counts.get(name, 0.0) for name in names])
-    return Tallied(Tally(p, q), names)
+    return counts
 
 
 def median(known: ColumnProfile) -> float:

@@ -1,24 +1,24 @@
 """Two tables as they are looked at: what rows count for, which belong together, which are drawn."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import final
 
 import numpy as np
 from jaxtyping import Float, Int, Integer
 
-from kullback.core.errors import IdentifierError, InputError, UnsupportedError
+from kullback.core.errors import IdentifierError, InputError, KullbackError, UnsupportedError
 from kullback.core.run import named
 from kullback.diff.column import Side
 from kullback.diff.joint import Rows, joint_diff
-from kullback.inputs.stream import open_table
+from kullback.inputs.target import table_in
+from kullback.measure.samples.classifiers import varies
 from kullback.measure.samples.dependence import blocks, copies, design_effect, independent, whole
 from kullback.measure.samples.joint import FEWEST_ROWS
 from kullback.measure.samples.table import scaled
-from kullback.results.diff import ColumnDiff, JointDiff
-from kullback.tables.cells import BIG, IDENTIFIER, Cells, Table, of_frame, of_values
-from kullback.targets import Samples
+from kullback.results.diff import ColumnDiff, JointDiff, Profile
+from kullback.tables.kinds import BIG, Column, Kind, declare, listed
+from kullback.tables.table import Table, row_number
 
 Values = Float[np.ndarray, "_n"]
 Groups = Int[np.ndarray, "_n"]
@@ -89,13 +89,13 @@ class Drawn:
         copied = (1.0,) * len(cells)
         if len(cells) == 2:
             cells = alike(*cells)
-            if cells[0].kind == "numbers":
+            if cells[0].scale == "numbers":
                 copied = copies(*(c.values[np.isfinite(c.values)] for c in cells))
         return tuple(Side(c, self._worth(i, c, copied[i])) for i, c in enumerate(cells))
 
-    def _worth(self, i: int, cells: Cells, copied: float) -> Values | None:
+    def _worth(self, i: int, cells: Column, copied: float) -> Values | None:
         """Returns what each row counts for: its weight, less what it shares with others."""
-        weights, groups, levels = self._weights[i], self._groups[i], cells.kind == "levels"
+        weights, groups, levels = self._weights[i], self._groups[i], cells.scale == "levels"
         order, effect = self._order[i], copied
         if groups is not None or (weights is not None and not whole(weights)):
             effect *= design_effect(cells.values, groups, levels=levels, weights=weights)
@@ -111,13 +111,16 @@ class Drawn:
         """Returns the cells of a column in the rows that are looked at with all columns together."""
         cells = [side.cells for side in sides]
         values = [c.values[index] for c, index in zip(cells, self._index, strict=True)]
-        return Some(values[0], values[-1], cells[0].labels if cells[0].kind == "levels" else None)
+        return Some(values[0], values[-1], cells[0].labels if cells[0].scale == "levels" else None)
 
     def joint(
         self, found: Sequence[ColumnDiff], kept: Sequence[Some], options: Options
     ) -> JointDiff | None:
         """Returns how all columns together differ; None for one column, or too few rows."""
         if not options.joint or len(found) < 2:
+            return None
+        names, kept = self._varying(found, kept)
+        if len(names) < 2:
             return None
         tables = (
             np.column_stack([s.reference for s in kept]),
@@ -141,10 +144,20 @@ class Drawn:
             Rows(values[rows], index[rows])
             for values, index, rows in zip(tables, self._index, drawn, strict=True)
         )
-        names, labels = tuple(c.name for c in found), tuple(s.labels for s in kept)
+        labels = tuple(s.labels for s in kept)
         return joint_diff(
             reference, current, names, labels, tuple(found), named(options.key, "joint")
         )
+
+    def _varying(
+        self, found: Sequence[ColumnDiff], kept: Sequence[Some]
+    ) -> tuple[tuple[str, ...], list[Some]]:
+        """Returns the columns that are not the same in all rows: nothing goes together with the others."""
+        pairs = [(c.name, s) for c, s in zip(found, kept, strict=True)]
+        varying = [p for p in pairs if varies(np.concatenate([p[1].reference, p[1].current]))]
+        if len(varying) < 2:
+            self.notes = (*self.notes, "together not compared: fewer than two columns vary")
+        return tuple(name for name, _ in varying), [some for _, some in varying]
 
     def _worth_of(self, i: int) -> Values | None:
         weights = self._weights[i]
@@ -161,28 +174,41 @@ class Drawn:
         return place[index] // (2 * self._blocks[i])
 
 
-def alike(left: Cells, right: Cells) -> tuple[Cells, Cells]:
+def alike(left: Column, right: Column) -> tuple[Column, Column]:
     """Returns two columns of one kind, codes of the same labels. Raises UnsupportedError if they are not."""
-    if left.kind != right.kind:
-        if "levels" in (left.kind, right.kind):
-            empty = next((c for c in (left, right) if np.isnan(c.values).all()), None)
-            if empty is None:
-                raise UnsupportedError(MIXED)
-        kind = left.kind if right.kind == "numbers" or np.isnan(right.values).all() else right.kind
-        left, right = replace(left, kind=kind), replace(right, kind=kind)
-    if left.kind != "levels":
+    if "identifier" in (left.declared, right.declared):
+        raise UnsupportedError("an identifier: it names rows, and there is nothing to compare")
+    left, right = _coded(left, right), _coded(right, left)
+    if left.scale != right.scale:
+        empty = "empty" in (left.kind, right.kind)
+        if "levels" in (left.scale, right.scale) and not empty:
+            raise UnsupportedError(MIXED)
+        scale = left.scale if right.scale == "numbers" or right.kind == "empty" else right.scale
+        left, right = replace(left, scale=scale), replace(right, scale=scale)
+    if left.scale != "levels":
         return left, right
     labels = tuple(dict.fromkeys((*left.labels, *right.labels)))
     return _recoded(left, labels), _recoded(right, labels)
 
 
-def _recoded(cells: Cells, labels: tuple[str, ...]) -> Cells:
+def _coded(column: Column, other: Column) -> Column:
+    """Returns whole numbers as codes where the other table has digits that name something."""
+    if (
+        other.kind == "code"
+        and column.kind in ("integer", "constant")
+        and column.scale == "numbers"
+    ):
+        return declare(column, "code", "", "", row_number)
+    return column
+
+
+def _recoded(cells: Column, labels: tuple[str, ...]) -> Column:
     if cells.labels == labels or not cells.labels:
         return replace(cells, labels=labels)
     place = {label: float(i) for i, label in enumerate(labels)}
     table = np.array([place[label] for label in cells.labels])
     codes = np.nan_to_num(cells.values).astype(np.int64)
-    return Cells("levels", np.where(np.isnan(cells.values), np.nan, table[codes]), labels)
+    return Column("levels", np.where(np.isnan(cells.values), np.nan, table[codes]), labels)
 
 
 def _weights(table: Table, name: str | None) -> Values | None:
@@ -190,9 +216,9 @@ def _weights(table: Table, name: str | None) -> Values | None:
         return None
     cells = table.read(name)
     bad = ~((cells.values >= 0.0) & np.isfinite(cells.values))
-    if cells.kind != "numbers" or bad.any() or not cells.values.sum() > 0.0:
-        row = int(np.argmax(bad)) + 1 if cells.kind == "numbers" and bad.any() else 0
-        where = f", see row {row}" if row else ""
+    numeric = cells.scale == "numbers"
+    if not numeric or bad.any() or not cells.values.sum() > 0.0:
+        where = f", see {table.place(int(np.argmax(bad)))}" if numeric and bad.any() else ""
         raise InputError(
             f"{table.source}: column {name!r} holds no weights: they are numbers, finite, not "
             f"negative and not all 0{where}"
@@ -237,9 +263,9 @@ def _notes(options: Options, both: tuple[Table, ...]) -> tuple[str, ...]:
 # Two tables that are read side by side: of what type their columns are, and integers that float64 cannot hold.
 
 Whole = Integer[np.ndarray, " n"]
-Found = Cells | UnsupportedError
+Found = Column | KullbackError
 #: Types beside the kinds of cells: no value at all, text that names rows, and what cannot be compared.
-EMPTY, ROW_NAMES, NOTHING = "empty", "row names", "nothing"
+EMPTY, ROW_NAMES, NOTHING, BAD = "empty", "row names", "nothing", "bad cells"
 _TEXT = ("levels", ROW_NAMES)
 _WORDS = {"levels": "names", ROW_NAMES: "text", NOTHING: "values that cannot be compared"}
 MISSING = "missing in current"
@@ -269,21 +295,21 @@ class Pair:
         self.types: dict[str, tuple[str, str]] = {}
         self.notes: dict[str, str] = {}
 
-    def _left(self, name: str) -> Cells:
+    def _left(self, name: str) -> Column:
         mine, other = (_tried(table, name) for table in self._given)
         self.types[name] = (type_of(mine), type_of(other))
-        if isinstance(mine, Cells) and isinstance(other, Cells) and name != self._weights:
+        if isinstance(mine, Column) and isinstance(other, Column) and name != self._weights:
             mine, other = self._exactly(name, mine, other)
         self._held = (name, other)
         return _cells(mine)
 
-    def _right(self, name: str) -> Cells:
+    def _right(self, name: str) -> Column:
         held, self._held = self._held, None
         return _cells(held[1] if held and held[0] == name else _tried(self._given[1], name))
 
-    def _exactly(self, name: str, mine: Cells, other: Cells) -> tuple[Cells, Cells]:
+    def _exactly(self, name: str, mine: Column, other: Column) -> tuple[Column, Column]:
         """Returns integers that float64 cannot hold as ranks among those of both: order is all that counts."""
-        if (mine.whole is None and other.whole is None) or mine.kind != other.kind:
+        if (mine.whole is None and other.whole is None) or mine.scale != other.scale:
             return mine, other
         x, y = _integers(mine), _integers(other)
         if x is None or y is None:
@@ -293,22 +319,24 @@ class Pair:
         both = np.concatenate(_of_one_type(x, y))
         ranks = np.unique(both, return_inverse=True)[1].reshape(-1).astype(np.float64)
         ranks[np.isnan(np.concatenate([mine.values, other.values]))] = np.nan
-        return Cells("numbers", ranks[: len(x)]), Cells("numbers", ranks[len(x) :])
+        return Column("numbers", ranks[: len(x)]), Column("numbers", ranks[len(x) :])
 
 
 def type_of(found: Found) -> str:
     """Returns the type of a column, as far as two tables must agree on it."""
-    if isinstance(found, UnsupportedError):
+    if not isinstance(found, Column):
+        if isinstance(found, InputError):
+            return BAD
         return ROW_NAMES if isinstance(found, IdentifierError) else NOTHING
-    if np.isnan(found.values).all():
+    if found.kind == "empty":
         return EMPTY
-    return ROW_NAMES if len(found.labels) > IDENTIFIER * len(found.values) else found.kind
+    return ROW_NAMES if found.kind == "identifier" else found.scale
 
 
 def changed(types: tuple[str, str]) -> str:
     """Returns how the type of a column changed from reference to current, "" if it did not."""
     before, now = types
-    if before == now or EMPTY in types or (before in _TEXT and now in _TEXT):
+    if before == now or EMPTY in types or BAD in types or (before in _TEXT and now in _TEXT):
         return ""
     return f"{_WORDS.get(before, before)} in reference, {_WORDS.get(now, now)} in current"
 
@@ -323,7 +351,7 @@ def lost(types: tuple[str, str], reason: str) -> str:
     before, now = types
     if now == EMPTY:
         return "" if before in (EMPTY, NOTHING) else "no value in current"
-    if reason and (before, now) == ("levels", ROW_NAMES):
+    if reason and (BAD in types or (before, now) == ("levels", ROW_NAMES)):
         return reason
     return changed(types)
 
@@ -333,17 +361,17 @@ def _tried(table: Table, name: str) -> Found:
         return UnsupportedError(f"{table.source}: there is no column {name!r}")
     try:
         return table.read(name)
-    except UnsupportedError as error:
+    except (UnsupportedError, InputError) as error:
         return error
 
 
-def _cells(found: Found) -> Cells:
-    if isinstance(found, UnsupportedError):
+def _cells(found: Found) -> Column:
+    if not isinstance(found, Column):
         raise found
     return found
 
 
-def _integers(cells: Cells) -> Whole | None:
+def _integers(cells: Column) -> Whole | None:
     """Returns the cells as integers, 0 where one is missing; None if they are no integers, or not for certain."""
     if cells.whole is not None:
         return cells.whole
@@ -360,33 +388,31 @@ def _of_one_type(x: Whole, y: Whole) -> tuple[np.ndarray, np.ndarray]:
     return x.astype(object), y.astype(object)
 
 
-# What the user gave, as a table that is read a column at a time.
+# What was given and asked, checked before anything is compared.
 
 
-def table_of(given: object, source: str) -> Table:
-    """Returns what was given as a table. Raises InputError for what is none."""
-    match given:
-        case Table():
-            return given
-        case str() | Path():
-            return open_table(given)
-        case Samples():
-            if given.weights is not None:
-                raise InputError(
-                    f"{source}: Samples have weights of their own; give a data frame and weights="
-                )
-            return of_values(given.values, given.columns, given.labels, source)
-        case np.ndarray() | list() | tuple():
-            array = Samples(given, missing=True)
-            values = array.values
-            if isinstance(given, np.ndarray) and given.dtype.kind in "iu":
-                values = given.reshape(values.shape)
-            return of_values(values, array.columns, (), source)
-        case _:
-            return of_frame(given, source)
+def read_table(
+    given: object, name: str, verb: str, kinds: Mapping[str, Kind] | None = None
+) -> Table:
+    """Returns what was given as a table. Raises InputError for what is none, and for kinds that are wrong."""
+    if kinds is not None and not isinstance(kinds, Mapping):
+        raise InputError(f'kinds={kinds!r}: give a dict, such as {{"zip": "category"}}')
+    table = table_in(given, name, verb)
+    said = {column: kind for column, kind in (kinds or {}).items() if column in table.names}
+    found = table.declared(said)
+    for column in said:
+        found.read(column)  # a mistake in what was declared is no column to leave out
+    return found
 
 
-# What was asked of `diff`, checked before anything is read.
+def check_kinds(kinds: Mapping[str, Kind] | None, *tables: Table | Profile) -> None:
+    """Raises InputError for a kind of a column that is in none of the tables."""
+    for name in kinds or {}:
+        if not any(name in table.names for table in tables):
+            raise InputError(
+                f"kinds: there is no column {name!r}; there is {listed(tables[0].names)}"
+            )
+
 
 _LIKE = (None, "evidently")
 

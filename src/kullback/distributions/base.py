@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from kullback.core.errors import DensityError, UnsupportedError
-from kullback.core.user_code import user_code
+from kullback.core.user_code import read_only, user_code
 
 Array = np.ndarray
 
@@ -132,7 +132,7 @@ class Foreign(Distribution):
 
     def log_prob(self, x: Array) -> Float[np.ndarray, " n"]:
         with np.errstate(all="ignore"), user_code(f"the log density of {self.name}"):
-            values = np.asarray(self.density(x), dtype=np.float64)
+            values = np.asarray(self.density(read_only(x)), dtype=np.float64)
         if values.shape != (len(x),):
             raise DensityError(
                 f"{self.name}: the log density of {len(x)} points has shape {values.shape}; "

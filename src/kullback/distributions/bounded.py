@@ -3,35 +3,39 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import final
+from typing import Annotated, final
 
 import numpy as np
-from jaxtyping import Float
 from mpmath import mp
 from scipy import special
 
 from kullback.core.errors import InputError
-from kullback.distributions.base import Support
 from kullback.distributions.scalar import (
-    LOG,
-    LOG1M,
-    ONE,
+    UNIT,
     Best,
-    Number,
+    Finite,
+    Location,
+    Positive,
+    Quantiles,
+    Role,
     Scalar,
-    Statistic,
+    Scale,
     Values,
     Vector,
-    X,
-    check,
-    exact,
-    from_moments,
     log_root,
     mean,
 )
+from kullback.distributions.statistics import (
+    LOG,
+    LOG1M,
+    ONE,
+    Number,
+    Statistic,
+    X,
+    exact,
+    from_moments,
+)
 from kullback.solvers.minimise import newton
-
-Quantiles = Float[np.ndarray, " n"]
 
 
 @final
@@ -39,15 +43,10 @@ Quantiles = Float[np.ndarray, " n"]
 class Uniform(Scalar):
     """1 / (high - low) on [low, high]."""
 
-    low: float
-    high: float
+    region = ("interval", "low", "high")
 
-    def __post_init__(self) -> None:
-        _check_ends(self)
-
-    @property
-    def support(self) -> Support:
-        return Support("interval", self.low, self.high)
+    low: Annotated[float, Role("end", "point")]
+    high: Location
 
     def terms(self) -> dict[Statistic, Number]:
         low, high = exact(self.low, self.high)
@@ -70,15 +69,10 @@ class Uniform(Scalar):
 class Beta(Scalar):
     """x^(a-1) (1-x)^(b-1) / B(a, b)"""
 
-    a: float
-    b: float
+    region = UNIT
 
-    def __post_init__(self) -> None:
-        check(self, positive=("a", "b"))
-
-    @property
-    def support(self) -> Support:
-        return Support("interval", 0.0, 1.0)
+    a: Positive
+    b: Positive
 
     def terms(self) -> dict[Statistic, Number]:
         a, b = exact(self.a, self.b)
@@ -111,15 +105,10 @@ class Beta(Scalar):
 class Kumaraswamy(Scalar):
     """a b x^(a-1) (1 - x^a)^(b-1)"""
 
-    a: float
-    b: float
+    region = UNIT
 
-    def __post_init__(self) -> None:
-        check(self, positive=("a", "b"))
-
-    @property
-    def support(self) -> Support:
-        return Support("interval", 0.0, 1.0)
+    a: Positive
+    b: Positive
 
     def terms(self) -> dict[Statistic, Number]:
         a, b = exact(self.a, self.b)
@@ -151,14 +140,9 @@ class Kumaraswamy(Scalar):
 class ContinuousBernoulli(Scalar):
     """exp(logit x) on [0, 1], normalised (Loaiza-Ganem and Cunningham 2019)."""
 
-    logit: float
+    region = UNIT
 
-    def __post_init__(self) -> None:
-        check(self, finite=("logit",))
-
-    @property
-    def support(self) -> Support:
-        return Support("interval", 0.0, 1.0)
+    logit: Finite
 
     def terms(self) -> dict[Statistic, Number]:
         (eta,) = exact(self.logit)
@@ -189,16 +173,10 @@ class ContinuousBernoulli(Scalar):
 class LogUniform(Scalar):
     """1 / (x log(high / low)) on [low, high], low > 0."""
 
-    low: float
-    high: float
+    region = ("interval", "low", "high")
 
-    def __post_init__(self) -> None:
-        check(self, positive=("low", "high"))
-        _check_ends(self)
-
-    @property
-    def support(self) -> Support:
-        return Support("interval", self.low, self.high)
+    low: Annotated[float, Role("positive end", "length")]
+    high: Scale
 
     def terms(self) -> dict[Statistic, Number]:
         low, high = exact(self.low, self.high)

@@ -3,32 +3,25 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import final
+from typing import Annotated, final
 
 import numpy as np
-from jaxtyping import Float
 from mpmath import mp
 from scipy import special
 
 from kullback.core.errors import InputError
-from kullback.distributions.base import Support
 from kullback.distributions.scalar import (
-    ONE,
+    COUNTS,
     Best,
-    Number,
-    Real,
+    Positive,
+    Quantiles,
+    Role,
     Scalar,
-    Statistic,
     Values,
-    X,
-    check,
-    exact,
-    from_moments,
     log_root,
     mean,
 )
-
-Quantiles = Float[np.ndarray, " n"]
+from kullback.distributions.statistics import ONE, Number, Real, Statistic, X, exact, from_moments
 
 
 @final
@@ -64,14 +57,9 @@ class Chance:
 class Poisson(Scalar):
     """rate^x exp(-rate) / x!"""
 
-    rate: float
+    region = COUNTS
 
-    def __post_init__(self) -> None:
-        check(self, positive=("rate",))
-
-    @property
-    def support(self) -> Support:
-        return Support("integers", 0.0)
+    rate: Positive
 
     def terms(self) -> dict[Statistic, Number]:
         (rate,) = exact(self.rate)
@@ -91,18 +79,18 @@ class Poisson(Scalar):
 class Binomial(Scalar):
     """C(total, x) p^x (1-p)^(total-x); Bernoulli has total 1."""
 
-    total: float
+    region = ("integers", "_first", "_last")
+
+    total: Annotated[float, Role("count")]
     chance: Chance
 
-    def __post_init__(self) -> None:
-        check(self, nonnegative=("total",))
-        if self.total != math.floor(self.total):
-            raise InputError(f"Binomial: total must be an integer, got {self.total}")
+    @property
+    def _first(self) -> float:
+        return self.total if float(self.chance) == 1 else 0.0
 
     @property
-    def support(self) -> Support:
-        p = float(self.chance)
-        return Support("integers", self.total if p == 1 else 0.0, 0.0 if p == 0 else self.total)
+    def _last(self) -> float:
+        return 0.0 if float(self.chance) == 0 else self.total
 
     def terms(self) -> dict[Statistic, Number]:
         p, rest = self.chance.exact()
@@ -128,17 +116,14 @@ class Binomial(Scalar):
 class Geometric(Scalar):
     """p (1-p)^(x - start) for x = start, start + 1, ..."""
 
-    chance: Chance
+    region = ("integers", "start", "_last")
+
+    chance: Annotated[Chance, Role("likely")]
     start: float = 0.0
 
-    def __post_init__(self) -> None:
-        if float(self.chance) == 0.0:
-            raise InputError("Geometric: the probability must be positive, got 0.0")
-
     @property
-    def support(self) -> Support:
-        high = self.start if float(self.chance) == 1.0 else math.inf
-        return Support("integers", self.start, high)
+    def _last(self) -> float:
+        return self.start if float(self.chance) == 1.0 else math.inf
 
     def terms(self) -> dict[Statistic, Number]:
         p, rest = self.chance.exact()
@@ -163,17 +148,10 @@ class Geometric(Scalar):
 class NegativeBinomial(Scalar):
     """Gamma(x + shape) / (x! Gamma(shape)) (1-p)^shape p^x, with p of `chance`."""
 
-    shape: float
-    chance: Chance
+    region = COUNTS
 
-    def __post_init__(self) -> None:
-        check(self, positive=("shape",))
-        if not 0.0 < float(self.chance) < 1.0:
-            raise InputError(f"NegativeBinomial: p must be inside (0, 1), got {float(self.chance)}")
-
-    @property
-    def support(self) -> Support:
-        return Support("integers", 0.0)
+    shape: Positive
+    chance: Annotated[Chance, Role("uncertain")]
 
     def terms(self) -> dict[Statistic, Number]:
         p, rest = self.chance.exact()

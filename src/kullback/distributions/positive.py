@@ -2,36 +2,37 @@
 
 import math
 from dataclasses import dataclass
-from typing import final
+from typing import Annotated, final
 
 import numpy as np
-from jaxtyping import Float
 from mpmath import mp
 from scipy import special
 
-from kullback.distributions.base import Support
 from kullback.distributions.real import Normal, normal
 from kullback.distributions.scalar import (
-    LOG,
-    ONE,
+    HALF_LINE,
     Best,
-    Number,
-    Real,
+    ExactScale,
+    Positive,
+    Quantiles,
+    Role,
     Scalar,
-    Statistic,
+    Scale,
     Values,
-    X,
-    check,
-    exact,
-    from_moments,
     invert,
-    log1p_square,
     log_root,
     mean,
-    power,
 )
-
-Quantiles = Float[np.ndarray, " n"]
+from kullback.distributions.statistics import (
+    LOG,
+    ONE,
+    Number,
+    Real,
+    Statistic,
+    X,
+    exact,
+    from_moments,
+)
 
 
 @final
@@ -44,17 +45,12 @@ class GeneralizedGamma(Scalar):
     gamma power -1, Frechet a negative power and shape 1.
     """
 
-    scale: Real
-    shape: float
-    power: float = 1.0
-    factor: float = 1.0
+    region = HALF_LINE
 
-    def __post_init__(self) -> None:
-        check(self, positive=("scale", "shape", "factor"), finite=("power",), nonzero=("power",))
-
-    @property
-    def support(self) -> Support:
-        return Support("interval", 0.0)
+    scale: ExactScale
+    shape: Positive
+    power: Annotated[float, Role("nonzero")] = 1.0
+    factor: Positive = 1.0
 
     def terms(self) -> dict[Statistic, Number]:
         scale, shape, k, factor = exact(self.scale, self.shape, self.power, self.factor)
@@ -62,7 +58,7 @@ class GeneralizedGamma(Scalar):
         return {
             ONE: constant - mp.loggamma(shape),
             LOG: k * shape - 1,
-            power(self.power, self.scale): -factor,
+            Statistic("power", self.power, self.scale): -factor,
         }
 
     def mean_of(self, statistic: Statistic) -> Number | None:
@@ -111,15 +107,10 @@ class GeneralizedGamma(Scalar):
 class LogNormal(Scalar):
     """exp(N(loc, scale^2))."""
 
-    loc: Real
-    scale: Real
+    region = HALF_LINE
 
-    def __post_init__(self) -> None:
-        check(self, finite=("loc",), positive=("scale",))
-
-    @property
-    def support(self) -> Support:
-        return Support("interval", 0.0)
+    loc: Annotated[Real, Role("finite", "log", exact=True)]
+    scale: Annotated[Real, Role("positive", exact=True)]
 
     def terms(self) -> dict[Statistic, Number]:
         (scale,) = exact(self.scale)
@@ -158,15 +149,10 @@ class LogNormal(Scalar):
 class InverseGaussian(Scalar):
     """Wald: sqrt(shape / (2 pi x^3)) exp(-shape (x - mean)^2 / (2 mean^2 x))"""
 
-    mean: float
-    shape: float
+    region = HALF_LINE
 
-    def __post_init__(self) -> None:
-        check(self, positive=("mean", "shape"))
-
-    @property
-    def support(self) -> Support:
-        return Support("interval", 0.0)
+    mean: Scale
+    shape: Scale
 
     def terms(self) -> dict[Statistic, Number]:
         mean, shape = exact(self.mean, self.shape)
@@ -174,7 +160,7 @@ class InverseGaussian(Scalar):
             ONE: mp.log(shape / (2 * mp.pi)) / 2 + shape / mean,
             LOG: mp.mpf("-1.5"),
             X: -shape / (2 * mean**2),
-            power(-1.0, 1.0): -shape / 2,
+            Statistic("power", -1.0, 1.0): -shape / 2,
         }
 
     def mean_of(self, statistic: Statistic) -> Number | None:
@@ -200,15 +186,10 @@ class InverseGaussian(Scalar):
 class Pareto(Scalar):
     """shape scale^shape / x^(shape + 1) for x >= scale."""
 
-    scale: float
-    shape: float
+    region = ("interval", "scale", math.inf)
 
-    def __post_init__(self) -> None:
-        check(self, positive=("scale", "shape"))
-
-    @property
-    def support(self) -> Support:
-        return Support("interval", self.scale)
+    scale: Scale
+    shape: Positive
 
     def terms(self) -> dict[Statistic, Number]:
         scale, shape = exact(self.scale, self.shape)
@@ -246,18 +227,16 @@ class Pareto(Scalar):
 class HalfCauchy(Scalar):
     """2 / (pi scale (1 + (x/scale)^2)) for x >= 0."""
 
-    scale: float
+    region = HALF_LINE
 
-    def __post_init__(self) -> None:
-        check(self, positive=("scale",))
-
-    @property
-    def support(self) -> Support:
-        return Support("interval", 0.0)
+    scale: Scale
 
     def terms(self) -> dict[Statistic, Number]:
         (scale,) = exact(self.scale)
-        return {ONE: mp.log(2 / (mp.pi * scale)), log1p_square(0.0, self.scale): mp.mpf(-1)}
+        return {
+            ONE: mp.log(2 / (mp.pi * scale)),
+            Statistic("log1p_square", 0.0, self.scale): mp.mpf(-1),
+        }
 
     def mean_of(self, statistic: Statistic) -> Number | None:
         scale, a, b = exact(self.scale, statistic.a, statistic.b)
@@ -286,14 +265,9 @@ class HalfCauchy(Scalar):
 class Lindley(Scalar):
     """rate^2 / (1 + rate) (1 + x) exp(-rate x)"""
 
-    rate: float
+    region = HALF_LINE
 
-    def __post_init__(self) -> None:
-        check(self, positive=("rate",))
-
-    @property
-    def support(self) -> Support:
-        return Support("interval", 0.0)
+    rate: Positive
 
     def terms(self) -> dict[Statistic, Number]:
         (rate,) = exact(self.rate)

@@ -3,42 +3,35 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import final
+from typing import Annotated, final
 
 import numpy as np
-from jaxtyping import Float
 from mpmath import mp
 from scipy import special
 
-from kullback.distributions.base import Distribution, Support
+from kullback.distributions.base import Distribution
 from kullback.distributions.scalar import (
-    ONE,
+    LINE,
     Best,
+    ExactLocation,
+    ExactScale,
+    Finite,
+    Location,
     Maximise,
-    Number,
-    Real,
+    Positive,
+    Quantiles,
+    Role,
     Scalar,
-    Statistic,
+    Scale,
     Values,
     Vector,
-    X,
-    absolute,
-    check,
-    cosine,
-    exact,
-    exponential,
     frame,
-    from_moments,
-    log1p_square,
     log_root,
     mean,
     median,
-    softplus,
-    square,
 )
+from kullback.distributions.statistics import ONE, Number, Statistic, X, exact, from_moments
 from kullback.solvers.minimise import Stationary, newton
-
-Quantiles = Float[np.ndarray, " n"]
 
 
 @final
@@ -46,21 +39,16 @@ Quantiles = Float[np.ndarray, " n"]
 class Normal(Scalar):
     """N(loc, scale^2)."""
 
-    loc: Real
-    scale: Real
+    region = LINE
 
-    def __post_init__(self) -> None:
-        check(self, finite=("loc",), positive=("scale",))
-
-    @property
-    def support(self) -> Support:
-        return Support("interval")
+    loc: ExactLocation
+    scale: ExactScale
 
     def terms(self) -> dict[Statistic, Number]:
         (scale,) = exact(self.scale)
         return {
             ONE: -mp.log(scale) - mp.log(2 * mp.pi) / 2,
-            square(self.loc): -1 / (2 * scale**2),
+            Statistic("square", self.loc): -1 / (2 * scale**2),
         }
 
     def mean_of(self, statistic: Statistic) -> Number | None:
@@ -82,19 +70,14 @@ class Normal(Scalar):
 class Laplace(Scalar):
     """exp(-|x - loc| / scale) / (2 scale)"""
 
-    loc: float
-    scale: float
+    region = LINE
 
-    def __post_init__(self) -> None:
-        check(self, finite=("loc",), positive=("scale",))
-
-    @property
-    def support(self) -> Support:
-        return Support("interval")
+    loc: Location
+    scale: Scale
 
     def terms(self) -> dict[Statistic, Number]:
         (scale,) = exact(self.scale)
-        return {ONE: -mp.log(2 * scale), absolute(self.loc): -1 / scale}
+        return {ONE: -mp.log(2 * scale), Statistic("absolute", self.loc): -1 / scale}
 
     def mean_of(self, statistic: Statistic) -> Number | None:
         loc, scale, a, b = exact(self.loc, self.scale, statistic.a, statistic.b)
@@ -121,23 +104,18 @@ class LogGamma(Scalar):
     shape 1/2 at loc - scale log 2; the log of a gamma variable has scale -1.
     """
 
-    shape: float
-    loc: Real
-    scale: float
+    region = LINE
 
-    def __post_init__(self) -> None:
-        check(self, finite=("loc", "scale"), positive=("shape",), nonzero=("scale",))
-
-    @property
-    def support(self) -> Support:
-        return Support("interval")
+    shape: Positive
+    loc: Location
+    scale: Annotated[float, Role("nonzero", "signed")]
 
     def terms(self) -> dict[Statistic, Number]:
         shape, loc, scale = exact(self.shape, self.loc, self.scale)
         return {
             ONE: -mp.log(abs(scale)) - mp.loggamma(shape) + shape * loc / scale,
             X: -shape / scale,
-            exponential(-self.scale, self.loc): mp.mpf(-1),
+            Statistic("exp", -self.scale, self.loc): mp.mpf(-1),
         }
 
     def mean_of(self, statistic: Statistic) -> Number | None:
@@ -161,16 +139,11 @@ class LogGamma(Scalar):
 class StudentT(Scalar):
     """Student's t; Cauchy is df 1."""
 
-    df: float
-    loc: float
-    scale: float
+    region = LINE
 
-    def __post_init__(self) -> None:
-        check(self, finite=("loc",), positive=("df", "scale"))
-
-    @property
-    def support(self) -> Support:
-        return Support("interval")
+    df: Positive
+    loc: Location
+    scale: Scale
 
     def terms(self) -> dict[Statistic, Number]:
         df, scale = exact(self.df, self.scale)
@@ -197,7 +170,7 @@ class StudentT(Scalar):
 
     @property
     def _tail(self) -> Statistic:
-        return log1p_square(self.loc, self.scale, self.df)
+        return Statistic("log1p_square", self.loc, self.scale, self.df)
 
 
 @final
@@ -205,15 +178,10 @@ class StudentT(Scalar):
 class Logistic(Scalar):
     """Logistic(loc, scale)."""
 
-    loc: float
-    scale: float
+    region = LINE
 
-    def __post_init__(self) -> None:
-        check(self, finite=("loc",), positive=("scale",))
-
-    @property
-    def support(self) -> Support:
-        return Support("interval")
+    loc: Location
+    scale: Scale
 
     def terms(self) -> dict[Statistic, Number]:
         loc, scale = exact(self.loc, self.scale)
@@ -235,7 +203,7 @@ class Logistic(Scalar):
 
     @property
     def _soft(self) -> Statistic:
-        return softplus(-self.scale, self.loc)
+        return Statistic("softplus", -self.scale, self.loc)
 
 
 @final
@@ -243,20 +211,15 @@ class Logistic(Scalar):
 class VonMises(Scalar):
     """exp(concentration cos(x - loc)) on [-pi, pi]."""
 
-    loc: float
-    concentration: float
+    region = ("interval", -math.pi, math.pi)
 
-    def __post_init__(self) -> None:
-        check(self, finite=("loc",), nonnegative=("concentration",))
-
-    @property
-    def support(self) -> Support:
-        return Support("interval", -math.pi, math.pi)
+    loc: Finite
+    concentration: Annotated[float, Role("nonnegative")]
 
     def terms(self) -> dict[Statistic, Number]:
         (kappa,) = exact(self.concentration)
         constant = -mp.log(2 * mp.pi * mp.besseli(0, kappa) * mp.exp(-kappa)) - kappa
-        return {ONE: constant, cosine(self.loc): kappa}
+        return {ONE: constant, Statistic("cos", self.loc): kappa}
 
     def mean_of(self, statistic: Statistic) -> Number | None:
         loc, kappa, a = exact(self.loc, self.concentration, statistic.a)

@@ -3,49 +3,112 @@
 import abc
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from fractions import Fraction
-from functools import cached_property
-from typing import Any, Protocol, final, runtime_checkable
+from dataclasses import dataclass, fields
+from functools import cache, cached_property
+from typing import Annotated, Any, ClassVar, Literal, Protocol, final, get_args, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
 from mpmath import mp
-from scipy import special
 from scipy.special import ndtr
 
 from kullback.core.errors import InputError, UnsupportedError
-from kullback.distributions.base import Array, Distribution, Stratum
-
-#: A number of arbitrary precision; mpmath has no types.
-Number = Any
+from kullback.distributions.base import Array, Distribution, Stratum, Support
+from kullback.distributions.statistics import Number, Real, Statistic
 
 _LEVELS = np.array([1e-14, 1e-9, 1e-6, 1e-4, 0.002, 0.02, 0.1, 0.25, 0.5])
 
 
-# The statistics of which log densities are made.
-
-#: A parameter. 1/rate is a fraction, so that nothing is rounded before a difference is taken.
-Real = float | Fraction
+# What a parameter may be, and what becomes of it when the variable is moved or stretched.
 
 
 @final
 @dataclass(frozen=True)
-class Statistic:
-    """A function of x, by name, with parameters that are exact numbers."""
+class Role:
+    """What a parameter is to its family.
 
-    name: str
-    a: Real = 0.0
-    b: Real = 0.0
-    c: Real = 1.0
+    Attributes:
+        rule: a row of `_RULES`: what its value must be.
+        way: what it becomes when x becomes loc + scale x: loc + scale value ("point"), |scale| value
+            ("length"), scale value ("signed"), value + log |scale| ("log"); as it is if empty.
+        exact: whether it may be a fraction, so that nothing is rounded.
+    """
 
-    def __call__(self, x: np.ndarray) -> np.ndarray:
-        with np.errstate(all="ignore"):
-            return _FUNCTIONS[self.name](x, float(self.a), float(self.b), float(self.c))
+    rule: str
+    way: Literal["", "point", "length", "signed", "log"] = ""
+    exact: bool = False
+
+
+Finite = Annotated[float, Role("finite")]
+Positive = Annotated[float, Role("positive")]
+Location = Annotated[float, Role("finite", "point")]
+Scale = Annotated[float, Role("positive", "length")]
+ExactLocation = Annotated[Real, Role("finite", "point", exact=True)]
+ExactScale = Annotated[Real, Role("positive", "length", exact=True)]
+
+#: Levels, and the events there.
+Quantiles = Float[np.ndarray, " n"]
+
+#: A kind of support and its ends, as numbers or as names of attributes.
+Region = tuple[Literal["interval", "integers"], float | str, float | str]
+LINE: Region = ("interval", -math.inf, math.inf)
+HALF_LINE: Region = ("interval", 0.0, math.inf)
+UNIT: Region = ("interval", 0.0, 1.0)
+COUNTS: Region = ("integers", 0.0, math.inf)
+
+#: Each a test of the distribution and the value, and the message where it fails.
+_RULES: dict[str, list[tuple[Callable[[Any, float], bool], str]]] = {
+    "finite": [(lambda d, v: math.isfinite(v), "{} must be finite")],
+    "positive": [(lambda d, v: 0.0 < v < math.inf, "{} must be positive and finite")],
+    "nonnegative": [(lambda d, v: 0.0 <= v < math.inf, "{} must be non-negative and finite")],
+    "nonzero": [
+        (lambda d, v: math.isfinite(v), "{} must be finite"),
+        (lambda d, v: v != 0.0, "{} must not be 0"),
+    ],
+    "count": [
+        (lambda d, v: 0.0 <= v < math.inf, "{} must be non-negative and finite"),
+        (lambda d, v: v == math.floor(v), "{} must be an integer"),
+    ],
+    "likely": [(lambda d, v: v > 0.0, "the probability must be positive")],
+    "uncertain": [(lambda d, v: 0.0 < v < 1.0, "p must be inside (0, 1)")],
+    "end": [(lambda d, v: -math.inf < v < d.high < math.inf, "{} must be below high, both finite")],
+    "positive end": [
+        (lambda d, v: 0.0 < v < d.high < math.inf, "{} must be below high, both positive")
+    ],
+}
+
+
+@cache
+def roles(cls: type) -> dict[str, Role]:
+    """Returns what each parameter of a family is to it."""
+    return {
+        f.name: role for f in fields(cls) for role in get_args(f.type) if isinstance(role, Role)
+    }
 
 
 class Scalar(Distribution):
-    """A one-dimensional distribution whose log density is coefficients times statistics."""
+    """A one-dimensional distribution whose log density is coefficients times statistics.
+
+    A subclass is a dataclass of parameters whose types are those above: from these follow the checks,
+    and what becomes of a parameter when the variable is moved or stretched.
+    """
+
+    #: Where it lives.
+    region: ClassVar[Region]
+
+    def __post_init__(self) -> None:
+        for name, role in roles(type(self)).items():
+            for holds, message in _RULES[role.rule]:
+                value = getattr(self, name)
+                if not holds(self, float(value)):
+                    family = type(self).__name__
+                    raise InputError(f"{family}: {message.format(name)}, got {value}")
+
+    @property
+    def support(self) -> Support:
+        kind, *ends = self.region
+        low, high = (float(getattr(self, e) if isinstance(e, str) else e) for e in ends)
+        return Support(kind, low, high)
 
     @abc.abstractmethod
     def terms(self) -> dict[Statistic, Number]:
@@ -130,53 +193,6 @@ def _inside(points: Array, low: float, high: float) -> Array:
     return np.unique(points[(points > low) & (points < high)])
 
 
-def exact(*values: Real) -> tuple[Number, ...]:
-    """Returns parameters as numbers of the working precision: every float is one exactly."""
-    return tuple(
-        mp.mpf(v.numerator) / v.denominator if isinstance(v, Fraction) else mp.mpf(v)
-        for v in values
-    )
-
-
-def from_moments(statistic: Statistic, mean: Number, variance: Number) -> Number | None:
-    """Returns the mean of a polynomial statistic from the first two moments; None for others."""
-    center, scale = exact(statistic.a, statistic.b)
-    match statistic.name:
-        case "one":
-            return mp.mpf(1)
-        case "x":
-            return mean
-        case "square":
-            return mp.inf if mp.isinf(variance) else variance + (mean - center) ** 2
-        case "power" if center in (1, 2):
-            return mean / scale if center == 1 else (variance + mean**2) / scale**2
-        case _:
-            return None
-
-
-def check(
-    distribution: Distribution,
-    *,
-    finite: tuple[str, ...] = (),
-    positive: tuple[str, ...] = (),
-    nonnegative: tuple[str, ...] = (),
-    nonzero: tuple[str, ...] = (),
-) -> None:
-    """Raises InputError naming the first parameter outside its range."""
-    rules = [
-        (finite, "must be finite", math.isfinite),
-        (positive, "must be positive and finite", lambda v: 0.0 < v < math.inf),
-        (nonnegative, "must be non-negative and finite", lambda v: 0.0 <= v < math.inf),
-        (nonzero, "must not be 0", lambda v: v != 0.0),
-    ]
-    for names, rule, holds in rules:
-        for name in names:
-            value = getattr(distribution, name)
-            if not holds(value):
-                family = type(distribution).__name__
-                raise InputError(f"{family}: {name} {rule}, got {value}")
-
-
 def invert(
     cdf: Callable[..., Array], u: Float[np.ndarray, " n"], *, upper: bool, start: float
 ) -> Float[np.ndarray, " n"]:
@@ -216,76 +232,6 @@ class Parametric:
     guesses: Callable[[float, float], list[Vector]]
     contained: "tuple[tuple[Parametric, Embed], ...]" = ()
     constants: tuple[Vector, ...] = ()
-
-
-def _log1p_square(z: np.ndarray) -> np.ndarray:
-    large = np.abs(z) > 1e150
-    safe = np.where(large, 1.0, z)
-    return np.where(large, 2.0 * np.log(np.abs(np.where(large, z, 1.0))), np.log1p(safe * safe))
-
-
-def _log_choose(n: float, k: np.ndarray) -> np.ndarray:
-    return -np.log1p(n) - special.betaln(n - k + 1.0, k + 1.0)
-
-
-_FUNCTIONS: dict[str, Callable[[np.ndarray, float, float, float], np.ndarray]] = {
-    "one": lambda x, a, b, c: np.ones_like(x),
-    "x": lambda x, a, b, c: x,
-    "square": lambda x, a, b, c: (x - a) ** 2,
-    "absolute": lambda x, a, b, c: np.abs(x - a),
-    "log": lambda x, a, b, c: np.log(x),
-    "log_square": lambda x, a, b, c: (np.log(x) - a) ** 2,
-    "log1m": lambda x, a, b, c: np.log1p(-x),
-    "log1m_power": lambda x, a, b, c: np.log(-np.expm1(a * np.log(x))),
-    "log1p": lambda x, a, b, c: np.log1p(x),
-    "power": lambda x, a, b, c: (x / b) ** a,
-    "exp": lambda x, a, b, c: np.exp((x - b) / a),
-    "softplus": lambda x, a, b, c: np.logaddexp(0.0, (x - b) / a),
-    "cos": lambda x, a, b, c: np.cos(x - a),
-    "log1p_square": lambda x, a, b, c: _log1p_square((x - a) / (b * math.sqrt(c))),
-    "log_factorial": lambda x, a, b, c: special.gammaln(x + 1.0),
-    "log_choose": lambda x, a, b, c: _log_choose(a, x),
-    "log_rising": lambda x, a, b, c: (
-        special.gammaln(a) - special.betaln(a, x + 1.0) - np.log(x + a)
-    ),
-}
-
-ONE = Statistic("one")
-X = Statistic("x")
-LOG = Statistic("log")
-LOG1M = Statistic("log1m")
-
-
-def square(center: Real) -> Statistic:
-    return Statistic("square", center)
-
-
-def absolute(center: Real) -> Statistic:
-    return Statistic("absolute", center)
-
-
-def power(exponent: Real, scale: Real) -> Statistic:
-    """(x / scale) ** exponent"""
-    return Statistic("power", exponent, scale)
-
-
-def exponential(scale: Real, center: Real) -> Statistic:
-    """exp((x - center) / scale)"""
-    return Statistic("exp", scale, center)
-
-
-def softplus(scale: Real, center: Real) -> Statistic:
-    """log(1 + exp((x - center) / scale))"""
-    return Statistic("softplus", scale, center)
-
-
-def cosine(center: Real) -> Statistic:
-    return Statistic("cos", center)
-
-
-def log1p_square(center: Real, scale: Real, df: Real = 1.0) -> Statistic:
-    """log(1 + ((x - center) / scale)^2 / df)"""
-    return Statistic("log1p_square", center, scale, df)
 
 
 # Families of scalars for maximum likelihood: where they live and what fitting one gives.

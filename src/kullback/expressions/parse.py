@@ -22,16 +22,9 @@ import numpy as np
 from kullback.core.errors import ExpressionError, InputError
 from kullback.distributions.base import Distribution
 from kullback.distributions.compound import Mixture, Product, Truncated
+from kullback.distributions.family import RULES, Family, Parameter, Spelling
 from kullback.distributions.gaussian_mixture import GaussianMixture
-from kullback.distributions.registry import (
-    COMPOUNDS,
-    FAMILIES,
-    RULES,
-    SYNONYMS,
-    Family,
-    Parameter,
-    Spelling,
-)
+from kullback.distributions.registry import COMPOUNDS, FAMILIES, SYNONYMS
 from kullback.distributions.vector import Categorical, MultivariateNormal
 
 _MAX_DEPTH = 40

@@ -26,7 +26,8 @@ from kullback.core.run import Checkpoint
 from kullback.distributions.base import Distribution, Foreign, Stratum
 from kullback.distributions.transported import Approximation
 from kullback.files.atomic import write_atomic
-from kullback.fitting.natural_gradient import Ascent, Gaussians, Slope
+from kullback.fitting.components import Components
+from kullback.fitting.natural_gradient import Ascent, Slope
 from kullback.fitting.reverse import Search
 from kullback.results.fit import Fit
 from kullback.results.quantity import Sentence
@@ -58,7 +59,7 @@ _FORMAT = 2
 #: Of a sentence: places for parts, as `Sentence` has them, and nothing that reaches into one.
 _TEMPLATE = re.compile(r"(?:[^{}]|\{\{|\}\}|\{unit\}|\{(?::\+?(?:\.\d\d?)?[efg])?\})*")
 #: Stages of fits, which may be in a checkpoint.
-_STAGES = (Search, Gaussians, Slope, Ascent, Tempered, Points)
+_STAGES = (Search, Components, Slope, Ascent, Tempered, Points)
 #: Distributions that hold functions, which no file does.
 _NOT_WRITTEN = (Approximation, Foreign, Stratum)
 
@@ -66,7 +67,7 @@ _NOT_WRITTEN = (Approximation, Foreign, Stratum)
 def _of_distributions() -> Iterator[type]:
     """Yields all dataclasses of the package `distributions`: a new one needs no line here."""
     for module in pkgutil.iter_modules(distributions.__path__, "kullback.distributions."):
-        if module.name.endswith(".registry"):  # rows of a table, which nothing holds
+        if module.name.endswith((".family", ".registry")):  # a table, whose rows nothing holds
             continue
         for thing in vars(import_module(module.name)).values():
             if isinstance(thing, type) and thing.__module__ == module.name:

@@ -22,12 +22,12 @@ from typing import Any, NamedTuple, final
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jaxtyping import Float
 
 from kullback.core.run import named
 from kullback.distributions.gaussian_mixture import GaussianMixture
 from kullback.families import Gaussians, components, is_diagonal
+from kullback.fitting.components import Components
 from kullback.losses.divergences import Adversarial, conjugate_pair
 from kullback.results.estimate import Estimate
 from kullback.results.quantity import Quantity
@@ -57,9 +57,9 @@ class Game:
         steps: of Adam, over the game and the critics that measured.
     """
 
-    q: GaussianMixture
+    q: Components
     bound: Estimate
-    path: tuple[GaussianMixture, ...]
+    path: tuple[Components, ...]
     steps: int
 
 
@@ -68,7 +68,7 @@ def fit_adversarial(
     family: Gaussians,
     *,
     divergence: Adversarial = "reverse_kl",
-    start: GaussianMixture | None = None,
+    start: Components | None = None,
     key: object = 0,
     watch: Watch | None = None,
 ) -> Game:
@@ -103,7 +103,7 @@ def fit_adversarial(
     given = start or _moments(samples, components(family), named(key, "game start"))
     begun = _moved(given, -center / scale, 1.0 / scale)
     if is_diagonal(family):
-        begun = GaussianMixture(begun.weights, begun.means, _diagonal(begun.scale_trils))
+        begun = Components(begun.weights, begun.means, _diagonal(begun.roots))
     table = _Table(rows, divergence, is_diagonal(family))
     path, played = _play(table, begun, named(key, "game"), told)
     bounds, measured = _measure(table, path[-1], key, told)
@@ -170,8 +170,8 @@ class _Table:
 
 
 def _play(
-    table: _Table, q: GaussianMixture, rng: np.random.Generator, watch: Watch
-) -> tuple[list[GaussianMixture], int]:
+    table: _Table, q: Components, rng: np.random.Generator, watch: Watch
+) -> tuple[list[Components], int]:
     """Returns q along the game, its average last, and the number of blocks."""
     state, path = begin(q, rng), [q]
     means: list[Any] = []
@@ -199,9 +199,7 @@ class Bound:
     variance: float
 
 
-def _measure(
-    table: _Table, q: GaussianMixture, key: object, watch: Watch
-) -> tuple[list[Bound], int]:
+def _measure(table: _Table, q: Components, key: object, watch: Watch) -> tuple[list[Bound], int]:
     """Returns the bounds by two critics, each on the half of the rows that it has not seen."""
     rng = named(key, "critics")
     seen = table.rows.weights > 0.0
@@ -210,20 +208,18 @@ def _measure(
     for i, mine in enumerate((half, ~half)):
         watch(f"measuring by critics on rows they have not seen, {i + 1} of 2")
         trained, stopped = _train(table, q, mine, rng)
-        draws = q.sample(rng, min(max(4 * len(seen), 20_000), _MOST))
+        draws = _sampled(q, rng, min(max(4 * len(seen), 20_000), _MOST))
         unseen = table.rows.only(_some(~mine, _MOST, rng))
         bounds.append(evaluate(table.kind, trained, unseen, draws))
         blocks += stopped
     return bounds, blocks
 
 
-def _train(
-    table: _Table, q: GaussianMixture, mine: Array, rng: np.random.Generator
-) -> tuple[Any, int]:
+def _train(table: _Table, q: Components, mine: Array, rng: np.random.Generator) -> tuple[Any, int]:
     """Returns the critic of a half of the rows, as it was when rows set apart rated it best."""
     watched = mine & (rng.random(len(mine)) < _WATCHED)
     trained, judge = table.rows.only(mine & ~watched), table.rows.only(watched)
-    draws = q.sample(rng, 20_000)
+    draws = _sampled(q, rng, 20_000)
     state = begin(q, rng)
     best, value, idle, i = state.critic, 0.0, 0, 0
     for i in range(_MEASURE):
@@ -274,12 +270,16 @@ def _standard(p: Samples) -> tuple[Rows, Float[np.ndarray, " d"], Float[np.ndarr
     return Rows(((p.values - center) / scale).astype(np.float32), weights), center, scale
 
 
-def _moments(p: Samples, k: int, rng: np.random.Generator) -> GaussianMixture:
+def _moments(p: Samples, k: int, rng: np.random.Generator) -> Components:
     rows, center, scale = _standard(p)
     covariance = (rows.x.T * rows.weights) @ rows.x * np.outer(scale, scale)
     root = np.linalg.cholesky(covariance)
     means = center + 0.5 * (k > 1) * rng.standard_normal((k, len(center))) @ root.T
-    return GaussianMixture(np.full(k, 1.0 / k), means, np.repeat(root[None], k, axis=0))
+    return Components(np.full(k, 1.0 / k), means, np.repeat(root[None], k, axis=0))
+
+
+def _sampled(q: Components, rng: np.random.Generator, n: int) -> Float[np.ndarray, "n d"]:
+    return GaussianMixture(q.weights, q.means, q.roots).sample(rng, n)
 
 
 def _diagonal(roots: Float[np.ndarray, "k d d"]) -> Float[np.ndarray, "k d d"]:
@@ -288,19 +288,20 @@ def _diagonal(roots: Float[np.ndarray, "k d d"]) -> Float[np.ndarray, "k d d"]:
 
 
 def _moved(
-    q: GaussianMixture, center: Float[np.ndarray, " d"], scale: Float[np.ndarray, " d"]
-) -> GaussianMixture:
-    return GaussianMixture(q.weights, center + scale * q.means, scale[:, None] * q.scale_trils)
+    q: Components, center: Float[np.ndarray, " d"], scale: Float[np.ndarray, " d"]
+) -> Components:
+    return Components(q.weights, center + scale * q.means, scale[:, None] * q.roots)
 
 
 #: Steps of one call of the compiled loop.
 BLOCK = 250
 #: Units of the two hidden layers, rows and draws of a step.
 _UNITS, _BATCH = 64, 512
-_OPTIMIZER = optax.chain(optax.clip_by_global_norm(5.0), optax.scale_by_adam(b1=0.5, b2=0.99))
+#: Adam's rates (Kingma and Ba 2015, algorithm 1; the first small, as games need), and the longest gradient it is shown.
+_FIRST, _SECOND, _FLOOR, _LONGEST = 0.5, 0.99, 1e-8, 5.0
 
 
-def begin(q: GaussianMixture, rng: np.random.Generator) -> State:
+def begin(q: Components, rng: np.random.Generator) -> State:
     """Returns a critic that says nothing yet, against q."""
     d, sizes = q.means.shape[1], (q.means.shape[1], _UNITS, _UNITS, 1)
     critic = [
@@ -312,18 +313,39 @@ def begin(q: GaussianMixture, rng: np.random.Generator) -> State:
     ]
     critic[-1] = (0.01 * critic[-1][0], critic[-1][1])
     logs = np.log(np.maximum(q.weights, 1e-6))
-    roots = q.scale_trils
+    roots = q.roots
     parts = logs, q.means, np.log(roots[:, range(d), range(d)]), np.tril(roots, -1)
     generator = tuple(part.astype(np.float32) for part in parts)
-    return State(critic, _OPTIMIZER.init(critic), generator, _OPTIMIZER.init(generator))
+    return State(critic, _blank(critic), generator, _blank(generator))
 
 
-def mixture_of(generator: Tree) -> GaussianMixture:
+def _blank(parameters: Tree) -> Tree:
+    """Returns Adam's memory before the first gradient: how many it saw, their mean, that of their squares."""
+    return np.float32(0.0), *(jax.tree.map(np.zeros_like, parameters) for _ in range(2))
+
+
+def _adam(gradient: Tree, memory: Tree) -> tuple[Tree, Tree]:
+    """Returns Adam's step of length 1 and its memory, after a gradient that is cut to a length of 5."""
+    count, mean, square = memory
+    length = jnp.sqrt(sum(jnp.sum(part**2) for part in jax.tree.leaves(gradient)))
+    short = jnp.minimum(1.0, _LONGEST / length)
+    gradient = jax.tree.map(lambda g: short * g, gradient)
+    count += 1.0
+    mean = jax.tree.map(lambda m, g: _FIRST * m + (1.0 - _FIRST) * g, mean, gradient)
+    square = jax.tree.map(lambda v, g: _SECOND * v + (1.0 - _SECOND) * g**2, square, gradient)
+
+    def direction(m: Any, v: Any) -> Any:
+        return (m / (1.0 - _FIRST**count)) / (jnp.sqrt(v / (1.0 - _SECOND**count)) + _FLOOR)
+
+    return jax.tree.map(direction, mean, square), (count, mean, square)
+
+
+def mixture_of(generator: Tree) -> Components:
     """Returns q from its parameters."""
     logs, means, scales, lower = (np.asarray(part, dtype=np.float64) for part in generator)
     weights = np.exp(logs - logs.max())
     roots = np.tril(lower, -1) + np.exp(scales)[:, :, None] * np.eye(means.shape[1])
-    return GaussianMixture(weights / weights.sum(), means, roots)
+    return Components(weights / weights.sum(), means, roots)
 
 
 @partial(jax.jit, static_argnames=("kind", "diagonal"))
@@ -364,9 +386,9 @@ def play(
         picked = jnp.minimum(jnp.searchsorted(cumulative, u, side="right"), len(x) - 1)
         z = jax.random.normal(by_draw, shape, dtype=jnp.float32)
         up, down = jax.grad(value, argnums=(0, 1))(critic, generator, x[picked], z)
-        change, critic_memory = _OPTIMIZER.update(up, critic_memory)
+        change, critic_memory = _adam(up, critic_memory)
         critic = jax.tree.map(lambda a, b: a + rate[0] * b, critic, change)
-        change, memory = _OPTIMIZER.update(down, memory)
+        change, memory = _adam(down, memory)
         generator = jax.tree.map(lambda a, b: a - rate[1] * b, generator, change)
         seen = jax.tree.map(lambda a, b: a + b / BLOCK, total[1], generator)
         return (State(critic, critic_memory, generator, memory), (key, seen)), None

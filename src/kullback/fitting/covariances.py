@@ -14,38 +14,14 @@ from typing import Literal, final
 import numpy as np
 from jaxtyping import Float
 from scipy import optimize
-from scipy.linalg import lapack
+
+from kullback.fitting.components import Components
 
 Array = np.ndarray
 Name = Literal["full", "diagonal", "tied", "spherical", "low_rank"]
 _LOG_2PI = math.log(2.0 * math.pi)
 #: The least share of a column's variance in a component that is not explained by its factors.
 _LEAST_NOISE = 1e-6
-#: Factors of so many columns are inverted one by one, as triangles: a call for each then costs less.
-_WIDE = 8
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class Components:
-    """Weighted Gaussians: weights (k,), means (k, d) and Cholesky factors of covariances (k, d, d)."""
-
-    weights: Float[np.ndarray, " k"]
-    means: Float[np.ndarray, "k d"]
-    roots: Float[np.ndarray, "k d d"]
-
-    @cached_property
-    def inverses(self) -> Float[np.ndarray, "k d d"]:
-        """Of the Cholesky factors."""
-        if self.roots.shape[1] < _WIDE:
-            return np.linalg.inv(self.roots)
-        invert = lapack.dtrtri  # pyright: ignore[reportAttributeAccessIssue]
-        return np.array([invert(root, lower=1)[0] for root in self.roots])
-
-    @cached_property
-    def half_log_dets(self) -> Float[np.ndarray, " k"]:
-        """Half of the log determinants of the covariances."""
-        return np.log(np.diagonal(self.roots, axis1=1, axis2=2)).sum(axis=1)
 
 
 @final
@@ -70,7 +46,7 @@ class Prior:
 
     def log_densities(self, q: Components) -> Float[np.ndarray, " k"]:
         """Returns its log density at the covariance of each component, up to a constant."""
-        return -self.rows * q.half_log_dets - 0.5 * self.pulls(q)
+        return -self.rows * q.log_dets - 0.5 * self.pulls(q)
 
     def log_density(self, q: Components) -> float:
         """Returns its log density at these covariances, up to a constant."""
@@ -95,7 +71,7 @@ class Structure:
     @property
     def by_square(self) -> bool:
         """Whether sums of squares of each column suffice."""
-        return self.name in ("diagonal", "spherical") or (self.name == "full" and self.d == 1)
+        return self.name in ("diagonal", "spherical") or (self.name == "full" and self.d <= 1)
 
     def parameters(self, k: int) -> int:
         """Returns the number of free parameters of k components."""
@@ -140,11 +116,22 @@ class Structure:
             row += d - i
         return out
 
+    def packed(
+        self,
+        rows: Float[np.ndarray, " k"],
+        firsts: Float[np.ndarray, "k d"],
+        seconds: Float[np.ndarray, "k d d"],
+    ) -> Float[np.ndarray, "k f"]:
+        """Returns sums of the features from those of 1, x and x x'."""
+        every = np.arange(self.d)
+        at = (every, every) if self.by_square else self._pairs
+        return np.concatenate([rows[:, None], firsts, seconds[:, at[0], at[1]]], axis=1)
+
     def coefficients(self, q: Components) -> Float[np.ndarray, "k f"]:
         """Returns the coefficients of the features in log(weight N(x; mean, covariance))."""
         # A component without rows keeps a weight that counts for nothing, not a logarithm of 0.
         log_weights = np.log(np.maximum(q.weights, 1e-300))
-        constant = log_weights - q.half_log_dets - 0.5 * self.d * _LOG_2PI
+        constant = log_weights - q.log_dets - 0.5 * self.d * _LOG_2PI
         if self.by_square:
             precision = 1.0 / np.diagonal(q.roots, axis1=1, axis2=2) ** 2
             linear, products = precision * q.means, -0.5 * precision

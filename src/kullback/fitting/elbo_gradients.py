@@ -24,7 +24,7 @@ import numpy as np
 from jaxtyping import Float
 
 from kullback.core.errors import InputError
-from kullback.fitting.natural_gradient import Gaussians
+from kullback.fitting.components import Components
 from kullback.solvers.modes import Evaluate
 
 Array = np.ndarray
@@ -185,10 +185,10 @@ def check_estimator(name: object) -> Row:
     return row
 
 
-def drawn_at(evaluate: Evaluate, q: Gaussians, z: Float[np.ndarray, "n d"]) -> Drawn:
+def drawn_at(evaluate: Evaluate, q: Components, z: Float[np.ndarray, "n d"]) -> Drawn:
     """Returns what estimators need of the draws m + L z of a single Gaussian."""
     x = q.place(z)[0]
     log_p, gradient = evaluate(x)
     pull = gradient * q.roots[0] if q.diagonal else gradient @ q.roots[0]
-    constant = -0.5 * z.shape[1] * math.log(2.0 * math.pi) - float(q.log_dets()[0])
+    constant = -0.5 * z.shape[1] * math.log(2.0 * math.pi) - float(q.log_dets[0])
     return Drawn(z, log_p, constant - 0.5 * np.einsum("nd,nd->n", z, z), pull)

@@ -1,22 +1,23 @@
-"""Mixtures over tables as EM sees them: heavy tails, counts, categories, and values that are not there.
+"""EM of a mixture: a pass over the rows to what it sums, and the step from these sums to new components.
 
-A value that is missing at random is met by its distribution given the others of its row: the likelihood
-is that of what is there, exactly (Little and Rubin 1987; Ghahramani and Jordan 1994). Student's t is a
-Gaussian whose covariance is divided by a chi-square variable of its own for each row, whose expectation
-takes part in the sums (Peel and McLachlan 2000).
+Continuous rows without gaps are two matrix products a block. Otherwise rows that share a pattern of values
+that are there go together: a value that is missing at random is met by its distribution given the others of
+its row, so that the likelihood is that of what is there, exactly (Little and Rubin 1987; Ghahramani and
+Jordan 1994). Student's t is a Gaussian whose covariance is divided by a chi-square variable of its own for
+each row, whose expectation takes part in the sums (Peel and McLachlan 2000).
 """
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
-from typing import final
+from typing import Any, final
 
 import numpy as np
 from jaxtyping import Float
 from scipy import optimize, special
 
 from kullback.distributions.gaussian_mixture import Seen, TableMixture
-from kullback.fitting.covariances import Components, Prior, Structure
+from kullback.fitting.components import Components
+from kullback.fitting.covariances import Prior, Structure
 from kullback.fitting.rows import Rows
 
 Array = np.ndarray
@@ -24,141 +25,208 @@ Array = np.ndarray
 _FEWEST, _MOST = 1.0, 200.0
 #: Pseudo-counts: of each label, and of the mean of a column of counts.
 _LABEL, _COUNT = 0.5, 1e-3
+#: Numbers that stay in the cache while a block is worked on.
+_CACHE = 80_000
+#: A component further than this many of its sds, squared, from the centre of the data is centred by
+#: itself: the quadratic form would lose half of the digits.
+_FAR = 1e8
+_LEAST_TOTAL, _MOST_TOTAL = 1e-280, 1e280
 
 
 @final
 @dataclass(frozen=True, eq=False)
-class TableSums:
-    """What survives a pass.
+class Sums:
+    """What survives a pass: K (1 + d + d (d + 1) / 2) numbers and the log likelihood.
 
     Attributes:
-        log_likelihood: in scaled coordinates.
-        rows: how many rows each component has (k,).
-        pulls: the same, each by its expected precision (k,); equal to `rows` for Gaussians.
-        firsts, seconds: sums of x and x x' by these (k, d), (k, d, d).
-        tails: what degrees of freedom are found from (k,).
-        counted, events: rows with a value of each column of counts, and the events in them (k, c).
-        labels: of each column of categories, rows with each label (k, l).
+        log_likelihood: the weighted sum of log q over the rows, in scaled coordinates.
+        values: responsibilities @ features', (k, f); of Student's t each row by its expected precision.
+        others: of tables: the rows of each component and what degrees of freedom are found from (k,); rows with
+            a value of each column of counts and the events in them (k, c); rows with each label (k, l).
     """
 
     log_likelihood: float
-    rows: Float[np.ndarray, " k"]
-    pulls: Float[np.ndarray, " k"]
-    firsts: Float[np.ndarray, "k d"]
-    seconds: Float[np.ndarray, "k d d"]
-    tails: Float[np.ndarray, " k"]
-    counted: Float[np.ndarray, "k c"]
-    events: Float[np.ndarray, "k c"]
-    labels: tuple[Float[np.ndarray, "k l"], ...]
+    values: Float[np.ndarray, "k f"]
+    others: tuple[Array, ...] = ()
+
+    @property
+    def rows(self) -> Float[np.ndarray, " k"]:
+        """How many rows each component has."""
+        return self.others[0] if self.others else self.values[:, 0]
 
     @property
     def arrays(self) -> list[Array]:
         """What is averaged when passes are combined."""
-        own = [self.rows, self.pulls, self.firsts, self.seconds, self.tails]
-        return [*own, self.counted, self.events, *self.labels]
+        return [self.values, *self.others]
 
-    def replaced(self, arrays: list[Array]) -> "TableSums":
+    def replaced(self, arrays: list[Array]) -> "Sums":
         """Returns sums with other values; raises LinAlgError if they are sums of no rows."""
-        made = _sums(self.log_likelihood, arrays)
-        rows, pulls, _, _, _, counted, events, *labels = arrays
-        if min(a.min(initial=1.0) for a in (rows, pulls)) <= 0.0 or any(
-            a.min(initial=0.0) < 0.0 for a in (counted, events, *labels)
-        ):
+        values, *others = arrays
+        counts = [others[0], *others[2:]] if others else []
+        if not (values[:, 0] > 0.0).all() or any(a.min(initial=0.0) < 0.0 for a in counts):
             raise np.linalg.LinAlgError("a component has no rows")
-        return made
-
-
-def _sums(log_likelihood: float, arrays: list[Array]) -> TableSums:
-    rows, pulls, firsts, seconds, tails, counted, events, *labels = arrays
-    parts = (rows, pulls, firsts, seconds, tails, counted, events)
-    return TableSums(log_likelihood, *parts, tuple(labels))
+        return Sums(self.log_likelihood, values, tuple(others))
 
 
 @final
 @dataclass(frozen=True, eq=False)
-class TableModel:
-    """A mixture over the columns of a table.
+class Columns:
+    """What a table holds beside real numbers without gaps.
 
     Attributes:
-        structure: of the covariances of the continuous columns.
-        prior: on them.
         example: a mixture of the same layout; its values do not matter.
         heavy: whether components have degrees of freedom.
         count_means: of the columns of counts, over all rows (c,).
     """
 
-    structure: Structure
-    prior: Prior
     example: TableMixture
     heavy: bool
     count_means: Float[np.ndarray, " c"]
 
-    def expect(self, rows: Rows, q: TableMixture) -> TableSums:
+    def completed(self, q: Components, sums: Sums) -> TableMixture:
+        """Returns the components with tails, rates and tables of labels."""
+        rows, tails, counted, events, *labels = sums.others
+        rows = np.maximum(rows, 1e-300)
+        df = np.full(len(rows), np.inf)
+        if self.heavy:
+            df = np.array([_degrees(t) for t in tails / rows])
+        rates = (events + _COUNT * self.count_means) / (counted + _COUNT)
+        smoothed = [held + _LABEL / len(held) for held in labels]
+        tables = tuple(t / t.sum(axis=1, keepdims=True) for t in smoothed)
+        return TableMixture(self.example.kinds, q.weights, q.means, q.roots, df, rates, tables)
+
+    def log_prior(self, q: TableMixture) -> float:
+        """Returns the log of the prior density of rates and tables, up to a constant."""
+        value = sum(_LABEL / len(t) * float(np.log(t).sum()) for t in q.tables)
+        return value + _COUNT * float(np.sum(special.xlogy(self.count_means, q.rates) - q.rates))
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class MixtureModel:
+    """A mixture with a covariance structure and a prior on the covariances.
+
+    Attributes:
+        structure: of the covariances of the continuous columns.
+        prior: on them.
+        columns: what else there is; None for continuous rows without gaps, whose mixture is `Components`.
+    """
+
+    structure: Structure
+    prior: Prior
+    columns: Columns | None = None
+
+    @property
+    def smooth(self) -> bool:
+        """Whether parameters have coordinates without bounds, and a gradient."""
+        return self.columns is None and self.structure.name in ("full", "diagonal")
+
+    def expect(self, rows: Rows, q: Any) -> Sums:
         """Returns the sums of a pass over the rows: the E-step."""
+        if self.columns is not None:
+            return self._expect_table(rows, q, heavy=self.columns.heavy)
+        total = np.zeros(1)
+        values = self.summed(rows, q, total)
+        return Sums(float(total[0]), values)
+
+    def _expect_table(self, rows: Rows, q: TableMixture, *, heavy: bool) -> Sums:
         k, d = q.means.shape
-        made = _Totals(q, self.heavy)
+        totals = _Totals(q, self.structure, heavy)
         for x, weights in rows.blocks(block_size(k, self.structure.width + 4 * d)):
             logs, parts = q.log_joint(x)
             value, shares = responsibilities(logs, weights)
-            made.add(x, shares, parts, float(value))
-        return made.sums()
+            totals.add(x, shares, parts, float(value))
+        return totals.sums()
 
-    def maximize(self, sums: TableSums) -> TableMixture:
+    def summed(
+        self, rows: Rows, q: Components, likelihoods: Float[np.ndarray, " g"]
+    ) -> Float[np.ndarray, "s f"]:
+        """Returns the sums of a pass for the components of one mixture, or of several.
+
+        Args:
+            rows: passed over.
+            q: the components of the mixtures, one mixture after another.
+            likelihoods: to which the log likelihood of each mixture is added.
+        """
+        s = self.structure
+        table = s.coefficients(q)
+        far = _far(table, q)
+        values = np.zeros((len(table), s.width))
+        one = len(likelihoods) == 1
+        for x, features, weights in rows.featured(block_size(len(table), s.width), s, s.features):
+            logs = _logs(table, features, far, q, x)
+            groups = logs if one else logs.reshape(len(likelihoods), -1, logs.shape[1])
+            value, shares = responsibilities(groups, weights)
+            likelihoods += value
+            values += shares.reshape(logs.shape) @ features.T
+        return values
+
+    def log_joint(self, q: Any, x: Float[np.ndarray, "d m"]) -> Float[np.ndarray, "k m"]:
+        """Returns log(weight times density) of every component at rows given as columns."""
+        if self.columns is not None:
+            return q.log_joint(x)[0]
+        table = self.structure.coefficients(q)
+        return _logs(table, self.structure.features(x), _far(table, q), q, x)
+
+    def log_prob(self, q: Any, x: Float[np.ndarray, "d m"]) -> Float[np.ndarray, " m"]:
+        """Returns log q at rows given as columns, in scaled coordinates."""
+        return np.logaddexp.reduce(self.log_joint(q, x), axis=0)
+
+    def shares(self, q: Any, x: Float[np.ndarray, "d m"]) -> Float[np.ndarray, "k m"]:
+        """Returns the responsibilities of the components for rows given as columns."""
+        return responsibilities(self.log_joint(q, x), np.ones(x.shape[1]))[1]
+
+    def restored(self, log_likelihood: float, arrays: list[Array]) -> Sums:
+        """Returns sums of their numbers."""
+        return Sums(log_likelihood, arrays[0], tuple(arrays[1:]))
+
+    def maximize(self, sums: Sums) -> Any:
         """Returns the components that maximise the expected log likelihood and prior: the M-step."""
-        pulls = np.maximum(sums.pulls, 1e-300)
-        means = sums.firsts / pulls[:, None]
-        scatter = sums.seconds - pulls[:, None, None] * means[:, :, None] * means[:, None, :]
-        if self.structure.by_square:
-            scatter = np.maximum(np.diagonal(scatter, axis1=1, axis2=2), 0.0)
-        rows = np.maximum(sums.rows, 1e-300)
+        _, means, scatter = self.structure.moments(sums.values)
+        totals = np.maximum(sums.rows, 1e-300)
         d = self.structure.d
         roots = (
-            self.structure.roots(rows, scatter, self.prior) if d else np.zeros((len(rows), 0, 0))
+            self.structure.roots(totals, scatter, self.prior) if d else np.zeros((len(means), 0, 0))
         )
-        df = (
-            np.array([_degrees(t) for t in sums.tails / rows])
-            if self.heavy
-            else np.full(len(rows), np.inf)
-        )
-        rates = (sums.events + _COUNT * self.count_means) / (sums.counted + _COUNT)
-        tables = []
-        for labels in sums.labels:
-            smoothed = labels + self._label(labels)
-            tables.append(smoothed / smoothed.sum(axis=1, keepdims=True))
-        return TableMixture(
-            self.example.kinds, rows / rows.sum(), means, roots, df, rates, tuple(tables)
-        )
+        q = Components(totals / totals.sum(), means, roots)
+        return q if self.columns is None else self.columns.completed(q, sums)
 
-    def _label(self, labels: Array) -> float:
-        return _LABEL / len(labels)
-
-    def log_prior(self, q: TableMixture) -> float:
+    def log_prior(self, q: Any) -> float:
         """Returns the log of the prior density, up to a constant."""
-        value = sum(self._label(t) * float(np.log(t).sum()) for t in q.tables)
-        value += _COUNT * float(np.sum(special.xlogy(self.count_means, q.rates) - q.rates))
-        if self.structure.d:
-            value += self.prior.log_density(Components(q.weights, q.means, q.roots))
-        return value
+        value = self.prior.log_density(reals_of(q)) if self.structure.d else 0.0
+        return value if self.columns is None else value + self.columns.log_prior(q)
 
-    def restored(self, log_likelihood: float, arrays: list[Array]) -> TableSums:
-        """Returns sums of their numbers."""
-        return _sums(log_likelihood, arrays)
+    def slope(self, q: Components, sums: Sums) -> tuple[Array, Array, Array]:
+        """Returns the gradient of log likelihood plus log prior by logits, shifts m + L a and turns L (I + A).
 
-    def log_prob(self, q: TableMixture, x: Float[np.ndarray, "c m"]) -> Float[np.ndarray, " m"]:
-        """Returns log q at rows given as columns, in scaled coordinates."""
-        return np.logaddexp.reduce(q.log_joint(x)[0], axis=0)
+        Args:
+            q: the components.
+            sums: of the pass at them.
+        """
+        rows, means, scatter = self.structure.moments(sums.values)
+        moved, eye = means - q.means, np.eye(self.structure.d)
+        if scatter.ndim == 2:
+            scatter = scatter[:, :, None] * eye
+        outer = moved[:, :, None] * moved[:, None, :]
+        around = scatter + rows[:, None, None] * outer + self.prior.scatter
+        inverse = q.inverses
+        shifts = rows[:, None] * (inverse @ moved[:, :, None])[:, :, 0]
+        held = np.broadcast_to(rows + self.prior.rows, rows.shape)
+        turns = inverse @ around @ inverse.transpose(0, 2, 1) - held[:, None, None] * eye
+        return rows - q.weights * rows.sum(), shifts, turns
 
-    def shares(self, q: TableMixture, x: Float[np.ndarray, "c m"]) -> Float[np.ndarray, "k m"]:
-        """Returns the responsibilities of the components for rows given as columns."""
-        return responsibilities(q.log_joint(x)[0], np.ones(x.shape[1]))[1]
+
+def reals_of(q: Any) -> Components:
+    """Returns the Gaussians of the continuous columns."""
+    return q if isinstance(q, Components) else Components(q.weights, q.means, q.roots)
 
 
 class _Totals:
-    """The sums of a pass, on the way: by pattern of real columns that are there."""
+    """The sums of a pass over a table, on the way: by pattern of real columns that are there."""
 
-    def __init__(self, q: TableMixture, heavy: bool) -> None:  # noqa: FBT001
+    def __init__(self, q: TableMixture, structure: Structure, heavy: bool) -> None:  # noqa: FBT001
         k = len(q.weights)
-        self.q, self.heavy, self.value = q, heavy, 0.0
+        self.q, self.structure, self.heavy, self.value = q, structure, heavy, 0.0
         self.rows = np.zeros(k)
         self.tails = np.zeros(k)
         self.by_pattern: dict[bytes, list[Array]] = {}
@@ -206,7 +274,7 @@ class _Totals:
             found if held is None else [a + b for a, b in zip(held, found, strict=True)]
         )
 
-    def sums(self) -> TableSums:
+    def sums(self) -> Sums:
         """Adds up the patterns, with what is expected of values that are not there."""
         q = self.q
         k, d = q.means.shape
@@ -214,22 +282,8 @@ class _Totals:
         covariances = q.roots @ q.roots.transpose(0, 2, 1)
         seen = np.zeros(k)
         for key, (rows, pull, first, second) in self.by_pattern.items():
-            there = np.frombuffer(key, dtype=bool)
-            fill = np.zeros((k, d, int(there.sum())))
-            fill[:, there] = np.eye(int(there.sum()))
-            seconds_here = np.zeros((k, d, d))
-            if not there.all():
-                inner = covariances[:, there][:, :, there]
-                across = covariances[:, ~there][:, :, there]
-                fill[:, ~there] = np.linalg.solve(inner, across.transpose(0, 2, 1)).transpose(
-                    0, 2, 1
-                )
-                rest = covariances[:, ~there][:, :, ~there] - fill[:, ~there] @ across.transpose(
-                    0, 2, 1
-                )
-                gap = np.ix_(np.arange(k), ~there, ~there)
-                seconds_here[gap] = rows[:, None, None] * rest
-            seconds += seconds_here + fill @ second @ fill.transpose(0, 2, 1)
+            fill, rest = _filling(covariances, np.frombuffer(key, dtype=bool))
+            seconds += rows[:, None, None] * rest + fill @ second @ fill.transpose(0, 2, 1)
             firsts += np.einsum("kdo,ko->kd", fill, first)
             pulls += pull
             seen += rows
@@ -244,17 +298,26 @@ class _Totals:
         cross = firsts[:, :, None] * m[:, None, :]
         around = pulls[:, None, None] * m[:, :, None] * m[:, None, :]
         seconds += cross + cross.transpose(0, 2, 1) + around
-        return TableSums(
-            self.value,
-            self.rows,
-            pulls,
-            firsts + pulls[:, None] * m,
-            seconds,
-            self.tails,
-            self.counted,
-            self.events,
-            tuple(self.labels),
-        )
+        values = self.structure.packed(pulls, firsts + pulls[:, None] * m, seconds)
+        others = (self.rows, self.tails, self.counted, self.events, *self.labels)
+        return Sums(self.value, values, others)
+
+
+def _filling(
+    covariances: Float[np.ndarray, "k d d"], there: np.ndarray
+) -> tuple[Float[np.ndarray, "k d o"], Float[np.ndarray, "k d d"]]:
+    """What values that are there say of all, as a matrix, and the covariance that is left of the others."""
+    k, d = covariances.shape[:2]
+    fill, rest = np.zeros((k, d, int(there.sum()))), np.zeros((k, d, d))
+    fill[:, there] = np.eye(int(there.sum()))
+    if there.all():
+        return fill, rest
+    inner = covariances[:, there][:, :, there]
+    across = covariances[:, ~there][:, :, there]
+    fill[:, ~there] = np.linalg.solve(inner, across.transpose(0, 2, 1)).transpose(0, 2, 1)
+    gap = np.ix_(np.arange(k), ~there, ~there)
+    rest[gap] = covariances[:, ~there][:, :, ~there] - fill[:, ~there] @ across.transpose(0, 2, 1)
+    return fill, rest
 
 
 def _degrees(tail: float) -> float:
@@ -272,188 +335,6 @@ def _degrees(tail: float) -> float:
     return math.exp(float(optimize.brentq(slope, low, high, xtol=1e-12)))  # pyright: ignore[reportArgumentType]
 
 
-# Mixtures of Gaussians as EM sees them: the pass over the rows and the step from what it summed.
-
-Vector = Float[np.ndarray, " m"]
-#: Numbers that stay in the cache while a block is worked on.
-_CACHE = 80_000
-#: A component further than this many of its sds, squared, from the centre of the data is centred by
-#: itself: the quadratic form would lose half of the digits.
-_FAR = 1e8
-_LEAST, _MOST_DIMENSIONS = 1e-280, 1e280
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class Sums:
-    """What survives a pass: K (1 + d + d (d + 1) / 2) numbers and the log likelihood.
-
-    Attributes:
-        log_likelihood: the weighted sum of log q over the rows, in scaled coordinates.
-        values: responsibilities @ features', (k, f).
-    """
-
-    log_likelihood: float
-    values: Float[np.ndarray, "k f"]
-
-    @property
-    def arrays(self) -> list[np.ndarray]:
-        """What is averaged when passes are combined."""
-        return [self.values]
-
-    def replaced(self, arrays: list[np.ndarray]) -> "Sums":
-        """Returns sums with other values; raises LinAlgError if they are sums of no rows."""
-        if not (arrays[0][:, 0] > 0.0).all():
-            raise np.linalg.LinAlgError("a component has no rows")
-        return Sums(self.log_likelihood, arrays[0])
-
-
-@dataclass(frozen=True, eq=False)
-class GaussianModel:
-    """A mixture of Gaussians with a covariance structure and a prior on the covariances."""
-
-    structure: Structure
-    prior: Prior
-
-    def expect(self, rows: Rows, q: Components) -> Sums:
-        """Returns the sums of a pass over the rows: the E-step."""
-        total = np.zeros(1)
-        values = self.summed(rows, q, total)
-        return Sums(float(total[0]), values)
-
-    def summed(
-        self, rows: Rows, q: Components, likelihoods: Float[np.ndarray, " g"]
-    ) -> Float[np.ndarray, "s f"]:
-        """Returns the sums of a pass for the components of one mixture, or of several.
-
-        Args:
-            rows: passed over.
-            q: the components of the mixtures, one mixture after another.
-            likelihoods: to which the log likelihood of each mixture is added.
-        """
-        s = self.structure
-        table = s.coefficients(q)
-        far = _far(table, q)
-        size = block_size(len(table), s.width)
-        values = np.zeros((len(table), s.width))
-        one = len(likelihoods) == 1
-        for x, features, weights in rows.featured(size, s, s.features):
-            logs = _logs(table, features, far, q, x)
-            groups = logs if one else logs.reshape(len(likelihoods), -1, logs.shape[1])
-            value, shares = responsibilities(groups, weights)
-            likelihoods += value
-            values += shares.reshape(logs.shape) @ features.T
-        return values
-
-    def log_prob(self, q: Components, x: Float[np.ndarray, "d m"]) -> Float[np.ndarray, " m"]:
-        """Returns log q at rows given as columns, in scaled coordinates."""
-        s = self.structure
-        table = s.coefficients(q)
-        logs = _logs(table, s.features(x), _far(table, q), q, x)
-        return np.logaddexp.reduce(logs, axis=0)
-
-    def shares(self, q: Components, x: Float[np.ndarray, "d m"]) -> Float[np.ndarray, "k m"]:
-        """Returns the responsibilities of the components for rows given as columns."""
-        s = self.structure
-        table = s.coefficients(q)
-        logs = _logs(table, s.features(x), _far(table, q), q, x)
-        return responsibilities(logs, np.ones(x.shape[1]))[1]
-
-    def restored(self, log_likelihood: float, arrays: list[np.ndarray]) -> Sums:
-        """Returns sums of their numbers."""
-        return Sums(log_likelihood, arrays[0])
-
-    def sums(self, values: Float[np.ndarray, "k f"]) -> Sums:
-        """Returns the sums of rows that are shared out, of which no likelihood is known."""
-        return Sums(math.nan, values)
-
-    def maximize(self, sums: Sums) -> Components:
-        """Returns the components that maximise the expected log likelihood and prior: the M-step."""
-        totals, means, scatter = self.structure.moments(sums.values)
-        weights = sums.values[:, 0] / sums.values[:, 0].sum()
-        return Components(weights, means, self.structure.roots(totals, scatter, self.prior))
-
-    def log_prior(self, q: Components) -> float:
-        """Returns the log of the prior density, up to a constant."""
-        return self.prior.log_density(q)
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class SmoothGaussianModel(GaussianModel):
-    """Gaussians with covariances of their own, full or diagonal, which are points of a space without bounds."""
-
-    def chart(self, origin: Components) -> "Chart":
-        """Returns coordinates around components."""
-        return Chart(self, origin)
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class Chart:
-    """Coordinates of components around others, in which EM's own curvature is the identity.
-
-    Logits, means and factors are measured in the errors they would have if it were known which row
-    belongs to which component: what is left for a minimiser is what the rows do not tell.
-    """
-
-    model: SmoothGaussianModel
-    origin: Components
-
-    def unpack(self, vector: Vector) -> Components:
-        """Returns the components at coordinates; the origin at 0."""
-        k, d = self.origin.means.shape
-        logits, moves, entries = np.split(vector / self._units, [k, k + k * d])
-        logits = logits + np.log(np.maximum(self.origin.weights, 1e-300))
-        weights = np.exp(logits - logits.max())
-        turn = np.zeros((k, d, d))
-        turn[:, self._lower[0], self._lower[1]] = entries.reshape(k, -1)
-        diagonal = np.arange(d)
-        turn[:, diagonal, diagonal] = np.exp(np.clip(turn[:, diagonal, diagonal], -40.0, 40.0))
-        roots = self.origin.roots
-        means = self.origin.means + (roots @ moves.reshape(k, d, 1))[:, :, 0]
-        return Components(weights / weights.sum(), means, roots @ turn)
-
-    def gradient(self, q: Components, sums: Sums) -> Vector:
-        """Returns the gradient of log likelihood plus log prior, from the sums of the pass at q."""
-        s, prior = self.model.structure, self.model.prior
-        rows, means, scatter = s.moments(sums.values)
-        moved = means - q.means
-        d = moved.shape[1]
-        if scatter.ndim == 2:
-            scatter = scatter[:, :, None] * np.eye(d)
-        outer = moved[:, :, None] * moved[:, None, :]
-        around = scatter + rows[:, None, None] * outer + prior.scatter
-        inverse = q.inverses
-        back = inverse.transpose(0, 2, 1)
-        by_mean = rows[:, None] * (back @ (inverse @ moved[:, :, None]))[:, :, 0]
-        excess = inverse @ around @ back - (rows + prior.rows)[:, None, None] * np.eye(d)
-        origin = self.origin.roots.transpose(0, 2, 1)
-        by_turn = origin @ back @ excess
-        diagonal = np.arange(d)
-        turn = q.roots[:, diagonal, diagonal] / self.origin.roots[:, diagonal, diagonal]
-        by_turn[:, diagonal, diagonal] *= turn
-        parts = [
-            rows - q.weights * rows.sum(),
-            (origin @ by_mean[:, :, None]).ravel(),
-            by_turn[:, self._lower[0], self._lower[1]].ravel(),
-        ]
-        return np.concatenate(parts) / self._units
-
-    @cached_property
-    def _lower(self) -> tuple[np.ndarray, np.ndarray]:
-        d = self.model.structure.d
-        every = np.arange(d)
-        return (every, every) if self.model.structure.by_square else np.tril_indices(d)
-
-    @cached_property
-    def _units(self) -> Vector:
-        d = self.origin.means.shape[1]
-        each = np.sqrt(np.maximum(self.origin.weights, 1e-6))
-        turns = np.where(self._lower[0] == self._lower[1], math.sqrt(2.0), 1.0)
-        return np.concatenate([each, np.repeat(each, d), np.outer(each, turns).ravel()])
-
-
 def block_size(k: int, width: int) -> int:
     """Returns how many rows a block has: the same for all who sum over the same features."""
     return min(max(_CACHE // (k + width), 256), 8192)
@@ -466,7 +347,7 @@ def responsibilities(
     with np.errstate(over="ignore", under="ignore"):
         shares = np.exp(logs)
         total = np.add.reduce(shares, axis=-2)
-    if not (total.min() > _LEAST and total.max() < _MOST_DIMENSIONS):
+    if not (total.min() > _LEAST_TOTAL and total.max() < _MOST_TOTAL):
         # Some row is far from all components: all are taken relative to its greatest.
         peak = np.maximum.reduce(logs, axis=-2)
         np.exp(np.subtract(logs, peak[..., None, :], out=logs), out=shares)
@@ -498,5 +379,5 @@ def _far(table: Float[np.ndarray, "k f"], q: Components) -> list[int]:
 
 def _log_joint(q: Components, k: int, x: Float[np.ndarray, "d m"]) -> Float[np.ndarray, " m"]:
     z = q.inverses[k] @ (x - q.means[k][:, None])
-    constant = np.log(max(q.weights[k], 1e-300)) - q.half_log_dets[k]
+    constant = np.log(max(q.weights[k], 1e-300)) - q.log_dets[k]
     return constant - 0.5 * (np.einsum("dm,dm->m", z, z) + len(x) * np.log(2.0 * np.pi))

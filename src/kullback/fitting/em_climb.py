@@ -9,14 +9,14 @@ so the rate of convergence stays near 1, L-BFGS goes on with the gradient that t
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, final, runtime_checkable
+from typing import Any, final
 
 import numpy as np
 from jaxtyping import Float
 
 from kullback.core.errors import KullbackError
-from kullback.fitting.covariances import Components
-from kullback.fitting.em import GaussianModel, Sums
+from kullback.fitting.components import Chart, Components, joined, parted
+from kullback.fitting.em import MixtureModel, Sums
 from kullback.fitting.rows import Rows
 from kullback.solvers.minimise import descend
 
@@ -33,31 +33,6 @@ _IDLE = 40
 #: The path is kept of mixtures with so many numbers in their covariances: each early pass, then few.
 DRAWN, _EARLY = 2000, 20
 Vector = Float[np.ndarray, " m"]
-
-
-@runtime_checkable
-class Model(Protocol):
-    """A family as EM sees it."""
-
-    def expect(self, rows: Rows, q: Any) -> Any: ...
-    def maximize(self, sums: Any) -> Any: ...
-    def log_prior(self, q: Any) -> float: ...
-    def restored(self, log_likelihood: float, arrays: list[np.ndarray]) -> Any: ...
-
-
-@runtime_checkable
-class Chart(Protocol):
-    """Coordinates around parameters, with the gradient that a pass gives."""
-
-    def unpack(self, vector: Vector) -> Any: ...
-    def gradient(self, q: Any, sums: Any) -> Vector: ...
-
-
-@runtime_checkable
-class Smooth(Model, Protocol):
-    """A family whose parameters have coordinates."""
-
-    def chart(self, origin: Any) -> Chart: ...
 
 
 @final
@@ -87,7 +62,7 @@ class Climb:
 
 
 def climb(
-    model: Model,
+    model: MixtureModel,
     rows: Rows,
     start: Any,
     *,
@@ -130,7 +105,9 @@ def climb(
 class _State:
     """The parameters reached, the sums that they were made of and those of the pass at them."""
 
-    def __init__(self, model: Model, rows: Rows, watch: Callable[[int, float], None]) -> None:
+    def __init__(
+        self, model: MixtureModel, rows: Rows, watch: Callable[[int, float], None]
+    ) -> None:
         self.model, self.rows, self.watch = model, rows, watch
         self.count = 0
         self.q: Any = None
@@ -200,8 +177,8 @@ class _State:
                 return
             if gain < 0.1 * tolerance and self.checked(tolerance):
                 return
-            if self.count - began > _PATIENCE and isinstance(self.model, Smooth):
-                self.descend(self.model, tolerance, passes)
+            if self.count - began > _PATIENCE and self.model.smooth:
+                self.descend(tolerance, passes)
                 began = self.count + _PATIENCE
 
     def leap(self) -> float:
@@ -228,10 +205,10 @@ class _State:
             self.step()
         return self.remaining < tolerance
 
-    def descend(self, model: "Smooth", tolerance: float, passes: int) -> None:
+    def descend(self, tolerance: float, passes: int) -> None:
         """L-BFGS from here; the history of passes is forgotten."""
-        total, chart = self.rows.total, model.chart(self.q)
-        size = len(chart.gradient(self.q, self.sums))
+        total, model = self.rows.total, self.model
+        chart = Chart.scaled(self.q, diagonal=model.structure.by_square)
 
         def objective(vector: Vector) -> tuple[float, Vector]:
             try:
@@ -239,11 +216,11 @@ class _State:
                 sums, value = self.look(q)
             except (np.linalg.LinAlgError, KullbackError):
                 return math.inf, np.zeros_like(vector)
-            return -value / total, -chart.gradient(q, sums) / total
+            return -value / total, -chart.gradient(q, *model.slope(q, sums)) / total
 
         end = descend(
             objective,
-            np.zeros(size),
+            np.zeros(chart.size),
             iterations=max(min(passes - self.count, _DESCENT), 1),
             gain=0.1 * tolerance / total,
         )
@@ -301,7 +278,7 @@ _FAIR = 6
 
 
 def climb_together(
-    model: GaussianModel, rows: Rows, starts: Sequence[Components | Climb], passes: int
+    model: MixtureModel, rows: Rows, starts: Sequence[Components | Climb], passes: int
 ) -> list[Climb]:
     """Returns where so many passes of EM from each start lead, or fewer where they lead nowhere.
 
@@ -318,7 +295,7 @@ def climb_together(
     active, interrupted = list(ways), False
     try:
         for count in range(passes):
-            q = _stacked([way.next for way in active])
+            q = joined([way.next for way in active])
             likelihoods = np.zeros(len(active))
             sums = model.summed(rows, q, likelihoods)
             priors = model.prior.log_densities(q).reshape(len(active), -1).sum(axis=1)
@@ -395,7 +372,7 @@ def _going(active: list[_Way]) -> list[_Way]:
     ]
 
 
-def _step(model: GaussianModel, active: list[_Way]) -> None:
+def _step(model: MixtureModel, active: list[_Way]) -> None:
     """An M-step of each."""
     sums = [way.sums for way in active if way.sums is not None]
     if model.structure.name == "tied":
@@ -403,21 +380,8 @@ def _step(model: GaussianModel, active: list[_Way]) -> None:
             way.next = model.maximize(own)
         return
     q = model.maximize(Sums(math.nan, np.concatenate([own.values for own in sums])))
-    d = q.means.shape[1]
-    held = q.weights.reshape(len(active), -1)
-    held = held / held.sum(axis=1, keepdims=True)
-    means = q.means.reshape(*held.shape, d)
-    roots = q.roots.reshape(*held.shape, d, d)
-    for way, *own in zip(active, held, means, roots, strict=True):
-        way.next = Components(*own)
-
-
-def _stacked(mixtures: Sequence[Components]) -> Components:
-    return Components(
-        np.concatenate([q.weights for q in mixtures]),
-        np.concatenate([q.means for q in mixtures]),
-        np.concatenate([q.roots for q in mixtures]),
-    )
+    for way, own in zip(active, parted(q, len(active)), strict=True):
+        way.next = own
 
 
 # The last climb of a mixture: maximum likelihood, but for components that it would shrink to points.

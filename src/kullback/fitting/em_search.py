@@ -14,8 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from kullback.core.errors import InputError
-from kullback.fitting.covariances import Components
-from kullback.fitting.em import GaussianModel
+from kullback.fitting.components import Components
 from kullback.fitting.em_climb import Climb, climb, climb_together, leads_nowhere
 from kullback.fitting.mixture_family import MixtureFamily
 from kullback.fitting.rows import Rows
@@ -191,7 +190,7 @@ class _Hunt:
     def _free(self, tried: list[Climb]) -> None:
         """Lets some of the starts go on without the prior, and keeps the best that needs none."""
         final = self.family.final
-        if not isinstance(final, GaussianModel) or self.rows.n > _SWAYED:
+        if final.columns is not None or self.rows.n > _SWAYED:
             return
         ends = climb_together(final, self.rows, [trial.at for trial in tried], _ON)
         self.passes += sum(end.passes for end in ends)
@@ -215,7 +214,7 @@ class _Hunt:
     def together(self, starts: Sequence[Components | Climb], passes: int) -> list[Climb]:
         """Short climbs."""
         model = self.family.model
-        if not isinstance(model, GaussianModel):
+        if model.columns is not None:
             return [self.climb(start, passes, 0.1) for start in starts]
         ends = climb_together(model, self.rows, starts, passes)
         self.passes += sum(end.passes for end in ends)

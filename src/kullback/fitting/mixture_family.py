@@ -1,9 +1,9 @@
-"""Mixtures of Gaussians as a family: its models, starts, moves of components, and the distribution it ends as."""
+"""Mixtures as a family: its models, starts, moves of components, and the distribution it ends as."""
 
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar, final
+from typing import Any, final
 
 import numpy as np
 from jaxtyping import Float
@@ -13,15 +13,9 @@ from kullback.distributions.base import Distribution
 from kullback.distributions.compound import Mixture
 from kullback.distributions.gaussian_mixture import GaussianMixture, TableMixture
 from kullback.distributions.real import StudentT
-from kullback.fitting.covariances import Components, Prior, Structure
-from kullback.fitting.em import (
-    GaussianModel,
-    SmoothGaussianModel,
-    TableModel,
-    TableSums,
-    block_size,
-)
-from kullback.fitting.gaussians import member, order_of
+from kullback.fitting.components import Components, order_of
+from kullback.fitting.covariances import Prior, Structure
+from kullback.fitting.em import Columns, MixtureModel, Sums, block_size, reals_of
 from kullback.fitting.rows import Rows
 
 #: While starts are compared, a component is pulled towards this share of the covariance of all rows, with
@@ -33,14 +27,18 @@ FLOOR = 1e-8
 _SINGULAR = 1e-12
 #: How far from the mean, in sds along the longest axis, the halves of a split component are.
 _APART = 0.8
+#: How far the rates and tables of the halves of a component are apart, as a factor and a power.
+_APART_IN_TABLES = 1.3
+#: Degrees of freedom of starts: -(log h - digamma h + 1) at h = 5.
+_TEN = -1.1033237
 _TOP = 10
 Move = tuple[int, int, int]
-Family = TypeVar("Family", bound="MixtureFamily")
 
 
+@final
 @dataclass(frozen=True, eq=False)
 class MixtureFamily:
-    """Mixtures of k Gaussians with a covariance structure, for given rows.
+    """Mixtures of k components with a covariance structure, for given rows.
 
     Attributes:
         model: with the prior that starts are compared under.
@@ -49,8 +47,8 @@ class MixtureFamily:
         shape: of the priors: the correlations of the columns, or the identity.
     """
 
-    model: GaussianModel
-    final: GaussianModel
+    model: MixtureModel
+    final: MixtureModel
     metric: Float[np.ndarray, "d d"]
     shape: Float[np.ndarray, "d d"]
 
@@ -58,38 +56,67 @@ class MixtureFamily:
     def structure(self) -> Structure:
         return self.model.structure
 
+    @property
+    def _columns(self) -> Columns | None:
+        return self.model.columns
+
     def parameters(self, k: int) -> int:
         """Returns the number of free parameters."""
-        return self.structure.parameters(k)
+        if self._columns is None:
+            return self.structure.parameters(k)
+        example = self._columns.example
+        each = self._columns.heavy + len(example.counts)
+        each += sum(t.shape[1] - 1 for t in example.tables)
+        return self.structure.parameters(k) + k * each
 
     def points(
         self, rows: Rows, *, white: bool
     ) -> tuple[Float[np.ndarray, "c n"], Float[np.ndarray, " n"]]:
         """Returns rows as points whose distances say what is alike, with their weights.
 
+        Counts are in units of their sds, and labels have a coordinate each.
+
         Args:
             rows: in memory.
-            white: whether columns are made uncorrelated.
+            white: whether continuous columns are made uncorrelated.
         """
         x, weights = rows.whole()
-        x = np.clip(x, -1e8, 1e8)
-        return (self.metric @ x if white else x), weights
+        if self._columns is None:
+            x = np.clip(x, -1e8, 1e8)
+            return (self.metric @ x if white else x), weights
+        example = self._columns.example
+        reals = np.clip(np.nan_to_num(x[example.reals]), -1e8, 1e8)
+        parts = [self.metric @ reals if white and len(reals) else reals]
+        for column in x[example.counts]:
+            shown = np.sqrt(np.where(np.isnan(column), np.nanmean(column), column))
+            parts.append(((shown - shown.mean()) / max(shown.std(), 1e-12))[None])
+        for column, table in zip(x[example.categories], example.tables, strict=True):
+            parts.append((column == np.arange(table.shape[1])[:, None]).astype(float))
+        return np.concatenate(parts), weights
 
-    def from_shares(self, rows: Rows, shares: Float[np.ndarray, "k n"]) -> Components:
-        """Returns the components of rows that are shared out."""
+    def from_shares(self, rows: Rows, shares: Float[np.ndarray, "k n"]) -> Any:
+        """Returns the components of rows that are shared out, as if the centre were where gaps are."""
         x, weights = rows.whole()
-        values = (shares * weights) @ self.structure.features(x).T
-        return self.model.maximize(self.model.sums(values))
+        held = shares * weights
+        if self._columns is None:
+            return self.model.maximize(Sums(np.nan, held @ self.structure.features(x).T))
+        example, total = self._columns.example, held.sum(axis=1)
+        counts = x[example.counts]
+        labels = (
+            held @ (column == np.arange(t.shape[1])[:, None]).T
+            for column, t in zip(x[example.categories], example.tables, strict=True)
+        )
+        values = held @ self.structure.features(np.nan_to_num(x[example.reals])).T
+        counted, events = held @ (~np.isnan(counts)).T, held @ np.nan_to_num(counts).T
+        others = (total, _TEN * total, counted, events, *labels)
+        return self.model.maximize(Sums(np.nan, values, others))
 
-    def shares(self, rows: Rows, q: Components) -> Float[np.ndarray, "k n"]:
+    def shares(self, rows: Rows, q: Any) -> Float[np.ndarray, "k n"]:
         """Returns the responsibilities of the components for each row."""
-        parts = [
-            self.model.shares(q, x)
-            for x, _ in rows.blocks(block_size(len(q.weights), self.structure.width))
-        ]
-        return np.concatenate(parts, axis=1)
+        size = block_size(len(q.weights), self.structure.width)
+        return np.concatenate([self.model.shares(q, x) for x, _ in rows.blocks(size)], axis=1)
 
-    def moves(self, rows: Rows, q: Components) -> Iterator[Move]:
+    def moves(self, rows: Rows, q: Any) -> Iterator[Move]:
         """Yields (i, j, c): merge i and j, split c; the most promising first."""
         x, weights = rows.whole()
         shares = self.shares(rows, q)
@@ -111,38 +138,50 @@ class MixtureFamily:
         )
         yield from (move for _, move in ranked)
 
-    def _misfits(self, q: Components, x: np.ndarray, held: np.ndarray) -> list[float]:
-        return [_misfit(q, i, x, held[i]) for i in range(len(held))]
+    def _misfits(self, q: Any, x: np.ndarray, held: np.ndarray) -> list[float]:
+        reals = x if self._columns is None else np.nan_to_num(x[self._columns.example.reals])
+        if not len(reals):
+            return list(held.sum(axis=1))
+        return [_misfit(reals_of(q), i, reals, held[i]) for i in range(len(held))]
 
-    def moved(self, q: Components, move: Move) -> Components:
+    def moved(self, q: Any, move: Move) -> Any:
         """Returns components after a merge and a split."""
         i, j, c = move
         share = q.weights[[i, j]] / q.weights[[i, j]].sum()
-        mean = share @ q.means[[i, j]]
-        apart = q.means[[i, j]] - mean
-        covariance = np.einsum("k,kab,kcb->ac", share, q.roots[[i, j]], q.roots[[i, j]])
-        covariance = covariance + np.einsum("k,ka,kb->ab", share, apart, apart)
-        low, high, halved = self._halves(q, c)
         weights, means, roots = q.weights.copy(), q.means.copy(), q.roots.copy()
         weights[i] = q.weights[i] + q.weights[j]
         weights[[j, c]] = 0.5 * q.weights[c]
-        means[i], means[j], means[c] = mean, low, high
-        roots[i], roots[j], roots[c] = self._root(covariance), halved, halved
-        return Components(weights, means, roots)
+        if self.structure.d:
+            pair = Components(share, q.means[[i, j]], q.roots[[i, j]])
+            means[i], covariance = pair.moments
+            roots[i] = self._root(covariance)
+            means[c], means[j], roots[[j, c]] = self._halves(q, c)
+        base = Components(weights, means, roots)
+        if self._columns is None:
+            return base
+        df, rates = q.df.copy(), q.rates.copy()
+        tables = tuple(t.copy() for t in q.tables)
+        for held in (df, rates, *tables):
+            held[i] = share @ held[[i, j]]
+            held[j] = held[c]
+        return _tilted(replace(q, **_reals(base), df=df, rates=rates, tables=tables), c, j)
 
-    def split(self, q: Components, c: int) -> Components:
+    def split(self, q: Any, c: int) -> Any:
         """Returns one component more, of which c has been halved."""
-        low, high, halved = self._halves(q, c)
-        weights, means, roots = q.weights.copy(), q.means.copy(), q.roots.copy()
-        weights[c] *= 0.5
-        means[c], roots[c] = low, halved
-        return Components(
-            np.append(weights, weights[c]),
-            np.concatenate([means, high[None]]),
-            np.concatenate([roots, halved[None]]),
-        )
+        k = len(q.weights)
+        index = [*range(k), c]
+        weights, means, roots = q.weights[index], q.means[index], q.roots[index]
+        weights[[c, k]] *= 0.5
+        if self.structure.d:
+            means[c], means[k], roots[[c, k]] = self._halves(q, c)
+        base = Components(weights, means, roots)
+        if self._columns is None:
+            return base
+        tables = tuple(t[index] for t in q.tables)
+        made = replace(q, **_reals(base), df=q.df[index], rates=q.rates[index], tables=tables)
+        return _tilted(made, c, k)
 
-    def _halves(self, q: Components, c: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _halves(self, q: Any, c: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         covariance = q.roots[c] @ q.roots[c].T
         values, vectors = np.linalg.eigh(covariance)
         step = _APART * np.sqrt(values[-1]) * vectors[:, -1]
@@ -154,15 +193,16 @@ class MixtureFamily:
             return np.diag(np.sqrt(np.diag(covariance)))
         return np.linalg.cholesky(covariance)
 
-    def floored(self, q: Components, rows: Rows) -> list[int]:
+    def floored(self, q: Any, rows: Rows) -> list[int]:
         """Returns the components that are too few rows for a covariance of their own."""
-        if self.structure.name == "tied":
+        s = self.structure
+        if s.name == "tied" or not s.d:
             return []
         # At a maximum, a component whose covariance is singular holds at most d rows, of others nearly none.
-        needed = 1.5 if self.structure.by_square or self.structure.rank else self.structure.d + 0.5
+        needed = 1.5 if s.by_square or s.rank else s.d + 0.5
         return [int(k) for k in np.flatnonzero(q.weights * rows.total < needed)]
 
-    def keeping(self, few: tuple[int, ...], k: int) -> Any:
+    def keeping(self, few: tuple[int, ...], k: int) -> MixtureModel:
         """Returns the model with the prior for some of k components, and the floor for the others."""
         prior, floor = self.model.prior, self.final.prior
         chosen = np.isin(np.arange(k), few)
@@ -170,36 +210,75 @@ class MixtureFamily:
         scatter = np.where(chosen[:, None, None], prior.scatter, floor.scatter)
         return replace(self.final, prior=Prior(rows, scatter)) if few else self.final
 
-    def floor_cost(self, q: Components, kept_prior: tuple[int, ...]) -> float:
+    def floor_cost(self, q: Any, kept_prior: tuple[int, ...]) -> float:
         """Returns what floor or prior take from the log likelihood, in nats, to first order."""
+        if not self.structure.d:
+            return 0.0
         prior = self.keeping(kept_prior, len(q.weights)).prior
         # A covariance (S + P) / (n + r) in place of S / n costs what a move of 2/n (tr - r d) does.
-        moved = 0.5 * (prior.pulls(q) - prior.rows * self.structure.d)
+        moved = 0.5 * (prior.pulls(reals_of(q)) - prior.rows * self.structure.d)
         return float(np.sum(np.abs(moved)))
 
-    def distribution(self, q: Components, rows: Rows) -> Distribution:
-        """Returns the mixture in the units of the data."""
-        means = rows.center + rows.scale * q.means
-        roots = rows.scale[:, None] * q.roots
-        return member(GaussianMixture(q.weights, means, roots), scalar=self.structure.d == 1)
+    def distribution(self, q: Any, rows: Rows) -> Distribution:
+        """Returns the mixture in the units of the data, as the simplest distribution it is."""
+        if self._columns is None:
+            return q.moved(rows.center, np.diag(rows.scale)).distribution(
+                scalar=self.structure.d == 1
+            )
+        center, scale = rows.center[q.reals], rows.scale[q.reals]
+        means, roots = center + scale * q.means, scale[:, None] * q.roots
+        index = order_of(means, roots) if len(q.reals) else np.argsort(-q.weights)
+        weights, means, roots, df = q.weights[index], means[index], roots[index], q.df[index]
+        if len(q.reals) == len(q.kinds) and not self._columns.heavy:
+            return GaussianMixture(weights, means, roots)
+        if len(q.kinds) == 1 and self._columns.heavy:
+            parts = tuple(
+                StudentT(float(f), float(m[0]), float(r[0, 0]))
+                for f, m, r in zip(df, means, roots, strict=True)
+            )
+            return parts[0] if len(parts) == 1 else Mixture(weights, parts)
+        made = _reals(Components(weights, means, roots))
+        tables = tuple(t[index] for t in q.tables)
+        return replace(q, **made, df=df, rates=q.rates[index], tables=tables)
 
 
-def family_of(structure: Structure, rows: Rows, k: int) -> MixtureFamily:
-    """Returns the family for rows of continuous columns without gaps.
+def family_of(structure: Structure, rows: Rows, k: int, *, heavy: bool = False) -> MixtureFamily:
+    """Returns the family for rows.
 
     Args:
-        structure: of the covariances.
+        structure: of the covariances of the continuous columns.
         rows: a sample of them, in memory.
         k: components, by which the space is shared.
+        heavy: whether components have tails of their own.
 
     Raises:
         InputError: some column is a linear combination of others, so that no density exists.
     """
-    shape, metric = shape_of(structure, rows, np.arange(structure.d))
-    smooth = structure.name in ("full", "diagonal")
-    kind = SmoothGaussianModel if smooth else GaussianModel
-    final = kind(structure, Prior(0.0, FLOOR * shape))
+    plain = not heavy and not rows.source.missing and structure.d == len(rows.kinds)
+    columns = None if plain else _columns_of(rows, structure.d, heavy=heavy)
+    reals = np.arange(structure.d) if columns is None else columns.example.reals
+    shape, metric = shape_of(structure, rows, reals)
+    final = MixtureModel(structure, Prior(0.0, FLOOR * shape), columns)
     return with_components(MixtureFamily(final, final, metric, shape), k)
+
+
+def _columns_of(rows: Rows, d: int, *, heavy: bool) -> Columns:
+    """Of rows of any columns, with gaps."""
+    kinds = rows.kinds
+    x, _ = rows.whole()
+    counts = x[[i for i, kind in enumerate(kinds) if kind == "count"]]
+    at = [i for i, kind in enumerate(kinds) if kind == "category"]
+    sizes = [len(rows.source.labels[i]) for i in at] if rows.source.labels else [0] * len(at)
+    sizes = [max(n, int(np.nanmax(x[i])) + 1) for n, i in zip(sizes, at, strict=True)]
+    example = TableMixture(
+        kinds, np.ones(1), np.zeros((1, d)), np.eye(d)[None], np.full(1, np.inf),
+        np.ones((1, len(counts))), tuple(np.full((1, n), 1.0 / n) for n in sizes),
+    )  # fmt: skip
+    return Columns(example, heavy, np.array([float(np.nanmean(c)) for c in counts]))
+
+
+def _reals(q: Components) -> dict[str, np.ndarray]:
+    return {"weights": q.weights, "means": q.means, "roots": q.roots}
 
 
 def shape_of(
@@ -234,7 +313,7 @@ def shape_of(
     ), metric
 
 
-def with_components(family: Family, k: int) -> Family:
+def with_components(family: MixtureFamily, k: int) -> MixtureFamily:
     """Returns the family with the prior for k components."""
     share = _SHARE * k ** (-2.0 / max(family.structure.d, 1))
     model = replace(family.model, prior=Prior(_ROWS, share * family.shape))
@@ -259,187 +338,6 @@ def _refuse_dependent(columns: list[str], direction: Float[np.ndarray, " d"]) ->
         f"columns {listed} determine each other exactly, so the density is infinite along some line; "
         "drop one of them, or choose covariance='diagonal'"
     )
-
-
-# Mixtures over tables as a family: its models, starts, moves of components, and what it ends as.
-
-#: Degrees of freedom of starts: -(log h - digamma h + 1) at h = 5.
-_TEN = -1.1033237
-#: How far the rates and tables of the halves of a component are apart, as a factor and a power.
-_APART_IN_TABLES = 1.3
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class TableFamily(MixtureFamily):
-    """Mixtures over tables; `model` and `final` are of tables."""
-
-    model: Any
-    final: Any
-
-    @property
-    def _example(self) -> TableMixture:
-        model: TableModel = self.model
-        return model.example
-
-    def parameters(self, k: int) -> int:
-        """Returns the number of free parameters."""
-        each = self.model.heavy + len(self._example.counts)
-        each += sum(t.shape[1] - 1 for t in self._example.tables)
-        return self.structure.parameters(k) + k * each
-
-    def points(
-        self, rows: Rows, *, white: bool
-    ) -> tuple[Float[np.ndarray, "c n"], Float[np.ndarray, " n"]]:
-        """Returns rows as points: counts in units of their sds, a coordinate for each label."""
-        x, weights = rows.whole()
-        reals = np.clip(np.nan_to_num(x[self._example.reals]), -1e8, 1e8)
-        parts = [self.metric @ reals if white and len(reals) else reals]
-        for column in x[self._example.counts]:
-            shown = np.sqrt(np.where(np.isnan(column), np.nanmean(column), column))
-            parts.append(((shown - shown.mean()) / max(shown.std(), 1e-12))[None])
-        for column, table in zip(x[self._example.categories], self._example.tables, strict=True):
-            parts.append((column == np.arange(table.shape[1])[:, None]).astype(float))
-        return np.concatenate(parts), weights
-
-    def from_shares(self, rows: Rows, shares: Float[np.ndarray, "k n"]) -> Any:
-        """Returns the components of rows that are shared out, as if the centre were where gaps are."""
-        x, weights = rows.whole()
-        example, held = self._example, shares * weights
-        reals = np.nan_to_num(x[example.reals])
-        total = held.sum(axis=1)
-        bent = held[:, None] * reals
-        counts = x[example.counts]
-        sums = TableSums(
-            np.nan,
-            total,
-            total,
-            bent.sum(axis=2),
-            bent @ reals.T,
-            _TEN * total,
-            held @ (~np.isnan(counts)).T,
-            held @ np.nan_to_num(counts).T,
-            tuple(
-                held @ (column == np.arange(t.shape[1])[:, None]).T
-                for column, t in zip(x[example.categories], example.tables, strict=True)
-            ),
-        )
-        return self.model.maximize(sums)
-
-    def _misfits(self, q: Any, x: np.ndarray, held: np.ndarray) -> list[float]:
-        reals = np.nan_to_num(x[q.reals])
-        if not len(reals):
-            return list(held.sum(axis=1))
-        return super()._misfits(q, reals, held)
-
-    def moved(self, q: Any, move: Move) -> Any:
-        """Returns components after a merge and a split."""
-        i, j, c = move
-        share = q.weights[[i, j]] / q.weights[[i, j]].sum()
-        base = super().moved(q, move) if self.structure.d else _regrouped(q, move)
-        df, rates = q.df.copy(), q.rates.copy()
-        tables = tuple(t.copy() for t in q.tables)
-        for held in (df, rates, *tables):
-            held[i] = share @ held[[i, j]]
-            held[j] = held[c]
-        return _tilted(self._made(base, df, rates, tables), c, j)
-
-    def split(self, q: Any, c: int) -> Any:
-        """Returns one component more, of which c has been halved."""
-        k = len(q.weights)
-        base = super().split(q, c) if self.structure.d else _doubled(q, c)
-        index = [*range(k), c]
-        made = self._made(base, q.df[index], q.rates[index], tuple(t[index] for t in q.tables))
-        return _tilted(made, c, k)
-
-    def _made(self, base: Components, df: Any, rates: Any, tables: Any) -> TableMixture:
-        kinds = self._example.kinds
-        return TableMixture(kinds, base.weights, base.means, base.roots, df, rates, tables)
-
-    def floored(self, q: Any, rows: Rows) -> list[int]:
-        """Returns the components that are too few rows for a covariance of their own."""
-        return super().floored(q, rows) if self.structure.d else []
-
-    def floor_cost(self, q: Any, kept_prior: tuple[int, ...]) -> float:
-        """Returns what floor or prior take from the log likelihood, in nats, to first order."""
-        if not self.structure.d:
-            return 0.0
-        return super().floor_cost(Components(q.weights, q.means, q.roots), kept_prior)
-
-    def distribution(self, q: Any, rows: Rows) -> Distribution:
-        """Returns the mixture in the units of the data, as the simplest distribution it is."""
-        center, scale = rows.center[q.reals], rows.scale[q.reals]
-        means, roots = center + scale * q.means, scale[:, None] * q.roots
-        index = order_of(means, roots) if len(q.reals) else np.argsort(-q.weights)
-        weights, means, roots = q.weights[index], means[index], roots[index]
-        if len(q.reals) == len(q.kinds) and not self.model.heavy:
-            return GaussianMixture(weights, means, roots)
-        if len(q.kinds) == 1 and self.model.heavy:
-            parts = tuple(
-                StudentT(float(f), float(m[0]), float(r[0, 0]))
-                for f, m, r in zip(q.df[index], means, roots, strict=True)
-            )
-            return parts[0] if len(parts) == 1 else Mixture(weights, parts)
-        return replace(
-            q,
-            weights=weights,
-            means=means,
-            roots=roots,
-            df=q.df[index],
-            rates=q.rates[index],
-            tables=tuple(t[index] for t in q.tables),
-        )
-
-
-def table_family(structure: Structure, rows: Rows, k: int, *, heavy: bool) -> TableFamily:
-    """Returns the family for rows of any columns, with gaps.
-
-    Args:
-        structure: of the covariances of the continuous columns.
-        rows: a sample of them, in memory.
-        k: components.
-        heavy: whether components have tails of their own.
-    """
-    kinds = rows.kinds
-    x, _ = rows.whole()
-    counts = x[[i for i, kind in enumerate(kinds) if kind == "count"]]
-    sizes = [
-        len(names)
-        for names, kind in zip(rows.source.labels, kinds, strict=True)
-        if kind == "category"
-    ]
-    tops = [int(np.nanmax(x[i])) + 1 for i, kind in enumerate(kinds) if kind == "category"]
-    d = structure.d
-    example = TableMixture(
-        kinds,
-        np.ones(1),
-        np.zeros((1, d)),
-        np.eye(d)[None],
-        np.full(1, np.inf),
-        np.ones((1, len(counts))),
-        tuple(np.full((1, max(a, b)), 1.0 / max(a, b)) for a, b in zip(sizes, tops, strict=True)),
-    )
-    shape, metric = shape_of(structure, rows, example.reals)
-    means = np.array([float(np.nanmean(c)) for c in counts])
-    final = TableModel(structure, Prior(0.0, FLOOR * shape), example, heavy, means)
-    return with_components(TableFamily(final, final, metric, shape), k)
-
-
-def _regrouped(q: TableMixture, move: Move) -> Components:
-    """The weights after a move, where there are no continuous columns."""
-    i, j, c = move
-    weights = q.weights.copy()
-    weights[i] = q.weights[i] + q.weights[j]
-    weights[[j, c]] = 0.5 * q.weights[c]
-    return Components(weights, q.means, q.roots)
-
-
-def _doubled(q: TableMixture, c: int) -> Components:
-    weights = q.weights.copy()
-    weights[c] *= 0.5
-    k = len(weights) + 1
-    empty = np.zeros((k, 0)), np.zeros((k, 0, 0))
-    return Components(np.append(weights, weights[c]), *empty)
 
 
 def _tilted(q: TableMixture, a: int, b: int) -> TableMixture:

@@ -11,7 +11,7 @@ from scipy import linalg
 
 from kullback.core.run import Run
 from kullback.families import Recipe
-from kullback.fitting.covariances import Components
+from kullback.fitting.components import Components
 from kullback.fitting.em import block_size
 from kullback.fitting.em_climb import Climb, Last, climb, final_climb, leads_nowhere
 from kullback.fitting.em_search import SAME, Search, distinct_ends, search

@@ -1,11 +1,12 @@
-"""Natural-gradient ascent of the ELBO over mixtures of Gaussians, on fixed, exactly whitened draws.
+"""The ELBO of a mixture of Gaussians on points that move with its components, and natural-gradient ascent of it.
 
-A component N(m, L L') holds draws x_j = m + L z_j. With r = log p - log q and its gradient in the
-component's own coordinates, r_j = L' grad r(x_j), the natural gradient is
+A component N(m, L L') holds points x_j = m + L z_j, of weights v_j: nodes of a quadrature, or draws that
+are exactly whitened. With r = log p - log q and its gradient in the component's own coordinates,
+r_j = L' grad r(x_j), the natural gradient is
 
-    mean:       b = mean_j r_j
-    precision:  B = mean_j sym(r_j z_j')      (Stein's estimate of the Hessian of r)
-    weight:     R = mean_j r(x_j)
+    mean:       b = sum_j v_j r_j
+    precision:  B = sum_j v_j sym(r_j z_j')      (Stein's estimate of the Hessian of r)
+    weight:     R = sum_j v_j r(x_j)
 
 and a step of length rho takes the precision in these coordinates from I to I - rho B, the mean by rho
 times the new covariance times b, and the log weight by rho R. The draws have mean 0 and covariance I
@@ -18,12 +19,13 @@ the error that they leave; Arenz et al. (2023) for mixtures.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import final
 
 import numpy as np
 from jaxtyping import Float
 
+from kullback.fitting.components import Components
 from kullback.solvers.modes import Density
 
 Array = np.ndarray
@@ -37,50 +39,6 @@ _SHARE = 0.25
 _FINE = 1e-6
 #: How much longer than at its start a Gaussian must be, when iterations run out, to be growing for ever.
 _ENDLESS = 1e6
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class Gaussians:
-    """A mixture of k Gaussians in d dimensions by any roots of their covariances.
-
-    Attributes:
-        weights: (k,).
-        means: (k, d).
-        roots: (k, d, d), or (k, d) if the coordinates of a component are independent.
-    """
-
-    weights: Float[np.ndarray, " k"]
-    means: Float[np.ndarray, "k d"]
-    roots: Array
-
-    @property
-    def diagonal(self) -> bool:
-        return self.roots.ndim == 2
-
-    def place(self, z: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "k n d"]:
-        """Returns the draws of each component."""
-        if self.diagonal:
-            return self.means[:, None] + z * self.roots[:, None]
-        return self.means[:, None] + z @ self.roots.transpose(0, 2, 1)
-
-    def within(self, *, diagonal: bool) -> "Gaussians":
-        """Returns the mixture or, where only diagonals will do, those of its precisions: the best start."""
-        if not diagonal or self.diagonal:
-            return self
-        precisions = np.sum(np.linalg.inv(self.roots) ** 2, axis=1)
-        return replace(self, roots=1.0 / np.sqrt(precisions))
-
-    def longest(self) -> float:
-        """Returns the largest sd of a coordinate."""
-        scales = self.roots if self.diagonal else np.linalg.norm(self.roots, axis=2)
-        return float(scales.max())
-
-    def log_dets(self) -> Float[np.ndarray, " k"]:
-        """Returns the logs of |det root|."""
-        if self.diagonal:
-            return np.log(self.roots).sum(axis=1)
-        return np.linalg.slogdet(self.roots)[1]
 
 
 @final
@@ -117,7 +75,7 @@ class Ascent:
         interrupted: whether it ended because someone pressed Ctrl-C.
     """
 
-    q: Gaussians
+    q: Components
     slope: Slope
     trace: tuple[tuple[int, float], ...]
     grown: bool = False
@@ -126,7 +84,7 @@ class Ascent:
 
 def ascend(
     density: Density,
-    start: Gaussians,
+    start: Components,
     z: Float[np.ndarray, "n d"],
     *,
     watch: Callable[[int, float], None],
@@ -150,15 +108,15 @@ def ascend(
         trace.append((density.count, slope.elbo))
         watch(density.count, slope.elbo)
         length = min(1.0, 2.0 * length)
-        grown = i == iterations - 1 and q.longest() > _ENDLESS * start.longest()
+        grown = i == iterations - 1 and q.sds.max() > _ENDLESS * start.sds.max()
     if not math.isfinite(slope.elbo):
         q = start  # Wherever it wandered, it wandered blind.
     return Ascent(q, slope, tuple(trace), grown=grown, interrupted=interrupted)
 
 
 def _step(
-    density: Density, q: Gaussians, slope: Slope, z: Array, length: float
-) -> tuple[tuple[Gaussians, Slope] | None, float]:
+    density: Density, q: Components, slope: Slope, z: Array, length: float
+) -> tuple[tuple[Components, Slope] | None, float]:
     while length >= _SHORTEST:
         tried = moved(q, slope, length)
         there = slope_at(density, tried, z)
@@ -169,7 +127,7 @@ def _step(
     return None, length
 
 
-def moved(q: Gaussians, slope: Slope, length: float) -> Gaussians:
+def moved(q: Components, slope: Slope, length: float) -> Components:
     """Returns the mixture a natural-gradient step further."""
     means, roots = np.empty_like(q.means), np.empty_like(q.roots)
     for k in range(len(q.weights)):
@@ -187,7 +145,7 @@ def moved(q: Gaussians, slope: Slope, length: float) -> Gaussians:
             roots[k] = q.roots[k] @ half
     logs = np.log(np.maximum(q.weights, 1e-300)) + length * np.clip(slope.gain, -3.0, 3.0)
     weights = np.exp(logs - logs.max())
-    return Gaussians(weights / weights.sum(), means, roots)
+    return Components(weights / weights.sum(), means, roots)
 
 
 def _newton(curvature: Array, b: Float[np.ndarray, " d"]) -> Float[np.ndarray, " d"]:
@@ -197,58 +155,77 @@ def _newton(curvature: Array, b: Float[np.ndarray, " d"]) -> Float[np.ndarray, "
     return (vectors / sizes) @ (vectors.T @ b)
 
 
-def slope_at(density: Density, q: Gaussians, z: Float[np.ndarray, "n d"]) -> Slope:
+def slope_at(density: Density, q: Components, z: Float[np.ndarray, "n d"]) -> Slope:
     """Returns the ELBO of a mixture on its draws, and the step uphill."""
-    k, d, n = len(q.weights), q.means.shape[1], len(z)
     x = q.place(z)
-    log_p, gradient = density(x.reshape(k * n, d))
-    log_q, score = _log_q(q, x, z)
-    ratio = log_p.reshape(k, n) - log_q
-    pull = gradient.reshape(k, n, d) - score
-    pull = pull * q.roots[:, None] if q.diagonal else pull @ q.roots
-    b = pull.mean(axis=1)
-    products = pull.transpose(0, 2, 1) @ z / n
-    hessian = 0.5 * (products + products.transpose(0, 2, 1))
-    level = ratio.mean(axis=1)
+    known = density(x.reshape(-1, x.shape[2]))
+    found = expectation(q, z, np.full(len(z), 1.0 / len(z)), *known)
+    b, turns, level = found.shifts, found.turns, found.levels
+    hessian = 0.5 * (turns + turns.transpose(0, 2, 1))
     with np.errstate(invalid="ignore"):
         elbo = float(q.weights @ level)
         gain = level - elbo
     if not math.isfinite(elbo):
-        alive = np.isfinite(ratio).all(axis=1)
-        gain = np.where(alive, 0.0, -3.0)
+        gain = np.where(np.isfinite(level), 0.0, -3.0)
         elbo = -math.inf
-    decrement, noise = _worth(q, b, hessian, gain, pull, z)
+    decrement, noise = _worth(q, b, hessian, gain, found.pull, z)
     return Slope(elbo, b, hessian, gain, decrement, noise)
 
 
-def _log_q(q: Gaussians, x: Array, z: Array) -> tuple[Array, Array]:
-    """Log q at the draws of each component, (k, n), and its gradient, (k, n, d)."""
-    k, n, d = x.shape
-    constant = -0.5 * d * math.log(2.0 * math.pi) - q.log_dets()
-    if k == 1:
+@final
+@dataclass(frozen=True, eq=False)
+class Expectation:
+    """What points that move with the components say of r = log p - log q.
+
+    Attributes:
+        levels: the mean of r in each component (k,).
+        shifts, turns: its gradient by a, of m + L a, and by A, of L (I + A), in each component, (k, d) and (k, d, d).
+        pull: L' grad r at each point (k, n, d).
+    """
+
+    levels: Float[np.ndarray, " k"]
+    shifts: Float[np.ndarray, "k d"]
+    turns: Float[np.ndarray, "k d d"]
+    pull: Float[np.ndarray, "k n d"]
+
+
+def expectation(
+    q: Components,
+    z: Float[np.ndarray, "n d"],
+    weights: Float[np.ndarray, " n"],
+    log_p: Float[np.ndarray, " m"],
+    gradient: Float[np.ndarray, "m d"],
+) -> Expectation:
+    """Returns the levels and slopes of log p - log q; the mean of q's own score, which is 0, is left out.
+
+    Args:
+        q: a mixture of k components.
+        z: the points in the components' coordinates.
+        weights: of the points, summing to 1.
+        log_p, gradient: at the k n points, one component after another.
+    """
+    k, d, n = len(q.weights), q.means.shape[1], len(z)
+    log_q, score = _log_q(q, z)
+    pull = gradient.reshape(k, n, d) - score
+    pull = pull * q.roots[:, None] if q.diagonal else pull @ q.roots
+    turns = pull.transpose(0, 2, 1) @ (z * weights[:, None])
+    return Expectation((log_p.reshape(k, n) - log_q) @ weights, weights @ pull, turns, pull)
+
+
+def _log_q(q: Components, z: Array) -> tuple[Array, Array]:
+    """Log q at the points of each component, (k, n), and its gradient, (k, n, d)."""
+    if len(q.weights) == 1:
         squares = np.einsum("nd,nd->n", z, z)
+        constant = -0.5 * z.shape[1] * math.log(2.0 * math.pi) - q.log_dets[0]
         back = z / q.roots[0] if q.diagonal else np.linalg.solve(q.roots[0].T, z.T).T
-        return (constant[0] - 0.5 * squares)[None], -back[None]
-    flat = x.reshape(k * n, d)
-    logs, pulls = np.empty((k, k * n)), np.empty((k, k * n, d))
-    for j in range(k):
-        moved = flat - q.means[j]
-        if q.diagonal:
-            white = moved / q.roots[j]
-            pulls[j] = white / q.roots[j]
-        else:
-            inverse = np.linalg.inv(q.roots[j])
-            white = moved @ inverse.T
-            pulls[j] = white @ inverse
-        logs[j] = constant[j] - 0.5 * np.einsum("nd,nd->n", white, white)
-        logs[j] += math.log(max(q.weights[j], 1e-300))
-    log_q = np.logaddexp.reduce(logs, axis=0)
-    score = -np.einsum("kn,knd->nd", np.exp(logs - log_q), pulls)
-    return log_q.reshape(k, n), score.reshape(k, n, d)
+        return (constant - 0.5 * squares)[None], -back[None]
+    x = q.place(z)
+    log_q, score = q.log_prob_and_score(x.reshape(-1, x.shape[2]))
+    return log_q.reshape(x.shape[:2]), score.reshape(x.shape)
 
 
 def _worth(
-    q: Gaussians, b: Array, hessian: Array, gain: Array, pull: Array, z: Array
+    q: Components, b: Array, hessian: Array, gain: Array, pull: Array, z: Array
 ) -> tuple[float, tuple[float, float]]:
     """What a whole step gains, and what the draws leave unknown; both by the quadratic model."""
     n, d = z.shape

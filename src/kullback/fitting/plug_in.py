@@ -15,16 +15,13 @@ import numpy as np
 from jaxtyping import Float
 
 from kullback.core.run import named
-from kullback.distributions.base import Distribution
-from kullback.distributions.gaussian_mixture import GaussianMixture, chunks
-from kullback.fitting.covariances import Components, Structure
+from kullback.fitting.components import Chart, Components
+from kullback.fitting.covariances import Structure
 from kullback.fitting.em_climb import Climb, climb
 from kullback.fitting.em_search import search
-from kullback.fitting.gaussians import Layout
-from kullback.fitting.gaussians import member as nodes_member
 from kullback.fitting.mixture_family import MixtureFamily, family_of, with_components
 from kullback.fitting.multistart import gather
-from kullback.fitting.natural_gradient import Ascent, Gaussians, ascend
+from kullback.fitting.natural_gradient import Ascent, ascend
 from kullback.fitting.rows import Rows, distinct, rows_of
 from kullback.solvers.minimise import Minimum
 from kullback.solvers.modes import Density, whitened
@@ -50,16 +47,16 @@ class Closest:
         interrupted: whether it was stopped before all starts were made.
     """
 
-    ends: list[tuple[GaussianMixture, float]]
-    path: tuple[GaussianMixture, ...]
+    ends: list[tuple[Components, float]]
+    path: tuple[Components, ...]
     starts: int
     evaluations: int
     interrupted: bool = False
 
 
 def closest(
-    p_hat: GaussianMixture,
-    layout: Layout,
+    p_hat: Components,
+    chart: Chart,
     *,
     starts: int,
     rng: np.random.Generator,
@@ -69,34 +66,34 @@ def closest(
 
     Args:
         p_hat: the stand-in for p.
-        layout: of q.
+        chart: of q.
         starts: ascents; the Gaussians of p-hat and its moments come first.
         rng: randomness of the draws and of the starts.
         watch: told of each ascent.
     """
-    density = Density(lambda x: log_density_and_score(p_hat, x), layout.d)
-    few, many = whitened(layout.d, _FEW, rng), whitened(layout.d, _MANY, rng)
+    density = Density(p_hat.log_prob_and_score, chart.d)
+    few, many = whitened(chart.d, _FEW, rng), whitened(chart.d, _MANY, rng)
     found: list[Minimum] = []
     interrupted = False
     try:
-        for start in _starts(p_hat, layout, starts, rng):
-            found.append(_minimum(layout, start, ascend(density, start, few, watch=_unwatched)))
+        for start in _starts(p_hat, chart, starts, rng):
+            found.append(_minimum(chart, start, ascend(density, start, few, watch=_unwatched)))
             watch(len(found))
     except KeyboardInterrupt:
         if not found:
             raise
         interrupted = True
-    basins = gather(found, lambda m: features(layout.unpack(m.at)), within=0.2, close=0.02)
+    basins = gather(found, lambda m: features(chart.unpack(m.at)), within=0.2, close=0.02)
     ends: list[Minimum] = []
     for basin in basins[:_KEPT]:
-        begun = _gaussians_of(layout.unpack(basin.best.at), diagonal=layout.diagonal)
-        end = _minimum(layout, begun, ascend(density, begun, many, watch=_unwatched))
+        begun = chart.unpack(basin.best.at).within(diagonal=chart.diagonal)
+        end = _minimum(chart, begun, ascend(density, begun, many, watch=_unwatched))
         # As often as starts led there: what few draws hold apart, many may not.
         ends += [end] * basin.count
-    best = gather(ends, lambda m: features(layout.unpack(m.at)), within=0.05, close=1e-3)
+    best = gather(ends, lambda m: features(chart.unpack(m.at)), within=0.05, close=1e-3)
     return Closest(
-        [(layout.unpack(b.best.at), b.count / len(found)) for b in best],
-        tuple(layout.unpack(v) for v in best[0].best.path),
+        [(chart.unpack(b.best.at), b.count / len(found)) for b in best],
+        tuple(chart.unpack(v) for v in best[0].best.path),
         len(found),
         density.count,
         interrupted,
@@ -104,81 +101,56 @@ def closest(
 
 
 def closest_from(
-    p_hat: GaussianMixture, q: GaussianMixture, *, diagonal: bool, rng: np.random.Generator
-) -> GaussianMixture:
+    p_hat: Components, q: Components, *, diagonal: bool, rng: np.random.Generator
+) -> Components:
     """Returns the local optimum of KL(q||p-hat) that an ascent from q ends at."""
     d = q.means.shape[1]
-    density = Density(lambda x: log_density_and_score(p_hat, x), d)
-    begun = _gaussians_of(q, diagonal=diagonal)
-    return _mixture_of(ascend(density, begun, whitened(d, _MANY, rng), watch=_unwatched).q)
-
-
-def log_density_and_score(
-    p: GaussianMixture, x: Float[np.ndarray, "n d"]
-) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, "n d"]]:
-    """Returns the log density of a mixture and its gradient at n points."""
-    inverses = np.linalg.inv(p.scale_trils)
-    value, score = np.empty(len(x)), np.zeros_like(x)
-    for rows in chunks(len(x)):
-        log_joint = p.log_joint_columns((x[rows] - p.mean).T)
-        value[rows] = np.logaddexp.reduce(log_joint, axis=0)
-        shares = np.exp(log_joint - value[rows])
-        for share, mean, inverse in zip(shares, p.means, inverses, strict=True):
-            score[rows] -= share[:, None] * ((x[rows] - mean) @ inverse.T @ inverse)
-    return value, score
+    begun = q.within(diagonal=diagonal)
+    end = ascend(
+        Density(p_hat.log_prob_and_score, d), begun, whitened(d, _MANY, rng), watch=_unwatched
+    )
+    return end.q.lower()
 
 
 def mean_log_ratio(
-    q: GaussianMixture, top: GaussianMixture, bottom: GaussianMixture, rng: np.random.Generator
+    q: Components, top: Components, bottom: Components, rng: np.random.Generator
 ) -> float:
     """Returns the mean under q of log top - log bottom, on Sobol draws of q."""
-    z = whitened(q.means.shape[1], _MANY, rng)
-    total = 0.0
-    for weight, mean, root in zip(q.weights, q.means, q.scale_trils, strict=True):
-        x = mean + z @ root.T
-        total += float(weight) * float(np.mean(top.log_prob(x) - bottom.log_prob(x)))
-    return total
+    x = q.place(whitened(q.means.shape[1], _MANY, rng))
+    ratios = [np.mean(top.log_prob(y) - bottom.log_prob(y)) for y in x]
+    return float(q.weights @ ratios)
 
 
-def features(mixture: GaussianMixture) -> Float[np.ndarray, " f"]:
+def features(mixture: Components) -> Float[np.ndarray, " f"]:
     """Returns what two ascents into one optimum share, in units of the mixture's own spread."""
     ordered = mixture.means[np.lexsort(np.round(mixture.means, 3).T[::-1])]
-    return (ordered / np.sqrt(np.diag(mixture.covariance))).ravel()
-
-
-def member(mixture: GaussianMixture) -> Distribution:
-    """Returns the mixture as the simplest distribution it is."""
-    return nodes_member(mixture, scalar=mixture.means.shape[1] == 1)
+    return (ordered / np.sqrt(np.diag(mixture.moments[1]))).ravel()
 
 
 def _unwatched(count: int, value: float) -> None:
     del count, value
 
 
-def _minimum(layout: Layout, start: Gaussians, end: Ascent) -> Minimum:
-    at, begun = (layout.pack(_mixture_of(q)) for q in (end.q, start))
+def _minimum(chart: Chart, start: Components, end: Ascent) -> Minimum:
+    at, begun = (chart.pack(q.lower()) for q in (end.q, start))
     return Minimum(-end.slope.elbo, at, (begun, at), len(end.trace))
 
 
-def _starts(
-    p: GaussianMixture, layout: Layout, n: int, rng: np.random.Generator
-) -> Iterator[Gaussians]:
-    """Yields, for one Gaussian, p's moments and its Gaussians, then moments of random groups."""
+def _starts(p: Components, chart: Chart, n: int, rng: np.random.Generator) -> Iterator[Components]:
+    """Yields, for one Gaussian, p's moments and its Components, then moments of random groups."""
     k, order = len(p.weights), np.argsort(p.weights)[::-1]
     groups: list[Array] = []
-    if layout.k == 1:
+    if chart.k == 1:
         groups.append(p.weights[None])
         groups += [np.eye(k)[j][None] for j in order[: max(n // 2, 1)]]
     for i in range(n):
-        picked = groups[i] if i < len(groups) else _random_groups(p, layout.k, rng)
-        yield _of_groups(p, picked, diagonal=layout.diagonal)
+        picked = groups[i] if i < len(groups) else _random_groups(p, chart.k, rng)
+        yield _of_groups(p, picked, diagonal=chart.diagonal)
 
 
-def _random_groups(
-    p: GaussianMixture, k: int, rng: np.random.Generator
-) -> Float[np.ndarray, "k c"]:
+def _random_groups(p: Components, k: int, rng: np.random.Generator) -> Float[np.ndarray, "k c"]:
     """The share of each of p's components in each of k groups around random components."""
-    scale = np.sqrt(np.diag(p.covariance))
+    scale = np.sqrt(np.diag(p.moments[1]))
     at = (p.means + 1e-3 * scale * rng.standard_normal(p.means.shape)) / scale
     seeds = rng.choice(len(p.weights), k, p=p.weights, replace=k > len(p.weights))
     reach = np.exp(rng.uniform(np.log(0.1), np.log(3.0))) * np.sqrt(p.means.shape[1])
@@ -186,31 +158,15 @@ def _random_groups(
     return p.weights * np.exp(-0.5 * apart**2) + 1e-12
 
 
-def _of_groups(
-    p: GaussianMixture, shares: Float[np.ndarray, "k c"], *, diagonal: bool
-) -> Gaussians:
+def _of_groups(p: Components, shares: Float[np.ndarray, "k c"], *, diagonal: bool) -> Components:
     """The mixture of the moments of groups of p's components."""
     means, roots = [], []
     for share in shares:
-        group = GaussianMixture(share / share.sum(), p.means, p.scale_trils)
-        covariance = group.covariance
-        means.append(group.mean)
+        mean, covariance = Components(share / share.sum(), p.means, p.roots).moments
+        means.append(mean)
         roots.append(np.sqrt(np.diag(covariance)) if diagonal else np.linalg.cholesky(covariance))
     weights = shares.sum(axis=1) / shares.sum()
-    return Gaussians(weights, np.array(means), np.array(roots))
-
-
-def _mixture_of(q: Gaussians) -> GaussianMixture:
-    if q.diagonal:
-        return GaussianMixture(q.weights, q.means, np.array([np.diag(r) for r in q.roots]))
-    return GaussianMixture(
-        q.weights, q.means, np.array([np.linalg.cholesky(r @ r.T) for r in q.roots])
-    )
-
-
-def _gaussians_of(q: GaussianMixture, *, diagonal: bool) -> Gaussians:
-    roots = np.diagonal(q.scale_trils, axis1=1, axis2=2).copy() if diagonal else q.scale_trils
-    return Gaussians(q.weights, q.means, roots)
+    return Components(weights, np.array(means), np.array(roots))
 
 
 # p-hat: the mixture of Gaussians that stands for a p which is known by samples only.
@@ -224,7 +180,7 @@ _REFIT_PASSES = 100
 _HALVED, _PATIENCE = 2, 2
 
 
-def fit_p_hat(p: Samples, key: object) -> GaussianMixture:
+def fit_p_hat(p: Samples, key: object) -> Components:
     """Returns the mixture of Gaussians of maximum likelihood, as many as AIC asks for.
 
     AIC (Akaike 1974) and not BIC: a component too many costs reverse KL little, but one too few fills the
@@ -251,14 +207,11 @@ def fit_p_hat(p: Samples, key: object) -> GaussianMixture:
     return _unscaled(_without_prior(*best, rows, _TOLERANCE), rows)
 
 
-def refit(p: Samples, p_hat: GaussianMixture) -> GaussianMixture:
+def refit(p: Samples, p_hat: Components) -> Components:
     """Returns the mixture that maximum likelihood leads to from p-hat."""
     rows, structure = _rows(p)
-    begun = Components(
-        p_hat.weights,
-        (p_hat.means - rows.center) / rows.scale,
-        p_hat.scale_trils / rows.scale[:, None],
-    )
+    means = (p_hat.means - rows.center) / rows.scale
+    begun = Components(p_hat.weights, means, p_hat.roots / rows.scale[:, None])
     family = family_of(structure, rows, len(begun.weights))
     end = climb(family.model, rows, begun, tolerance=_REFIT, passes=_REFIT_PASSES)
     return _unscaled(_without_prior(family, end, rows, _REFIT), rows)
@@ -289,8 +242,7 @@ def _trial(
     """The best of some starts with k components, on all rows, under the weak prior."""
     seeds: tuple[Components, ...] = ()
     if before is not None:
-        heaviest = np.argsort(before.at.weights)[::-1][:_HALVED]
-        seeds = tuple(family.split(before.at, int(i)) for i in heaviest)
+        seeds = tuple(family.split(before.at, i) for i in before.at.heaviest(_HALVED))
     found = search(family, few, k, starts=_STARTS, rng=rng, watch=_p_hat_unwatched, seeds=seeds)
     if found.interrupted:
         raise KeyboardInterrupt
@@ -309,10 +261,8 @@ def _done(end: Climb) -> Climb:
     return end
 
 
-def _unscaled(q: Components, rows: Rows) -> GaussianMixture:
-    return GaussianMixture(
-        q.weights, rows.center + rows.scale * q.means, rows.scale[:, None] * q.roots
-    )
+def _unscaled(q: Components, rows: Rows) -> Components:
+    return q.moved(rows.center, np.diag(rows.scale))
 
 
 def _p_hat_unwatched(words: str) -> None:

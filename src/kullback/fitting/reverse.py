@@ -7,15 +7,18 @@ from typing import final
 import numpy as np
 from jaxtyping import Float
 
-from kullback.core.errors import DensityError
+from kullback.core.errors import DensityError, InputError
 from kullback.core.run import Run
-from kullback.families import Gaussians as families_Gaussians
-from kullback.families import is_diagonal
-from kullback.fitting.gaussians import Layout, maximum_likelihood
-from kullback.fitting.natural_gradient import Ascent, Gaussians, ascend, slope_at
-from kullback.fitting.nodes import Nodes
+from kullback.families import Gaussians, is_diagonal
+from kullback.fitting import em_search
+from kullback.fitting.components import Components, one
+from kullback.fitting.covariances import Structure
+from kullback.fitting.mixture_family import family_of
+from kullback.fitting.natural_gradient import Ascent, ascend, slope_at
+from kullback.fitting.rows import rows_of
 from kullback.solvers.minimise import descend
 from kullback.solvers.modes import Density, Mode, climb, find, mode_at, whitened
+from kullback.targets import Samples
 
 #: When the draws are many enough: the error of the fit in nats, and of each mean and sd in sds.
 NATS, SDS = 0.01, 0.05
@@ -42,8 +45,8 @@ class ReverseFit:
         interrupted: whether it was stopped.
     """
 
-    q: Gaussians
-    others: tuple[Gaussians, ...]
+    q: Components
+    others: tuple[Components, ...]
     trace: tuple[tuple[int, float, int], ...]
     noise: tuple[float, float]
     draws: int
@@ -62,19 +65,19 @@ class Search:
 
     Attributes:
         modes: the distinct ones, highest mass first; the climbs that ended nowhere last.
-        starts: Gaussians to fit from, best first.
+        starts: Components to fit from, best first.
         climbs: how many climbs were made.
     """
 
     modes: tuple[Mode, ...]
-    starts: tuple[Gaussians, ...]
+    starts: tuple[Components, ...]
     climbs: int
 
 
 def reverse_fit(
     density: Density,
     found: Search,
-    recipe: families_Gaussians,
+    recipe: Gaussians,
     run: Run,
 ) -> ReverseFit:
     """Returns the Gaussian of the family that is closest in KL(q||p).
@@ -117,7 +120,7 @@ def reverse_fit(
 
 def from_elsewhere(
     density: Density,
-    recipe: families_Gaussians,
+    recipe: Gaussians,
     before: ReverseFit,
     origin: Float[np.ndarray, " d"],
     run: Run,
@@ -139,7 +142,7 @@ def from_elsewhere(
 
 
 def climbed(
-    density: Density, start: Gaussians, z: Float[np.ndarray, "n d"], run: Run, name: str
+    density: Density, start: Components, z: Float[np.ndarray, "n d"], run: Run, name: str
 ) -> Ascent:
     """Returns the end of an ascent, kept under a name."""
     return run.once(name, density, lambda: ascend(density, start, z, watch=run.told))
@@ -151,7 +154,7 @@ def more_draws(
     n: int,
     run: Run,
     name: str,
-    others: tuple[Gaussians, ...] = (),
+    others: tuple[Components, ...] = (),
 ) -> ReverseFit:
     """Returns the fit on so many draws that more would not change it; stages are kept under `name`."""
     trace = [(count, elbo, n) for count, elbo in best.trace]
@@ -189,10 +192,9 @@ def _more(n: int, noise: tuple[float, float]) -> int:
     return n * int(2 ** np.clip(math.ceil(math.log2(max(wanted, 1.0))), 1, 3))
 
 
-def _apart(a: Gaussians, b: Gaussians) -> bool:
+def _apart(a: Components, b: Components) -> bool:
     """Whether two Gaussians are different optima: more than two sds apart somewhere."""
-    scale = b.roots[0] if b.diagonal else np.linalg.norm(b.roots[0], axis=1)
-    return bool(np.max(np.abs(a.means[0] - b.means[0]) / scale) > 2.0)
+    return bool(np.max(np.abs(a.means[0] - b.means[0]) / b.sds[0]) > 2.0)
 
 
 Vector = Float[np.ndarray, " d"]
@@ -304,7 +306,7 @@ def mode_from(density: Density, origin: Vector, known: list[Mode]) -> Mode | Non
 
 def _starts(
     density: Density, begin: Vector, modes: list[Mode], rng: np.random.Generator
-) -> tuple[Gaussians, ...]:
+) -> tuple[Components, ...]:
     """Gaussians at the modes and, where that is no good, along the way to them; best ELBO first."""
     d = len(begin)
     laplace = [one(m.at, m.root) for m in modes if m.proper]
@@ -322,11 +324,6 @@ def _starts(
     # What is far below the best of the modes' own Gaussians is not worth a fit, a mode always is.
     own = {id(q) for q in laplace}
     return tuple(q for i, (_, q) in enumerate(scored) if i == 0 or id(q) in own)
-
-
-def one(mean: Vector, root: Float[np.ndarray, "d d"]) -> Gaussians:
-    """Returns a single Gaussian."""
-    return Gaussians(np.ones(1), mean[None], root[None])
 
 
 # The reverse fit of mixtures to a log density: components from draws of p and from its modes.
@@ -371,7 +368,7 @@ def reverse_mixture(
 
 
 def best_of(
-    density: Density, starts: list[Gaussians], z: Float[np.ndarray, "n d"], run: Run, name: str
+    density: Density, starts: list[Components], z: Float[np.ndarray, "n d"], run: Run, name: str
 ) -> ReverseFit:
     """Returns the end of the best of several starts, on draws enough."""
     ends: list[Ascent] = []
@@ -394,7 +391,7 @@ def best_of(
 
 def with_another(
     density: Density,
-    q: Gaussians,
+    q: Components,
     draws: Float[np.ndarray, "n d"],
     log_ratio: Float[np.ndarray, " n"],
     run: Run,
@@ -414,18 +411,10 @@ def with_another(
         max(_FEWEST_OF_MIXTURE, _MIXTURE_PER_DIMENSION * density.dimension),
         run.generator("mixture draws", k),
     )
-    starts = [added(q, at) for at in _worst(draws, log_ratio)]
+    shape = 0.7 * q.roots[q.heaviest(1)[0]]
+    starts = [q.with_another(0.1, at, shape) for at in _worst(draws, log_ratio)]
     starts.append(_by_likelihood(draws, k, run.generator("mixture start", k), diagonal=q.diagonal))
     return best_of(density, starts, z, run, f"{k} components")
-
-
-def added(q: Gaussians, at: Float[np.ndarray, " d"]) -> Gaussians:
-    """Returns q with a component of the average shape at a point."""
-    weights = np.append(0.9 * q.weights, 0.1)
-    root = 0.7 * q.roots[int(np.argmax(q.weights))]
-    return Gaussians(
-        weights / weights.sum(), np.vstack([q.means, at]), np.concatenate([q.roots, root[None]])
-    )
 
 
 def pruned(density: Density, end: Ascent, z: Float[np.ndarray, "n d"], run: Run) -> Ascent:
@@ -434,7 +423,7 @@ def pruned(density: Density, end: Ascent, z: Float[np.ndarray, "n d"], run: Run)
     if heavy.all():
         return end
     weights = end.q.weights[heavy] / end.q.weights[heavy].sum()
-    fewer = Gaussians(weights, end.q.means[heavy], end.q.roots[heavy])
+    fewer = Components(weights, end.q.means[heavy], end.q.roots[heavy])
     again = ascend(density, fewer, z, watch=run.told)
     return replace(again, trace=(*end.trace, *again.trace))
 
@@ -450,22 +439,20 @@ def _worst(
 
 def _by_likelihood(
     draws: Float[np.ndarray, "n d"], k: int, rng: np.random.Generator, *, diagonal: bool
-) -> Gaussians:
+) -> Components:
     """The mixture that is closest to draws of p in the other direction: it covers all of them."""
-    center, scale = draws.mean(axis=0), draws.std(axis=0)
-    data = Nodes((draws - center) / scale, np.full(len(draws), 1.0 / len(draws)))
-    layout = Layout(k, draws.shape[1], diagonal)
-    ends = maximum_likelihood(
-        data, layout, starts=_EM_STARTS, rng=rng, watch=lambda done: None, keep=True
-    )
-    best = layout.unpack(min(ends, key=lambda m: m.value).at)
-    roots = scale[:, None] * best.scale_trils
-    if diagonal:
-        roots = np.diagonal(roots, axis1=1, axis2=2).copy()
-    return Gaussians(best.weights, center + scale * best.means, roots)
+    structure = Structure("diagonal" if diagonal else "full", draws.shape[1])
+    rows = rows_of(Samples(draws))
+    try:
+        family = family_of(structure, rows, k)
+    except InputError:  # columns that determine each other, as far as float64 tells
+        family = family_of(Structure("diagonal", structure.d), rows, k)
+    found = em_search.search(family, rows, k, starts=_EM_STARTS, rng=rng, watch=lambda _: None)
+    best = found.ends[0].at.moved(rows.center, np.diag(rows.scale))
+    return replace(best, roots=best.sds) if diagonal else best
 
 
-def _by_modes(found: Search, k: int, *, diagonal: bool) -> Gaussians | None:
+def _by_modes(found: Search, k: int, *, diagonal: bool) -> Components | None:
     """The Gaussians at the k modes of most mass; None if there are fewer modes than two."""
     modes = [m for m in found.modes if m.proper][:k]
     if len(modes) < min(k, 2) or len(modes) < k:
@@ -473,7 +460,7 @@ def _by_modes(found: Search, k: int, *, diagonal: bool) -> Gaussians | None:
     masses = np.array([m.log_mass for m in modes])
     weights = np.maximum(np.exp(masses - masses.max()), 1e-3)
     means, roots = np.array([m.at for m in modes]), np.array([m.root for m in modes])
-    return Gaussians(weights / weights.sum(), means, roots).within(diagonal=diagonal)
+    return Components(weights / weights.sum(), means, roots).within(diagonal=diagonal)
 
 
 # The reverse fit of a Gaussian whose covariance is diagonal plus r outer products, D^2 + B B'.
@@ -517,7 +504,7 @@ def low_rank_fit(density: Density, found: Search, r: int, run: Run) -> ReverseFi
             now = _ascended(density, now, z, run)
         except KeyboardInterrupt:
             interrupted = True
-        q = Gaussians(np.ones(1), now.mean[None], now.root[None])
+        q = one(now.mean, now.root)
         noise, elbo = _noise(density, q, now, z)
         trace.append((density.count, elbo, n))
         if interrupted or settled(noise) or n >= _MOST_OF_LOW_RANK:
@@ -525,7 +512,7 @@ def low_rank_fit(density: Density, found: Search, r: int, run: Run) -> ReverseFi
         n, level = min(4 * n, _MOST_OF_LOW_RANK), level + 1
 
 
-def start_of(q: Gaussians, r: int) -> Factors:
+def start_of(q: Components, r: int) -> Factors:
     """Returns the factors of a Gaussian: the largest correlations, and what precisions leave."""
     scale = q.within(diagonal=True).roots[0]
     vectors, sizes, _ = np.linalg.svd(q.roots[0] / scale[:, None])
@@ -576,7 +563,7 @@ def _woodbury(q: Factors) -> tuple[float, Float[np.ndarray, " d"], Float[np.ndar
 
 
 def _noise(
-    density: Density, q: Gaussians, factors: Factors, z: Float[np.ndarray, "n c"]
+    density: Density, q: Components, factors: Factors, z: Float[np.ndarray, "n c"]
 ) -> tuple[tuple[float, float], float]:
     """What the draws leave unknown, in nats and sds, and the ELBO on them.
 

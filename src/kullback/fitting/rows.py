@@ -14,7 +14,7 @@ from jaxtyping import Float
 
 from kullback.core.errors import InputError
 from kullback.core.run import Memo
-from kullback.tables.cells import Kind
+from kullback.tables.kinds import Likelihood, likelihoods
 from kullback.targets import Samples, Stream
 
 #: Rows a block of the first pass.
@@ -57,8 +57,9 @@ class Rows:
     fold: tuple[int, int, bool] | None = None
 
     @property
-    def kinds(self) -> tuple[Kind, ...]:
-        return self.source.kinds
+    def kinds(self) -> tuple[Likelihood, ...]:
+        """What a density makes of the columns."""
+        return likelihoods(self.source.kinds)
 
     @property
     def in_memory(self) -> bool:
@@ -253,7 +254,7 @@ def rows_of(source: Samples | Stream, *, common_scale: bool = False) -> Rows:
         high = np.maximum(high, np.max(values, axis=0, where=shown, initial=-np.inf))
     if not total > 0.0:
         raise InputError(f"{_name(source)}: there are no rows with a weight")
-    continuous = np.array([kind == "continuous" for kind in source.kinds])
+    continuous = np.array([kind == "continuous" for kind in likelihoods(source.kinds)])
     _refuse_constant(source, continuous, low, high, mass)
     sd = np.sqrt(square / np.maximum(mass, 1e-300))
     effective = total if counted else total * total / squares

@@ -1,14 +1,12 @@
 """Stochastic ascent of the ELBO over one Gaussian: Adam on noisy gradients, decaying steps, averages.
 
-The coordinates are those of the best start, N(m0, L0 L0'): q = N(m0 + L0 u, L0 C C' L0'), C lower
-triangular (diagonal in a mean-field family), its diagonal by its log. There one step size serves all.
-
-Steps are made in windows, as `_windows` says.
+The coordinates are those of the best start, as `Chart` has them: there one step size serves all.
 """
 
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import final
 
 import numpy as np
@@ -17,8 +15,8 @@ from scipy import linalg
 
 from kullback.core.run import Run
 from kullback.families import FullRank, MeanField, is_diagonal
+from kullback.fitting.components import Chart
 from kullback.fitting.elbo_gradients import Drawn, Estimator, check_estimator, drawn_at
-from kullback.fitting.natural_gradient import Gaussians
 from kullback.fitting.reverse import NATS, ReverseFit, Search, settled
 from kullback.solvers.minimise import Adam
 from kullback.solvers.modes import Density, Evaluate
@@ -37,87 +35,36 @@ MOST = 400_000
 Minibatch = Callable[[Array, np.random.Generator], tuple[Array, Array]]
 
 
-# The parameters of a Gaussian as a vector.
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class Chart:
-    """The parameters of a Gaussian as a vector, in the coordinates of a start.
-
-    Attributes:
-        origin: the start.
-    """
-
-    origin: Gaussians
-
-    @property
-    def size(self) -> int:
-        """How many parameters."""
-        d = self.origin.means.shape[1]
-        return 2 * d if self.origin.diagonal else d + d * (d + 1) // 2
-
-    def factor(self, at: Float[np.ndarray, " p"]) -> Array:
-        """Returns C, (d,) or (d, d)."""
-        d = self.origin.means.shape[1]
-        if self.origin.diagonal:
-            return np.exp(at[d:])
-        c = np.zeros((d, d))
-        c[np.tril_indices(d, -1)] = at[2 * d :]
-        c[np.diag_indices(d)] = np.exp(at[d : 2 * d])
-        return c
-
-    def member(self, at: Float[np.ndarray, " p"]) -> Gaussians:
-        """Returns the Gaussian."""
-        d = self.origin.means.shape[1]
-        root, c = self.origin.roots[0], self.factor(at)
-        shift = root * at[:d] if self.origin.diagonal else root @ at[:d]
-        placed = root * c if self.origin.diagonal else root @ c
-        return replace(self.origin, means=self.origin.means + shift, roots=placed[None])
-
-    def gradient(
-        self, at: Float[np.ndarray, " p"], shift: Array, root: Array
-    ) -> Float[np.ndarray, " p"]:
-        """Returns the gradient in the chart from that in q's own coordinates."""
-        d, c = len(shift), self.factor(at)
-        if self.origin.diagonal:
-            return np.concatenate([shift / c, root])
-        u = linalg.solve_triangular(c, shift, trans=1, lower=True)
-        # dC = C A, so that the part of A is tril(C' G): G = tril(C^-T tril(..)) undoes it.
-        g = linalg.solve_triangular(c, root, trans=1, lower=True)
-        return np.concatenate([u, np.diag(c) * np.diag(g), g[np.tril_indices(d, -1)]])
-
-    def errors(
-        self, average: Float[np.ndarray, " p"], batches: Float[np.ndarray, "b p"]
-    ) -> tuple[float, float]:
-        """Returns the error of an average of iterates, by its batches: in nats, and in sds."""
-        scale = inflation(batches - average) / (len(batches) - 1.0)
-        d, c = self.origin.means.shape[1], self.factor(average)
-        own, scales, roots = [], [], []
-        centre = self.member(average)
-        for batch in batches:
-            apart = batch[:d] - average[:d]
-            other = self.factor(batch)
-            if self.origin.diagonal:
-                own.append(apart / c)
-                roots.append(other / c - 1.0)
-            else:
-                own.append(linalg.solve_triangular(c, apart, lower=True))
-                roots.append(linalg.solve_triangular(c, other, lower=True) - np.eye(d))
-            scales.append(self.member(batch))
-        shifts, changes = np.array(own), np.array(roots)
-        excess = 0.5 * float(np.mean(shifts**2, axis=0).sum())
-        squares = np.mean(changes**2, axis=0)
-        excess += float(
-            squares.sum() if squares.ndim == 1 else 0.5 * squares.sum() + 0.5 * np.trace(squares)
-        )
-        sd = _sds(centre)
-        means = np.array([s.means[0] for s in scales]) - centre.means[0]
-        widths = np.array([_sds(s) for s in scales]) / sd - 1.0
-        worst = max(
-            float(np.mean((means / sd) ** 2, axis=0).max()), float(np.mean(widths**2, axis=0).max())
-        )
-        return excess * scale, math.sqrt(worst * scale)
+def average_error(
+    chart: Chart, average: Float[np.ndarray, " p"], batches: Float[np.ndarray, "b p"]
+) -> tuple[float, float]:
+    """Returns the error of an average of iterates, by its batches: in nats, and in sds."""
+    scale = inflation(batches - average) / (len(batches) - 1.0)
+    (_, shift, factor), centre = chart.parts(average), chart.unpack(average)
+    shifts, changes, members = [], [], []
+    for batch in batches:
+        _, other, root = chart.parts(batch)
+        apart = (other - shift)[0]
+        if chart.origin.diagonal:
+            shifts.append(apart / factor[0])
+            changes.append(root[0] / factor[0] - 1.0)
+        else:
+            shifts.append(linalg.solve_triangular(factor[0], apart, lower=True))
+            turned = linalg.solve_triangular(factor[0], root[0], lower=True)
+            changes.append(turned - np.eye(len(apart)))
+        members.append(chart.unpack(batch))
+    squares = np.mean(np.square(changes), axis=0)
+    excess = 0.5 * float(np.mean(np.square(shifts), axis=0).sum())
+    excess += float(
+        squares.sum() if squares.ndim == 1 else 0.5 * squares.sum() + 0.5 * np.trace(squares)
+    )
+    sd = centre.sds[0]
+    means = np.array([m.means[0] for m in members]) - centre.means[0]
+    widths = np.array([m.sds[0] for m in members]) / sd - 1.0
+    worst = max(
+        float(np.mean((means / sd) ** 2, axis=0).max()), float(np.mean(widths**2, axis=0).max())
+    )
+    return excess * scale, math.sqrt(worst * scale)
 
 
 @final
@@ -130,7 +77,7 @@ class Judge:
 
     def log_ratio(self, at: Float[np.ndarray, " p"]) -> Float[np.ndarray, " n"]:
         """Returns log p - log q at the draws."""
-        return drawn_at(self._density, self._chart.member(at), self._z).log_ratio
+        return drawn_at(self._density, self._chart.unpack(at), self._z).log_ratio
 
 
 @final
@@ -161,11 +108,11 @@ class Climb:
         return sums / per
 
     def _move(self, step: float) -> None:
-        q = self._chart.member(self.at)
+        q = self._chart.unpack(self.at)
         z = self._rng.standard_normal((self._draws, q.means.shape[1]))
         drawn = _patched(drawn_at(self._evaluate, q, z))
         shift, root = self._row.estimate(drawn).mean(diagonal=q.diagonal)
-        gradient = self._chart.gradient(self.at, shift, root)
+        gradient = self._chart.gradient(q, np.zeros(1), shift[None], root[None])
         if np.isfinite(gradient).all():
             self._adam = self._adam.after(gradient)
             self.at = self.at + step * self._adam.direction
@@ -210,7 +157,7 @@ def stochastic_fit(
     """
     draws = draws or (DRAWS if minibatch is None else _FEW)
     start = found.starts[0].within(diagonal=is_diagonal(recipe))
-    chart, rng = Chart(start), run.generator("steps")
+    chart, rng = Chart(start, start.diagonal), run.generator("steps")
 
     def evaluate(x: Array) -> tuple[Array, Array]:
         return density(x) if minibatch is None else minibatch(x, rng)
@@ -220,7 +167,7 @@ def stochastic_fit(
     reached = windows(
         climb.window,
         judge.log_ratio,
-        chart.errors,
+        partial(average_error, chart),
         start=climb.at,
         step=_STEP,
         length=_WINDOW,
@@ -232,7 +179,7 @@ def stochastic_fit(
     try:
         for best in reached:
             trace = (*made.trace, (density.count, best.elbo, _COMPARED))
-            q, spent = chart.member(best.at), best.spent or draws
+            q, spent = chart.unpack(best.at), best.spent or draws
             made = replace(made, q=q, trace=trace, noise=best.noise, draws=spent)
             run.told(density.count, best.elbo)
     except KeyboardInterrupt:
@@ -330,7 +277,3 @@ def _paired_gain(there: Array, here: Array) -> tuple[float, float]:
     if len(apart) < 2:
         return 0.0, 0.0
     return float(apart.mean()), float(apart.std(ddof=1)) / math.sqrt(len(apart))
-
-
-def _sds(q: Gaussians) -> Float[np.ndarray, " d"]:
-    return q.roots[0] if q.diagonal else np.linalg.norm(q.roots[0], axis=1)

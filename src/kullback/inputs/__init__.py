@@ -4,13 +4,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from kullback.inputs.samples import read_samples
+    from kullback.inputs.samples import dataset, read_samples
     from kullback.inputs.stream import scan
-    from kullback.tables.files import dataset
 
 __all__ = ["dataset", "read_samples", "scan"]
 
-_HOME_OF = {"dataset": "tables.files", "read_samples": "inputs.samples", "scan": "inputs.stream"}
+_HOME_OF = {"dataset": "inputs.samples", "read_samples": "inputs.samples", "scan": "inputs.stream"}
 
 
 def __getattr__(name: str) -> object:

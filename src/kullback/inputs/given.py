@@ -1,7 +1,9 @@
 """What the user gave, as a distribution of ours."""
 
 import math
+import sys
 from collections.abc import Callable
+from typing import Any, final
 
 import numpy as np
 
@@ -12,7 +14,28 @@ from kullback.distributions.vector import Categorical
 from kullback.expressions.parse import parse
 from kullback.interop import as_distribution
 from kullback.interop.callables import vectorized
-from kullback.targets import Counts, Grid, Known, LogDensity, Samples, SupportWords
+from kullback.targets import (
+    Counts,
+    Grid,
+    Known,
+    LogDensity,
+    Samples,
+    Stream,
+    SupportWords,
+    Unconstrained,
+)
+
+_BARE = (
+    "{name} is a function: say what it is, LogDensity(fn, example) if it is a log density, perhaps "
+    "unnormalised, Known(log_prob=fn, sample=...) if it is normalised, "
+    "kullback.interop.models.numpyro_model(fn, *args) if it is a NumPyro model"
+)
+
+
+@final
+class BareFunctionError(InputError):
+    """A function was given, and nothing says what it is."""
+
 
 _WORDS = {"positive": (0.0, math.inf), "unit": (0.0, 1.0), "real": (-math.inf, math.inf)}
 
@@ -48,22 +71,37 @@ def distribution(thing: object, name: str, *, normalize: bool = False) -> Distri
             return _density(
                 thing.log_prob, thing.example, thing.support, thing.sample, name, normalized=True
             )
-        case Samples():
+        case Samples() | Stream():
             raise UnsupportedError(
                 f"{name} is known by samples only, so its density is not known: fit one first, "
                 'fit(samples, FullRank(), direction="forward").q, or ask for cross_entropy(samples, q)'
             )
+        case Counts():
+            raise UnsupportedError(
+                f"{name} is known by counts only, so its probabilities are not known: "
+                "kl_divergence(counts, counts) estimates from both, and counts.values with normalize=True "
+                "takes the shares for probabilities"
+            )
+        case Unconstrained():
+            raise _unnormalised(name, thing)
         case Grid():
             raise InputError(f"{name} is a Grid: p and q must both be, on the same points")
     found = guarded(as_distribution, f"reading {name}, a {type(thing).__name__},")(thing)
     if found is not None:
         return found
-    if callable(thing):
-        raise InputError(
-            f"{name} is a function: say what it is, LogDensity(fn, example) if unnormalised, "
-            "Known(log_prob=fn, sample=...) if normalised"
-        )
+    model = by_its_log_density(thing, name)
+    if isinstance(model, LogDensity):
+        return distribution(model, name)
+    if model is not None:
+        raise _unnormalised(name, model)
     return probabilities(thing, name, normalize=normalize)
+
+
+def _unnormalised(name: str, model: Unconstrained) -> UnsupportedError:
+    return UnsupportedError(
+        f"{name} is a {model.origin}, whose log density is known by its values and gradients up to a "
+        "constant: fit it, fit(model, 'auto', direction='reverse'), which measures both KLs of its q"
+    )
 
 
 def probabilities(thing: object, name: str, *, normalize: bool) -> Categorical:
@@ -188,3 +226,49 @@ def _region(support: SupportWords, event: np.ndarray, name: str) -> Support:
 def is_sampled(p: object, q: object) -> bool:
     """Whether one of the two is known by draws only."""
     return isinstance(p, (Samples, Counts)) or isinstance(q, (Samples, Counts))
+
+
+def by_its_log_density(
+    thing: object, name: str = "the target"
+) -> LogDensity | Unconstrained | None:
+    """Returns a log density, a model of PyMC, Stan or NumPyro; None for what is none.
+
+    Raises:
+        BareFunctionError: a function of which nothing says what it is.
+    """
+    if isinstance(thing, (LogDensity, Unconstrained)):
+        return thing
+    if isinstance(thing, (str, Grid, Distribution)):
+        return None
+    if _is_bare(thing):
+        return _bare(thing, name)
+    if not any(m in sys.modules for m in ("pymc", "stan")):
+        return None
+    from kullback.interop.models import recognise  # noqa: PLC0415 - it loads JAX
+
+    return recognise(thing)
+
+
+def _is_bare(thing: object) -> bool:
+    plain = callable(thing) and not isinstance(thing, type)
+    return plain and type(thing).__module__ in ("builtins", "functools")
+
+
+def _bare(thing: Any, name: str) -> Unconstrained:
+    """A function without arguments that samples by NumPyro is a model; of any other, one must say what it is."""
+    if "numpyro" in sys.modules and not _needs_arguments(thing):
+        from kullback.interop.numpyro_model import has_sites, numpyro_model  # noqa: PLC0415
+
+        if has_sites(thing):
+            return numpyro_model(thing)
+    raise BareFunctionError(_BARE.format(name=name))
+
+
+def _needs_arguments(fn: Callable[..., object]) -> bool:
+    import inspect  # noqa: PLC0415 - rarely needed
+
+    try:
+        inspect.signature(fn).bind()
+    except (TypeError, ValueError):
+        return True
+    return False

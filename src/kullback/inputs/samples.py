@@ -1,19 +1,16 @@
-"""Files to samples: numbers, counts and categories, with weights."""
+"""Tables to samples: numbers, counts and categories, with weights; missing cells refused, kept or left out."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, final
 
 import numpy as np
-import polars as pl
 
 from kullback.core.errors import InputError
-from kullback.tables.cells import check_size, check_values, listed, resolve
-from kullback.tables.csv import Pick, Typed, read_cells
-from kullback.tables.files import find_file, read_file, read_npy
-from kullback.tables.frames import chosen
-from kullback.tables.frames import read as frames_read
+from kullback.tables.files import bundled, open_table
+from kullback.tables.kinds import Kind, Place, check_values
+from kullback.tables.table import Numbers, Table, numbers
 from kullback.targets import Samples
 
 #: Cells without a value: refused; kept as missing; or their rows left out.
@@ -23,7 +20,7 @@ Missing = bool | Literal["drop"]
 @final
 @dataclass(frozen=True, eq=False)
 class Read:
-    """Samples from a file, and how many of its rows were left out because of missing cells."""
+    """Samples from a table, and how many of its rows were left out because of missing cells."""
 
     samples: Samples
     dropped: int
@@ -35,6 +32,7 @@ def read_samples(
     columns: Sequence[str] | None = None,
     weights: str | None = None,
     counts: Sequence[str] = (),
+    kinds: Mapping[str, Kind] | None = None,
     missing: Missing = False,
 ) -> Samples:
     """Returns the rows of a file as samples: numbers, and codes with labels where there is text.
@@ -43,7 +41,8 @@ def read_samples(
         path: a .csv (or .tsv), .parquet or .npy file; "faithful.csv" comes with kullback.
         columns: the names of those to take, in that order; all by default.
         weights: the name of a column with the weight of each row, which is then no column of data.
-        counts: the names of columns that hold numbers of events.
+        counts: the names of columns that hold numbers of events: the same as kinds={name: "count"}.
+        kinds: of columns that are not what they seem, such as {"zip": "category"}.
         missing: what becomes of cells without a value: False refuses them, True keeps them as missing,
             "drop" leaves out their rows.
 
@@ -55,50 +54,68 @@ def read_samples(
         >>> read_samples("faithful.csv", columns=["waiting"]).values.shape
         (272, 1)
     """
-    return read_rows(path, columns=columns, weights=weights, counts=counts, missing=missing).samples
+    declared = declared_kinds(counts, kinds)
+    return samples_of(
+        open_table(path), columns=columns or (), weights=weights, kinds=declared, missing=missing
+    ).samples
 
 
-def read_rows(
-    path: str | Path,
+def dataset(name: str) -> Samples:
+    """Returns a data set that comes with the package.
+
+    Args:
+        name: "faithful".
+
+    Raises:
+        InputError: there is none of this name.
+
+    Example:
+        >>> dataset("faithful").values.shape
+        (272, 2)
+    """
+    return samples_of(bundled(name)).samples
+
+
+def samples_of(
+    table: Table,
     *,
-    columns: Sequence[str] | None = None,
+    columns: Sequence[str] = (),
     weights: str | None = None,
-    counts: Sequence[str] = (),
+    kinds: Sequence[Kind] | Mapping[str, Kind] = (),
     missing: Missing = False,
 ) -> Read:
-    """Returns the samples of a file, and how many rows were left out. Arguments as `read_samples`."""
+    """Returns the rows of a table as samples. Arguments and what is raised as of `read_samples`."""
     check_missing(missing)
-
-    def pick(have: Sequence[str]) -> list[str]:
-        wanted = picked(have, columns, weights, counts, str(path))
-        return [*wanted, *([] if weights is None else [weights])]
-
-    with find_file(path) as found:
-        typed = read_file(found, {k: _bound(r, pick) for k, r in _READERS.items()})
-    kept = _kept(typed, weights, missing)
-    frame = typed.frame if kept is None else typed.frame[kept]
-    if not len(frame):
-        what = "a row without missing cells" if len(typed.frame) else "a row"
-        raise InputError(f"{typed.source}: there is not {what} in it")
-    read = frames_read(
-        frame, weights=weights, kinds=dict.fromkeys(counts, "count"), source=typed.source
-    )
+    found = numbers(table, names=columns, weights=weights, kinds=kinds)
+    kept = _kept(found, weights, table, missing)
+    values, labels, counted = found.values, found.labels, found.weights
+    if kept is not None:
+        values, counted = values[kept], None if counted is None else counted[kept]
+        values, labels = _relabelled(values, labels)
+    if not len(values):
+        raise InputError(f"{table.source}: there is not a row without missing cells in it")
 
     def place(row: int) -> str:
-        return typed.place(row if kept is None else int(kept[row]))
+        return table.place(row if kept is None else int(kept[row]))
 
-    check_values(read.values, read.names, read.kinds, read.labels, typed.source, place)
-    if read.weights is not None:
-        check_weights(read.weights, str(weights), typed.source, place)
+    values.flags.writeable = False
+    if counted is not None:
+        check_weights(counted, str(weights), table.source, place)
+    check_values(values, found.names, found.kinds, labels, table.source, place)
     samples = Samples(
-        read.values,
-        read.weights,
-        columns=read.names,
-        kinds=read.kinds,
-        labels=read.labels,
+        values,
+        counted,
+        columns=found.names,
+        kinds=found.kinds,
+        labels=labels,
         missing=missing is True,
     )
-    return Read(samples, len(typed.frame) - len(frame))
+    return Read(samples, table.rows - len(values))
+
+
+def declared_kinds(counts: Sequence[str], kinds: Mapping[str, Kind] | None) -> dict[str, Kind]:
+    """Returns the kinds that were declared in either way."""
+    return {**dict.fromkeys(counts, "count"), **(kinds or {})}
 
 
 def check_missing(missing: Missing) -> None:
@@ -107,24 +124,7 @@ def check_missing(missing: Missing) -> None:
         raise InputError(f'missing={missing!r}: choose False, True or "drop"')
 
 
-def picked(
-    have: Sequence[str],
-    columns: Sequence[str] | None,
-    weights: str | None,
-    counts: Sequence[str],
-    source: str,
-) -> list[str]:
-    """Returns the names of the columns of data. Raises InputError for names that there are not."""
-    if weights is not None and weights not in have:
-        raise InputError(
-            f"{source}: there is no column {weights!r} for weights; it has {listed(have)}"
-        )
-    wanted = chosen(have, columns or (), weights, source)
-    resolve(dict.fromkeys(counts, "count"), wanted)
-    return wanted
-
-
-def check_weights(weights: np.ndarray, name: str, source: str, place: Callable[[int], str]) -> None:
+def check_weights(weights: np.ndarray, name: str, source: str, place: Place) -> None:
     """Raises InputError for the first weight that is none."""
     with np.errstate(invalid="ignore"):
         bad = ~((weights >= 0.0) & (weights < np.inf))
@@ -136,79 +136,51 @@ def check_weights(weights: np.ndarray, name: str, source: str, place: Callable[[
         )
 
 
-def no_value(source: str, name: str, count: int, first: str) -> str:
-    """Returns what is said of missing cells where they are refused."""
-    cells = (
-        "1 cell without a value," if count == 1 else f"{count:,} cells without a value, the first"
-    )
-    return (
-        f'{source}: column {name!r} has {cells} on {first}; say missing="drop" to leave out such '
-        "rows, or missing=True to keep them as missing"
-    )
+def check_cells(
+    cells: np.ndarray, name: str, source: str, place: Place, *, missing: bool, part: str = ""
+) -> None:
+    """Raises InputError for infinite cells, and for those without a value unless they may be missing."""
+    infinite, bare = np.isinf(cells), np.isnan(cells)
+    if infinite.any():
+        raise InputError(
+            f"{source}: column {name!r} has {int(infinite.sum()):,} infinite value(s){part}, the first on "
+            f"{place(int(np.argmax(infinite)))}; mend the cells, or drop such rows"
+        )
+    if bare.any() and not missing:
+        count = int(bare.sum())
+        many = (
+            "1 cell without a value,"
+            if count == 1
+            else f"{count:,} cells without a value, the first"
+        )
+        raise InputError(
+            f'{source}: column {name!r} has {many} on {place(int(np.argmax(bare)))}; say missing="drop" '
+            "to leave out such rows, or missing=True to keep them as missing"
+        )
 
 
-def _kept(typed: Typed, weights: str | None, missing: Missing) -> np.ndarray | None:
-    """Returns the index of the rows to keep, None for all; raises InputError for infinite values."""
-    lacking = np.zeros(len(typed.frame), dtype=bool)
-    for series in typed.frame:
-        bare = series.is_null().to_numpy()
-        if series.dtype.is_float():
-            numbers = series.cast(pl.Float64).to_numpy()
-            bare = np.isnan(numbers)
-            infinite = np.isinf(numbers)
-            if infinite.any():
-                row = int(np.argmax(infinite))
-                raise InputError(
-                    f"{typed.source}: column {series.name!r} has {int(infinite.sum()):,} infinite "
-                    f"value(s), the first on {typed.place(row)}; mend the cells, or drop such rows"
-                )
-        if bare.any() and (missing is False or (series.name == weights and missing is True)):
-            first = typed.place(int(np.argmax(bare)))
-            raise InputError(no_value(typed.source, series.name, int(bare.sum()), first))
-        lacking |= bare
+def _kept(found: Numbers, weights: str | None, table: Table, missing: Missing) -> np.ndarray | None:
+    """Returns the index of the rows to keep, None for all; raises InputError for cells that may not be."""
+    for i, name in enumerate(found.names):
+        check_cells(
+            found.values[:, i], name, table.source, table.place, missing=missing is not False
+        )
+    lacking = np.isnan(found.values).any(axis=1)
+    if found.weights is not None:
+        drops = missing == "drop"
+        check_cells(found.weights, str(weights), table.source, table.place, missing=drops)
+        lacking |= np.isnan(found.weights)
     return np.flatnonzero(~lacking) if missing == "drop" and lacking.any() else None
 
 
-def parquet_names(path: Path) -> tuple[str, ...]:
-    """Returns the names of the columns of a Parquet file. Raises InputError if it is damaged."""
-    try:
-        return tuple(pl.read_parquet_schema(path))
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{path}: this cannot be read as Parquet: {reason}") from None
-
-
-def _read_parquet(path: Path, pick: Pick) -> Typed:
-    source = str(path)
-    try:
-        lazy = pl.scan_parquet(path, glob=False, hive_partitioning=False)
-        wanted = pick(lazy.collect_schema().names())
-        check_size(lazy.select(pl.len()).collect().item(), len(wanted), source)
-        frame = lazy.select(wanted).collect()
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{source}: this cannot be read as Parquet: {reason}") from None
-    return Typed(frame, source, _row)
-
-
-def _read_npy(path: Path, pick: Pick) -> Typed:
-    columns, values = read_npy(path)
-    wanted = pick(columns)
-    frame = pl.DataFrame({name: values[:, columns.index(name)] for name in wanted})
-    return Typed(frame, str(path), _row)
-
-
-def _bound(read: Callable[[Path, Pick], Typed], pick: Pick) -> Callable[[Path], Typed]:
-    return lambda path: read(path, pick)
-
-
-def _row(row: int) -> str:
-    return f"row {row + 1:,}"
-
-
-_READERS: dict[str, Callable[[Path, Pick], Typed]] = {
-    ".csv": read_cells,
-    ".tsv": read_cells,
-    ".parquet": _read_parquet,
-    ".npy": _read_npy,
-}
+def _relabelled(
+    values: np.ndarray, labels: tuple[tuple[str, ...], ...]
+) -> tuple[np.ndarray, tuple[tuple[str, ...], ...]]:
+    """Returns codes and labels without those of rows that were left out."""
+    made = list(labels)
+    for i, known in enumerate(labels):
+        if not known:
+            continue
+        held, codes = np.unique(values[:, i], return_inverse=True)
+        values[:, i], made[i] = codes, tuple(known[int(code)] for code in held)
+    return values, tuple(made)

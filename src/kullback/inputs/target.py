@@ -1,35 +1,30 @@
 """What is known of p, read once: every verb that takes a target takes what this reads."""
 
 import os
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, final
+from typing import Literal, final
 
 import numpy as np
 
-from kullback.core.errors import InputError, UnsupportedError
+from kullback.core.errors import ExpressionError, InputError, UnsupportedError
+from kullback.core.optional import need
 from kullback.distributions.base import Distribution
-from kullback.inputs.given import distribution
-from kullback.targets import FRAMES, Counts, Grid, LogDensity, Samples, Stream, Unconstrained
+from kullback.expressions.parse import parse
+from kullback.inputs.given import by_its_log_density, distribution
+from kullback.interop import as_distribution
+from kullback.tables.frames import holds_rows, is_series, library, of_object
+from kullback.tables.table import Table, numbered, of_values
+from kullback.targets import Counts, Grid, Known, LogDensity, Samples, Stream, Unconstrained
 
-Known = Literal["samples", "counts", "log density", "discrete log density", "density"]
+#: The rows of the table of routes.
+KnownAs = Literal["samples", "counts", "log density", "discrete log density", "density"]
 #: Values and gradients at n points, from some of the rows of data.
 Minibatch = Callable[[np.ndarray, np.random.Generator], tuple[np.ndarray, np.ndarray]]
 
 _FILES = (".csv", ".tsv", ".parquet", ".npy")
-_BARE = (
-    "the target is a function: say what it is, LogDensity(fn, example) if it is a log density, perhaps "
-    "unnormalised, Known(log_prob=fn, sample=...) if it is normalised, "
-    "kullback.interop.models.numpyro_model(fn, *args) if it is a NumPyro model"
-)
-
-
-@final
-class BareFunctionError(InputError):
-    """A function was given, and nothing says what it is."""
 
 
 @final
@@ -44,7 +39,7 @@ class Target:
     """
 
     given: Samples | Stream | Counts | LogDensity | Unconstrained | Distribution
-    known: Known
+    known: KnownAs
     dimension: int
 
     @property
@@ -79,11 +74,14 @@ class Target:
         if isinstance(given, Unconstrained):
             return given, None
         if isinstance(given, LogDensity):
-            from kullback.interop.log_density import subsampled, unconstrained  # noqa: PLC0415
+            from kullback.interop.log_density import unconstrained  # noqa: PLC0415
 
             if given.subsample is None:
                 return unconstrained(given), None
             few = given.subsample
+            subsampled = need(
+                "kullback.interop.subsampled", "Subsample", "kullback[jax]"
+            ).subsampled
             return subsampled(given, few.log_likelihood, few.rows, few.size)
         return _differentiated(self.density), None
 
@@ -128,15 +126,116 @@ def rows_in(thing: object) -> Samples | Stream | Counts | None:
 
         table = read_rows(Path(thing))
         return table if isinstance(table, Stream) else table.samples
-    module = type(thing).__module__.partition(".")[0].lstrip("_")
-    if module in FRAMES:
-        return Samples(_collected(thing, module))
-    if hasattr(thing, "children") and hasattr(thing, "posterior"):
-        return _of_tree(thing)
-    array = thing if isinstance(thing, np.ndarray) else None
-    if array is None and module in ("jax", "jaxlib", "torch") and hasattr(thing, "__array__"):
-        array = np.asarray(thing)
-    return Samples(array) if array is not None and array.ndim >= 1 else None
+    array = _array(thing)
+    if holds_rows(thing) or (array is not None and array.ndim >= 1):
+        return Samples(thing if array is None else array)
+    return None
+
+
+def sampled(thing: object, name: str) -> object:
+    """Returns rows of a data frame, a relation, a tree or files as samples, anything else as it is.
+
+    For verbs to which an array, a list or a series is a vector of probabilities.
+
+    Raises:
+        InputError: rows in pieces, which these verbs cannot use.
+    """
+    is_path = isinstance(thing, (str, os.PathLike)) and is_table(thing)
+    if is_path or (holds_rows(thing) and not is_series(thing)):
+        thing = rows_in(thing)
+    if isinstance(thing, Stream):
+        raise InputError(
+            f"{name} is a stream of rows, which is read in pieces, and this takes all at once: give some of "
+            "its rows, read_samples(one_file)"
+        )
+    return thing
+
+
+def table_in(thing: object, name: str, verb: str) -> Table:
+    """Returns what holds rows as a table that is read a column at a time.
+
+    Args:
+        thing: a data frame, a relation, a tree, an array (n, d), `Samples`, or a path.
+        name: what to call it, such as "reference".
+        verb: what is done with it, for messages.
+
+    Raises:
+        InputError: it holds no rows, or cannot be read; the message says what it is and what to do.
+    """
+    if isinstance(thing, Table):
+        return thing
+    if isinstance(thing, Samples):
+        if thing.weights is not None:
+            raise InputError(
+                f"{name}: Samples have weights of their own; give a data frame and weights="
+            )
+        d = len(thing.columns)
+        return of_values(
+            thing.values, thing.columns, name, kinds=thing.kinds, labels=thing.labels,
+            headed=thing.columns != numbered(d),
+        )  # fmt: skip
+    if holds_rows(thing):
+        return of_object(thing, name)
+    array = np.asarray(thing) if isinstance(thing, (list, tuple)) else _array(thing)
+    if array is not None:
+        values = Samples(array, missing=True).values
+        whole = array.reshape(values.shape) if array.dtype.kind in "iu" else values
+        return of_values(whole, numbered(values.shape[1]), name, headed=False)
+    if isinstance(thing, (str, os.PathLike)) and (is_table(thing) or not _is_expression(thing)):
+        from kullback.tables.files import open_table  # noqa: PLC0415 - expressions load no polars
+
+        return open_table(os.fspath(thing))
+    raise InputError(f"{name} is {_words(thing)}, and {verb} takes rows: {_ROWS}{_instead(thing)}")
+
+
+_ROWS = "a data frame, an array (n, d), Samples, an ArviZ tree, or the path of a file"
+
+
+def _words(thing: object) -> str:
+    """Returns what was given, in words, where it holds no rows."""
+    match thing:
+        case Counts():
+            return "counts of levels"
+        case Stream():
+            return "a stream, which is read in pieces"
+        case Grid() | Known() | Distribution():
+            return "a density"
+        case str():
+            return "an expression of a density"
+        case LogDensity() | Unconstrained():
+            return "a log density"
+    if as_distribution(thing) is not None:
+        return "a density"
+    if callable(thing) and not isinstance(thing, type):
+        return "a function"
+    return f"a {type(thing).__name__}"
+
+
+def _instead(thing: object) -> str:
+    """Returns what to ask instead about something that holds no rows."""
+    match thing:
+        case Counts():
+            return "; kl_divergence(p, q) compares counts"
+        case Stream():
+            return "; give the path of its files, which are read a column at a time"
+        case Grid() | Known() | Distribution() | str():
+            return "; kl_divergence(p, q) compares densities"
+    return ""
+
+
+def _is_expression(text: object) -> bool:
+    try:
+        return isinstance(text, str) and parse(text) is not None
+    except ExpressionError:
+        return False
+
+
+def _array(thing: object) -> np.ndarray | None:
+    """Returns an array of NumPy, JAX or torch as one of NumPy; None for anything else."""
+    if isinstance(thing, np.ndarray):
+        return thing
+    is_array = library(thing) in ("jax", "jaxlib", "torch") and hasattr(thing, "__array__")
+    return np.asarray(thing) if is_array else None
 
 
 def is_table(path: str | os.PathLike[str]) -> bool:
@@ -150,77 +249,6 @@ def is_table(path: str | os.PathLike[str]) -> bool:
         return False
 
 
-def _collected(frame: Any, module: str) -> object:
-    """A relation of DuckDB as a data frame; any other frame as it is."""
-    if module != "duckdb" or not hasattr(frame, "fetchall"):
-        return frame
-    import polars as pl  # noqa: PLC0415 - expressions load no polars
-
-    return pl.DataFrame(
-        frame.fetchall(), schema=frame.columns, orient="row", infer_schema_length=None
-    )
-
-
-def _of_tree(tree: Any) -> Samples:
-    """The posterior of an ArviZ tree, its chains one after another, a column for each coordinate."""
-    columns: dict[str, np.ndarray] = {}
-    group = getattr(tree.posterior, "dataset", tree.posterior)
-    for name in group.data_vars:
-        values = np.asarray(group[name].values, dtype=np.float64)
-        flat = values.reshape(values.shape[0] * values.shape[1], -1)
-        shape = values.shape[2:]
-        for i in range(flat.shape[1]):
-            at = ",".join(str(k) for k in np.unravel_index(i, shape)) if shape else ""
-            columns[f"{name}[{at}]" if at else str(name)] = flat[:, i]
-    if not columns:
-        raise InputError("the tree has no variables under its posterior")
-    return Samples(np.column_stack(list(columns.values())), columns=tuple(columns))
-
-
-def by_its_log_density(thing: object) -> LogDensity | Unconstrained | None:
-    """Returns a log density, a model of PyMC, Stan or NumPyro; None for what is none.
-
-    Raises:
-        BareFunctionError: a function of which nothing says what it is.
-    """
-    if isinstance(thing, (LogDensity, Unconstrained)):
-        return thing
-    if isinstance(thing, (str, Grid, Distribution)):
-        return None
-    if _is_bare(thing):
-        return _bare(thing)
-    if not any(m in sys.modules for m in ("pymc", "stan")):
-        return None
-    from kullback.interop.models import recognise  # noqa: PLC0415 - it loads JAX
-
-    return recognise(thing)
-
-
-def _is_bare(thing: object) -> bool:
-    plain = callable(thing) and not isinstance(thing, type)
-    return plain and type(thing).__module__ in ("builtins", "functools")
-
-
-def _bare(thing: Any) -> Unconstrained:
-    """A function without arguments that samples by NumPyro is a model; of any other, one must say what it is."""
-    if "numpyro" in sys.modules and not _needs_arguments(thing):
-        from kullback.interop.numpyro_model import has_sites, numpyro_model  # noqa: PLC0415
-
-        if has_sites(thing):
-            return numpyro_model(thing)
-    raise BareFunctionError(_BARE)
-
-
-def _needs_arguments(fn: Callable[..., object]) -> bool:
-    import inspect  # noqa: PLC0415 - rarely needed
-
-    try:
-        inspect.signature(fn).bind()
-    except (TypeError, ValueError):
-        return True
-    return False
-
-
 def _is_discrete(p: LogDensity) -> bool:
     """Whether the example holds integers and the support says of how many values."""
     if (
@@ -228,7 +256,7 @@ def _is_discrete(p: LogDensity) -> bool:
         or np.asarray(p.example).dtype.kind not in "iub"
     ):
         return False
-    from kullback.interop.numpy_function import categories  # noqa: PLC0415 - it loads JAX
+    from kullback.interop.numpy_function import categories  # noqa: PLC0415 - a light path needs none of it
 
     return categories(p) is not None
 
@@ -244,7 +272,7 @@ def _size(example: object) -> int:
 
 def _differentiated(p: Distribution) -> Unconstrained:
     """A distribution's log density over the whole space, its gradient by differences."""
-    from kullback.interop.numpy_function import numpy_function  # noqa: PLC0415 - it loads JAX
+    from kullback.interop.numpy_function import numpy_function  # noqa: PLC0415 - a light path needs none of it
 
     support = p.support
     if support.kind not in ("interval", "real"):

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -12,19 +13,19 @@ from scipy import linalg, special
 
 from kullback.core.errors import InputError, UnsupportedError
 from kullback.distributions.base import Array, Distribution, Foreign, Support
-from kullback.distributions.bounded import Beta, LogUniform, Uniform
+from kullback.distributions.bounded import Beta
 from kullback.distributions.compound import Bijection, Mixture, Product, Transformed
 from kullback.distributions.counting import Chance, Geometric
 from kullback.distributions.gaussian_mixture import GaussianMixture
 from kullback.distributions.positive import (
     GeneralizedGamma,
     HalfCauchy,
-    InverseGaussian,
     LogNormal,
     Pareto,
 )
-from kullback.distributions.real import Laplace, LogGamma, Logistic, Normal, StudentT
-from kullback.distributions.scalar import Real
+from kullback.distributions.real import Laplace, Normal, StudentT
+from kullback.distributions.scalar import Scalar, roles
+from kullback.distributions.statistics import Real
 from kullback.distributions.vector import Categorical, MultivariateNormal
 
 #: Where each map is defined; the others take the whole line.
@@ -156,7 +157,7 @@ def _append(p: Distribution, f: Bijection) -> Distribution:
 
 def _push_affine(p: Distribution, loc: Fraction, scale: Fraction) -> Distribution:
     if isinstance(p, Transformed) and p.maps[-1].name == "affine":
-        step = Bijection("affine", _plain(loc), _plain(scale))
+        step = Bijection("affine", kept(loc), kept(scale))
         last, rest = p.maps[-1], p.maps[:-1]
         before = Transformed(p.base, rest) if rest else p.base
         inner_loc, inner_scale = Fraction(last.loc), Fraction(last.scale)
@@ -164,34 +165,35 @@ def _push_affine(p: Distribution, loc: Fraction, scale: Fraction) -> Distributio
         # An end that moves by a rounding would put mass of one law outside another's support.
         apart = _append(p, step)
         return merged if merged.support == apart.support else apart
-    moved = _LOCATION_SCALE.get(type(p))
-    if moved is not None:
-        return moved(p, loc, scale)
-    scaled = _SCALE.get(type(p))
-    if scaled is not None and abs(scale) != 1:
-        p, scale = scaled(p, abs(scale)), Fraction(1 if scale > 0 else -1)
+    if isinstance(p, Scalar):
+        ways = {role.way for role in roles(type(p)).values()}
+        if "point" in ways:
+            return _moved(p, loc, scale)
+        if ways - {""} and abs(scale) != 1:
+            p, scale = _moved(p, Fraction(0), abs(scale)), Fraction(1 if scale > 0 else -1)
     if (loc, scale) == (0, 1):
         return p
-    return _append(p, Bijection("affine", _plain(loc), _plain(scale)))
+    return _append(p, Bijection("affine", kept(loc), kept(scale)))
 
 
-def _plain(value: Fraction) -> Real:
-    """The same number as a float where that is exact."""
-    return float(value) if Fraction(float(value)) == value else value
-
-
-def _moved(p: Any, loc: Fraction, scale: Fraction) -> tuple[float, float]:
-    return nearest(loc + scale * Fraction(p.loc)), nearest(abs(scale) * Fraction(p.scale))
-
-
-def _move_uniform(p: Any, loc: Fraction, scale: Fraction) -> Distribution:
-    ends = sorted((loc + scale * Fraction(p.low), loc + scale * Fraction(p.high)))
-    return Uniform(nearest(ends[0]), nearest(ends[1]))
-
-
-def _move_log_gamma(p: Any, loc: Fraction, scale: Fraction) -> Distribution:
-    moved, width = _moved(p, loc, scale)
-    return LogGamma(p.shape, moved, math.copysign(width, scale * Fraction(p.scale)))
+def _moved(p: Any, loc: Fraction, scale: Fraction) -> Scalar:
+    """Returns the law of loc + scale x as a member of p's family, which is closed under such maps."""
+    ways: dict[str, Callable[[Fraction], Fraction]] = {
+        "point": lambda v: loc + scale * v,
+        "length": lambda v: abs(scale) * v,
+        "signed": lambda v: scale * v,
+        "log": lambda v: v + logarithm(abs(scale)),
+    }
+    values = {
+        name: (kept if role.exact else nearest)(ways[role.way](Fraction(getattr(p, name))))
+        for name, role in roles(type(p)).items()
+        if role.way
+    }
+    ends = [name for name, role in roles(type(p)).items() if role.way == "point"]
+    if scale < 0:
+        # What was the low end is the high one.
+        values |= dict(zip(ends, [values[name] for name in reversed(ends)], strict=True))
+    return replace(p, **values)
 
 
 # Parameters as exact numbers, and the small distributions that every library needs.
@@ -207,19 +209,6 @@ def nearest(value: Fraction | float) -> float:
     return float(value)
 
 
-#: Families closed under every affine map.
-_LOCATION_SCALE: dict[type, Callable[[Any, Fraction, Fraction], Distribution]] = {
-    Normal: lambda p, loc, scale: Normal(
-        kept(loc + scale * Fraction(p.loc)), _plain(abs(scale) * Fraction(p.scale))
-    ),
-    Laplace: lambda p, loc, scale: Laplace(*_moved(p, loc, scale)),
-    Logistic: lambda p, loc, scale: Logistic(*_moved(p, loc, scale)),
-    StudentT: lambda p, loc, scale: StudentT(p.df, *_moved(p, loc, scale)),
-    LogGamma: _move_log_gamma,
-    Uniform: _move_uniform,
-}
-
-
 #: Exact numbers with more bits than this would slow everything down.
 _DIGITS = 50
 
@@ -230,23 +219,6 @@ def logarithm(value: Real) -> Fraction:
         exact = Fraction(value)
         log = mp.log(mp.mpf(exact.numerator) / exact.denominator)
         return Fraction(int(mp.nint(log * 2**200)), 2**200)
-
-
-#: Families closed under multiplication by a positive number.
-_SCALE: dict[type, Callable[[Any, Fraction], Distribution]] = {
-    GeneralizedGamma: lambda p, b: GeneralizedGamma(
-        _plain(b * Fraction(p.scale)), p.shape, p.power, p.factor
-    ),
-    HalfCauchy: lambda p, b: HalfCauchy(nearest(b * Fraction(p.scale))),
-    InverseGaussian: lambda p, b: InverseGaussian(
-        nearest(b * Fraction(p.mean)), nearest(b * Fraction(p.shape))
-    ),
-    LogNormal: lambda p, b: LogNormal(kept(Fraction(p.loc) + logarithm(b)), p.scale),
-    LogUniform: lambda p, b: LogUniform(
-        nearest(b * Fraction(p.low)), nearest(b * Fraction(p.high))
-    ),
-    Pareto: lambda p, b: Pareto(nearest(b * Fraction(p.scale)), p.shape),
-}
 
 
 #: Probabilities whose sum is this close to 1 are kept as given.

@@ -1,11 +1,17 @@
 """Other people's models as targets: NumPyro, PyMC, Stan, torch and plain functions."""
 
+import sys
+from typing import TYPE_CHECKING, Any
+
+from kullback.core.optional import need
 from kullback.interop.numpy_function import numpy_function
-from kullback.interop.numpyro_model import numpyro_model
-from kullback.interop.pymc_model import pymc_model
 from kullback.interop.stan_program import stan_program
 from kullback.interop.torch_function import torch_function
 from kullback.targets import Unconstrained
+
+if TYPE_CHECKING:
+    from kullback.interop.numpyro_model import numpyro_model
+    from kullback.interop.pymc_model import pymc_model
 
 __all__ = [
     "numpy_function",
@@ -18,9 +24,20 @@ __all__ = [
 
 #: Where a library's class of models lives, its name, and what reads it.
 _MODELS = (
-    ("pymc.model", "Model", pymc_model),
-    ("stan.model", "Model", stan_program),
+    ("pymc.model", "Model", "pymc_model"),
+    ("stan.model", "Model", "stan_program"),
 )
+
+
+def __getattr__(name: str) -> Any:
+    """Imports what needs JAX when it is asked for.
+
+    Raises:
+        MissingDependencyError: JAX is not installed.
+    """
+    if name not in ("numpyro_model", "pymc_model"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(need(f"kullback.interop.{name}", name, "kullback[jax]"), name)
 
 
 def recognise(thing: object) -> Unconstrained | None:
@@ -45,5 +62,5 @@ def recognise(thing: object) -> Unconstrained | None:
             cls.__name__ == name and f"{cls.__module__}.".startswith(f"{module}.")
             for cls in type(thing).__mro__
         ):
-            return reader(thing)
+            return getattr(sys.modules[__name__], reader)(thing)
     return None

@@ -1,10 +1,10 @@
 """A plain Python or NumPy log density as one over the whole space, its gradient by differences or given."""
 
 import math
+import sys
 from collections.abc import Callable
 from typing import Any, Literal
 
-import jax
 import numpy as np
 from jaxtyping import Float, Int
 
@@ -19,8 +19,8 @@ from kullback.targets import LogDensity, Unconstrained
 Array = np.ndarray
 #: Steps relative to the size of a coordinate: eps^(1/5) for four points, errors h^4 and eps/h.
 _STEP = float(np.finfo(float).eps ** 0.2)
-#: A step this much too long for the width of the density is taken again, and how often.
-_STEEP, _TRIES = 0.05, 4
+#: A step this much too long for the width of the density is taken again, and how often; it stays this many ulps.
+_STEEP, _TRIES, _ULPS = 0.05, 4, 64.0
 #: Points of one call of a function that takes batches.
 _POINTS = 100_000
 
@@ -143,6 +143,7 @@ def _refined(values: Callable[[Array], Array], u: Array, here: Array) -> Array:
         if not again.any():
             break
         step = np.where(outside, 1e-3 * step, np.where(coarse, _STEP * width, step))
+        step = np.maximum(step, _ULPS * np.spacing(np.abs(u)))
         slope[again], width[again] = _differences(values, u[again], here[again], step[again])
     return slope
 
@@ -287,7 +288,10 @@ def _attempt(fn: Callable[..., Any], x: Array) -> Array:
 
 
 def _mapped(fn: Callable[..., Any], example: Array) -> Callable[[Array], Array] | None:
-    """The function under vmap, compiled for one number of states; None if JAX cannot trace it."""
+    """Returns the function under vmap, compiled for one number of states; None if JAX cannot trace it."""
+    jax = sys.modules.get("jax")
+    if jax is None:  # a function of JAX's comes with it
+        return None
     program = jax.jit(jax.vmap(fn))
     try:
         with float64():

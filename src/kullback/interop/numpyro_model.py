@@ -1,6 +1,7 @@
 """A NumPyro model as a density over the whole space."""
 
 import functools
+import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -13,10 +14,11 @@ from numpyro.distributions import Delta, biject_to
 from numpyro.infer import init_to_uniform
 from numpyro.infer.util import log_density
 
-from kullback.core.errors import InputError, KullbackError, MissingDependencyError, UnsupportedError
+from kullback.core.errors import InputError, KullbackError, UnsupportedError
 from kullback.core.numerics import float64
+from kullback.core.optional import need
 from kullback.core.user_code import guarded
-from kullback.interop.bijections import in_chunks
+from kullback.interop.constraints import in_chunks
 from kullback.interop.jax_function import compiled
 from kullback.interop.parameters import Layout, from_shapes
 from kullback.interop.tracing import explained
@@ -219,12 +221,9 @@ def _dense(model: Any, sites: Mapping[str, Site]) -> Callable[[Any, Any, Any], A
     ]
     if not discrete:
         return lambda args, kwargs, values: log_density(model, args, kwargs, values)[0]
-    try:
-        from numpyro.contrib import funsor  # noqa: PLC0415
-    except ImportError:
-        raise MissingDependencyError(
-            f"site {discrete[0]['name']} is enumerated, which needs funsor: pip install funsor"
-        ) from None
+    site = f"site {discrete[0]['name']} is enumerated, which"
+    need("funsor", site, "kullback[enumerate]")
+    funsor = importlib.import_module("numpyro.contrib.funsor")
     nesting = max(
         (-f.dim for s in sites.values() for f in s.get("cond_indep_stack", ()) if f.dim), default=0
     )

@@ -2,29 +2,23 @@
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+import sys
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, final
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
 from kullback.core.errors import InputError, UnsupportedError
 from kullback.core.numerics import float64
-from kullback.interop.bijections import (
-    REAL,
-    Curved,
-    Interval,
-    Support,
-    in_chunks,
-    read_support,
-    words,
-)
+from kullback.interop.bijections import REAL, Interval, Support, read_support, words
 from kullback.targets import Unconstrained
 
 Array = np.ndarray
+#: What puts the parts of an event in their places.
+Build = Callable[[Sequence[Any]], Any]
 #: The name of a single parameter that has none.
 BARE = "x"
 
@@ -112,14 +106,13 @@ class Layout:
         leaves: the parameters, in the user's order.
         start: the example as u.
         bare: whether there is a single parameter without a name, here called "x".
-        structure: how JAX takes the example apart, and the place of each part among the leaves;
-            None after loading: events are then dicts by name.
+        build: what makes an event of its parts; None after loading: events are then dicts by name.
     """
 
     leaves: tuple[Leaf, ...]
     start: Float[np.ndarray, " d"]
     bare: bool
-    structure: tuple[Any, tuple[int, ...]] | None = None
+    build: Build | None = None
 
     @property
     def dimension(self) -> int:
@@ -144,28 +137,28 @@ class Layout:
         shape = self.leaves[0].shape
         return "scalar" if shape == () else "vector" if len(shape) == 1 else None
 
-    def constrain_one(self, u: jax.Array) -> Any:
+    def constrain_one(self, u: Any) -> Any:
         """Returns an event as the user's function takes it, from u (d,); traceable."""
         return self.assemble(
-            {leaf.name: leaf.support.constrain(leaf.take(u), jnp) for leaf in self.leaves}
+            {leaf.name: leaf.support.constrain(leaf.take(u), _jnp()) for leaf in self.leaves}
         )
 
     def assemble(self, values: Mapping[str, Any]) -> Any:
         """Returns an event as the user's function takes it, from its parts by name."""
-        if self.structure is None:
+        if self.build is None:
             return values[BARE] if self.bare else dict(values)
-        tree, places = self.structure
-        return jax.tree.unflatten(tree, [values[self.leaves[i].name] for i in places])
+        return self.build([values[leaf.name] for leaf in self.leaves])
 
     def take_apart(self, event: Any) -> dict[str, Any]:
         """Returns the parts of an event by name, whatever their shapes."""
         if self.bare:
             return {BARE: event}
-        paths, _ = jax.tree_util.tree_flatten_with_path(event)
-        return {".".join(map(step, path)): value for path, value in paths}
+        parts, _ = apart(event)
+        return dict(parts)
 
-    def log_jacobian_one(self, u: jax.Array) -> jax.Array:
+    def log_jacobian_one(self, u: Any) -> Any:
         """Returns log |d constrain(u) / du| at u (d,); traceable."""
+        jnp = _jnp()
         parts = [
             jnp.sum(leaf.support.log_jacobian(leaf.take(u), jnp))
             for leaf in self.leaves
@@ -269,10 +262,9 @@ def layout(example: object, support: object = None) -> Layout:
     """
     tree = as_arrays(example)
     bare = isinstance(tree, np.ndarray)
-    paths, structure = jax.tree_util.tree_flatten_with_path(tree)
-    order = sorted(range(len(paths)), key=lambda i: rank(tree, paths[i][0]))
-    names = [BARE if bare else ".".join(map(step, paths[i][0])) for i in order]
-    values = [number_array(paths[i][1], name) for i, name in zip(order, names, strict=True)]
+    parts, build = apart(tree)
+    names = [BARE if bare else name for name, _ in parts]
+    values = [_number_array(v, name) for (_, v), name in zip(parts, names, strict=True)]
     _check_names(names, values)
     chosen = _by_name(support, names)
     leaves = _leaves([(n, v.shape, chosen[n]) for n, v in zip(names, values, strict=True)])
@@ -281,8 +273,7 @@ def layout(example: object, support: object = None) -> Layout:
     start = np.concatenate(
         [leaf.unconstrain(v[None])[0] for leaf, v in zip(leaves, values, strict=True)]
     )
-    places = tuple(order.index(i) for i in range(len(order)))
-    result = Layout(tuple(leaves), start, bare, (structure, places))
+    result = Layout(tuple(leaves), start, bare, build)
     _check_start(result, values)
     return result
 
@@ -331,7 +322,7 @@ def _leaves(rows: list[tuple[str, tuple[int, ...], object]]) -> list[Leaf]:
 
 
 def _free_shape(support: Support, shape: tuple[int, ...], name: str) -> tuple[int, ...]:
-    if not isinstance(support, Curved):
+    if isinstance(support, Interval):
         return shape
     axes = support.transform.codomain.event_dim
     if len(shape) < axes or (axes == 2 and shape[-1] != shape[-2]):
@@ -381,6 +372,57 @@ def _check_start(result: Layout, values: list[Array]) -> None:
 # An example that a user gave, taken apart: which parts are arrays, their names and their order.
 
 
+def apart(tree: Any) -> tuple[list[tuple[str, Any]], Build]:
+    """Returns the parts of an event with their dotted names, in the user's own order, and what makes one of parts.
+
+    Dicts, lists, tuples and named tuples are taken apart, and what is registered with JAX, where it is loaded.
+    """
+    children, join = _children(tree)
+    if children is None:
+        return [("", tree)], lambda values: values[0]
+    parts: list[tuple[str, Any]] = []
+    pieces: list[tuple[int, int, Build]] = []
+    for name, child in children:
+        inner, build = apart(child)
+        pieces.append((len(parts), len(parts) + len(inner), build))
+        parts += [(f"{name}.{rest}" if rest else name, value) for rest, value in inner]
+
+    def rebuilt(values: Sequence[Any]) -> Any:
+        return join([build(values[start:end]) for start, end, build in pieces])
+
+    return parts, rebuilt
+
+
+def _children(tree: Any) -> tuple[list[tuple[str, Any]] | None, Build]:
+    """Returns what a container holds, by name, and what makes one like it; None for what is no container."""
+    kind = type(tree)
+    if tree is None:
+        return [], lambda values: None
+    if kind in (dict, OrderedDict):
+        return [(str(k), v) for k, v in tree.items()], lambda values: kind(
+            zip(tree, values, strict=True)
+        )
+    if isinstance(tree, tuple) and hasattr(tree, "_fields"):
+        return list(zip(tree._fields, tree, strict=True)), lambda values: kind(*values)
+    if kind in (list, tuple):
+        return [(str(i), v) for i, v in enumerate(tree)], kind
+    jax = sys.modules.get("jax")
+    if jax is None or isinstance(tree, (np.ndarray, np.generic, jax.Array, str, bytes, int, float)):
+        return None, list
+    paths, structure = jax.tree_util.tree_flatten_with_path(tree, is_leaf=lambda t: t is not tree)
+    if len(paths) == 1 and not paths[0][0]:
+        return None, list
+    return [(_word(path[0]), child) for path, child in paths], structure.unflatten
+
+
+def _word(key: Any) -> str:
+    """One step of a path into a pytree of JAX, as a word."""
+    for attribute in ("key", "idx", "name"):
+        if hasattr(key, attribute):
+            return str(getattr(key, attribute))
+    return str(key)
+
+
 def as_arrays(example: Any) -> Any:
     """Returns an example whose lists of numbers are arrays, and whose numbers are too."""
     if isinstance(example, dict):
@@ -389,7 +431,10 @@ def as_arrays(example: Any) -> Any:
         if _is_numbers(example):
             return np.asarray(example)
         return type(example)(as_arrays(v) for v in example)
-    if isinstance(example, (int, float, np.generic, jax.Array, str, bytes)):
+    jax = sys.modules.get("jax")
+    if isinstance(example, (int, float, np.generic, str, bytes)) or (
+        jax is not None and isinstance(example, jax.Array)
+    ):
         with float64():
             return np.asarray(example)
     return example
@@ -401,7 +446,7 @@ def _is_numbers(value: Any) -> bool:
     return isinstance(value, (int, float, np.number))
 
 
-def number_array(value: object, name: str) -> Array:
+def _number_array(value: object, name: str) -> Array:
     """Returns a part of an example in float64; InputError if it is not made of real numbers."""
     array = np.asarray(value)
     if array.dtype.kind not in "iuf":
@@ -411,30 +456,9 @@ def number_array(value: object, name: str) -> Array:
     return array.astype(np.float64)
 
 
-def step(key: Any) -> str:
-    """One step of a path into a pytree, as a word."""
-    for attribute in ("key", "idx", "name"):
-        if hasattr(key, attribute):
-            return str(getattr(key, attribute))
-    return str(key)
-
-
-def rank(tree: Any, path: tuple[Any, ...]) -> tuple[int, ...]:
-    """Where a leaf stands in the user's own order; JAX sorts dicts by key."""
-    return tuple(_ranks(tree, path))
-
-
-def _ranks(tree: Any, path: tuple[Any, ...]) -> Iterator[int]:
-    for key in path:
-        if isinstance(tree, dict):
-            yield list(tree).index(key.key)
-            tree = tree[key.key]
-        elif isinstance(tree, (list, tuple)):
-            index = getattr(key, "idx", None)
-            yield 0 if index is None else index
-            tree = tree if index is None else tree[index]
-        else:
-            yield getattr(key, "idx", 0)
+def _jnp() -> Any:
+    """JAX's arrays, for points that it traces: it is loaded then."""
+    return sys.modules["jax"].numpy
 
 
 # Gradients over a user's parameters as gradients over the whole space.
@@ -449,16 +473,20 @@ def pullback(parts: Layout) -> Callable[[Array, Array], Array]:
     if parts.is_real:
         return lambda u, slopes: slopes
 
-    def one(rows: tuple[jax.Array, jax.Array]) -> jax.Array:
-        u, slope = rows
+    width = parts.dimension
+    sizes = [math.prod(leaf.shape) for leaf in parts.leaves]
+    ends = np.cumsum(sizes)
 
-        def inner(u: jax.Array) -> jax.Array:
-            values = [leaf.support.constrain(leaf.take(u), jnp) for leaf in parts.leaves]
-            event = jnp.concatenate([jnp.ravel(v) for v in values])
-            return jnp.dot(event, slope) + parts.log_jacobian_one(u)
+    def pulled(u: Array, slopes: Array) -> Array:
+        out = np.empty((len(u), width))
+        for leaf, size, end in zip(parts.leaves, sizes, ends, strict=True):
+            own = slice(leaf.offset, leaf.offset + leaf.size)
+            part = slopes[:, end - size : end]
+            if isinstance(leaf.support, Interval):
+                rate, drift = leaf.support.slopes(u[:, own])
+                out[:, own] = part * rate + drift
+            else:
+                out[:, own] = leaf.support.pulled(u[:, own].reshape(-1, *leaf.free_shape), part)
+        return out
 
-        return jax.grad(inner)(u)
-
-    program = jax.jit(jax.vmap(one))
-
-    return lambda u, slopes: in_chunks(program, (u, slopes))
+    return pulled

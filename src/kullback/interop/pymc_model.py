@@ -12,10 +12,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from kullback.core.errors import DensityError, InputError, MissingDependencyError, UnsupportedError
+from kullback.core.errors import DensityError, InputError, UnsupportedError
 from kullback.core.numerics import float64
+from kullback.core.optional import need
 from kullback.core.user_code import guarded, raised
-from kullback.interop.bijections import in_chunks
+from kullback.interop.constraints import in_chunks
 from kullback.interop.jax_function import Evaluate, compiled
 from kullback.interop.parameters import Layout, from_shapes
 from kullback.targets import Unconstrained
@@ -40,8 +41,15 @@ def pymc_model(model: Any) -> Unconstrained:
         InputError: nothing is to be fitted, or observed data have NaN.
         UnsupportedError: a variable that is not observed is discrete.
         DensityError: the model cannot be evaluated.
+
+    Example:
+        >>> import pymc
+        >>> with pymc.Model() as model:
+        ...     mu = pymc.Normal("mu", 0.0, 1.0)
+        >>> pymc_model(model).dimension
+        1
     """
-    pymc = _pymc()
+    pymc = need("pymc", "a PyMC model", "kullback[pymc]")
     _check(model)
     with _jax_flag_kept():
         point = model.initial_point()
@@ -61,15 +69,6 @@ def pymc_model(model: Any) -> Unconstrained:
         coordinates=layout.coordinates,
         origin="PyMC model",
     )
-
-
-def _pymc() -> Any:
-    try:
-        return importlib.import_module("pymc")
-    except ImportError:
-        raise MissingDependencyError(
-            "a PyMC model needs PyMC: pip install 'kullback[pymc]'"
-        ) from None
 
 
 @contextmanager

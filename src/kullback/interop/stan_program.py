@@ -1,7 +1,6 @@
 """A Stan program as a density over the whole space, through pystan 3."""
 
 import contextlib
-import importlib
 import io
 import itertools
 import math
@@ -11,7 +10,8 @@ from typing import Any, final
 
 import numpy as np
 
-from kullback.core.errors import DensityError, InputError, MissingDependencyError
+from kullback.core.errors import DensityError, InputError
+from kullback.core.optional import need
 from kullback.targets import Unconstrained
 
 Array = np.ndarray
@@ -36,6 +36,10 @@ def stan_program(program: Any, data: Mapping[str, object] | None = None) -> Unco
         MissingDependencyError: pystan is not installed.
         InputError: the text does not compile, or the data have NaN.
         DensityError: there is no density at the points tried.
+
+    Example:
+        >>> stan_program("parameters { real x; } model { x ~ normal(0, 1); }").dimension
+        1
     """
     model = _built(program, data) if isinstance(program, str) else program
     if not hasattr(model, "grad_log_prob"):
@@ -76,12 +80,7 @@ class Block:
 
 
 def _built(code: str, data: Mapping[str, object] | None) -> Any:
-    try:
-        stan = importlib.import_module("stan")
-    except ImportError:
-        raise MissingDependencyError(
-            "a Stan program needs pystan: pip install 'kullback[stan]'"
-        ) from None
+    stan = need("stan", "a Stan program", "kullback[stan]")
     given = dict(data or {})
     for name, value in given.items():
         _check_data(name, value)

@@ -1,16 +1,15 @@
 """A torch log density as one over the whole space."""
 
-import importlib
 import math
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import numpy as np
 
-from kullback.core.errors import DensityError, MissingDependencyError
+from kullback.core.errors import DensityError
+from kullback.core.optional import need
 from kullback.core.user_code import guarded, raised
-from kullback.interop.parameters import Layout, layout, pullback
+from kullback.interop.parameters import Layout, apart, layout, pullback
 from kullback.interop.tracing import described, location
 from kullback.targets import Unconstrained
 
@@ -35,11 +34,17 @@ def torch_function(
         MissingDependencyError: torch is not installed.
         InputError: the example is not inside the support.
         DensityError: fn raises, or does not return one number that depends on its argument.
+
+    Example:
+        >>> target = torch_function(lambda x: -0.5 * (x**2).sum(), np.zeros(2))
+        >>> target.evaluate(np.array([[1.0, 2.0]]))
+        (array([-2.5]), array([[-1., -2.]]))
     """
-    torch = _torch()
+    torch = need("torch", "a torch function", "torch")
     is_tensor = torch.is_tensor
+    leaves, build = apart(example)
     parts = layout(
-        jax.tree.map(lambda v: v.detach().cpu().numpy() if is_tensor(v) else v, example), support
+        build([v.detach().cpu().numpy() if is_tensor(v) else v for _, v in leaves]), support
     )
     scalar = _scalar(fn, parts, torch, name)
     start = _flat(parts, parts.start[None])
@@ -56,16 +61,6 @@ def torch_function(
         return values, gradients
 
     return parts.target(evaluate, gradient="automatic", origin="torch function")
-
-
-def _torch() -> Any:
-    try:
-        return importlib.import_module("torch")
-    except ImportError:
-        raise MissingDependencyError(
-            "a torch function needs torch: pip install torch --index-url "
-            "https://download.pytorch.org/whl/cpu"
-        ) from None
 
 
 def _flat(parts: Layout, u: Array) -> Array:

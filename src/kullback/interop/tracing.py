@@ -1,13 +1,13 @@
 """What went wrong while JAX traced a user's function, in the user's terms."""
 
+import importlib.util
 import linecache
+import sys
 import textwrap
 import traceback
 from pathlib import Path
 from types import FrameType
 from typing import Any, Literal, final
-
-import jax
 
 from kullback.core.errors import DensityError
 from kullback.core.user_code import raised
@@ -18,7 +18,12 @@ Obstacle = Literal["branch", "number", "array", "raised"]
 #: Packages whose frames are not the user's.
 _OURS = {
     str(Path(__file__).resolve().parents[1]),
-    *(str(Path(jax.__file__).resolve().parent.parent / p) for p in ("jax", "jaxlib", "numpyro")),
+    *(
+        str(Path(place).resolve())
+        for name in ("jax", "jaxlib", "numpyro")
+        if (spec := importlib.util.find_spec(name)) is not None
+        for place in spec.submodule_search_locations or ()
+    ),
 }
 _HOST = 'for a function that is not JAX say gradient="differences"'
 
@@ -46,7 +51,7 @@ def explained(error: Exception, name: str) -> TracingError:
         error: what was raised under jax.make_jaxpr.
         name: what the density is called in messages.
     """
-    where = location(error)
+    where, jax = location(error), sys.modules["jax"]
     match error:
         case jax.errors.TracerArrayConversionError():
             what = f"a NumPy or SciPy function was given a JAX value{where}"

@@ -39,6 +39,10 @@ class PosteriorCollapse:
         active: (d,), whether KL and variance are both above their thresholds.
         kl_threshold: in nats.
         variance_threshold: of `mean_variance`.
+
+    Example:
+        >>> posterior_collapse(np.array([0.8, 1e-4])).active_units
+        1
     """
 
     kl_per_dimension: Float[np.ndarray, " d"]
@@ -193,6 +197,11 @@ class AutoencoderElbo(NamedTuple):
         kl_per_dimension: (d,), mean over the batch; their sum is `kl`.
         elbo_per_example: in the batch's shape; their mean is `elbo`, and over independent examples
             their sd / sqrt(n) is its standard error.
+
+    Example:
+        >>> bound = AutoencoderElbo(-3.0, -2.0, 1.0, np.ones(1), np.full(4, -3.0))
+        >>> bound.beta_objective(4.0)
+        -6.0
     """
 
     elbo: Float[Array, ""]
@@ -295,6 +304,10 @@ class RecognizedKl:
         kl: summed over the latent axis, averaged over examples, in nats.
         beta: value / kl, the weight that the value gives the KL in a loss.
         readings: the formulas with the fewest faults that give the value; empty if none is known.
+
+    Example:
+        >>> RecognizedKl(0.5, 1.0, 0.5, ()).beta
+        0.5
     """
 
     value: float

@@ -281,6 +281,10 @@ class ConjugatePair:
         convention: which of the conventions in use this is, in words; "" where there is one only.
         offset: what D_f is at p = q, 0 but for "gan".
         curves: (f, f', f*, g, f* after g) as functions of (array, namespace).
+
+    Example:
+        >>> float(conjugate_pair("forward_kl").generator(2.0))  # u log u, at 2
+        1.386...
     """
 
     kind: Adversarial
@@ -318,6 +322,9 @@ class ConjugatePair:
 
 def conjugate_pair(kind: str) -> ConjugatePair:
     """Returns the row of a divergence.
+
+    Args:
+        kind: its name, one of `CONJUGATES`.
 
     Raises:
         InputError: there is no such row.

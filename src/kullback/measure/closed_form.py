@@ -12,7 +12,8 @@ from scipy import linalg, special
 from kullback.distributions.base import Distribution
 from kullback.distributions.compound import Product
 from kullback.distributions.real import Normal
-from kullback.distributions.scalar import Number, Scalar, Statistic
+from kullback.distributions.scalar import Scalar
+from kullback.distributions.statistics import Number, Statistic
 from kullback.distributions.vector import (
     Categorical,
     Directional,

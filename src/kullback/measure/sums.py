@@ -7,13 +7,14 @@ from jaxtyping import Float
 
 from kullback.distributions.base import Distribution
 from kullback.distributions.vector import Categorical
-from kullback.measure.quadrature import rounding
+from kullback.measure.quadrature import BEYOND_UNDERFLOW, UNDERFLOW, rounding
 from kullback.measure.question import Question
+from kullback.measure.support import certainly_empty, mass_outside
 from kullback.results.estimate import Outcome, infinite, unresolved
 from kullback.solvers.quadrature import Sum, Terms, add_up
 
 _METHOD = "sum"
-_MAIN, _SPARE, _MASS_P, _MASS_Q, _NOISE, _SLOPE, _EMPTY = range(7)
+_MAIN, _SPARE, _MASS_P, _MASS_Q, _NOISE, _SLOPE, _EMPTY, _UNDERFLOW = range(8)
 #: p may miss this much mass before the answer is refused.
 _MISSING = 1e-6
 
@@ -30,6 +31,9 @@ def measure(question: Question, p: Distribution, q: Distribution) -> Outcome:
         return infinite(
             f"support: q is 0 where p has mass {empty:.3g}; q lives on {q.support}", _METHOD
         )
+    if found.value[_UNDERFLOW] > UNDERFLOW and question.needs_support:
+        reason = f"q's log mass underflows to -inf where p has mass {found.value[_UNDERFLOW]:.2g}"
+        return unresolved(float(found.value[_MAIN]), reason, _METHOD, found.terms)
     if found.slope > -1.0 - 1e-3:
         return infinite("tails: p's tail is too heavy for q; the sum diverges", _METHOD)
     if np.isposinf(found.value[_MAIN]):
@@ -39,7 +43,8 @@ def measure(question: Question, p: Distribution, q: Distribution) -> Outcome:
     if not np.isfinite(found.value).all() or missing > _MISSING:
         reason = f"the sum finds mass {mass:.6g} of p, not 1"
         return unresolved(float(found.value[_MAIN]), reason, _METHOD, found.terms)
-    value, error = _value(question, found)
+    outside = (0.0, 0.0) if question.nonnegative is None else mass_outside(q, low, high)
+    value, error = _value(question, found, outside)
     error += missing * (1.0 + abs(value) + 2.0 * abs(math.log(missing + 1e-300)))
     answer = question.finish(value)
     width = max(abs(question.finish(value + e) - answer) for e in (error, -error))
@@ -51,6 +56,7 @@ def _columns(question: Question, p: Distribution, q: Distribution) -> Terms:
         log_p, log_q = p.log_prob(x), q.log_prob(x)
         mass_p = np.exp(log_p)
         empty = np.isneginf(log_q) & ~np.isneginf(log_p)
+        outside = empty & certainly_empty(q, x)
         noise = mass_p * (rounding(p, x, log_p) + rounding(q, x, log_q))
         if question.needs_support:
             log_q = np.where(empty, log_p, log_q)
@@ -60,7 +66,17 @@ def _columns(question: Question, p: Distribution, q: Distribution) -> Terms:
         with np.errstate(invalid="ignore"):
             gap = np.minimum(1.0, np.abs(np.where(np.isneginf(log_p), 0.0, log_p - log_q)))
         return np.stack(
-            [main, spare, mass_p, np.exp(log_q), noise, noise * gap, mass_p * empty], axis=1
+            [
+                main,
+                spare,
+                mass_p,
+                np.exp(log_q) * ~empty,
+                noise,
+                noise * gap,
+                mass_p * outside,
+                mass_p * (empty & ~outside),
+            ],
+            axis=1,
         )
 
     return columns
@@ -76,17 +92,23 @@ def _start(p: Distribution, low: float, high: float) -> float:
     return min(max(middle, low), high)
 
 
-def _value(question: Question, found: Sum) -> tuple[float, float]:
-    """Returns the better of the two sums of the same thing, with its error."""
+def _value(question: Question, found: Sum, outside: tuple[float, float]) -> tuple[float, float]:
+    """Returns the better of the two sums of the same thing, with its error.
+
+    The second misses exactly q's mass outside the integers that are summed over.
+    """
     value = found.value
+    missed, unsure = outside
+    unseen = BEYOND_UNDERFLOW * float(value[_UNDERFLOW])
     truncated = found.beyond
     rounded = 4.0 * 2.0**-52 * found.absolute
     main = float(value[_MAIN])
-    error_main = float(truncated[_MAIN] + rounded[_MAIN] + value[_NOISE])
-    if question.nonnegative is None or abs(float(value[_MASS_Q]) - 1.0) > 1e-9:
+    error_main = float(truncated[_MAIN] + rounded[_MAIN] + value[_NOISE]) + unseen
+    if question.nonnegative is None or abs(float(value[_MASS_Q]) + missed - 1.0) > 1e-9:
         return main, error_main
-    error_spare = float(truncated[_SPARE] + rounded[_SPARE] + value[_SLOPE])
-    return (float(value[_SPARE]), error_spare) if error_spare < error_main else (main, error_main)
+    error_spare = float(truncated[_SPARE] + rounded[_SPARE] + value[_SLOPE]) + unsure + unseen
+    spare = float(value[_SPARE]) + missed
+    return (spare, error_spare) if error_spare < error_main else (main, error_main)
 
 
 # Densities given on a regular grid: sums times dx, with the error of the grid itself.

@@ -7,6 +7,7 @@ import numpy as np
 from kullback.distributions.base import Array, Distribution, Foreign
 from kullback.distributions.compound import Mixture, Product, Transformed, Truncated
 from kullback.distributions.scalar import Scalar
+from kullback.distributions.vector import Categorical
 from kullback.measure.question import Question
 from kullback.results.estimate import Outcome, exact, infinite
 from kullback.solvers.quadrature import add_up, fill, integrate
@@ -25,10 +26,11 @@ def gap(p: Distribution, q: Distribution, *, names: str = "pq") -> Outcome | Non
         if special and a.kind != b.kind:
             return infinite(f"support: {one} lives on {a}, {other} on {b}", _METHOD)
         return None
+    low, high = common(p, q)
     sides = []
-    if a.low < b.low:
+    if low < b.low:
         sides.append((f"x < {b.low:g}", a.low, b.low))
-    if a.high > b.high:
+    if high > b.high:
         sides.append((f"x > {b.high:g}", b.high, a.high))
     if not sides:
         return None
@@ -40,6 +42,65 @@ def gap(p: Distribution, q: Distribution, *, names: str = "pq") -> Outcome | Non
         for (words, *_), m in zip(sides, masses, strict=True)
     )
     return infinite(f"support: {other} is 0 on {where}", _METHOD)
+
+
+# Ends know their rounding: what arithmetic made of one number is one number.
+
+#: Ends this many units of rounding apart are one end; of float32 so many, which is coarser.
+_ULPS, _ULPS_SINGLE = 16.0, 4.0
+#: More mass of p than this between two ends is not rounding.
+_SLIVER = 1e-12
+
+
+def common(p: Distribution, q: Distribution) -> tuple[float, float]:
+    """Returns p's ends, moved to q's where these lie inside by no more than rounding."""
+    a, b = p.support, q.support
+    low, high = a.low, a.high
+    if a.kind == b.kind == "interval":
+        if low < b.low and _one_end(p, q, low, b.low):
+            low = b.low
+        if high > b.high and _one_end(p, q, high, b.high):
+            high = b.high
+    return low, high
+
+
+def _one_end(p: Distribution, q: Distribution, end: float, other: float) -> bool:
+    """Whether two finite ends differ by rounding only, and what is between them is none of p's mass."""
+    apart = abs(end - other)
+    if not math.isfinite(apart):
+        return False
+    largest = max(abs(end), abs(other))
+    unit, most = _ULPS * 2.0**-52, _SLIVER
+    if _single(end) or _single(other):
+        unit, most = _ULPS_SINGLE * 2.0**-23, 1e-5
+    elif apart > unit * largest:
+        # An end near 0 is a difference of numbers as large as the distribution, or as its location.
+        largest = max(largest, min(_width(p), _width(q)), _location(p), _location(q))
+    return apart <= unit * largest and mass(p, min(end, other), max(end, other)) <= most
+
+
+def _single(value: float) -> bool:
+    """Whether a number comes from float32 arithmetic: its digits end there, and it takes them all."""
+    fraction = math.frexp(value)[0]
+    return (fraction * 2.0**24).is_integer() and not (fraction * 2.0**16).is_integer()
+
+
+def _width(d: Distribution) -> float:
+    s = d.support
+    if math.isfinite(s.high - s.low):
+        return s.high - s.low
+    marks = d.landmarks()
+    return float(marks[3 * len(marks) // 4] - marks[len(marks) // 4]) if len(marks) else 0.0
+
+
+def _location(d: Distribution) -> float:
+    """The size of what was added to make the ends."""
+    if isinstance(d, Transformed) and d.maps[-1].name == "affine":
+        return abs(float(d.maps[-1].loc))
+    if isinstance(d, Truncated):
+        marks = d.base.landmarks()
+        return abs(float(marks[len(marks) // 2])) if len(marks) else 0.0
+    return 0.0
 
 
 def share_nothing(p: Distribution, q: Distribution) -> bool:
@@ -81,22 +142,44 @@ def _discrete(d: Distribution) -> tuple[bool, ...]:
 
 def mass(p: Distribution, low: float, high: float) -> float:
     """Returns P(low < x < high) of a scalar."""
+    return _mass(p, low, high)[0]
+
+
+def mass_outside(d: Distribution, low: float, high: float) -> tuple[float, float]:
+    """Returns P(x < low or x > high) of a scalar, and a bound on its error."""
+    parts = [(0.0, 0.0)]
+    if d.support.low < low:
+        parts.append(_mass(d, -math.inf, low))
+    if d.support.high > high:
+        parts.append(_mass(d, high, math.inf))
+    return math.fsum(m for m, _ in parts), math.fsum(e for _, e in parts)
+
+
+def _mass(p: Distribution, low: float, high: float) -> tuple[float, float]:
+    """Returns the mass strictly between two points, and a bound on its error."""
     if p.support.discrete:
         first = p.support.low if math.isinf(low) or low < p.support.low else math.floor(low) + 1.0
         last = p.support.high if math.isinf(high) else min(math.ceil(high) - 1.0, p.support.high)
         if first > last:
-            return 0.0
+            return 0.0, 0.0
         start = first if math.isfinite(first) else last
-        return float(add_up(lambda x: np.exp(p.log_prob(x))[:, None], start, first, last).value[0])
+        found = add_up(lambda x: np.exp(p.log_prob(x))[:, None], start, first, last)
+        value = float(found.value[0])
+        return value, float(found.beyond[0]) + 1e-12 * value
     low, high = max(low, p.support.low), min(high, p.support.high)
     if low >= high:
-        return 0.0
+        return 0.0, 0.0
     marks = np.concatenate([p.landmarks(), _inner(low, high)])
     points = np.unique(marks[(marks > low) & (marks < high)])
+    if not len(points):
+        # There are next to no floats between them.
+        ends = np.array([np.nextafter(low, high), np.nextafter(high, low)])
+        value = float(np.exp(p.log_prob(ends)).max()) * (high - low)
+        return value, value
     whole = integrate(
         lambda x, speed: np.exp(p.log_prob(x) + speed)[:, None], fill(points, low, high), low, high
     )
-    return float(whole.value[0])
+    return float(whole.value[0]), float(whole.error[0])
 
 
 def _inner(low: float, high: float) -> np.ndarray:
@@ -125,6 +208,8 @@ def certainly_empty(q: Distribution, x: Array) -> np.ndarray:
             return np.logical_and.reduce([certainly_empty(c, x) for c in q.components])
         case Truncated():
             return outside | certainly_empty(q.base, x)
+        case Categorical():
+            return np.full(x.shape, fill_value=True)
         case Foreign() if q.strict:
             return np.full(x.shape, fill_value=True)
         case Transformed():

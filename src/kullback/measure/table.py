@@ -134,7 +134,7 @@ def _by_support(question: Question, p: Distribution, q: Distribution) -> Run | N
 
 
 def _by_closed_form(question: Question, p: Distribution, q: Distribution) -> Run | None:
-    if not (p.normalized and q.normalized):
+    if not (p.normalized and q.normalized) or _stick_out(question, p, q):
         return None
     match question.name:
         case "kl" | "forward_kl":
@@ -151,6 +151,15 @@ def _by_closed_form(question: Question, p: Distribution, q: Distribution) -> Run
             return _now(cross_entropy(p, q))
         case _:
             return _now(power_divergence(question, p, q))
+
+
+def _stick_out(question: Question, p: Distribution, q: Distribution) -> bool:
+    """Whether ends that are one but for rounding leave a point of one outside the other."""
+    a, b = p.support, q.support
+    if not a.kind == b.kind == "interval":
+        return False
+    mine, others = a.low < b.low or a.high > b.high, b.low < a.low or b.high > a.high
+    return (question.needs_support and mine) or (question.needs_reverse_support and others)
 
 
 def _by_parts(question: Question, p: Distribution, q: Distribution) -> Run | None:

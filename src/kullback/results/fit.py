@@ -8,7 +8,8 @@ from typing import Any, ClassVar, Literal, final
 import numpy as np
 from jaxtyping import Float
 
-from kullback.core.errors import MissingDependencyError, UnsupportedError
+from kullback.core.errors import UnsupportedError
+from kullback.core.optional import need
 from kullback.core.run import generator
 from kullback.distributions.base import Distribution
 from kullback.distributions.transported import Approximation
@@ -134,6 +135,7 @@ class Likelihood:
         goodness: of each continuous column, against a q fitted to a half of the rows; empty if not measured.
         gap: E_q[log q] - E_p[log q], p by rows left out: 0 if q is p; None if it was not measured.
         learning: what fewer rows cost; empty if it was not measured.
+        spikes: columns of whole numbers in which a component is narrower than their step: not to be used.
         unit: of `remaining` and `floor_cost`.
     """
 
@@ -154,6 +156,7 @@ class Likelihood:
     goodness: tuple[Goodness, ...] = ()
     gap: Estimate | None = None
     learning: tuple[Learnt, ...] = ()
+    spikes: tuple[str, ...] = ()
     unit: Units = "nats"
 
     @property
@@ -248,6 +251,14 @@ class Fit(Shown):
         selection: what the family was chosen from, with the scores; None if it was not.
         likelihood: what is known of the maximum; None unless Gaussians were fitted to samples.
         interrupted: whether somebody stopped it before all was done; `notes` say when.
+
+    Example:
+        >>> import kullback as kb
+        >>> fit = kb.fit("0.5*normal(-3, sd=1) + 0.5*normal(3, sd=1)", kb.FullRank(), direction="reverse")
+        >>> print(fit.divergence)
+        KL(q||p) = 0.68876... nats (numeric, quadrature, n = ...)
+        >>> len(fit.optima)
+        3
     """
 
     derived: ClassVar[dict[str, str]] = {"status": "status"}
@@ -310,6 +321,8 @@ class Fit(Shown):
         """How it ended: interrupted, not to be trusted, unresolved, or done."""
         if self.interrupted:
             return Status.INTERRUPTED
+        if self.likelihood is not None and self.likelihood.spikes:
+            return Status.UNTRUSTED
         if self.posterior is None:
             return status_of(self.divergence)
         return self.posterior.diagnosis.status
@@ -340,12 +353,7 @@ class Fit(Shown):
         Raises:
             MissingDependencyError: arviz-base is not installed.
         """
-        try:
-            from arviz_base import from_dict  # noqa: PLC0415 - an optional package
-        except ImportError:
-            raise MissingDependencyError(
-                "to_datatree needs ArviZ: pip install 'kullback[arviz]'"
-            ) from None
+        from_dict = need("arviz_base", "to_datatree", "kullback[arviz]").from_dict
         draws = self.draws
         one_chain = {name: values[None] for name, values in draws.plain.items()}
         statistics = {"lp": draws.log_p, "log_q": draws.log_q, "weight": draws.weights}

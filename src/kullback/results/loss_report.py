@@ -126,6 +126,12 @@ class LossReport(Shown):
         expected: the name that was asked for; None if none was.
         problems: on how many problems.
         seconds: of the check.
+
+    Example:
+        >>> import kullback as kb
+        >>> report = kb.check_loss(lambda logp, ref_logp: (logp - ref_logp).mean())
+        >>> report.value.label
+        'KL(q||p)'
     """
 
     derived: ClassVar[dict[str, str]] = {"name": "name", "passes": "passes", "status": "status"}

@@ -10,7 +10,8 @@ from kullback.core.errors import UnsupportedError
 from kullback.core.numerics import one_thread
 from kullback.distributions.base import Distribution
 from kullback.families import FullRank, Gaussians, as_recipe, components, is_diagonal, is_normal
-from kullback.fitting.gaussians import Layout, descents, member, moment_matched
+from kullback.fitting.components import Chart
+from kullback.fitting.gaussians import descents, moment_matched
 from kullback.fitting.multistart import Basin, Search
 from kullback.fitting.nodes import Nodes, kl, of_density
 from kullback.fitting.parametric import Divergence, closest
@@ -47,29 +48,31 @@ def _gaussians(p: Distribution, recipe: Gaussians, problem: Problem) -> Fit:
     scalar = p.support.dimension == 0
     example = np.asarray(given.example, dtype=np.float64) if isinstance(given, LogDensity) else None
     nodes = of_density(p, example)
-    layout = Layout(components(recipe), nodes.x.shape[1], is_diagonal(recipe))
-    asked = problem.starts or (_STARTS if layout.k > 1 else _STARTS_OF_ONE)
+    chart = Chart.standard(components(recipe), nodes.x.shape[1], diagonal=is_diagonal(recipe))
+    asked = problem.starts or (_STARTS if chart.k > 1 else _STARTS_OF_ONE)
     if direction == "forward":
         _refuse_heavy(p)
-    if direction == "forward" and layout.k == 1:
-        q = member(moment_matched(nodes, layout), scalar=scalar)
+    if direction == "forward" and chart.k == 1:
+        q = moment_matched(nodes, chart).distribution(scalar=scalar)
         run.watch(1)
         optima = (Optimum(q, _measured(p, q, direction, nodes), 1.0, 0.0),)
         return _fit(p, optima, (q,), problem, 1, 1, nodes)
     with one_thread():
-        found = descents(p, nodes, layout, direction, starts=asked, key=run.key, watch=run.watch)
+        found = descents(p, nodes, chart, direction, starts=asked, key=run.key, watch=run.watch)
 
     def measured(basin: Basin) -> tuple[Distribution, Estimate]:
-        q = member(layout.unpack(basin.best.at), scalar=scalar)
+        q = chart.unpack(basin.best.at).distribution(scalar=scalar)
         return q, _measured(p, q, direction, nodes)
 
     # Mirror images are equal but for rounding: the one that starts further left comes first.
     ends = sorted(
         ((*measured(b), b) for b in found.basins[:_MOST]),
-        key=lambda e: (*_height(e[1], e[2]), float(layout.unpack(e[2].best.at).means.min())),
+        key=lambda e: (*_height(e[1], e[2]), float(chart.unpack(e[2].best.at).means.min())),
     )
     optima = tuple(Optimum(q, d, b.count / max(found.starts, 1), b.spread) for q, d, b in ends)
-    path = tuple(member(layout.unpack(v), scalar=scalar) for v in _thinned(ends[0][2].best.path))
+    path = tuple(
+        chart.unpack(v).distribution(scalar=scalar) for v in _thinned(ends[0][2].best.path)
+    )
     made = _fit(p, optima, path, problem, found.starts, found.evaluations, nodes)
     return _stopped(made, found, asked)
 

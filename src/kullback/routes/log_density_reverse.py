@@ -15,14 +15,11 @@ from kullback.diagnostics.posterior import diagnose
 from kullback.diagnostics.tempered import not_tempered, tempered_draws, wide_around
 from kullback.diagnostics.verdict import Remedies
 from kullback.distributions.base import Distribution
-from kullback.distributions.gaussian_mixture import GaussianMixture
 from kullback.distributions.transported import Approximation
-from kullback.distributions.vector import MultivariateNormal
 from kullback.families import Auto, FullRank, LowRank, MeanField, Mixture, is_diagonal
 from kullback.files.archive import resumed
+from kullback.fitting.components import Components, one
 from kullback.fitting.elbo_gradients import Estimator
-from kullback.fitting.gaussians import member
-from kullback.fitting.natural_gradient import Gaussians
 from kullback.fitting.reverse import (
     MOST_COMPONENTS,
     WORTH,
@@ -31,7 +28,6 @@ from kullback.fitting.reverse import (
     from_elsewhere,
     look_around,
     low_rank_fit,
-    one,
     reverse_fit,
     reverse_mixture,
     search,
@@ -224,9 +220,9 @@ def _result(job: Job, recipe: Recipe, made: ReverseFit, report: Report) -> Fit:
     )
 
 
-def _other(job: Job, q: Gaussians, log_evidence: Estimate) -> Optimum:
+def _other(job: Job, q: Components, log_evidence: Estimate) -> Optimum:
     """Another optimum, with its KL measured on draws of its own."""
-    base = flat(q)
+    base = q.distribution()
     x = base.sample(job.run.generator("other", int(1e6 * abs(float(q.means[0, 0]))) % 10**6), 1024)
     ratio = job.density(x)[0] - base.log_prob(x)
     value = log_evidence.value - float(ratio.mean())
@@ -241,7 +237,7 @@ def _other(job: Job, q: Gaussians, log_evidence: Estimate) -> Optimum:
     return Optimum(named(job.target, q), kl, math.nan)
 
 
-def _counted(recipe: Recipe, q: Gaussians) -> Recipe:
+def _counted(recipe: Recipe, q: Components) -> Recipe:
     """The recipe with as many components as were found."""
     if isinstance(recipe, Mixture) and recipe.k == "auto":
         return replace(recipe, k=len(q.weights))
@@ -310,7 +306,7 @@ def _grown(job: Job, recipe: Mixture, before: Best | None) -> ReverseFit:
         made = reverse_fit(job.density, job.search, single, job.run)
     draws = job.tempered
     while len(made.q.weights) < MOST_COMPONENTS and not made.interrupted:
-        ratio = draws.log_p - flat(made.q).log_prob(draws.x)
+        ratio = draws.log_p - made.q.distribution().log_prob(draws.x)
         richer = with_another(job.density, made.q, draws.x, ratio, job.run)
         gained = richer.trace[-1][1] - made.trace[-1][1]
         if gained <= WORTH:
@@ -350,7 +346,7 @@ def _missed(
     job: Job, made: ReverseFit, report: Report, tried: list[np.ndarray]
 ) -> np.ndarray | None:
     """A place where p has mass and q has none: a mode of much mass, or a tempered draw."""
-    log_q = flat(made.q).log_prob
+    log_q = made.q.distribution().log_prob
     for mode in job.everywhere.modes:
         heavy = mode.proper and mode.log_mass > report.posterior.log_evidence.value - _LIGHT
         known = any(mode.distance(t) < 1.0 for t in tried)
@@ -370,7 +366,7 @@ def _report(job: Job, recipe: Recipe, made: ReverseFit) -> Report:
         job.everywhere,
         lambda: job.tempered,
         made,
-        flat(made.q).log_prob,
+        made.q.distribution().log_prob,
         job.run,
         _remedies(recipe),
     )
@@ -390,14 +386,12 @@ def _remedies(recipe: Recipe) -> Remedies:
 # A Gaussian or mixture of the unconstrained coordinates as a distribution of the user's parameters.
 
 
-def named(target: Unconstrained, q: Gaussians) -> Distribution:
+def named(target: Unconstrained, q: Components) -> Distribution:
     """Returns q in the user's parameters."""
     if target.plain is not None:
-        base = flat(q)
-        mixture = base if isinstance(base, GaussianMixture) else _single(base)
-        return member(mixture, scalar=target.plain == "scalar")
+        return q.distribution(scalar=target.plain == "scalar")
     return Approximation(
-        flat(q),
+        q.distribution(),
         target.constrain,
         target.log_jacobian,
         target.unconstrain,
@@ -405,23 +399,3 @@ def named(target: Unconstrained, q: Gaussians) -> Distribution:
         target.bare,
         target.layout,
     )
-
-
-def _single(base: MultivariateNormal) -> GaussianMixture:
-    return GaussianMixture(np.ones(1), base.loc[None], base.scale_tril[None])
-
-
-def flat(q: Gaussians) -> MultivariateNormal | GaussianMixture:
-    """Returns q over the unconstrained coordinates."""
-    roots = [np.diag(r) for r in q.roots] if q.diagonal else [_lower(r) for r in q.roots]
-    if len(roots) == 1:
-        return MultivariateNormal(q.means[0], roots[0])
-    order = np.lexsort(q.means.T[::-1])
-    weights = q.weights / q.weights.sum()
-    return GaussianMixture(weights[order], q.means[order], np.array(roots)[order])
-
-
-def _lower(root: np.ndarray) -> np.ndarray:
-    """The lower triangular root of the same covariance, by a QR: no square of the condition."""
-    upper: np.ndarray = np.linalg.qr(root.T)[1]
-    return (upper * np.sign(np.diag(upper))[:, None]).T

@@ -14,6 +14,7 @@ from kullback.core.numerics import one_thread
 from kullback.core.run import Memo, Run, generator
 from kullback.diagnostics.goodness import Checked, check
 from kullback.distributions.base import Distribution
+from kullback.distributions.gaussian_mixture import GaussianMixture, components_of
 from kullback.distributions.scalar import ScalarFamily, Values
 from kullback.families import (
     Auto,
@@ -27,14 +28,14 @@ from kullback.families import (
     as_recipe,
 )
 from kullback.files.archive import resumed
-from kullback.fitting.covariances import Components, Structure
+from kullback.fitting.components import Components, order_of
+from kullback.fitting.covariances import Structure
 from kullback.fitting.cross_validation import FOLDS, categorical, mean_score, moments
 from kullback.fitting.cross_validation import held_out as cross_validation_held_out
 from kullback.fitting.em_climb import Climb
 from kullback.fitting.em_search import distinct_ends
-from kullback.fitting.gaussians import order_of
 from kullback.fitting.kernel_density import kernel_density
-from kullback.fitting.mixture_family import MixtureFamily, family_of, table_family
+from kullback.fitting.mixture_family import MixtureFamily, family_of
 from kullback.fitting.mixtures import (
     SAMPLE,
     Mixed,
@@ -53,7 +54,7 @@ from kullback.results.estimate import Estimate, Outcome
 from kullback.results.fit import Fit, Likelihood, Optimum, ParameterError, Selection
 from kullback.results.quantity import Sentence
 from kullback.routes.table import Problem
-from kullback.tables.cells import Kind, Labels
+from kullback.tables.kinds import Kind, Labels, is_lattice, likelihoods
 from kullback.targets import Counts, Samples, Stream
 
 MixtureRecipe = MeanField | FullRank | LowRank | Mixture
@@ -93,7 +94,11 @@ def fit(problem: Problem) -> Fit:
     if isinstance(recipe, (MeanField, FullRank, LowRank)):
         check_numbers(p, f"{recipe} is for", remedy="choose Mixture(1), which treats them")
     mixture = Mixture("auto") if isinstance(recipe, Auto) else recipe
-    if isinstance(mixture, (MeanField, FullRank, LowRank, Mixture)):
+    if isinstance(mixture, Mixture):
+        p, notes = ratings_as_categories(p)
+        found = fit_samples(p, mixture, starts=problem.starts, run=problem.run)
+        return replace(found, notes=(*notes, *found.notes))
+    if isinstance(mixture, (MeanField, FullRank, LowRank)):
         return fit_samples(p, mixture, starts=problem.starts, run=problem.run)
     return fit_family(in_memory(p), recipe, problem.run)
 
@@ -138,6 +143,7 @@ def _answer(job: _Job, p: Samples | Stream, *, hold_out: bool) -> Fit:
         except KeyboardInterrupt:
             mixed = replace(mixed, interrupted=True)
     optima = _optima(job, mixed)
+    spikes = narrow(p, optima[0].q)
     return Fit(
         q=optima[0].q,
         direction="forward",
@@ -151,12 +157,15 @@ def _answer(job: _Job, p: Samples | Stream, *, hold_out: bool) -> Fit:
         starts=mixed.found.starts,
         evaluations=mixed.passes + mixed.found.passes,
         seconds=run.seconds,
-        notes=(*_notes(job, mixed), *checked.notes),
+        notes=(*(_SPIKE.format(name) for name in spikes), *_notes(job, mixed), *checked.notes),
         columns=p.columns,
         labels=p.labels,
         selection=selection,
         likelihood=checked.added_to(
-            _likelihood(job, mixed, optima[0].divergence, most=_MANY if hold_out else _FEW)
+            replace(
+                _likelihood(job, mixed, optima[0].divergence, most=_MANY if hold_out else _FEW),
+                spikes=spikes,
+            )
         ),
         interrupted=mixed.interrupted,
     )
@@ -164,7 +173,7 @@ def _answer(job: _Job, p: Samples | Stream, *, hold_out: bool) -> Fit:
 
 def _job(p: Samples | Stream, recipe: MixtureRecipe, starts: int, run: Run) -> _Job:
     k = recipe.k if isinstance(recipe, Mixture) else 1
-    structure = _structure(recipe, p.kinds.count("continuous"))
+    structure = _structure(recipe, likelihoods(p.kinds).count("continuous"))
     rows = rows_of(p, common_scale=structure.name == "spherical")
     if k != "auto" and k > rows.n:
         raise InputError(f"Mixture(k={k}) has more components than there are samples, n={rows.n}")
@@ -179,10 +188,7 @@ def _job(p: Samples | Stream, recipe: MixtureRecipe, starts: int, run: Run) -> _
     rows = sample if rows.n <= SAMPLE else replace(rows, memo=memo)
     first = 1 if k == "auto" else k
     heavy = isinstance(recipe, Mixture) and recipe.tails == "student_t"
-    if heavy or p.missing or structure.d < len(p.columns):
-        family = table_family(structure, sample, first, heavy=heavy)
-    else:
-        family = family_of(structure, sample, first)
+    family = family_of(structure, sample, first, heavy=heavy)
     return _Job(recipe, rows, sample, family, starts, run)
 
 
@@ -570,13 +576,83 @@ def rows(p: Samples) -> tuple[Float[np.ndarray, "n d"], Values]:
 
 def check_numbers(p: Samples | Stream, why: str, *, remedy: str) -> None:
     """Raises InputError naming a column of categories or counts, which a Gaussian has no place for."""
-    for name, kind in zip(p.columns, p.kinds, strict=True):
+    for name, kind in zip(p.columns, likelihoods(p.kinds), strict=True):
         if kind != "continuous":
             what = "categories" if kind == "category" else "counts"
             raise InputError(
                 f"column {name} holds {what}, and {why} numbers on a continuous scale: {remedy}, or leave "
                 f"{name} out"
             )
+
+
+_SPIKE = (
+    "not to be used: a component is narrower than the step of the whole numbers in column {0}, so its density "
+    'there is a spike; ask for fewer components, or say kinds={{"{0}": "category"}} or "count"'
+)
+#: A Gaussian of this sd, in steps of whole numbers, has the density 1 at its mean: no number has more mass.
+_NARROWEST = 1.0 / math.sqrt(2.0 * math.pi)
+
+
+def ratings_as_categories(p: Samples | Stream) -> tuple[Samples | Stream, tuple[str, ...]]:
+    """Returns rows whose columns of few whole numbers are categories, and what is said of them.
+
+    The density of a mixture of Gaussians at such numbers grows without bound as components shrink onto them.
+
+    Raises:
+        InputError: there is no other column, so that a mixture of categories is but their shares.
+    """
+    if isinstance(p, Stream):
+        return p, ()
+    ratings = [
+        name for i, name in enumerate(p.columns)
+        if p.kinds[i] == "integer" and is_lattice(p.values[:, i])
+    ]  # fmt: skip
+    if not ratings:
+        return p, ()
+    named = ", ".join(ratings)
+    if len(p.columns) == 1:
+        raise InputError(
+            f"column {named} holds a few whole numbers, each of them often, and a mixture of Gaussians would be "
+            'spikes at them: choose family="categorical" for the share of each, or "poisson"; for a scale that '
+            f'is continuous all the same, say kinds={{"{named}": "continuous"}}'
+        )
+    kinds = {
+        name: "category" if name in ratings else kind
+        for name, kind in zip(p.columns, p.kinds, strict=True)
+    }
+    made = Samples(
+        p.values, p.weights, columns=p.columns, kinds=kinds, labels=p.labels, missing=p.missing  # pyright: ignore[reportArgumentType]
+    )  # fmt: skip
+    said = (
+        f"{named}: a few whole numbers, each of them often, so they are fitted as categories; for a continuous "
+        'scale, say kinds={...: "continuous"}'
+    )
+    return made, (said,)
+
+
+def narrow(p: Samples | Stream, q: Distribution) -> tuple[str, ...]:
+    """Returns the columns of whole numbers in which a component of a mixture is narrower than their step."""
+    whole = [i for i, kind in enumerate(p.kinds) if kind == "integer"]
+    if not whole:
+        return ()
+    mixture = components_of(q)
+    if isinstance(mixture, GaussianMixture):
+        spread, reals = (
+            np.sqrt(np.diagonal(mixture.covariances, axis1=1, axis2=2)),
+            range(len(p.columns)),
+        )
+    else:
+        spread, reals = np.sqrt(np.sum(mixture.roots**2, axis=2)), mixture.reals.tolist()
+    least = dict(zip(reals, spread.min(axis=0), strict=True))
+    return tuple(p.columns[i] for i in whole if i in least and least[i] < _NARROWEST * _step(p, i))
+
+
+def _step(p: Samples | Stream, i: int) -> float:
+    """Returns the smallest distance of two values of a column of whole numbers."""
+    if isinstance(p, Stream):
+        return 1.0
+    distances = np.diff(np.unique(p.values[~np.isnan(p.values[:, i]), i]))
+    return float(distances.min()) if len(distances) else 1.0
 
 
 def check_rows(p: Samples, family: ScalarFamily) -> None:

@@ -7,17 +7,17 @@ from typing import Literal
 import numpy as np
 
 from kullback.core.errors import InputError, UnsupportedError
+from kullback.core.optional import need
 from kullback.core.run import Run, named
-from kullback.distributions.gaussian_mixture import GaussianMixture
+from kullback.distributions.base import Distribution
 from kullback.families import Gaussians, components, is_diagonal
-from kullback.fitting.gaussians import Layout
+from kullback.fitting.components import Chart, Components
 from kullback.fitting.plug_in import (
     Closest,
     closest,
     closest_from,
     fit_p_hat,
     mean_log_ratio,
-    member,
     refit,
 )
 from kullback.measure.question import KL
@@ -27,6 +27,7 @@ from kullback.results.fit import Fit, Optimum
 from kullback.results.quantity import REVERSE_KL, Sentence
 from kullback.routes.samples_forward import check_numbers, in_memory
 from kullback.routes.table import Problem
+from kullback.tables.kinds import is_lattice
 from kullback.targets import Samples, Stream
 
 Watch = Callable[[int | str], None]
@@ -77,11 +78,12 @@ def reverse_from_samples(
         InputError: too few rows, a constant column, or columns that are not continuous.
     """
     _check(p)
-    layout = Layout(components(recipe), p.values.shape[1], is_diagonal(recipe))
+    d = p.values.shape[1]
+    chart = Chart.standard(components(recipe), d, diagonal=is_diagonal(recipe))
     run.watch("fitting p-hat to the rows")
     p_hat = fit_p_hat(p, run.key)
     found = closest(
-        p_hat, layout, starts=starts or _STARTS, rng=run.generator("reverse"), watch=run.watch
+        p_hat, chart, starts=starts or _STARTS, rng=run.generator("reverse"), watch=run.watch
     )
     if solver == "adversarial":
         return _played(p, p_hat, found, recipe, run)
@@ -90,17 +92,17 @@ def reverse_from_samples(
 
 def _played(
     p: Samples,
-    p_hat: GaussianMixture,
+    p_hat: Components,
     found: Closest,
     recipe: Gaussians,
     run: Run,
 ) -> Fit:
     # Here and not above: plug-in fits of tables never load JAX.
-    from kullback.fitting.adversarial import fit_adversarial  # noqa: PLC0415
+    adversarial = need("kullback.fitting.adversarial", "the adversarial solver", "kullback[jax]")
 
     start = found.ends[0][0]
-    game = fit_adversarial(p, recipe, start=start, key=run.key, watch=run.watch)
-    q = member(game.q)
+    game = adversarial.fit_adversarial(p, recipe, start=start, key=run.key, watch=run.watch)
+    q = _member(game.q)
     begun = (
         f"the game began at the best of {len(found.ends)} optima against p-hat, a mixture of "
         f"{len(p_hat.weights)} Gaussians fitted to the rows: it finds the optimum near its start"
@@ -121,7 +123,7 @@ def _played(
         reverse_kl=game.bound,
         held_out=None,
         optima=(Optimum(q, game.bound, 1.0),),
-        path=tuple(member(q) for q in game.path),
+        path=tuple(_member(q) for q in game.path),
         starts=found.starts,
         evaluations=game.steps,
         seconds=run.seconds,
@@ -131,7 +133,7 @@ def _played(
 
 def _plugged_in(
     p: Samples,
-    p_hat: GaussianMixture,
+    p_hat: Components,
     found: Closest,
     recipe: Gaussians,
     run: Run,
@@ -149,7 +151,7 @@ def _plugged_in(
             pass
     first, *others = [
         Optimum(
-            member(q),
+            _member(q),
             _estimate(_measured(q, p_hat), doubt, said if q is best else "", p, p_hat),
             share,
         )
@@ -171,7 +173,7 @@ def _plugged_in(
         reverse_kl=first.divergence,
         held_out=None,
         optima=(first, *others),
-        path=tuple(member(q) for q in found.path),
+        path=tuple(_member(q) for q in found.path),
         starts=found.starts,
         evaluations=found.evaluations,
         seconds=run.seconds,
@@ -180,14 +182,18 @@ def _plugged_in(
     )
 
 
-def _measured(q: GaussianMixture, p_hat: GaussianMixture) -> Outcome:
+def _member(q: Components) -> Distribution:
+    return q.distribution(scalar=q.means.shape[1] == 1)
+
+
+def _measured(q: Components, p_hat: Components) -> Outcome:
     """KL(q||p-hat), by a method that knows nothing of the search."""
-    pair = member(q), member(p_hat)
+    pair = _member(q), _member(p_hat)
     return choose(KL, *pair)[1](Effort())
 
 
 def _estimate(
-    measured: Outcome, doubt: float, said: str, p: Samples, p_hat: GaussianMixture
+    measured: Outcome, doubt: float, said: str, p: Samples, p_hat: Components
 ) -> Estimate:
     return Estimate.sampled(
         measured.value,
@@ -208,6 +214,13 @@ def _check(p: Samples) -> None:
         )
     remedy = 'choose direction="forward" and a mixture, which treats them'
     check_numbers(p, "reverse fits to samples are for", remedy=remedy)
+    for i, name in enumerate(p.columns):
+        if p.kinds[i] == "integer" and is_lattice(p.values[:, i]):
+            raise InputError(
+                f"column {name} holds a few whole numbers, each of them often: the density of p-hat would be spikes "
+                'at them, and KL(q||p-hat) no divergence to p; choose direction="forward", or, for a scale that is '
+                f'continuous all the same, say kinds={{"{name}": "continuous"}}'
+            )
     constant = np.ptp(p.values, axis=0) == 0.0
     if constant.any():
         name = p.columns[int(np.argmax(constant))]
@@ -231,8 +244,8 @@ FEWEST = 10
 
 def halves_doubt(
     p: Samples,
-    p_hat: GaussianMixture,
-    q: GaussianMixture,
+    p_hat: Components,
+    q: Components,
     own: float,
     key: object,
     watch: Watch,

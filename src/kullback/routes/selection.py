@@ -132,7 +132,7 @@ def _all_for(p: Samples) -> list[object]:
 def _is_counts(p: Samples) -> bool:
     x = p.values[:, 0]
     whole = p.values.shape[1] == 1 and bool(np.all((x >= 0.0) & (x == np.floor(x))))
-    return whole and p.kinds[0] == "continuous"
+    return whole and p.kinds[0] in ("integer", "constant")
 
 
 def _parsed(recipe: object) -> object:

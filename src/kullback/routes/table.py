@@ -24,7 +24,7 @@ from kullback.families import (
     is_normal,
     words,
 )
-from kullback.inputs.target import Known, Target
+from kullback.inputs.target import KnownAs, Target
 from kullback.results.fit import Direction, Fit
 
 _ANY = 10**9
@@ -84,7 +84,7 @@ class Route:
         remedy: where there is no such route, why, and what to type instead.
     """
 
-    known: Known
+    known: KnownAs
     direction: Direction
     families: Families
     solver: str

@@ -9,6 +9,7 @@ import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import final
 
 import numpy as np
@@ -274,8 +275,12 @@ def nodes(
 Terms = Callable[[np.ndarray], np.ndarray]
 
 _BLOCK = 4096
-#: Terms after which a sum is extrapolated.
-_SERIES_BUDGET = 1_000_000
+#: Terms after which no more are taken one by one.
+_SERIES_BUDGET = 100_000
+#: Terms of a block that doubles are a polynomial in k of this degree: at 2 to 1, 1/k^a is one to 1e-16.
+_DEGREE = 24
+#: Blocks until k is beyond what a float64 holds.
+_DOUBLINGS = 900
 
 
 @final
@@ -330,11 +335,95 @@ def _run(f: Terms, start: float, end: float, step: float) -> Sum | None:
         k += step * length
         if (end - k) * step < 0.0:
             return Sum(value, np.zeros_like(added), absolute, count, -math.inf)
-        last, slope = _last(y, x, start)
         done = (added <= 2.0**-60 * absolute).all()
-        if done or count >= _SERIES_BUDGET or not np.isfinite(value).all():
+        if done or not np.isfinite(value).all():
+            last, slope = _last(y, x, start)
             return Sum(value, last, absolute, count, -math.inf if done else slope)
+        if count >= _SERIES_BUDGET:
+            rest = _doubling(f, start, k, end, step, absolute)
+            return Sum(
+                value + rest.value,
+                rest.beyond,
+                absolute + rest.absolute,
+                count + rest.terms,
+                rest.slope,
+            )
         size = min(2 * size, 2**19)
+
+
+def _doubling(f: Terms, start: float, k: float, end: float, step: float, before: np.ndarray) -> Sum:
+    """Returns the sum from k on: blocks whose length doubles, each from its terms at a few integers.
+
+    The terms are smooth in k so far out. A block's error is how far the sum moves when every other
+    integer is left out.
+    """
+    value = absolute = beyond = np.zeros_like(before)
+    count, length = 0, (k - start) * step
+    while True:
+        last = k + step * (length - 1.0)
+        closing = (end - last) * step <= 0.0
+        if closing:
+            length = (end - k) * step + 1.0
+        nodes, fine, coarse = _block_rule(length)
+        x = k + step * nodes
+        y = f(x)
+        added = fine @ y
+        less = added if coarse is None else coarse @ y[::2]
+        size = fine @ np.abs(y)
+        value, absolute = value + added, absolute + np.abs(size)
+        beyond = beyond + np.abs(added - less)
+        count += len(nodes)
+        if closing:
+            return Sum(value, beyond, absolute, count, -math.inf)
+        done = (np.abs(size) <= 2.0**-60 * (before + absolute)).all()
+        k += step * length
+        if done or abs(k) > 2.0**_DOUBLINGS or not np.isfinite(value).all():
+            rest, slope = _last(y, x, start)
+            return Sum(value, beyond + rest, absolute, count, -math.inf if done else slope)
+        length *= 2.0
+
+
+@lru_cache(maxsize=1024)
+def _block_rule(length: float) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Returns integers 0 <= k < length and weights: exact sums of polynomials of k over all of them.
+
+    The coarser weights are for every other one of the integers; none where they are all taken.
+    """
+    if length <= _BLOCK:
+        return np.arange(length), np.ones(int(length)), None
+    degree = 2 * _DEGREE
+    middle = 0.5 * (length - 1.0)
+    nodes = np.rint(middle * (1.0 - np.cos(math.pi * np.arange(degree + 1) / degree)))
+    sums = _chebyshev_sums(degree, length)
+
+    def weights(chosen: np.ndarray) -> np.ndarray:
+        table = np.polynomial.chebyshev.chebvander(chosen / middle - 1.0, len(chosen) - 1)
+        return np.linalg.solve(table.T, sums[: len(chosen)])
+
+    return nodes, weights(nodes), weights(nodes[::2])
+
+
+def _chebyshev_sums(degree: int, length: float) -> np.ndarray:
+    """Returns the sums of T_m(u_k) over u_k = 2 k / (length - 1) - 1, k = 0, ..., length - 1.
+
+    By Euler and Maclaurin: the integral, half of both ends, and what odd derivatives at the ends add.
+    """
+    step = 2.0 / (length - 1.0)
+    powers = np.concatenate([[1.0 / step, 1.0], step ** np.array([1.0, 3.0, 5.0, 7.0])])
+    return powers @ _end_terms()[:, : degree + 1]
+
+
+@lru_cache(maxsize=1)
+def _end_terms() -> np.ndarray:
+    """The coefficients of these, for m = 0, ..., 2 _DEGREE; 0 for odd m."""
+    bernoulli = [1.0 / 12.0, -1.0 / 720.0, 1.0 / 30240.0, -1.0 / 1209600.0]  # B_2j / (2j)!
+    table = np.zeros((6, 2 * _DEGREE + 1))
+    for m in range(0, 2 * _DEGREE + 1, 2):
+        series = np.polynomial.Chebyshev.basis(m)
+        slopes = [series.deriv(2 * j + 1) for j in range(4)]
+        ends = [b * (d(1.0) - d(-1.0)) for b, d in zip(bernoulli, slopes, strict=True)]
+        table[:, m] = [series.integ(lbnd=-1.0)(1.0), 0.5 * (series(-1.0) + series(1.0)), *ends]
+    return table
 
 
 def _last(y: np.ndarray, x: np.ndarray, start: float) -> tuple[np.ndarray, float]:

@@ -4,8 +4,8 @@ import csv
 import io
 import itertools
 import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import final
 
@@ -14,15 +14,9 @@ import polars as pl
 from jaxtyping import Float
 
 from kullback.core.errors import InputError
-from kullback.tables.cells import (
-    BIG,
-    NumberTable,
-    check_size,
-    leave_out,
-    not_finite,
-    numbered,
-    table,
-)
+from kullback.tables.frames import column_of
+from kullback.tables.kinds import BIG, Column, leave_out
+from kullback.tables.table import Table, check_size, numbered
 
 #: A row of cells and the line on which it starts.
 Row = tuple[int, list[str]]
@@ -33,6 +27,8 @@ _SAMPLE = 1000
 _SNIFFED = 20_000
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _COMMA_NUMBER = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?", re.ASCII)
+_DIGITS = re.compile(r"\d+", re.ASCII)
+_CODE = re.compile(r"0\d+", re.ASCII)
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+", re.ASCII)
 _BLANK = " \r\n"
 NO_VALUE = {
@@ -60,13 +56,14 @@ NO_VALUE = {
 @final
 @dataclass(frozen=True)
 class Layout:
-    """How a file is written."""
+    """How a file is written; columns of codes hold digits with leading zeros, such as 02134."""
 
     delimiter: str
     decimal_comma: bool
     header: bool
     columns: tuple[str, ...]
     first_line: int
+    codes: tuple[str, ...]
 
 
 @final
@@ -143,12 +140,20 @@ def _layout(text: str, source: str) -> Layout:
     filled = (row for row in _rows(text, delimiter, source) if any(row[1]))
     rows = list(itertools.islice(filled, _SAMPLE))
     if not rows:
-        raise InputError(f"{source}: there are no rows of numbers in it")
+        raise InputError(f"{source}: there are no rows in it")
     first_line, first = rows[0]
     header = any(not _is_datum(cell) for cell in first)
     decimal_comma = _has_decimal_comma(rows[1:] if header else rows, delimiter, source)
     columns = _named(first, first_line, source) if header else numbered(len(first))
-    return Layout(delimiter, decimal_comma, header, columns, first_line)
+    body = zip(*(row for _, row in rows[header:] if len(row) == len(columns)), strict=True)
+    codes = tuple(name for name, cells in zip(columns, body, strict=False) if _are_codes(cells))
+    return Layout(delimiter, decimal_comma, header, columns, first_line, codes)
+
+
+def _are_codes(cells: tuple[str, ...]) -> bool:
+    """Whether digits name something: numbers have no leading zeros."""
+    written = [cell for cell in cells if cell]
+    return any(_CODE.fullmatch(c) for c in written) and all(_DIGITS.fullmatch(c) for c in written)
 
 
 def _is_datum(cell: str) -> bool:
@@ -232,10 +237,8 @@ def _ragged(source: str, line: int, cells: int, layout: Layout) -> str:
     return f"{source}, line {line}: {count} where the first row has {width}; {hint}"
 
 
-# CSV to columns of numbers and of text, with the line of whatever is neither.
+# CSV to columns, each read when it is asked for.
 
-#: Names of columns to those that are wanted.
-Pick = Callable[[Sequence[str]], list[str]]
 _NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 _INFINITE = [cell for cell in NO_VALUE if "inf" in cell]
 _NONE = [cell for cell in NO_VALUE if "inf" not in cell]
@@ -244,57 +247,88 @@ _NO_TEXT = ["", "na", "n/a", "#n/a", "nan", "null"]
 _DATE = r"^\d{4}-\d{1,2}-\d{1,2}([T ].*)?$|^\d{1,2}[./]\d{1,2}[./]\d{2,4}( .*)?$"
 
 
-@final
-@dataclass(frozen=True, eq=False)
-class Typed:
-    """Columns of numbers, text, booleans or whatever else a file holds.
-
-    Attributes:
-        frame: the columns; null (or NaN) where a value is missing.
-        source: the file.
-        place: where a row, counted from 0, is found: "line 7".
-    """
-
-    frame: pl.DataFrame
-    source: str
-    place: Callable[[int], str]
-
-
-def read_cells(path: Path, pick: Pick, *, dates: bool = False, whole: bool = False) -> Typed:
-    """Returns the columns of a CSV file: numbers where every cell with a value is one, else text.
-
-    Args:
-        path: of the file.
-        pick: the columns that are wanted.
-        dates: read dates that are written as in ISO 8601, instead of refusing them.
-        whole: columns of whole numbers that are too big for float64 become integers.
+def read_csv(path: Path) -> Table:
+    """Returns a CSV file: numbers where every cell with a value is one, dates as in ISO 8601, else text.
 
     Raises:
-        InputError: the file cannot be read, a column mixes numbers and text, or holds dates; with
-            the line.
+        InputError: the file cannot be read; with the line. Reading a column that mixes numbers and text
+            raises it, too.
     """
     text = open_text(path)
-    wanted = pick(text.layout.columns)
-    check_size(text.raw.count(b"\n"), len(wanted), text.source)
-    index = [text.layout.columns.index(name) for name in wanted]
+    names = text.layout.columns
+    check_size(text.raw.count(b"\n"), len(names), text.source)
 
     def place(row: int) -> str:
         return f"line {next(itertools.islice(text.rows(), row, None))[0]}"
 
-    values = read_fast(text)
-    if values is not None and not (whole and (np.abs(values) >= BIG).any()):
-        frame = pl.DataFrame({n: values[:, i] for n, i in zip(wanted, index, strict=True)})
-        return Typed(frame, text.source, place)
+    def table(rows: int, read: Callable[[int], Column]) -> Table:
+        return Table(
+            names,
+            rows,
+            lambda name: read(names.index(name)),
+            text.source,
+            place,
+            text.layout.header,
+        )
+
+    values = None if text.layout.codes else _numbers(text)
+    if values is not None and not (np.abs(values) >= BIG).any():
+        return table(len(values), lambda i: Column("numbers", values[:, i]))
     cells = _strings_fast(text)
     cells = _strings_carefully(text) if cells is None else cells
     _check_header(cells, text)
-    made = [
-        _column(cells.to_series(i).alias(name), text, place, dates=dates)
-        for name, i in zip(wanted, index, strict=True)
-    ]
-    if whole:
-        made = [_exact(v, cells.to_series(i)) for v, i in zip(made, index, strict=True)]
-    return Typed(pl.DataFrame(made), text.source, place)
+    return table(len(cells), lambda i: _column(cells.to_series(i).alias(names[i]), text, place))
+
+
+def _numbers(text: Text) -> Float[np.ndarray, "n d"] | None:
+    """Returns the numbers if every cell is a plain finite number, else None."""
+    body = None if text.layout.decimal_comma else text.body()
+    if body is None:
+        return None
+    try:
+        frame = pl.read_csv(
+            body,
+            has_header=False,
+            separator=text.layout.delimiter,
+            schema={str(i): pl.Float64 for i in range(len(text.layout.columns))},
+        )
+    except pl.exceptions.PolarsError:
+        return None
+    values = frame.to_numpy()
+    return values if np.isfinite(values).all() else None
+
+
+def _column(cells: pl.Series, text: Text, place: Callable[[int], str]) -> Column:
+    """Returns numbers, codes, dates or text."""
+    import narwhals as nw  # noqa: PLC0415 - tables of numbers need none
+
+    values = _typed(cells, text, place)
+    found = column_of(nw.from_native(values, series_only=True))
+    is_code = cells.name in text.layout.codes and found.scale == "levels"
+    return replace(found, declared="code") if is_code else found
+
+
+def _typed(cells: pl.Series, text: Text, place: Callable[[int], str]) -> pl.Series:
+    """Returns a column as numbers, as dates or as text, null where there is no value."""
+    plain = cells.str.replace(",", ".", literal=True) if text.layout.decimal_comma else cells
+    numeric = plain.str.contains(_NUMBER)
+    if text.layout.decimal_comma:
+        numeric &= ~cells.str.contains(".", literal=True)
+    lower = cells.str.to_lowercase()
+    infinite, missing = lower.is_in(_INFINITE), lower.is_in(_NONE)
+    if cells.name in text.layout.codes or not (numeric.any() or infinite.any()):
+        return _text(cells, lower.is_in(_NO_TEXT), text.source)
+    bad = ~(numeric | missing)
+    if bad.any():
+        raise InputError(_bad_cell(cells, bad, text.source, place))
+    values = plain.set(~numeric, None).cast(pl.Float64, strict=False)
+    odd = (values.is_null() & numeric).arg_true()
+    if len(odd):  # a way of writing numbers that polars does not know
+        values = values.scatter(odd, [number(cells[int(i)], text.layout) for i in odd])
+    over = values.is_infinite().fill_null(value=False)
+    if over.any():
+        raise InputError(_bad_cell(cells, over, text.source, place))
+    return _exact(values, cells)
 
 
 def _strings_fast(text: Text) -> pl.DataFrame | None:
@@ -322,29 +356,6 @@ def _strings_carefully(text: Text) -> pl.DataFrame:
     return pl.DataFrame([row for _, row in text.rows()], schema=schema, orient="row")
 
 
-def _column(cells: pl.Series, text: Text, place: Callable[[int], str], *, dates: bool) -> pl.Series:
-    """Returns a column as numbers or as text, null where there is no value."""
-    plain = cells.str.replace(",", ".", literal=True) if text.layout.decimal_comma else cells
-    numeric = plain.str.contains(_NUMBER)
-    if text.layout.decimal_comma:
-        numeric &= ~cells.str.contains(".", literal=True)
-    lower = cells.str.to_lowercase()
-    infinite, missing = lower.is_in(_INFINITE), lower.is_in(_NONE)
-    if not (numeric.any() or infinite.any()):
-        return _text(cells, lower.is_in(_NO_TEXT), text.source, dates=dates)
-    bad = ~(numeric | missing)
-    if bad.any():
-        raise InputError(_bad_cell(cells, bad, text.source, place))
-    values = plain.set(~numeric, None).cast(pl.Float64, strict=False)
-    odd = (values.is_null() & numeric).arg_true()
-    if len(odd):  # a way of writing numbers that polars does not know
-        values = values.scatter(odd, [number(cells[int(i)], text.layout) for i in odd])
-    over = values.is_infinite().fill_null(value=False)
-    if over.any():
-        raise InputError(_bad_cell(cells, over, text.source, place))
-    return values
-
-
 def _exact(values: pl.Series, cells: pl.Series) -> pl.Series:
     """Returns integers instead of numbers that are whole and too big for float64."""
     if values.dtype != pl.Float64 or not (values.abs() >= BIG).any():
@@ -356,16 +367,16 @@ def _exact(values: pl.Series, cells: pl.Series) -> pl.Series:
     return values
 
 
-def _text(cells: pl.Series, missing: pl.Series, source: str, *, dates: bool) -> pl.Series:
+def _text(cells: pl.Series, missing: pl.Series, source: str) -> pl.Series:
     values = cells.set(missing, None)
     known = values.drop_nulls()
     if len(known) and known.str.contains(_DATE).all():
-        moments = values.str.to_datetime(time_unit="us", strict=False) if dates else None
-        if moments is not None and moments.null_count() == values.null_count():
+        moments = values.str.to_datetime(time_unit="us", strict=False)
+        if moments.null_count() == values.null_count():
             return moments
         raise InputError(
-            f"{source}: column {cells.name!r} holds dates, such as {known[0]!r}; make numbers of them, "
-            f"such as days since the first, or {leave_out(cells.name)}"
+            f"{source}: column {cells.name!r} holds dates, such as {known[0]!r}; write them as in ISO 8601, "
+            f"2024-12-31, or {leave_out(cells.name)}"
         )
     return values
 
@@ -397,63 +408,3 @@ def _check_header(cells: pl.DataFrame, text: Text) -> None:
             f"{text.source}, line {text.layout.first_line}: are these the names of the columns "
             f"({', '.join(first[:4])}) or a row? Begin the file with a line of names"
         )
-
-
-# Comma-separated numbers to a table, with the line of whatever is wrong.
-
-
-def read_csv(path: Path) -> NumberTable:
-    """Returns the numbers of a CSV file; the first row is a header if a cell of it is no number.
-
-    Raises:
-        InputError: naming the file, the line and the column of the first fault.
-    """
-    text = open_text(path)
-    columns = text.layout.columns
-    check_size(text.raw.count(b"\n"), len(columns), text.source)
-    values = read_fast(text)
-    return table(columns, _read_carefully(text) if values is None else values, text.source)
-
-
-def read_fast(text: Text) -> Float[np.ndarray, "n d"] | None:
-    """Returns the numbers if every cell is a plain finite number, else None."""
-    body = None if text.layout.decimal_comma else text.body()
-    if body is None:
-        return None
-    try:
-        frame = pl.read_csv(
-            body,
-            has_header=False,
-            separator=text.layout.delimiter,
-            schema={str(i): pl.Float64 for i in range(len(text.layout.columns))},
-        )
-    except pl.exceptions.PolarsError:
-        return None
-    values = frame.to_numpy()
-    return values if np.isfinite(values).all() else None
-
-
-def _read_carefully(text: Text) -> Float[np.ndarray, "n d"]:
-    """Returns the numbers cell by cell; raises InputError at what is none."""
-    columns = text.layout.columns
-    numbers: list[list[float]] = []
-    faults: dict[int, list[tuple[int, str]]] = {}
-    for line, cells in text.rows():
-        numbers.append([number(cell, text.layout) for cell in cells])
-        for i, value in enumerate(numbers[-1]):
-            if not abs(value) < np.inf:
-                faults.setdefault(i, []).append((line, cells[i]))
-    if faults:
-        column = min(faults)
-        raise InputError(_faulty(text.source, columns[column], faults[column], len(numbers)))
-    return np.array(numbers).reshape(-1, len(columns))
-
-
-def _faulty(source: str, column: str, faults: list[tuple[int, str]], rows: int) -> str:
-    line, cell = faults[0]
-    if len(faults) == rows and cell.lower() not in NO_VALUE and not NUMBER.fullmatch(cell):
-        return (
-            f"{source}: column {column!r} is not numeric (line {line}: {cell!r}); "
-            "leave it out or encode it as numbers"
-        )
-    return not_finite(source, column, len(faults), f"line {line} ({cell!r})")

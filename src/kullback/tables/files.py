@@ -1,24 +1,18 @@
-"""Files to tables: CSV, Parquet, npy."""
+"""Files to tables: CSV, Parquet, npy, and the data that come with the package."""
 
-import difflib
-import itertools
 import tokenize
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
-import polars as pl
-from jaxtyping import Float
 
 from kullback.core.errors import InputError
-from kullback.tables.cells import NumberTable, check_finite, check_size, numbered, table
 from kullback.tables.csv import read_csv
+from kullback.tables.parquet import check_exists, is_many, read_parquet
+from kullback.tables.table import Table, check_size, numbered, of_values
 
-Result = TypeVar("Result")
 #: What NumPy raises over a header that makes no sense.
 _NOT_AN_ARRAY = (
     ValueError,
@@ -30,97 +24,62 @@ _NOT_AN_ARRAY = (
     RecursionError,
     MemoryError,
 )
+_BUNDLED = ("faithful",)
 
 
-def read_table(path: str | Path) -> NumberTable:
-    """Returns the numbers in a file.
+def open_table(path: str | Path) -> Table:
+    """Returns a table of a file, of a directory of .parquet files, or of a pattern of their names.
 
-    Args:
-        path: a .csv (or .tsv), .parquet or .npy file.
-
-    Raises:
-        InputError: it is not there, not readable, or holds anything but finite numbers; with
-            the line (CSV) or row and the column.
-    """
-    return read_file(Path(path), _READERS)
-
-
-def read_file(path: Path, readers: Mapping[str, Callable[[Path], Result]]) -> Result:
-    """Returns what the reader for the ending of a file makes of it.
+    Parquet is read a column at a time when the column is asked for; other files at once.
 
     Args:
-        path: of the file.
-        readers: by ending.
+        path: .csv, .tsv, .parquet, .npy, a directory, or a pattern such as "2024-*.parquet";
+            "faithful.csv" is found anywhere.
 
     Raises:
-        InputError: there is no such file, it is empty, of no known format or cannot be read.
+        InputError: it is not there or cannot be read; with the line of a bad cell in CSV files.
     """
     try:
-        check_exists(path)
-        return _reader(path, readers)(path)
+        if _is_bundled(Path(path)):
+            return bundled(Path(path).name.removesuffix(".csv"))
+        table = _opened(path)
     except OSError as error:
         raise InputError(f"{path}: this cannot be read: {error.strerror or error}") from None
+    if not (table.rows and table.names):
+        raise InputError(f"{path}: there are no rows in it")
+    return table
 
 
-def check_exists(path: Path) -> None:
-    """Raises InputError if there is no such file, or nothing in it."""
-    if path.is_dir():
-        raise InputError(f"{path}: this is a directory; give a file in it")
-    if not path.exists():
-        raise InputError(f"{path}: there is no such file{_near(path)}")
-    if path.is_file() and path.stat().st_size == 0:
-        raise InputError(f"{path}: the file is empty")
-
-
-def _near(path: Path) -> str:
-    if not path.parent.is_dir():
-        return f", and no directory {path.parent}"
-    names = [p.name for p in itertools.islice(path.parent.iterdir(), 1000)]
-    near = difflib.get_close_matches(path.name, names, n=1, cutoff=0.75)
-    return f"; did you mean {path.parent / near[0]}?" if near else f" in {path.parent.resolve()}"
-
-
-def _reader(
-    path: Path, readers: Mapping[str, Callable[[Path], Result]]
-) -> Callable[[Path], Result]:
-    reader = readers.get(path.suffix.lower())
+def _opened(path: str | Path) -> Table:
+    if is_many(path):
+        return read_parquet(path)
+    check_exists(Path(path))
+    ending = Path(path).suffix
+    reader = _READERS.get(ending.lower())
     if reader is None:
-        *first, last = readers
-        ending = f"the ending {path.suffix!r}" if path.suffix else "a name without an ending"
+        *first, last = _READERS
+        what = f"the ending {ending!r}" if ending else "a name without an ending"
         raise InputError(
-            f"{path}: {ending} does not name a format; {', '.join(first)} and {last} are read"
+            f"{path}: {what} does not name a format; {', '.join(first)} and {last} are read"
         )
-    return reader
+    return reader(Path(path))
 
 
-def _read_parquet(path: Path) -> NumberTable:
-    source = str(path)
-    try:
-        frame = pl.scan_parquet(path, glob=False, hive_partitioning=False)
-        schema = frame.collect_schema()
-        rows = frame.select(pl.len()).collect().item()
-        check_size(rows, len(schema), source)
-        for name, dtype in schema.items():
-            if not dtype.is_numeric():
-                raise InputError(
-                    f"{source}: column {name!r} is not numeric ({dtype}); "
-                    "leave it out or encode it as numbers"
-                )
-        values = frame.select(pl.all().cast(pl.Float64)).collect().to_numpy()
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{source}: this cannot be read as Parquet: {reason}") from None
-    columns = tuple(schema.names())
-    check_finite(columns, values, source)
-    return table(columns, values, source)
+def bundled(name: str) -> Table:
+    """Returns a data set that comes with the package. Raises InputError if there is none of this name."""
+    if name not in _BUNDLED:
+        raise InputError(f"{name!r} is not a bundled data set; there is {', '.join(_BUNDLED)}")
+    with resources.as_file(resources.files("kullback") / "data" / f"{name}.csv") as path:
+        return replace(_opened(path), source=f"{name}.csv (comes with kullback)")
 
 
-def read_npy(path: Path) -> tuple[tuple[str, ...], Float[np.ndarray, "n d"]]:
-    """Returns names for the columns of an .npy file and its numbers, finite or not.
+def _is_bundled(path: Path) -> bool:
+    bare = path.name == str(path) and path.name.removesuffix(".csv") in _BUNDLED
+    return bare and not path.exists()
 
-    Raises:
-        InputError: it is damaged, or holds anything but a table of real numbers.
-    """
+
+def _read_npy(path: Path) -> Table:
+    """Returns an .npy file. Raises InputError if it is damaged, or holds anything but real numbers."""
     source = str(path)
     with path.open("rb") as file:
         if file.read(6) != b"\x93NUMPY":
@@ -142,72 +101,14 @@ def read_npy(path: Path) -> tuple[tuple[str, ...], Float[np.ndarray, "n d"]]:
         raise InputError(f"{source}: its shape is {mapped.shape}; save (rows, columns) or (rows,)")
     columns = numbered(1 if mapped.ndim == 1 else mapped.shape[1])
     check_size(len(mapped), len(columns), source)
-    return columns, np.array(mapped, dtype=np.float64).reshape(len(mapped), len(columns))
+    whole = mapped.dtype.kind in "iu"
+    values = np.array(mapped, dtype=mapped.dtype.newbyteorder("=") if whole else np.float64)
+    return of_values(values.reshape(len(mapped), len(columns)), columns, source, headed=False)
 
 
-def _read_npy(path: Path) -> NumberTable:
-    columns, values = read_npy(path)
-    check_finite(columns, values, str(path))
-    return table(columns, values, str(path))
-
-
-_READERS: dict[str, Callable[[Path], NumberTable]] = {
+_READERS: dict[str, Callable[[Path], Table]] = {
     ".csv": read_csv,
     ".tsv": read_csv,
-    ".parquet": _read_parquet,
+    ".parquet": read_parquet,
     ".npy": _read_npy,
 }
-
-
-# Data sets that come with the package.
-
-_NAMES = ("faithful",)
-
-
-def dataset(name: str) -> NumberTable:
-    """Returns a data set that comes with the package.
-
-    Args:
-        name: "faithful".
-
-    Raises:
-        InputError: there is none of this name.
-
-    Example:
-        >>> dataset("faithful").values.shape
-        (272, 2)
-    """
-    if name not in _NAMES:
-        raise InputError(f"{name!r} is not a bundled data set; there is {', '.join(_NAMES)}")
-    with resources.as_file(resources.files("kullback") / "data" / f"{name}.csv") as path:
-        return replace(read_table(path), source=f"{name}.csv (comes with kullback)")
-
-
-def find_table(path: str | Path) -> NumberTable:
-    """Returns the numbers in a file, or the bundled data set of that name if there is no file.
-
-    Args:
-        path: a file; "faithful.csv" is found anywhere.
-
-    Raises:
-        InputError: as `read_table`.
-    """
-    path = Path(path)
-    return dataset(path.name.removesuffix(".csv")) if _is_bundled(path) else read_table(path)
-
-
-@contextmanager
-def find_file(path: str | Path) -> Iterator[Path]:
-    """Yields a path, or that of the bundled data set of that name if there is no file."""
-    path = Path(path)
-    if not _is_bundled(path):
-        yield path
-        return
-    name = f"{path.name.removesuffix('.csv')}.csv"
-    with resources.as_file(resources.files("kullback") / "data" / name) as found:
-        yield found
-
-
-def _is_bundled(path: Path) -> bool:
-    bare = path.name == str(path) and path.name.removesuffix(".csv") in _NAMES
-    return bare and not path.exists()

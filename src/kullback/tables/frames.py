@@ -1,107 +1,57 @@
-"""Data frames of any library to numbers, through narwhals. Loaded only where there is one."""
+"""Objects that hold rows to tables: data frames of any library, relations, trees of draws."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, final
+from typing import Any
 
-import narwhals as nw
 import numpy as np
 from jaxtyping import Float
-from narwhals import exceptions
 
-from kullback.core.errors import InputError
-from kullback.tables.cells import Kind, Labels, check_labels, coded, leave_out, listed, resolve
+from kullback.core.errors import IdentifierError, InputError, UnsupportedError
+from kullback.tables.kinds import MOST_LABELS, Column, names_rows
+from kullback.tables.table import Table, of_integers, of_values
 
-
-@final
-@dataclass(frozen=True, eq=False)
-class Columns:
-    """The columns of a data frame as numbers; NaN where a value is missing.
-
-    Attributes:
-        names, kinds, labels: of the columns; labels are () where there are none.
-        values: the numbers, codes in columns of categories.
-        weights: the column that was said to hold them.
-    """
-
-    names: tuple[str, ...]
-    values: Float[np.ndarray, "n d"]
-    kinds: tuple[Kind, ...]
-    labels: Labels
-    weights: Float[np.ndarray, " n"] | None
+#: Libraries whose objects are data frames or series.
+FRAMES = {"pandas", "polars", "pyarrow", "modin", "cudf", "narwhals", "dask", "duckdb", "ibis"}
 
 
-def read(
-    given: object,
-    *,
-    names: Sequence[str] = (),
-    weights: str | None = None,
-    kinds: Sequence[Kind] | Mapping[str, Kind] = (),
-    source: str = "samples",
-) -> Columns:
-    """Returns the columns of a data frame.
-
-    Numbers are continuous, text, booleans and categories are categories.
-
-    Args:
-        given: a data frame or a series of pandas, polars, pyarrow ...
-        names: the columns to take, in that order; all by default.
-        weights: the column with the weights, which is not one of the data.
-        kinds: of the columns, or of some by name, where they are not what they seem.
-        source: what to call it in messages.
-
-    Raises:
-        InputError: a column that there is not, or one that is neither numbers nor categories.
-    """
-    frame = _frame(given, source)
-    by_name = _by_name(frame, source)
-    if weights is not None and weights not in by_name:
-        raise InputError(f"{source}: there is no column {weights!r} for weights; {_have(by_name)}")
-    wanted = chosen(list(by_name), names, weights, source)
-    said = resolve(kinds, wanted)
-    made = [_column(frame, by_name[n], n, said.get(n), source) for n in wanted]
-    return Columns(
-        tuple(wanted),
-        np.column_stack([values for values, _, _ in made]),
-        tuple(kind for _, kind, _ in made),
-        tuple(labels for _, _, labels in made),
-        None if weights is None else _numbers(frame.get_column(by_name[weights]), weights, source),
-    )
+def library(thing: object) -> str:
+    """Returns the name of the library that an object comes from."""
+    return type(thing).__module__.partition(".")[0].lstrip("_")
 
 
-def chosen(
-    have: Sequence[str], names: Sequence[str], weights: str | None, source: str
-) -> list[str]:
-    """Returns the names of the columns to take. Raises InputError for names that there are not."""
-    for i, name in enumerate(names):
-        if name not in have:
-            raise InputError(f"{source}: there is no column {name!r}; {_have(have)}")
-        if name in names[:i]:
-            raise InputError(f"{source}: column {name!r} is named twice")
-        if name == weights:
-            raise InputError(f"{source}: {name!r} holds the weights, so it is no column of data")
-    wanted = list(names) or [name for name in have if name != weights]
-    if not wanted:
-        raise InputError(f"{source}: there are no columns of data in it")
-    return wanted
+def is_tree(thing: object) -> bool:
+    """Whether an object is a tree of draws, as ArviZ has it."""
+    return hasattr(thing, "children") and hasattr(thing, "posterior")
 
 
-def _have(names: Sequence[str] | Mapping[str, Any]) -> str:
-    return f"it has {listed(tuple(names))}"
+def holds_rows(thing: object) -> bool:
+    """Whether an object is a data frame, a series, a relation or a tree of draws."""
+    return library(thing) in FRAMES or is_tree(thing)
 
 
-def _frame(given: object, source: str) -> Any:
+def is_series(thing: object) -> bool:
+    """Whether an object is one column of a data frame."""
+    return library(thing) in FRAMES and not hasattr(thing, "columns")
+
+
+def of_object(thing: Any, source: str) -> Table:
+    """Returns a table of what `holds_rows`. Raises InputError if it has no rows, or names that repeat."""
+    return _of_tree(thing, source) if is_tree(thing) else _of_frame(thing, source)
+
+
+def _of_frame(given: Any, source: str) -> Table:
+    import narwhals as nw  # noqa: PLC0415 - arrays and expressions need none
+    from narwhals import exceptions  # noqa: PLC0415
+
+    if library(given) == "duckdb" and hasattr(given, "fetchall"):
+        given = _relation(given)
     try:
-        frame = nw.from_native(given, allow_series=True)  # pyright: ignore[reportArgumentType, reportCallIssue]
+        frame: Any = nw.from_native(given, allow_series=True)
         if isinstance(frame, nw.Series):
             unnamed = frame.name is None or frame.name == ""
             frame = frame.alias("x0" if unnamed else str(frame.name)).to_frame()
         if isinstance(frame, nw.LazyFrame):
-            raise InputError(
-                f"{source}: this data frame is lazy; collect() it first, or read files that are "
-                "bigger than memory by kullback.inputs.scan"
-            )
-        assert len(frame.columns) == len(set(frame.columns))
+            frame = frame.collect()
+        names = {str(name): name for name in frame.columns}
     except exceptions.DuplicateError as error:
         first = str(error).partition("- ")[2].partition("\n")[0]
         raise InputError(
@@ -110,80 +60,112 @@ def _frame(given: object, source: str) -> Any:
     except TypeError:
         kind = f"{type(given).__module__}.{type(given).__name__}"
         raise InputError(f"{source}: a {kind} is no data frame; give an array (n, d)") from None
-    return frame
-
-
-def _by_name(frame: Any, source: str) -> dict[str, Any]:
-    """Returns the names as text, with what the library calls these columns."""
-    found: dict[str, Any] = {}
-    for name in frame.columns:
-        if str(name) in found:
-            raise InputError(f"{source}: two columns have the name {str(name)!r}; rename one")
-        found[str(name)] = name
-    return found
-
-
-def _column(
-    frame: Any, key: Any, name: str, said: Kind | None, source: str
-) -> tuple[Float[np.ndarray, " n"], Kind, tuple[str, ...]]:
-    series = frame.get_column(key)
-    if series.dtype.is_numeric():
-        values = _numbers(series, name, source)
-        if said == "category":
-            values, labels = coded(values, name, source)
-            return values, "category", labels
-        return values, said or "continuous", ()
-    series = _categories(series, name, source)
-    if said not in (None, "category"):
-        raise InputError(f"{source}: column {name!r} is {series.dtype}, so it cannot be {said!r}")
-    values, labels = _codes(series, name, source, said=said is not None)
-    return values, "category", labels
-
-
-def _numbers(series: Any, name: str, source: str) -> Float[np.ndarray, " n"]:
-    if not (series.dtype.is_numeric() or series.dtype == nw.Boolean):
-        raise InputError(f"{source}: column {name!r} is {series.dtype}, not numbers")
-    return np.array(series.cast(nw.Float64).to_numpy(), dtype=np.float64)
-
-
-def _categories(series: Any, name: str, source: str) -> Any:
-    """Returns a series of text or booleans. Raises InputError for what is neither."""
-    dtype = series.dtype
-    if dtype in (nw.String, nw.Boolean):
-        return series
-    if dtype in (nw.Categorical, nw.Enum):
-        return series.cast(nw.String)
-    if dtype.is_temporal():
-        remedy = f"make numbers of it, such as days since the first, or {leave_out(name)}"
-    elif dtype in (nw.List, nw.Array, nw.Struct):
-        remedy = f"give each part a column of its own, or {leave_out(name)}"
-    else:
-        remedy = f"convert it to numbers or text, or {leave_out(name)}"
-    kind = "of no one type" if dtype == nw.Object else _native(series)
-    raise InputError(f"{source}: column {name!r} is {kind}; {remedy}")
-
-
-def _native(series: Any) -> str:
-    if series.dtype == nw.Unknown:
-        return f"of a type that cannot be used ({getattr(series.to_native(), 'dtype', 'unknown')})"
-    return f"of type {series.dtype}"
-
-
-def _codes(
-    series: Any, name: str, source: str, *, said: bool
-) -> tuple[Float[np.ndarray, " n"], tuple[str, ...]]:
-    missing = np.asarray(series.is_null().to_numpy(), dtype=bool)
-    if series.dtype == nw.Boolean:
-        values = np.array(series.fill_null(value=False).cast(nw.Float64).to_numpy())
-        values[missing] = np.nan
-        return values, ("false", "true")
-    found = sorted(series.drop_nulls().unique().to_list())
-    check_labels(len(found), int((~missing).sum()), name, source, said=said)
-    if not found:
-        raise InputError(f"{source}: column {name!r} has no values; {leave_out(name)}")
-    codes = series.fill_null(found[0]).replace_strict(
-        found, [float(i) for i in range(len(found))], return_dtype=nw.Float64
+    if len(names) != len(frame.columns):
+        texts = [str(name) for name in frame.columns]
+        twice = next(name for name in texts if texts.count(name) > 1)
+        raise InputError(f"{source}: two columns have the name {twice!r}; rename one")
+    if names and not len(frame):
+        raise InputError(f"{source}: there are no rows in it")
+    return Table(
+        tuple(names), len(frame), lambda name: column_of(frame.get_column(names[name])), source
     )
-    values = np.array(codes.to_numpy(), dtype=np.float64)
+
+
+def _relation(relation: Any) -> Any:
+    """Returns a relation of DuckDB as a data frame."""
+    import polars as pl  # noqa: PLC0415 - expressions load no polars
+
+    return pl.DataFrame(
+        relation.fetchall(), schema=relation.columns, orient="row", infer_schema_length=None
+    )
+
+
+def _of_tree(tree: Any, source: str) -> Table:
+    """The posterior of an ArviZ tree, its chains one after another, a column for each coordinate."""
+    columns: dict[str, np.ndarray] = {}
+    group = getattr(tree.posterior, "dataset", tree.posterior)
+    for name in group.data_vars:
+        values = np.asarray(group[name].values, dtype=np.float64)
+        flat = values.reshape(values.shape[0] * values.shape[1], -1)
+        shape = values.shape[2:]
+        for i in range(flat.shape[1]):
+            at = ",".join(str(k) for k in np.unravel_index(i, shape)) if shape else ""
+            columns[f"{name}[{at}]" if at else str(name)] = flat[:, i]
+    if not columns:
+        raise InputError(f"{source}: the tree has no variables under its posterior")
+    return of_values(np.column_stack(list(columns.values())), tuple(columns), source)
+
+
+def column_of(series: Any) -> Column:
+    """Returns a series as a column.
+
+    Raises:
+        IdentifierError: text in which nearly every value is different.
+        UnsupportedError: lists, objects, and whatever else cannot be compared.
+    """
+    import narwhals as nw  # noqa: PLC0415 - arrays and expressions need none
+
+    dtype = series.dtype
+    if not dtype.is_numeric() and series.null_count() == len(series):
+        # Whatever type a reader gave it: there is nothing but missing values.
+        return Column("numbers", np.full(len(series), np.nan))
+    if dtype in (nw.Int64, nw.UInt64):
+        missing = np.asarray(series.is_null().to_numpy(), dtype=bool)
+        filled = series.fill_null(0) if missing.any() else series
+        return of_integers(np.asarray(filled.to_numpy()), missing)
+    if dtype.is_numeric():
+        return Column("numbers", np.array(series.cast(nw.Float64).to_numpy(), dtype=np.float64))
+    if dtype in (nw.Date, nw.Datetime, nw.Duration):
+        return Column("dates", _moments(series), type=str(dtype))
+    if dtype == nw.Boolean:
+        return _levels(series.cast(nw.Int8), ("false", "true"), (0, 1), str(dtype))
+    if dtype in (nw.String, nw.Categorical, nw.Enum):
+        text = series if dtype == nw.String else series.cast(nw.String)
+        found = sorted(text.drop_nulls().unique().to_list())
+        if len(found) > MOST_LABELS and names_rows(len(found), len(series)):
+            raise IdentifierError(
+                f"{len(found):,} different values in {len(series):,} rows: they name rows, and no two "
+                "tables share them"
+            )
+        return _levels(text, tuple(found), tuple(found), str(dtype))
+    if dtype in (nw.List, nw.Array, nw.Struct):
+        raise UnsupportedError(
+            f"values of type {dtype} cannot be compared or fitted: give each part a column of its own"
+        )
+    if dtype == nw.Object:
+        raise UnsupportedError(
+            "values of no one type cannot be compared or fitted: make numbers or text of them"
+        )
+    native = getattr(series.to_native(), "dtype", dtype) if dtype == nw.Unknown else dtype
+    raise UnsupportedError(
+        f"values of type {native} cannot be compared or fitted: make numbers or text of them"
+    )
+
+
+def _moments(series: Any) -> Float[np.ndarray, " n"]:
+    """Returns dates as microseconds since 1970, with a time zone or without."""
+    import narwhals as nw  # noqa: PLC0415 - arrays and expressions need none
+
+    missing = np.asarray(series.is_null().to_numpy(), dtype=bool)
+    if series.dtype == nw.Duration:
+        whole = series.dt.total_microseconds()
+    else:
+        dated = series.cast(nw.Datetime("us")) if series.dtype == nw.Date else series
+        whole = dated.dt.timestamp("us")
+    values = np.array(whole.cast(nw.Float64).to_numpy(), dtype=np.float64)
     values[missing] = np.nan
-    return values, tuple(found)
+    return values
+
+
+def _levels(
+    series: Any, labels: tuple[str, ...], values: tuple[str | int, ...], of_type: str
+) -> Column:
+    import narwhals as nw  # noqa: PLC0415 - arrays and expressions need none
+
+    missing = np.asarray(series.is_null().to_numpy(), dtype=bool)
+    codes = series.fill_null(values[0]).replace_strict(
+        list(values), [float(i) for i in range(len(values))], return_dtype=nw.Float64
+    )
+    found = np.array(codes.to_numpy(), dtype=np.float64)
+    found[missing] = np.nan
+    return Column("levels", found, labels, type=of_type)

@@ -380,16 +380,22 @@ def encode(p: Table, q: Table, categories: Bool[np.ndarray, " d"]) -> Encoded:
     """Returns rows of p and of q, which nothing but the order of their values enters.
 
     Args:
-        p, q: values, codes in columns of categories, NaN where one is missing.
+        p, q: values, codes in columns of categories, NaN where one is missing. A column that is the same
+            in all rows of both says nothing, and is passed over; one column at least must vary.
         categories: which columns hold codes.
     """
     n, m = len(p), len(q)
     weights = np.concatenate([np.full(n, 0.5 / n), np.full(m, 0.5 / m)])
     both = np.vstack([p, q])
-    scores, indicators, trees = [], [], []
+    scores, indicators, trees, codes = [], [], [], []
     for column, coded in zip(both.T, categories, strict=True):
         missing = np.isnan(column)
-        if coded:
+        if not varies(column[~missing]):
+            # All there may be to learn is which rows have the value.
+            if not varies(missing):
+                continue
+            trees.append(_ranks(missing.astype(np.float64), weights))
+        elif coded:
             levels, counts = np.unique(column[~missing], return_counts=True)
             common = levels[np.argsort(-counts, kind="stable")]
             trees.append(_codes(column, common[:_TREE_LEVELS]))
@@ -397,17 +403,22 @@ def encode(p: Table, q: Table, categories: Bool[np.ndarray, " d"]) -> Encoded:
         else:
             rank = _ranks(column, weights)
             trees.append(rank)
-            if not missing.all():
-                scores.append(np.where(missing, 0.0, special.ndtri(np.nan_to_num(rank, nan=0.5))))
+            scores.append(np.where(missing, 0.0, special.ndtri(np.nan_to_num(rank, nan=0.5))))
+        codes.append(coded)
         if missing.mean() > _RARE:
             indicators.append(missing)
     return Encoded(
         np.column_stack(scores) if scores else np.zeros((n + m, 0)),
         _centred(indicators, n + m),
         np.column_stack(trees),
-        np.asarray(categories, dtype=bool),
+        np.asarray(codes, dtype=bool),
         np.arange(n + m) < n,
     )
+
+
+def varies(values: np.ndarray) -> bool:
+    """Whether there are two different values, NaN being one."""
+    return len(values) > 0 and bool((values[1:] != values[0]).any()) and not np.isnan(values).all()
 
 
 def _centred(indicators: list[Bool[np.ndarray, " n"]], rows: int) -> Table:

@@ -12,7 +12,6 @@ from kullback.measure.samples.cells import (
     Ordered,
     cells_of,
     counted,
-    of_counts,
     ordered,
     variance,
 )
@@ -135,6 +134,7 @@ def one_of_numbers(
     values: Values,
     codes: Values | None = None,
     edges: Values | None = None,
+    weights: Values | None = None,
     *,
     most: int = MOST_CELLS,
 ) -> tuple[dict[str, float], Values, Values]:
@@ -144,6 +144,7 @@ def one_of_numbers(
         values: NaN where one is missing.
         codes: the values that are levels; those that stand out by default.
         edges: of the cells; evenly spaced in rank by default. One more is added for what is above them.
+        weights: how many rows each value stands for.
         most: about how many cells at most.
     """
     nothing = np.empty(0)
@@ -153,51 +154,22 @@ def one_of_numbers(
         )
     else:
         codes = np.concatenate([_special(values, nothing), codes[np.isfinite(codes)]])
-    counts, rest = _split(values, codes, None)
+    counts, rest = _split(values, codes, weights)
     names = [_name(c) if not np.isfinite(c) else _written(c) for c in codes]
-    inside = np.sort(values[rest])
+    order = np.argsort(values[rest], kind="stable")
+    inside = values[rest][order]
     if not len(inside):
         return dict(zip(names, counts.tolist(), strict=True)), nothing, nothing
+    total = None if weights is None else np.cumsum(weights[rest][order])
     edges = cells_of(inside, most) if edges is None else edges
     if not len(edges) or inside[-1] > edges[-1]:
         edges = np.append(edges, inside[-1])
-    return dict(zip(names, counts.tolist(), strict=True)), edges, counted(inside, None, edges)
+    return dict(zip(names, counts.tolist(), strict=True)), edges, counted(inside, total, edges)
 
 
 def codes_of(levels: dict[str, float]) -> Values:
     """Returns the numbers that the names of levels of a column of numbers stand for."""
     return np.array([np.nan if name == MISSING else float(name) for name in levels])
-
-
-def against(
-    levels: dict[str, float], edges: Values, counts: Values, y: Values, y_weights: Values | None
-) -> Tallied:
-    """Returns the counts of a column of numbers, of which one side is known by its own only.
-
-    Args:
-        levels, edges, counts: of that side, as `one_of_numbers` returns them.
-        y, y_weights: values of the other side, and how many rows each stands for.
-    """
-    marks = _special(np.empty(0), y)
-    names = list(dict.fromkeys([*levels, *(_name(mark) for mark in marks)]))
-    codes = codes_of(dict.fromkeys(names, 0.0))
-    p = np.array([levels.get(name, 0.0) for name in names])
-    q, rest = _split(y, codes, y_weights)
-    of_p, of_q = float(counts.sum()), _total(rest, y_weights)
-    if not (of_p or of_q):
-        return Tallied(Tally(p, q), tuple(names))
-    cells = None
-    if of_p and of_q:
-        order = np.argsort(y[rest], kind="stable")
-        inside = y[rest][order]
-        total = None if y_weights is None else np.cumsum(y_weights[rest][order])
-        beyond = inside[-1] > edges[-1]
-        upper = np.append(edges, inside[-1]) if beyond else edges
-        p_cells = np.append(counts, 0.0) if beyond else counts
-        q_cells = counted(inside, total, upper)
-        held = (p_cells > 0.0) | (q_cells > 0.0)
-        cells = of_counts(p_cells[held], q_cells[held], upper[held])
-    return Tallied(Tally(np.append(p, of_p), np.append(q, of_q), cells), (*names, REST))
 
 
 def _special(x: Values, y: Values) -> Values:

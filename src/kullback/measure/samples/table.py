@@ -13,7 +13,7 @@ from kullback.distributions.base import Distribution
 from kullback.inputs.given import distribution
 from kullback.measure.neighbours import MOST_COLUMNS, neighbour_kl
 from kullback.measure.samples.cells import against_known
-from kullback.measure.samples.classifiers import encode
+from kullback.measure.samples.classifiers import encode, varies
 from kullback.measure.samples.counts import Tallied, Tally, TallyKl, of_codes, of_numbers, tally_kl
 from kullback.measure.samples.dependence import copies, design_effect, independent, whole
 from kullback.measure.samples.joint import (
@@ -110,8 +110,14 @@ def _of_draws(p: object, q: object, rng: np.random.Generator, *, normalize: bool
 def _of_samples(p: Samples, q: Samples, rng: np.random.Generator) -> Estimate:
     p, q = _alike(p, q)
     rows = len(p.values) + len(q.values)
-    if p.values.shape[1] == 1:
-        return of_tally(tally_kl(column_tally(p, q).tally), _DIRECTION, rows)
+    varying = [
+        i
+        for i, x in enumerate(zip(p.values.T, q.values.T, strict=True))
+        if varies(np.concatenate(x))
+    ]
+    if len(varying) < 2:
+        at = varying[0] if varying else 0
+        return of_tally(tally_kl(column_tally(p, q, at).tally), _DIRECTION, rows)
     weights = (scaled(p.weights), scaled(q.weights))
     rows_p, rows_q = independent((p.values, q.values), weights, (None, None), rng, MOST_ROWS)
     x, y = p.values[rows_p], q.values[rows_q]

@@ -1,7 +1,9 @@
 """Scoring: the log density of rows under a fit."""
 
 import math
+import os
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import final
 
 import numpy as np
@@ -10,11 +12,15 @@ from jaxtyping import Float
 from kullback.core.errors import DensityError, InputError, UnsupportedError
 from kullback.core.run import generator
 from kullback.distributions.transported import Approximation
+from kullback.inputs.samples import Missing, samples_of
+from kullback.inputs.stream import is_stream, scan
+from kullback.inputs.target import table_in
 from kullback.results.estimate import Estimate
 from kullback.results.fit import Fit
 from kullback.results.others import Score
 from kullback.results.quantity import LOG_PROB
-from kullback.tables.cells import MAX_CELLS, listed, numbered
+from kullback.tables.kinds import Kind, listed
+from kullback.tables.table import MAX_CELLS, Table, numbered
 from kullback.targets import Samples, Stream
 
 Array = np.ndarray
@@ -24,37 +30,86 @@ _CHUNK = 2**16
 
 def score(
     fit: Fit,
-    data: Samples | Stream,
+    data: object,
     *,
-    skip_missing: bool = False,
+    columns: Sequence[str] = (),
+    weights: str | None = None,
+    missing: Missing = False,
     write: Callable[[Float[np.ndarray, " m"]], object] | None = None,
 ) -> Score:
     """Returns the mean log density of rows under a fit, with its standard error.
 
     Args:
         fit: its q is asked.
-        data: rows; their columns must be those fitted to, in that order (see `columns_of`).
-        skip_missing: rows with missing cells get the score NaN and do not count; otherwise q must
-            know what to do with them.
+        data: rows: an array, a data frame, `Samples`, the path of a table ... with the columns that were
+            fitted to, in any order where they have names.
+        columns: of the data; all by default.
+        weights: the column that holds the weights of the rows.
+        missing: what becomes of rows with cells without a value: False refuses them, True asks q, which
+            must know what to do with them, "drop" gives them the score NaN and does not count them.
         write: called with the log densities of the rows, in pieces, in order.
 
     Raises:
-        InputError: the rows have other columns than the model.
+        InputError: the rows have other columns than the model, or there are none.
         UnsupportedError: q is a distribution of something else than rows.
+
+    Example:
+        >>> from kullback import fit
+        >>> x = np.random.default_rng(0).normal(size=(500, 1))
+        >>> score(fit(x, "normal", direction="forward"), x).rows
+        500
     """
+    rows = model_rows(fit, data, columns=columns, weights=weights, missing=missing)
     tally = _Tally()
-    for rows, weights in _pieces(data):
-        codes = _recoded(fit, data, rows)
+    for values, counted in _pieces(rows):
+        codes = _recoded(fit, rows, values)
         for first in range(0, len(codes), _CHUNK):
             part = slice(first, first + _CHUNK)
-            scores = _log_prob(fit, codes[part], skip_missing=skip_missing)
-            tally.add(scores, None if weights is None else weights[part])
+            scores = _log_prob(fit, codes[part], skip_missing=missing == "drop")
+            tally.add(scores, None if counted is None else counted[part])
             if write is not None:
                 write(scores)
     return tally.result()
 
 
-def columns_of(fit: Fit, have: Sequence[str], *, named: bool, source: str) -> tuple[str, ...]:
+def model_rows(
+    fit: Fit, data: object, *, columns: Sequence[str] = (), weights: str | None = None,
+    missing: Missing = False,
+) -> Samples | Stream:  # fmt: skip
+    """Returns rows with the columns of a model, in its order. Arguments as of `score`."""
+    if isinstance(data, Stream):
+        _columns_of(fit, data.columns, named=True, source=data.source)
+        if fit.columns and data.columns != fit.columns:
+            raise InputError(
+                f"{data.source}: its columns are in another order: scan(..., columns={fit.columns})"
+            )
+        return data
+    own = None
+    if isinstance(data, Samples):
+        own, data = data.weights, replace(data, weights=None)
+    table = table_in(data, "data", "score")
+    asked = tuple(columns) or tuple(name for name in table.names if name != weights)
+    if not columns or all(name in table.names for name in asked):
+        asked = _columns_of(fit, asked, named=table.headed, source=table.source)
+    kinds: dict[str, Kind] = {
+        name: "category" for name, labels in zip(fit.columns, fit.labels, strict=False)
+        if labels and name in asked and _is_text(table, name)
+    }  # fmt: skip
+    kept = missing is not False
+    if isinstance(data, (str, os.PathLike)) and is_stream(data):
+        return scan(data, columns=asked, weights=weights, kinds=kinds, missing=kept)
+    found = samples_of(table, columns=asked, weights=weights, kinds=kinds, missing=kept).samples
+    return found if own is None else replace(found, weights=own)
+
+
+def _is_text(table: Table, name: str) -> bool:
+    try:
+        return table.read(name).scale == "levels"
+    except UnsupportedError:
+        return False
+
+
+def _columns_of(fit: Fit, have: Sequence[str], *, named: bool, source: str) -> tuple[str, ...]:
     """Returns the columns of a table that a model scores, in its order.
 
     Args:
