@@ -123,10 +123,10 @@ def test_doctor_finds_this_installation_right(run):
 def test_doctor_fails_on_a_wrong_value(run, monkeypatch):
     from dataclasses import replace
 
-    from kullback.api import verify
+    from kullback.api import demo
 
-    first, *rest = verify.doctor()
-    monkeypatch.setattr(verify, "doctor", lambda: (replace(first, passed=False), *rest))
+    first, *rest = demo.doctor()
+    monkeypatch.setattr(demo, "doctor", lambda: (replace(first, passed=False), *rest))
     ran = run("doctor")
     assert ran.code == 1
     assert "WRONG" in ran.out
