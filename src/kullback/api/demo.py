@@ -29,9 +29,9 @@ def demo(
     """Returns the experiment: both fits, all optima, what they cover, what the article claimed.
 
     Args:
-        starts: descents in each direction.
+        starts: restarts in each direction.
         key: randomness of the starts.
-        watch: called with the number of descents done in the current direction.
+        watch: called with the number of restarts done in the current direction.
     """
     began = time.process_time()
     target = parse(TARGET)

@@ -57,7 +57,7 @@ class Comparison:
 class Best:
     """The members of a family that reach the lowest divergence, with that divergence.
 
-    `spread` is how far apart the parameters of independent descents to one of them ended.
+    `spread` is how far apart the parameters of independent restarts that reached one of them ended.
     """
 
     members: tuple[Distribution, ...]
@@ -83,12 +83,12 @@ class Best:
         return self.estimate_of(name, table[key][0])
 
     def estimate_of(self, name: str, value: float) -> Estimate:
-        """Returns a fitted parameter, its error being how far independent descents ended apart."""
+        """Returns a fitted parameter, its error being how far apart independent restarts ended."""
         if math.isnan(self.spread):
             reason = "only one restart ended here, so its precision is unknown"
             return Estimate.unresolved(value, reason, PARAMETER.called(name), method="fit")
         return Estimate.numeric(
-            value, max(self.spread, 1e-12), PARAMETER.called(name), method="agreement of descents"
+            value, max(self.spread, 1e-12), PARAMETER.called(name), method="agreement of restarts"
         )
 
     def compare(self, claimed: Distribution) -> list[Comparison]:
