@@ -115,6 +115,7 @@ class Foreign(Distribution):
         normalized: whether `density` has its normalising constant.
         strict: whether -inf inside `region` means no mass; otherwise it may be underflow.
         hints: points known to be where the mass is.
+        ours: whether `density` is a formula of ours: any other is checked before it is believed.
     """
 
     name: str
@@ -125,6 +126,7 @@ class Foreign(Distribution):
     normalized: bool = True
     strict: bool = False
     hints: tuple[float, ...] = ()
+    ours: bool = False
 
     @property
     def support(self) -> Support:

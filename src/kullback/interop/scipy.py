@@ -19,6 +19,7 @@ from kullback.distributions.family import spelled
 from kullback.distributions.positive import GeneralizedGamma, Pareto
 from kullback.distributions.real import Laplace, LogGamma, Logistic, Normal, StudentT, VonMises
 from kullback.distributions.registry import SCIPY
+from kullback.interop.counts import read_count, shifted
 from kullback.interop.maps import (
     affine,
     categorical,
@@ -96,7 +97,9 @@ def read_frozen(frozen: Any) -> Distribution:
         return found
     if not np.all(family._argcheck(*shapes)):  # noqa: SLF001
         raise InputError(f"{name}: a shape parameter is out of range: {tuple(shapes)}")
-    return _called(frozen, name)
+    if hasattr(frozen, "logpmf") and loc == math.floor(loc):
+        found = read_count(frozen, shapes, loc)
+    return _called(frozen, name) if found is None else found
 
 
 def check_single(parameters: list[Any], name: str) -> list[float]:
@@ -142,7 +145,10 @@ def recognise(family: Any, shapes: list[float], loc: float, scale: float) -> Dis
     if cls.__name__ in _SHIFTED:
         _check_integer(loc, name)
         return _SHIFTED[cls.__name__](*shapes, loc)
-    return standard if loc == 0.0 else None
+    if standard is None:
+        return None
+    _check_integer(loc, name)
+    return shifted(standard, loc)
 
 
 def _standard(cls: str, shapes: list[float]) -> Distribution | None:
@@ -340,7 +346,10 @@ def _recognised(thing: Any) -> Distribution | None:
         family = getattr(method, "__self__", None)
         if family is not None and hasattr(family, "_shape_info"):
             shapes = [_parameter(thing, info.name) for info in family._shape_info()]  # noqa: SLF001
-            return recognise(family, shapes, 0.0, 1.0)
+            found = recognise(family, shapes, 0.0, 1.0)
+            if found is None and hasattr(family, "logpmf"):
+                found = read_count(family(*shapes), shapes, 0.0)
+            return found
     return None
 
 

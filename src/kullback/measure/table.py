@@ -12,6 +12,7 @@ from kullback.distributions.compound import Product, Transformed
 from kullback.distributions.real import Normal
 from kullback.distributions.vector import Categorical, MultivariateNormal
 from kullback.measure.closed_form import cross_entropy, entropy, kl, power_divergence
+from kullback.measure.density import guard
 from kullback.measure.quadrature import measure_by_quadrature
 from kullback.measure.question import Question
 from kullback.measure.sums import measure
@@ -188,7 +189,7 @@ def _by_sum(question: Question, p: Distribution, q: Distribution) -> Run | None:
     a, b = _as_integers(p), _as_integers(q)
     if a.support.dimension or not (a.support.discrete and b.support.discrete):
         return None
-    return lambda _: measure(question, a, b)
+    return _guarded(lambda _: measure(question, a, b), a, b)
 
 
 def _as_integers(d: Distribution) -> Distribution:
@@ -199,7 +200,7 @@ def _as_integers(d: Distribution) -> Distribution:
 def _by_quadrature(question: Question, p: Distribution, q: Distribution) -> Run | None:
     if p.support.dimension or p.support.discrete or q.support.discrete:
         return None
-    return lambda _: measure_by_quadrature(question, p, q)
+    return _guarded(lambda _: measure_by_quadrature(question, p, q), p, q)
 
 
 def _by_monte_carlo(question: Question, p: Distribution, q: Distribution) -> Run | None:
@@ -211,9 +212,31 @@ def _by_monte_carlo(question: Question, p: Distribution, q: Distribution) -> Run
     # scipy.stats and arviz-stats take two seconds to import: only this row pays for them.
     from kullback.measure.monte_carlo import Budget, measure  # noqa: PLC0415
 
-    return lambda effort: measure(
-        question, p, q, budget=Budget(effort.n, effort.tolerance), key=effort.key
+    return _guarded(
+        lambda effort: measure(
+            question, p, q, budget=Budget(effort.n, effort.tolerance), key=effort.key
+        ),
+        p,
+        q,
+        drawn=drawn,
     )
+
+
+def _guarded(
+    run: Run, p: Distribution, q: Distribution, *, drawn: tuple[Distribution, ...] = ()
+) -> Run:
+    """Checks the densities that are not evaluated by our own formulas before it believes them."""
+
+    def checked(effort: Effort) -> Outcome:
+        remarks = [
+            remark
+            for name, d in ((("p", p),) if q is p else (("p", p), ("q", q)))
+            for remark in guard(d, name, drawn=any(d is other for other in drawn))
+        ]
+        outcome = run(effort)
+        return replace(outcome, notes=(*outcome.notes, *remarks)) if remarks else outcome
+
+    return checked
 
 
 METHODS = (
