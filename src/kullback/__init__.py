@@ -147,7 +147,7 @@ sys.modules[__name__].__class__ = _Package
 def _drawn(result: object) -> str:
     """Returns a result as a notebook shows it; joined here, since results know no views, views no HTML."""
     document = import_module("kullback.views.documents").document_of(result)
-    return import_module("kullback.render.notebook").write_notebook(document)
+    return import_module("kullback.render.html").write_notebook(document)
 
 
 register(_drawn)
