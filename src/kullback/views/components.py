@@ -11,7 +11,12 @@ from kullback._version import __version__
 from kullback.core.errors import UnsupportedError
 from kullback.distributions.base import Distribution
 from kullback.distributions.compound import Mixture
-from kullback.distributions.gaussian_mixture import GaussianMixture, TableMixture, components_of
+from kullback.distributions.gaussian_mixture import (
+    GaussianMixture,
+    TableMixture,
+    components_of,
+    table_of,
+)
 from kullback.distributions.real import Normal
 from kullback.distributions.vector import MultivariateNormal
 from kullback.expressions.format import format_distribution
@@ -64,19 +69,11 @@ def parts(
     except UnsupportedError:
         return []
     if isinstance(found, GaussianMixture):
-        found = _table(found)
+        found = table_of(found)
     known = labels if len(labels) == len(names) else ((),) * len(names)
     return [
         part for i in range(len(found.weights)) for part in _of_component(found, i, names, known)
     ]
-
-
-def _table(q: GaussianMixture) -> TableMixture:
-    k, d = q.means.shape
-    normal = np.full(k, np.inf)
-    return TableMixture(
-        ("continuous",) * d, q.weights, q.means, q.scale_trils, normal, np.empty((k, 0)), ()
-    )
 
 
 def _of_component(
