@@ -71,13 +71,13 @@ class ColumnDiff:
         forward, reverse: KL(reference||current) and KL(current||reference).
         jeffreys: their sum, which is what is called PSI.
         p_value: how likely two samples of one distribution differ as much.
-        adjusted: the p-value after Holm's correction for all that was looked at.
+        adjusted: the Holm-adjusted p-value, over all columns and all together.
         finding: whether `adjusted` is below .05.
         floor: a KL that 95 of 100 pairs of samples without a difference stay below, at these sizes.
         detectable: the KL that a smooth change needs to be found in four cases of five.
         certified: KL(reference||current) at least, without assumptions; None where rows are not
             independent or have weights.
-        regions: where it is paid, the largest first.
+        regions: what each contributes, the largest first.
         new, gone: levels with rows in current only, in reference only, and their shares.
         missing: shares of missing values in reference and current.
         medians: in the units of the column; None for levels.
