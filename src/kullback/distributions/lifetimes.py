@@ -8,15 +8,18 @@ import numpy as np
 from mpmath import mp
 from scipy import special
 
+from kullback.core.errors import InputError
 from kullback.distributions.scalar import (
     HALF_LINE,
     Best,
+    ExactScale,
     Positive,
     Quantiles,
     Scalar,
     Scale,
     Values,
     invert,
+    log_root,
     mean,
 )
 from kullback.distributions.statistics import LOG, ONE, Number, Statistic, X, exact, from_moments
@@ -89,7 +92,48 @@ class Lindley(Scalar):
         return above if upper else np.clip(-np.expm1(-z) - z / (1.0 + self.rate) * np.exp(-z), 0, 1)
 
 
+@final
+@dataclass(frozen=True)
+class Gompertz(Scalar):
+    """shape / scale exp(x / scale) exp(-shape (exp(x / scale) - 1)): a hazard that grows exponentially."""
+
+    region = HALF_LINE
+
+    shape: Positive
+    scale: ExactScale
+
+    def terms(self) -> dict[Statistic, Number]:
+        shape, scale = exact(self.shape, self.scale)
+        growth = Statistic("exp", self.scale)
+        return {ONE: mp.log(shape / scale) + shape, X: 1 / scale, growth: -shape}
+
+    def mean_of(self, statistic: Statistic) -> Number | None:
+        # shape exp(x / scale) is shape plus a standard exponential variable.
+        shape, scale, a, b = exact(self.shape, self.scale, statistic.a, statistic.b)
+        if statistic.name == "exp":
+            power = scale / a
+            tail = mp.exp(shape - b / a) * mp.gammainc(1 + power, shape)
+            return tail * shape**-power
+        mean = scale * mp.exp(shape) * mp.e1(shape)
+        if statistic.name == "absolute" and a <= 0:
+            return mean - a
+        if statistic.name != "square":
+            return from_moments(statistic, mean, mp.nan)
+        second = mp.quad(lambda v: mp.log1p(-mp.log(v) / shape) ** 2, [0, 0.5, 1])
+        return scale**2 * second - 2 * a * mean + a**2
+
+    def quantile(self, u: Quantiles, *, upper: bool = False) -> Quantiles:
+        with np.errstate(divide="ignore"):
+            waited = -np.log(u) if upper else -np.log1p(-u)
+        return float(self.scale) * np.log1p(waited / self.shape)
+
+
 # Maximum likelihood of times.
+
+#: The longest time in units of the scale: beyond, the shape is less than a float64 holds.
+_LONGEST = 700.0
+#: The scale in units of the mean from which the rows are as good as exponential.
+_FLAT = 1e6
 
 
 def inverse_gaussian(x: Values, weights: Values) -> Best:
@@ -104,3 +148,39 @@ def lindley(x: Values, weights: Values) -> Best:
     root = math.sqrt((m - 1.0) ** 2 + 8.0 * m)
     # Two forms of one root: each without cancellation on its side.
     return Best(Lindley(4.0 / (m - 1.0 + root) if m >= 1.0 else (1.0 - m + root) / (2.0 * m)))
+
+
+def gompertz(x: Values, weights: Values) -> Best:
+    """Returns the Gompertz distribution: one equation for the scale, then shape = 1 / mean(exp(x / scale) - 1).
+
+    The equation has a solution if the standard deviation is below the mean.
+    """
+    unit = float(x[weights > 0.0].max())
+    if unit == 0.0:
+        raise InputError("gompertz: all rows are 0: its likelihood grows without end")
+    x, share = x[weights > 0.0] / unit, weights[weights > 0.0] / weights.sum()
+    middle = float(share @ x)
+
+    def growth(scale: float) -> tuple[Values, Values]:
+        """The times in units of the scale, and exp of them over that of the longest."""
+        z = x / scale
+        return z, share * np.exp(z - 1.0 / scale)
+
+    def balance(scale: float) -> float:
+        z, grown = growth(scale)
+        return scale * float(grown @ (z + np.expm1(-z))) / float(grown @ -np.expm1(-z)) - middle
+
+    notes: tuple[str, ...] = ()
+    if float(share @ (x - middle) ** 2) >= middle**2:
+        scale = _FLAT * middle
+        notes = ("the scale ran to its bound: the rows vary as much as exponential ones, or more",)
+    else:
+        scale = min(log_root(balance, middle), _FLAT * middle)
+    if scale < 1.0 / _LONGEST:
+        scale = 1.0 / _LONGEST
+        notes = (
+            "the scale ran to its bound: a normal distribution describes rows as alike as these",
+        )
+    z, grown = growth(scale)
+    shape = math.exp(-1.0 / scale) / float(grown @ -np.expm1(-z))
+    return Best(Gompertz(shape, unit * scale), notes)
