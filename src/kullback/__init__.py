@@ -10,10 +10,12 @@ from kullback.results.serialise import register
 
 if TYPE_CHECKING:
     from kullback.api.check_loss import check_loss
+    from kullback.api.density import check_density
     from kullback.api.explain import explain, plan
     from kullback.api.fit import fit
     from kullback.api.gradients import explain_gradients
     from kullback.api.measure import cross_entropy, divergence, entropy, kl_divergence
+    from kullback.api.score import score
     from kullback.api.store import load, save
     from kullback.api.verify import verify
     from kullback.core.errors import (
@@ -53,10 +55,12 @@ _HOMES = {
     ),
     "kullback.diff.driver": ("diff",),
     "kullback.api.check_loss": ("check_loss",),
+    "kullback.api.density": ("check_density",),
     "kullback.api.explain": ("explain", "plan"),
     "kullback.api.gradients": ("explain_gradients",),
     "kullback.api.fit": ("fit",),
     "kullback.diff.profile": ("profile",),
+    "kullback.api.score": ("score",),
     "kullback.api.store": ("load", "save"),
     "kullback.api.verify": ("verify",),
     "kullback.families": (
@@ -84,6 +88,7 @@ __all__ = [  # noqa: RUF022 - by layer, as in _HOMES
     "KullbackError",
     "MissingDependencyError",
     "UnsupportedError",
+    "check_density",
     "check_loss",
     "cross_entropy",
     "divergence",
@@ -95,6 +100,7 @@ __all__ = [  # noqa: RUF022 - by layer, as in _HOMES
     "explain_gradients",
     "fit",
     "plan",
+    "score",
     "load",
     "save",
     "verify",

@@ -339,6 +339,24 @@ def explain(
     return densities.explain_pair(p, q, normalize=normalize, unit=unit, output=output)
 
 
+def check_density(
+    density: str, /, *, draws: int = 8192, key: int = 0, output: Output = OUTPUT
+) -> int:
+    """Does a density integrate to 1, and does its sampler draw from it?
+
+    DENSITY is module:name or FILE.py:name of a distribution: of NumPyro, SciPy or torch, kullback.Known or
+    kullback.LogDensity. Exit code 1 if it is no density, 3 if nothing could be compared.
+
+    Args:
+        density: module:name or FILE.py:name.
+        draws: taken of its sampler.
+        key: randomness.
+    """
+    from kullback.cli.losses import density as cli_losses_density
+
+    return cli_losses_density(density, draws, key, output)
+
+
 def doctor(*, output: Output = OUTPUT) -> int:
     """Versions, and a dozen exact values recomputed.
 
@@ -383,5 +401,5 @@ def _caches() -> Path:
 
 #: In the order of --help.
 COMMANDS = (
-    demo, kl, fit, diff, profile, score, sample, check_loss, verify, plan, explain, doctor,
+    demo, kl, fit, diff, profile, score, sample, check_loss, check_density, verify, plan, explain, doctor,
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""`kullback check-loss`."""
+"""`kullback check-loss` and `check-density`."""
 
 import ast
 import importlib
@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from kullback.api.check_loss import check_loss
+from kullback.api.density import check_density
 from kullback.cli.answer import answer
 from kullback.cli.inputs import executed, importing_from, instead, pairs_of
 from kullback.cli.options import Checking, Output
 from kullback.core.errors import InputError
 from kullback.core.user_code import raised, user_code
+from kullback.views.claims import density_document
 from kullback.views.losses import loss_document
 
 _NAMED = re.compile(r"(?P<module>[\w.]+|.+\.py):(?P<name>[\w.]+)", re.DOTALL)
@@ -21,7 +23,7 @@ _NAMED = re.compile(r"(?P<module>[\w.]+|.+\.py):(?P<name>[\w.]+)", re.DOTALL)
 
 def check(loss: str, how: Checking, output: Output) -> int:
     """Prints the report and returns the exit code: 1 if it is not what was expected."""
-    with _loss(loss) as fn:
+    with named(loss) as fn:
         report = check_loss(
             fn,
             expect=how.expect,
@@ -33,19 +35,28 @@ def check(loss: str, how: Checking, output: Output) -> int:
     return answer("check-loss", loss_document(report), output, status=report.status)
 
 
+def density(name: str, draws: int, key: int, output: Output) -> int:
+    """Prints the verdict on a density and returns the exit code: 1 if it is none."""
+    with named(name, "model.py:q") as thing:
+        report = check_density(thing, draws=draws, key=key)
+    return answer("check-density", density_document(name, report), output, status=report.status)
+
+
 @contextmanager
-def _loss(text: str) -> Iterator[Any]:
+def named(text: str, example: str = "torch.nn.functional:kl_div") -> Iterator[Any]:
     """Imports a module, or executes a file, and yields what a name in it stands for.
+
+    Args:
+        text: "module:name" or "FILE.py:name".
+        example: one of these, for messages.
 
     Raises:
         InputError: there is no such module, file or name, or importing raises.
     """
-    named = _NAMED.fullmatch(text)
-    if named is None:
-        raise InputError(
-            f"{text}: say module:function or FILE.py:function, such as torch.nn.functional:kl_div"
-        )
-    where, name = named["module"], named["name"]
+    parts = _NAMED.fullmatch(text)
+    if parts is None:
+        raise InputError(f"{text}: say module:function or FILE.py:function, such as {example}")
+    where, name = parts["module"], parts["name"]
     is_file = where.endswith(".py")
     with importing_from(Path(where).resolve().parent if is_file else Path.cwd()):
         module = executed(Path(where)) if is_file else _imported(where)

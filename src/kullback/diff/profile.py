@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from kullback.core.errors import InputError, UnsupportedError
-from kullback.diff.column import dated
+from kullback.diff.column import dated, picture_of_counts
 from kullback.diff.tables import EMPTY, ROW_NAMES, check_kinds, names, read_table
 from kullback.files.atomic import write_atomic
 from kullback.measure.samples.cells import of_counts
@@ -241,8 +241,9 @@ def count_column(
         found = of_codes(cells.values, np.empty(0), cells.labels, weights)
         counts = dict(zip(found.levels, found.tally.p.tolist(), strict=True))
         return ColumnProfile(name, cells.scale, _commonest(counts), np.empty(0), np.empty(0))
-    alike = like is not None and like.kind == cells.scale and not is_empty(like)
-    codes, edges = (codes_of(like.levels), like.edges) if alike else (None, None)
+    codes, edges = None, None
+    if like is not None and like.kind == cells.scale and not is_empty(like):
+        codes, edges = codes_of(like.levels), like.edges
     found = one_of_numbers(cells.values, codes, edges, weights, most=_CELLS)
     return ColumnProfile(name, cells.scale, *found)
 
@@ -362,7 +363,7 @@ def picture(found: Tallied) -> Picture:
     if tally.rest is None:
         order = np.sort(np.argsort(-(tally.p / n + tally.q / m), kind="stable")[:20])
         names = tuple(found.levels[i] for i in order)
-        return _drawn(np.empty(0), names, tally.p[order], tally.q[order], n, m)
+        return picture_of_counts(np.empty(0), names, tally.p[order], tally.q[order], tally)
     upper, both = tally.rest.upper, np.cumsum(tally.rest.p / n + tally.rest.q / m)
     low, high = np.interp([0.003 * both[-1], 0.997 * both[-1]], both, upper)
     if not high > low:
@@ -372,11 +373,4 @@ def picture(found: Tallied) -> Picture:
         np.diff(np.interp(edges, upper, np.cumsum(c), left=0.0))
         for c in (tally.rest.p, tally.rest.q)
     )
-    return _drawn(edges, (), of_p, of_q, n, m)
-
-
-def _drawn(
-    edges: Values, names: tuple[str, ...], p: Values, q: Values, n: float, m: float
-) -> Picture:
-    of_p, of_q = (p + 0.5) / (n + 0.5 * len(p)), (q + 0.5) / (m + 0.5 * len(q))
-    return Picture(edges, names, p / n, q / m, of_p * np.log(of_p / of_q))
+    return picture_of_counts(edges, (), of_p, of_q, tally)

@@ -116,6 +116,8 @@ class Foreign(Distribution):
         strict: whether -inf inside `region` means no mass; otherwise it may be underflow.
         hints: points known to be where the mass is.
         ours: whether `density` is a formula of ours: any other is checked before it is believed.
+        source: a distribution of which this is a one-to-one map, and what tells the map from others: two with
+            equal maps differ as their sources do.
     """
 
     name: str
@@ -127,6 +129,7 @@ class Foreign(Distribution):
     strict: bool = False
     hints: tuple[float, ...] = ()
     ours: bool = False
+    source: tuple[Distribution, object] | None = None
 
     @property
     def support(self) -> Support:

@@ -242,14 +242,21 @@ def families() -> list[str]:
 TABLE: dict[str, ScalarFamily] = {row.name: row.fitted for row in _ROWS if row.fit is not None}
 
 
-def by_name(name: str) -> ScalarFamily | None:
-    """Returns the family of a name, also as NumPyro writes it; None if it is not here.
+def row_named(name: str) -> Family | None:
+    """Returns the family of a name, also as NumPyro and torch write it; None if it is not here.
 
     Example:
-        >>> by_name("StudentT").name
+        >>> row_named("StudentT").name
         'student_t'
     """
-    return _NAMES.get(_plain(name))
+    return _BY_NAME.get(_plain(name))
+
+
+def by_name(name: str) -> ScalarFamily | None:
+    """Returns the family of a name for maximum likelihood; None if it is not here, or is not fitted so."""
+    # By its mean, NumPyro's second negative binomial distribution has other parameters and the same members.
+    row = row_named(_plain(name).removesuffix("2") if _plain(name) == "negativebinomial2" else name)
+    return None if row is None else TABLE.get(row.name)
 
 
 def _plain(name: str) -> str:
@@ -295,9 +302,8 @@ NUMPYRO: dict[str, tuple[Family, str]] = {
 SCIPY = {name: (row, names) for row in _ROWS for name, names in row.scipy.items()}
 #: The rows, those with few parameters first.
 _BY_SIZE = sorted(_ROWS, key=lambda row: len(row.parameters))
-#: The families that are fitted by all their names, without underscores and in lower case.
-_NAMES = {
-    _plain(name): TABLE[row.name]
-    for name, row in [*FAMILIES.items(), *((name, row) for name, (row, _) in NUMPYRO.items())]
-    if row.name in TABLE
-} | {"negativebinomial2": TABLE["negative_binomial"]}  # by its mean, but the same family
+#: The families by all their names, without underscores and in lower case.
+_BY_NAME: dict[str, Family] = {
+    _plain(name): row
+    for name, row in [*FAMILIES.items(), *((cls, row) for cls, (row, _) in NUMPYRO.items())]
+}

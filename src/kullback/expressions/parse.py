@@ -36,6 +36,26 @@ from kullback.expressions.source import (
 
 _MAX_DEPTH = 40
 _SUM_TOLERANCE = 1e-9
+#: What families are called elsewhere, where no name here is like it.
+_ELSEWHERE = {
+    "mvn": "mvnormal",
+    "multivariate_normal": "mvnormal",
+    "multivariatenormal": "mvnormal",
+    "gaussian": "normal",
+    "norm": "normal",
+    "n": "normal",
+    "t": "student_t",
+    "nbinom": "negative_binomial",
+    "nb": "negative_binomial",
+    "expon": "exponential",
+    "binom": "binomial",
+    "bern": "bernoulli",
+    "geom": "geometric",
+    "pois": "poisson",
+    "unif": "uniform",
+    "lognorm": "lognormal",
+    "dir": "dirichlet",
+}
 _CONSTANTS = {"pi": math.pi, "e": math.e, "inf": math.inf}
 
 
@@ -398,6 +418,7 @@ class _Reader:
         if isinstance(node, ast.Name):
             known += _CONSTANTS
         near = difflib.get_close_matches(name.lower(), known, n=2)
+        near = [_ELSEWHERE[name.lower()]] if name.lower() in _ELSEWHERE else near
         near = near[:1] if near[:1] == [name.lower()] else near
         hint = f"; did you mean {' or '.join(near)}?" if near else "."
         self.source.fail(node, f"there is no {shorten(name)!r}{hint} Known: {', '.join(known)}")

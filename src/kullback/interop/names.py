@@ -19,6 +19,7 @@ from kullback.distributions.family import Family, spelled
 from kullback.distributions.positive import GeneralizedGamma, Pareto
 from kullback.distributions.real import Logistic
 from kullback.distributions.registry import NUMPYRO
+from kullback.distributions.student import MultivariateT
 from kullback.distributions.vector import Dirichlet, Multinomial, MultivariateNormal, Wishart
 from kullback.interop.maps import (
     affine,
@@ -107,6 +108,10 @@ def _multivariate_normal(loc: Float[np.ndarray, " _"], given: tuple[str, Matrix]
     return MultivariateNormal(loc, np.tril(root))
 
 
+def _student(df: float, loc: Float[np.ndarray, " _"], root: Matrix) -> Distribution:
+    return MultivariateT(df, np.array(np.broadcast_to(loc, root.shape[:1])), np.tril(root))
+
+
 def _low_rank(loc: Vector, factor: Float[np.ndarray, "d r"], diagonal: Vector) -> Distribution:
     return MultivariateNormal.from_covariance(loc, factor @ factor.T + np.diag(diagonal))
 
@@ -181,6 +186,7 @@ _VECTORS: dict[str, Row] = {
     **{f"Multinomial{way}": _MULTINOMIAL for way in ("", "Probs", "Logits")},
     "MultivariateNormal": Row(_multivariate_normal, ("loc", _COVARIANCE), (1, 2)),
     "LowRankMultivariateNormal": Row(_low_rank, ("loc", "cov_factor", "cov_diag"), (1, 2, 1)),
+    "MultivariateStudentT": Row(_student, ("df", "loc", "scale_tril"), (0, 1, 2)),
     "MatrixNormal": Row(_matrix_normal, ("loc", "scale_tril_row", "scale_tril_column"), (2, 2, 2)),
     "GaussianRandomWalk": Row(_random_walk, ("scale", "num_steps="), (0, 0)),
     "CirculantNormal": Row(_circulant, ("loc", "covariance_row|covariance_rfft"), (1, 1)),

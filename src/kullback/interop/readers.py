@@ -6,13 +6,15 @@ on top of a batch (Independent, a mixture) takes its pieces from there.
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, final
 
 import numpy as np
 from scipy import special
 
-from kullback.core.errors import InputError, UnsupportedError
+from kullback.core.errors import InputError, KullbackError, UnsupportedError
 from kullback.distributions.base import Array, Distribution, Foreign
+from kullback.distributions.bounded import Beta
 from kullback.distributions.compound import Truncated
 from kullback.interop.library import Library, foreign
 from kullback.interop.maps import fold, mixture, point, product
@@ -20,8 +22,10 @@ from kullback.interop.names import ROWS, Row, given
 from kullback.interop.transforms import (
     all_linear,
     check_bijective,
+    flat,
     linear,
     move,
+    name_of,
     transform_steps,
 )
 
@@ -42,6 +46,16 @@ def read_one(thing: Any, library: Library) -> Distribution:
     """
     library.check_single(thing)
     return read_batch(thing, library)[()]
+
+
+def normals_of(thing: Any, library: Library) -> tuple[Array, Array] | None:
+    """Returns loc and scale of a batch of normals, of its shape; None for any other."""
+    plain = type(thing).__name__ == "Normal" and library.owns(type(thing))
+    if not plain:
+        return None
+    shape = tuple(thing.batch_shape)
+    loc, scale = (np.broadcast_to(library.array(v), shape) for v in (thing.loc, thing.scale))
+    return loc, scale
 
 
 def read_batch(thing: Any, library: Library) -> Batch:
@@ -80,6 +94,9 @@ def _picker(
 ) -> Callable[[tuple[int, ...]], float | Array]:
     event = values.shape[values.ndim - axes :]
     spread = np.broadcast_to(values, batch + event)
+    if axes == 0 and not batch:
+        one = float(values)
+        return lambda index: one
     if axes == 0:
         return lambda index: float(spread[index])
     return lambda index: np.array(spread[index])
@@ -147,7 +164,75 @@ def _transformed(thing: Any, library: Library) -> Batch:
         )
         if gaussian is not None:
             return _array([gaussian], batch)
-    return _whole(thing, library)
+    return _with_sources(thing, library)
+
+
+def _with_sources(thing: Any, library: Library) -> Batch:
+    """Behind its own log density; what is mapped, and by what, is kept where it is known."""
+    whole = _whole(thing, library)
+    try:
+        bases = read_batch(thing.base_dist, library)
+    except KullbackError:
+        return whole
+    if bases.shape != whole.shape:
+        return whole
+    by = tuple(
+        (*_signature(t, library), inverted) for t, inverted in flat(thing.transforms, library)
+    )
+    kept = [replace(d, source=(base, by)) for d, base in zip(whole.flat, bases.flat, strict=True)]
+    return _array(kept, whole.shape)
+
+
+def _signature(thing: Any, library: Library) -> tuple[object, ...]:
+    """What tells a transform from others: its class and its fields, or that it is this very object."""
+    name = name_of(thing, library)
+    if not name:
+        return (_Same(thing),)
+    fields = {k: v for k, v in vars(thing).items() if not k.startswith("_")}
+    return (name, *((k, _field(v, library)) for k, v in sorted(fields.items())))
+
+
+def _field(value: Any, library: Library) -> object:
+    if isinstance(value, (list, tuple)):
+        return tuple(_field(v, library) for v in value)
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if name_of(value, library):
+        return _signature(value, library)
+    try:
+        array = np.asarray(library.array(value), dtype=np.float64)
+    except (TypeError, ValueError):
+        return _Same(value)
+    return array.shape, array.tobytes()
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class _Same:
+    """Equal to another only if it holds the very same object, which it keeps alive."""
+
+    thing: Any
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.thing is other.thing
+
+    def __hash__(self) -> int:
+        return id(self.thing)
+
+
+def _correlations(thing: Any, library: Library) -> Batch:
+    """LKJ: the canonical partial correlations are independent Betas (Lewandowski et al., 2009)."""
+    whole = _whole(thing, library)
+    d = int(getattr(thing, "dimension", getattr(thing, "dim", 0)))
+    shapes = np.broadcast_to(library.array(thing.concentration), whole.shape)
+    if d < 2:
+        return whole
+    kept = []
+    for found, shape in zip(whole.flat, np.ravel(shapes), strict=True):
+        betas = [float(shape) + 0.5 * (d - 1 - k) for k in range(1, d) for _ in range(d - k)]
+        source = product([Beta(b, b) for b in betas], library.name(thing))
+        kept.append(replace(found, source=(source, ("partial correlations", d))))
+    return _array(kept, whole.shape)
 
 
 def _folded(thing: Any, library: Library) -> Batch:
@@ -256,6 +341,8 @@ _READERS: dict[str, Reader] = {
     "ZeroInflatedProbs": _zero_inflated,
     "ZeroInflatedLogits": _zero_inflated,
     "Delta": _delta,
+    "LKJ": _correlations,
+    "LKJCholesky": _correlations,
     "LeftCensoredDistribution": _CENSORED,
     "RightCensoredDistribution": _CENSORED,
     "IntervalCensoredDistribution": _CENSORED,

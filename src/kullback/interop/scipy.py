@@ -371,3 +371,41 @@ _READERS: dict[str, Callable[[Any], Distribution | None]] = {
     "TruncatedDistribution": _truncated,
     "MonotonicTransformedDistribution": _monotone,
 }
+
+
+# Batches: parameters that are arrays.
+
+
+def shape_of(thing: Any) -> tuple[int, ...]:
+    """Returns the shape of a batch; () for one distribution."""
+    names = {cls.__name__ for cls in type(thing).__mro__}
+    if "rv_frozen" in names:
+        return np.broadcast_shapes(*(np.shape(v) for v in (*thing.args, *thing.kwds.values())))
+    if "UnivariateDistribution" in names:
+        return tuple(int(n) for n in vars(thing)["_shape"])
+    return ()
+
+
+def normals(thing: Any) -> tuple[np.ndarray, np.ndarray] | None:
+    """Returns loc and scale of a batch of normals; None for others."""
+    family = getattr(thing, "dist", None)
+    if type(family).__name__ != "norm_gen" or type(family).__module__ not in _HOMES:
+        return None
+    _, loc, scale = family._parse_args(*thing.args, **thing.kwds)  # noqa: SLF001
+    found = np.broadcast_arrays(np.asarray(loc, np.float64), np.asarray(scale, np.float64))
+    return found[0], found[1]
+
+
+def each(thing: Any) -> Any:
+    """Returns an array of our distributions, of the shape of the batch."""
+    shape = shape_of(thing)
+    out = np.empty(shape, dtype=object)
+    frozen = hasattr(thing, "dist")
+    given = thing.kwds if frozen else vars(thing)["_original_parameters"]
+    named = {k: np.broadcast_to(v, shape) for k, v in given.items() if v is not None}
+    listed = [np.broadcast_to(v, shape) for v in thing.args] if frozen else []
+    for index in np.ndindex(*shape):
+        values = {k: float(v[index]) for k, v in named.items()}
+        make = thing.dist if frozen else type(thing)
+        out[index] = read(make(*(float(v[index]) for v in listed), **values))
+    return out

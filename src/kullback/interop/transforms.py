@@ -81,35 +81,35 @@ _LINEAR = {
 
 def transform_steps(transforms: list[Any], library: Library) -> list[Step] | None:
     """Returns the transforms as steps on single coordinates; None if one is not known as such."""
-    found = [_step(t, library, inverted=inverted) for t, inverted in _flat(transforms, library)]
+    found = [_step(t, library, inverted=inverted) for t, inverted in flat(transforms, library)]
     known = [s for s in found if s is not None]
     return known if len(known) == len(found) else None
 
 
-def _flat(transforms: list[Any], library: Library) -> list[tuple[Any, bool]]:
+def flat(transforms: list[Any], library: Library) -> list[tuple[Any, bool]]:
     """Transforms in order, taken out of what composes, inverts and reinterprets them."""
     out: list[tuple[Any, bool]] = []
     for t in transforms:
-        name = _name(t, library)
+        name = name_of(t, library)
         if name == "ComposeTransform":
-            out += _flat(t.parts, library)
+            out += flat(t.parts, library)
         elif name == "IndependentTransform":
-            out += _flat([t.base_transform], library)
+            out += flat([t.base_transform], library)
         elif name == "_InverseTransform":
-            out += [(inner, not inverted) for inner, inverted in reversed(_flat([t.inv], library))]
+            out += [(inner, not inverted) for inner, inverted in reversed(flat([t.inv], library))]
         else:
             out.append((t, False))
     return out
 
 
-def _name(transform: Any, library: Library) -> str:
+def name_of(transform: Any, library: Library) -> str:
     """The class of a transform if it is the library's own, not a user's variation of it."""
     cls = type(transform)
     return cls.__name__ if library.owns(cls) else ""
 
 
 def _step(transform: Any, library: Library, *, inverted: bool) -> Step | None:
-    row = _ELEMENTWISE.get(_name(transform, library))
+    row = _ELEMENTWISE.get(name_of(transform, library))
     if row is None:
         return None
     names, forward, backward = row
@@ -139,7 +139,7 @@ def _move_scalar(p: Distribution, done: list[Maps], what: str) -> Distribution:
 
 def check_bijective(transforms: list[Any], library: Library, what: str) -> None:
     """Raises UnsupportedError if a transform sends two points to one: its density then lies."""
-    for t, _ in _flat(transforms, library):
+    for t, _ in flat(transforms, library):
         if type(t).__name__ == "AbsTransform" or not getattr(t, "bijective", True):
             raise UnsupportedError(
                 f"{what}: {type(t).__name__} is not one-to-one, and log_prob counts only one of "
@@ -149,7 +149,7 @@ def check_bijective(transforms: list[Any], library: Library, what: str) -> None:
 
 def all_linear(transforms: list[Any], library: Library) -> bool:
     """Whether the transforms together are x -> A x + b."""
-    return all(_name(t, library) in _LINEAR for t, _ in _flat(transforms, library))
+    return all(name_of(t, library) in _LINEAR for t, _ in flat(transforms, library))
 
 
 def linear(base: Distribution, apply: Callable[[Array], Array]) -> Distribution | None:

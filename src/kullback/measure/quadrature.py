@@ -11,7 +11,7 @@ from kullback.core.errors import DensityError
 from kullback.distributions.base import Array, Distribution, Foreign
 from kullback.distributions.compound import Mixture
 from kullback.distributions.scalar import Scalar
-from kullback.measure.density import is_single
+from kullback.measure.density import in_single
 from kullback.measure.question import Question
 from kullback.measure.support import certainly_empty, common, mass_outside
 from kullback.results.estimate import Outcome, infinite, unresolved
@@ -314,7 +314,8 @@ def rounding(
         closest = np.argmax([c.log_prob(x) for c in d.components], axis=0)
         return np.choose(closest, parts) + _EPSILON if len(parts) <= 32 else np.max(parts, axis=0)
     sizes = np.where(np.isfinite(log_prob), np.abs(log_prob), 0.0)
-    single = isinstance(d, Foreign) and is_single(log_prob[np.isfinite(log_prob)])
+    stranger = isinstance(d, Foreign) and not d.ours and not d.support.discrete
+    single = stranger and in_single(d, x)
     return 8.0 * (2.0**-23 if single else _EPSILON) * (1.0 + sizes)
 
 

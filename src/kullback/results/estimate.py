@@ -151,6 +151,12 @@ class Estimate(Shown):
         """Nats or bits; empty for quantities without a unit."""
         return self.quantity.unit
 
+    def __float__(self) -> float:
+        """The value, where it is one: what is unresolved is no number."""
+        if self.kind == "unresolved":
+            raise ValueError(f"{self}: it is no number; its value is {self.value:.4g}")
+        return self.value
+
     def called(self, direction: str) -> "Estimate":
         """Returns the same number under another direction, as what was asked of (q, p)."""
         return replace(self, quantity=self.quantity.called(direction))

@@ -22,7 +22,15 @@ from kullback.render.document import (
 )
 from kullback.results.estimate import Estimate
 from kullback.results.fit import Direction, Fit
-from kullback.results.others import Check, Contributions, Coverage, Demo, Finding, Verification
+from kullback.results.others import (
+    Check,
+    Contributions,
+    Coverage,
+    Demo,
+    DensityReport,
+    Finding,
+    Verification,
+)
 from kullback.results.serialise import to_json
 from kullback.views.components import covers, describe, fact, family, provenance
 from kullback.views.curves import (
@@ -243,6 +251,16 @@ def verification_document(
         (Section("", "", (claims_table(verification),)),), _remarks(verification),
         provenance(key=key, seconds=seconds, clock="CPU"),
     )  # fmt: skip
+
+
+def density_document(name: str, found: DensityReport) -> Document:
+    """Returns whether a density is one.
+
+    Args:
+        name: of the density.
+        found: the verdict.
+    """
+    return Document(name, lambda: {"density": name, **to_json(found)}, (f"{name} {found}",))
 
 
 def claims_table(verification: Verification) -> Table:

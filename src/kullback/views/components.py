@@ -11,7 +11,12 @@ from kullback._version import __version__
 from kullback.core.errors import UnsupportedError
 from kullback.distributions.base import Distribution
 from kullback.distributions.compound import Mixture
-from kullback.distributions.gaussian_mixture import GaussianMixture, TableMixture, components_of
+from kullback.distributions.gaussian_mixture import (
+    GaussianMixture,
+    TableMixture,
+    components_of,
+    table_of,
+)
 from kullback.distributions.real import Normal
 from kullback.distributions.transported import Approximation
 from kullback.distributions.vector import MultivariateNormal
@@ -67,19 +72,11 @@ def parts(
     except UnsupportedError:
         return []
     if isinstance(mixture, GaussianMixture):
-        mixture = _table(mixture)
+        mixture = table_of(mixture)
     labels = labels if len(labels) == len(names) else ((),) * len(names)
     return [
         p for i in range(len(mixture.weights)) for p in _of_component(mixture, i, names, labels)
     ]
-
-
-def _table(q: GaussianMixture) -> TableMixture:
-    k, d = q.means.shape
-    normal = np.full(k, np.inf)
-    return TableMixture(
-        ("continuous",) * d, q.weights, q.means, q.scale_trils, normal, np.empty((k, 0)), ()
-    )
 
 
 def _of_component(
