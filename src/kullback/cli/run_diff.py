@@ -8,7 +8,7 @@ from kullback.cli.inputs import check_place, kinds_of, names_of
 from kullback.cli.options import EXIT_CODES, Comparing, Output, typed
 from kullback.cli.progress import descents
 from kullback.diff.driver import diff
-from kullback.diff.profile import opened
+from kullback.files.profiles import opened
 from kullback.results.diff import Diff
 from kullback.results.quantity import factor
 from kullback.results.units import Unit

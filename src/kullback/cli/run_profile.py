@@ -7,7 +7,8 @@ from kullback.cli.answer import File, answer
 from kullback.cli.inputs import check_place, kinds_of, names_of
 from kullback.cli.options import Output
 from kullback.core.errors import InputError
-from kullback.diff.profile import merged, profile, read_profile, write_profile
+from kullback.diff.profile import profile
+from kullback.files.profiles import read_profile, write_profile
 from kullback.render.document import Document
 
 
@@ -29,7 +30,7 @@ def run(
     cells = None if known is None else read_profile(known)
     made = profile(table, columns=names_of(columns), kinds=kinds_of(kind), like=cells)
     if merge is not None and cells is not None:
-        made = merged(cells, made)
+        made = cells + made
     write_profile(out, made)
     listed = [{"name": c.name, "kind": c.kind, "cells": len(c.counts)} for c in made.columns]
     counted = f"{made.rows:,} rows of {len(listed)} column(s) counted: {', '.join(made.names)}"

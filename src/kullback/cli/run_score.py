@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from kullback.api.score import draws, model_rows, score
-from kullback.api.store import load
+from kullback.api.store import load_fit
 from kullback.cli.answer import File, answer
 from kullback.cli.inputs import check_place, names_of
 from kullback.cli.options import EXIT_CODES, Output, Reading
@@ -25,7 +25,7 @@ def run(
     if out is not None:
         check_format(out, (".csv", ".parquet"))
         check_place(out, "--out", inputs=(model, data))
-    fit = load(model)
+    fit = load_fit(model)
     missing: bool | Literal["drop"] = reading.absent
     with descents("reading", quiet=output.quiet or output.json) as watch:
         rows = model_rows(
@@ -60,7 +60,7 @@ def draw_sample(
     if out is not None:
         check_format(out, (".csv", ".parquet", ".npy"))
         check_place(out, "--out", inputs=(model,))
-    found = draws(load(model), n, key=key)
+    found = draws(load_fit(model), n, key=key)
     names, columns = [name for name, _ in found], [values for _, values in found]
     if out is not None:
         write_columns(out, names, columns, spreadsheet=spreadsheet)
