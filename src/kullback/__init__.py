@@ -37,7 +37,7 @@ if TYPE_CHECKING:
         MeanField,
         Mixture,
     )
-    from kullback.results.diff import Diff
+    from kullback.results.diff import Diff, Profile
     from kullback.results.estimate import Estimate
     from kullback.results.fit import Fit
     from kullback.results.loss_report import LossReport
@@ -72,7 +72,7 @@ _HOMES = {
         "MeanField",
         "Mixture",
     ),
-    "kullback.results.diff": ("Diff",),
+    "kullback.results.diff": ("Diff", "Profile"),
     "kullback.results.fit": ("Fit",),
     "kullback.api.measure": ("cross_entropy", "divergence", "entropy", "kl_divergence"),
     "kullback.results.estimate": ("Estimate",),
@@ -112,6 +112,7 @@ __all__ = [  # noqa: RUF022 - by layer, as in _HOMES
     "MeanField",
     "Mixture",
     "Diff",
+    "Profile",
     "Estimate",
     "Fit",
     "Counts",

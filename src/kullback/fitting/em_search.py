@@ -29,8 +29,8 @@ _LAPS = ((10, 0.6), (20, 0.5), (40, 0.6))
 _FEWEST = 10
 #: So many go on without the prior too, where rows are so few that it sways which optimum is the best.
 _FREE, _FREE_PASSES, _SWAYED = 6, 15, 5000
-#: More rows than this are raced on in part.
-_PART = 5000
+#: More rows than this are raced on in part, and so many ends are carried on over all.
+_PART, _ON_ALL = 5000, 3
 #: Passes at most of a climb that is carried to its end, and nats that may be left to gain.
 _LONG, _LEFT = 200, 0.01
 #: Splits and merges tried at a time, passes given to each, how many of the best go on, and rounds without a gain.
@@ -144,7 +144,8 @@ class _Hunt:
     def ranked(self, ends: Sequence[Climb]) -> list[Climb]:
         """Best first; those with a component that shrinks to nothing, or nearly, after all others."""
         sound = {end: self.family.sound(end.sums) for end in ends}
-        return sorted(ends, key=lambda end: (sound[end], end.value), reverse=True)
+        height = {end: end.value - self.family.charge(end.sums) for end in ends}
+        return sorted(ends, key=lambda end: (sound[end], height[end]), reverse=True)
 
     def race(self, starts: int, seeds: tuple[Any, ...]) -> None:
         """Short climbs from all starts, longer ones from those that are ahead, to the ends of the best."""
@@ -205,7 +206,7 @@ class _Hunt:
         """Carries the best ends on over all rows."""
         self.rows, found = rows, self.ends
         self.ends = Counter()
-        for end in self.ranked(list(found))[:_FEWEST]:
+        for end in self.ranked(list(found))[:_ON_ALL]:
             self._carry(Climb(end.at, end.sums, end.value, math.inf, 0, (), end.path), found[end])
 
     def _free(self, tried: list[Climb]) -> None:
@@ -243,8 +244,10 @@ class _Hunt:
         more = _SMALL if self.rows.n <= _SMALL_ROWS else 1
         budget = (1.0 + more * _EFFORT) * self.passes
         here = self.ranked(list(self.ends))[0]
+        # Where most starts agree, moves seldom help.
+        rounds = more * _ROUNDS if 2 * self.ends[here] < self.starts else 1
         ahead, idle = self._ahead(here.at), 0
-        while idle < more * _ROUNDS and self.passes < budget:
+        while idle < rounds and self.passes < budget:
             tried = list(itertools.islice(ahead, _MOVES))
             if not tried:
                 return

@@ -234,6 +234,13 @@ class MixtureFamily:
         flat = (least < _SHARE * len(rows) ** (-2.0 / d)) & (rows < _PLANE * (d + 1))
         return not bool((((least < FLOOR) | flat) & ~self._few(sums)).any())
 
+    def charge(self, sums: Sums) -> float:
+        """Returns what components of too few rows must be worth, in nats: BIC's charge for their parameters."""
+        if self.structure.name == "tied" or not self.structure.d:
+            return 0.0
+        each = self.parameters(2) - self.parameters(1)
+        return 0.5 * each * np.log(sums.rows.sum()) * int(self._few(sums).sum())
+
     def _few(self, sums: Sums) -> np.ndarray:
         """Which components have too few rows: at a maximum, one that is singular holds d, of others nearly none."""
         s = self.structure

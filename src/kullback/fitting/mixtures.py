@@ -165,8 +165,7 @@ def _try(
     seeds: tuple[Components, ...] = ()
     if before:
         last = before[-1].mixed.end.at
-        heaviest = np.argsort(last.weights)[::-1][:3]
-        seeds = tuple(here.split(last, int(i)) for i in heaviest)
+        seeds = tuple(here.split(last, int(i)) for i in np.argsort(last.weights)[::-1][:3])
     mixed = fit_mixture(
         here,
         rows,
@@ -328,7 +327,8 @@ def _finished(
 
 def _rank(family: MixtureFamily, one: Last) -> tuple[bool, float]:
     """Higher is better: an optimum that owes its likelihood to ties is behind all others."""
-    return family.sound(one.end.sums), one.end.sums.log_likelihood
+    sums = one.end.sums
+    return family.sound(sums), sums.log_likelihood - family.charge(sums)
 
 
 def _compared_ends(
@@ -350,17 +350,8 @@ def _compared_ends(
         values = [one.end.sums.log_likelihood for one in found]
         if end in free and _adds_nothing(end, values):
             continue
-        found.append(
-            final_climb(
-                family,
-                rows,
-                end.at,
-                tolerance=SAME,
-                passes=_COMPARED,
-                watch=told,
-                before=end.path,
-            )
-        )
+        how = {"tolerance": SAME, "passes": _COMPARED, "watch": told, "before": end.path}
+        found.append(final_climb(family, rows, end.at, **how))
         if found[-1].end.interrupted:
             break
     ranked = sorted(found, key=lambda one: _rank(family, one), reverse=True)

@@ -11,7 +11,7 @@ from kullback.core.errors import DensityError, InputError
 from kullback.core.run import Run
 from kullback.families import Gaussians, is_diagonal
 from kullback.fitting import em_search
-from kullback.fitting.components import Components, one
+from kullback.fitting.components import Components, Vector, one
 from kullback.fitting.covariances import Structure
 from kullback.fitting.mixture_family import family_of
 from kullback.fitting.natural_gradient import Ascent, ascend, slope_at
@@ -64,7 +64,7 @@ class Search:
 
     Attributes:
         modes: the distinct ones, highest mass first; the climbs that ended nowhere last.
-        starts: Components to fit from, best first.
+        starts: Gaussians to fit from, best first.
         climbs: how many climbs were made.
     """
 
@@ -196,8 +196,6 @@ def _apart(a: Components, b: Components) -> bool:
     return bool(np.max(np.abs(a.means[0] - b.means[0]) / b.sds[0]) > 2.0)
 
 
-Vector = Float[np.ndarray, " d"]
-
 #: How far from the first mode, in its own sds, the other climbs begin.
 _REACHES = (2.0, 4.0, 8.0, 16.0, 32.0)
 #: Random points tried until the density is positive at one.
@@ -216,8 +214,7 @@ def search(density: Density, start: Vector, rng: np.random.Generator, *, climbs:
     modes = [first]
     # Where the first climb found no top, others will hardly: each costs hundreds of gradients.
     others = climbs - 1 if first.proper else min(climbs - 1, 2)
-    reaches = [_REACHES[i % len(_REACHES)] for i in range(others)]
-    for reach in reaches:
+    for reach in (_REACHES[i % len(_REACHES)] for i in range(others)):
         direction = rng.standard_normal(len(start))
         far = reach * direction
         origin = first.at + first.root @ far if first.proper else begin + 0.5 * far
