@@ -231,6 +231,33 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
 }
 
 
+#: What families are called elsewhere, where neither a library's class nor a name here is like it.
+_ELSEWHERE = {
+    "mvn": "mvnormal",
+    "multivariatenormal": "mvnormal",
+    "gaussian": "normal",
+    "n": "normal",
+    "nb": "negative_binomial",
+    "bern": "bernoulli",
+    "geom": "geometric",
+    "pois": "poisson",
+    "unif": "uniform",
+    "dir": "dirichlet",
+}
+
+
+def meant_by(name: str) -> str | None:
+    """Returns the family that is called so elsewhere, by its name here; None if none is.
+
+    Example:
+        >>> meant_by("expon"), meant_by("HalfNormal"), meant_by("mvn")
+        ('exponential', 'halfnormal', 'mvnormal')
+    """
+    plain = _plain(name)
+    row = row_named(name) or SCIPY.get(f"{plain}_gen", (None,))[0]
+    return _ELSEWHERE.get(plain) if row is None else row.name
+
+
 def families() -> list[str]:
     """Returns how each family is written in an expression, one line each.
 

@@ -19,7 +19,7 @@ from kullback.distributions.base import Distribution
 from kullback.distributions.compound import Mixture, Product, Truncated
 from kullback.distributions.family import RULES, Family, Parameter, Spelling
 from kullback.distributions.gaussian_mixture import GaussianMixture
-from kullback.distributions.registry import COMPOUNDS, FAMILIES, SYNONYMS
+from kullback.distributions.registry import COMPOUNDS, FAMILIES, SYNONYMS, meant_by
 from kullback.distributions.vector import Categorical, MultivariateNormal
 from kullback.expressions.source import (
     OPERATORS,
@@ -36,26 +36,8 @@ from kullback.expressions.source import (
 
 _MAX_DEPTH = 40
 _SUM_TOLERANCE = 1e-9
-#: What families are called elsewhere, where no name here is like it.
-_ELSEWHERE = {
-    "mvn": "mvnormal",
-    "multivariate_normal": "mvnormal",
-    "multivariatenormal": "mvnormal",
-    "gaussian": "normal",
-    "norm": "normal",
-    "n": "normal",
-    "t": "student_t",
-    "nbinom": "negative_binomial",
-    "nb": "negative_binomial",
-    "expon": "exponential",
-    "binom": "binomial",
-    "bern": "bernoulli",
-    "geom": "geometric",
-    "pois": "poisson",
-    "unif": "uniform",
-    "lognorm": "lognormal",
-    "dir": "dirichlet",
-}
+
+
 _CONSTANTS = {"pi": math.pi, "e": math.e, "inf": math.inf}
 
 
@@ -418,8 +400,8 @@ class _Reader:
         if isinstance(node, ast.Name):
             known += _CONSTANTS
         near = difflib.get_close_matches(name.lower(), known, n=2)
-        near = [_ELSEWHERE[name.lower()]] if name.lower() in _ELSEWHERE else near
-        near = near[:1] if near[:1] == [name.lower()] else near
+        meant = meant_by(name) or name.lower()
+        near = [meant] if meant in known else near
         hint = f"; did you mean {' or '.join(near)}?" if near else "."
         self.source.fail(node, f"there is no {shorten(name)!r}{hint} Known: {', '.join(known)}")
 
@@ -427,8 +409,6 @@ class _Reader:
 def _usage(name: str) -> str:
     return FAMILIES[name].usage if name in FAMILIES else COMPOUNDS[name]
 
-
-# Weights and distributions to one distribution.
 
 Terms = list[tuple[float, Distribution]]
 

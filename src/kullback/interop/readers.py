@@ -48,14 +48,22 @@ def read_one(thing: Any, library: Library) -> Distribution:
     return read_batch(thing, library)[()]
 
 
-def normals_of(thing: Any, library: Library) -> tuple[Array, Array] | None:
-    """Returns loc and scale of a batch of normals, of its shape; None for any other."""
-    plain = type(thing).__name__ == "Normal" and library.owns(type(thing))
-    if not plain:
-        return None
-    shape = tuple(thing.batch_shape)
-    loc, scale = (np.broadcast_to(library.array(v), shape) for v in (thing.loc, thing.scale))
-    return loc, scale
+def batches(
+    library: Library,
+) -> tuple[Callable[[Any], Any], Callable[[Any], Any], Callable[[Any], Any]]:
+    """Returns what is asked of a batch: its shape, loc and scale if it is one of normals, and all of it as ours."""
+
+    def shape_of(thing: Any) -> tuple[int, ...]:
+        return tuple(int(n) for n in getattr(thing, "batch_shape", ()))
+
+    def normals(thing: Any) -> tuple[Array, Array] | None:
+        if not (type(thing).__name__ == "Normal" and library.owns(type(thing))):
+            return None
+        shape = tuple(thing.batch_shape)
+        loc, scale = (np.broadcast_to(library.array(v), shape) for v in (thing.loc, thing.scale))
+        return loc, scale
+
+    return shape_of, normals, lambda thing: read_batch(thing, library)
 
 
 def read_batch(thing: Any, library: Library) -> Batch:

@@ -13,7 +13,7 @@ from torch.distributions.transforms import Transform
 from kullback.distributions.base import Array, Distribution
 from kullback.interop.library import Evaluator, Library
 from kullback.interop.names import given
-from kullback.interop.readers import normals_of, read_batch, read_one
+from kullback.interop.readers import batches, read_one
 
 #: Where torch keeps the Cholesky factor that it computes from a covariance.
 _ROOT = "_unbroadcasted_scale_tril"
@@ -159,20 +159,4 @@ LIBRARY = Library(
     remedy=lambda axes: f"torch.distributions.Independent(d, {axes})",
 )
 
-
-# Batches.
-
-
-def shape_of(thing: Any) -> tuple[int, ...]:
-    """Returns the shape of a batch; () for one distribution."""
-    return tuple(int(n) for n in getattr(thing, "batch_shape", ()))
-
-
-def normals(thing: Any) -> tuple[Array, Array] | None:
-    """Returns loc and scale of a batch of normals; None for others."""
-    return normals_of(thing, LIBRARY)
-
-
-def each(thing: Any) -> Any:
-    """Returns an array of our distributions, of the shape of the batch."""
-    return read_batch(thing, LIBRARY)
+shape_of, normals, each = batches(LIBRARY)
