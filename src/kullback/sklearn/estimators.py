@@ -48,7 +48,7 @@ class MixtureDensity(Density):
             "low_rank:r" (diagonal plus r outer products); "auto" is "full" where distinct rows outnumber
             columns, and "diagonal" where they do not, because they determine no full covariance.
         tails: "gaussian"; "student_t" for tails of each component's own.
-        starts: from how many starts the likelihood is climbed.
+        starts: from how many starts the likelihood is climbed; as many as `fit` takes, unless given.
         missing: whether NaN means that a value is missing: then the likelihood is that of the others.
         held_out: whether `fit_` says how good the fit is: the score of rows left out, by ten refits, tests of
             the columns, and standard errors of more than 100 parameters.
@@ -83,7 +83,7 @@ class MixtureDensity(Density):
         *,
         covariance: Covariance | str | LowRank = "auto",
         tails: Literal["gaussian", "student_t"] = "gaussian",
-        starts: int = 10,
+        starts: int | None = None,
         missing: bool = False,
         held_out: bool = False,
         random_state: Any = None,
@@ -234,7 +234,9 @@ def _as_scikit_learn_has_them(covariances: Float[np.ndarray, "k d d"], name: obj
     return covariances
 
 
-def _positive(starts: Any) -> int:
+def _positive(starts: Any) -> int | None:
+    if starts is None:
+        return None
     if not isinstance(starts, Integral) or isinstance(starts, bool) or starts < 1:
         raise InputError(f"starts={starts!r}: at least one start is needed")
     return int(starts)
