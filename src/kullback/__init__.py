@@ -6,10 +6,11 @@ from types import ModuleType
 from typing import TYPE_CHECKING, final
 
 from kullback._version import __version__
-from kullback.results.display import register
+from kullback.results.serialise import register
 
 if TYPE_CHECKING:
     from kullback.api.check_loss import check_loss
+    from kullback.api.density import check_density
     from kullback.api.explain import explain, plan
     from kullback.api.fit import fit
     from kullback.api.gradients import explain_gradients
@@ -54,6 +55,7 @@ _HOMES = {
     ),
     "kullback.diff.driver": ("diff",),
     "kullback.api.check_loss": ("check_loss",),
+    "kullback.api.density": ("check_density",),
     "kullback.api.explain": ("explain", "plan"),
     "kullback.api.gradients": ("explain_gradients",),
     "kullback.api.fit": ("fit",),
@@ -86,6 +88,7 @@ __all__ = [  # noqa: RUF022 - by layer, as in _HOMES
     "KullbackError",
     "MissingDependencyError",
     "UnsupportedError",
+    "check_density",
     "check_loss",
     "cross_entropy",
     "divergence",
@@ -145,7 +148,7 @@ sys.modules[__name__].__class__ = _Package
 def _drawn(result: object) -> str:
     """Returns a result as a notebook shows it; joined here, since results know no views, views no HTML."""
     document = import_module("kullback.views.documents").document_of(result)
-    return import_module("kullback.render.notebook").write_notebook(document)
+    return import_module("kullback.render.html").write_notebook(document)
 
 
 register(_drawn)

@@ -39,7 +39,7 @@ def test_the_gate(run, write):
     write("mine.py", LOSSES)
     ran = run("check-loss", "mine.py:k3", "--expect", "reverse")
     assert ran.code == 1
-    assert "NOT as expected: reverse was asked for, the gradient is forward" in ran.out
+    assert "NOT as expected: reverse was expected, the gradient is forward" in ran.out
     assert run("check-loss", "mine.py:k3", "--expect", "forward").code == 0
 
 

@@ -26,7 +26,7 @@ def test_the_components_are_a_table_with_errors(run):
 def test_the_search_and_the_fit_are_judged(run):
     out = run(*FAITHFUL, "--starts", "3", "--no-report").out
     rows = [" ".join(line.split()) for line in out.splitlines()]
-    assert "climbs that reached the best 100 % 3 starts" in rows
+    assert "restarts that reached the best optimum 100 % 3 starts" in rows
     assert any(row.startswith("estimated remaining gain") for row in rows)
     assert "No marginal rejects q (p = " in out
     assert "E_q[log q] - E_p[log q] =" in out

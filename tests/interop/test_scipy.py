@@ -15,14 +15,15 @@ from kullback.distributions.bounded import Beta, LogUniform, Uniform
 from kullback.distributions.compound import Bijection, Mixture, Transformed, Truncated
 from kullback.distributions.counting import Binomial, Geometric, NegativeBinomial, Poisson
 from kullback.distributions.gaussian_mixture import GaussianMixture
+from kullback.distributions.lifetimes import InverseGaussian
 from kullback.distributions.positive import (
     GeneralizedGamma,
     HalfCauchy,
-    InverseGaussian,
     LogNormal,
     Pareto,
 )
 from kullback.distributions.real import Laplace, LogGamma, Logistic, Normal, StudentT, VonMises
+from kullback.distributions.student import MultivariateT
 from kullback.distributions.vector import (
     Categorical,
     Directional,
@@ -240,9 +241,9 @@ VECTORS = [
     (stats.multivariate_normal([0.5, -1.0], POSITIVE_DEFINITE), MultivariateNormal, rng_rows(2), (2,)),
     (stats.multivariate_normal([0.5, -1.0], stats.Covariance.from_diagonal([2.0, 0.5])), MultivariateNormal, rng_rows(2), (2,)),
     (stats.matrix_normal([[0.5, -1.0]], [[1.5]], POSITIVE_DEFINITE), MultivariateNormal, rng_rows(2), (1, 2)),
-    (stats.multivariate_t([0.5, -1.0], POSITIVE_DEFINITE, df=3.5), Foreign, rng_rows(2), (2,)),
+    (stats.multivariate_t([0.5, -1.0], POSITIVE_DEFINITE, df=3.5), MultivariateT, rng_rows(2), (2,)),
     (stats.multivariate_t([0.5, -1.0], POSITIVE_DEFINITE, df=np.inf), MultivariateNormal, rng_rows(2), (2,)),
-    (stats.matrix_t([[0.5, -1.0]], [[1.5]], POSITIVE_DEFINITE, df=3.5), Foreign, rng_rows(2), (1, 2)),
+    (stats.matrix_t([[0.5, -1.0]], [[1.5]], POSITIVE_DEFINITE, df=3.5), MultivariateT, rng_rows(2), (1, 2)),
     (stats.vonmises_fisher([0.0, 1.0, 0.0], 2.5), Directional, np.array([[0.0, 0.6, 0.8], [1.0, 0.0, 0.0]]), (3,)),
 ]
 COUNTS = [

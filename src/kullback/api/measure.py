@@ -7,12 +7,15 @@ import numpy as np
 from kullback.api.extremes import extremes_told
 from kullback.core.errors import InputError, UnsupportedError
 from kullback.distributions.base import Distribution
+from kullback.inputs.batch import Batch, batch, is_batch, plain_normal
 from kullback.inputs.given import distribution, grids, is_sampled
 from kullback.inputs.target import sampled
 from kullback.losses.divergences import divergence_row
+from kullback.measure.batch import normal_kls, row_kls
 from kullback.measure.question import CROSS_ENTROPY, ENTROPY, KL, Question, of_divergence
 from kullback.measure.sums import measure_grid
 from kullback.measure.table import Effort, choose, label
+from kullback.results.batch import Answer, EstimateArray
 from kullback.results.estimate import Estimate, Outcome, unresolved
 from kullback.targets import Counts, Samples
 
@@ -30,7 +33,7 @@ def kl_divergence(
     dx: float | None = None,
     normalize: bool = False,
     key: object = 0,
-) -> Estimate:
+) -> Answer:
     """Returns KL(p||q), the mean under p of log p - log q, in nats, with its error.
 
     The method is the first row of `plan(p, q)` that applies: a closed form in float64, a sum, quadrature
@@ -81,7 +84,7 @@ def divergence(
     dx: float | None = None,
     normalize: bool = False,
     key: object = 0,
-) -> Estimate:
+) -> Answer:
     """Returns an f-divergence between p and q; `notes` say which convention it follows.
 
     Args:
@@ -116,7 +119,7 @@ def cross_entropy(
     dx: float | None = None,
     normalize: bool = False,
     key: object = 0,
-) -> Estimate:
+) -> Answer:
     """Returns H(p, q), the mean under p of -log q, in nats: KL(p||q) + H(p), never called a KL.
 
     p may be `Samples` or what holds rows, or `Counts`: the mean of -log q over them, with its standard error.
@@ -148,7 +151,7 @@ def entropy(
     dx: float | None = None,
     normalize: bool = False,
     key: object = 0,
-) -> Estimate:
+) -> Answer:
     """Returns H(p), the mean under p of -log p, in nats; of a density it may be negative.
 
     Args:
@@ -195,17 +198,79 @@ def _ask(
     method: str | None,
     dx: float | None,
     normalize: bool,
-) -> Estimate:
+) -> Answer:
     if dx is not None and not (math.isfinite(dx) and dx > 0.0):
         raise InputError(f"dx={dx}: dx must be positive and finite, the spacing of the grid")
     with extremes_told(p=p, q=q, dx=dx):
+        if question is KL and method is None and dx is None:
+            left, right = plain_normal(p), plain_normal(q)
+            if left is not None and right is not None:
+                return label(KL, _number(choose(KL, left, right)[1](effort)), left, right)
         gridded = grids(p, q, dx)
         if gridded is not None:
             left, right = gridded
             return label(question, measure_grid(question, left.density, right.density, left.dx))
+        if is_batch(p) or is_batch(q):
+            pairs = batch(p, "p", normalize=normalize), batch(q, "q", normalize=normalize)
+            return _each(question, *pairs, effort, method)
         first, second = pair(p, q, normalize=normalize)
         _, run = choose(question, first, second, method)
         return label(question, _number(run(effort)), first, second)
+
+
+def _each(question: Question, p: Batch, q: Batch, effort: Effort, method: str | None) -> Answer:
+    """The answers for a batch: by one formula for all where there is one, else one by one."""
+    try:
+        shape = np.broadcast_shapes(p.shape, q.shape)
+    except ValueError:
+        raise InputError(f"p is a batch of shape {p.shape} and q of shape {q.shape}") from None
+    plain = question.name in ("kl", "forward_kl") and method in (None, "closed form")
+    found: tuple[np.ndarray, np.ndarray] | None = None
+    if plain and p.normal is not None and q.normal is not None:
+        found = normal_kls(*p.normal, *q.normal)
+    elif plain and p.rows is not None and q.rows is not None:
+        if p.rows.shape[-1] != q.rows.shape[-1]:
+            raise InputError(f"p has {p.rows.shape[-1]} probabilities and q {q.rows.shape[-1]}")
+        found = row_kls(p.rows, q.rows)
+    if found is not None and not np.isnan(found[0]).any():
+        value, error = (np.broadcast_to(a, shape) for a in found)
+        kind = np.where(np.isinf(value), "infinite", "exact")
+        nowhere = ("support: q is 0 where p is not",)
+        notes = {tuple(map(int, at)): nowhere for at in np.argwhere(np.isinf(value))}
+        error = np.where(np.isinf(value), 0.0, error)
+        return EstimateArray(value, error, kind, question.quantity, "closed form", notes)
+    return _one_by_one(question, p, q, effort, method, shape)
+
+
+def _one_by_one(
+    question: Question,
+    p: Batch,
+    q: Batch,
+    effort: Effort,
+    method: str | None,
+    shape: tuple[int, ...],
+) -> EstimateArray:
+    places = [np.arange(math.prod(b.shape)).reshape(b.shape) for b in (p, q)]
+    spread = [np.broadcast_to(place, shape) for place in places]
+    answers: dict[tuple[int, int], Estimate] = {}
+    found = np.empty(shape, dtype=object)
+    for at in np.ndindex(*shape):
+        pair_of = int(spread[0][at]), int(spread[1][at])
+        if pair_of not in answers:
+            left, right = (
+                b.element(tuple(int(i) for i in np.unravel_index(k, b.shape)) if b.shape else ())
+                for b, k in zip((p, q), pair_of, strict=True)
+            )
+            first, second = pair(left, right)
+            _, run = choose(question, first, second, method)
+            answers[pair_of] = label(question, _number(run(effort)), first, second)
+        found[at] = answers[pair_of]
+    columns = [
+        np.array([getattr(e, name) for e in found.flat]).reshape(shape)
+        for name in ("value", "standard_error", "kind", "method")
+    ]
+    notes = {at: e.notes for at, e in np.ndenumerate(found) if e.notes}
+    return EstimateArray(*columns[:3], question.quantity, columns[3], notes)
 
 
 def _number(outcome: Outcome) -> Outcome:

@@ -1,15 +1,19 @@
-"""What a command answers with: a document in the terminal, or its values as JSON; and files."""
+"""What a command answers with: a document in the terminal, or its values as JSON; files; an exit code."""
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
-from kullback.cli.options import Output
+from kullback.cli.options import EXIT_CODES, Output
+from kullback.core.run import Watch
 from kullback.files.atomic import write_atomic
 from kullback.render.document import Document
 from kullback.render.html import render
 from kullback.render.json import write_json
+from kullback.render.progress import told
 from kullback.render.terminal import show, show_text
+from kullback.results.status import Status
 
 
 @final
@@ -28,6 +32,11 @@ class File:
     path: Path | None
 
 
+def report_file(path: Path | None) -> File:
+    """Returns the HTML report as a file that may be written."""
+    return File("report", "report", path)
+
+
 def answer(
     command: str,
     document: Document,
@@ -35,8 +44,9 @@ def answer(
     *,
     files: tuple[File, ...] = (),
     page: str | None = None,
-) -> None:
-    """Writes the report that was asked for, and prints a document or its values.
+    status: Status = Status.DONE,
+) -> int:
+    """Writes the report that was asked for, prints a document or its values, and returns the exit code.
 
     Args:
         command: its name.
@@ -44,6 +54,7 @@ def answer(
         output: how to print.
         files: those that it may write; that of the name "report" is written here.
         page: the report, where it is drawn already.
+        status: how the answer ended.
 
     Raises:
         InputError: the report cannot be written; nothing was left behind.
@@ -56,7 +67,13 @@ def answer(
         show_text(write_json(command, {**document.values(), **paths}))
     else:
         show(document, [_where(f.what, f.path) for f in files if f.path is not None])
+    return EXIT_CODES[status]
 
 
 def _where(what: str, path: Path) -> str:
     return f"{what}: {path if path.is_absolute() or len(path.parts) > 1 else f'./{path}'}"
+
+
+def progress(what: str, output: Output) -> AbstractContextManager[Watch]:
+    """Yields what to call with what is being done; nobody is told with --quiet or --json."""
+    return told(what, False if output.quiet or output.json else None)

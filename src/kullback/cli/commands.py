@@ -6,6 +6,9 @@ These are the imports inside functions that the package allows itself at this ed
 
 # ruff: noqa: PLC0415
 
+import contextlib
+import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +17,7 @@ from cyclopts import Parameter
 from kullback.cli.options import (
     CHECKING,
     COMPARING,
+    FITTING,
     HOW,
     KEEPING,
     OUTPUT,
@@ -21,16 +25,14 @@ from kullback.cli.options import (
     UNIT,
     Checking,
     Comparing,
-    Direction,
     Fitting,
     Flag,
     Keeping,
     Measuring,
     Output,
     Reading,
-    Solver,
+    Unit,
 )
-from kullback.results.units import Unit
 
 #: A report that is written unless --no-report is said.
 Report = Annotated[Path | None, Parameter(negative_none="no-")]
@@ -51,12 +53,12 @@ def demo(
 
     Args:
         report: write the HTML report to this file.
-        starts: descents in each direction.
+        starts: restarts in each direction.
         key: randomness of the starts.
     """
-    from kullback.cli.run_demo import run
+    from kullback.cli import claims
 
-    return run(report, starts=starts, key=key, unit=unit, output=output)
+    return claims.demo(report, starts=starts, key=key, unit=unit, output=output)
 
 
 def kl(
@@ -83,25 +85,19 @@ def kl(
         max_kl: exit 1 if the upper end of the interval of KL(p||q) is more than this.
         report: write an HTML report to this file.
     """
-    from kullback.cli.run_kl import run
+    from kullback.cli import densities
 
-    return run(p, q, how, max_kl=max_kl, report=report, unit=unit, output=output)
+    return densities.kl(p, q, how, max_kl=max_kl, report=report, unit=unit, output=output)
 
 
 def fit(
     data: str,
     /,
     *,
-    family: str | None = None,
-    direction: Direction | None = None,
-    columns: str | None = None,
-    counts: str | None = None,
+    how: Fitting = FITTING,
     reading: Reading = READING,
-    starts: int | None = None,
-    solver: Solver | None = None,
     keeping: Keeping = KEEPING,
     report: Report = _FIT_REPORT,
-    key: int = 0,
     unit: Unit = UNIT,
     output: Output = OUTPUT,
 ) -> int:
@@ -119,27 +115,13 @@ def fit(
 
     Args:
         data: file, expression or FILE.py:NAME.
-        family: mixture:2 (or any number), full_rank, mean_field, or a family such as gamma;
-            for FILE.py:NAME also mixture:auto, low_rank:5 and auto, the default, which takes
-            the simplest that may be trusted.
-        direction: forward minimises KL(p||q), reverse KL(q||p). Must be said.
-        columns: of the file, separated by commas; all by default.
-        counts: columns that hold numbers of events, separated by commas.
-        starts: descents from random starts; for FILE.py:NAME climbs to modes.
-        solver: for rows and reverse: plug_in (the default) minimises to a mixture fitted to the rows
-            first, adversarial plays against a critic and gives a lower bound; for FILE.py:NAME
-            natural_gradient or an estimator of the ELBO's gradient.
         report: write the HTML report to this file.
-        key: randomness.
     """
     if ".py" in data:
-        from kullback.cli.progress import remember
+        keep_compilations()
+    from kullback.cli import fit as run
 
-        remember()
-    from kullback.cli.run_fit import run
-
-    asked = Fitting(data, family, direction, columns, starts, key, counts, reading, keeping, solver)
-    return run(asked, report, unit=unit, output=output)
+    return run.fit(data, how, reading, keeping, report, unit=unit, output=output)
 
 
 def score(
@@ -165,9 +147,9 @@ def score(
         columns: of the data, separated by commas; all by default.
         out: write a column log_prob, one cell a row, to this .csv or .parquet file.
     """
-    from kullback.cli.run_score import run
+    from kullback.cli import tables
 
-    return run(model, data, columns, reading, out, unit=unit, output=output)
+    return tables.score(model, data, columns, reading, out, unit=unit, output=output)
 
 
 def sample(
@@ -189,9 +171,9 @@ def sample(
         out: write to this .csv, .parquet or .npy file instead of to stdout.
         spreadsheet: put a quotation mark before text that a spreadsheet would take for a formula.
     """
-    from kullback.cli.run_score import draw_sample
+    from kullback.cli import tables
 
-    return draw_sample(model, n, key, out, spreadsheet=spreadsheet, output=output)
+    return tables.sample(model, n, key, out, spreadsheet=spreadsheet, output=output)
 
 
 def diff(
@@ -199,7 +181,7 @@ def diff(
     current: str,
     /,
     *,
-    asked: Comparing = COMPARING,
+    how: Comparing = COMPARING,
     max_kl: float | None = None,
     report: Path | None = None,
     unit: Unit = UNIT,
@@ -219,9 +201,11 @@ def diff(
         max_kl: the largest KL(reference||current) allowed, in the unit of the answer.
         report: write an HTML report to this file.
     """
-    from kullback.cli.run_diff import run
+    from kullback.cli import tables
 
-    return run(reference, current, asked, max_kl=max_kl, report=report, unit=unit, output=output)
+    return tables.diff(
+        reference, current, how, max_kl=max_kl, report=report, unit=unit, output=output
+    )
 
 
 def profile(
@@ -248,9 +232,11 @@ def profile(
         columns: separated by commas; all by default.
         kind: of a column, NAME=KIND, such as zip=category; may be said several times.
     """
-    from kullback.cli.run_profile import run
+    from kullback.cli import tables
 
-    return run(table, out, like=like, merge=merge, columns=columns, kind=kind, output=output)
+    return tables.profile(
+        table, out, like=like, merge=merge, columns=columns, kind=kind, output=output
+    )
 
 
 def verify(
@@ -271,12 +257,11 @@ def verify(
         list_examples: list the bundled examples.
         report: write an HTML report to this file.
     """
-    from kullback.cli.run_verify import list_examples as run_verify_list_examples
-    from kullback.cli.run_verify import run
+    from kullback.cli import claims as run
 
     if list_examples:
-        return run_verify_list_examples(output)
-    return run(claims, report, output)
+        return run.list_examples(output)
+    return run.verify(claims, report, output)
 
 
 def check_loss(loss: str, /, *, how: Checking = CHECKING, output: Output = OUTPUT) -> int:
@@ -290,22 +275,39 @@ def check_loss(loss: str, /, *, how: Checking = CHECKING, output: Output = OUTPU
     Args:
         loss: module:function or FILE.py:function.
     """
-    from kullback.cli.run_check_loss import run
+    from kullback.cli import losses
 
-    return run(loss, how, output)
+    return losses.check(loss, how, output)
 
 
-def plan(p: str, q: str, /, *, normalize: Flag = False, output: Output = OUTPUT) -> int:
+def plan(
+    p: str,
+    q: str | None = None,
+    /,
+    *,
+    family: str | None = None,
+    columns: str | None = None,
+    reading: Reading = READING,
+    normalize: Flag = False,
+    output: Output = OUTPUT,
+) -> int:
     """Which method would answer, and what each direction needs.
 
+    With P and Q: how KL would be measured. With P and --family: which route would fit the
+    family in each direction; P is then data, a density or FILE.py:NAME, as in kullback fit.
+    Exit code 3 if neither direction can be fitted.
+
     Args:
-        p: file or expression, as in kullback kl.
+        p: file or expression, as in kullback kl; with --family as in kullback fit.
         q: file or expression.
+        family: as in kullback fit, instead of Q.
+        columns: of the data, separated by commas; all by default.
         normalize: divide probabilities by their sum.
     """
-    from kullback.cli.run_plan import run
+    from kullback.cli import densities
 
-    return run(p, q, normalize=normalize, output=output)
+    how = Fitting(family=family, columns=columns)
+    return densities.plan(p, q, how, reading, normalize=normalize, output=output)
 
 
 def explain(
@@ -317,7 +319,7 @@ def explain(
     unit: Unit = UNIT,
     output: Output = OUTPUT,
 ) -> int:
-    """Where a divergence is paid, region by region; or a topic.
+    """Which regions contribute to a divergence; or a topic.
 
     With P and Q: KL(p||q) cut into regions of x, which add up. With one topic
     (direction, "negative KL", k1, k2, k3, beta, top-k, "sum or mean", gradients): a
@@ -332,9 +334,27 @@ def explain(
         from kullback.cli.topics import run
 
         return run(p, output)
-    from kullback.cli.run_explain import run
+    from kullback.cli import densities
 
-    return run(p, q, normalize=normalize, unit=unit, output=output)
+    return densities.explain_pair(p, q, normalize=normalize, unit=unit, output=output)
+
+
+def check_density(
+    density: str, /, *, draws: int = 8192, key: int = 0, output: Output = OUTPUT
+) -> int:
+    """Does a density integrate to 1, and does its sampler draw from it?
+
+    DENSITY is module:name or FILE.py:name of a distribution: of NumPyro, SciPy or torch, kullback.Known or
+    kullback.LogDensity. Exit code 1 if it is no density, 3 if nothing could be compared.
+
+    Args:
+        density: module:name or FILE.py:name.
+        draws: taken of its sampler.
+        key: randomness.
+    """
+    from kullback.cli.losses import density as cli_losses_density
+
+    return cli_losses_density(density, draws, key, output)
 
 
 def doctor(*, output: Output = OUTPUT) -> int:
@@ -342,12 +362,44 @@ def doctor(*, output: Output = OUTPUT) -> int:
 
     Exit code 1 if a value is not what it must be.
     """
-    from kullback.cli.run_doctor import run
+    from kullback.cli import claims
 
-    return run(output)
+    return claims.doctor(output)
+
+
+# What JAX compiled is kept for the next run of the command. The library itself never does this.
+
+_DIRECTORY = "JAX_COMPILATION_CACHE_DIR"
+#: Compilations that take less are not kept.
+_SECONDS = "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"
+
+
+def keep_compilations() -> None:
+    """Tells JAX, before it is loaded, to keep what it compiles in the user's cache directory.
+
+    Nothing changes if the environment says already where, if JAX is loaded, or if the directory
+    cannot be made. Set JAX_ENABLE_COMPILATION_CACHE=false to keep nothing.
+    """
+    if _DIRECTORY in os.environ or "jax" in sys.modules:
+        return
+    with contextlib.suppress(OSError, RuntimeError):  # no home, or one that cannot be written
+        place = _caches() / "kullback" / "jax"
+        place.mkdir(parents=True, exist_ok=True)
+        if os.access(place, os.W_OK):
+            os.environ[_DIRECTORY] = str(place)
+            os.environ.setdefault(_SECONDS, "0.05")
+
+
+def _caches() -> Path:
+    """Returns the directory in which programs of this user keep what they can make again."""
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 
 
 #: In the order of --help.
 COMMANDS = (
-    demo, kl, fit, diff, profile, score, sample, check_loss, verify, plan, explain, doctor,
+    demo, kl, fit, diff, profile, score, sample, check_loss, check_density, verify, plan, explain, doctor,
 )  # fmt: skip

@@ -1,15 +1,18 @@
-"""Options that several commands share."""
+"""Options of the commands, as they are typed."""
 
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, final
+from typing import Annotated, Literal, TypeVar, final
 
 from cyclopts import Parameter
 
 from kullback.core.errors import InputError
+from kullback.results.quantity import Units
+from kullback.results.serialise import in_unit
 from kullback.results.status import Status
-from kullback.results.units import Unit
+
+T = TypeVar("T")
 
 Direction = Literal["forward", "reverse"]
 Solver = Literal[
@@ -40,7 +43,7 @@ _MOST_STARTS = 100_000
 def check_starts(starts: int | None) -> None:
     """Raises InputError for more starts than anyone can wait for."""
     if starts is not None and starts > _MOST_STARTS:
-        raise InputError(f"--starts {_short(starts)}: at most {_MOST_STARTS:,} descents are made")
+        raise InputError(f"--starts {_short(starts)}: at most {_MOST_STARTS:,} restarts are made")
 
 
 def _short(number: int) -> str:
@@ -60,6 +63,23 @@ class Output:
 
     json: Flag = False
     quiet: Annotated[bool, Parameter(alias="-q", show_default=False)] = False
+
+
+@final
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Unit:
+    """The unit of what is printed.
+
+    Attributes:
+        units: nats or bits.
+    """
+
+    units: Units = "nats"
+
+    def of(self, result: T) -> T:
+        """Returns a result, or a part of one, in the unit asked for."""
+        return in_unit(result, self.units)
 
 
 @final
@@ -130,29 +150,32 @@ class Keeping:
 
 
 @final
-@dataclass(frozen=True)
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
 class Fitting:
-    """What is fitted, and how, as typed.
+    """What is fitted, and how.
 
     Attributes:
-        data: a file, an expression, or a name in a Python file.
-        family, direction, columns, starts, solver: None if not said.
+        family: mixture:2 (or any number), full_rank, mean_field, or a family such as gamma;
+            for FILE.py:NAME also mixture:auto, low_rank:5 and auto, the default, which takes
+            the simplest that may be trusted.
+        direction: forward minimises KL(p||q), reverse KL(q||p). Must be said.
+        columns: of the file, separated by commas; all by default.
+        counts: columns that hold numbers of events, separated by commas.
+        starts: restarts from random points; for FILE.py:NAME searches for modes.
+        solver: for rows and reverse: plug_in (the default) minimises to a mixture fitted to the rows
+            first, adversarial plays against a critic and gives a lower bound; for FILE.py:NAME
+            natural_gradient or an estimator of the ELBO's gradient.
         key: randomness.
-        counts: columns that hold numbers of events; None if not said.
-        reading: how rows are read.
-        keeping: what is kept.
     """
 
-    data: str
-    family: str | None
-    direction: Direction | None
-    columns: str | None
-    starts: int | None
-    key: int
+    family: str | None = None
+    direction: Direction | None = None
+    columns: str | None = None
     counts: str | None = None
-    reading: Reading = Reading()
-    keeping: Keeping = Keeping()
+    starts: int | None = None
     solver: Solver | None = None
+    key: int = 0
 
 
 @final
@@ -209,6 +232,7 @@ class Checking:
 
 OUTPUT = Output()
 CHECKING = Checking()
+FITTING = Fitting()
 READING = Reading()
 KEEPING = Keeping()
 UNIT = Unit()

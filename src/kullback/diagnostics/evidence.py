@@ -80,14 +80,14 @@ def weigh_up(weighed: Weighed, afar: Afar, rays: Rays) -> Evidence:
     agreement = Estimate.sampled(
         gap[0],
         gap[1] if reliable and reached else math.inf,
-        LOG_EVIDENCE.called("tempering - weighting"),
-        method="difference of two routes",
+        LOG_EVIDENCE.called("tempered SMC - importance sampling"),
+        method="difference of the two estimates",
         n=n,
         reason="one of its parts has no answer",
     )
     routes = (
         _route(first, "importance weighting", n, "" if reliable else k),
-        _route(second, "tempering from afar", len(afar.x), "" if reached else _why_not(afar)),
+        _route(second, "tempered SMC", len(afar.x), "" if reached else _why_not(afar)),
     )
     return Evidence(routes, agreement, made[0], made[1], made[2], made[3], made[4], by_weights)
 
@@ -133,7 +133,7 @@ def _weighted(weighed: Weighed) -> Values:
 
 def _bridged(weighed: Weighed, afar: Afar, *, reached: bool) -> tuple[Values, str]:
     """By a bridge to the tempered draws, and how."""
-    method = "bridge from q to tempered draws"
+    method = "bridge sampling, q to tempered SMC"
     if not reached:
         return _through(weighed, afar, (weighed.log_evidence[0], math.inf)), method
     middle, method = _sober(afar.bridged(weighed), afar.log_evidence, method)
@@ -154,17 +154,17 @@ def _sober(bridged: Value, tempered: Value, method: str) -> tuple[Value, str]:
     apart = abs(bridged[0] - tempered[0])
     doubt = 0.5 * max(apart - 2.0 * math.hypot(error, tempered[1]), 0.0)
     if (error > _HARDLY and tempered[1] < error) or not math.isfinite(bridged[0]):
-        return (tempered[0], math.hypot(tempered[1], doubt)), "tempering from afar"
+        return (tempered[0], math.hypot(tempered[1], doubt)), "tempered SMC"
     return (bridged[0], math.hypot(error, doubt)), method
 
 
 def _why_not(afar: Afar) -> str:
     if afar.tempered.interrupted:
-        return "tempering was interrupted"
+        return "tempered SMC was interrupted"
     return (
-        "tempering did not arrive"
+        "tempered SMC did not reach p"
         if not afar.tempered.complete
-        else "tempering lies below the ELBO"
+        else "tempered SMC lies below the ELBO"
     )
 
 
@@ -281,7 +281,7 @@ def weighed_up(q: Independent, weighed: WeighedStates, swept: Swept) -> Known:
         weighed.elbo,
         eubo,
         beyond,
-        "tempering from afar",
+        "tempered SMC",
         exact=False,
         error_of_moments=error,
     )

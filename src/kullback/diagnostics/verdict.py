@@ -24,9 +24,9 @@ _SIGMAS = 3.0
 #: Above this Pareto k importance sampling is not reliable (Vehtari et al. 2024).
 RELIABLE = 0.7
 
-ROUTES = "routes to the log evidence"
+ROUTES = "two estimates of the log evidence"
 UNSEEN_MODES = (
-    "a mode that neither the climbs nor the tempering visited cannot be seen: where p is known to have "
+    "a mode that both the restarts and tempered SMC missed cannot be detected: where p is known to have "
     "others, start there with example="
 )
 
@@ -101,7 +101,7 @@ def routes(agreement: Estimate, *, nowhere: bool) -> Finding:
     gap, error = abs(agreement.value), agreement.standard_error
     if not math.isfinite(error) or not math.isfinite(gap):
         return Finding(
-            name, "caution", "one of the two routes has no answer", "look at the other findings"
+            name, "caution", "one of the two has no answer", "look at the other findings"
         )
     text = Sentence("they differ by {:+.3f} ± {:.3f} {unit}", agreement.value, error)
     if gap <= _SIGMAS * error + 0.02:
@@ -110,7 +110,7 @@ def routes(agreement: Estimate, *, nowhere: bool) -> Finding:
         return Finding(name, verdict, Sentence("{}: {}", said, text))
     verdict = "do not use" if gap - _SIGMAS * error > 0.5 and not nowhere else "caution"
     return Finding(
-        name, verdict, Sentence("disagree: {}", text), "believe neither; see mass outside q"
+        name, verdict, Sentence("disagree: {}", text), "trust neither; see mass outside q"
     )
 
 
@@ -118,11 +118,10 @@ def outside(share: Estimate, mode_share: float, remedies: Remedies) -> Finding:
     """Judges the share of p that q does not reach."""
     name = "mass outside q"
     if share.kind == "unresolved":
-        return Finding(
-            name, "caution", "not known: there are no draws of p from afar", remedies.modes
-        )
+        return Finding(name, "caution", "unknown: tempered SMC gave no draws of p", remedies.modes)
     low = max(share.value - _SIGMAS * share.standard_error, 0.0)
-    text = f"{100.0 * share.value:.1f} ± {100.0 * share.standard_error:.1f} % of p's mass is where q has none"
+    percents = f"{100.0 * share.value:.1f} ± {100.0 * share.standard_error:.1f} %"
+    text = f"{percents} of the mass of p is outside q's effective support"
     worst = max(low, mode_share)
     if mode_share > _FINE_MASS:
         text += f"; a separate mode holds about {100.0 * mode_share:.2g} % (Laplace)"

@@ -23,8 +23,8 @@ from kullback.measure.samples.counts import (
     tally_kl,
 )
 from kullback.measure.samples.counts import p_value as counts_p_value
+from kullback.measure.samples.estimates import of_tally
 from kullback.measure.samples.ranks import log_ratio, ordered_kl
-from kullback.measure.samples.table import of_tally
 from kullback.measure.samples.tests import Certificate, detectable
 from kullback.results import quantity
 from kullback.results.diff import ColumnDiff, Picture, Region

@@ -115,6 +115,9 @@ class Foreign(Distribution):
         normalized: whether `density` has its normalising constant.
         strict: whether -inf inside `region` means no mass; otherwise it may be underflow.
         hints: points known to be where the mass is.
+        ours: whether `density` is a formula of ours: any other is checked before it is believed.
+        source: a distribution of which this is a one-to-one map, and what tells the map from others: two with
+            equal maps differ as their sources do.
     """
 
     name: str
@@ -125,6 +128,8 @@ class Foreign(Distribution):
     normalized: bool = True
     strict: bool = False
     hints: tuple[float, ...] = ()
+    ours: bool = False
+    source: tuple[Distribution, object] | None = None
 
     @property
     def support(self) -> Support:

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, final
@@ -33,74 +34,61 @@ class Bijection:
     scale: Real = 1.0
 
     def forward(self, x: Array) -> Array:
-        loc, scale = float(self.loc), float(self.scale)
-        with np.errstate(all="ignore"):
-            match self.name:
-                case "affine":
-                    return loc + scale * x
-                case "exp":
-                    return np.exp(x)
-                case "log":
-                    return np.log(x)
-                case "sigmoid":
-                    return special.expit(x)
-                case "logit":
-                    return special.logit(x)
-                case "tanh":
-                    return np.tanh(x)
-                case "softplus":
-                    return np.logaddexp(0.0, x)
-                case "reciprocal":
-                    return 1.0 / x
-                case "power":
-                    return x**scale
+        return self._at(0, x)
 
     def inverse(self, y: Array) -> Array:
-        loc, scale = float(self.loc), float(self.scale)
-        with np.errstate(all="ignore"):
-            match self.name:
-                case "affine":
-                    return (y - loc) / scale
-                case "exp":
-                    return np.log(y)
-                case "log":
-                    return np.exp(y)
-                case "sigmoid":
-                    return special.logit(y)
-                case "logit":
-                    return special.expit(y)
-                case "tanh":
-                    return np.arctanh(y)
-                case "softplus":
-                    return y + np.log(-np.expm1(-y))
-                case "reciprocal":
-                    return 1.0 / y
-                case "power":
-                    return y ** (1.0 / scale)
+        return self._at(1, y)
 
     def log_slope(self, x: Array) -> Array:
         """log |f'(x)|"""
-        scale = float(self.scale)
+        return self._at(2, x)
+
+    def _at(self, what: int, x: Array) -> Array:
         with np.errstate(all="ignore"):
-            match self.name:
-                case "affine":
-                    return np.full_like(x, math.log(abs(scale)))
-                case "exp":
-                    return x
-                case "log":
-                    return -np.log(x)
-                case "sigmoid":
-                    return -np.logaddexp(0.0, x) - np.logaddexp(0.0, -x)
-                case "logit":
-                    return -np.log(x) - np.log1p(-x)
-                case "tanh":
-                    return 2.0 * (math.log(2.0) - x - np.logaddexp(0.0, -2.0 * x))
-                case "softplus":
-                    return -np.logaddexp(0.0, -x)
-                case "reciprocal":
-                    return -2.0 * np.log(np.abs(x))
-                case "power":
-                    return math.log(abs(scale)) + (scale - 1.0) * np.log(x)
+            return _MAPS[self.name][what](x, float(self.loc), float(self.scale))
+
+
+_Map = Callable[[Array, float, float], Array]
+#: Each map, its inverse, and the log of its slope, of x, loc and scale.
+_MAPS: dict[Name, tuple[_Map, _Map, _Map]] = {
+    "affine": (
+        lambda x, a, b: a + b * x,
+        lambda y, a, b: (y - a) / b,
+        lambda x, a, b: np.full_like(x, math.log(abs(b))),
+    ),
+    "exp": (lambda x, a, b: np.exp(x), lambda y, a, b: np.log(y), lambda x, a, b: x),
+    "log": (lambda x, a, b: np.log(x), lambda y, a, b: np.exp(y), lambda x, a, b: -np.log(x)),
+    "sigmoid": (
+        lambda x, a, b: special.expit(x),
+        lambda y, a, b: special.logit(y),
+        lambda x, a, b: -np.logaddexp(0.0, x) - np.logaddexp(0.0, -x),
+    ),
+    "logit": (
+        lambda x, a, b: special.logit(x),
+        lambda y, a, b: special.expit(y),
+        lambda x, a, b: -np.log(x) - np.log1p(-x),
+    ),
+    "tanh": (
+        lambda x, a, b: np.tanh(x),
+        lambda y, a, b: np.arctanh(y),
+        lambda x, a, b: 2.0 * (math.log(2.0) - x - np.logaddexp(0.0, -2.0 * x)),
+    ),
+    "softplus": (
+        lambda x, a, b: np.logaddexp(0.0, x),
+        lambda y, a, b: y + np.log(-np.expm1(-y)),
+        lambda x, a, b: -np.logaddexp(0.0, -x),
+    ),
+    "reciprocal": (
+        lambda x, a, b: 1.0 / x,
+        lambda y, a, b: 1.0 / y,
+        lambda x, a, b: -2.0 * np.log(np.abs(x)),
+    ),
+    "power": (
+        lambda x, a, b: x**b,
+        lambda y, a, b: y ** (1.0 / b),
+        lambda x, a, b: math.log(abs(b)) + (b - 1.0) * np.log(x),
+    ),
+}
 
 
 @final

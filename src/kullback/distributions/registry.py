@@ -1,285 +1,73 @@
-"""The families that an expression may name: one row each.
-
-A parameter that people write in two ways (a spread as a standard deviation or a variance) must be
-given by name; its row holds the ways and the question to ask.
-"""
+"""The families: one row each. What is read, written, fitted and compared follows from it."""
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from fractions import Fraction
-from typing import final
+from typing import Any
 
 import numpy as np
 
 from kullback.core.errors import InputError
+from kullback.distributions import bounded, counting, lifetimes, positive, real, vector
 from kullback.distributions.base import Distribution
-from kullback.distributions.bounded import (
-    Beta,
-    ContinuousBernoulli,
-    Kumaraswamy,
-    LogUniform,
-    Uniform,
-    beta,
-    continuous_bernoulli,
-    kumaraswamy,
-    loguniform,
-    uniform,
+from kullback.distributions.family import (
+    CHANCE,
+    LOC,
+    RATE_OR_MEAN,
+    RATE_OR_SCALE,
+    SCALE,
+    SHAPE,
+    SPREAD,
+    SPREADS,
+    START,
+    WHICH_CHANCE,
+    Family,
+    Fit,
+    Spelling,
+    Value,
+    named,
+    one,
+    optional,
 )
-from kullback.distributions.counting import (
-    Binomial,
-    Chance,
-    Geometric,
-    NegativeBinomial,
-    Poisson,
-    bernoulli,
-    geometric,
-    negative_binomial,
-    poisson,
-)
-from kullback.distributions.positive import (
-    GeneralizedGamma,
-    HalfCauchy,
-    InverseGaussian,
-    Lindley,
-    LogNormal,
-    Pareto,
-    chi,
-    chi2,
-    exponential,
-    frechet,
-    gamma,
-    halfcauchy,
-    halfnormal,
-    inverse_gamma,
-    inverse_gaussian,
-    lindley,
-    lognormal,
-    maxwell,
-    pareto,
-    rayleigh,
-    weibull,
-)
-from kullback.distributions.real import (
-    Laplace,
-    LogGamma,
-    Logistic,
-    Normal,
-    StudentT,
-    VonMises,
-    cauchy,
-    gumbel,
-    laplace,
-    logistic,
-    normal,
-    student_t,
-    vonmises,
-)
-from kullback.distributions.scalar import Best, Domain, ScalarFamily, Values
+from kullback.distributions.positive import GeneralizedGamma
+from kullback.distributions.scalar import Domain, ScalarFamily, Values
 from kullback.distributions.statistics import Real
-from kullback.distributions.vector import Categorical, Dirichlet, MultivariateNormal
 
-#: A number, a list of numbers or a list of lists of numbers.
-Value = float | tuple["Value", ...]
+REAL = Domain()
+POSITIVE = Domain(0.0)
+FROM_ZERO = Domain(0.0, closed=(True, False))
+UNIT = Domain(0.0, 1.0)
+CLOSED_UNIT = Domain(0.0, 1.0, closed=(True, True))
+CIRCLE = Domain(-math.pi, math.pi, closed=(True, True))
+COUNTS = Domain(0.0, closed=(True, False), integers=True)
+BINARY = Domain(0.0, 1.0, closed=(True, True), integers=True)
 
-
-@final
-@dataclass(frozen=True)
-class Spelling:
-    """One way to give a parameter.
-
-    Attributes:
-        name: the keyword.
-        rule: a row of `RULES`: what the value must be.
-        convert: maps the value to what the constructor takes.
-        noun: what the value is, in a question.
-    """
-
-    name: str
-    rule: str
-    convert: Callable[..., object] = lambda value: value
-    noun: str = ""
+#: Shapes of generalised gamma distributions of power 2 and factor 1/2 that have names of their own.
+_HALVES = (0.5, 1.0, 1.5)
 
 
-@final
-@dataclass(frozen=True)
-class Parameter:
-    """A parameter of a family: exactly one of its spellings must be given.
-
-    Attributes:
-        spellings: the ways to give it.
-        named: whether the name must be written, because the value alone would be ambiguous.
-        asked: how many of the spellings are offered when the name is missing.
-        default: the value when it is not given; None if it must be.
-        choices: the values it can take, when the question is which; it then has no default.
-    """
-
-    spellings: tuple[Spelling, ...]
-    named: bool = False
-    asked: int = 2
-    default: float | None = None
-    choices: tuple[tuple[float, str], ...] = ()
-
-    @property
-    def usage(self) -> str:
-        names = " | ".join(f"{s.name}=" if self.named else s.name for s in self.spellings)
-        if self.default is None:
-            return names
-        return f"{names.removesuffix('=')}={self.default:g}"
+def _unit(d: GeneralizedGamma) -> float:
+    """The scale that a factor of 1 would have."""
+    with np.errstate(over="ignore"):
+        return float(d.scale) * np.float64(d.factor) ** (-1.0 / d.power)
 
 
-@final
-@dataclass(frozen=True)
-class Family:
-    """A row: the name in an expression, the parameters, and what is made of them in this order."""
-
-    name: str
-    parameters: tuple[Parameter, ...]
-    make: Callable[..., Distribution]
-    alias: str | None = None
-
-    @property
-    def usage(self) -> str:
-        """How it is written, such as "normal(loc, sd= | var= | precision=)"."""
-        return f"{self.name}({', '.join(p.usage for p in self.parameters)})"
-
-    @property
-    def has_probabilities(self) -> bool:
-        """Whether `normalize=True` may be said."""
-        return any(s.rule == "probabilities" for p in self.parameters for s in p.spellings)
-
-    @property
-    def spellings(self) -> dict[str, Parameter]:
-        """The parameter that each keyword belongs to."""
-        return {s.name: p for p in self.parameters for s in p.spellings}
+def _scale(d: GeneralizedGamma) -> Real:
+    """The same for a power of 1; a fraction, 1/rate, as it is."""
+    return d.scale / Fraction(d.factor) if isinstance(d.scale, Fraction) else _unit(d)
 
 
-def _finite(value: Value) -> bool:
-    return isinstance(value, float) and math.isfinite(value)
+def _is_half(d: GeneralizedGamma) -> bool:
+    """Whether it is the length of standard normals, times a scale."""
+    return (d.power, d.factor) == (2.0, 0.5)
 
 
-def _vector(value: Value) -> bool:
-    return isinstance(value, tuple) and len(value) > 0 and all(_finite(v) for v in value)
-
-
-def _matrix(value: Value) -> bool:
-    if not isinstance(value, tuple) or not value:
-        return False
-    return all(isinstance(v, tuple) and _vector(v) and len(v) == len(value) for v in value)
-
-
-RULES: dict[str, tuple[Callable[..., bool], str]] = {
-    "finite": (_finite, "must be a finite number"),
-    "positive": (lambda v: _finite(v) and v > 0, "must be a positive, finite number"),
-    "nonnegative": (lambda v: _finite(v) and v >= 0, "must be a finite number, 0 or more"),
-    "divisor": (
-        lambda v: _finite(v) and v > 0 and math.isfinite(1.0 / v),
-        "must be a positive, finite number whose inverse is finite",
-    ),
-    "probability": (lambda v: _finite(v) and 0 <= v <= 1, "must be a number between 0 and 1"),
-    "count": (
-        lambda v: _finite(v) and 0 <= v < 2**53 and v == int(v),
-        "must be a whole number, 0 or more",
-    ),
-    "start": (lambda v: v in (0.0, 1.0), "must be 0 or 1"),
-    "end": (lambda v: isinstance(v, float) and not math.isnan(v), "must be a number or inf"),
-    "vector": (_vector, "must be a list of finite numbers, such as [1, 2]"),
-    "positive_vector": (
-        lambda v: _vector(v) and min(v) > 0,
-        "must be a list of positive, finite numbers, such as [1, 2]",
-    ),
-    "probabilities": (
-        lambda v: _vector(v) and min(v) >= 0,
-        "must be a list of finite numbers, 0 or more, such as [0.2, 0.8]",
-    ),
-    "matrix": (_matrix, "must be a square matrix of finite numbers, such as [[2, 1], [1, 2]]"),
-}
-
-
-def _one(name: str, rule: str) -> Parameter:
-    return Parameter((Spelling(name, rule),))
-
-
-def _named(name: str, rule: str = "positive", noun: str = "") -> Parameter:
-    return Parameter((Spelling(name, rule, noun=noun),), named=True)
-
-
-def _inverse(value: float) -> Fraction:
-    return 1 / Fraction(value)
-
-
-LOC = _one("loc", "finite")
-SHAPE = _one("shape", "positive")
-SCALE = _named("scale", noun="the scale")
-CHANCE = Parameter((Spelling("p", "probability", Chance),))
-SPREAD = Parameter(
-    (
-        Spelling("sd", "positive", noun="a standard deviation"),
-        Spelling("var", "positive", math.sqrt, noun="a variance"),
-        Spelling("precision", "divisor", lambda v: math.sqrt(1.0 / v), noun="a precision"),
-    ),
-    named=True,
-)
-RATE_OR_SCALE = Parameter(
-    (
-        Spelling("rate", "divisor", _inverse, noun="a rate"),
-        Spelling("scale", "positive", noun="a scale (1/rate)"),
-    ),
-    named=True,
-)
-RATE_OR_MEAN = Parameter(
-    (
-        *RATE_OR_SCALE.spellings,
-        Spelling("mean", "positive", noun="a mean"),
-    ),
-    named=True,
-)
-START = Parameter(
-    (Spelling("start", "start"),),
-    named=True,
-    choices=(
-        (0.0, "the failures before the first success (start=0)"),
-        (1.0, "the trials up to it (start=1)"),
-    ),
-)
-WHICH_CHANCE = Parameter(
-    (
-        Spelling(
-            "success",
-            "probability",
-            lambda v: Chance(1 - Fraction(v)),
-            noun="the probability of a success (as in SciPy)",
-        ),
-        Spelling(
-            "failure",
-            "probability",
-            Chance,
-            noun="that of a failure, which is what is counted (as in torch and NumPyro)",
-        ),
-    ),
-    named=True,
-)
-SPREADS = Parameter(
-    (
-        Spelling("cov", "matrix", noun="a covariance matrix"),
-        Spelling("sd", "positive_vector", noun="a list of standard deviations"),
-    ),
-    named=True,
-)
-
-
-def _power(power: float, factor: float = 1.0) -> Callable[[float, Real], Distribution]:
-    """Returns a constructor of (shape, scale)."""
-    return lambda shape, scale: GeneralizedGamma(scale, shape, power, factor)
-
-
-def _half(shape: float) -> Callable[[float], Distribution]:
-    """Returns a constructor of (scale): the length of 2 shape standard normals, times scale."""
-    return lambda scale: GeneralizedGamma(scale, shape, 2.0, 0.5)
-
-
-def _generalized(shape: float, power: float, scale: float) -> Distribution:
-    return GeneralizedGamma(scale, shape, power)
+def _half(shape: float) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Returns how the length of 2 shape standard normals is made of a scale, and read."""
+    return (
+        lambda scale: GeneralizedGamma(scale, shape, 2.0, 0.5),
+        lambda d: (d.scale,) if _is_half(d) and d.shape == shape else None,
+    )
 
 
 def _multivariate_normal(loc: tuple[float, ...], spread: Value) -> Distribution:
@@ -287,82 +75,128 @@ def _multivariate_normal(loc: tuple[float, ...], spread: Value) -> Distribution:
     if len(given) != len(center):
         raise InputError(f"loc has {len(center)} coordinates, the spread {len(given)}")
     if given.ndim == 1:
-        return MultivariateNormal(center, np.diag(given))
+        return vector.MultivariateNormal(center, np.diag(given))
     if not np.allclose(given, given.T, rtol=1e-12, atol=0.0):
         raise InputError("a covariance matrix must be symmetric")
-    return MultivariateNormal.from_covariance(center, given)
+    return vector.MultivariateNormal.from_covariance(center, given)
 
 
-def _categorical(p: tuple[float, ...]) -> Distribution:
-    return Categorical.from_probabilities(np.array(p))
+def _loc_and_spread(d: vector.MultivariateNormal) -> tuple[Any, ...]:
+    diagonal = np.array_equal(d.covariance, np.diag(np.diag(d.covariance)))
+    return d.loc, ("sd", np.diag(d.scale_tril)) if diagonal else ("cov", d.covariance)
 
 
-def _dirichlet(concentration: tuple[float, ...]) -> Distribution:
-    return Dirichlet(np.array(concentration))
-
-
+# fmt: off
 _ROWS = (
-    Family("normal", (LOC, SPREAD), Normal),
-    Family("lognormal", (LOC, SPREAD), LogNormal),
-    Family("laplace", (LOC, SCALE), Laplace),
-    Family("logistic", (LOC, SCALE), Logistic),
-    Family("cauchy", (LOC, SCALE), lambda loc, scale: StudentT(1.0, loc, scale)),
-    Family("gumbel", (LOC, SCALE), lambda loc, scale: LogGamma(1.0, loc, scale)),
-    Family(
-        "student_t",
-        (
-            _one("df", "positive"),
-            Parameter(LOC.spellings, default=0.0),
-            Parameter(SCALE.spellings, named=True, default=1.0),
-        ),
-        StudentT,
-        alias="t",
-    ),
-    Family(
-        "vonmises",
-        (LOC, _named("concentration", "nonnegative", "the concentration")),
-        VonMises,
-    ),
-    Family("gamma", (SHAPE, RATE_OR_SCALE), _power(1.0)),
-    Family("exponential", (RATE_OR_MEAN,), lambda scale: GeneralizedGamma(scale, 1.0)),
-    Family("chi2", (_one("df", "positive"),), lambda df: GeneralizedGamma(2.0, 0.5 * df)),
-    Family("chi", (_one("df", "positive"),), lambda df: _half(0.5 * df)(1.0)),
-    Family("weibull", (SHAPE, SCALE), lambda k, scale: GeneralizedGamma(scale, 1.0, k)),
-    Family("frechet", (SHAPE, SCALE), lambda k, scale: GeneralizedGamma(scale, 1.0, -k)),
-    Family("inverse_gamma", (SHAPE, SCALE), _power(-1.0)),
-    Family("halfnormal", (SCALE,), _half(0.5)),
-    Family("rayleigh", (SCALE,), _half(1.0)),
-    Family("maxwell", (SCALE,), _half(1.5)),
-    Family(
-        "generalized_gamma", (SHAPE, _named("power", "finite", "the power"), SCALE), _generalized
-    ),
-    Family(
-        "inverse_gaussian",
-        (_one("mean", "positive"), _named("shape", noun="the shape")),
-        InverseGaussian,
-    ),
-    Family("pareto", (SCALE, _named("shape", noun="the shape")), Pareto),
-    Family("halfcauchy", (SCALE,), HalfCauchy),
-    Family("lindley", (_one("rate", "positive"),), Lindley),
-    Family("beta", (_one("a", "positive"), _one("b", "positive")), Beta),
-    Family("kumaraswamy", (_one("a", "positive"), _one("b", "positive")), Kumaraswamy),
-    Family("uniform", (_one("low", "finite"), _one("high", "finite")), Uniform),
-    Family("loguniform", (_one("low", "positive"), _one("high", "positive")), LogUniform),
-    Family("continuous_bernoulli", (_named("logit", "finite", "the logit"),), ContinuousBernoulli),
-    Family("poisson", (_one("rate", "positive"),), Poisson),
-    Family("bernoulli", (CHANCE,), lambda p: Binomial(1.0, p)),
-    Family("binomial", (_one("n", "count"), CHANCE), Binomial),
-    Family("geometric", (CHANCE, START), Geometric),
-    Family("negative_binomial", (_one("r", "positive"), WHICH_CHANCE), NegativeBinomial),
-    Family("categorical", (_one("p", "probabilities"),), _categorical),
-    Family("dirichlet", (_one("concentration", "positive_vector"),), _dirichlet),
-    Family("mvnormal", (_one("loc", "vector"), SPREADS), _multivariate_normal),
+    Family("normal", real.Normal, (LOC, SPREAD), numpyro={"Normal": "loc scale:sd"},
+        scipy={"norm_gen": "", "Normal": "mu:loc sigma:sd", "StandardNormal": ""}, fit=Fit(REAL, real.normal)),
+    Family("lognormal", positive.LogNormal, (LOC, SPREAD), numpyro={"LogNormal": "loc scale:sd"},
+        scipy={"lognorm_gen": "s:sd", "gibrat_gen": ""}, fit=Fit(POSITIVE, positive.lognormal)),
+    Family("laplace", real.Laplace, (LOC, SCALE), numpyro={"Laplace": "loc scale"},
+        scipy={"laplace_gen": ""}, fit=Fit(REAL, real.laplace)),
+    Family("logistic", real.Logistic, (LOC, SCALE), numpyro={"Logistic": "loc scale"},
+        scipy={"logistic_gen": "", "Logistic": ""}, fit=Fit(REAL, real.logistic, near=True)),
+    Family("cauchy", real.StudentT, (LOC, SCALE), lambda loc, scale: real.StudentT(1.0, loc, scale),
+        lambda d: (d.loc, d.scale) if d.df == 1.0 else None, numpyro={"Cauchy": "loc scale"},
+        scipy={"cauchy_gen": ""}, fit=Fit(REAL, real.cauchy, near=True)),
+    Family("gumbel", real.LogGamma, (LOC, SCALE), lambda loc, scale: real.LogGamma(1.0, loc, scale),
+        lambda d: (d.loc, d.scale) if d.shape == 1.0 and d.scale > 0.0 else None, numpyro={"Gumbel": "loc scale"},
+        scipy={"gumbel_r_gen": ""}, fit=Fit(REAL, real.gumbel, near=True)),
+    Family("student_t", real.StudentT, (one("df"), optional(LOC, 0.0), optional(SCALE, 1.0)), aliases=("t",),
+        numpyro={"StudentT": "df loc scale"}, scipy={"t_gen": "df"}, fit=Fit(REAL, real.student_t, near=True),
+        contains={"normal": lambda n, loc, sd: {"df": n, "loc": loc, "scale": sd},
+                  "cauchy": lambda n, loc, scale: {"df": 1.0, "loc": loc, "scale": scale}}),
+    Family("vonmises", real.VonMises, (LOC, named("concentration", "nonnegative", "the concentration")),
+        numpyro={"VonMises": "loc concentration"}, scipy={"vonmises_gen": "kappa:concentration"},
+        fit=Fit(CIRCLE, real.vonmises), constants=({"loc": 0.0, "concentration": 1e-9},)),
+    Family("gamma", GeneralizedGamma, (SHAPE, RATE_OR_SCALE), lambda shape, scale: GeneralizedGamma(scale, shape),
+        lambda d: (d.shape, _scale(d)) if d.power == 1.0 else None,
+        numpyro={"Gamma": "concentration:shape rate"},
+        scipy={"gamma_gen": "a:shape", "erlang_gen": "a:shape", "_Gamma": "a:shape"},
+        fit=Fit(POSITIVE, positive.gamma), contains={"exponential": lambda n, rate: {"shape": 1.0, "rate": rate},
+                                                     "chi2": lambda n, df: {"shape": 0.5 * df, "rate": 0.5}}),
+    Family("exponential", GeneralizedGamma, (RATE_OR_MEAN,), lambda scale: GeneralizedGamma(scale, 1.0),
+        lambda d: (_scale(d),) if d.power == d.shape == 1.0 else None, numpyro={"Exponential": "rate"},
+        scipy={"expon_gen": ""}, fit=Fit(FROM_ZERO, positive.exponential)),
+    Family("chi2", GeneralizedGamma, (one("df"),), lambda df: GeneralizedGamma(2.0, 0.5 * df),
+        lambda d: None,  # it is written as a gamma distribution
+        numpyro={"Chi2": "df"}, scipy={"chi2_gen": "df"}, fit=Fit(POSITIVE, positive.chi2)),
+    Family("chi", GeneralizedGamma, (one("df"),), lambda df: GeneralizedGamma(1.0, 0.5 * df, 2.0, 0.5),
+        lambda d: (2.0 * d.shape,) if _is_half(d) and d.scale == 1.0 and d.shape not in _HALVES else None,
+        scipy={"chi_gen": "df"}, fit=Fit(POSITIVE, positive.chi)),
+    Family("weibull", GeneralizedGamma, (SHAPE, SCALE), lambda shape, scale: GeneralizedGamma(scale, 1.0, shape),
+        lambda d: (d.power, _unit(d)) if d.shape == 1.0 and d.power > 0.0 else None,
+        numpyro={"Weibull": "concentration:shape scale"}, scipy={"weibull_min_gen": "c:shape"},
+        fit=Fit(POSITIVE, positive.weibull),
+        contains={"exponential": lambda n, rate: {"shape": 1.0, "scale": 1.0 / rate}}),
+    Family("frechet", GeneralizedGamma, (SHAPE, SCALE), lambda shape, scale: GeneralizedGamma(scale, 1.0, -shape),
+        lambda d: (-d.power, _unit(d)) if d.shape == 1.0 and d.power < 0.0 and d.power != -1.0 else None,
+        scipy={"invweibull_gen": "c:shape"}, fit=Fit(POSITIVE, positive.frechet)),
+    Family("inverse_gamma", GeneralizedGamma, (SHAPE, SCALE),
+        lambda shape, scale: GeneralizedGamma(scale, shape, -1.0),
+        lambda d: (d.shape, _unit(d)) if d.power == -1.0 else None,
+        numpyro={"InverseGamma": "concentration:shape rate:scale"}, scipy={"invgamma_gen": "a:shape"},
+        fit=Fit(POSITIVE, positive.inverse_gamma)),
+    Family("halfnormal", GeneralizedGamma, (SCALE,), *_half(0.5), numpyro={"HalfNormal": "scale"},
+        scipy={"halfnorm_gen": ""}, fit=Fit(FROM_ZERO, positive.halfnormal)),
+    Family("rayleigh", GeneralizedGamma, (SCALE,), *_half(1.0), scipy={"rayleigh_gen": ""},
+        fit=Fit(POSITIVE, positive.rayleigh)),
+    Family("maxwell", GeneralizedGamma, (SCALE,), *_half(1.5), scipy={"maxwell_gen": ""},
+        fit=Fit(POSITIVE, positive.maxwell)),
+    Family("generalized_gamma", GeneralizedGamma, (SHAPE, named("power", "finite", "the power"), SCALE),
+        lambda shape, power, scale: GeneralizedGamma(scale, shape, power), lambda d: (d.shape, d.power, _unit(d)),
+        scipy={"gengamma_gen": "a:shape c:power"}),
+    Family("inverse_gaussian", lifetimes.InverseGaussian, (one("mean"), named("shape", noun="the shape")),
+        aliases=("wald",), scipy={"invgauss_gen": "mu:mean", "wald_gen": "1:mean"},
+        fit=Fit(POSITIVE, lifetimes.inverse_gaussian)),
+    Family("gompertz", lifetimes.Gompertz, (SHAPE, RATE_OR_SCALE),
+        numpyro={"Gompertz": "concentration:shape rate"}, scipy={"gompertz_gen": "c:shape"},
+        fit=Fit(FROM_ZERO, lifetimes.gompertz)),
+    Family("pareto", positive.Pareto, (SCALE, named("shape", noun="the shape")),
+        numpyro={"Pareto": "scale alpha:shape"}, scipy={"pareto_gen": "b:shape"},
+        fit=Fit(POSITIVE, positive.pareto, moving_ends=True)),
+    Family("halfcauchy", positive.HalfCauchy, (SCALE,), numpyro={"HalfCauchy": "scale"},
+        scipy={"halfcauchy_gen": ""}, fit=Fit(FROM_ZERO, positive.halfcauchy)),
+    Family("lindley", lifetimes.Lindley, (one("rate"),), fit=Fit(FROM_ZERO, lifetimes.lindley)),
+    Family("beta", bounded.Beta, (one("a"), one("b")), numpyro={"Beta": "concentration1:a concentration0:b"},
+        scipy={"beta_gen": "a b", "arcsine_gen": "0.5:a 0.5:b", "powerlaw_gen": "a 1:b"},
+        fit=Fit(UNIT, bounded.beta), constants=({"a": 1.0, "b": 1.0},)),
+    Family("kumaraswamy", bounded.Kumaraswamy, (one("a"), one("b")),
+        numpyro={"Kumaraswamy": "concentration1:a concentration0:b"}, fit=Fit(UNIT, bounded.kumaraswamy),
+        constants=({"a": 1.0, "b": 1.0},)),
+    Family("uniform", bounded.Uniform, (one("low", "finite"), one("high", "finite")),
+        numpyro={"Uniform": "low high"}, scipy={"uniform_gen": "", "Uniform": "a:low b:high"},
+        fit=Fit(REAL, bounded.uniform, moving_ends=True)),
+    Family("loguniform", bounded.LogUniform, (one("low"), one("high")), numpyro={"LogUniform": "low high"},
+        scipy={"reciprocal_gen": "a:low b:high", "_LogUniform": "a:low b:high"},
+        fit=Fit(POSITIVE, bounded.loguniform, moving_ends=True)),
+    Family("continuous_bernoulli", bounded.ContinuousBernoulli, (named("logit", "finite", "the logit"),),
+        numpyro={"ContinuousBernoulli": "probs|logits:logit"}, fit=Fit(CLOSED_UNIT, bounded.continuous_bernoulli)),
+    Family("poisson", counting.Poisson, (one("rate"),), numpyro={"Poisson": "rate"},
+        scipy={"poisson_gen": "mu:rate"}, fit=Fit(COUNTS, counting.poisson)),
+    Family("bernoulli", counting.Binomial, (CHANCE,), lambda p: counting.Binomial(1.0, p),
+        lambda d: (d.chance,) if d.total == 1.0 else None, numpyro={"Bernoulli": "probs|logits:p"},
+        scipy={"bernoulli_gen": "p"}, fit=Fit(BINARY, counting.bernoulli)),
+    Family("binomial", counting.Binomial, (one("n", "count"), CHANCE),
+        numpyro={"Binomial": "total_count:n probs|logits:p"}, scipy={"binom_gen": "n p", "Binomial": "n p"}),
+    Family("geometric", counting.Geometric, (CHANCE, START), numpyro={"Geometric": "probs|logits:p"},
+        fit=Fit(COUNTS, counting.geometric)),
+    Family("negative_binomial", counting.NegativeBinomial, (one("r"), WHICH_CHANCE), None,
+        lambda d: (d.shape, ("failure", d.chance)), aliases=("nbinom",),
+        numpyro={"NegativeBinomial": "total_count:r probs|logits:failure"},
+        scipy={"nbinom_gen": "n:r p:success"}, fit=Fit(COUNTS, counting.negative_binomial),
+        contains={"poisson": lambda n, rate: {"r": n, "success": n / (rate + n)},
+                  "geometric": lambda n, p: {"r": 1.0, "success": p}}),
+    Family("categorical", vector.Categorical, (one("p", "probabilities"),),
+        lambda p: vector.Categorical.from_probabilities(np.array(p)), lambda d: (d.probabilities,)),
+    Family("dirichlet", vector.Dirichlet, (one("concentration", "positive_vector"),),
+        lambda concentration: vector.Dirichlet(np.array(concentration))),
+    Family("mvnormal", vector.MultivariateNormal, (one("loc", "vector"), SPREADS), _multivariate_normal,
+        _loc_and_spread),
 )
+# fmt: on
 
-FAMILIES: dict[str, Family] = {
-    **{row.name: row for row in _ROWS},
-    **{row.alias: row for row in _ROWS if row.alias},
-}
+FAMILIES: dict[str, Family] = {name: row for row in _ROWS for name in (row.name, *row.aliases)}
 
 #: How to write what is made of other distributions.
 COMPOUNDS: dict[str, str] = {
@@ -407,94 +241,29 @@ def families() -> list[str]:
     return [row.usage for row in _ROWS] + list(COMPOUNDS.values())
 
 
-# The families of scalars that are fitted without JAX: one row each.
-
-REAL = Domain()
-POSITIVE = Domain(0.0)
-FROM_ZERO = Domain(0.0, closed=(True, False))
-UNIT = Domain(0.0, 1.0)
-CLOSED_UNIT = Domain(0.0, 1.0, closed=(True, True))
-CIRCLE = Domain(-math.pi, math.pi, closed=(True, True))
-COUNTS = Domain(0.0, closed=(True, False), integers=True)
-BINARY = Domain(0.0, 1.0, closed=(True, True), integers=True)
+#: Those that are fitted by maximum likelihood.
+TABLE: dict[str, ScalarFamily] = {row.name: row.fitted for row in _ROWS if row.fit is not None}
 
 
-def _row(
-    name: str,
-    parameters: int,
-    domain: Domain,
-    maximise: Callable[[Values, Values], Best],
-    *,
-    moving_ends: bool = False,
-) -> ScalarFamily:
-    """Returns a row of a family that needs no start."""
-    return ScalarFamily(
-        name, parameters, domain, lambda x, weights, near=None: maximise(x, weights), moving_ends
-    )
+def row_named(name: str) -> Family | None:
+    """Returns the family of a name, also as NumPyro and torch write it; None if it is not here.
 
-
-_FITTED = (
-    _row("normal", 2, REAL, normal),
-    _row("laplace", 2, REAL, laplace),
-    ScalarFamily("logistic", 2, REAL, logistic),
-    ScalarFamily("cauchy", 2, REAL, cauchy),
-    ScalarFamily("gumbel", 2, REAL, gumbel),
-    ScalarFamily("student_t", 3, REAL, student_t),
-    _row("uniform", 2, REAL, uniform, moving_ends=True),
-    _row("vonmises", 2, CIRCLE, vonmises),
-    _row("exponential", 1, FROM_ZERO, exponential),
-    _row("gamma", 2, POSITIVE, gamma),
-    _row("lognormal", 2, POSITIVE, lognormal),
-    _row("weibull", 2, POSITIVE, weibull),
-    _row("inverse_gamma", 2, POSITIVE, inverse_gamma),
-    _row("inverse_gaussian", 2, POSITIVE, inverse_gaussian),
-    _row("frechet", 2, POSITIVE, frechet),
-    _row("halfnormal", 1, FROM_ZERO, halfnormal),
-    _row("halfcauchy", 1, FROM_ZERO, halfcauchy),
-    _row("rayleigh", 1, POSITIVE, rayleigh),
-    _row("maxwell", 1, POSITIVE, maxwell),
-    _row("chi2", 1, POSITIVE, chi2),
-    _row("chi", 1, POSITIVE, chi),
-    _row("lindley", 1, FROM_ZERO, lindley),
-    _row("pareto", 2, POSITIVE, pareto, moving_ends=True),
-    _row("loguniform", 2, POSITIVE, loguniform, moving_ends=True),
-    _row("beta", 2, UNIT, beta),
-    _row("kumaraswamy", 2, UNIT, kumaraswamy),
-    _row("continuous_bernoulli", 1, CLOSED_UNIT, continuous_bernoulli),
-    _row("poisson", 1, COUNTS, poisson),
-    _row("geometric", 1, COUNTS, geometric),
-    _row("negative_binomial", 2, COUNTS, negative_binomial),
-    _row("bernoulli", 1, BINARY, bernoulli),
-)
-
-TABLE = {row.name: row for row in _FITTED}
-
-#: Names that other libraries use, without underscores and in lower case.
-_ALIASES = {
-    "t": "student_t",
-    "wald": "inverse_gaussian",
-    "negativebinomial2": "negative_binomial",
-    "negativebinomialprobs": "negative_binomial",
-    "negativebinomiallogits": "negative_binomial",
-    "nbinom": "negative_binomial",
-    "bernoulliprobs": "bernoulli",
-    "bernoullilogits": "bernoulli",
-    "geometricprobs": "geometric",
-    "geometriclogits": "geometric",
-}
-_PLAIN = {name.replace("_", ""): name for name in TABLE}
+    Example:
+        >>> row_named("StudentT").name
+        'student_t'
+    """
+    return _BY_NAME.get(_plain(name))
 
 
 def by_name(name: str) -> ScalarFamily | None:
-    """Returns the family of a name, also as NumPyro writes it; None if it is not here.
+    """Returns the family of a name for maximum likelihood; None if it is not here, or is not fitted so."""
+    # By its mean, NumPyro's second negative binomial distribution has other parameters and the same members.
+    row = row_named(_plain(name).removesuffix("2") if _plain(name) == "negativebinomial2" else name)
+    return None if row is None else TABLE.get(row.name)
 
-    Example:
-        >>> by_name("StudentT").name
-        'student_t'
-    """
-    plain = name.lower().replace("_", "").replace("-", "")
-    found = _ALIASES.get(plain) or _PLAIN.get(plain)
-    return None if found is None else TABLE[found]
+
+def _plain(name: str) -> str:
+    return name.lower().replace("_", "").replace("-", "")
 
 
 def living_on(x: Values) -> list[ScalarFamily]:
@@ -512,4 +281,32 @@ def living_on(x: Values) -> list[ScalarFamily]:
         domains = [POSITIVE, FROM_ZERO] if low > 0.0 else [FROM_ZERO]
     else:
         domains = [REAL]
-    return [row for row in _FITTED if row.domain in domains and not row.moving_ends]
+    return [row for row in TABLE.values() if row.domain in domains and not row.moving_ends]
+
+
+def row_of(member: Distribution) -> tuple[Family, list[tuple[Spelling, Any]]] | None:
+    """Returns the family with the fewest parameters that a distribution belongs to, and these."""
+    for row in _BY_SIZE:
+        values = row.values(member) if row.cls is type(member) else None
+        if values is not None:
+            return row, values
+    return None
+
+
+#: The classes of NumPyro and torch, each with its family and the names of its parameters. torch has one,
+#: NumPyro one for each way to give a probability.
+NUMPYRO: dict[str, tuple[Family, str]] = {
+    f"{name}{suffix}": (row, names)
+    for row in _ROWS
+    for name, names in row.numpyro.items()
+    for suffix in (("", "Probs", "Logits") if "probs|logits" in names else ("",))
+}
+#: Those of SciPy.
+SCIPY = {name: (row, names) for row in _ROWS for name, names in row.scipy.items()}
+#: The rows, those with few parameters first.
+_BY_SIZE = sorted(_ROWS, key=lambda row: len(row.parameters))
+#: The families by all their names, without underscores and in lower case.
+_BY_NAME: dict[str, Family] = {
+    _plain(name): row
+    for name, row in [*FAMILIES.items(), *((cls, row) for cls, (row, _) in NUMPYRO.items())]
+}

@@ -67,7 +67,7 @@ _NOT_WRITTEN = (Approximation, Foreign, Stratum)
 def _of_distributions() -> Iterator[type]:
     """Yields all dataclasses of the package `distributions`: a new one needs no line here."""
     for module in pkgutil.iter_modules(distributions.__path__, "kullback.distributions."):
-        if module.name.endswith(".registry"):  # rows of a table, which nothing holds
+        if module.name.endswith((".family", ".registry")):  # a table, whose rows nothing holds
             continue
         for thing in vars(import_module(module.name)).values():
             if isinstance(thing, type) and thing.__module__ == module.name:

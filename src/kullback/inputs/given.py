@@ -111,6 +111,12 @@ def probabilities(thing: object, name: str, *, normalize: bool) -> Categorical:
     except (TypeError, ValueError):
         array = np.empty(())
     if array.ndim == 0:
+        if hasattr(thing, "score_samples") and hasattr(thing, "sample"):
+            kind = type(thing).__name__
+            raise InputError(
+                f"{name} is a {kind} of scikit-learn: say what its methods are, Known(log_prob={name}.score_samples, "
+                f"sample=lambda rng, n: {name}.sample(n)[0], example=zeros(d)), d being its number of columns"
+            )
         raise InputError(
             f"{name} is a {type(thing).__name__}, which is not understood: give a NumPyro, SciPy or "
             'torch distribution, LogDensity, Known, an expression such as "normal(0, sd=2)", '
@@ -129,7 +135,7 @@ def probabilities(thing: object, name: str, *, normalize: bool) -> Categorical:
     if (array < 0.0).any():
         at = int(np.argmax(array < 0.0))
         raise InputError(f"{name}[{at}] is {array[at]:g}: probabilities must not be negative")
-    total = math.fsum(array)
+    total = float(array.sum())
     if normalize and total > 0.0:
         return Categorical.from_probabilities(array / total)
     if abs(total - 1.0) > _allowed(thing, array):

@@ -4,10 +4,11 @@ A library is imported only when an object of it is given.
 """
 
 import importlib
+from typing import Any
 
 from kullback.distributions.base import Distribution
 
-__all__ = ["as_distribution"]
+__all__ = ["as_batch", "as_distribution", "batch_shape", "normals"]
 
 #: Where a library's distribution classes live, and the module here that reads them.
 _LIBRARIES = {
@@ -46,6 +47,37 @@ def as_distribution(thing: object) -> Distribution | None:
     for name, reader in _LIBRARIES.items():
         if any(_within(cls.__module__, name) for cls in type(thing).__mro__):
             return importlib.import_module(reader).read(thing)
+    return None
+
+
+def batch_shape(thing: object) -> tuple[int, ...]:
+    """Returns the shape of a batch of distributions of another library; () for one, or anything else."""
+    module = _reader(thing)
+    return () if module is None else module.shape_of(thing)
+
+
+def as_batch(thing: object) -> Any:
+    """Returns loc and scale of a batch of normals, None for others; and what reads it element by element.
+
+    The second is a function that returns an array of our distributions.
+    """
+    module = _reader(thing)
+    assert module is not None
+    return module.normals(thing), lambda: module.each(thing)
+
+
+def normals(thing: object) -> Any:
+    """Returns loc and scale of one or many normals of another library; None for anything else."""
+    module = _reader(thing)
+    return None if module is None else module.normals(thing)
+
+
+def _reader(thing: object) -> Any:
+    if isinstance(thing, (Distribution, type, str)):
+        return None
+    for name, reader in _LIBRARIES.items():
+        if any(_within(cls.__module__, name) for cls in type(thing).__mro__):
+            return importlib.import_module(reader)
     return None
 
 

@@ -43,7 +43,7 @@ def _attempt(fn: Callable[..., object], pair: np.ndarray) -> np.ndarray:
     """Returns fn of two events; empty if it fails, which only means that it takes one at a time."""
     try:
         with float64(), np.errstate(all="ignore"):
-            return np.asarray(fn(pair), dtype=np.float64)
+            return np.asarray(fn(_read_only(pair)), dtype=np.float64)
     except Exception:  # noqa: BLE001 - whatever the user's function raises
         return np.empty(0)
 
@@ -56,12 +56,24 @@ def _batch(fn: Callable[..., object], x: np.ndarray, name: str) -> np.ndarray:
 def _call(fn: Callable[..., object], x: np.ndarray | np.floating, name: str) -> object:
     try:
         with np.errstate(all="ignore"):
-            return fn(x)
+            return fn(_read_only(x))
     except Exception as error:
         text, kind = raised(error)
+        if "read-only" in text:
+            raise DensityError(
+                f"{name}: the log density changes its argument, which others use as well: write x = x - 1, not x -= 1"
+            ) from error
         raise DensityError(
             f"{name}: the log density raised {kind}: {text} (at x of shape {np.shape(x)})"
         ) from error
+
+
+def _read_only(x: np.ndarray | np.floating) -> np.ndarray | np.floating:
+    """What is handed out is used again."""
+    if isinstance(x, np.ndarray):
+        x = x.view()
+        x.setflags(write=False)
+    return x
 
 
 def _number(value: object, name: str) -> float:

@@ -2,111 +2,136 @@
 
 import itertools
 import math
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, final
 
 import numpy as np
-from jaxtyping import Float
 
 from kullback.core.errors import InputError, UnsupportedError
 from kullback.core.optional import need
 from kullback.distributions.base import Distribution, Foreign
-from kullback.distributions.registry import by_name
-from kullback.distributions.scalar import (
-    Embed,
-    Parametric,
-    ScalarFamily,
-    Vector,
-)
+from kullback.distributions.family import Contains, Family
+from kullback.distributions.registry import FAMILIES, by_name, row_named
+from kullback.distributions.scalar import Embed, Parametric, Scalar, ScalarFamily, Vector
 from kullback.families import Bernoulli
 from kullback.interop import as_distribution
 
-# NumPyro classes of scalars as families: their parameters on the whole line, and where to start.
+# Families by their parameters on the whole line, and where to start: rows of ours, and classes of NumPyro.
 
-#: From the whole line to where a constraint of NumPyro allows, and back.
-_MAPS: dict[str, tuple[Callable[[float], float], Callable[[float], float]]] = {
+#: Maps from the whole line to where a parameter may be, and back.
+_Link = tuple[Callable[[float], float], Callable[[float], float]]
+_LINKS: dict[str, _Link] = {
     "real": (lambda t: t, lambda v: v),
     "positive": (lambda t: math.exp(min(max(t, -300.0), 300.0)), math.log),
     "unit_interval": (lambda t: 1.0 / (1.0 + math.exp(-t)), lambda v: math.log(v / (1.0 - v))),
 }
+#: Where a parameter of ours may be, by the rule of its first spelling.
+_WORDS = {
+    "finite": "real",
+    "positive": "positive",
+    "divisor": "positive",
+    "nonnegative": "positive",
+    "probability": "unit_interval",
+}
+#: Classes of NumPyro that contain families of ours, as `Family.contains`.
+_CONTAINED: dict[str, Contains] = {
+    "AsymmetricLaplace": {
+        "laplace": lambda n, loc, scale: {"loc": loc, "scale": scale, "asymmetry": 1.0},
+    },
+    "GammaPoisson": {
+        "poisson": lambda n, rate: {"concentration": n, "rate": n / rate},
+        "geometric": lambda n, p: {"concentration": 1.0, "rate": p / (1.0 - p)},
+    },
+    "NegativeBinomial2": {
+        "poisson": lambda n, rate: {"mean": rate, "concentration": n},
+        "geometric": lambda n, p: {"mean": (1.0 - p) / p, "concentration": 1.0},
+    },
+    "ZeroInflatedPoisson": {"poisson": lambda n, rate: {"gate": n**-1.5, "rate": rate}},
+    "HurdlePoisson": {
+        "poisson": lambda n, rate: {"gate": max(math.exp(-rate), 1e-300), "rate": rate}
+    },
+}
 
 
-#: Stands for 0.
-_SMALL = 1e-9
-#: Families within families: what is contained, and its parameters as those of the larger one; n stands for
-#: infinity where the smaller is a limit of the larger.
-_CONTAINED: dict[str, tuple[tuple[str, Callable[..., dict[str, float]]], ...]] = {
-    "StudentT": (
-        ("Normal", lambda n, loc, scale: {"df": n, "loc": loc, "scale": scale}),
-        ("Cauchy", lambda n, loc, scale: {"df": 1.0, "loc": loc, "scale": scale}),
-    ),
-    "AsymmetricLaplace": (
-        ("Laplace", lambda n, loc, scale: {"loc": loc, "scale": scale, "asymmetry": 1.0}),
-    ),
-    "Gamma": (
-        ("Exponential", lambda n, rate: {"concentration": 1.0, "rate": rate}),
-        ("Chi2", lambda n, df: {"concentration": 0.5 * df, "rate": 0.5}),
-    ),
-    "Weibull": (("Exponential", lambda n, rate: {"scale": 1.0 / rate, "concentration": 1.0}),),
-    "GammaPoisson": (
-        ("Poisson", lambda n, rate: {"concentration": n, "rate": n / rate}),
-        ("GeometricProbs", lambda n, probs: {"concentration": 1.0, "rate": probs / (1.0 - probs)}),
-    ),
-    "NegativeBinomial2": (
-        ("Poisson", lambda n, rate: {"mean": rate, "concentration": n}),
-        ("GeometricProbs", lambda n, probs: {"mean": (1.0 - probs) / probs, "concentration": 1.0}),
-    ),
-    "NegativeBinomialProbs": (
-        ("Poisson", lambda n, rate: {"total_count": n, "probs": rate / (rate + n)}),
-        ("GeometricProbs", lambda n, probs: {"total_count": 1.0, "probs": 1.0 - probs}),
-    ),
-    "NegativeBinomialLogits": (
-        ("Poisson", lambda n, rate: {"total_count": n, "logits": math.log(rate / n)}),
-        (
-            "GeometricProbs",
-            lambda n, probs: {"total_count": 1.0, "logits": math.log1p(-probs) - math.log(probs)},
-        ),
-    ),
-    "ZeroInflatedPoisson": (("Poisson", lambda n, rate: {"gate": n**-1.5, "rate": rate}),),
-    "HurdlePoisson": (
-        ("Poisson", lambda n, rate: {"gate": max(math.exp(-rate), 1e-300), "rate": rate}),
-    ),
-}
-#: Members that are a distribution of their own: the uniform one.
-_CONSTANTS: dict[str, tuple[dict[str, float], ...]] = {
-    "Beta": ({"concentration1": 1.0, "concentration0": 1.0},),
-    "Kumaraswamy": ({"concentration1": 1.0, "concentration0": 1.0},),
-    "VonMises": ({"loc": 0.0, "concentration": _SMALL},),
-}
+@final
+@dataclass(frozen=True)
+class _Chart:
+    """The parameters of a family by name, each with the word for where it may be."""
+
+    words: dict[str, str]
+
+    def values(self, vector: Vector) -> dict[str, float]:
+        """Returns the parameters that a point of the whole space stands for."""
+        pairs = zip(self.words.items(), vector, strict=True)
+        return {name: _LINKS[word][0](float(t)) for (name, word), t in pairs}
+
+    def vector(self, values: Mapping[str, float]) -> Vector:
+        """Returns the point of the whole space that stands for parameters."""
+        return np.array([_LINKS[word][1](values[name]) for name, word in self.words.items()])
+
+    def guesses(self, mean: float, variance: float) -> list[Vector]:
+        """Returns points of which one may be near a member with this mean and variance."""
+        each = [_guesses(word, mean, variance) for word in self.words.values()]
+        return [
+            self.vector(dict(zip(self.words, values, strict=True)))
+            for values in itertools.product(*each)
+        ]
+
+    def contained(self, families: Contains) -> tuple[tuple[Parametric, Embed], ...]:
+        """Returns families of ours within this one, with the maps of their parameters to its own."""
+        return tuple(self._within(FAMILIES[name], larger) for name, larger in families.items())
+
+    def _within(self, row: Family, larger: Callable[..., dict[str, float]]) -> Any:
+        inner = _chart_of(row)
+        return _of_row(row), lambda at, n: self.vector(larger(n, **inner.values(at)))
 
 
 def family_of(family: object) -> Parametric:
-    """Returns a NumPyro class, or the name of one, as a family, with those that it contains.
+    """Returns a family of scalars by its unconstrained parameters, with those that it contains.
 
     Args:
-        family: such as numpyro.distributions.Gamma, or "gamma".
+        family: a name of ours, such as "gamma", or a class of NumPyro, or the name of one.
 
     Raises:
         InputError: no such family.
         UnsupportedError: its parameters are of a kind that is not fitted here.
     """
-    cls = _class(family)
-    constraints = {
-        name: constraint
-        for name, constraint in cls.arg_constraints.items()
-        if name != "validate_args"
+    name = family if isinstance(family, str) else _name_in_numpyro(family)
+    row = None if name is None else row_named(name)
+    if row is not None and issubclass(row.cls, Scalar):
+        return _of_row(row)
+    return _of_class(_class(family))
+
+
+def _chart_of(row: Family) -> _Chart:
+    first = [p.spellings[0] for p in row.parameters if not p.choices]
+    words = {
+        s.name: "end" if s.name in ("low", "high") else _WORDS.get(s.rule, s.rule) for s in first
     }
-    maps = [_link(cls.__name__, name, constraint) for name, constraint in constraints.items()]
-    words = [_word(constraint) for constraint in constraints.values()]
+    return _Chart({name: _known(row.name, name, word) for name, word in words.items()})
+
+
+def _of_row(row: Family) -> Parametric:
+    chart = _chart_of(row)
+
+    def build(vector: Vector) -> Distribution:
+        return row.member(chart.values(vector))
+
+    constants = tuple(chart.vector(values) for values in row.constants)
+    return Parametric(
+        row.name, build, build, chart.guesses, chart.contained(row.contains), constants
+    )
+
+
+def _of_class(cls: Any) -> Parametric:
+    words = {n: _word(c) for n, c in cls.arg_constraints.items() if n != "validate_args"}
+    chart = _Chart({n: _known(cls.__name__, n, word) for n, word in words.items()})
     evaluate: list[Any] = []
 
-    def values_of(vector: Vector) -> list[float]:
-        return [forward(float(t)) for (forward, _), t in zip(maps, vector, strict=True)]
-
     def exactly(vector: Vector) -> Distribution:
-        values = dict(zip(constraints, values_of(vector), strict=True))
         try:
-            member = cls(**values)
+            member = cls(**chart.values(vector))
         except ValueError as error:
             # NumPyro's own check: a parameter that is derived from these overflows.
             raise InputError(f"{cls.__name__}: {error}") from None
@@ -121,50 +146,11 @@ def family_of(family: object) -> Parametric:
         if not evaluate:
             from kullback.interop.numpyro import of_parameters  # noqa: PLC0415 - loads JAX
 
-            evaluate.append(of_parameters(cls, tuple(constraints)))
-        return evaluate[0](made, values_of(vector))
+            evaluate.append(of_parameters(cls, tuple(words)))
+        return evaluate[0](made, list(chart.values(vector).values()))
 
-    def vector_of(parameters: dict[str, float]) -> Vector:
-        return np.array(
-            [back(parameters[n]) for n, (_, back) in zip(constraints, maps, strict=True)]
-        )
-
-    def guesses(mean: float, variance: float) -> list[Vector]:
-        each = [_guesses(word, mean, variance) for word in words]
-        return [
-            np.array([back(v) for (_, back), v in zip(maps, values, strict=True)])
-            for values in itertools.product(*each)
-        ]
-
-    return Parametric(
-        cls.__name__,
-        build,
-        exactly,
-        guesses,
-        tuple(
-            _within(name, larger, vector_of) for name, larger in _CONTAINED.get(cls.__name__, ())
-        ),
-        tuple(vector_of(values) for values in _CONSTANTS.get(cls.__name__, ())),
-    )
-
-
-def _within(
-    name: str,
-    larger: Callable[..., dict[str, float]],
-    vector_of: Callable[[dict[str, float]], Vector],
-) -> tuple[Parametric, Embed]:
-    """A contained family, and the map from its unconstrained parameters to those of the larger one."""
-    cls = _class(name)
-    maps = {
-        parameter: _link(name, parameter, constraint)[0]
-        for parameter, constraint in cls.arg_constraints.items()
-    }
-
-    def embed(vector: Vector, limit: float) -> Float[np.ndarray, " k"]:
-        values = {name: f(float(t)) for (name, f), t in zip(maps.items(), vector, strict=True)}
-        return vector_of(larger(limit, **values))
-
-    return family_of(name), embed
+    contained = chart.contained(_CONTAINED.get(cls.__name__, {}))
+    return Parametric(cls.__name__, build, exactly, chart.guesses, contained)
 
 
 def scalar_family(recipe: object) -> ScalarFamily:
@@ -227,16 +213,14 @@ def _word(constraint: Any) -> str:
     return text
 
 
-def _link(
-    family: str, name: str, constraint: object
-) -> tuple[Callable[[float], float], Callable[[float], float]]:
-    word = _word(constraint)
-    if word not in _MAPS:
+def _known(family: str, name: str, word: str) -> str:
+    """Returns the word for where a parameter may be, if there is a map to it."""
+    if word not in _LINKS:
         raise UnsupportedError(
             f"{family}: its parameter {name} ({word}) is not one that is fitted here: parameters "
             "must be real, positive or probabilities"
         )
-    return _MAPS[word]
+    return word
 
 
 def _guesses(word: str, mean: float, variance: float) -> list[float]:

@@ -300,6 +300,7 @@ def integers(low: float, high: float) -> Distribution:
         sampler=lambda rng, n: rng.integers(int(low), int(high) + 1, n).astype(np.float64),
         inverse=lambda u: low + np.minimum(np.floor(u * count), count - 1.0),
         strict=True,
+        ours=True,
     )
 
 
@@ -368,7 +369,7 @@ def beta_binomial(a: float, b: float, total: float) -> Distribution:
     def sampler(rng: np.random.Generator, n: int) -> Array:
         return rng.binomial(int(total), rng.beta(a, b, n))
 
-    return Foreign(name, Support("integers", 0.0, total), density, sampler, strict=True)
+    return Foreign(name, Support("integers", 0.0, total), density, sampler, strict=True, ours=True)
 
 
 def beta_negative_binomial(a: float, b: float, size: float) -> Distribution:
@@ -385,7 +386,7 @@ def beta_negative_binomial(a: float, b: float, size: float) -> Distribution:
     def sampler(rng: np.random.Generator, n: int) -> Array:
         return rng.negative_binomial(size, 1.0 - rng.beta(a, b, n))
 
-    return Foreign(name, Support("integers", 0.0), density, sampler, strict=True)
+    return Foreign(name, Support("integers", 0.0), density, sampler, strict=True, ours=True)
 
 
 def dirichlet_multinomial(concentration: Float[np.ndarray, " k"], total: float) -> Distribution:
@@ -405,7 +406,7 @@ def dirichlet_multinomial(concentration: Float[np.ndarray, " k"], total: float) 
         return rng.multinomial(int(total), rng.dirichlet(concentration, n))
 
     support = Support("counts", 0.0, total, len(concentration))
-    return Foreign(name, support, density, sampler, strict=True)
+    return Foreign(name, support, density, sampler, strict=True, ours=True)
 
 
 def _checked(name: str, *parameters: float) -> str:

@@ -13,17 +13,13 @@ from jaxtyping import Float
 from scipy import linalg, special
 
 from kullback.distributions.base import Distribution
-from kullback.distributions.bounded import (
-    Beta,
-    ContinuousBernoulli,
-    Kumaraswamy,
-    LogUniform,
-    Uniform,
-)
 from kullback.distributions.compound import Bijection
-from kullback.distributions.counting import Binomial, Chance, Geometric, NegativeBinomial, Poisson
-from kullback.distributions.positive import GeneralizedGamma, HalfCauchy, LogNormal, Pareto
-from kullback.distributions.real import Laplace, LogGamma, Logistic, Normal, StudentT, VonMises
+from kullback.distributions.counting import Chance, NegativeBinomial
+from kullback.distributions.family import Family, spelled
+from kullback.distributions.positive import GeneralizedGamma, Pareto
+from kullback.distributions.real import Logistic
+from kullback.distributions.registry import NUMPYRO
+from kullback.distributions.student import MultivariateT
 from kullback.distributions.vector import Dirichlet, Multinomial, MultivariateNormal, Wishart
 from kullback.interop.maps import (
     affine,
@@ -77,14 +73,6 @@ def _inverse(value: float, what: str) -> Fraction:
     return 1 / positive_fraction(value, what)
 
 
-def _gamma(concentration: float, rate: float) -> Distribution:
-    return GeneralizedGamma(_inverse(rate, "Gamma: rate"), concentration)
-
-
-def _exponential(rate: float) -> Distribution:
-    return GeneralizedGamma(_inverse(rate, "Exponential: rate"), 1.0)
-
-
 def _levy(loc: float, scale: float) -> Distribution:
     return push(GeneralizedGamma(scale, 0.5, -1.0, 0.5), affine(loc, 1.0), "Levy")
 
@@ -96,10 +84,6 @@ def _power_law(alpha: float, low: float) -> Distribution:
 def _gamma_poisson(concentration: float, rate: float) -> Distribution:
     odds = 1 + positive_fraction(rate, "GammaPoisson: rate")
     return NegativeBinomial(concentration, Chance(probability=1 / odds))
-
-
-def _binomial(total: float, given: tuple[str, float]) -> Distribution:
-    return Binomial(total, chance(*given))
 
 
 def _relaxed_logit(temperature: float, given: tuple[str, float]) -> Distribution:
@@ -122,6 +106,10 @@ def _multivariate_normal(loc: Float[np.ndarray, " _"], given: tuple[str, Matrix]
         return MultivariateNormal.from_covariance(loc, matrix)
     root = matrix if name == "scale_tril" else tril_of_precision(matrix)
     return MultivariateNormal(loc, np.tril(root))
+
+
+def _student(df: float, loc: Float[np.ndarray, " _"], root: Matrix) -> Distribution:
+    return MultivariateT(df, np.array(np.broadcast_to(loc, root.shape[:1])), np.tril(root))
 
 
 def _low_rank(loc: Vector, factor: Float[np.ndarray, "d r"], diagonal: Vector) -> Distribution:
@@ -176,67 +164,29 @@ def _multinomial(total: float, given: tuple[str, Vector]) -> Distribution:
 
 _LOC_SCALE = ("loc", "scale")
 
-SCALARS: dict[str, Row] = {
-    "Normal": Row(Normal, _LOC_SCALE),
-    "Laplace": Row(Laplace, _LOC_SCALE),
-    "Logistic": Row(Logistic, _LOC_SCALE),
-    "Gumbel": Row(lambda loc, scale: LogGamma(1.0, loc, scale), _LOC_SCALE),
-    "Cauchy": Row(lambda loc, scale: StudentT(1.0, loc, scale), _LOC_SCALE),
-    "StudentT": Row(StudentT, ("df", "loc", "scale")),
-    "VonMises": Row(VonMises, ("loc", "concentration")),
-    "Gamma": Row(_gamma, ("concentration", "rate")),
-    "Exponential": Row(_exponential, ("rate",)),
-    "Chi2": Row(lambda df: GeneralizedGamma(2.0, 0.5 * df), ("df",)),
-    "HalfNormal": Row(lambda scale: GeneralizedGamma(scale, 0.5, 2.0, 0.5), ("scale",)),
-    "HalfCauchy": Row(HalfCauchy, ("scale",)),
-    "InverseGamma": Row(lambda a, rate: GeneralizedGamma(rate, a, -1.0), ("concentration", "rate")),
-    "Weibull": Row(lambda k, scale: GeneralizedGamma(scale, 1.0, k), ("concentration", "scale")),
-    "LogNormal": Row(LogNormal, _LOC_SCALE),
-    "Pareto": Row(Pareto, ("scale", "alpha")),
+#: Scalars that are families of ours moved, stretched, mixed or in other parameters.
+_SCALARS: dict[str, Row] = {
     "GeneralizedPareto": Row(generalized_pareto, ("loc", "scale", "concentration")),
     "Levy": Row(_levy, _LOC_SCALE),
     "LowerTruncatedPowerLaw": Row(_power_law, ("alpha", "low")),
-    "Uniform": Row(Uniform, ("low", "high")),
-    "LogUniform": Row(LogUniform, ("low", "high")),
-    "Beta": Row(Beta, ("concentration1", "concentration0")),
-    "Kumaraswamy": Row(Kumaraswamy, ("concentration1", "concentration0")),
-    "ContinuousBernoulli": Row(lambda given: ContinuousBernoulli(log_odds(*given)), (_CHANCE,)),
     "RelaxedBernoulli": Row(_relaxed, ("temperature", _CHANCE)),
     "RelaxedBernoulliLogits": Row(_relaxed, ("temperature", _CHANCE)),
     "LogitRelaxedBernoulli": Row(_relaxed_logit, ("temperature", _CHANCE)),
-    "Poisson": Row(Poisson, ("rate",)),
     "GammaPoisson": Row(_gamma_poisson, ("concentration", "rate")),
     "DiscreteUniform": Row(integers, ("low", "high")),
     "BetaBinomial": Row(beta_binomial, ("concentration1", "concentration0", "total_count")),
     "BetaNegativeBinomial": Row(beta_negative_binomial, ("concentration1", "concentration0", "n")),
 }
 
-_BERNOULLI = Row(lambda given: Binomial(1.0, chance(*given)), (_CHANCE,))
-_BINOMIAL = Row(_binomial, ("total_count", _CHANCE))
-_GEOMETRIC = Row(lambda given: Geometric(chance(*given)), (_CHANCE,))
-_NEGATIVE_BINOMIAL = Row(
-    lambda shape, given: NegativeBinomial(shape, chance(*given)), ("total_count", _CHANCE)
-)
 _CATEGORICAL = Row(lambda given: categorical(*given), (_CHANCE,), (1,))
 _MULTINOMIAL = Row(_multinomial, ("total_count", _CHANCE), (0, 1))
 
-#: torch has one class, NumPyro one for each way to give the probability.
-CHANCES: dict[str, Row] = {
-    f"{name}{suffix}": row
-    for suffix in ("", "Probs", "Logits")
-    for name, row in {
-        "Bernoulli": _BERNOULLI,
-        "Binomial": _BINOMIAL,
-        "Geometric": _GEOMETRIC,
-        "NegativeBinomial": _NEGATIVE_BINOMIAL,
-        "Categorical": _CATEGORICAL,
-        "Multinomial": _MULTINOMIAL,
-    }.items()
-}
-
-VECTORS: dict[str, Row] = {
+_VECTORS: dict[str, Row] = {
+    **{f"Categorical{way}": _CATEGORICAL for way in ("", "Probs", "Logits")},
+    **{f"Multinomial{way}": _MULTINOMIAL for way in ("", "Probs", "Logits")},
     "MultivariateNormal": Row(_multivariate_normal, ("loc", _COVARIANCE), (1, 2)),
     "LowRankMultivariateNormal": Row(_low_rank, ("loc", "cov_factor", "cov_diag"), (1, 2, 1)),
+    "MultivariateStudentT": Row(_student, ("df", "loc", "scale_tril"), (0, 1, 2)),
     "MatrixNormal": Row(_matrix_normal, ("loc", "scale_tril_row", "scale_tril_column"), (2, 2, 2)),
     "GaussianRandomWalk": Row(_random_walk, ("scale", "num_steps="), (0, 0)),
     "CirculantNormal": Row(_circulant, ("loc", "covariance_row|covariance_rfft"), (1, 1)),
@@ -247,7 +197,36 @@ VECTORS: dict[str, Row] = {
     "Wishart": Row(_wishart, ("concentration|df", _SCALE_MATRIX), (0, 2)),
 }
 
-ROWS: dict[str, Row] = {**SCALARS, **CHANCES, **VECTORS}
+
+def _row(cls: str, family: Family, names: str) -> Row:
+    """Returns how a class that is a family of ours becomes one."""
+    pairs = [(ours, theirs) for theirs, ours in spelled(names)]
+
+    def build(*values: Any) -> Distribution:
+        found = {
+            ours: _plain(family, ours, value, f"{cls}: {theirs}")
+            for (ours, theirs), value in zip(pairs, values, strict=True)
+        }
+        return family.member(found)
+
+    return Row(build, tuple(theirs for _, theirs in pairs))
+
+
+def _plain(family: Family, ours: str, value: Any, what: str) -> Any:
+    """A parameter as our spelling of it has it."""
+    rule = next(s.rule for p in family.parameters for s in p.spellings if s.name == ours)
+    if isinstance(value, tuple):
+        return chance(*value) if rule == "probability" else log_odds(*value)
+    if rule == "divisor":
+        positive_fraction(value, what)
+    return value
+
+
+ROWS: dict[str, Row] = {
+    **{cls: _row(cls, *columns) for cls, columns in NUMPYRO.items()},
+    **_SCALARS,
+    **_VECTORS,
+}
 
 
 def given(thing: Any, names: list[str]) -> tuple[str, Any]:

@@ -17,8 +17,9 @@ from numpyro.distributions.util import cholesky_of_inverse, lazy_property
 from kullback.core.errors import InputError
 from kullback.core.numerics import float64
 from kullback.distributions.base import Array, Distribution, Foreign
-from kullback.interop.library import Evaluator, Library, read_one
+from kullback.interop.library import Evaluator, Library
 from kullback.interop.names import given
+from kullback.interop.readers import normals_of, read_batch, read_one
 
 #: Points are padded to one of these counts, so that a density is compiled a few times only.
 _COUNTS = (64, 512, 4096, 32768)
@@ -245,3 +246,21 @@ def _apply(transforms: list[Any], x: Array) -> Array:
 LIBRARY = Library(
     "numpyro.distributions", _array, _evaluate, _apply, remedy=lambda axes: f".to_event({axes})"
 )
+
+
+# Batches.
+
+
+def shape_of(thing: Any) -> tuple[int, ...]:
+    """Returns the shape of a batch; () for one distribution."""
+    return tuple(int(n) for n in getattr(thing, "batch_shape", ()))
+
+
+def normals(thing: Any) -> tuple[Array, Array] | None:
+    """Returns loc and scale of a batch of normals; None for others."""
+    return normals_of(thing, LIBRARY)
+
+
+def each(thing: Any) -> Any:
+    """Returns an array of our distributions, of the shape of the batch."""
+    return read_batch(thing, LIBRARY)

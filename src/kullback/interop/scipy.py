@@ -13,17 +13,13 @@ from scipy import stats
 
 from kullback.core.errors import InputError, UnsupportedError
 from kullback.distributions.base import Distribution, Foreign, Support
-from kullback.distributions.bounded import Beta, LogUniform, Uniform
 from kullback.distributions.compound import Bijection, Truncated
-from kullback.distributions.counting import Binomial, Chance, Geometric, NegativeBinomial, Poisson
-from kullback.distributions.positive import (
-    GeneralizedGamma,
-    HalfCauchy,
-    InverseGaussian,
-    LogNormal,
-    Pareto,
-)
+from kullback.distributions.counting import Chance, Geometric
+from kullback.distributions.family import spelled
+from kullback.distributions.positive import GeneralizedGamma, Pareto
 from kullback.distributions.real import Laplace, LogGamma, Logistic, Normal, StudentT, VonMises
+from kullback.distributions.registry import SCIPY
+from kullback.interop.counts import read_count, shifted
 from kullback.interop.maps import (
     affine,
     categorical,
@@ -42,56 +38,22 @@ from kullback.interop.scipy_vectors import read as scipy_vectors_read
 _HOMES = ("scipy.stats._continuous_distns", "scipy.stats._discrete_distns")
 
 
-def _half(shape: float) -> Distribution:
-    """The length of 2 shape standard normals."""
-    return GeneralizedGamma(1.0, shape, 2.0, 0.5)
-
-
 def _reflected(p: Distribution) -> Distribution:
     return push(p, affine(0.0, -1.0), "a mirror image")
 
 
-#: The standard form (loc 0, scale 1) as a function of the shape parameters, by SciPy's class.
-CONTINUOUS: dict[str, Callable[..., Distribution]] = {
-    "norm_gen": lambda: Normal(0.0, 1.0),
-    "laplace_gen": lambda: Laplace(0.0, 1.0),
-    "logistic_gen": lambda: Logistic(0.0, 1.0),
-    "cauchy_gen": lambda: StudentT(1.0, 0.0, 1.0),
+#: Standard forms (loc 0, scale 1) that are no family of ours, or one moved or in other parameters.
+_STANDARD: dict[str, Callable[..., Distribution]] = {
     "t_gen": lambda df: StudentT(df, 0.0, 1.0) if df < math.inf else Normal(0.0, 1.0),
-    "gumbel_r_gen": lambda: LogGamma(1.0, 0.0, 1.0),
     "gumbel_l_gen": lambda: LogGamma(1.0, 0.0, -1.0),
     "loggamma_gen": lambda c: LogGamma(c, 0.0, -1.0),
     "moyal_gen": lambda: LogGamma(0.5, -nearest(logarithm(2.0)), 1.0),
-    "gamma_gen": lambda a: GeneralizedGamma(1.0, a),
-    "erlang_gen": lambda a: GeneralizedGamma(1.0, a),
-    "expon_gen": lambda: GeneralizedGamma(1.0, 1.0),
-    "chi2_gen": lambda df: GeneralizedGamma(2.0, 0.5 * df),
-    "chi_gen": lambda df: _half(0.5 * df),
-    "halfnorm_gen": lambda: _half(0.5),
-    "rayleigh_gen": lambda: _half(1.0),
-    "maxwell_gen": lambda: _half(1.5),
     "nakagami_gen": lambda nu: GeneralizedGamma(1.0, nu, 2.0, nu),
-    "weibull_min_gen": lambda c: GeneralizedGamma(1.0, 1.0, c),
     "weibull_max_gen": lambda c: _reflected(GeneralizedGamma(1.0, 1.0, c)),
-    "gengamma_gen": lambda a, c: GeneralizedGamma(1.0, a, c),
-    "invgamma_gen": lambda a: GeneralizedGamma(1.0, a, -1.0),
-    "invweibull_gen": lambda c: GeneralizedGamma(1.0, 1.0, -c),
     "levy_gen": lambda: GeneralizedGamma(1.0, 0.5, -1.0, 0.5),
     "levy_l_gen": lambda: _reflected(GeneralizedGamma(1.0, 0.5, -1.0, 0.5)),
-    "lognorm_gen": lambda s: LogNormal(0.0, s),
-    "gibrat_gen": lambda: LogNormal(0.0, 1.0),
-    "invgauss_gen": lambda mu: InverseGaussian(mu, 1.0),
-    "wald_gen": lambda: InverseGaussian(1.0, 1.0),
-    "pareto_gen": lambda b: Pareto(1.0, b),
     "lomax_gen": lambda c: push(Pareto(1.0, c), affine(-1.0, 1.0), "lomax"),
     "genpareto_gen": lambda c: generalized_pareto(0.0, 1.0, c),
-    "halfcauchy_gen": lambda: HalfCauchy(1.0),
-    "uniform_gen": lambda: Uniform(0.0, 1.0),
-    "beta_gen": Beta,
-    "arcsine_gen": lambda: Beta(0.5, 0.5),
-    "powerlaw_gen": lambda a: Beta(a, 1.0),
-    "reciprocal_gen": LogUniform,
-    "vonmises_gen": lambda kappa: VonMises(0.0, kappa),
 }
 
 #: Cut from a family at ends given in standard units: the family and the ends, by the shapes.
@@ -108,20 +70,6 @@ _EXPONENTIAL: dict[str, Callable[[float, float], Distribution]] = {
     "loglaplace_gen": Laplace,
 }
 
-
-def _complement(p: float) -> Chance:
-    if not 0.0 <= p <= 1.0:
-        raise InputError(f"a probability must be between 0 and 1, got {p}")
-    return Chance(probability=1 - Fraction(p))
-
-
-#: On the integers from loc.
-DISCRETE: dict[str, Callable[..., Distribution]] = {
-    "poisson_gen": Poisson,
-    "binom_gen": lambda n, p: Binomial(n, Chance(probability=p)),
-    "bernoulli_gen": lambda p: Binomial(1.0, Chance(probability=p)),
-    "nbinom_gen": lambda n, p: NegativeBinomial(n, _complement(p)),
-}
 
 #: Families that a shift by an integer does not leave.
 _SHIFTED: dict[str, Callable[..., Distribution]] = {
@@ -149,7 +97,9 @@ def read_frozen(frozen: Any) -> Distribution:
         return found
     if not np.all(family._argcheck(*shapes)):  # noqa: SLF001
         raise InputError(f"{name}: a shape parameter is out of range: {tuple(shapes)}")
-    return _called(frozen, name)
+    if hasattr(frozen, "logpmf") and loc == math.floor(loc):
+        found = read_count(frozen, shapes, loc)
+    return _called(frozen, name) if found is None else found
 
 
 def check_single(parameters: list[Any], name: str) -> list[float]:
@@ -182,8 +132,9 @@ def recognise(family: Any, shapes: list[float], loc: float, scale: float) -> Dis
     if cls.__name__ == "vonmises_gen" and math.isinf(family.a):
         # The same class with finite ends is vonmises_line.
         return _circular(shapes[0], loc, scale)
-    if cls.__name__ in CONTINUOUS:
-        return push(CONTINUOUS[cls.__name__](*shapes), affine(loc, scale), name)
+    standard = _standard(cls.__name__, shapes)
+    if standard is not None and not standard.support.discrete:
+        return push(standard, affine(loc, scale), name)
     if cls.__name__ in _CUT:
         return _cut(*_CUT[cls.__name__](*shapes), loc, scale, name)
     if cls.__name__ in _EXPONENTIAL:
@@ -194,7 +145,34 @@ def recognise(family: Any, shapes: list[float], loc: float, scale: float) -> Dis
     if cls.__name__ in _SHIFTED:
         _check_integer(loc, name)
         return _SHIFTED[cls.__name__](*shapes, loc)
-    return DISCRETE[cls.__name__](*shapes) if cls.__name__ in DISCRETE and loc == 0.0 else None
+    if standard is None:
+        return None
+    _check_integer(loc, name)
+    return shifted(standard, loc)
+
+
+def _standard(cls: str, shapes: list[float]) -> Distribution | None:
+    """Returns the standard form of a class with these shape parameters; None if it is not known."""
+    if cls in _STANDARD:
+        return _STANDARD[cls](*shapes)
+    return _member(cls, dict(enumerate(shapes))) if cls in SCIPY else None
+
+
+def _member(cls: str, values: dict[Any, float]) -> Distribution:
+    """Returns a member of the family that a class of SciPy's is.
+
+    Args:
+        cls: the class.
+        values: its parameters, by name or by position; one that is left out is standard.
+    """
+    family, names = SCIPY[cls]
+    plain = {}
+    for i, (theirs, ours) in enumerate(spelled(names)):
+        if theirs[0].isdigit():
+            plain[ours] = float(theirs)
+        elif theirs in values or i in values:
+            plain[ours] = values[theirs if theirs in values else i]
+    return family.member(plain)
 
 
 def _circular(kappa: float, loc: float, scale: float) -> Distribution:
@@ -320,8 +298,11 @@ def read_new(thing: Any) -> Distribution:
         )
     if vars(thing)["_any_invalid"]:
         raise InputError(f"{label}: a parameter is out of range: {thing!r}")
-    reader = _READERS.get(_name(thing))
-    found = reader(thing) if reader is not None else _recognised(thing)
+    name = _name(thing)
+    if name in SCIPY:
+        parameters = vars(thing)["_parameters"]
+        return _member(name, {key: float(value) for key, value in parameters.items()})
+    found = _READERS.get(name, _recognised)(thing)
     return _called_new(thing, label) if found is None else found
 
 
@@ -331,12 +312,8 @@ def _name(thing: Any) -> str:
     return cls.__name__ if cls.__module__ in _NEW_HOMES else ""
 
 
-def _parameter(thing: Any, name: str, default: float = math.nan) -> float:
-    return float(vars(thing)["_parameters"].get(name, default))
-
-
-def _normal(thing: Any) -> Distribution:
-    return Normal(_parameter(thing, "mu", 0.0), _parameter(thing, "sigma", 1.0))
+def _parameter(thing: Any, name: str) -> float:
+    return float(vars(thing)["_parameters"][name])
 
 
 def _inner(thing: Any) -> Distribution:
@@ -369,7 +346,10 @@ def _recognised(thing: Any) -> Distribution | None:
         family = getattr(method, "__self__", None)
         if family is not None and hasattr(family, "_shape_info"):
             shapes = [_parameter(thing, info.name) for info in family._shape_info()]  # noqa: SLF001
-            return recognise(family, shapes, 0.0, 1.0)
+            found = recognise(family, shapes, 0.0, 1.0)
+            if found is None and hasattr(family, "logpmf"):
+                found = read_count(family(*shapes), shapes, 0.0)
+            return found
     return None
 
 
@@ -386,15 +366,46 @@ def _called_new(thing: Any, label: str) -> Distribution:
 
 
 _READERS: dict[str, Callable[[Any], Distribution | None]] = {
-    "Normal": _normal,
-    "StandardNormal": _normal,
-    "Logistic": lambda _: Logistic(0.0, 1.0),
-    "Uniform": lambda d: Uniform(_parameter(d, "a"), _parameter(d, "b")),
-    "_LogUniform": lambda d: LogUniform(_parameter(d, "a"), _parameter(d, "b")),
-    "_Gamma": lambda d: GeneralizedGamma(1.0, _parameter(d, "a")),
-    "Binomial": lambda d: Binomial(_parameter(d, "n"), Chance(probability=_parameter(d, "p"))),
     "ShiftedScaledDistribution": _shifted,
     "FoldedDistribution": lambda d: fold(_inner(d), "the absolute value of a distribution"),
     "TruncatedDistribution": _truncated,
     "MonotonicTransformedDistribution": _monotone,
 }
+
+
+# Batches: parameters that are arrays.
+
+
+def shape_of(thing: Any) -> tuple[int, ...]:
+    """Returns the shape of a batch; () for one distribution."""
+    names = {cls.__name__ for cls in type(thing).__mro__}
+    if "rv_frozen" in names:
+        return np.broadcast_shapes(*(np.shape(v) for v in (*thing.args, *thing.kwds.values())))
+    if "UnivariateDistribution" in names:
+        return tuple(int(n) for n in vars(thing)["_shape"])
+    return ()
+
+
+def normals(thing: Any) -> tuple[np.ndarray, np.ndarray] | None:
+    """Returns loc and scale of a batch of normals; None for others."""
+    family = getattr(thing, "dist", None)
+    if type(family).__name__ != "norm_gen" or type(family).__module__ not in _HOMES:
+        return None
+    _, loc, scale = family._parse_args(*thing.args, **thing.kwds)  # noqa: SLF001
+    found = np.broadcast_arrays(np.asarray(loc, np.float64), np.asarray(scale, np.float64))
+    return found[0], found[1]
+
+
+def each(thing: Any) -> Any:
+    """Returns an array of our distributions, of the shape of the batch."""
+    shape = shape_of(thing)
+    out = np.empty(shape, dtype=object)
+    frozen = hasattr(thing, "dist")
+    given = thing.kwds if frozen else vars(thing)["_original_parameters"]
+    named = {k: np.broadcast_to(v, shape) for k, v in given.items() if v is not None}
+    listed = [np.broadcast_to(v, shape) for v in thing.args] if frozen else []
+    for index in np.ndindex(*shape):
+        values = {k: float(v[index]) for k, v in named.items()}
+        make = thing.dist if frozen else type(thing)
+        out[index] = read(make(*(float(v[index]) for v in listed), **values))
+    return out

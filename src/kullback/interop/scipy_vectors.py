@@ -2,14 +2,17 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from scipy import linalg
 
 from kullback.core.errors import InputError, UnsupportedError
 from kullback.distributions.base import Array, Distribution, Foreign, Support
 from kullback.distributions.gaussian_mixture import GaussianMixture
 from kullback.distributions.real import Normal
+from kullback.distributions.student import MultivariateT
 from kullback.distributions.vector import (
     Directional,
     Dirichlet,
@@ -82,7 +85,8 @@ def _matrix_normal(frozen: Any) -> Distribution:
 def _student(frozen: Any) -> Distribution:
     if math.isinf(float(frozen.df)):
         return MultivariateNormal.from_covariance(_numbers(frozen.loc), _numbers(frozen.shape))
-    return _called(frozen, Support("real", dimension=int(frozen.dim)))
+    shape = cholesky(np.atleast_2d(_numbers(frozen.shape)), "multivariate_t: the shape")
+    return MultivariateT(float(frozen.df), _numbers(frozen.loc), shape)
 
 
 def _wishart(frozen: Any) -> Distribution:
@@ -115,11 +119,14 @@ def _compositions(x: Array, frozen: Any) -> Array:
 
 
 def _inverse_wishart(frozen: Any) -> Distribution:
-    return _matrices(
-        frozen,
-        (int(frozen.dim), int(frozen.dim)),
-        Support("matrix", dimension=int(frozen.dim) ** 2),
+    d = int(frozen.dim)
+    found = _matrices(frozen, (d, d), Support("matrix", dimension=d * d))
+    scale = cholesky(np.atleast_2d(_numbers(frozen.scale)), "invwishart: the scale matrix")
+    inverse = linalg.cho_solve((scale, True), np.eye(d))
+    wishart = Wishart(
+        float(frozen.df), cholesky(0.5 * (inverse + inverse.T), "invwishart: the scale matrix")
     )
+    return replace(found, source=(wishart, "inverse matrix"))
 
 
 def _matrix_t(frozen: Any) -> Distribution:
@@ -183,7 +190,7 @@ def _called(
     return Foreign(name, support, density, sampler if hasattr(frozen, "rvs") else None)
 
 
-def _matrices(frozen: Any, shape: tuple[int, ...], support: Support) -> Distribution:
+def _matrices(frozen: Any, shape: tuple[int, ...], support: Support) -> Foreign:
     """A distribution of matrices behind its own functions: an event is one row after row."""
 
     def density(x: Array) -> Array:

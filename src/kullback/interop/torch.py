@@ -11,8 +11,9 @@ from torch.distributions.constraints import Constraint, is_dependent
 from torch.distributions.transforms import Transform
 
 from kullback.distributions.base import Array, Distribution
-from kullback.interop.library import Evaluator, Library, read_one
+from kullback.interop.library import Evaluator, Library
 from kullback.interop.names import given
+from kullback.interop.readers import normals_of, read_batch, read_one
 
 #: Where torch keeps the Cholesky factor that it computes from a covariance.
 _ROOT = "_unbroadcasted_scale_tril"
@@ -157,3 +158,21 @@ LIBRARY = Library(
     _apply,
     remedy=lambda axes: f"torch.distributions.Independent(d, {axes})",
 )
+
+
+# Batches.
+
+
+def shape_of(thing: Any) -> tuple[int, ...]:
+    """Returns the shape of a batch; () for one distribution."""
+    return tuple(int(n) for n in getattr(thing, "batch_shape", ()))
+
+
+def normals(thing: Any) -> tuple[Array, Array] | None:
+    """Returns loc and scale of a batch of normals; None for others."""
+    return normals_of(thing, LIBRARY)
+
+
+def each(thing: Any) -> Any:
+    """Returns an array of our distributions, of the shape of the batch."""
+    return read_batch(thing, LIBRARY)

@@ -4,14 +4,13 @@ A formula has the value of each row and what its gradient needs of it, and the s
 fuses both into their reductions and holds no copy of the logits; torch walks over blocks of rows.
 """
 
-import importlib
 from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
 
 from kullback.core.errors import InputError
-from kullback.losses.arrays import is_torch, widened
+from kullback.losses.arrays import is_torch, largest, stopped, widened
 from kullback.losses.gaussian import Array, as_array, namespace
 
 #: What a row's slopes need besides its logits, each (..., 1).
@@ -19,7 +18,10 @@ Saved = tuple[Array, ...]
 
 
 class RowFormula(ABC):
-    """A function of logits (..., V) of p and of q, row by row; frozen, hashable subclasses."""
+    """A function of logits (..., V) of p and of q, row by row; frozen, hashable subclasses.
+
+    The largest logit of a row is 0: an offset, which says nothing, would cost the digits of all others.
+    """
 
     @abstractmethod
     def value(self, p: Array, q: Array, xp: Any) -> tuple[Array, Saved]:
@@ -32,6 +34,20 @@ class RowFormula(ABC):
     @abstractmethod
     def slope_q(self, p: Array, q: Array, saved: Saved, xp: Any) -> Array:
         """Returns the gradient with respect to the logits of q, (..., V)."""
+
+
+def value_of(formula: RowFormula, p: Array, q: Array, xp: Any) -> tuple[Array, Saved]:
+    """Returns the value of each row, (..., 1), and what `slope_of` needs besides the logits."""
+    p, q = widened(p, xp), widened(q, xp)
+    peaks = stopped(largest(p, xp), xp), stopped(largest(q, xp), xp)
+    value, saved = formula.value(p - peaks[0], q - peaks[1], xp)
+    return value, (*peaks, *saved)
+
+
+def slope_of(formula: RowFormula, side: str, p: Array, q: Array, saved: Saved, xp: Any) -> Array:
+    """Returns the gradient of each row's value with respect to the logits of a side, "p" or "q"."""
+    slope = formula.slope_p if side == "p" else formula.slope_q
+    return slope(widened(p, xp) - saved[0], widened(q, xp) - saved[1], saved[2:], xp)
 
 
 def rows(formula: RowFormula, p: Array, q: Array) -> Array:
@@ -49,6 +65,11 @@ def rows(formula: RowFormula, p: Array, q: Array) -> Array:
         )
     if xp is np:
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            return formula.value(widened(p, np), widened(q, np), np)[0][..., 0]
-    library = "torch" if is_torch(xp) else "jax"
-    return importlib.import_module(f"kullback.losses.rows_{library}").rows(formula, p, q)
+            return value_of(formula, p, q, np)[0][..., 0]
+    if is_torch(xp):  # a statement: torch.compile follows it, and no call of importlib
+        from kullback.losses.rows_torch import rows as torch_rows  # noqa: PLC0415
+
+        return torch_rows(formula, p, q)
+    from kullback.losses.rows_jax import rows as jax_rows  # noqa: PLC0415
+
+    return jax_rows(formula, p, q)

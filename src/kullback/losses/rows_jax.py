@@ -7,8 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from kullback.losses.arrays import widened
-from kullback.losses.rows import RowFormula, Saved
+from kullback.losses.rows import RowFormula, Saved, slope_of, value_of
 
 #: Numbers of a block, on accelerators and on the CPU, where they stay in the cache.
 _BLOCK = (2**26, 2**18)
@@ -26,7 +25,7 @@ def rows(formula: RowFormula, p: jax.Array, q: jax.Array) -> jax.Array:
 @partial(jax.jit, static_argnums=0)
 def _value(formula: RowFormula, p: jax.Array, q: jax.Array) -> tuple[jax.Array, Saved]:
     def part(p: jax.Array, q: jax.Array) -> tuple[jax.Array, ...]:
-        value, saved = formula.value(widened(p, jnp), widened(q, jnp), jnp)
+        value, saved = value_of(formula, p, q, jnp)
         return value, *saved
 
     value, *saved = (_shaped(x, p.shape[:-1]) for x in _in_blocks(part, (p, q)))
@@ -83,13 +82,12 @@ def _backward(formula: RowFormula, kept: tuple, gradient) -> tuple:
 def _slope(
     formula: RowFormula, side: str, p: jax.Array, q: jax.Array, saved: Saved, gradient: jax.Array
 ) -> jax.Array:
-    slope = formula.slope_p if side == "p" else formula.slope_q
     dtype = (p if side == "p" else q).dtype
 
     def part(
         p: jax.Array, q: jax.Array, gradient: jax.Array, *saved: jax.Array
     ) -> tuple[jax.Array]:
-        found = slope(widened(p, jnp), widened(q, jnp), saved, jnp)
+        found = slope_of(formula, side, p, q, saved, jnp)
         return ((gradient * found).astype(dtype),)
 
     (found,) = _in_blocks(part, (p, q, gradient[..., None], *saved))

@@ -1,56 +1,68 @@
-"""Row formulas for torch, block by block. Imported with the first tensor."""
+"""Row formulas for torch: block by block where they run eagerly, whole where torch compiles or transforms them.
+
+Imported with the first tensor.
+"""
 
 from typing import Any, final
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
-from kullback.losses.arrays import widened
-from kullback.losses.rows import RowFormula
+from kullback.losses.rows import RowFormula, slope_of, value_of
 
 #: Numbers of a block: few enough to stay in the cache between the passes.
-_BLOCK = 2**18
+_BLOCK = 2**16
 
 
 def rows(formula: RowFormula, p: Tensor, q: Tensor) -> Tensor:
     """Returns the values of all rows, without the last axis."""
+    if torch.compiler.is_compiling():
+        return _Rows.apply(formula, p, q, False)  # noqa: FBT003
+    transformed = torch._C._are_functorch_transforms_active()  # noqa: SLF001 - as autograd.Function asks
+    if transformed or any(forward_ad.unpack_dual(x).tangent is not None for x in (p, q)):
+        return value_of(formula, p, q, torch)[0][..., 0]
     if torch.is_grad_enabled() and (p.requires_grad or q.requires_grad):
-        return _Rows.apply(formula, p, q)[0]
+        return _Rows.apply(formula, p, q, True)  # noqa: FBT003
     return _forward(formula, p, q)[0]
 
 
 @final
 class _Rows(torch.autograd.Function):
-    """The value, with the formula's slopes as its gradient."""
-
-    generate_vmap_rule = True
+    """The value, with the formula's slopes as its gradient; whoever differentiates that gets ordinary operations."""
 
     @staticmethod
-    def forward(formula: RowFormula, p: Tensor, q: Tensor) -> tuple[Tensor, ...]:
-        value, saved = _forward(formula, p, q)
-        return value, *saved
+    def forward(ctx: Any, formula: RowFormula, p: Tensor, q: Tensor, in_blocks: bool) -> Tensor:  # noqa: FBT001 # pyright: ignore[reportIncompatibleMethodOverride]
+        if in_blocks:
+            value, saved = _forward(formula, p, q)
+        else:
+            value, saved = value_of(formula, p, q, torch)
+            value = value[..., 0]
+        ctx.formula, ctx.in_blocks = formula, in_blocks
+        ctx.save_for_backward(p, q, *saved)
+        return value
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-        ctx.formula, p, q = inputs
-        ctx.mark_non_differentiable(*output[1:])
-        ctx.save_for_backward(p, q, *output[1:])
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         p, q, *saved = ctx.saved_tensors
-        kept = tuple(part.reshape(-1, 1) for part in saved)
-        wanted = zip(
-            ctx.needs_input_grad[1:],
-            (ctx.formula.slope_p, ctx.formula.slope_q),
-            (p, q),
-            strict=True,
-        )
-        return None, *[
-            _slopes(slope, p, q, kept, gradients[0].reshape(-1, 1), of) if needed else None
-            for needed, slope, of in wanted
+        asked = zip(ctx.needs_input_grad[1:3], ("p", "q"), strict=True)
+        if ctx.in_blocks and not torch.is_grad_enabled():
+            found = [
+                _slopes(ctx.formula, s, p, q, saved, gradient) if n else None for n, s in asked
+            ]
+            return None, *found, None
+        if (
+            ctx.in_blocks
+        ):  # a second derivative is wanted: what was saved is a function of p and q, too
+            saved = value_of(ctx.formula, p, q, torch)[1]
+        column = gradient[..., None]
+        found = [
+            (column * slope_of(ctx.formula, side, p, q, tuple(saved), torch)).to(x.dtype)
+            if needed
+            else None
+            for (needed, side), x in zip(asked, (p, q), strict=True)
         ]
+        return None, *found, None
 
 
 def _forward(formula: RowFormula, p: Tensor, q: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
@@ -58,24 +70,25 @@ def _forward(formula: RowFormula, p: Tensor, q: Tensor) -> tuple[Tensor, tuple[T
     parts: list[tuple[Tensor, ...]] = []
     with torch.no_grad():
         for block in _blocks(flat_p) or [slice(0)]:
-            value, saved = formula.value(
-                widened(flat_p[block], torch), widened(flat_q[block], torch), torch
-            )
+            value, saved = value_of(formula, flat_p[block], flat_q[block], torch)
             parts.append((value, *saved))
     value, *saved = (torch.cat(part) for part in zip(*parts, strict=True))
     return value.reshape(p.shape[:-1]), tuple(saved)
 
 
 def _slopes(
-    slope: Any, p: Tensor, q: Tensor, saved: tuple[Tensor, ...], gradient: Tensor, of: Tensor
+    formula: RowFormula, side: str, p: Tensor, q: Tensor, saved: list[Tensor], gradient: Tensor
 ) -> Tensor:
     flat_p, flat_q = p.reshape(-1, p.shape[-1]), q.reshape(-1, p.shape[-1])
-    whole = torch.empty_like(of, memory_format=torch.contiguous_format)
+    rates, kept = gradient.reshape(-1, 1), [part.reshape(-1, 1) for part in saved]
+    whole = torch.empty_like(p if side == "p" else q, memory_format=torch.contiguous_format)
     out = whole.reshape(-1, p.shape[-1])
     for block in _blocks(flat_p):
-        kept = tuple(part[block] for part in saved)
-        found = slope(widened(flat_p[block], torch), widened(flat_q[block], torch), kept, torch)
-        out[block] = (gradient[block] * found).to(of.dtype)
+        own = tuple(part[block] for part in kept)
+        found = slope_of(formula, side, flat_p[block], flat_q[block], own, torch)
+        torch.mul(rates[block], found, out=out[block]) if found.dtype == out.dtype else out[
+            block
+        ].copy_(rates[block] * found)
     return whole
 
 

@@ -8,9 +8,10 @@ import numpy as np
 from jaxtyping import Float
 
 from kullback.core.errors import DensityError
-from kullback.distributions.base import Array, Distribution
+from kullback.distributions.base import Array, Distribution, Foreign
 from kullback.distributions.compound import Mixture
 from kullback.distributions.scalar import Scalar
+from kullback.measure.density import in_single
 from kullback.measure.question import Question
 from kullback.measure.support import certainly_empty, common, mass_outside
 from kullback.results.estimate import Outcome, infinite, unresolved
@@ -313,7 +314,9 @@ def rounding(
         closest = np.argmax([c.log_prob(x) for c in d.components], axis=0)
         return np.choose(closest, parts) + _EPSILON if len(parts) <= 32 else np.max(parts, axis=0)
     sizes = np.where(np.isfinite(log_prob), np.abs(log_prob), 0.0)
-    return 8.0 * _EPSILON * (1.0 + sizes)
+    stranger = isinstance(d, Foreign) and not d.ours and not d.support.discrete
+    single = stranger and in_single(d, x)
+    return 8.0 * (2.0**-23 if single else _EPSILON) * (1.0 + sizes)
 
 
 #: A log size that no convergent integral comes to.

@@ -12,8 +12,10 @@ from kullback.distributions.compound import Product, Transformed
 from kullback.distributions.real import Normal
 from kullback.distributions.vector import Categorical, MultivariateNormal
 from kullback.measure.closed_form import cross_entropy, entropy, kl, power_divergence
+from kullback.measure.density import guard
 from kullback.measure.quadrature import measure_by_quadrature
 from kullback.measure.question import Question
+from kullback.measure.student import student_kl
 from kullback.measure.sums import measure
 from kullback.measure.support import apart, gap
 from kullback.results.estimate import Estimate, Outcome, total
@@ -94,9 +96,13 @@ def choose(
     """
     if isinstance(p, Transformed) and isinstance(q, Transformed) and not question.of_scale:
         p, q = _shared_maps_off(p, q)
+    if not question.of_scale:
+        p, q = _sources(p, q)
     if method is not None and method not in NAMES:
         raise UnsupportedError(f'method="{method}" is not known; choose from {", ".join(NAMES)}')
     # An infinite answer is infinite by every method.
+    if question.name == "kl" and method is None and type(p) is type(q) is Normal:
+        return METHODS[2], _now(kl(p, q)) or _never
     rows = [row for row in METHODS if method is None or row.name in (method, "support")]
     for row in rows:
         run = row.prepare(question, p, q)
@@ -121,6 +127,19 @@ def _shared_maps_off(p: Transformed, q: Transformed) -> tuple[Distribution, Dist
     )
 
 
+def _sources(p: Distribution, q: Distribution) -> tuple[Distribution, Distribution]:
+    """The same for maps that are known by name only."""
+    while isinstance(p, Foreign) and isinstance(q, Foreign) and p.source and q.source:
+        if p.source[1] != q.source[1] or p.support != q.support:
+            break
+        p, q = p.source[0], q.source[0]
+    return p, q
+
+
+def _never(_: Effort) -> Outcome:
+    raise AssertionError("normals have a closed form")
+
+
 def _now(outcome: Outcome | None) -> Run | None:
     return None if outcome is None else lambda _: outcome
 
@@ -138,11 +157,11 @@ def _by_closed_form(question: Question, p: Distribution, q: Distribution) -> Run
         return None
     match question.name:
         case "kl" | "forward_kl":
-            return _now(kl(p, q))
+            return _now(kl(p, q) or student_kl(p, q))
         case "reverse_kl":
-            return _now(kl(q, p))
+            return _now(kl(q, p) or student_kl(q, p))
         case "jeffreys":
-            parts = [kl(p, q), kl(q, p)]
+            parts = [kl(a, b) or student_kl(a, b) for a, b in ((p, q), (q, p))]
             known = [part for part in parts if part is not None]
             return _now(total(known)) if len(known) == len(parts) else None
         case "entropy":
@@ -188,7 +207,7 @@ def _by_sum(question: Question, p: Distribution, q: Distribution) -> Run | None:
     a, b = _as_integers(p), _as_integers(q)
     if a.support.dimension or not (a.support.discrete and b.support.discrete):
         return None
-    return lambda _: measure(question, a, b)
+    return _guarded(lambda _: measure(question, a, b), a, b)
 
 
 def _as_integers(d: Distribution) -> Distribution:
@@ -199,7 +218,7 @@ def _as_integers(d: Distribution) -> Distribution:
 def _by_quadrature(question: Question, p: Distribution, q: Distribution) -> Run | None:
     if p.support.dimension or p.support.discrete or q.support.discrete:
         return None
-    return lambda _: measure_by_quadrature(question, p, q)
+    return _guarded(lambda _: measure_by_quadrature(question, p, q), p, q)
 
 
 def _by_monte_carlo(question: Question, p: Distribution, q: Distribution) -> Run | None:
@@ -211,9 +230,31 @@ def _by_monte_carlo(question: Question, p: Distribution, q: Distribution) -> Run
     # scipy.stats and arviz-stats take two seconds to import: only this row pays for them.
     from kullback.measure.monte_carlo import Budget, measure  # noqa: PLC0415
 
-    return lambda effort: measure(
-        question, p, q, budget=Budget(effort.n, effort.tolerance), key=effort.key
+    return _guarded(
+        lambda effort: measure(
+            question, p, q, budget=Budget(effort.n, effort.tolerance), key=effort.key
+        ),
+        p,
+        q,
+        drawn=drawn,
     )
+
+
+def _guarded(
+    run: Run, p: Distribution, q: Distribution, *, drawn: tuple[Distribution, ...] = ()
+) -> Run:
+    """Checks the densities that are not evaluated by our own formulas before it believes them."""
+
+    def checked(effort: Effort) -> Outcome:
+        remarks = [
+            remark
+            for name, d in ((("p", p),) if q is p else (("p", p), ("q", q)))
+            for remark in guard(d, name, drawn=any(d is other for other in drawn))
+        ]
+        outcome = run(effort)
+        return replace(outcome, notes=(*outcome.notes, *remarks)) if remarks else outcome
+
+    return checked
 
 
 METHODS = (

@@ -171,6 +171,11 @@ class Column:
     detail: bool = False
 
 
+def heads(*names: str) -> tuple[Column, ...]:
+    """Returns the heads of a table; ">" before a name says that numbers stand below it, to the right."""
+    return tuple(Column(n.lstrip(">"), "right" if n.startswith(">") else "left") for n in names)
+
+
 @final
 @dataclass(frozen=True)
 class Table:
@@ -264,7 +269,7 @@ class Document:
         facts: the numbers to take away.
         sections: in reading order.
         notes: what a careful reader should know.
-        made: how it was made, as name and value.
+        provenance: how it was made, as name and value.
         banner: the one thing to know before reading on.
     """
 
@@ -274,5 +279,5 @@ class Document:
     facts: tuple[Fact, ...] = ()
     sections: tuple[Section, ...] = ()
     notes: tuple[str, ...] = ()
-    made: tuple[tuple[str, str], ...] = ()
+    provenance: tuple[tuple[str, str], ...] = ()
     banner: Banner | None = None

@@ -9,10 +9,9 @@ import numpy as np
 from jaxtyping import Float
 
 from kullback.core.errors import InputError
-from kullback.results.display import html_of
 from kullback.results.estimate import Estimate
 from kullback.results.quantity import Units
-from kullback.results.serialise import HIDDEN, NATS, PAIRS, key, keys
+from kullback.results.serialise import HIDDEN, NATS, PAIRS, Shown, key, keys
 from kullback.results.status import Status
 
 #: "differs" by more than chance; "no evidence" of it; "left out", with the reason.
@@ -73,13 +72,13 @@ class ColumnDiff:
         forward, reverse: KL(reference||current) and KL(current||reference).
         jeffreys: their sum, which is what is called PSI.
         p_value: how likely two samples of one distribution differ as much.
-        adjusted: the p-value after Holm's correction for all that was looked at.
+        adjusted: the Holm-adjusted p-value, over all columns and all together.
         finding: whether `adjusted` is below .05.
         floor: a KL that 95 of 100 pairs of samples without a difference stay below, at these sizes.
         detectable: the KL that a smooth change needs to be found in four cases of five.
         certified: KL(reference||current) at least, without assumptions; None where rows are not
             independent or have weights.
-        regions: where it is paid, the largest first.
+        regions: what each contributes, the largest first.
         new, gone: levels with rows in current only, in reference only, and their shares.
         missing: shares of missing values in reference and current.
         medians: in the units of the column; None for levels.
@@ -183,7 +182,7 @@ class JointDiff:
 
 @final
 @dataclass(frozen=True, eq=False)
-class Diff:
+class Diff(Shown):
     """How two tables differ by more than chance, where, and by how much.
 
     Attributes:
@@ -279,10 +278,6 @@ class Diff:
         return "\n".join(
             [f"{head}{len(self.differing)} of {len(self.columns)} column(s) differ", *found, *lost]
         )
-
-    def _repr_html_(self) -> str | None:
-        """Returns what a notebook shows."""
-        return html_of(self)
 
 
 def _unresolved(found: Diff) -> bool:

@@ -4,13 +4,14 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal, final
 
-from kullback.results.display import html_of
 from kullback.results.quantity import Bound, Quantity, Sentence, Units, factor
-from kullback.results.serialise import HIDDEN
+from kullback.results.serialise import HIDDEN, Shown
 
 Kind = Literal[
     "exact", "numeric", "estimate", "lower_bound", "upper_bound", "infinite", "unresolved"
 ]
+
+Notes = tuple[str, ...]
 
 _BOUNDS: dict[Bound | None, Kind] = {"lower": "lower_bound", "upper": "upper_bound"}
 _SYMBOLS = {"lower_bound": "≥", "upper_bound": "≤"}
@@ -18,7 +19,7 @@ _SYMBOLS = {"lower_bound": "≥", "upper_bound": "≤"}
 
 @final
 @dataclass(frozen=True)
-class Estimate:
+class Estimate(Shown):
     """A value with its error, its kind and what it is a value of.
 
     Attributes:
@@ -54,14 +55,8 @@ class Estimate:
 
     @classmethod
     def exact(
-        cls,
-        value: float,
-        quantity: Quantity,
-        *,
-        method: str,
-        n: int | None = None,
-        notes: tuple[str, ...] = (),
-    ) -> "Estimate":
+        cls, value: float, quantity: Quantity, *, method: str, n: int | None = None, notes: Notes = ()
+    ) -> "Estimate":  # fmt: skip
         """Returns a value that is right up to the rounding of a float64."""
         error = abs(value) * 2.0**-52
         ends = (value - error, value + error)
@@ -69,31 +64,18 @@ class Estimate:
 
     @classmethod
     def numeric(
-        cls,
-        value: float,
-        error: float,
-        quantity: Quantity,
-        *,
-        method: str,
-        n: int | None = None,
-        notes: tuple[str, ...] = (),
-    ) -> "Estimate":
+        cls, value: float, error: float, quantity: Quantity, *, method: str, n: int | None = None,
+        notes: Notes = (),
+    ) -> "Estimate":  # fmt: skip
         """Returns a value with a bound on its numerical error."""
         ends = (value - error, value + error)
         return cls(value, error, ends, quantity, "numeric", method, n, notes)
 
     @classmethod
     def sampled(
-        cls,
-        value: float,
-        standard_error: float,
-        quantity: Quantity,
-        *,
-        method: str,
-        n: int | None = None,
-        notes: tuple[str, ...] = (),
-        reason: str = "its standard error is not known",
-    ) -> "Estimate":
+        cls, value: float, standard_error: float, quantity: Quantity, *, method: str, n: int | None = None,
+        notes: Notes = (), reason: str = "its standard error is not known",
+    ) -> "Estimate":  # fmt: skip
         """Returns an average over draws; unresolved, with the reason, where its error is not finite.
 
         What cannot be negative is 0 where chance makes it so, unresolved where chance cannot.
@@ -120,15 +102,9 @@ class Estimate:
 
     @classmethod
     def bounded(
-        cls,
-        at_least: float,
-        standard_error: float,
-        quantity: Quantity,
-        *,
-        method: str,
-        n: int | None = None,
-        notes: tuple[str, ...] = (),
-    ) -> "Estimate":
+        cls, at_least: float, standard_error: float, quantity: Quantity, *, method: str, n: int | None = None,
+        notes: Notes = (),
+    ) -> "Estimate":  # fmt: skip
         """Returns what the truth is at least, with 95 % confidence.
 
         Args:
@@ -155,16 +131,9 @@ class Estimate:
 
     @classmethod
     def unresolved(
-        cls,
-        value: float,
-        reason: str,
-        quantity: Quantity,
-        *,
-        method: str,
-        n: int | None = None,
-        notes: tuple[str, ...] = (),
-        at_least: float = -math.inf,
-    ) -> "Estimate":
+        cls, value: float, reason: str, quantity: Quantity, *, method: str, n: int | None = None,
+        notes: Notes = (), at_least: float = -math.inf,
+    ) -> "Estimate":  # fmt: skip
         """Returns a number that may not be relied on, with the reason; its error is unknown.
 
         What the truth is at least, with 95 % confidence, is the lower end of the interval.
@@ -181,6 +150,12 @@ class Estimate:
     def unit(self) -> str:
         """Nats or bits; empty for quantities without a unit."""
         return self.quantity.unit
+
+    def __float__(self) -> float:
+        """The value, where it is one: what is unresolved is no number."""
+        if self.kind == "unresolved":
+            raise ValueError(f"{self}: it is no number; its value is {self.value:.4g}")
+        return self.value
 
     def called(self, direction: str) -> "Estimate":
         """Returns the same number under another direction, as what was asked of (q, p)."""
@@ -230,25 +205,6 @@ class Estimate:
         value, error = _aligned(self.value, self.standard_error)
         label = f"{self.kind}, " if self.kind == "numeric" else ""
         return f"{self.direction} {symbol} {value} ± {error}{unit} ({label}{self.method}{count})"
-
-    def _repr_html_(self) -> str | None:
-        """Returns what a notebook shows."""
-        return html_of(self)
-
-    def _in_unit(self, unit: str, factor: float) -> "Estimate":
-        low, high = self.interval
-        return replace(
-            self,
-            value=self.value * factor,
-            standard_error=self.standard_error * factor,
-            interval=(low * factor, high * factor),
-            unit=unit,
-        )
-
-
-def finite(x: float) -> float | None:
-    """Returns a number as JSON has it: null where it is infinite or unknown."""
-    return x if math.isfinite(x) else None
 
 
 def _aligned(value: float, error: float) -> tuple[str, str]:

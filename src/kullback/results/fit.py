@@ -14,11 +14,10 @@ from kullback.core.run import generator
 from kullback.distributions.base import Distribution
 from kullback.distributions.transported import Approximation
 from kullback.families import Recipe
-from kullback.results.display import html_of
 from kullback.results.estimate import Estimate
 from kullback.results.posterior import Diagnosis, Draws, Posterior
 from kullback.results.quantity import Units
-from kullback.results.serialise import ALWAYS_NATS, EXPRESSION, HIDDEN, NATS, PRINTED
+from kullback.results.serialise import ALWAYS_NATS, EXPRESSION, HIDDEN, NATS, PRINTED, Shown
 from kullback.results.status import Status, status_of
 
 Direction = Literal["forward", "reverse"]
@@ -43,7 +42,7 @@ class Optimum:
         q: the member of the family.
         divergence: measured anew at q.
         share: of the starts that led there.
-        spread: how far apart the parameters of those descents ended; NaN if there was only one.
+        spread: how far apart the parameters of those restarts ended; NaN if there was only one.
     """
 
     q: Distribution = field(metadata=EXPRESSION)
@@ -125,7 +124,7 @@ class Likelihood:
         weight: the sum of their weights.
         log_likelihood: of all rows, in nats: with natural logarithms, as BIC.
         parameters: how many are free.
-        remaining: what is left to gain at this optimum over all rows, extrapolated.
+        remaining: the estimated remaining log-likelihood gain at this optimum over all rows, extrapolated.
         floor_cost: what the floor under the covariances takes over all rows, to first order.
         reached: the share of the starts carried to their ends that reached the best optimum.
         starts: how many were made.
@@ -229,7 +228,7 @@ class Selection:
 
 @final
 @dataclass(frozen=True, eq=False)
-class Fit:
+class Fit(Shown):
     """The best q of a family, in one direction.
 
     Attributes:
@@ -242,8 +241,8 @@ class Fit:
         held_out: mean log-probability of rows not fitted to; None unless p is known by samples.
         optima: all local optima found, best first.
         path: q along the best descent, first to last.
-        starts: how many descents were made.
-        evaluations: of the objective, over all descents.
+        starts: how many restarts were made.
+        evaluations: of the objective, over all restarts.
         seconds: wall time.
         notes: what a careful reader should know.
         posterior: the trust report; None unless p is a log density fitted in reverse.
@@ -329,7 +328,7 @@ class Fit:
         return self.posterior.diagnosis.status
 
     def starting_points(self, n: int, *, key: object = 0) -> list[dict[str, np.ndarray]]:
-        """Returns where n chains of a sampler may start: draws of p from afar, else of q, by parameter."""
+        """Returns where n chains of a sampler may start: tempered draws of p, else of q, by parameter."""
         pool = self.draws.tempered
         size = len(next(iter(pool.values())))
         rows = generator(key).choice(size, n, replace=n > size)
@@ -383,7 +382,3 @@ class Fit:
         if self.posterior is None:
             return line
         return f"{line}\n{self.elbo}\n{self.log_evidence}\n{self.diagnosis}"
-
-    def _repr_html_(self) -> str | None:
-        """Returns what a notebook shows."""
-        return html_of(self)

@@ -3,9 +3,8 @@
 from dataclasses import dataclass, field
 from typing import ClassVar, final
 
-from kullback.results.display import html_of
 from kullback.results.estimate import Estimate
-from kullback.results.serialise import HIDDEN, PAIRS, key
+from kullback.results.serialise import HIDDEN, PAIRS, Shown, key
 from kullback.results.status import Status
 
 #: Who draws, in words; {q} and {p} are the names of the sides.
@@ -111,7 +110,7 @@ class LossUnder:
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class LossReport:
+class LossReport(Shown):
     """What a loss estimates and descends.
 
     Attributes:
@@ -196,10 +195,6 @@ class LossReport:
         lines += [f"fix: {fix}" for fix in self.fixes]
         return "\n".join(lines)
 
-    def _repr_html_(self) -> str | None:
-        """Returns what a notebook shows."""
-        return html_of(self)
-
     def _drawn(self, who: str) -> LossUnder | None:
         return next((u for u in self.under if u.drawn == who), None)
 
@@ -241,7 +236,7 @@ class GradientRow:
 
 @final
 @dataclass(frozen=True)
-class Gradients:
+class Gradients(Shown):
     """The estimators compared, at the optimum and away from it.
 
     Attributes:
@@ -270,7 +265,3 @@ class Gradients:
                 if r.place == place
             ]
         return "\n".join(lines)
-
-    def _repr_html_(self) -> str | None:
-        """Returns what a notebook shows."""
-        return html_of(self)

@@ -5,10 +5,9 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal, final
 
 from kullback.distributions.base import Distribution
-from kullback.results.display import html_of
 from kullback.results.estimate import Estimate
 from kullback.results.fit import Fit
-from kullback.results.serialise import EXPRESSION, HIDDEN, MERGED, NATS
+from kullback.results.serialise import EXPRESSION, HIDDEN, MERGED, NATS, Shown
 from kullback.results.status import Status, status_of
 
 Stamp = Literal["confirmed", "refuted", "cannot tell"]
@@ -40,7 +39,7 @@ class Finding:
 
 @final
 @dataclass(frozen=True)
-class Verification:
+class Verification(Shown):
     """The findings on one source."""
 
     derived: ClassVar[dict[str, str]] = {"passes": "passes", "status": "status"}
@@ -69,10 +68,6 @@ class Verification:
             for f in self.findings
         ]
         return "\n".join([f"{self.title} ({self.source})", *rows])
-
-    def _repr_html_(self) -> str | None:
-        """Returns what a notebook shows."""
-        return html_of(self)
 
 
 @final
@@ -109,11 +104,13 @@ class Sides:
         forward: of (p, q), as they were given.
         reverse: of (q, p); None where the divergence is symmetric or no method can tell.
         missing: why no method can tell.
+        max_kl: the largest forward divergence allowed; None where there is no gate.
     """
 
     forward: Side
     reverse: Side | None
     missing: str = ""
+    max_kl: float | None = None
 
     @property
     def known(self) -> tuple[Side, ...]:
@@ -122,8 +119,13 @@ class Sides:
 
     @property
     def status(self) -> Status:
-        """Whether all that is known has an error that holds."""
-        return status_of(*(side.value for side in self.known))
+        """Failed where the forward divergence may be above the limit; without one, whether errors hold."""
+        value = self.forward.value
+        if self.max_kl is None:
+            return status_of(*(side.value for side in self.known))
+        if value.kind == "unresolved":
+            return Status.UNRESOLVED
+        return Status.DONE if value.interval[1] <= self.max_kl else Status.FAILED
 
 
 # Which method would answer, and why the two directions differ, before anything is computed.
@@ -174,14 +176,21 @@ class Cell:
 
 @final
 @dataclass(frozen=True)
-class Plan:
-    """The table of methods with the chosen rows, and both directions side by side."""
+class Plan(Shown):
+    """The table of methods with the chosen rows, and both directions side by side.
+
+    Attributes:
+        rows: the methods that measure or, with a family, the routes that fit.
+        forward, reverse: both directions.
+        family: what would be fitted; "" for a plan of measuring.
+    """
 
     derived: ClassVar[dict[str, str]] = {"status": "status"}
 
     rows: tuple[PlanRow, ...]
     forward: Cell
     reverse: Cell
+    family: str = ""
 
     @property
     def status(self) -> Status:
@@ -195,12 +204,8 @@ class Plan:
         ]
         return "\n".join(lines)
 
-    def _repr_html_(self) -> str | None:
-        """Returns what a notebook shows."""
-        return html_of(self)
 
-
-# Where a divergence is paid: its parts by region, which add up.
+# Which regions contribute to a divergence: parts that add up.
 
 
 @final
@@ -225,7 +230,7 @@ class Region:
 
 @final
 @dataclass(frozen=True)
-class Contributions:
+class Contributions(Shown):
     """The regions, in order, and their total: the divergence itself."""
 
     total: Estimate
@@ -244,10 +249,6 @@ class Contributions:
             for r in self.regions
         ]
         return "\n".join([*rows, str(self.total)])
-
-    def _repr_html_(self) -> str | None:
-        """Returns what a notebook shows."""
-        return html_of(self)
 
 
 # What a model says of rows: how probable they are.
@@ -324,7 +325,7 @@ class Demo:
         target: p.
         forward, reverse: the fits in both directions.
         forward_cover, reverse_cover: what each does with the modes of p.
-        forward_parts, reverse_parts: where each fit's divergence is paid.
+        forward_parts, reverse_parts: what each region contributes to each fit's divergence.
         price: KL(p_A||p) = -log p(A), p_A being p without the modes that the reverse fit drops.
         claims: the article's numbers, recomputed.
         seconds: CPU seconds.
@@ -361,3 +362,43 @@ class Check:
     found: Estimate | None
     passed: bool
     detail: str
+
+
+@final
+@dataclass(frozen=True)
+class DensityReport:
+    """Whether a density is one.
+
+    Attributes:
+        verdict: "passed", "failed", or "inconclusive" where nothing could be compared.
+        mass: what it integrates to; None where that is not known.
+        problems: what is wrong, in words.
+        remarks: what could not be checked, or limits what the numbers mean.
+        draws: of its sampler.
+    """
+
+    derived: ClassVar[dict[str, str]] = {"passes": "passes", "status": "status"}
+
+    verdict: Literal["passed", "failed", "inconclusive"]
+    mass: Estimate | None
+    problems: tuple[str, ...]
+    remarks: tuple[str, ...]
+    draws: int
+
+    @property
+    def passes(self) -> bool:
+        """Whether nothing is wrong."""
+        return self.verdict != "failed"
+
+    @property
+    def status(self) -> Status:
+        """Failed where something is wrong, unresolved where nothing could be compared."""
+        ends = {"passed": Status.DONE, "failed": Status.FAILED, "inconclusive": Status.UNRESOLVED}
+        return ends[self.verdict]
+
+    def __str__(self) -> str:
+        said = list(self.problems)
+        if self.mass is not None and not said:
+            size = f"{self.mass.standard_error:.1g}"
+            said.append(f"integrates to {self.mass.value:.6f} ± {size}")
+        return f"{self.verdict}: {'; '.join([*said, *self.remarks])}"

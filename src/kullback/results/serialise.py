@@ -1,6 +1,6 @@
-"""One walk over the fields of a result: to plain JSON values, and to another unit.
+"""What results have in common: one walk over their fields, to JSON and to another unit; and a notebook.
 
-What is said of a field stands beside it, as its metadata; what is shown besides the fields, in `derived`.
+How a field is written stands beside it, as its metadata; what is written besides the fields, in `derived`.
 """
 
 import dataclasses
@@ -26,6 +26,24 @@ PRINTED: dict[str, Any] = {"as": "text"}
 PAIRS: dict[str, Any] = {"as": "object"}
 #: Its entries are those of the object it is in.
 MERGED: dict[str, Any] = {"merged": True}
+
+
+_DRAWERS: list[Callable[[object], str]] = []
+
+
+class Shown:
+    """A result that a notebook draws. Results know no views: the package says at its door who draws them."""
+
+    __slots__ = ()
+
+    def _repr_html_(self) -> str | None:
+        """Returns what a notebook shows; None, which leaves it with the text, where nobody draws."""
+        return _DRAWERS[0](self) if _DRAWERS else None
+
+
+def register(draw: Callable[[object], str]) -> None:
+    """Has results drawn by a function that returns HTML, instead of by the one before."""
+    _DRAWERS[:] = [draw]
 
 
 def key(name: str) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from kullback.families import Auto, FullRank, LowRank, MeanField, Mixture, is_di
 from kullback.files.archive import resumed
 from kullback.fitting.components import Components, one
 from kullback.fitting.elbo_gradients import Estimator
+from kullback.fitting.low_rank import low_rank_fit
 from kullback.fitting.reverse import (
     MOST_COMPONENTS,
     WORTH,
@@ -27,7 +28,6 @@ from kullback.fitting.reverse import (
     Search,
     from_elsewhere,
     look_around,
-    low_rank_fit,
     reverse_fit,
     reverse_mixture,
     search,
@@ -194,7 +194,7 @@ def _result(job: Job, recipe: Recipe, made: ReverseFit, report: Report) -> Fit:
     others = tuple(_other(job, o, log_evidence) for o in made.others)
     spent = made.trace[-1][0] if made.trace else job.density.count
     more = job.density.count - spent
-    notes = [f"{spent} gradients to the end of the fit, {more} more to report on it"]
+    notes = [f"gradient evaluations: {spent:,} for the fit, {more:,} for diagnostics"]
     notes.append(f"{job.target.gradient} derivatives of a {job.target.origin}")
     if isinstance(recipe, Mixture) and recipe.k == "auto":
         notes.append(f"{len(made.q.weights)} component(s), found by adding them one by one")

@@ -11,10 +11,18 @@ from kullback._version import __version__
 from kullback.core.errors import UnsupportedError
 from kullback.distributions.base import Distribution
 from kullback.distributions.compound import Mixture
-from kullback.distributions.gaussian_mixture import GaussianMixture, TableMixture, components_of
+from kullback.distributions.gaussian_mixture import (
+    GaussianMixture,
+    TableMixture,
+    components_of,
+    table_of,
+)
 from kullback.distributions.real import Normal
+from kullback.distributions.transported import Approximation
 from kullback.distributions.vector import MultivariateNormal
 from kullback.expressions.format import format_distribution
+from kullback.families import FullRank, LowRank, MeanField, Recipe
+from kullback.families import Mixture as MixtureRecipe
 from kullback.render.document import Fact, Role
 from kullback.results.estimate import Estimate
 from kullback.results.fit import Fit
@@ -60,23 +68,15 @@ def parts(
         labels: of its categories, () for numbers.
     """
     try:
-        found = components_of(q)
+        mixture = components_of(q)
     except UnsupportedError:
         return []
-    if isinstance(found, GaussianMixture):
-        found = _table(found)
-    known = labels if len(labels) == len(names) else ((),) * len(names)
+    if isinstance(mixture, GaussianMixture):
+        mixture = table_of(mixture)
+    labels = labels if len(labels) == len(names) else ((),) * len(names)
     return [
-        part for i in range(len(found.weights)) for part in _of_component(found, i, names, known)
+        p for i in range(len(mixture.weights)) for p in _of_component(mixture, i, names, labels)
     ]
-
-
-def _table(q: GaussianMixture) -> TableMixture:
-    k, d = q.means.shape
-    normal = np.full(k, np.inf)
-    return TableMixture(
-        ("continuous",) * d, q.weights, q.means, q.scale_trils, normal, np.empty((k, 0)), ()
-    )
 
 
 def _of_component(
@@ -88,12 +88,12 @@ def _of_component(
     reals = {j: (float(m), float(s)) for j, m, s in zip(q.reals, q.means[i], sds, strict=True)}
     counts = {j: (float(r), math.sqrt(r)) for j, r in zip(q.counts, q.rates[i], strict=True)}
     tables = {j: t[i] for j, t in zip(q.categories, q.tables, strict=True)}
-    made = []
+    columns = []
     for j, name in enumerate(names):
         mean, sd = (reals | counts).get(j, (None, None))
         words = _likeliest(tables[j], labels[j]) if j in tables else ""
-        made.append(Part(i + 1, float(q.weights[i]), name, mean, sd, df, words))
-    return made
+        columns.append(Part(i + 1, float(q.weights[i]), name, mean, sd, df, words))
+    return columns
 
 
 def _likeliest(table: Float[np.ndarray, " l"], labels: tuple[str, ...]) -> str:
@@ -132,13 +132,11 @@ def components(d: Distribution) -> Components | None:
         case GaussianMixture():
             parts = (d.weights, d.means, d.covariances)
         case Mixture() if all(isinstance(c, Normal | MultivariateNormal) for c in d.components):
-            inner = [components(c) for c in d.components]
-            known = [c for c in inner if c is not None]
-            parts = (
-                d.weights,
-                np.concatenate([c.means for c in known]),
-                np.concatenate([c.covariances for c in known]),
+            inner = [c for part in d.components if (c := components(part)) is not None]
+            means, covariances = (
+                [getattr(c, of) for c in inner] for of in ("means", "covariances")
             )
+            parts = (d.weights, np.concatenate(means), np.concatenate(covariances))
         case _:
             return None
     weights, means, covariances = (np.asarray(a, dtype=np.float64) for a in parts)
@@ -157,7 +155,7 @@ def describe(d: Distribution) -> str:
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
-# What a report says of its own making, and of what was fitted.
+# Facts, provenance, and what was fitted, in words.
 
 
 def fact(e: Estimate, role: Role = "neutral", label: str = "", *, repeated: bool = False) -> Fact:
@@ -167,10 +165,10 @@ def fact(e: Estimate, role: Role = "neutral", label: str = "", *, repeated: bool
     return Fact(label, e.direction, value_of(e) + unit, details, str(e), role, repeated)
 
 
-def made(
+def provenance(
     *, key: object, seconds: float, clock: str, fits: tuple[Fit, ...] = ()
 ) -> tuple[tuple[str, str], ...]:
-    """Returns what the foot of a page says: version, key, time, and what the fits took."""
+    """Returns the foot of a page: version, key, time, and what the fits took."""
     rows = [("kullback", __version__)]
     if key is not None:
         rows.append(("key", str(key)))
@@ -179,27 +177,21 @@ def made(
         rows.append(("evaluations", f"{sum(f.evaluations for f in fits):,}".replace(",", " ")))
     if seconds > 0.0:
         rows.append((f"{clock} seconds", f"{seconds:.1f}"))
-    rows.append(
-        ("numbers", "float64; ± is an error bound (numeric) or a standard error (estimate)")
-    )
-    return tuple(rows)
+    numbers = "float64; ± is an error bound (numeric) or a standard error (estimate)"
+    return (*rows, ("numbers", numbers))
 
 
 def family(fit: Fit) -> str:
     """Returns what q was chosen from, in words: "a mixture of 2 Gaussians"."""
-    found = components(fit.q)
+    gaussians = components(fit.q)
     if isinstance(fit.q, TableMixture):
-        k = len(fit.q.weights)
-        what = (
-            "Gaussians with counts and categories"
-            if math.isinf(fit.q.df[0])
-            else "Student's t distributions"
-        )
-        return f"a mixture of {k} {what}"
-    if found is None:
+        gaussian = math.isinf(fit.q.df[0])
+        what = "Gaussians with counts and categories" if gaussian else "Student's t distributions"
+        return f"a mixture of {len(fit.q.weights)} {what}"
+    if gaussians is None:
         name = str(fit.family)
         return f"{'an' if name[:1] in 'AEIOU' else 'a'} {name} distribution"
-    k = len(found.weights)
+    k = len(gaussians.weights)
     return "a Gaussian" if k == 1 else f"a mixture of {k} Gaussians"
 
 
@@ -221,3 +213,60 @@ def _named(modes: list[ModeCover], verdict: str) -> str:
         return "one mode of p" if len(modes) == 1 else f"{len(modes)} modes of p"
     names = ", ".join(f"the {m.name}" for m in modes)
     return f"{names} ({percent(sum(m.mass_p for m in modes))} of p)"
+
+
+def in_words(family: Recipe, *, full: bool = False) -> str:
+    """Returns a family's name as short words, or as those of a sentence.
+
+    Example:
+        >>> in_words(MixtureRecipe(4)), in_words(LowRank(5)), in_words(MixtureRecipe(4), full=True)
+        ('mixture of 4', 'low rank, 5', 'a mixture of 4 Gaussians')
+    """
+    match family:
+        case MeanField():
+            return "a mean-field Gaussian" if full else "mean field"
+        case FullRank():
+            return "a full-rank Gaussian" if full else "full rank"
+        case LowRank(r):
+            return f"a Gaussian of low rank, {r}" if full else f"low rank, {r}"
+        case MixtureRecipe(k):
+            return f"a mixture of {k} Gaussians" if full else f"mixture of {k}"
+    return str(family)
+
+
+# A q of many coordinates, for JSON.
+
+#: Up to this many coordinates q is written out as an expression.
+_WRITTEN = 3
+
+
+def described(q: Distribution) -> str:
+    """Returns a fitted q as an expression or, of many coordinates, in words."""
+    base, d = (
+        (q.base, len(q.coordinates)) if isinstance(q, Approximation) else (q, q.support.dimension)
+    )
+    if base is q and d <= _WRITTEN:
+        return format_distribution(q)
+    k = len(base.weights) if isinstance(base, GaussianMixture) else 1
+    what = "a Gaussian" if k == 1 else f"a mixture of {k} Gaussians"
+    return f"{what} over {d} unconstrained coordinates"
+
+
+def gaussian_values(q: Distribution) -> dict[str, object] | None:
+    """Weights, means and covariance roots over the unconstrained coordinates; None for others."""
+    base = q.base if isinstance(q, Approximation) else q
+    match base:
+        case MultivariateNormal():
+            weights, means, roots = np.ones(1), base.loc[None], base.scale_tril[None]
+        case GaussianMixture():
+            weights, means, roots = base.weights, base.means, base.scale_trils
+        case _:
+            return None
+    plain = tuple(f"x[{i}]" for i in range(base.support.dimension)) or ("x",)
+    names = q.coordinates if isinstance(q, Approximation) else plain
+    return {
+        "unconstrained_coordinates": list(names),
+        "weights": weights.tolist(),
+        "means": means.tolist(),
+        "scale_trils": roots.tolist(),
+    }

@@ -1,4 +1,4 @@
-"""`kullback kl`, `plan` and `explain`: both directions side by side, and where each is paid."""
+"""`kullback kl`, `plan` and `explain`: both directions side by side, and which regions contribute."""
 
 import math
 from collections.abc import Callable
@@ -11,7 +11,6 @@ from kullback.render.document import (
     Bar,
     Block,
     Cell,
-    Column,
     Detail,
     Document,
     Fact,
@@ -19,14 +18,17 @@ from kullback.render.document import (
     Notes,
     Section,
     Table,
+    heads,
 )
 from kullback.results.estimate import Estimate
 from kullback.results.fit import Direction
 from kullback.results.others import Cell as PlanCell
 from kullback.results.others import Contributions, Plan, PlanRow, Region, Side, Sides
 from kullback.results.serialise import to_json
-from kullback.views.components import describe, fact, made
-from kullback.views.lines import Curve, densities, divergence_of, integrand, is_scalar, of_density
+from kullback.results.status import Status
+from kullback.views.components import describe, fact, provenance
+from kullback.views.curves import Curve, densities, divergence_of, integrand, of_density
+from kullback.views.lines import is_scalar
 from kullback.views.numbers import (
     error_of,
     exchanged,
@@ -56,8 +58,6 @@ def kl_document(
     sides: Sides,
     *,
     pair: Callable[[], Pair] | None = None,
-    max_kl: float | None = None,
-    gate: int | None = None,
     key: object = None,
     seconds: float = 0.0,
 ) -> Document:
@@ -65,13 +65,11 @@ def kl_document(
 
     Args:
         words: p and q as they were given.
-        sides: both directions.
-        pair: what is drawn on a page, asked for when one is made; None if nothing is.
-        max_kl, gate: the largest KL(p||q) allowed, and the exit code that it leads to; None without.
+        sides: both directions, and the largest KL(p||q) allowed.
+        pair: what a page draws, computed when there is one; None if nothing.
         key: the randomness it was made with.
         seconds: CPU seconds it took.
     """
-    totals = [s.value for s in sides.known]
     of_kl = sides.forward.value.quantity.name.startswith("kl")
     roles: dict[str, Direction] = {"forward": "forward", "reverse": "reverse"}
     facts = [fact(s.value, roles[s.name], s.name if of_kl else "") for s in sides.known]
@@ -83,31 +81,35 @@ def kl_document(
         once = cache(pair)
         sections += [
             Section("The two distributions", "", (Detail(lambda: _pictures(*once()[:2])),)),
-            Section("Where each divergence is paid", _LEAD, (Detail(lambda: _paid(*once())),)),
+            Section("Which regions contribute", _LEAD, (Detail(lambda: _contributions(*once())),)),
         ]
 
     def values() -> dict[str, object]:
         missing = {"reverse": None, "reverse_reason": sides.missing} if sides.missing else {}
-        passes = None if gate is None else {"max_kl": max_kl, "passes": gate == 0}
-        known = {s.name: to_json(s) for s in sides.known}
-        return {"p": words[0], "q": words[1], **known, **missing, "gate": passes}
+        limit, passes = sides.max_kl, sides.status is Status.DONE
+        gate = None if limit is None else {"max_kl": limit, "passes": passes}
+        both = {s.name: to_json(s) for s in sides.known}
+        end = {"gate": gate, "status": sides.status.value}
+        return {"p": words[0], "q": words[1], **both, **missing, **end}
 
-    what = "KL divergence" if all(t.quantity == "kl" for t in totals) else "Divergence"
-    both = " in both directions" if len(totals) == 2 else ""
+    what = "KL divergence" if of_kl else "Divergence"
+    both = " in both directions" if len(sides.known) == 2 else ""
     return Document(
-        f"{what} of p and q{both}", values, _given(words), tuple(facts), tuple(sections),
-        _notes(sides.known), made(key=key, seconds=seconds, clock="CPU"),
-        _banner(sides.forward.value, max_kl, gate),
+        f"{what} of p and q{both}", values, _pq(words), tuple(facts), tuple(sections),
+        _notes(sides.known), provenance(key=key, seconds=seconds, clock="CPU"),
+        _banner(sides),
     )  # fmt: skip
 
 
-def _given(words: tuple[str, str] | None) -> tuple[str, ...]:
+def _pq(words: tuple[str, str] | None) -> tuple[str, ...]:
     return () if words is None else (f"p = {words[0]}", f"q = {words[1]}")
 
 
-def _values(words: tuple[str, str] | None, found: Contributions | Plan) -> dict[str, object]:
-    named = {} if words is None else {"p": words[0], "q": words[1]}
-    return {**named, **to_json(found)}
+def _values(words: tuple[str, str] | None, result: Contributions | Plan) -> dict[str, object]:
+    if words is None:
+        return to_json(result)
+    second = {} if isinstance(result, Plan) and result.family else {"q": words[1]}
+    return {"p": words[0], **second, **to_json(result)}
 
 
 def _both(sides: tuple[Side, ...]) -> Table:
@@ -127,7 +129,7 @@ def _both(sides: tuple[Side, ...]) -> Table:
             rows.append((label, *("unknown" if e is None else _named(e) for e in parts)))
     rows.append(("mean of log-ratio", *(_MEAN[s.name] for s in sides)))
     rows.append(("punishes", *(_PUNISHES[s.name] for s in sides)))
-    return Table("", (Column(""), *(Column(s.name) for s in sides)), tuple(rows))
+    return Table("", heads("", *(s.name for s in sides)), tuple(rows))
 
 
 def _interval(value: Estimate) -> str:
@@ -136,32 +138,32 @@ def _interval(value: Estimate) -> str:
 
 
 def _named(e: Estimate) -> str:
-    known = e.kind not in ("infinite", "unresolved")
-    return f"{e.direction} = {with_error(e)} {e.unit}" if known else f"{e.direction}: {e.kind}"
+    if e.kind in ("infinite", "unresolved"):
+        return f"{e.direction}: {e.kind}"
+    return f"{e.direction} = {with_error(e)} {e.unit}"
 
 
 def _notes(sides: tuple[Side, ...]) -> tuple[str, ...]:
     """What the lines themselves do not say yet, once each."""
-    told = {s.value.reason for s in sides}
-    known = [e for s in sides for e in (s.value, s.cross_entropy, s.entropy) if e is not None]
-    notes = [(e, note) for e in known for note in e.notes if note not in told]
+    reasons = {s.value.reason for s in sides}
+    numbers = [e for s in sides for e in (s.value, s.cross_entropy, s.entropy) if e is not None]
+    notes = [(e, note) for e in numbers for note in e.notes if note not in reasons]
     named = (note if len(sides) == 1 else f"{e.direction}: {note}" for e, note in notes)
     return tuple(dict.fromkeys(named))
 
 
-def _banner(value: Estimate, max_kl: float | None, gate: int | None) -> Banner | None:
-    name, unit, high = value.direction, value.unit, value.interval[1]
-    match gate:
-        case None:
-            return None
-        case 0:
-            return Banner("gate passed", "good", f"{name} is at most {max_kl:g} {unit}")
-        case 1:
-            return Banner(
-                "gate failed", "bad", f"{name} may be {high:.6g} {unit}, more than {max_kl:g}"
-            )
-        case _:
-            return Banner("gate cannot be told", "unsure", f"{name} is unresolved")
+def _banner(sides: Sides) -> Banner | None:
+    value, limit = sides.forward.value, sides.max_kl
+    name, high = value.direction, value.interval[1]
+    if limit is None:
+        return None
+    match sides.status:
+        case Status.DONE:
+            return Banner("gate passed", "good", f"{name} is at most {limit:g} {value.unit}")
+        case Status.FAILED:
+            text = f"{name} may be {high:.6g} {value.unit}, more than {limit:g}"
+            return Banner("gate failed", "bad", text)
+    return Banner("inconclusive", "unsure", f"{name} is unresolved")
 
 
 def _drawable(p: Distribution, q: Distribution) -> bool:
@@ -179,7 +181,9 @@ def _pictures(p: Distribution, q: Distribution) -> tuple[Block, ...]:
     return (Notes((caption, f"Not drawn: they live on {p.support} and {q.support}.")),)
 
 
-def _paid(p: Distribution, q: Distribution, forward: Parts, reverse: Parts) -> tuple[Block, ...]:
+def _contributions(
+    p: Distribution, q: Distribution, forward: Parts, reverse: Parts
+) -> tuple[Block, ...]:
     sides: tuple[tuple[Direction, Parts], ...] = (("forward", forward), ("reverse", reverse))
     drawn, tables = [], []
     where = of_density(p, [q]).line if _drawable(p, q) else None
@@ -193,7 +197,7 @@ def _paid(p: Distribution, q: Distribution, forward: Parts, reverse: Parts) -> t
     return (*([Gallery("", tuple(drawn))] if drawn else []), *tables)
 
 
-# `kullback explain P Q`: where a divergence is paid.
+# `kullback explain P Q`: which regions contribute.
 
 
 def contributions_document(words: tuple[str, str] | None, parts: Contributions) -> Document:
@@ -215,7 +219,7 @@ def contributions_document(words: tuple[str, str] | None, parts: Contributions) 
     return Document(
         f"{total.direction}, region by region",
         lambda: _values(words, parts),
-        _given(words),
+        _pq(words),
         facts,
         (table,),
         total.notes if total.reason is None else total.notes[1:],
@@ -234,10 +238,8 @@ def regions_table(parts: Contributions, direction: Direction, title: str) -> Tab
     largest = max((abs(r.contribution.value) for r in parts.regions), default=0.0)
     rows = tuple(_region(r, direction, largest) for r in parts.regions)
     end: tuple[Cell, ...] = ("all", "", "", value_of(total), error_of(total))
-    columns = (
-        Column("region"), Column("mass of p", "right"), Column("mass of q", "right"),
-        Column(f"adds to {total.direction}, {total.unit}", "right"), Column("error", "right"),
-    )  # fmt: skip
+    adds = f">adds to {total.direction}, {total.unit}"
+    columns = heads("region", ">mass of p", ">mass of q", adds, ">error")
     return Table(title, columns, (*rows, end), _decomposition(parts, direction))
 
 
@@ -270,26 +272,25 @@ def _decomposition(parts: Contributions, direction: Direction) -> str:
 # `kullback plan`: the table that chooses, before anything is computed.
 
 
-def plan_document(words: tuple[str, str] | None, found: Plan) -> Document:
+def plan_document(words: tuple[str, str] | None, plan: Plan) -> Document:
     """Returns the table of methods with the chosen ones, and both directions side by side.
 
     Args:
-        words: p and q as they were given; None where they are not known.
-        found: the plan.
+        words: p and q, or p and the family, as they were typed; None where they are not known.
+        plan: of measuring or, with a family, of fitting.
     """
-    heads = (Column(""), Column("method"), Column("applies to"), Column("may give"))
-    methods = tuple((_chosen(r), r.method, r.applies, r.gives) for r in found.rows)
-    cells = (found.forward, found.reverse)
+    columns = heads("", "route" if plan.family else "method", "applies to", "may give")
+    rows = tuple((_chosen(r), r.method, r.applies, r.gives) for r in plan.rows)
+    cells = (plan.forward, plan.reverse)
     sides = tuple((name, *(value(c) for c in cells)) for name, value in _SIDES.items())
+    lead = "The first method that applies is chosen:"
     return Document(
-        "Which method would answer",
-        lambda: _values(words, found),
-        _given(words),
+        f"How {plan.family} would be fitted" if plan.family else "Which method would answer",
+        lambda: _values(words, plan),
+        (f"p = {words[0]}", f"family: {words[1]}") if plan.family and words else _pq(words),
         sections=(
-            Section("", "The first method that applies is chosen:", (Table("", heads, methods),)),
-            Section(
-                "", "", (Table("", (Column(""), Column("forward"), Column("reverse")), sides),)
-            ),
+            Section("", "" if plan.family else lead, (Table("", columns, rows),)),
+            Section("", "", (Table("", heads("", "forward", "reverse"), sides),)),
         ),
     )
 

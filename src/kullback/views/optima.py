@@ -8,10 +8,11 @@ import numpy as np
 from jaxtyping import Float
 
 from kullback.expressions.format import format_distribution
-from kullback.render.document import Column, Gallery, Lines, Table
+from kullback.render.document import Gallery, Lines, Table, heads
 from kullback.results.fit import Fit, Optimum, ParameterError
 from kullback.views.components import Components, Part, components, parts
-from kullback.views.lines import Backdrop, Curve, ceiling, densities, density
+from kullback.views.curves import Backdrop, Curve, densities
+from kullback.views.lines import ceiling, density
 from kullback.views.numbers import aligned, method_of, near, number, percent, value_of, with_error
 
 #: Divergences closer than this are the same.
@@ -22,6 +23,10 @@ _CLOSE = 1e-3
 _MOST_COLUMNS = _WRITTEN = 3
 #: Optima drawn.
 _MOST_DRAWN = 6
+#: Above the optima of a fit from several starts.
+OPTIMA = (
+    "Where an optimiser ends depends on where it starts; a fit from one start may be any of these."
+)
 
 
 @final
@@ -39,41 +44,35 @@ def optima_table(fit: Fit, title: str) -> Table:
 
     Each with its divergence, how many starts reached it, and its parameters.
     """
-    best, found = fit.divergence, groups(fit)
-    known = [c for c in (components(g.first.q) for g in found) if c is not None]
-    d = max(fit.q.support.dimension, 1)
-    gaussian = len(known) == len(found) and not 1 < d <= _WRITTEN
-    names, parameters = (
-        _parameters(known)
-        if gaussian
-        else (("q",), [(format_distribution(g.first.q, digits=4),) for g in found])
-    )
+    best, optima = fit.divergence, groups(fit)
+    gaussians = [c for g in optima if (c := components(g.first.q)) is not None]
+    gaussian = len(gaussians) == len(optima) and not 1 < fit.q.support.dimension <= _WRITTEN
+    names, parameters = ("q",), [(format_distribution(g.first.q, digits=4),) for g in optima]
+    if gaussian:
+        names, parameters = _parameters(gaussians)
     rows = []
-    for i, (g, cells) in enumerate(zip(found, parameters, strict=True)):
+    for i, (g, cells) in enumerate(zip(optima, parameters, strict=True)):
         gap = f"{g.first.divergence.value - best.value:+#.4g}" if i else ""
         reached = f"{round(g.share * fit.starts)} of {fit.starts}"
         rows.append((f"#{i + 1}", with_error(g.first.divergence), gap, reached, *cells, g.note))
-    columns = (
-        Column("optimum"),
-        Column(f"{best.direction}{f', {best.unit}' if best.unit else ''}", "right"),
-        Column("above the best", "right"),
-        Column("reached by", "right"),
-        *(Column(n, "right" if gaussian else "left") for n in names),
-        Column(""),
-    )
+    side = ">" if gaussian else ""
+    columns = heads(
+        "optimum", f">{best.direction}, {best.unit}".rstrip(", "), ">above the best", ">reached by",
+        *(side + n for n in names), "",
+    )  # fmt: skip
     return Table(title, columns, tuple(rows), _caption(fit))
 
 
 def groups(fit: Fit) -> list[Group]:
     """Returns the optima of a fit, best first, those of one value together."""
-    found: list[list[Optimum]] = []
+    same: list[list[Optimum]] = []
     for optimum in fit.optima:
         value = optimum.divergence.value
-        if found and abs(value - found[-1][0].divergence.value) <= _SAME * max(1.0, abs(value)):
-            found[-1].append(optimum)
+        if same and abs(value - same[-1][0].divergence.value) <= _SAME * max(1.0, abs(value)):
+            same[-1].append(optimum)
         else:
-            found.append([optimum])
-    return [Group(g[0], sum(o.share for o in g), _twins(g)) for g in found]
+            same.append([optimum])
+    return [Group(g[0], sum(o.share for o in g), _twins(g)) for g in same]
 
 
 def _twins(group: list[Optimum]) -> str:
@@ -86,15 +85,15 @@ def _twins(group: list[Optimum]) -> str:
     return f"and its mirror image about x = {number(round(centre, 6), 4)}"
 
 
-def optima_gallery(fit: Fit, backdrop: Backdrop, title: str) -> Gallery | None:
-    """Returns the density of each optimum before the target; None if there is only one."""
+def optima_gallery(fit: Fit, backdrop: Backdrop) -> tuple[Gallery, ...]:
+    """Returns the density of each optimum before the target; nothing if there is only one."""
     if len(fit.optima) < 2:
-        return None
-    found = groups(fit)
-    behind = replace(backdrop, series=replace(backdrop.series, name=""))
-    shown = found[:_MOST_DRAWN]
-    tops = [ceiling(density(g.first.q), behind.line) for g in shown]
-    behind = replace(behind, top=max(behind.top, *tops))
+        return ()
+    optima = groups(fit)
+    shown = optima[:_MOST_DRAWN]
+    tops = [ceiling(density(g.first.q), backdrop.line) for g in shown]
+    unnamed = replace(backdrop.series, name="")
+    behind = replace(backdrop, series=unnamed, top=max(backdrop.top, *tops))
     figures = tuple(
         densities(
             f"#{i + 1}: {value_of(g.first.divergence)}",
@@ -105,35 +104,33 @@ def optima_gallery(fit: Fit, backdrop: Backdrop, title: str) -> Gallery | None:
         )
         for i, g in enumerate(shown)
     )
-    left = len(found) - len(figures)
+    left = len(optima) - len(figures)
     more = f" {left} more are in the table." if left > 0 else ""
     caption = f"Each optimum before p, with its {fit.divergence.direction}.{more}"
-    return Gallery(title, figures, caption)
+    return (Gallery("", figures, caption),)
 
 
 def _caption(fit: Fit) -> str:
-    shown = sum(o.share for o in fit.optima)
-    rest = (
-        f" The other {percent(1.0 - shown)} of the starts ended elsewhere." if shown < 0.999 else ""
-    )
+    other = 1.0 - sum(o.share for o in fit.optima)
+    rest = f" The other {percent(other)} of the starts ended elsewhere." if other > 0.001 else ""
     what = "cross-entropy" if fit.divergence.quantity.name == "cross_entropy" else "divergence"
     ways = "; ".join(sorted({method_of(o.divergence) for o in fit.optima}))
     starts = f"{fit.starts} start{'' if fit.starts == 1 else 's'}"
-    return f"{starts}. Each {what} was measured anew after the fit ({ways}).{rest}"
+    return f"{starts}. Each {what} was measured again after the fit ({ways}).{rest}"
 
 
-def _parameters(found: list[Components]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+def _parameters(optima: list[Components]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """Returns the names of the columns, and for each q one component to a line."""
-    weights = _stacked([c.weights for c in found])
-    if found[0].means.shape[1] == 1:
-        tiny = _SAME * max(float(c.sds.max()) for c in found)
-        means = [np.where(np.abs(c.means[:, 0]) < tiny, 0.0, c.means[:, 0]) for c in found]
-        columns = (weights, _stacked(means), _stacked([c.sds[:, 0] for c in found]))
-        return ("weight", "mean", "sd"), list(zip(*columns, strict=True))
-    means, sds = (
-        [Lines.of(_vector(v) for v in table) for table in tables]
-        for tables in ([c.means for c in found], [c.sds for c in found])
-    )
+    if optima[0].means.shape[1] == 1:
+        tiny = _SAME * max(float(c.sds.max()) for c in optima)
+        firsts = [np.where(np.abs(c.means[:, 0]) < tiny, 0.0, c.means[:, 0]) for c in optima]
+        means, sds = _stacked(firsts), _stacked([c.sds[:, 0] for c in optima])
+    else:
+        means, sds = (
+            [Lines.of(_vector(v) for v in getattr(c, of)) for c in optima]
+            for of in ("means", "sds")
+        )
+    weights = _stacked([c.weights for c in optima])
     return ("weight", "mean", "sd"), list(zip(weights, means, sds, strict=True))
 
 
@@ -163,17 +160,17 @@ def _mirror(a: Components | None, b: Components | None) -> float | None:
 
 # The parameters of a fitted mixture, with their standard errors where they are known.
 
+_ERRORS = "± is one standard error; standard errors assume that the model is well specified."
+
 
 def parameter_table(fit: Fit, columns: tuple[str, ...]) -> Table | None:
     """Returns weights, means and sds, one row to a component; None where q has no components."""
     errors = () if fit.likelihood is None else fit.likelihood.errors
     shown = parts(fit.q, columns, fit.labels)
-    if not errors and not shown:
-        return None
     if errors:
-        return _parameter_rows(
-            _with_errors(errors), "± is one standard error, right where p is in the family."
-        )
+        return _parameter_rows(_with_errors(errors), _ERRORS)
+    if not shown:
+        return None
     by: dict[int, list[Part]] = {}
     for part in shown:
         by.setdefault(part.component, []).append(part)
@@ -193,30 +190,27 @@ def parameter_table(fit: Fit, columns: tuple[str, ...]) -> Table | None:
 
 def _parameter_rows(rows: list[tuple[str, ...]], caption: str) -> Table:
     """Returns the table of parameters, without the columns in which nothing stands."""
-    heads = (
-        Column("component"), Column("weight", "right"), Column("column"), Column("mean", "right"),
-        Column("sd", "right"), Column("df", "right"), Column("labels"),
-    )  # fmt: skip
+    columns = heads("component", ">weight", "column", ">mean", ">sd", ">df", "labels")
     kept = [i for i in range(len(rows[0])) if any(row[i].strip() for row in rows)]
     cells = tuple(tuple(row[i] for i in kept) for row in rows)
-    return Table("", tuple(heads[i] for i in kept), cells, caption)
+    return Table("", tuple(columns[i] for i in kept), cells, caption)
 
 
-def _with_errors(found: tuple[ParameterError, ...]) -> list[tuple[str, ...]]:
-    by = {(e.component, e.name, e.column): given(e.value, e.standard_error) for e in found}
-    columns = list(dict.fromkeys(e.column for e in found if e.column))
+def _with_errors(errors: tuple[ParameterError, ...]) -> list[tuple[str, ...]]:
+    by = {(e.component, e.name, e.column): rounded(e.value, e.standard_error) for e in errors}
+    columns = list(dict.fromkeys(e.column for e in errors if e.column))
     rows = []
-    for i in sorted({e.component for e in found}):
+    for i in sorted({e.component for e in errors}):
         cells = [Lines.of(by.get((i, name, c), "") for c in columns) for name in ("mean", "sd")]
         rows.append((str(i), by.get((i, "weight", ""), ""), Lines.of(columns), *cells))
     return rows
 
 
-def given(value: float, error: float) -> str:
+def rounded(value: float, error: float) -> str:
     """Returns a number to the digits that its error leaves.
 
     Example:
-        >>> given(3.14159, 0.012), given(1.5e9, 2.0e6), given(2.0, math.nan)
+        >>> rounded(3.14159, 0.012), rounded(1.5e9, 2.0e6), rounded(2.0, math.nan)
         ('3.142 ± 0.012', '1.500e+09 ± 2.0e+06', '2')
     """
     if not (math.isfinite(error) and error > 0.0):

@@ -15,8 +15,7 @@ from kullback.render.document import Axis, Corner, Figure, Gallery, Role, Series
 from kullback.results.fit import Fit
 from kullback.results.posterior import Parameter, Posterior, columns
 from kullback.views.components import Components, components
-from kullback.views.contours import contour, levels
-from kullback.views.lines import Curve, densities, of_samples
+from kullback.views.curves import Curve, densities, of_samples
 
 Table2D = Float[np.ndarray, "n d"]
 Box = tuple[tuple[float, float], tuple[float, float]]
@@ -52,22 +51,22 @@ def pair(
     """Returns two columns of samples against each other, with the ellipses of q's components."""
     i, j = axes
     cloud = Series("samples of p", samples[:, i], samples[:, j], "sample", "cloud")
-    found = components(q)
-    ellipses = () if found is None else rings(found, axes, role)
+    gaussians = components(q)
+    ellipses = () if gaussians is None else rings(gaussians, axes, role)
     return Figure(
         title, caption, Axis(names[0], _reach(samples[:, i])), Axis(names[1], _reach(samples[:, j])),
         (cloud, *ellipses), size=size,
     )  # fmt: skip
 
 
-def rings(found: Components, axes: tuple[int, int], role: Role) -> tuple[Series, ...]:
+def rings(gaussians: Components, axes: tuple[int, int], role: Role) -> tuple[Series, ...]:
     """Returns the ellipses one, two and three sds from the mean of every component."""
     unit = np.stack([np.cos(_CIRCLE), np.sin(_CIRCLE)])
     picked = np.array(axes)
     series = []
     for reach, strength in ((1.0, 1.0), (2.0, 0.7), (3.0, 0.45)):
         parts = []
-        for mean, covariance in zip(found.means, found.covariances, strict=True):
+        for mean, covariance in zip(gaussians.means, gaussians.covariances, strict=True):
             root = np.linalg.cholesky(covariance[np.ix_(picked, picked)])
             parts.append(mean[picked, None] + reach * root @ unit)
             parts.append(np.full((2, 1), np.nan))
@@ -99,12 +98,12 @@ def margins(
     samples: Table2D, weights: Float[np.ndarray, " n"] | None, fit: Fit, columns: tuple[str, ...]
 ) -> Gallery | None:
     """Returns the histogram of each of the first columns with the margin of q; None if not Gaussian."""
-    found = components(fit.q)
-    if found is None:
+    gaussians = components(fit.q)
+    if gaussians is None:
         return None
     figures = []
     for i, name in enumerate(columns[:MOST_COLUMNS]):
-        margin = _margin(found, i)
+        margin = _margin(gaussians, i)
         behind = of_samples(samples[:, i], weights, [margin], points=200)
         curve = Curve("q", fit.direction, margin)
         figures.append(densities(name, "", behind, [curve], x_label=name, size="half"))
@@ -150,10 +149,10 @@ def box_of(*distributions: Distribution) -> Box | None:
 
 
 def _hull(d: Distribution) -> tuple[np.ndarray, np.ndarray] | None:
-    found = components(d)
-    if found is not None:
-        reach = 3.3 * found.sds
-        return (found.means - reach).min(axis=0), (found.means + reach).max(axis=0)
+    gaussians = components(d)
+    if gaussians is not None:
+        reach = 3.3 * gaussians.sds
+        return (gaussians.means - reach).min(axis=0), (gaussians.means + reach).max(axis=0)
     pieces = d.strata()
     if not pieces:
         return None
@@ -179,11 +178,12 @@ def _grown(
     return low, high
 
 
-def _margin(found: Components, i: int) -> Distribution:
+def _margin(gaussians: Components, i: int) -> Distribution:
     parts = tuple(
-        Normal(float(m), float(s)) for m, s in zip(found.means[:, i], found.sds[:, i], strict=True)
+        Normal(float(m), float(s))
+        for m, s in zip(gaussians.means[:, i], gaussians.sds[:, i], strict=True)
     )
-    return parts[0] if len(parts) == 1 else Mixture(found.weights, parts)
+    return parts[0] if len(parts) == 1 else Mixture(gaussians.weights, parts)
 
 
 def _reach(values: Float[np.ndarray, " n"]) -> tuple[float, float]:
@@ -206,23 +206,23 @@ _SPREAD = 200.0
 _GRID = 200
 
 
-def pictures(fit: Fit, found: Posterior) -> Corner | Figure | None:
+def pictures(fit: Fit, posterior: Posterior) -> Corner | Figure | None:
     """Returns plain draws of q before tempered draws of p; None if there is nothing to draw."""
     bare = isinstance(fit.q, Approximation) and fit.q.bare
-    q, p = (columns(d, bare=bare) for d in (found.draws.plain, found.draws.tempered))
-    names = [n for n in worst(found.parameters) if n in q and _varies(q[n]) and _varies(p[n])]
+    q, p = (columns(d, bare=bare) for d in (posterior.draws.plain, posterior.draws.tempered))
+    names = [n for n in worst(posterior.parameters) if n in q and _varies(q[n]) and _varies(p[n])]
     if not names:
         return None
     axes = tuple(_axis(n, q[n], p[n]) for n in names)
     margins = tuple(_margins(a, q[a.label], p[a.label]) for a in axes)
-    caption = _caption(found, len(names))
+    caption = _caption(posterior, len(names))
     title = "Draws of q and of p"
     if len(names) == 1:
         return Figure(title, caption, axes[0], Axis("density", (0.0, _top(margins[0]))), margins[0])
     pairs = len(names) * (len(names) - 1) // 2
     few = min(max(_POINTS // pairs, 250), len(q[names[0]]), len(p[names[0]]))
     clouds: list[tuple[str, Role, np.ndarray]] = [
-        ("p: tempered draws", "p", _table(p, names, few)),
+        ("p: tempered SMC", "p", _table(p, names, few)),
         ("q", "reverse", _table(q, names, few)),
     ]
     return Corner(title, caption, axes, margins, tuple(clouds))
@@ -243,18 +243,18 @@ def distance(p: Parameter) -> float:
     return math.inf if math.isnan(shift + log_ratio) else max(shift, log_ratio)
 
 
-def _caption(found: Posterior, shown: int) -> str:
-    total = len(found.parameters)
+def _caption(posterior: Posterior, shown: int) -> str:
+    total = len(posterior.parameters)
     left = (
         f"The {shown} of {total} parameters with the largest shift of a mean or ratio of sds, the worst first. "
         if shown < total
         else ""
     )
-    arrived = found.routes[-1].kind != "unresolved"
-    doubt = "" if arrived else " Tempering did not arrive: these are not yet draws of p."
+    arrived = posterior.routes[-1].kind != "unresolved"
+    doubt = "" if arrived else " SMC did not reach p: these are not yet draws of p."
     return (
-        f"{left}Draws of p were tempered from afar and owe nothing to q.{doubt} The outermost draws lie "
-        f"beyond the axes.{' A narrow screen shows the first three only.' if shown > 3 else ''}"
+        f"{left}Draws of p are by tempered SMC from an over-dispersed start, independent of q.{doubt} The "
+        f"outermost draws lie beyond the axes.{' A narrow screen shows the first three only.' if shown > 3 else ''}"
     )
 
 
@@ -273,7 +273,7 @@ def _axis(name: str, q: Values, p: Values) -> Axis:
 
 
 def _margins(axis: Axis, q: Values, p: Values) -> tuple[Series, ...]:
-    return (_density("p: tempered draws", axis, p, "p"), _density("q", axis, q, "reverse"))
+    return (_density("p: tempered SMC", axis, p, "p"), _density("q", axis, q, "reverse"))
 
 
 def _density(name: str, axis: Axis, x: Values, role: Role) -> Series:
@@ -311,3 +311,95 @@ def _top(margins: tuple[Series, ...]) -> float:
 
 def _table(of: dict[str, Values], names: list[str], few: int) -> Float[np.ndarray, "n d"]:
     return np.stack([of[n][:few] for n in names], axis=1)
+
+
+# Lines of equal density: marching squares, and the levels that hold given masses.
+
+#: The sides of a cell that the line joins, by which of its corners are high, which stay on its left.
+#: Corners and sides count from the lower left, against the clock; a side starts at its corner.
+_JOINS: dict[int, tuple[tuple[int, int], ...]] = {
+    1: ((0, 3),), 2: ((1, 0),), 3: ((1, 3),), 4: ((2, 1),), 5: ((0, 3), (2, 1)), 6: ((2, 0),),
+    7: ((2, 3),), 8: ((3, 2),), 9: ((0, 2),), 10: ((1, 0), (3, 2)), 11: ((1, 2),), 12: ((3, 1),),
+    13: ((0, 1),), 14: ((3, 0),),
+}  # fmt: skip
+#: Row, column and whether it is upright.
+Edge = tuple[int, int, int]
+Points = tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]
+
+
+def contour(
+    x: Float[np.ndarray, " nx"],
+    y: Float[np.ndarray, " ny"],
+    z: Float[np.ndarray, "ny nx"],
+    level: float,
+) -> Points:
+    """Returns the lines z = level, one after the other, NaN between them."""
+    joins, places = _segments(x, y, z, level)
+    parts = []
+    for chain in _chains(joins):
+        parts.append(np.array([places[e] for e in chain]))
+        parts.append(np.full((1, 2), np.nan))
+    if not parts:
+        return np.empty(0), np.empty(0)
+    joined = np.concatenate(parts)
+    return joined[:, 0], joined[:, 1]
+
+
+def levels(z: Float[np.ndarray, "ny nx"], masses: tuple[float, ...]) -> list[float]:
+    """Returns the densities above which these shares of the whole lie."""
+    values = np.sort(z.ravel())[::-1]
+    total = np.cumsum(values)
+    index = np.searchsorted(total, np.array(masses) * total[-1]).clip(max=len(values) - 1)
+    return [float(values[i]) for i in index]
+
+
+def _segments(
+    x: Float[np.ndarray, " nx"],
+    y: Float[np.ndarray, " ny"],
+    z: Float[np.ndarray, "ny nx"],
+    level: float,
+) -> tuple[list[tuple[Edge, Edge]], dict[Edge, tuple[float, float]]]:
+    """Returns which edges of the grid are joined, and where the level is crossed on each."""
+    high = z > level
+    kind = high[:-1, :-1] + 2 * high[:-1, 1:] + 4 * high[1:, 1:] + 8 * high[1:, :-1]
+    joins, places = [], {}
+    for i, j in np.argwhere((kind > 0) & (kind < 15)).tolist():
+        for start, stop in _JOINS[int(kind[i, j])]:
+            pair = _edge(i, j, start), _edge(i, j, stop)
+            joins.append(pair)
+            for edge in pair:
+                if edge not in places:
+                    places[edge] = _crossing(x, y, z, level, edge)
+    return joins, places
+
+
+def _edge(i: int, j: int, side: int) -> Edge:
+    """Returns the edge of the grid that is this side of cell (i, j)."""
+    return ((i, j, 0), (i, j + 1, 1), (i + 1, j, 0), (i, j, 1))[side]
+
+
+def _crossing(
+    x: Float[np.ndarray, " nx"],
+    y: Float[np.ndarray, " ny"],
+    z: Float[np.ndarray, "ny nx"],
+    level: float,
+    edge: Edge,
+) -> tuple[float, float]:
+    i, j, upright = edge
+    k, m = (i + 1, j) if upright else (i, j + 1)
+    share = float((level - z[i, j]) / (z[k, m] - z[i, j]))
+    return float(x[j] + share * (x[m] - x[j])), float(y[i] + share * (y[k] - y[i]))
+
+
+def _chains(joins: list[tuple[Edge, Edge]]) -> list[list[Edge]]:
+    """Returns the lines that segments make up: each ends where it began or at the border."""
+    after = dict(joins)
+    starts = [a for a in after if a not in set(after.values())]
+    chains = []
+    for start in [*starts, *list(after)]:
+        chain = [start]
+        while chain[-1] in after:
+            chain.append(after.pop(chain[-1]))
+        if len(chain) > 1:
+            chains.append(chain)
+    return chains

@@ -7,12 +7,6 @@ from typing import final
 
 import numpy as np
 
-from kullback.distributions.base import Distribution
-from kullback.distributions.gaussian_mixture import GaussianMixture
-from kullback.distributions.transported import Approximation
-from kullback.distributions.vector import MultivariateNormal
-from kullback.expressions.format import format_distribution
-from kullback.families import FullRank, LowRank, MeanField, Mixture, Recipe
 from kullback.render.document import (
     Annotation,
     Axis,
@@ -22,7 +16,6 @@ from kullback.render.document import (
     Bar,
     Block,
     Cell,
-    Column,
     Detail,
     Document,
     Fact,
@@ -34,93 +27,91 @@ from kullback.render.document import (
     Series,
     Table,
     Tone,
+    heads,
 )
 from kullback.results.estimate import Estimate
 from kullback.results.fit import Fit
 from kullback.results.posterior import Diagnosis, Parameter, Posterior
 from kullback.results.quantity import EUBO
 from kullback.results.serialise import to_json
-from kullback.views.components import fact, made
+from kullback.views.components import described, fact, gaussian_values, in_words, provenance
 from kullback.views.numbers import kind_of, near, number, with_error
 from kullback.views.planes import pictures
 
 _TONES: dict[str, Tone] = {"trust": "good", "caution": "unsure", "do not use": "bad"}
 #: Parameters in a terminal's table.
 _BRIEF = 30
-#: Up to this many coordinates q is written out as an expression.
-_WRITTEN = 3
-_ROUTES = ("  route 1, which knows q", "  route 2, which does not")
+_ROUTES = ("  importance sampling from q", "  tempered SMC, independent of q")
 _NO_TAIL = "no weight is far above their mean, so there is no tail to fit"
+_PARETO = "of q's own draws; above 0.7 importance sampling is unreliable"
+_BARS = "Bars: shifts up to 1 sd, and ratios from half to twice as wide; hatched where q is lower or narrower."
+_LADDER = "Families were tried from the simplest up, until one could be trusted or none was left."
+_OTHERS = "Where the fit from other starting points ended; the first is q."
 
 
 def posterior_document(fit: Fit, *, source: str = "", key: object = None) -> Document:
     """Returns what there is to say of a fit to a log density.
 
     Args:
-        fit: what was found; `fit.posterior` is not None.
+        fit: the result; `fit.posterior` is not None.
         source: p in words, such as "p: model.py:log_posterior".
-        key: the randomness it was made with.
+        key: randomness of the fit.
     """
-    found = fit.posterior
-    assert found is not None
-    d = len(found.parameters)
+    posterior = fit.posterior
+    assert posterior is not None
+    d = len(posterior.parameters)
     headline = (
         f"{source or 'p: a log density'}, {d} parameter{'' if d == 1 else 's'}",
-        f"q: {in_full(fit.family)}, by minimising KL(q||p): q seeks a part of p that it can match",
+        f"q: {in_words(fit.family, full=True)}, by minimising KL(q||p): q seeks a part of p that it can match",
     )
+    bars = Detail(lambda: (Notes((_BARS,)),))
+    ladder = Section("Families tried", _LADDER, _ladder(posterior))
+    others = Section("Other optima", "", (_others(fit),))
     sections = (
-        Section("", "", (_numbers(fit, found), Detail(lambda: _evidence(fit, found)))),
-        Section(
-            "All parameters",
-            "",
-            (_parameters(found.parameters), Detail(lambda: (Notes((_BARS,)),))),
-        ),
-        *([Section("The ladder", _CLIMB, _ladder(found))] if len(found.ladder) > 1 else []),
-        *([Section("Other optima", "", (_others(fit),))] if len(fit.optima) > 1 else []),
-        Section("What was looked at", "", (_findings(found.diagnosis),)),
-        Section("q beside p", "", (Detail(lambda: _pictures(fit, found)),)),
+        Section("", "", (_numbers(fit, posterior), Detail(lambda: _evidence(fit, posterior)))),
+        Section("All parameters", "", (_parameters(posterior.parameters), bars)),
+        *([ladder] if len(posterior.ladder) > 1 else []),
+        *([others] if len(fit.optima) > 1 else []),
+        Section("Findings", "", (_findings(posterior.diagnosis),)),
+        Section("q and p", "", (Detail(lambda: _pictures(fit, posterior)),)),
     )
-    family = in_full(fit.family)
+    family = in_words(fit.family, full=True)
     return Document(
         f"{family[:1].upper()}{family[1:]} fitted to p by minimising KL(q||p)",
-        lambda: _values(fit, found),
+        lambda: _values(fit, posterior),
         headline,
-        _facts(fit, found),
+        _facts(fit, posterior),
         sections,
-        _notes(fit, found),
-        made(key=key, seconds=fit.seconds, clock="wall-clock", fits=(fit,)),
-        _banner(found.diagnosis),
+        _notes(fit, posterior),
+        provenance(key=key, seconds=fit.seconds, clock="wall-clock", fits=(fit,)),
+        _banner(posterior.diagnosis),
     )
 
 
-_BARS = "Bars: shifts up to 1 sd, and ratios from half to twice as wide; hatched where q is lower or narrower."
-_CLIMB = "Families were tried from the simplest up, until one could be trusted or none was left."
-
-
-def _banner(told: Diagnosis) -> Banner:
-    decided = told.decided_by
+def _banner(diagnosis: Diagnosis) -> Banner:
+    decided, tone = diagnosis.decided_by, _TONES[diagnosis.verdict]
     if decided is None:
-        text = f"none of {len(told.findings)} findings speaks against using this q for p"
-        return Banner(told.verdict, _TONES[told.verdict], text)
+        text = f"none of {len(diagnosis.findings)} findings argues against using q for p"
+        return Banner(diagnosis.verdict, tone, text)
     named = decided.text.startswith(decided.name)
     text = decided.text if named else f"{decided.name}: {decided.text}"
-    return Banner(told.verdict, _TONES[told.verdict], text, decided.remedy)
+    return Banner(diagnosis.verdict, tone, text, decided.remedy)
 
 
-def _facts(fit: Fit, found: Posterior) -> tuple[Fact, ...]:
+def _facts(fit: Fit, posterior: Posterior) -> tuple[Fact, ...]:
     known: list[tuple[Estimate | None, str, Role]] = [
         (fit.reverse_kl, "minimised", "reverse"),
         (fit.forward_kl, "of the same q", "forward"),
-        (found.jeffreys, "Jeffreys", "neutral"),
-        (found.elbo, "", "reverse"),
-        (found.log_evidence, "", "q"),
+        (posterior.jeffreys, "Jeffreys", "neutral"),
+        (posterior.elbo, "", "reverse"),
+        (posterior.log_evidence, "", "q"),
     ]
     numbers = (fact(e, role, label, repeated=True) for e, label, role in known if e is not None)
-    return (*numbers, _outside(found.outside))
+    return (*numbers, _outside(posterior.outside))
 
 
 def _outside(mass: Estimate) -> Fact:
-    name = "p's mass outside q"
+    name = mass.direction
     if mass.kind == "unresolved":
         return Fact("", name, mass.kind, kind_of(mass), str(mass), repeated=True)
     low, high = (100.0 * end for end in mass.interval)
@@ -128,34 +119,31 @@ def _outside(mass: Estimate) -> Fact:
     return Fact("", name, f"{100.0 * mass.value:.1f} %", detail, str(mass), repeated=True)
 
 
-def _numbers(fit: Fit, found: Posterior) -> Table:
-    mass = found.outside
+def _numbers(fit: Fit, posterior: Posterior) -> Table:
+    mass = posterior.outside
     known = [
-        ("ELBO", found.elbo),
-        ("= E_q[log p]", found.energy),
-        ("+ H(q)", found.entropy),
-        ("log evidence", found.log_evidence),
-        *zip(_ROUTES, found.routes, strict=True),
-        ("  difference of the routes", found.agreement),
+        ("ELBO", posterior.elbo),
+        ("= E_q[log p]", posterior.energy),
+        ("+ H(q)", posterior.entropy),
+        ("log evidence", posterior.log_evidence),
+        *zip(_ROUTES, posterior.routes, strict=True),
+        ("  difference of the two", posterior.agreement),
         ("KL(q||p), minimised", fit.reverse_kl),
         ("KL(p||q), of the same q", fit.forward_kl),
-        (found.jeffreys.direction, found.jeffreys),
-        ("EUBO - ELBO, a few steps from q", found.probe),
+        (posterior.jeffreys.direction, posterior.jeffreys),
+        ("EUBO - ELBO, a few steps from q", posterior.probe),
     ]
     share = f"{100.0 * mass.value:.2f} ± {100.0 * mass.standard_error:.2f} %"
-    k = found.pareto_k
+    k = posterior.pareto_k
     rows = (
         *((name, with_error(e), _how(e)) for name, e in known if e is not None),
-        ("p's mass outside q", mass.kind if mass.kind == "unresolved" else share, _how(mass)),
-        ("Pareto k of the weights", "none", _NO_TAIL)
-        if k == -math.inf
-        else (
+        (mass.direction, mass.kind if mass.kind == "unresolved" else share, _how(mass)),
+        (
             "Pareto k of the weights",
-            f"{k:.2f}",
-            "of q's own draws; above 0.7 they cannot be relied on",
+            *(("none", _NO_TAIL) if k == -math.inf else (f"{k:.2f}", _PARETO)),
         ),
     )
-    return Table("", (Column(""), Column(fit.divergence.unit), Column("how")), rows)
+    return Table("", heads("", fit.divergence.unit, "method"), rows)
 
 
 def _how(e: Estimate) -> str:
@@ -163,35 +151,34 @@ def _how(e: Estimate) -> str:
     return e.reason or f"{e.method}{count}"
 
 
-def _findings(told: Diagnosis) -> Table:
+def _findings(diagnosis: Diagnosis) -> Table:
     rows: list[tuple[Cell, ...]] = [
         (f.name, Badge(f.verdict, _TONES[f.verdict]), f.text.removeprefix(f"{f.name} = "), f.remedy)
-        for f in told.findings
+        for f in diagnosis.findings
     ]
-    columns = (Column("finding"), Column("verdict"), Column("what was found"), Column("what to do"))
-    if not any(f.remedy for f in told.findings):
+    columns = heads("finding", "verdict", "evidence", "what to do")
+    if not any(f.remedy for f in diagnosis.findings):
         columns, rows = columns[:-1], [row[:-1] for row in rows]
-    return Table("", columns, tuple(rows), "The worst finding is the verdict.")
+    return Table("", columns, tuple(rows), "The verdict is that of the worst finding.")
 
 
-def _evidence(fit: Fit, found: Posterior) -> tuple[Block, ...]:
-    trace = _trace(found)
-    figures = (sandwich(fit, found), *(() if trace is None else (trace,)))
-    return (Gallery("The evidence, and the way there", figures),)
+def _evidence(fit: Fit, posterior: Posterior) -> tuple[Block, ...]:
+    figures = tuple(f for f in (sandwich(fit, posterior), _trace(posterior)) if f is not None)
+    return (Gallery("Log evidence", figures),)
 
 
-def _pictures(fit: Fit, found: Posterior) -> tuple[Block, ...]:
-    drawn = pictures(fit, found)
-    return () if drawn is None else (drawn,)
+def _pictures(fit: Fit, posterior: Posterior) -> tuple[Block, ...]:
+    corner = pictures(fit, posterior)
+    return () if corner is None else (corner,)
 
 
-def _trace(found: Posterior) -> Figure | None:
+def _trace(posterior: Posterior) -> Figure | None:
     """Returns the ELBO on the draws of the fit against gradients; None if it has no steps."""
-    steps = [t for t in found.trace if math.isfinite(t[1])]
+    steps = [t for t in posterior.trace if math.isfinite(t[1])]
     if len(steps) < 2:
         return None
     gradients, elbo, draws = (np.array(c, dtype=np.float64) for c in zip(*steps, strict=True))
-    evidence, final = found.log_evidence, found.elbo
+    evidence, final = posterior.log_evidence, posterior.elbo
     tops = [float(elbo.max()), final.value]
     if math.isfinite(evidence.value) and evidence.kind != "unresolved":
         tops.append(evidence.value)
@@ -208,33 +195,32 @@ def _trace(found: Posterior) -> Figure | None:
     below = int((elbo < low).sum())
     hidden = f" {below} of {len(elbo)} steps lie below." if below else ""
     caption = (
-        f"From {draws.min():.0f} draws at first to {draws.max():.0f}; the line breaks where they change, since "
-        f"the ELBO is known on the draws of the fit only up to their error.{hidden}"
+        f"From {draws.min():.0f} draws at first to {draws.max():.0f}; the line breaks where their number changes, "
+        f"since the ELBO on the draws of the fit has their Monte Carlo error.{hidden}"
     )
     return Figure(
-        "The ELBO on the way",
+        "ELBO trace",
         caption,
-        Axis("gradients, search included"),
-        Axis(f"ELBO, {found.elbo.unit}", (low, high)),
+        Axis("gradient evaluations, mode search included"),
+        Axis(f"ELBO, {posterior.elbo.unit}", (low, high)),
         tuple(series),
     )
 
 
 def _window(elbo: np.ndarray, final: float, top: float) -> tuple[float, float]:
-    """Returns a range that shows the end of a climb, however deep it began."""
+    """Returns a range that shows the end of the trace, however deep it began."""
     scale = max(top - float(np.median(elbo)), top - final, 1e-3)
     low = max(float(elbo.min()), final - 6.0 * scale)
     pad = 0.06 * (top - low) or 0.5
     return low - pad, top + pad
 
 
-def _ladder(found: Posterior) -> tuple[Block, ...]:
-    columns = (
-        Column("family"), Column(f"ELBO, {found.elbo.unit}", "right"), Column("gained", "right"),
-        Column("KL(q||p)", "right"), Column("verdict"), Column("gradients", "right"),
-    )  # fmt: skip
+def _ladder(posterior: Posterior) -> tuple[Block, ...]:
+    columns = heads(
+        "family", f">ELBO, {posterior.elbo.unit}", ">gain", ">KL(q||p)", "verdict", ">gradients"
+    )
     best, rows = -math.inf, []
-    for r in found.ladder:
+    for r in posterior.ladder:
         gained = r.elbo.value - best
         rows.append(
             (
@@ -243,22 +229,16 @@ def _ladder(found: Posterior) -> tuple[Block, ...]:
             )
         )  # fmt: skip
         best = max(best, r.elbo.value)
-    return (Table("", columns, tuple(rows)), Detail(lambda: (Gallery("", (ladder(found),)),)))
+    return (Table("", columns, tuple(rows)), Detail(lambda: (Gallery("", (ladder(posterior),)),)))
 
 
 def _parameters(parameters: tuple[Parameter, ...]) -> Table:
     expected = any(p.expected_shrinkage is not None for p in parameters)
-    columns = (
-        Column("parameter"),
-        Column("mean of q", "right"),
-        Column("sd of q", "right"),
-        Column("mean of p: shift, sds", "right"),
-        Column("sd of q / sd of p", "right"),
-        *([Column("expected", "right")] if expected else []),
-    )
-    linear = (
-        "Expected: the ratio that linear response foresees for a mean-field q." if expected else ""
-    )
+    columns = heads(
+        "parameter", ">mean of q", ">sd of q", ">mean of p: shift, sds", ">sd of q / sd of p",
+        *([">expected"] if expected else []),
+    )  # fmt: skip
+    linear = "Expected: the ratio that linear response predicts for mean field." if expected else ""
     rows = tuple(_row(p, expected=expected) for p in parameters)
     return Table("", columns, rows, linear, brief=_BRIEF)
 
@@ -290,62 +270,28 @@ def _share(value: float) -> float:
 
 def _others(fit: Fit) -> Table:
     rows = tuple((f"#{i}", with_error(o.divergence)) for i, o in enumerate(fit.optima, start=1))
-    columns = (Column("optimum"), Column(f"KL(q||p), {fit.divergence.unit}", "right"))
-    return Table(
-        "", columns, rows, "Where the fit from other starting points ended; the first is q."
-    )
+    return Table("", heads("optimum", f">KL(q||p), {fit.divergence.unit}"), rows, _OTHERS)
 
 
-def _notes(fit: Fit, found: Posterior) -> tuple[str, ...]:
-    error = found.fit_error
+def _notes(fit: Fit, posterior: Posterior) -> tuple[str, ...]:
+    error = posterior.fit_error
     sds = number(100.0 * error.sds, 2)
-    own = f"error of the fit itself: {number(error.kl, 2)} {error.unit}, {sds} % of an sd"
-    took = f"{fit.evaluations} gradients, {fit.seconds:.1f} s"
-    return (f"{own}; {took}", *fit.notes, f"not knowable: {found.diagnosis.unseen}")
+    own = f"error of the optimisation: {number(error.kl, 2)} {error.unit}, {sds} % of an sd"
+    limit = f"limitation: {posterior.diagnosis.unseen}"
+    return (f"{own}; {fit.seconds:.1f} s", *fit.notes, limit)
 
 
-def _values(fit: Fit, found: Posterior) -> dict[str, object]:
+def _values(fit: Fit, posterior: Posterior) -> dict[str, object]:
     """Returns plain JSON values, the verdict at the top and q by its numbers."""
-    body = to_json(fit, _described)
-    posterior = body["posterior"]
-    if found.pareto_k == -math.inf:
-        posterior["pareto_k_reason"] = _NO_TAIL
-    told = {name: posterior["diagnosis"][name] for name in ("verdict", "decided_by", "remedy")}
-    return {**told, **body, "gaussians": _gaussians(fit.q), "seconds": fit.seconds}
+    body = to_json(fit, described)
+    entry = body["posterior"]
+    if posterior.pareto_k == -math.inf:
+        entry["pareto_k_reason"] = _NO_TAIL
+    verdict = {name: entry["diagnosis"][name] for name in ("verdict", "decided_by", "remedy")}
+    return {**verdict, **body, "gaussians": gaussian_values(fit.q), "seconds": fit.seconds}
 
 
-def _described(q: Distribution) -> str:
-    base, d = (
-        (q.base, len(q.coordinates)) if isinstance(q, Approximation) else (q, q.support.dimension)
-    )
-    if base is q and d <= _WRITTEN:
-        return format_distribution(q)
-    k = len(base.weights) if isinstance(base, GaussianMixture) else 1
-    what = "a Gaussian" if k == 1 else f"a mixture of {k} Gaussians"
-    return f"{what} over {d} unconstrained coordinates"
-
-
-def _gaussians(q: Distribution) -> dict[str, object] | None:
-    """Weights, means and covariance roots over the unconstrained coordinates; None for others."""
-    base = q.base if isinstance(q, Approximation) else q
-    match base:
-        case MultivariateNormal():
-            weights, means, roots = np.ones(1), base.loc[None], base.scale_tril[None]
-        case GaussianMixture():
-            weights, means, roots = base.weights, base.means, base.scale_trils
-        case _:
-            return None
-    plain = tuple(f"x[{i}]" for i in range(base.support.dimension)) or ("x",)
-    names = q.coordinates if isinstance(q, Approximation) else plain
-    return {
-        "unconstrained_coordinates": list(names),
-        "weights": weights.tolist(),
-        "means": means.tolist(),
-        "scale_trils": roots.tolist(),
-    }
-
-
-# Estimates of one quantity, one above the other, with their errors: the sandwich, the ladder.
+# Interval plots: estimates of one quantity, one above the other, with their errors.
 
 #: Room beside the values, as a share of their range.
 _ROOM = 0.18
@@ -362,7 +308,7 @@ class Row:
     role: Role = "neutral"
 
 
-def rows(
+def interval_plot(
     title: str, caption: str, shown: Sequence[Row], x_label: str, bands: tuple[Band, ...] = ()
 ) -> Figure:
     """Returns the estimates from top to bottom, with their 95 % intervals; words where there is no value."""
@@ -380,125 +326,79 @@ def rows(
         series.append(Series("", np.array([e.value]), np.array([y]), row.role, "dots"))
         words.append(Annotation(e.value, y + 0.08, row.words))
     names = tuple(r.name for r in reversed(shown))
+    y_axis = Axis("", (-0.5, len(shown) - 0.4), names=names)
     return Figure(
-        title,
-        caption,
-        Axis(x_label, (low, high)),
-        Axis("", (-0.5, len(shown) - 0.4), names=names),
-        tuple(series),
-        bands=bands,
-        annotations=tuple(words),
+        title, caption, Axis(x_label, (low, high)), y_axis, tuple(series), bands, tuple(words)
     )
 
 
-def sandwich(fit: Fit, found: Posterior) -> Figure:
+def sandwich(fit: Fit, posterior: Posterior) -> Figure:
     """Returns ELBO <= log evidence <= EUBO, the log evidence by both routes."""
-    eubo = upper_bound(fit, found)
-    evidence = found.log_evidence
-    shown = [_rung_row("ELBO", found.elbo, "reverse")]
+    eubo = upper_bound(fit, posterior)
+    evidence = posterior.log_evidence
+    shown = [_row_of("ELBO", posterior.elbo, "reverse")]
     shown += [
-        _rung_row(f"log evidence: {way}", route, "q")
-        for way, route in zip(("by weights", "tempered"), found.routes, strict=True)
+        _row_of(way, route, "q")
+        for way, route in zip(
+            ("importance sampling", "tempered SMC"), posterior.routes, strict=True
+        )
     ]
-    if evidence not in found.routes:
-        shown.append(_rung_row("log evidence: both", evidence, "q"))
-    shown.append(_rung_row("EUBO", eubo, "forward"))
+    if evidence not in posterior.routes:
+        shown.append(_row_of("log evidence", evidence, "q"))
+    shown.append(_row_of("EUBO", eubo, "forward"))
     bands = []
     if _known(evidence):
-        if evidence.value > found.elbo.value:
-            bands.append(Band(found.elbo.value, evidence.value, "KL(q||p)"))
+        if evidence.value > posterior.elbo.value:
+            bands.append(Band(posterior.elbo.value, evidence.value, "KL(q||p)"))
         if _known(eubo) and eubo.value > evidence.value:
             bands.append(Band(evidence.value, eubo.value, "KL(p||q)"))
     caption = (
-        "Bars are 95 % intervals. KL(q||p) is the way from the ELBO to the log evidence, KL(p||q) from there "
-        "to the EUBO. The two routes to the log evidence know nothing of each other."
+        "Bars are 95 % intervals. KL(q||p) is the gap between the ELBO and the log evidence, KL(p||q) that between "
+        "the log evidence and the EUBO. The two estimates of the log evidence are independent."
     )
-    return rows("The evidence from below and above", caption, shown, found.elbo.unit, tuple(bands))
+    return interval_plot(
+        "Bounds and estimates of the log evidence",
+        caption,
+        shown,
+        posterior.elbo.unit,
+        tuple(bands),
+    )
 
 
-def ladder(found: Posterior) -> Figure:
+def ladder(posterior: Posterior) -> Figure:
     """Returns the ELBO of each family that was tried, with what it gained over those before."""
-    best, shown, unit = -math.inf, [], found.elbo.unit
-    for rung in found.ladder:
+    best, shown, unit = -math.inf, [], posterior.elbo.unit
+    for rung in posterior.ladder:
         gained = rung.elbo.value - best
-        words = f"{gained:+.3f} {unit}" if math.isfinite(gained) else _plain_rung(rung.elbo)
+        words = f"{gained:+.3f} {unit}" if math.isfinite(gained) else _plain(rung.elbo)
         shown.append(Row(in_words(rung.family), rung.elbo, words, "reverse"))
         best = max(best, rung.elbo.value)
-    caption = "Each family's ELBO on fresh draws, and what it gained over the best before it."
-    evidence, bands = found.log_evidence, ()
+    caption = "The ELBO of each family on fresh draws, and its gain over the best before it."
+    evidence, bands = posterior.log_evidence, ()
     if _known(evidence):
-        caption += (
-            f" Nothing can rise above the log evidence, {with_error(evidence)}: the tinted edge."
-        )
+        caption += f" The log evidence, {with_error(evidence)}, bounds them all: the edge of the tinted area."
         bands = (Band(evidence.value, math.inf, "", "bad"),)
-    return rows("What each step gained", caption, shown, f"ELBO, {unit}", bands)
+    return interval_plot("ELBO gain of each family", caption, shown, f"ELBO, {unit}", bands)
 
 
-def upper_bound(fit: Fit, found: Posterior) -> Estimate:
+def upper_bound(fit: Fit, posterior: Posterior) -> Estimate:
     """Returns the EUBO, E_p[log p - log q]: the ELBO and Jeffreys' divergence above it."""
-    gap = found.jeffreys
+    gap = posterior.jeffreys
     if fit.forward_kl is not None and not _known(fit.forward_kl):
         return fit.forward_kl
     if not _known(gap):
         return gap
-    value, error = (
-        found.elbo.value + gap.value,
-        math.hypot(found.elbo.standard_error, gap.standard_error),
-    )
-    return Estimate(
-        value,
-        error,
-        (value - 1.96 * error, value + 1.96 * error),
-        EUBO.in_unit(gap.unit),
-        "upper_bound",
-        gap.method,
-        gap.n,
-    )
+    value = posterior.elbo.value + gap.value
+    error = math.hypot(posterior.elbo.standard_error, gap.standard_error)
+    quantity = EUBO.in_unit(gap.unit)
+    return Estimate.sampled(value, error, quantity, method=gap.method, n=gap.n)
 
 
-def in_words(family: Recipe) -> str:
-    """Returns a family's name as short words.
-
-    Example:
-        >>> in_words(Mixture(4)), in_words(LowRank(5))
-        ('mixture of 4', 'low rank, 5')
-    """
-    match family:
-        case MeanField():
-            return "mean field"
-        case FullRank():
-            return "full rank"
-        case LowRank(r):
-            return f"low rank, {r}"
-        case Mixture(k):
-            return f"mixture of {k}"
-    return str(family)
+def _row_of(name: str, e: Estimate, role: Role) -> Row:
+    return Row(name, e, _plain(e), role)
 
 
-def in_full(family: Recipe) -> str:
-    """Returns a family's name as words of a sentence.
-
-    Example:
-        >>> in_full(Mixture(4))
-        'a mixture of 4 Gaussians'
-    """
-    match family:
-        case MeanField():
-            return "a mean-field Gaussian"
-        case FullRank():
-            return "a full-rank Gaussian"
-        case LowRank(r):
-            return f"a Gaussian of low rank, {r}"
-        case Mixture(k):
-            return f"a mixture of {k} Gaussians"
-    return str(family)
-
-
-def _rung_row(name: str, e: Estimate, role: Role) -> Row:
-    return Row(name, e, _plain_rung(e), role)
-
-
-def _plain_rung(e: Estimate) -> str:
+def _plain(e: Estimate) -> str:
     return with_error(e).lstrip("≥≤ ") if _known(e) else f"{e.kind}: {e.reason}"
 
 

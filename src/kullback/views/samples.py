@@ -1,4 +1,4 @@
-"""What a report says of a fit to samples: scores, the search, goodness of fit, and what more rows would give."""
+"""Reports of fits to samples: scores, model selection, goodness of fit, and the learning curve."""
 
 import math
 
@@ -21,16 +21,16 @@ from kullback.render.document import (
     Section,
     Series,
     Table,
+    heads,
 )
 from kullback.results.estimate import Estimate
 from kullback.results.fit import Candidate, Fit, Goodness, Likelihood, Selection
 from kullback.results.others import Score
 from kullback.results.quantity import LOG_PROB, factor
 from kullback.results.serialise import to_json
-from kullback.results.units import Unit
-from kullback.views.components import fact
+from kullback.views.components import fact, in_words
+from kullback.views.lines import steps
 from kullback.views.numbers import full, number, percent, with_error
-from kullback.views.posterior import in_words
 
 #: Columns whose histogram is drawn, and listed in a terminal.
 _DRAWN, _LISTED = 6, 40
@@ -40,32 +40,31 @@ _RARE = 0.05
 
 def sample_sections(fit: Fit) -> list[Section]:
     """Returns the sections on a fit to samples; none for other fits."""
-    chosen, likelihood = fit.selection, fit.likelihood
-    found = []
+    selection, likelihood = fit.selection, fit.likelihood
+    sections = []
     if likelihood is not None:
-        found.append(Section("The score, and how it was found", "", (_scores(fit, likelihood),)))
-    if chosen is not None and (len(chosen.candidates) > 1 or chosen.skipped):
-        lead = f"chosen from {len(chosen.candidates)} candidate(s), by {chosen.rule}"
-        found.append(Section("What it was chosen from", lead, selection_blocks(chosen)))
+        sections.append(Section("Scores", "", (_scores(fit, likelihood),)))
+    if selection is not None and (len(selection.candidates) > 1 or selection.skipped):
+        lead = f"chosen from {len(selection.candidates)} candidate(s), by {selection.rule}"
+        sections.append(Section("Model selection", lead, selection_blocks(selection)))
     if likelihood is None:
-        return found
-    title = "Does the data look like draws of q?"
-    found.append(Section(title, _against(likelihood), _goodness(likelihood)))
-    if likelihood.learning:
-        more: Block = Detail(lambda: (learning(fit, likelihood),))
-    else:
-        more = Detail(lambda: (Notes((_unmeasured(likelihood),)),))
-    found.append(Section("What more rows would give", "", (more,)))
-    return found
+        return sections
+    sections.append(Section("Goodness of fit", _against(likelihood), _goodness(likelihood)))
+    more = Detail(
+        lambda: (learning(fit, likelihood) if likelihood.learning else _unmeasured(likelihood),)
+    )
+    sections.append(Section("What more rows would give", "", (more,)))
+    return sections
 
 
-def _unmeasured(found: Likelihood) -> str:
-    own = found.parameters / (2.0 * found.weight) * factor("nats", found.unit)
-    return (
-        f"Were p in the family, q would have about {number(own, 2)} {found.unit} a row of KL(p||q) above the best q, "
-        f"{found.parameters} parameters / (2 rows); twice the rows halve it. It was not measured by fits to fewer "
+def _unmeasured(likelihood: Likelihood) -> Notes:
+    own = likelihood.parameters / (2.0 * likelihood.weight) * factor("nats", likelihood.unit)
+    text = (
+        f"If p is in the family, q has about {number(own, 2)} {likelihood.unit} a row of KL(p||q) above the best q, "
+        f"{likelihood.parameters} parameters / (2 rows); twice the rows halve it. It was not measured by fits to fewer "
         "rows: there are too few rows or too many, or a single one decides the score."
     )
+    return Notes((text,))
 
 
 def learning(fit: Fit, likelihood: Likelihood) -> Figure:
@@ -93,11 +92,11 @@ def learning(fit: Fit, likelihood: Likelihood) -> Figure:
     )
     log = "" if unit == "nats" else " log 2"
     caption = (
-        f"Each point: fits to so many of the rows, scored on rows left out, {len(points)} sizes. Were p in the "
-        f"family, a fit to n rows would have {m}/(2n{log}) {unit} of KL(p||q) above the best q, so that twice the rows "
-        "halve it, and with n towards infinity maximum likelihood minimises the forward KL itself. The excess of "
-        "the fit to all rows is not measurable and taken from the line. Points above it: fewer rows than the "
-        "law needs, or a p outside the family."
+        f"Each point: fits to so many of the rows, scored on rows left out, {len(points)} sizes. If p is in the "
+        f"family, a fit to n rows has {m}/(2n{log}) {unit} of KL(p||q) above the best q: twice the rows halve it, and "
+        "as n grows maximum likelihood minimises the forward KL itself. The excess of the fit to all rows cannot be "
+        "measured and is taken from the line. Points above the line: too few rows for the law, or a p outside the "
+        "family."
     )
     top = 1.6 * float(np.nanmax(np.append(bars_y, line)))
     return Figure(
@@ -110,8 +109,8 @@ def learning(fit: Fit, likelihood: Likelihood) -> Figure:
     )
 
 
-def _scores(fit: Fit, found: Likelihood) -> Table:
-    starts = f"{found.starts} start{'' if found.starts == 1 else 's'}"
+def _scores(fit: Fit, likelihood: Likelihood) -> Table:
+    starts = f"{likelihood.starts} start{'' if likelihood.starts == 1 else 's'}"
     inside, held = fit.divergence, fit.held_out
     unit = f"log q, {inside.unit}"
     rows = [
@@ -124,21 +123,20 @@ def _scores(fit: Fit, found: Likelihood) -> Table:
     if held is not None:
         rows.append((f"{unit} a row on rows left out", with_error(held), "out-of-sample"))
         apart = -inside.value - held.value
-        expected = found.parameters / found.weight * factor("nats", inside.unit)
+        expected = likelihood.parameters / likelihood.weight * factor("nats", inside.unit)
         rows.append(
             ("the difference", full(apart, 3), f"about {number(expected, 3)}: parameters / rows")
         )
     rows += [
-        ("log likelihood of all rows", f"{found.log_likelihood:.4f}", "nats"),
-        ("parameters", str(found.parameters), f"of {number(found.weight)} rows"),
-        ("BIC", f"{found.bic:.2f}", "to be small"),
-        ("climbs that reached the best", percent(found.reached), starts),
-        ("estimated remaining gain", number(found.remaining, 2), "nats over all rows, extrapolated"),
-        ("cost of the floor", number(found.floor_cost, 2), "nats over all rows"),
-        ("passes over the rows", str(found.passes), _passes(found)),
+        ("log likelihood of all rows", f"{likelihood.log_likelihood:.4f}", "nats"),
+        ("parameters", str(likelihood.parameters), f"of {number(likelihood.weight)} rows"),
+        ("BIC", f"{likelihood.bic:.2f}", "smaller is better"),
+        ("restarts that reached the best optimum", percent(likelihood.reached), starts),
+        ("estimated remaining gain", number(likelihood.remaining, 2), f"{likelihood.unit} over all rows, extrapolated"),
+        ("cost of the variance floor", number(likelihood.floor_cost, 2), f"{likelihood.unit} over all rows"),
+        ("passes over the rows", str(likelihood.passes), _passes(likelihood)),
     ]  # fmt: skip
-    columns = (Column("quantity"), Column("value", "right"), Column("remark"))
-    return Table("", columns, tuple(rows))
+    return Table("", heads("quantity", ">value", "remark"), tuple(rows))
 
 
 def _score(e: Estimate, value: float) -> str:
@@ -147,44 +145,45 @@ def _score(e: Estimate, value: float) -> str:
     )
 
 
-def _passes(found: Likelihood) -> str:
-    return f"and {found.sample_passes} over {found.sample_rows} rows while starts were compared"
+def _passes(likelihood: Likelihood) -> str:
+    return f"and {likelihood.sample_passes} over {likelihood.sample_rows} rows while starts were compared"
 
 
-def _against(found: Likelihood) -> str:
-    least = found.least_p_value
+def _against(likelihood: Likelihood) -> str:
+    least = likelihood.least_p_value
     if least is None:
         return ""
-    columns = len(found.goodness)
-    times = f", the smallest p-value of {columns} columns times {columns}" if columns > 1 else ""
+    columns = len(likelihood.goodness)
+    times = f", Bonferroni-corrected for {columns} columns" if columns > 1 else ""
     says = "No marginal rejects q" if least >= _RARE else "Some marginal rejects q"
-    alone = columns > 1 and found.gap is not None
-    together = " Each column is looked at alone; the gap below is of all together." if alone else ""
+    several = columns > 1 and likelihood.gap is not None
+    together = (
+        " Each column is tested by itself; the gap below is of all together." if several else ""
+    )
     return (
-        f"{says} (p = {number(least, 2)}{times}). Tested is a q fitted to a random half of the rows, on all of "
-        f"them: for it the p-values hold.{together}"
+        f"{says} (p = {number(least, 2)}{times}). The test is of a q fitted to a random half of the rows, so "
+        f"that its p-values are valid.{together}"
     )
 
 
-def _goodness(found: Likelihood) -> tuple[Block, ...]:
+def _goodness(likelihood: Likelihood) -> tuple[Block, ...]:
     blocks: list[Block] = []
-    if found.goodness:
-        blocks.append(_tests(found.goodness))
-        shown = found.goodness[:_DRAWN]
+    if likelihood.goodness:
+        blocks.append(_tests(likelihood.goodness))
+        shown = likelihood.goodness[:_DRAWN]
         more = (
-            f" The first {len(shown)} of {len(found.goodness)} columns."
-            if len(found.goodness) > _DRAWN
+            f" The first {len(shown)} of {len(likelihood.goodness)} columns."
+            if len(likelihood.goodness) > _DRAWN
             else ""
         )
         caption = (
-            "The values of a column under q's distribution function are spread evenly where the column is drawn "
-            "from q. A hump in the middle: q is too wide. High ends: its tails are too thin. Dashed: 95 % of "
-            f"the bars would lie between.{more}"
+            "PIT histograms: a column under q's distribution function is uniform if the column is drawn from q. A hump "
+            f"in the middle: q is too wide. High ends: its tails are too thin. Dashed: 95 % limits of a bar.{more}"
         )
         drawn = Gallery("", tuple(histogram(g) for g in shown), caption)
         blocks.append(Detail(lambda: (drawn,)))
-    if found.gap is not None:
-        blocks.append(Notes((_of_gap(found.gap),)))
+    if likelihood.gap is not None:
+        blocks.append(Notes((_of_gap(likelihood.gap),)))
     return tuple(blocks)
 
 
@@ -192,7 +191,7 @@ def histogram(g: Goodness) -> Figure:
     """Returns the histogram of a column under q's distribution function, with 95 % limits of the bars."""
     k = len(g.shares)
     heights = k * np.array(g.shares)
-    edges = np.repeat(np.linspace(0.0, 1.0, k + 1), 2)
+    outline = steps(np.linspace(0.0, 1.0, k + 1), heights)
     reach = 1.96 * math.sqrt((k - 1) / g.n)
     ends = np.array([0.0, 1.0])
     top = max(1.15 * float(heights.max()), 1.4, 1.1 * (1.0 + reach))
@@ -206,12 +205,7 @@ def histogram(g: Goodness) -> Figure:
         f"distance {number(g.distance, 2)}, p = {number(g.p_value, 2)}",
         Axis("", (0.0, 1.0)),
         Axis("", (0.0, top)),
-        (
-            Series(
-                "", edges, np.concatenate([[0.0], np.repeat(heights, 2), [0.0]]), "sample", "area"
-            ),
-            *limits,
-        ),
+        (Series("", *outline, "sample", "area"), *limits),
         size="small",
     )
 
@@ -226,26 +220,22 @@ def _tests(goodness: tuple[Goodness, ...]) -> Table:
             Bar(number(g.distance, 3), g.distance / largest if largest > 0.0 else 0.0),
             number(g.p_value, 3),
             str(g.n),
-            Badge("not of q", "bad") if count * g.p_value < _RARE else Badge("compatible", "good"),
+            Badge("rejected", "bad") if count * g.p_value < _RARE else Badge("compatible", "good"),
         )
         for g in shown
     )
-    columns = (
-        Column("column"), Column("largest distance", "right"), Column("p-value", "right"),
-        Column("rows", "right"), Column(""),
-    )  # fmt: skip
+    columns = heads("column", ">KS distance", ">p-value", ">rows", "")
     left = count - len(shown)
     more = f" The first {len(shown)} of {count} columns." if left else ""
     return Table(
         "", columns, rows,
-        "The largest distance of the distribution functions of column and q (Kolmogorov and Smirnov). A column "
-        f"is not of q where its p-value times the number of columns is below {_RARE}.{more}",
+        "Kolmogorov-Smirnov: the largest distance of the distribution functions of column and q. A column rejects q "
+        f"where its p-value times the number of columns is below {_RARE}.{more}",
     )  # fmt: skip
 
 
 def _of_gap(gap: Estimate) -> str:
-    sure = abs(gap.value) > 2.0 * gap.standard_error
-    if not sure:
+    if abs(gap.value) <= 2.0 * gap.standard_error:
         means = "rows are as likely under q as q's own draws are, within the error"
     elif gap.value > 0.0:
         means = (
@@ -259,30 +249,25 @@ def _of_gap(gap: Estimate) -> str:
 # What a family, or a number of components, was chosen from: a table and, of numbers of components, figures.
 
 
-def selection_blocks(found: Selection) -> tuple[Block, ...]:
+def selection_blocks(selection: Selection) -> tuple[Block, ...]:
     """Returns the candidates as a table and, where they differ in their number of components, as figures."""
-    left = (Notes(found.skipped, "left out"),) if found.skipped else ()
-    figures = _figures(found)
+    left = (Notes(selection.skipped, "left out"),) if selection.skipped else ()
+    figures = _figures(selection)
     drawn = () if figures is None else (Detail(lambda: (figures,)),)
-    return (_table(found), *left, *drawn)
+    return (_table(selection), *left, *drawn)
 
 
-def _table(found: Selection) -> Table:
-    unit = next((c.held_out.unit for c in found.candidates if c.held_out is not None), "nats")
+def _table(selection: Selection) -> Table:
+    unit = next((c.held_out.unit for c in selection.candidates if c.held_out is not None), "nats")
     columns = (
-        Column("family"),
-        Column("parameters", "right"),
+        *heads("family", ">parameters"),
         Column("log likelihood", "right", detail=True),
-        Column("BIC", "right"),
-        Column("ICL", "right"),
-        Column(f"held out, {unit} a row", "right"),
-        Column("behind the best", "right"),
-        Column(""),
+        *heads(">BIC", ">ICL", f">held out, {unit} a row", ">below the best", ""),
     )
-    rows = tuple(_row(c, taken=i == found.chosen) for i, c in enumerate(found.candidates))
+    rows = tuple(_row(c, taken=i == selection.chosen) for i, c in enumerate(selection.candidates))
     caption = (
-        "BIC and ICL are better when smaller; ICL adds to BIC what the memberships leave open. How far a score is "
-        "behind the best is measured row by row, so its error is smaller than those of the scores."
+        "BIC and ICL are better when smaller; ICL adds the entropy of the memberships to BIC. Differences to the best "
+        "are paired, row by row, so that their errors are smaller than those of the scores."
     )
     return Table("", columns, rows, caption)
 
@@ -300,18 +285,18 @@ def _row(c: Candidate, *, taken: bool) -> tuple[Cell, ...]:
     )
 
 
-def _figures(found: Selection) -> Gallery | None:
+def _figures(selection: Selection) -> Gallery | None:
     """The score on rows left out, and BIC, against the number of components."""
-    known = [(int(c.family.k), c) for c in found.candidates if isinstance(c.family, Mixture)]
-    if len(known) < max(2, len(found.candidates)) or len({k for k, _ in known}) < len(known):
+    sizes = [(int(c.family.k), c) for c in selection.candidates if isinstance(c.family, Mixture)]
+    if len(sizes) < max(2, len(selection.candidates)) or len({k for k, _ in sizes}) < len(sizes):
         return None
-    known.sort(key=lambda pair: pair[0])
-    figures = [f for f in (_scores_section(known), _bic(known, found)) if f is not None]
+    sizes.sort(key=lambda pair: pair[0])
+    figures = [f for f in (_score_figure(sizes), _bic(sizes, selection)) if f is not None]
     return Gallery("", tuple(figures))
 
 
-def _scores_section(known: list[tuple[int, Candidate]]) -> Figure | None:
-    scored = [(k, c.held_out, c.behind) for k, c in known if c.held_out is not None]
+def _score_figure(sizes: list[tuple[int, Candidate]]) -> Figure | None:
+    scored = [(k, c.held_out, c.behind) for k, c in sizes if c.held_out is not None]
     if len(scored) < 2:
         return None
     x = np.array([float(k) for k, _, _ in scored])
@@ -320,7 +305,7 @@ def _scores_section(known: list[tuple[int, Candidate]]) -> Figure | None:
     bars = np.stack([y - reach, y + reach, np.full(len(y), np.nan)]).T.ravel()
     return Figure(
         "Score on rows left out",
-        "The higher the better. Bars: 95 % intervals of the difference to the best, row by row.",
+        "The higher the better. Bars: 95 % intervals of the paired difference to the best.",
         _axis(x),
         Axis(f"{scored[0][1].unit} a row"),
         (
@@ -331,11 +316,11 @@ def _scores_section(known: list[tuple[int, Candidate]]) -> Figure | None:
     )
 
 
-def _bic(known: list[tuple[int, Candidate]], found: Selection) -> Figure:
-    x = np.array([float(k) for k, _ in known])
-    bic = np.array([c.bic for _, c in known])
-    icl = np.array([np.nan if c.icl is None else c.icl for _, c in known])
-    best = next(k for k, c in known if c is found.best)
+def _bic(sizes: list[tuple[int, Candidate]], selection: Selection) -> Figure:
+    x = np.array([float(k) for k, _ in sizes])
+    bic = np.array([c.bic for _, c in sizes])
+    icl = np.array([np.nan if c.icl is None else c.icl for _, c in sizes])
+    best = next(k for k, c in sizes if c is selection.best)
     series = [
         Series("BIC", x, bic - np.nanmin(bic), "q", "line"),
         Series("", x, bic - np.nanmin(bic), "q", "dots"),
@@ -367,33 +352,29 @@ def _error(behind: Estimate | None) -> float:
 
 
 def score_document(
-    fit: Fit, found: Score, *, model: str, data: str, names: tuple[str, ...], unit: Unit
+    fit: Fit, score: Score, *, model: str, data: str, names: tuple[str, ...]
 ) -> Document:
     """Returns how probable rows are under a fit.
 
     Args:
         fit: the saved fit.
-        found: the log densities in short.
-        model, data: the files, as they were given.
+        score: the log densities in short, in its unit.
+        model, data: the files, as typed.
         names: of the columns that were read.
-        unit: of what is shown.
     """
-    mean = unit.of(found.mean)
-    held = None if fit.held_out is None else unit.of(fit.held_out)
-    facts = [fact(mean, "neutral", "mean log density a row")]
+    held = fit.held_out
+    facts = [fact(score.mean, "neutral", "mean log density a row")]
     facts += [] if held is None else [fact(held, "neutral", "the model's own, held out")]
-    counts = [("rows outside the support of q", found.outside)]
-    if found.left_out:
-        counts.append(("rows with missing cells, not scored", found.left_out))
+    counts = [("rows outside the support of q", score.outside)]
+    if score.left_out:
+        counts.append(("rows with missing cells, not scored", score.left_out))
     facts += [Fact(label, "", f"{n:,}", "", f"{n:,}") for label, n in counts]
     headline = (
-        f"p: {found.rows:,} rows of {', '.join(names)} ({data})",
+        f"p: {score.rows:,} rows of {', '.join(names)} ({data})",
         f"q: {model}, {fit.direction} fit of {fit.family}",
     )
-
-    def values() -> dict[str, object]:
-        own = to_json(held)
-        moved = {"mean": to_json(mean), "held_out": own}
-        return {"model": model, "data": data, **to_json(found), **moved}
-
-    return Document("Scores of rows", values, headline, tuple(facts), notes=mean.notes)
+    files = {"model": model, "data": data}
+    return Document(
+        "Scores of rows", lambda: {**files, **to_json(score), "held_out": to_json(held)}, headline,
+        tuple(facts), notes=score.mean.notes,
+    )  # fmt: skip

@@ -1,0 +1,128 @@
+"""`kullback diff`, `profile`, `score` and `sample`: tables of rows."""
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+from kullback.api.score import draws, model_rows
+from kullback.api.score import score as score_rows
+from kullback.api.store import load_fit
+from kullback.cli.answer import File, answer, progress, report_file
+from kullback.cli.inputs import check_place, kinds_of, names_of
+from kullback.cli.options import Comparing, Output, Reading, Unit, typed
+from kullback.core.errors import InputError
+from kullback.diff.driver import diff as diff_of
+from kullback.diff.profile import profile as profile_of
+from kullback.files.profiles import opened, read_profile, write_profile
+from kullback.files.writing import as_csv, check_format, column, write_columns
+from kullback.render.document import Document
+from kullback.render.terminal import show_text
+from kullback.results.diff import Diff
+from kullback.results.quantity import factor
+from kullback.views.diff import diff_document
+from kullback.views.samples import score_document
+
+
+def diff(
+    reference: str, current: str, how: Comparing, *, max_kl: float | None, report: Path | None,
+    unit: Unit, output: Output,
+) -> int:  # fmt: skip
+    """Prints what differs and returns the exit code."""
+    check_place(report, inputs=(reference, current))
+    limit = None if max_kl is None else max_kl * factor(unit.units, "nats")
+    with progress("comparing", output) as watch:
+        difference = diff_of(
+            opened(reference), opened(current), columns=names_of(how.columns), weights=how.weights,
+            cluster=how.cluster, order=how.order, by=how.by, max_kl=limit, joint=how.joint,
+            like=how.like, kinds=kinds_of(how.kind), key=how.key, progress=watch,
+        )  # fmt: skip
+    document = diff_document(unit.of(_as_typed(difference)))
+    files = (report_file(report),)
+    return answer("diff", document, output, files=files, status=difference.status)
+
+
+def _as_typed(difference: Diff) -> Diff:
+    """Returns it with remedies as they are typed here."""
+    notes = tuple(typed(note) for note in difference.notes)
+    return replace(difference, notes=notes)
+
+
+def profile(
+    table: str, out: Path, *, like: Path | None, merge: Path | None, columns: str | None,
+    kind: Sequence[str], output: Output,
+) -> int:  # fmt: skip
+    """Writes the counts and returns the exit code."""
+    check_place(out, "--out", inputs=(table, like, merge))
+    if like is not None and merge is not None:
+        raise InputError("--like and --merge: merging counts in the cells of that profile already")
+    known = merge or like
+    cells = None if known is None else read_profile(known)
+    counts = profile_of(table, columns=names_of(columns), kinds=kinds_of(kind), like=cells)
+    if merge is not None and cells is not None:
+        counts = cells + counts
+    write_profile(out, counts)
+    listed = [{"name": c.name, "kind": c.kind, "cells": len(c.counts)} for c in counts.columns]
+    counted = f"{counts.rows:,} rows of {len(listed)} column(s) counted: {', '.join(counts.names)}"
+    body = {"source": counts.source, "rows": counts.rows, "columns": listed}
+    document = Document("A profile", lambda: body, (counted,))
+    return answer("profile", document, output, files=(File("out", "profile", out),))
+
+
+# The log density of rows under a saved fit, and draws of it.
+
+
+def score(
+    model: Path, data: str, columns: str | None, reading: Reading, out: Path | None, *,
+    unit: Unit, output: Output,
+) -> int:  # fmt: skip
+    """Prints the mean log density, writes those of the rows, and returns the exit code."""
+    if out is not None:
+        check_format(out, (".csv", ".parquet"))
+        check_place(out, "--out", inputs=(model, data))
+    fit = load_fit(model)
+    missing: bool | Literal["drop"] = reading.absent
+    with progress("reading", output) as watch:
+        rows = model_rows(
+            fit, data, columns=names_of(columns), weights=reading.weights, missing=missing
+        )
+        with nullcontext() if out is None else column(out, "log_prob") as spool:
+
+            def write(scores: object) -> None:
+                nonlocal done
+                done += len(scores)  # pyright: ignore[reportArgumentType]
+                if spool is not None:
+                    spool.write(scores)  # pyright: ignore[reportArgumentType]
+                if watch is not None:
+                    watch(f"{done:,} rows")
+
+            done = 0
+            scores = score_rows(fit, rows, missing=missing, write=write)
+    shown, saved = unit.of(scores), replace(fit, held_out=unit.of(fit.held_out))
+    document = score_document(saved, shown, model=str(model), data=data, names=rows.columns)
+    files = (File("out", "scores", out),)
+    return answer("score", document, output, files=files, status=scores.status)
+
+
+# `kullback sample`: draws of a saved fit.
+
+
+def sample(
+    model: Path, n: int, key: int, out: Path | None, *, spreadsheet: bool, output: Output
+) -> int:
+    """Writes or prints draws and returns the exit code."""
+    if out is not None:
+        check_format(out, (".csv", ".parquet", ".npy"))
+        check_place(out, "--out", inputs=(model,))
+    names, columns = zip(*draws(load_fit(model), n, key=key), strict=True)
+    if out is not None:
+        write_columns(out, names, columns, spreadsheet=spreadsheet)
+    body = {"model": str(model), "n": n, "key": key, "columns": list(names)}
+    if out is None and not output.json:
+        show_text(as_csv(names, columns, spreadsheet=spreadsheet))
+        return 0
+    rows = None if out is not None else [list(row) for row in zip(*columns, strict=True)]
+    document = Document("Draws", lambda: {**body, "draws": rows})
+    what = f"{n:,} draws of {', '.join(names)}"
+    return answer("sample", document, output, files=(File("out", what, out),))
