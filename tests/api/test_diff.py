@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 
 from kullback.api.measure import kl_divergence
+from kullback.api.store import load, load_fit, save
 from kullback.core.errors import InputError
 from kullback.diff.driver import _below, diff
 from kullback.diff.profile import profile
@@ -597,6 +598,49 @@ def test_tables_need_no_jax():
         "kb.diff(r.normal(size=(200, 2)), r.normal(size=(200, 2))); assert 'jax' not in sys.modules"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_profiles_add_up_and_compare_with_each_other(tmp_path):
+    rng = np.random.default_rng(7)
+    a, b, c = (
+        pl.DataFrame({"x": rng.normal(shift, 1.0, 2000), "k": rng.choice(list("abc"), 2000)})
+        for shift in (0.0, 0.0, 0.3)
+    )
+    cells = profile(a)
+    both, whole = cells + profile(b, like=cells), profile(pl.concat([a, b]), like=cells)
+    assert (both.rows, both.names) == (whole.rows, whole.names)
+    np.testing.assert_array_equal(both.column("x").counts, whole.column("x").counts)
+    save(both, tmp_path / "ref.profile")
+    known = load(tmp_path / "ref.profile")
+    found = diff(known, profile(c, like=cells))
+    assert [d.name for d in found.differing] == ["x"]
+    against_rows = diff(whole, c)
+    for name in ("x", "k"):
+        one, other = (d.column(name).forward for d in (found, against_rows))
+        assert one.value == pytest.approx(other.value, abs=1e-3)
+    swapped = diff(c, known).column("x")
+    assert swapped.reverse.value == pytest.approx(found.column("x").forward.value, abs=1e-3)
+    with pytest.raises(InputError, match="is no fit|not a fit|is damaged|this is"):
+        load_fit(tmp_path / "ref.profile")
+    with pytest.raises(TypeError):
+        known + 3
+
+
+def test_a_profile_holds_no_row(tmp_path):
+    rng = np.random.default_rng(6)
+    x = rng.normal(size=800)
+    mails = [f"user{i % 400}@clinic.example" for i in range(800)]
+    city = rng.choice(["A", "B", "rare"], 800, p=[0.5, 0.495, 0.005])
+    made = profile(pl.DataFrame({"mail": mails, "city": city, "x": x, "n": np.round(x * 4)}))
+    save(made, tmp_path / "p.profile")
+    text = (tmp_path / "p.profile").read_text()
+    assert not any(word in text for word in ("clinic", "rare"))
+    assert not any(repr(float(v)) in text for v in x)
+    for name in ("x", "n"):
+        column = made.column(name)
+        assert column.counts.min(initial=10.0) >= 10.0
+        assert min(column.levels.values(), default=10.0) >= 10.0
+        assert column.rows == 800
 
 
 def test_rare_levels_of_a_profile_are_not_new():

@@ -373,6 +373,8 @@ def test_more_components_than_rows():
     with pytest.raises(InputError, match="more components than there are samples"):
         forward(RNG(0).normal(size=(5, 1)), Mixture(6))
     with pytest.raises(InputError, match=r"distinct row\(s\)"):
+        forward(np.repeat([[0.5], [1.0]], 10, axis=0), Mixture(4))
+    with pytest.raises(InputError, match="a few whole numbers"):
         forward(np.repeat([[0.0], [1.0]], 10, axis=0), Mixture(4))
 
 

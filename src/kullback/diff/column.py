@@ -59,7 +59,6 @@ def alike(left: Column, right: Column) -> tuple[Column, Column]:
     """Returns two columns of one kind, codes of the same labels. Raises UnsupportedError if they are not."""
     if "identifier" in (left.declared, right.declared):
         raise UnsupportedError("an identifier: it names rows, and there is nothing to compare")
-    left, right = _coded(left, right), _coded(right, left)
     if left.scale != right.scale:
         empty = "empty" in (left.kind, right.kind)
         if "levels" in (left.scale, right.scale) and not empty:
@@ -72,7 +71,7 @@ def alike(left: Column, right: Column) -> tuple[Column, Column]:
     return _recoded(left, labels), _recoded(right, labels)
 
 
-def _coded(column: Column, other: Column) -> Column:
+def coded_like(column: Column, other: Column) -> Column:
     """Returns whole numbers as codes where the other table has digits that name something."""
     if (
         other.kind == "code"

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int, Integer
 
 from kullback.core.errors import IdentifierError, InputError, KullbackError, UnsupportedError
 from kullback.core.run import named
-from kullback.diff.column import Side, alike
+from kullback.diff.column import Side, alike, coded_like
 from kullback.diff.joint import Rows, joint_diff
 from kullback.inputs.target import table_in
 from kullback.measure.samples.classifiers import varies
@@ -261,7 +261,9 @@ def read_columns(tables: Sequence[Table], name: str) -> tuple[list[Found], tuple
 
     Integers that float64 cannot hold become ranks among those of both tables: order is all that counts.
     """
-    found = [_tried(table, name) for table in tables]
+    found: list[Found] = [_tried(table, name) for table in tables]
+    if len(found) == 2 and isinstance(found[0], Column) and isinstance(found[1], Column):
+        found[:] = coded_like(found[0], found[1]), coded_like(found[1], found[0])
     types = tuple(type_of(f) for f in found)
     columns = [f for f in found if isinstance(f, Column)]
     if len(columns) < 2 or all(c.whole is None for c in columns) or types[0] != types[1]:
