@@ -7,6 +7,7 @@ KL is infinite follows from the last; its value is an integral by double exponen
 """
 
 import argparse
+import itertools
 import json
 import math
 import time
@@ -532,7 +533,7 @@ def converges(p: Growth, q: Growth) -> bool | None:
 
 
 def same(a: float, b: float) -> bool:
-    return a == b or math.isfinite(a - b) and abs(a - b) <= 4e-16 * max(abs(a), abs(b), 1.0)
+    return a == b or abs(a - b) <= 4e-16 * min(max(abs(a), abs(b), 1.0), 1e300)
 
 
 def infinite(p: Case, q: Case) -> bool | None:
@@ -602,9 +603,7 @@ def integral(p: Case, q: Case) -> tuple[float, float]:
     found = []
     ends: dict[int, tuple[Any, Any]] = {}
     for h in (mp.mpf(1) / 12, mp.mpf(1) / 24):
-        total = mp.fsum(
-            piece(f, mp.mpf(a), mp.mpf(b), h) for a, b in zip(inner, inner[1:], strict=False)
-        )
+        total = mp.fsum(piece(f, mp.mpf(a), mp.mpf(b), h) for a, b in itertools.pairwise(inner))
         for end, start, way in ((low, inner[0], -1), (high, inner[-1], 1)):
             if math.isinf(end):
                 scale = mp.mpf(max(inner[-1] - inner[0], 1e-12) if len(inner) > 1 else 1.0) / 4
@@ -622,7 +621,12 @@ def integral(p: Case, q: Case) -> tuple[float, float]:
 def series(p: Case, q: Case) -> tuple[float, float]:
     """The sum over the integers; heavy tails by Euler and Maclaurin."""
     f = lambda k: term(p, q, mp.mpf(k))
-    total, mass, error, first = mp.mpf(0), mp.mpf(0), mp.mpf(0), int(p.low) if math.isfinite(p.low) else 0
+    total, mass, error, first = (
+        mp.mpf(0),
+        mp.mpf(0),
+        mp.mpf(0),
+        int(p.low) if math.isfinite(p.low) else 0,
+    )
     for way, start in ((1, first), (-1, first - 1)):
         end = p.high if way > 0 else p.low
         k, quiet = start, 0
@@ -669,7 +673,7 @@ def judge(p: Case, q: Case) -> Result | None:
         e = kb.kl_divergence(p.thing, q.thing)
     except kb.KullbackError as error:
         return Result(p.text, q.text, "refused", str(error)[:200], truth)
-    except Exception:  # noqa: BLE001
+    except Exception:
         return Result(p.text, q.text, "traceback", traceback.format_exc()[-300:], truth)
     problem = ""
     if e.kind == "unresolved":
