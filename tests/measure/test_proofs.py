@@ -74,6 +74,10 @@ def test_mass_of_q_outside_p_on_the_integers():
     holds(kb.kl_divergence(st.binom(8, 0.5), st.binom(9, 0.1)), truth)
 
 
+def test_a_mass_that_underflows_outside_is_a_mass():
+    assert kb.kl_divergence(st.logser(0.1247), st.zipfian(2.15, 390)).kind == "infinite"
+
+
 def test_masses_that_scipy_lets_underflow():
     planck = math.log(0.4 / -math.expm1(-2.0)) + 1.5 * math.log(0.6) + 5
     holds(kb.kl_divergence(st.geom(0.4), st.planck(2.0)), planck)
