@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from kullback.api.fit import fit
     from kullback.api.gradients import explain_gradients
     from kullback.api.measure import cross_entropy, divergence, entropy, kl_divergence
+    from kullback.api.score import score
     from kullback.api.store import load, save
     from kullback.api.verify import verify
     from kullback.core.errors import (
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
         MeanField,
         Mixture,
     )
-    from kullback.results.diff import Diff
+    from kullback.results.diff import Diff, Profile
     from kullback.results.estimate import Estimate
     from kullback.results.fit import Fit
     from kullback.results.loss_report import LossReport
@@ -59,6 +60,7 @@ _HOMES = {
     "kullback.api.gradients": ("explain_gradients",),
     "kullback.api.fit": ("fit",),
     "kullback.diff.profile": ("profile",),
+    "kullback.api.score": ("score",),
     "kullback.api.store": ("load", "save"),
     "kullback.api.verify": ("verify",),
     "kullback.families": (
@@ -70,7 +72,7 @@ _HOMES = {
         "MeanField",
         "Mixture",
     ),
-    "kullback.results.diff": ("Diff",),
+    "kullback.results.diff": ("Diff", "Profile"),
     "kullback.results.fit": ("Fit",),
     "kullback.api.measure": ("cross_entropy", "divergence", "entropy", "kl_divergence"),
     "kullback.results.estimate": ("Estimate",),
@@ -98,6 +100,7 @@ __all__ = [  # noqa: RUF022 - by layer, as in _HOMES
     "explain_gradients",
     "fit",
     "plan",
+    "score",
     "load",
     "save",
     "verify",
@@ -109,6 +112,7 @@ __all__ = [  # noqa: RUF022 - by layer, as in _HOMES
     "MeanField",
     "Mixture",
     "Diff",
+    "Profile",
     "Estimate",
     "Fit",
     "Counts",
@@ -144,7 +148,7 @@ sys.modules[__name__].__class__ = _Package
 def _drawn(result: object) -> str:
     """Returns a result as a notebook shows it; joined here, since results know no views, views no HTML."""
     document = import_module("kullback.views.documents").document_of(result)
-    return import_module("kullback.render.notebook").write_notebook(document)
+    return import_module("kullback.render.html").write_notebook(document)
 
 
 register(_drawn)

@@ -329,7 +329,7 @@ def _of_array(
         twice = next(name for name in names if names.count(name) > 1)
         raise InputError(f"samples: two columns have the name {twice!r}; rename one")
     by_name = resolve(kinds, names)
-    said = [by_name.get(name) or kind_of(table[:, i]) for i, name in enumerate(names)]
+    said: list[Kind] = [by_name.get(name) or kind_of(table[:, i]) for i, name in enumerate(names)]
     made = list(labels) or [()] * d
     for i, kind in enumerate(said):
         if kind in ("category", "code"):

@@ -14,7 +14,8 @@ import pytest
 from kullback.api.measure import kl_divergence
 from kullback.core.errors import InputError
 from kullback.diff.driver import _below, diff
-from kullback.diff.profile import merged, profile, read_profile, write_profile
+from kullback.diff.profile import profile
+from kullback.files.profiles import read_profile, write_profile
 from kullback.results.estimate import Estimate
 from kullback.results.quantity import FORWARD_KL
 from kullback.results.serialise import to_json
@@ -530,11 +531,11 @@ class TestProfiles:
     def test_parts_add_up(self):
         whole = _table(2000, 3)
         cells = profile(whole[:1000])
-        both = merged(cells, profile(whole[1000:], like=cells))
+        both = cells + profile(whole[1000:], like=cells)
         assert both.rows == 2000
         for column in both.columns:
             assert column.rows == 2000.0
-        other = merged(profile(whole[:1000]), profile(whole[1000:]))
+        other = profile(whole[:1000]) + profile(whole[1000:])
         assert other.column("height").rows == pytest.approx(2000.0)
         found = diff(other, whole)
         assert found.finding == "no evidence"
@@ -579,10 +580,10 @@ class TestProfiles:
             pl.DataFrame({"a": v}) for v in ([1.5, 2.5] * 9, ["p", "q"] * 9, [None] * 18)
         )
         with pytest.raises(InputError, match="'a' is numbers in .*, names in .*: counts"):
-            merged(profile(numbers), profile(names))
+            profile(numbers) + profile(names)
         with pytest.raises(InputError, match="'a' is names in .*, numbers in"):
             profile(numbers, like=profile(names))
-        both = merged(profile(empty), profile(names))
+        both = profile(empty) + profile(names)
         assert (both.column("a").kind, both.rows) == ("levels", 36)
         with pytest.raises(InputError, match="give a Profile"):
             profile(numbers, like=3)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from kullback.api.verify import demo, doctor, examples, verify
+from kullback.api.demo import demo, doctor
+from kullback.api.verify import examples, verify
 from kullback.core.errors import InputError
 
 

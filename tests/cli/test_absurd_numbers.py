@@ -24,7 +24,7 @@ CLAIM = "[[claim]]\nwhat='a'\nquantity='kl'\np='normal(0, sd=1)'\nq='normal(1, s
         ((*LAPLACE, "--tolerance", "nan"), "must be positive"),
         (("kl", NORMAL, NORMAL, "--dx", "nan"), "dx must be positive"),
         (("fit", "faithful.csv", "--family", "mixture:2", "--direction", "forward", "--starts", "9" * 400), "--starts"),
-        (("demo", "--starts", "1000000000"), "at most 100,000 descents"),
+        (("demo", "--starts", "1000000000"), "at most 100,000 restarts"),
     ],
 )  # fmt: skip
 def test_options_and_parameters(run, args, message):

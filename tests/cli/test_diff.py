@@ -148,3 +148,13 @@ class TestDiff:
         for name in ("a.npy", "a.csv"):
             ran = run("diff", name, name, "--json", "--no-joint")
             assert {c["name"] for c in ran.json["columns"]} == {"x0", "x1"}
+
+
+def test_one_unit_in_one_answer(run, write):
+    rng = np.random.default_rng(0)
+    for name, shift in (("a.csv", 0.0), ("b.csv", 1.0)):
+        write(name, "x\n" + "\n".join(map(str, rng.normal(shift, 1.0, 300))) + "\n")
+    ran = run("diff", "a.csv", "b.csv", "--units", "bits", "--max-kl", "0.1", "--report", "r.html")
+    assert ran.code == 1
+    assert "certainly above 0.1 bits" in " ".join(ran.out.split())
+    assert "nats" not in ran.out

@@ -174,3 +174,13 @@ def test_a_report_is_written_and_named(run, tmp_path):
     assert ran.code == 0
     assert ran.out.endswith("report: ./kl.html\n")
     assert "<html" in (tmp_path / "kl.html").read_text()
+
+
+def test_the_gate_is_the_status_of_the_answer(run):
+    for limit, status in (("1", "done"), ("0.1", "failed")):
+        assert run("kl", SHARP, WIDE, "--max-kl", limit, "--json").json["status"] == status
+    args = ("cauchy(0, scale=1)", WIDE, "--method", "monte-carlo", "--n", "2000", "--max-kl", "1")
+    ran = run("kl", *args)
+    assert ran.code == 3
+    assert ran.out.startswith("inconclusive: KL(p||q) is unresolved")
+    assert run("kl", *args, "--json").json["status"] == "unresolved"

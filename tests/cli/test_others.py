@@ -123,10 +123,40 @@ def test_doctor_finds_this_installation_right(run):
 def test_doctor_fails_on_a_wrong_value(run, monkeypatch):
     from dataclasses import replace
 
-    from kullback.api import verify
+    from kullback.api import demo
 
-    first, *rest = verify.doctor()
-    monkeypatch.setattr(verify, "doctor", lambda: (replace(first, passed=False), *rest))
+    first, *rest = demo.doctor()
+    monkeypatch.setattr(demo, "doctor", lambda: (replace(first, passed=False), *rest))
     ran = run("doctor")
     assert ran.code == 1
     assert "WRONG" in ran.out
+
+
+def test_plan_of_a_fit_names_the_route_of_each_direction(run):
+    ran = run("plan", "faithful.csv", "--family", "mixture:2")
+    assert ran.code == 0
+    rows = [line.split() for line in ran.out.splitlines()]
+    assert ["method", "em", "plug_in"] in rows
+    assert any(row[:2] == ["forward", "em"] for row in rows)
+    body = run("plan", "faithful.csv", "--family", "mixture:2", "--json").json
+    assert (body["forward"]["method"], body["reverse"]["method"]) == ("em", "plug_in")
+    assert body["family"].startswith("Mixture(k=2")
+    assert "q" not in body
+
+
+def test_plan_of_a_fit_that_cannot_be(run):
+    ran = run("plan", SHARP, "--family", "kde", "--json")
+    assert ran.code == 3
+    assert {ran.json[side]["status"] for side in ("forward", "reverse")} == {"refused"}
+
+
+@pytest.mark.parametrize("args", [[SHARP], [SHARP, WIDE, "--family", "gamma"]])
+def test_plan_takes_q_or_a_family(run, args):
+    ran = run("plan", *args)
+    assert (ran.code, ran.out) == (2, "")
+    assert "one of them" in ran.err
+
+
+def test_a_plan_reads_the_columns_that_are_named(run):
+    args = ("plan", "faithful.csv", "--family", "gamma", "--columns", "waiting")
+    assert run(*args).code == 0

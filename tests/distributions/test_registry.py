@@ -12,7 +12,7 @@ from kullback.core.errors import UnsupportedError
 from kullback.core.numerics import float64
 from kullback.distributions.base import Foreign
 from kullback.distributions.family import spelled
-from kullback.distributions.positive import lindley
+from kullback.distributions.lifetimes import lindley
 from kullback.distributions.registry import FAMILIES, TABLE, by_name
 from kullback.distributions.scalar import Scalar, roles
 from kullback.expressions.format import format_distribution

@@ -24,11 +24,10 @@ from kullback.distributions.bounded import (
 from kullback.distributions.compound import Bijection, Mixture, Product, Transformed, Truncated
 from kullback.distributions.counting import Binomial, Chance, Geometric, NegativeBinomial, Poisson
 from kullback.distributions.gaussian_mixture import GaussianMixture
+from kullback.distributions.lifetimes import InverseGaussian, Lindley
 from kullback.distributions.positive import (
     GeneralizedGamma,
     HalfCauchy,
-    InverseGaussian,
-    Lindley,
     LogNormal,
     Pareto,
 )

@@ -161,6 +161,8 @@ def test_counts_that_vary_too_little_are_poisson():
         (np.zeros(30), "negative_binomial", "not identified"),
         (np.r_[np.zeros(40), np.arange(1.0, 9.0)], "cauchy", "scale ran to its bound"),
         (np.r_[np.zeros(40), np.arange(1.0, 9.0)], "student_t", "scale ran to its bound"),
+        (np.r_[np.zeros(40), np.arange(1.0, 9.0)], "gompertz", "vary as much as exponential ones"),
+        (100.0 + 0.001 * np.arange(9.0), "gompertz", "a normal distribution describes"),
     ],
 )
 def test_bounds_are_said_and_finite(rows, family, note):

@@ -376,12 +376,24 @@ def test_more_components_than_rows():
         forward(np.repeat([[0.0], [1.0]], 10, axis=0), Mixture(4))
 
 
-def test_repeated_rows_make_no_spike_of_the_score():
-    """40 rows in one point: a component on it would have any density one likes."""
+def test_repeated_rows_make_no_spike():
+    """40 rows in one point: a component on it would have any density one likes, and wins no search."""
     x = np.concatenate([RNG(0).normal(size=(60, 2)), np.full((40, 2), 0.3)])
-    found = forward(x, Mixture(3))
-    assert found.likelihood.floor_cost > 0.1
-    assert any("repeat" in n or "too few rows" in n for n in found.notes)
+    for key in range(3):
+        found = forward(x, Mixture(3), key=key)
+        assert np.sqrt(np.linalg.eigvalsh(found.q.covariances).min()) > 1e-3
+    # Two values, each of half of the rows: not even there.
+    found = forward(np.repeat([0.0, 1.0], 50), Mixture(2))
+    assert min(c.scale for c in found.q.components) > 0.1
+
+
+def test_no_number_of_components_is_chosen_for_ties():
+    x = np.round(RNG(1).normal(size=(300, 2)), 1)
+    x[:150, 0] = 0.0
+    found = forward(x, Mixture("auto"))
+    covariances = getattr(found.q, "covariances", None)
+    least = np.linalg.eigvalsh(found.q.covariance[None] if covariances is None else covariances)
+    assert np.sqrt(least.min()) > 1e-3
 
 
 def test_one_far_value_does_not_flatten_the_rest():

@@ -15,10 +15,10 @@ from kullback.distributions.bounded import Beta, LogUniform, Uniform
 from kullback.distributions.compound import Bijection, Mixture, Transformed, Truncated
 from kullback.distributions.counting import Binomial, Geometric, NegativeBinomial, Poisson
 from kullback.distributions.gaussian_mixture import GaussianMixture
+from kullback.distributions.lifetimes import InverseGaussian
 from kullback.distributions.positive import (
     GeneralizedGamma,
     HalfCauchy,
-    InverseGaussian,
     LogNormal,
     Pareto,
 )

@@ -11,7 +11,7 @@ from scipy import integrate, special, stats
 
 from kullback.api.measure import divergence
 from kullback.core.errors import InputError
-from kullback.losses.divergences import CONJUGATES, conjugate_pair, variational_bound
+from kullback.losses.adversarial import CONJUGATES, conjugate_pair, variational_bound
 
 ROWS = [pytest.param(row, id=kind) for kind, row in CONJUGATES.items()]
 U = np.exp(np.linspace(-30.0, 30.0, 600_001))

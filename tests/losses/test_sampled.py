@@ -16,7 +16,7 @@ from scipy import special, stats
 from kullback import losses
 from kullback.api.check_loss import check_loss
 from kullback.core.errors import InputError
-from kullback.losses.divergences import critic_loss, generator_loss, non_saturating_generator_loss
+from kullback.losses.adversarial import critic_loss, generator_loss, non_saturating_generator_loss
 from kullback.losses.elbo import elbo, iwae, score_function_loss, stick_the_landing_loss
 from kullback.losses.gaussian import full_gaussian_kl, gaussian_kl
 from kullback.losses.sampled import k1, k2, reverse_kl_surrogate

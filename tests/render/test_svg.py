@@ -8,8 +8,9 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from kullback.render.axes import frame, label_span, text_width
 from kullback.render.document import Axis, Band, Figure, Series
-from kullback.render.svg import SIZES, draw, frame, label_span, polyline, text_width
+from kullback.render.svg import SIZES, draw, polyline
 from kullback.views.planes import contour, levels
 
 X = np.linspace(-3.0, 3.0, 201)

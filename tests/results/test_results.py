@@ -11,13 +11,14 @@ import polars as pl
 import pytest
 
 from kullback.api.check_loss import check_loss
-from kullback.api.diff import score
+from kullback.api.demo import doctor
 from kullback.api.explain import explain, plan
 from kullback.api.fit import fit
 from kullback.api.gradients import explain_gradients
 from kullback.api.measure import divergence, kl_divergence
+from kullback.api.score import score
 from kullback.api.store import load, save
-from kullback.api.verify import doctor, verify
+from kullback.api.verify import verify
 from kullback.cli.options import EXIT_CODES
 from kullback.diff.driver import diff
 from kullback.families import FullRank, Mixture

@@ -13,9 +13,9 @@ import numpy as np
 
 from kullback.api.fit import fit as fit_fit
 from kullback.families import FullRank, MeanField, Mixture
-from kullback.render.corner import draw_corner
 from kullback.render.document import Corner, Figure
 from kullback.render.html import render
+from kullback.render.svg import draw_corner
 from kullback.results.estimate import Estimate
 from kullback.results.posterior import Diagnosis, Finding, Rung
 from kullback.results.quantity import FORWARD_KL

@@ -1,4 +1,4 @@
-"""Explaining: where a divergence is paid, and which method would answer."""
+"""Explaining: which regions contribute to a divergence, and which method would answer."""
 
 from kullback.api.extremes import extremes_told
 from kullback.api.measure import pair
@@ -15,11 +15,9 @@ from kullback.results.status import Status
 from kullback.routes.table import DOES, EXPECTATION, NEEDS, ROUTES, Route
 from kullback.routes.table import choose as choose_route
 
-# Explaining: where a divergence is paid.
-
 
 def explain(p: object, q: object, *, normalize: bool = False) -> Contributions:
-    """Returns KL(p||q) cut into regions of x: where p log(p/q) is paid, with both masses.
+    """Returns KL(p||q) cut into regions of x: what p log(p/q) adds in each, with both masses.
 
     A region may add a negative amount, where q has more than p; the sum is the divergence.
 

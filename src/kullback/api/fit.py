@@ -50,13 +50,13 @@ def fit(
             KernelDensity(), Categorical(), a list of families or "best": the one that predicts rows held out
             best, with the table of all in `selection`.
         direction: "forward" or "reverse"; there is no default.
-        starts: descents made; 60 for a mixture and a density, 24 for one Gaussian, 12 for other families.
+        starts: restarts; 60 for a mixture and a density, 24 for one Gaussian, 12 for other families.
             They begin at optima of the families that this one contains, at p's modes and quantiles, and at
-            random; descents in those families come on top, and what is best is never worse than theirs.
+            random; restarts in those families come on top, and what is best is never worse than theirs.
             Refused where there is one optimum only.
         key: randomness, an int or a JAX key.
         progress: whether to say on a terminal what is being done; by default where somebody sits in
-            front of one. Or a function that is called with the number of descents done, or with words.
+            front of one. Or a function that is called with the number of restarts done, or with words.
         checkpoint: a file for what is found on the way, for reverse fits of log densities and forward fits
             of Gaussians to rows: a killed run that is started again goes on from there, and ends with the
             same bits.

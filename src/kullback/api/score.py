@@ -1,9 +1,9 @@
 """Scoring: the log density of rows under a fit."""
 
 import math
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import final
 
 import numpy as np
@@ -78,13 +78,13 @@ def model_rows(
 ) -> Samples | Stream:  # fmt: skip
     """Returns rows with the columns of a model, in its order. Arguments as of `score`."""
     if isinstance(data, Stream):
-        _columns_of(fit, data.columns, named=True, source=data.source)
-        if fit.columns and data.columns != fit.columns:
+        asked = _columns_of(fit, data.columns, named=True, source=data.source)
+        if data.columns != asked:
             raise InputError(
-                f"{data.source}: its columns are in another order: scan(..., columns={fit.columns})"
+                f"{data.source}: its columns are in another order: scan(..., columns={asked})"
             )
         return data
-    own = None
+    own, had_gaps = None, isinstance(data, Samples) and data.missing
     if isinstance(data, Samples):
         own, data = data.weights, replace(data, weights=None)
     table = table_in(data, "data", "score")
@@ -95,8 +95,8 @@ def model_rows(
         name: "category" for name, labels in zip(fit.columns, fit.labels, strict=False)
         if labels and name in asked and _is_text(table, name)
     }  # fmt: skip
-    kept = missing is not False
-    if isinstance(data, (str, os.PathLike)) and is_stream(data):
+    kept = missing is not False or had_gaps
+    if isinstance(data, (str, Path)) and is_stream(data):
         return scan(data, columns=asked, weights=weights, kinds=kinds, missing=kept)
     found = samples_of(table, columns=asked, weights=weights, kinds=kinds, missing=kept).samples
     return found if own is None else replace(found, weights=own)
@@ -123,7 +123,7 @@ def _columns_of(fit: Fit, have: Sequence[str], *, named: bool, source: str) -> t
     """
     known = fit.columns
     d = len(known) or max(fit.q.support.dimension, 1)
-    if not known or not named:
+    if not (known and named and known != numbered(d)):
         if len(have) != d:
             raise InputError(
                 f"{source}: the model has {d} column(s), but there are {len(have)} "

@@ -7,14 +7,16 @@ import numpy as np
 
 from kullback.distributions.transported import Approximation
 from kullback.files.archive import read_fit, write_fit
+from kullback.files.profiles import is_profile, read_profile, write_profile
+from kullback.results.diff import Profile
 from kullback.results.fit import Fit
 
 
-def save(fit: Fit, path: str | Path) -> None:
-    """Writes a fit to a file: a zip of plain arrays and JSON, written whole or not at all.
+def save(result: Fit | Profile, path: str | Path) -> None:
+    """Writes a fit or a profile to a file, whole or not at all: plain arrays and JSON.
 
     Args:
-        fit: any fit of Gaussians.
+        result: any fit of Gaussians, or a profile of a table.
         path: of the file, such as "posterior.kullback".
 
     Raises:
@@ -29,11 +31,14 @@ def save(fit: Fit, path: str | Path) -> None:
         >>> kb.load(place).q.loc == fit.q.loc
         True
     """
-    write_fit(fit, path)
+    if isinstance(result, Profile):
+        write_profile(path, result)
+    else:
+        write_fit(result, path)
 
 
-def load(path: str | Path) -> Fit:
-    """Returns the fit in a file. Nothing in the file is executed: there is no pickle in it.
+def load(path: str | Path) -> Fit | Profile:
+    """Returns the fit or the profile in a file. Nothing in it is executed: there is no pickle in it.
 
     Args:
         path: as of `save`.
@@ -46,6 +51,11 @@ def load(path: str | Path) -> Fit:
         Traceback (most recent call last):
         kullback.core.errors.InputError: none.kb...
     """
+    return read_profile(path) if is_profile(path) else load_fit(path)
+
+
+def load_fit(path: str | Path) -> Fit:
+    """Returns the fit in a file. Raises InputError if it is anything else."""
     return read_fit(path, _rebuild)
 
 

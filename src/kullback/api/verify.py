@@ -2,31 +2,27 @@
 
 import itertools
 import math
-import time
 import tomllib
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import final
 
 import numpy as np
 from jaxtyping import Float
 
-from kullback.api.explain import explain
 from kullback.api.fit import fit
 from kullback.api.measure import cross_entropy, divergence, entropy, kl_divergence
 from kullback.core.errors import InputError, KullbackError, UnsupportedError
 from kullback.core.numerics import one_thread
-from kullback.diagnostics.contributions import coverage
 from kullback.distributions.base import Distribution
 from kullback.distributions.compound import Mixture
 from kullback.distributions.real import Normal
 from kullback.distributions.scalar import Parametric
 from kullback.expressions.format import format_distribution
-from kullback.expressions.parse import parse, readings
+from kullback.expressions.parse import readings
 from kullback.families import FullRank, parse_family
-from kullback.families import Mixture as families_Mixture
 from kullback.fitting.parametric import Divergence, closest
 from kullback.inputs.given import probabilities
 from kullback.losses.divergences import KINDS, divergence_row
@@ -34,8 +30,8 @@ from kullback.measure.question import of_divergence
 from kullback.measure.table import Effort, choose, label
 from kullback.results.estimate import Estimate
 from kullback.results.fit import Direction, Fit
-from kullback.results.others import Check, Coverage, Demo, Finding, Stamp, Verification
-from kullback.results.quantity import FORWARD_KL, PARAMETER, Sentence, Units
+from kullback.results.others import Finding, Stamp, Verification
+from kullback.results.quantity import PARAMETER, Sentence, Units
 
 _KEYS = {
     "what", "quantity", "p", "q", "value", "unit", "tolerance", "digits", "of", "fit", "alpha",
@@ -66,7 +62,7 @@ class Comparison:
 class Best:
     """The members of a family that reach the lowest divergence, with that divergence.
 
-    `spread` is how far apart the parameters of independent descents to one of them ended.
+    `spread` is how far apart the parameters of independent restarts that reached one of them ended.
     """
 
     members: tuple[Distribution, ...]
@@ -92,22 +88,20 @@ class Best:
         return self.estimate_of(name, table[key][0])
 
     def estimate_of(self, name: str, value: float) -> Estimate:
-        """Returns a fitted parameter, its error being how far independent descents ended apart."""
+        """Returns a fitted parameter, its error being how far apart independent restarts ended."""
         if math.isnan(self.spread):
-            reason = "only one descent ended here, so its precision is not known"
+            reason = "only one restart ended here, so its precision is unknown"
             return Estimate.unresolved(value, reason, PARAMETER.called(name), method="fit")
         return Estimate.numeric(
-            value, max(self.spread, 1e-12), PARAMETER.called(name), method="agreement of descents"
+            value, max(self.spread, 1e-12), PARAMETER.called(name), method="agreement of restarts"
         )
 
     def compare(self, claimed: Distribution) -> list[Comparison]:
         """Returns every parameter of a claimed fit beside the closest of the best members."""
         wanted = _table(claimed)
         tables = [_table(m) for m in self.members]
-        if any(
-            {k: len(v) for k, v in t.items()} != {k: len(v) for k, v in wanted.items()}
-            for t in tables
-        ):
+        sizes = [{name: len(values) for name, values in t.items()} for t in (wanted, *tables)]
+        if any(size != sizes[0] for size in sizes):
             raise InputError("the claimed fit is not of the family that was fitted")
         distance = [
             sum(float(np.sum(np.abs(np.subtract(t[k], wanted[k])))) for k in wanted) for t in tables
@@ -126,10 +120,12 @@ Bests = dict[tuple[str, str, str, str], Best]
 
 def examples() -> tuple[str, ...]:
     """Returns the names of the bundled claims: each may be given to `verify`."""
-    folder = resources.files("kullback") / "data" / "claims"
-    return tuple(
-        sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml"))
-    )
+    names = [f.name for f in _folder().iterdir() if f.name.endswith(".toml")]
+    return tuple(sorted(name.removesuffix(".toml") for name in names))
+
+
+def _folder() -> Traversable:
+    return resources.files("kullback") / "data" / "claims"
 
 
 def verify(claims: str | Path | dict[str, object]) -> Verification:
@@ -167,21 +163,16 @@ def judge(content: Claim, bests: Bests) -> Verification:
         raise InputError(
             "claims: there must be at least one [[claim]], and [distributions] be a table"
         )
-    findings = [
-        finding for i, row in enumerate(rows) for finding in _findings(row, names, i, bests)
-    ]
-    return Verification(
-        str(content.get("title", "claims")), str(content.get("source", "")), tuple(findings)
-    )
+    findings = [f for i, row in enumerate(rows) for f in _findings(row, names, i, bests)]
+    title, source = str(content.get("title", "claims")), str(content.get("source", ""))
+    return Verification(title, source, tuple(findings))
 
 
 def read(claims: str | Path) -> Claim:
     """Returns what a claims file, or a bundled example, holds."""
     path = Path(claims)
     if str(claims) in examples():
-        text = (resources.files("kullback") / "data" / "claims" / f"{claims}.toml").read_text(
-            "utf-8"
-        )
+        text = (_folder() / f"{claims}.toml").read_text("utf-8")
     elif path.is_file():
         text = path.read_text("utf-8", errors="replace")
     else:
@@ -301,12 +292,8 @@ def _measured(quantity: str, claim: Claim, p: Distribution, q: Distribution) -> 
     if quantity in ("entropy", "cross_entropy"):
         return entropy(p) if quantity == "entropy" else cross_entropy(p, q)
     alpha = claim.get("alpha")
-    return divergence(
-        p,
-        q,
-        kind=quantity,
-        alpha=None if alpha is None else _number(alpha, "alpha", str(claim.get("what", ""))),
-    )
+    order = None if alpha is None else _number(alpha, "alpha", str(claim.get("what", "")))
+    return divergence(p, q, kind=quantity, alpha=order)
 
 
 def _parameters(what: str, claim: Claim, names: dict[str, object], bests: Bests) -> list[Finding]:
@@ -318,14 +305,10 @@ def _parameters(what: str, claim: Claim, names: dict[str, object], bests: Bests)
     if digits is not None:
         tolerance = 0.5 * float(f"1e{-int(_number(digits, 'digits', what))}")
     rows = best.compare(claimed)
+    estimates = [best.estimate_of(row.name, row.found) for row in rows]
     return [
-        Finding(
-            f"{what}: {row.name}",
-            row.claimed,
-            _stamp(row.claimed, best.estimate_of(row.name, row.found), tolerance),
-            best.estimate_of(row.name, row.found),
-        )
-        for row in rows
+        Finding(f"{what}: {row.name}", row.claimed, _stamp(row.claimed, e, tolerance), e)
+        for row, e in zip(rows, estimates, strict=True)
     ]
 
 
@@ -505,122 +488,3 @@ def _table(q: Distribution) -> dict[str, list[float]]:
     raise UnsupportedError(
         f"parameters of {type(q).__name__} are not compared: Gaussians of the line only"
     )
-
-
-# The experiment of the fourth article: three modes, two components, both directions.
-
-TARGET = "0.3*normal(-2, sd=0.3) + 0.4*normal(0, sd=0.4) + 0.3*normal(2, sd=0.3)"
-
-
-def demo(
-    *, starts: int = 60, key: object = 0, watch: Callable[[int | str], None] | None = None
-) -> Demo:
-    """Returns the experiment: both fits, all optima, what they cover, what the article claimed.
-
-    Args:
-        starts: descents in each direction.
-        key: randomness of the starts.
-        watch: called with the number of descents done in the current direction.
-    """
-    began = time.process_time()
-    target = parse(TARGET)
-    assert isinstance(target, Mixture)
-    forward = fit(
-        target,
-        families_Mixture(2),
-        direction="forward",
-        starts=starts,
-        key=key,
-        progress=watch or False,
-    )
-    # Who has stopped the one does not want to wait for the other.
-    left = 3 if forward.interrupted else starts
-    reverse = fit(
-        target,
-        families_Mixture(2),
-        direction="reverse",
-        starts=left,
-        key=key,
-        progress=watch or False,
-    )
-    claims = read("three-modes")
-    named = format_distribution(target)
-    bests = {(named, "mixture:2", f.direction, ""): of_fit(f) for f in (forward, reverse)}
-    covers = coverage(target, forward.q), coverage(target, reverse.q)
-    return Demo(
-        target=target,
-        forward=forward,
-        reverse=reverse,
-        forward_cover=covers[0],
-        reverse_cover=covers[1],
-        forward_parts=explain(target, forward.q),
-        reverse_parts=explain(reverse.q, target),
-        price=_price(target, covers[1]),
-        claims=judge(claims, bests),
-        seconds=time.process_time() - began,
-    )
-
-
-def _price(target: Mixture, cover: Coverage) -> Estimate:
-    """KL(p_A||p) = -log p(A), where A is all of p but the components whose modes q drops."""
-    lost = 0.0
-    for weight, component in zip(target.weights, target.components, strict=True):
-        where = float(component.landmarks()[len(component.landmarks()) // 2])
-        gone = any(m.verdict == "dropped" and m.low < where < m.high for m in cover.modes)
-        lost += float(weight) if gone else 0.0
-    return Estimate.exact(
-        -math.log1p(-lost),
-        FORWARD_KL.called("KL(p without the dropped mode||p)"),
-        method="-log of the mass that is kept",
-    )
-
-
-# A dozen exact values that an installation must reproduce.
-
-_THREE = "0.3*normal(-2, sd=0.3) + 0.4*normal(0, sd=0.4) + 0.3*normal(2, sd=0.3)"
-_TWO = "0.52*normal(-1.98, sd=0.41) + 0.48*normal(1.97, sd=0.42)"
-
-#: The float 1.000001 less 1, which is not 1e-6.
-_NEAR = 1.000001 - 1.0
-
-# p, q, KL(p||q): closed forms by hand, the last ones by quadrature to 30 digits.
-_KL = (
-    ("normal(0, sd=2)", "normal(0, sd=3)", math.log(1.5) + 2.0 / 9.0 - 0.5),
-    ("normal(0, sd=1)", "normal(1e-8, sd=1)", 5e-17),
-    ("exponential(rate=1)", "exponential(rate=1.000001)", _NEAR**2 / 2 - _NEAR**3 / 3),
-    ("normal(50, sd=0.01)", "normal(0, sd=1)", 1254.1052201859881),
-    ("gamma(2, rate=1)", "gamma(3, rate=1)", math.log(2.0) - 0.42278433509846714),
-    ("poisson(3)", "poisson(5)", 2.0 - 3.0 * math.log(5.0 / 3.0)),
-    ("categorical([0.5, 0.5])", "categorical([0.9, 0.1])", 0.5 * math.log(25.0 / 9.0)),
-    ("laplace(0, scale=1)", "normal(0, sd=1)", 0.5 * math.log(2.0 * math.pi) - math.log(2.0)),
-    ("cauchy(0, scale=1)", "normal(0, sd=1)", math.inf),
-    ("uniform(0, 2)", "uniform(0, 1)", math.inf),
-    (_THREE, _TWO, 2.7035330326913023),
-    (_TWO, _THREE, 0.5731420536966545),
-)
-
-
-def doctor() -> tuple[Check, ...]:
-    """Returns the checks: a dozen divergences, an entropy and a Jensen-Shannon divergence."""
-    found = [_check(f"KL({p} || {q})", value, kl_divergence, p, q) for p, q, value in _KL]
-    bit = entropy("bernoulli(0.5)")
-    found.append(_judged("H(bernoulli(0.5))", math.log(2.0), bit))
-    far = divergence("normal(-50, sd=1)", "normal(50, sd=1)", kind="jensen_shannon")
-    found.append(_judged("JS of two far normals", math.log(2.0), far))
-    return tuple(found)
-
-
-def _check(
-    name: str, expected: float, verb: Callable[[str, str], Estimate], p: str, q: str
-) -> Check:
-    try:
-        return _judged(name, expected, verb(p, q))
-    except KullbackError as error:
-        return Check(name, expected, None, passed=False, detail=str(error))
-
-
-def _judged(name: str, expected: float, found: Estimate) -> Check:
-    if math.isinf(expected):
-        return Check(name, expected, found, passed=found.kind == "infinite", detail=found.method)
-    right = abs(found.value - expected) <= 1e-10 * abs(expected) + 1e-300
-    return Check(name, expected, found, passed=right, detail=found.method)

@@ -1,4 +1,4 @@
-"""Small problems on which a loss is looked at, with every batch that could be drawn."""
+"""Small problems on which a loss is evaluated, with every batch that could be drawn."""
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -77,13 +77,11 @@ def posed(
     """
 
     def inert(role: Role, draw: int, rest: Iterator[Array]) -> Any:
-        match role.kind:
-            case "constant":
-                return constant(role.value, sizes)
-            case "mask":
-                return np.ones(rows)
-            case "other":
-                return next(rest, others[0] if others else np.zeros(rows))
+        if role.kind == "constant":
+            return constant(role.value, sizes)
+        if role.kind in ("mask", "other"):
+            other = others[0] if others else np.zeros(rows)
+            return np.ones(rows) if role.kind == "mask" else next(rest, other)
         assert drawn is not None
         return drawn[draw, ...]
 
@@ -227,57 +225,76 @@ def _categorical(
         old: which of the three is the policy that drew.
         late: whether labels are one token late.
     """
-    p, q, third = logits
-    v, logs = q.shape[1], log_softmax(logits)
+    v, logs = logits.shape[-1], log_softmax(logits)
     draws = itertools.product(range(v), repeat=len(slots)) if policies[0] else [[0] * len(slots)]
     tokens = np.array(list(draws)).reshape(-1, len(slots))
     of = {"p": logs[0], "q": logs[1], "other": logs[2], "labels": logs[2]}
     weights = {
         who: np.exp(of[who][slots, tokens].sum(axis=1)) if who else np.ones(1) for who in policies
     }
-    mass, hot = np.exp(logs[1]), np.eye(v)[tokens] - np.exp(logs[1])[slots]
+    drawn = _Drawn(logits, logs, slots, tokens, rows, old)
+    shaped, q = tokens.reshape(-1, *rows), logits[1]
+    experiment = posed(
+        reading, sizes, rows, q.ravel(), weights, Pair(logits[0], q), values=drawn.values, slope=drawn.slope,
+        drawn=np.roll(shaped, 1, axis=2) if late else shaped,
+    )  # fmt: skip
+    return replace(experiment, labels=logits[2]) if "labels" in weights else experiment
 
-    def ratio(role: Role, log_q: Array, drawn: Array) -> Array:
-        gap = (log_q - logs[0])[slots, drawn] * (1.0 if role.side == "q" else -1.0)
+
+@final
+@dataclass(frozen=True, eq=False)
+class _Drawn:
+    """Logits of p, q and a third with every draw of tokens: what arguments are, and how their gradients pull."""
+
+    logits: Array
+    logs: Array
+    slots: Array
+    tokens: Array
+    rows: tuple[int, ...]
+    old: int
+
+    def _ratio(self, role: Role, log_q: Array, drawn: Array) -> Array:
+        gap = (log_q - self.logs[0])[self.slots, drawn] * _sign(role)
         return np.exp(gap) if role.kind == "ratio" else gap
 
-    def values(theta: Array) -> Callable[[Role, int], Array]:
-        moved = theta.reshape(q.shape)
-        sides = {"q": moved, "p": p, "old": logits[old]}
+    def values(self, theta: Array) -> Callable[[Role, int], Array]:
+        p, q = self.logits[0], theta.reshape(self.logits[1].shape)
+        sides = {"q": q, "p": p, "old": self.logits[self.old]}
         log_of = {side: log_softmax(x) for side, x in sides.items()}
 
         def value(role: Role, draw: int) -> Array:
+            drawn = self.tokens[draw]
             if role.kind in _RATIOS:
-                return ratio(role, log_of["q"], tokens[draw]).reshape(rows)
+                return self._ratio(role, log_of["q"], drawn).reshape(self.rows)
             log = log_of[role.side]
             if role.kind == "sampled":
-                return log[slots, tokens[draw]].reshape(rows)
+                return log[self.slots, drawn].reshape(self.rows)
             form = {"logits": sides[role.side], "log_probs": log, "probs": np.exp(log)}[role.kind]
-            return form.reshape(*rows, v).copy()
+            return form.reshape(*self.rows, q.shape[1]).copy()
 
         return value
 
-    def slope(role: Role, g: Array, w: Array) -> Array:
+    def slope(self, role: Role, g: Array, w: Array) -> Array:
+        log_q = self.logs[1]
+        mass = np.exp(log_q)
         if role.kind in ("sampled", *_RATIOS):
             if role.kind in _RATIOS:
-                g = g * (1.0 if role.side == "q" else -1.0)
-                g = g * np.abs(ratio(role, logs[1], tokens)) if role.kind == "ratio" else g
-            out = np.zeros_like(q)
-            np.add.at(out, slots, np.einsum("m,ms,msv->sv", w, g, hot))
+                g = g * _sign(role)
+                g = g * self._ratio(role, log_q, self.tokens) if role.kind == "ratio" else g
+            hot = np.eye(mass.shape[1])[self.tokens] - mass[self.slots]
+            out = np.zeros_like(mass)
+            np.add.at(out, self.slots, np.einsum("m,ms,msv->sv", w, g, hot))
             return out.ravel()
-        g = (w @ g).reshape(q.shape)
+        g = (w @ g).reshape(mass.shape)
         if role.kind == "log_probs":
             g = g - mass * g.sum(axis=1, keepdims=True)
         elif role.kind == "probs":
             g = mass * (g - (mass * g).sum(axis=1, keepdims=True))
         return g.ravel()
 
-    shaped = tokens.reshape(-1, *rows)
-    experiment = posed(
-        reading, sizes, rows, q.ravel(), weights, Pair(p, q),
-        values=values, slope=slope, drawn=np.roll(shaped, 1, axis=2) if late else shaped,
-    )  # fmt: skip
-    return replace(experiment, labels=third) if "labels" in weights else experiment
+
+def _sign(role: Role) -> float:
+    return 1.0 if role.side == "q" else -1.0
 
 
 # Looking at a loss on experiments: expectations of its value and of its gradient.

@@ -26,14 +26,6 @@ _LAYOUTS = {
     "gaussian": ("(B,d)", "(d)"),
     "critic": ("logits (B)", "probs (B)", "logits (B,1)", "probs (B,1)"),
 }
-#: Forms of q and p that losses expect.
-_FORMS = (
-    ("log_probs", "probs"),
-    ("log_probs", "log_probs"),
-    ("probs", "probs"),
-    ("logits", "logits"),
-)
-_FORMS_OF = ("logits", "log_probs", "probs")
 #: How many readings that run are looked at closely.
 _CLOSE = 3
 #: Seconds after which no further reading is tried.
@@ -281,29 +273,6 @@ def _with_notes(trial: Trial, judged: Judged) -> Judged:
         far = sampled(roles, layout, trial.key, (9.0,))
         notes += far_notes(trial.call, far, of_q, judged)
     return replace(judged, notes=tuple(notes))
-
-
-def _otherwise(trial: Trial) -> list[str]:
-    """What the loss would be if its arguments were of other forms than their names say."""
-    roles = trial.candidate.roles
-    for q_form, p_form in _FORMS:
-        forms = {"q": q_form, "p": p_form}
-        changed = {
-            n: replace(r, kind=forms[r.side]) if r.kind in _FORMS_OF and r.side in forms else r
-            for n, r in roles.items()
-        }
-        candidate = replace(trial.candidate, roles=changed)
-        problems = _problems(candidate, trial.layout, trial.key)
-        experiments, fault = _usable(trial.call, candidate, problems)
-        if fault or not experiments or changed == roles:
-            continue
-        found = _look(replace(trial, candidate=candidate, experiments=experiments), deep=False)
-        if found.named and found.headline.gradient_named:
-            taken = ", ".join(f"{n} were {r}" for n, r in changed.items() if r.side)
-            return [
-                f"if {taken}, it would be {found.headline.gradient_label}: is it given what it expects?"
-            ]
-    return []
 
 
 def _truncated(found: tuple[str, int] | None, values: np.ndarray) -> list[str]:

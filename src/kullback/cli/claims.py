@@ -5,6 +5,7 @@ from importlib import metadata
 from pathlib import Path
 
 from kullback._version import __version__
+from kullback.api import demo as known
 from kullback.api import verify as recomputed
 from kullback.cli.answer import answer, progress, report_file
 from kullback.cli.inputs import check_place
@@ -22,7 +23,7 @@ def demo(report: Path | None, *, starts: int, key: int, unit: Unit, output: Outp
     check_starts(starts)
     check_place(report)
     with progress("fitting both directions", output) as watch:
-        experiment = recomputed.demo(starts=starts, key=key, watch=watch)
+        experiment = known.demo(starts=starts, key=key, watch=watch)
     document = demo_document(unit.of(experiment), key=key)
     return answer("demo", document, output, files=(report_file(report),), status=experiment.status)
 
@@ -55,7 +56,7 @@ def doctor(output: Output) -> int:
         "kullback": __version__,
         **{name: _version(name) for name in _PACKAGES},
     }
-    checks = recomputed.doctor()
+    checks = known.doctor()
     status = Status.DONE if all(c.passed for c in checks) else Status.FAILED
     return answer("doctor", checks_document(checks, versions), output, status=status)
 

@@ -54,7 +54,7 @@ def _check(how: Measuring, max_kl: float | None, report: Path | None) -> None:
 
 
 def _pair(left: Given, right: Given, sides: Sides, how: Measuring, unit: Unit) -> Pair:
-    """What is drawn of p and q, and where each divergence is paid."""
+    """What is drawn of p and q, and which regions contribute to each divergence."""
     assert sides.reverse is not None
     p = distribution(left.value, "p", normalize=how.normalize)
     q = distribution(right.value, "q", normalize=how.normalize)

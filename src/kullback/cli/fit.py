@@ -134,10 +134,12 @@ def opened(data: str, how: Fitting, reading: Reading) -> Iterator[Target]:
             yield Target(given)
     elif is_rows(data):
         read = read_rows(
-            data, columns=names_of(columns) or None, weights=reading.weights,
+            data,
+            columns=names_of(columns) or None,
+            weights=reading.weights,
             kinds={**dict.fromkeys(names_of(how.counts), "count"), **kinds_of(reading.kind)},
             missing=reading.absent,
-        )  # fmt: skip
+        )
         target = Target(read) if isinstance(read, Stream) else Target(read.samples, read.dropped)
         _refuse_categories(target.given, how.family)
         yield target

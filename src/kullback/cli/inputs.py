@@ -73,17 +73,21 @@ def model(text: str) -> Iterator[LogDensity | Unconstrained]:
         raise InputError(
             f"{text}: say which name in the file is the log density, such as {text}:log_posterior"
         )
-    path, name = Path(found["file"]), found["name"]
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
-    place = str(path.resolve().parent)
-    sys.path.insert(0, place)
+    path = Path(found["file"])
+    with importing_from(path.resolve().parent):
+        yield _target(executed(path), found["name"], path)
+
+
+@contextmanager
+def importing_from(place: Path) -> Iterator[None]:
+    """Lets a user's code import from a directory, as a script may; what it prints goes to stderr."""
+    sys.path.insert(0, str(place))
     try:
         with redirect_stdout(sys.stderr):
-            yield _target(executed(path), name, path)
+            yield
     finally:
-        if place in sys.path:
-            sys.path.remove(place)
+        if str(place) in sys.path:
+            sys.path.remove(str(place))
 
 
 def executed(path: Path) -> ModuleType:

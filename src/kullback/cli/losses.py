@@ -3,16 +3,15 @@
 import ast
 import importlib
 import re
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from kullback.api.check_loss import check_loss
 from kullback.api.density import check_density
 from kullback.cli.answer import answer
-from kullback.cli.inputs import executed, instead, pairs_of
+from kullback.cli.inputs import executed, importing_from, instead, pairs_of
 from kullback.cli.options import Checking, Output
 from kullback.core.errors import InputError
 from kullback.core.user_code import raised, user_code
@@ -58,21 +57,16 @@ def named(text: str, example: str = "torch.nn.functional:kl_div") -> Iterator[An
     if parts is None:
         raise InputError(f"{text}: say module:function or FILE.py:function, such as {example}")
     where, name = parts["module"], parts["name"]
-    place = str(Path(where).resolve().parent) if where.endswith(".py") else str(Path.cwd())
-    sys.path.insert(0, place)
-    try:
-        with redirect_stdout(sys.stderr):
-            module = executed(Path(where)) if where.endswith(".py") else _imported(where)
-            thing: Any = module
-            for part in name.split("."):
-                with user_code(where):
-                    thing = getattr(thing, part, None)
-                if thing is None:
-                    raise InputError(f"{where} has no name {name!r}{instead(module, name)}")
-            yield thing
-    finally:
-        if place in sys.path:
-            sys.path.remove(place)
+    is_file = where.endswith(".py")
+    with importing_from(Path(where).resolve().parent if is_file else Path.cwd()):
+        module = executed(Path(where)) if is_file else _imported(where)
+        thing: Any = module
+        for part in name.split("."):
+            with user_code(where):
+                thing = getattr(thing, part, None)
+            if thing is None:
+                raise InputError(f"{where} has no name {name!r}{instead(module, name)}")
+        yield thing
 
 
 def _imported(name: str) -> Any:

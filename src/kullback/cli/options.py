@@ -43,7 +43,7 @@ _MOST_STARTS = 100_000
 def check_starts(starts: int | None) -> None:
     """Raises InputError for more starts than anyone can wait for."""
     if starts is not None and starts > _MOST_STARTS:
-        raise InputError(f"--starts {_short(starts)}: at most {_MOST_STARTS:,} descents are made")
+        raise InputError(f"--starts {_short(starts)}: at most {_MOST_STARTS:,} restarts are made")
 
 
 def _short(number: int) -> str:

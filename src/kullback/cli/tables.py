@@ -8,14 +8,14 @@ from typing import Literal
 
 from kullback.api.score import draws, model_rows
 from kullback.api.score import score as score_rows
-from kullback.api.store import load
+from kullback.api.store import load_fit
 from kullback.cli.answer import File, answer, progress, report_file
 from kullback.cli.inputs import check_place, kinds_of, names_of
 from kullback.cli.options import Comparing, Output, Reading, Unit, typed
 from kullback.core.errors import InputError
 from kullback.diff.driver import diff as diff_of
-from kullback.diff.profile import merged, opened, read_profile, write_profile
 from kullback.diff.profile import profile as profile_of
+from kullback.files.profiles import opened, read_profile, write_profile
 from kullback.files.writing import as_csv, check_format, column, write_columns
 from kullback.render.document import Document
 from kullback.render.terminal import show_text
@@ -61,7 +61,7 @@ def profile(
     cells = None if known is None else read_profile(known)
     counts = profile_of(table, columns=names_of(columns), kinds=kinds_of(kind), like=cells)
     if merge is not None and cells is not None:
-        counts = merged(cells, counts)
+        counts = cells + counts
     write_profile(out, counts)
     listed = [{"name": c.name, "kind": c.kind, "cells": len(c.counts)} for c in counts.columns]
     counted = f"{counts.rows:,} rows of {len(listed)} column(s) counted: {', '.join(counts.names)}"
@@ -81,7 +81,7 @@ def score(
     if out is not None:
         check_format(out, (".csv", ".parquet"))
         check_place(out, "--out", inputs=(model, data))
-    fit = load(model)
+    fit = load_fit(model)
     missing: bool | Literal["drop"] = reading.absent
     with progress("reading", output) as watch:
         rows = model_rows(
@@ -115,7 +115,7 @@ def sample(
     if out is not None:
         check_format(out, (".csv", ".parquet", ".npy"))
         check_place(out, "--out", inputs=(model,))
-    names, columns = zip(*draws(load(model), n, key=key), strict=True)
+    names, columns = zip(*draws(load_fit(model), n, key=key), strict=True)
     if out is not None:
         write_columns(out, names, columns, spreadsheet=spreadsheet)
     body = {"model": str(model), "n": n, "key": key, "columns": list(names)}

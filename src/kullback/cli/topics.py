@@ -99,7 +99,7 @@ over V makes it KL / V, torch's kl_div(reduction="mean") does that: use "batchme
 dimensions is beta = 1/d. A sum over the batch multiplies the step by the number of examples.
 kullback check-loss says which you have: "1/V", "1/d", "B".""",
     "gradients": """\
-The reverse KL is minimised by climbing the ELBO, E_q[log p - log q], and its gradient with respect \
+The reverse KL is minimised by maximising the ELBO, E_q[log p - log q], and its gradient with respect \
 to the parameters of q must be estimated from draws of q. Ways, all with the same mean:
 
 reparameterisation: x = m + L z, and the gradient goes through x; the entropy of q in closed form. \

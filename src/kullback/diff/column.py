@@ -10,6 +10,7 @@ from typing import final
 import numpy as np
 from jaxtyping import Float
 
+from kullback.core.errors import UnsupportedError
 from kullback.measure.samples.cells import of_counts, terms
 from kullback.measure.samples.counts import (
     MISSING,
@@ -22,14 +23,15 @@ from kullback.measure.samples.counts import (
     tally_kl,
 )
 from kullback.measure.samples.counts import p_value as counts_p_value
+from kullback.measure.samples.estimates import of_tally
 from kullback.measure.samples.ranks import log_ratio, ordered_kl
-from kullback.measure.samples.table import of_tally
 from kullback.measure.samples.tests import Certificate, detectable
 from kullback.results import quantity
 from kullback.results.diff import ColumnDiff, Picture, Region
 from kullback.results.estimate import Estimate
 from kullback.results.quantity import FORWARD_KL
-from kullback.tables.kinds import Column
+from kullback.tables.kinds import Column, declare
+from kullback.tables.table import row_number
 
 Values = Float[np.ndarray, "_n"]
 FORWARD, REVERSE = "KL(reference||current)", "KL(current||reference)"
@@ -39,6 +41,7 @@ _PAIRS, _MOST_ROWS = 60, 2000
 #: Column that are enough for the floor; regions and bins that are shown, levels that are named.
 _CELLS, _REGIONS, _BINS, _NAMED = 200, 8, 40, 20
 _MICROSECONDS = 1e6
+_MIXED = "numbers in one table and names in the other"
 #: A difference is more than chance where its p-value, corrected, is below.
 LEVEL = 0.05
 
@@ -50,6 +53,43 @@ class Side:
 
     cells: Column
     weights: Values | None
+
+
+def alike(left: Column, right: Column) -> tuple[Column, Column]:
+    """Returns two columns of one kind, codes of the same labels. Raises UnsupportedError if they are not."""
+    if "identifier" in (left.declared, right.declared):
+        raise UnsupportedError("an identifier: it names rows, and there is nothing to compare")
+    left, right = _coded(left, right), _coded(right, left)
+    if left.scale != right.scale:
+        empty = "empty" in (left.kind, right.kind)
+        if "levels" in (left.scale, right.scale) and not empty:
+            raise UnsupportedError(_MIXED)
+        scale = left.scale if right.scale == "numbers" or right.kind == "empty" else right.scale
+        left, right = replace(left, scale=scale), replace(right, scale=scale)
+    if left.scale != "levels":
+        return left, right
+    labels = tuple(dict.fromkeys((*left.labels, *right.labels)))
+    return _recoded(left, labels), _recoded(right, labels)
+
+
+def _coded(column: Column, other: Column) -> Column:
+    """Returns whole numbers as codes where the other table has digits that name something."""
+    if (
+        other.kind == "code"
+        and column.kind in ("integer", "constant")
+        and column.scale == "numbers"
+    ):
+        return declare(column, "code", "", "", row_number)
+    return column
+
+
+def _recoded(cells: Column, labels: tuple[str, ...]) -> Column:
+    if cells.labels == labels or not cells.labels:
+        return replace(cells, labels=labels)
+    place = {label: float(i) for i, label in enumerate(labels)}
+    table = np.array([place[label] for label in cells.labels])
+    codes = np.nan_to_num(cells.values).astype(np.int64)
+    return Column("levels", np.where(np.isnan(cells.values), np.nan, table[codes]), labels)
 
 
 def tallied(reference: Side, current: Side) -> Tallied:
@@ -143,14 +183,16 @@ def picture_of(reference: Side, current: Side, found: Tallied) -> Picture:
     if found.tally.rest is None:
         shown = _largest(found)
         names = tuple(found.levels[i] for i in shown)
-        return _picture(np.empty(0), names, found.tally.p[shown], found.tally.q[shown], found.tally)
+        return picture_of_counts(
+            np.empty(0), names, found.tally.p[shown], found.tally.q[shown], found.tally
+        )
     x, y = (side.cells.values for side in (reference, current))
     edges = _edges(x[np.isfinite(x)], y[np.isfinite(y)])
     counts = [
         np.histogram(side.cells.values, edges, weights=side.weights)[0].astype(np.float64)
         for side in (reference, current)
     ]
-    return _picture(edges, (), counts[0], counts[1], found.tally)
+    return picture_of_counts(edges, (), counts[0], counts[1], found.tally)
 
 
 def median(side: Side) -> float:
@@ -184,7 +226,10 @@ def _largest(found: Tallied) -> np.ndarray:
     return np.sort(np.argsort(-share, kind="stable")[:_NAMED])
 
 
-def _picture(edges: Values, names: tuple[str, ...], p: Values, q: Values, tally: Tally) -> Picture:
+def picture_of_counts(
+    edges: Values, names: tuple[str, ...], p: Values, q: Values, tally: Tally
+) -> Picture:
+    """Returns counts in bins or at levels for drawing."""
     n, m = tally.rows
     of_p, of_q = (p + 0.5) / (n + 0.5 * len(p)), (q + 0.5) / (m + 0.5 * len(q))
     return Picture(edges, names, p / n, q / m, of_p * np.log(of_p / of_q))

@@ -21,7 +21,6 @@ from kullback.diff.tables import (
     ROUNDED_IN_PROFILES,
     Drawn,
     Options,
-    Pair,
     changed,
     check_kinds,
     lost,
@@ -134,7 +133,7 @@ class _Columns:
         interrupted: whether somebody stopped it.
     """
 
-    types: dict[str, tuple[str, str]]
+    types: dict[str, tuple[str, ...]]
     gone: list[tuple[str, str]]
     found: list[ColumnDiff] = field(default_factory=list)
     left_out: list[tuple[str, str]] = field(default_factory=list)
@@ -170,14 +169,14 @@ class _Columns:
     ) -> Diff:  # fmt: skip
         """Returns what was found, p-values corrected for all that was looked at."""
         columns, joint = _corrected(self.found, joint, options.max_kl)
+        gate = gate_of_all(columns, joint, self.gone)
         if self.interrupted:
-            total = len(self.found) + len(self.left_out)
-            notes = (f"interrupted after {len(self.found)} columns", *notes) if total else notes
+            gate, notes = None, (f"interrupted after {len(self.found)} columns",)
         return Diff(
             left.source, right.source, (left.rows, right.rows), columns, joint, tuple(self.left_out),
             tuple(n for n in left.names if n not in right.names),
             tuple(n for n in right.names if n not in left.names),
-            options.max_kl, gate_of_all(columns, joint, self.gone),
+            options.max_kl, gate,
             notes=(*notes, *_below(columns, joint)), interrupted=self.interrupted, key=options.key,
             lost=tuple(self.gone),
         )  # fmt: skip
@@ -185,14 +184,11 @@ class _Columns:
 
 def _compared(left: Table, right: Table, options: Options) -> Diff:
     names, gone = _shared(left, right, options)
-    pair = Pair(left, right, weights=options.weights)
-    drawn = Drawn((pair.reference, pair.current), options)
-    columns, kept, keys = _Columns(pair.types, gone), [], []
+    drawn = Drawn((left, right), options)
+    columns, kept, keys = _Columns(drawn.types, gone), [], []
 
     def one(name: str) -> ColumnDiff:
         sides = drawn.sides(name)
-        if changed(pair.types[name]):
-            raise UnsupportedError(changed(pair.types[name]))
         found = _column(name, sides, options, tests=len(names) + options.joint)
         kept.append(drawn.some(sides))
         keys.extend([name] if _is_key(sides) else [])
@@ -200,7 +196,7 @@ def _compared(left: Table, right: Table, options: Options) -> Diff:
 
     columns.compare(names, one, options)
     joint = None if columns.interrupted else drawn.joint(columns.found, kept, options)
-    noted = [pair.notes[c.name] for c in columns.found if c.name in pair.notes]
+    noted = [drawn.said[c.name] for c in columns.found if c.name in drawn.said]
     found = columns.result(left, right, joint, (*drawn.notes, *noted), options)
     return replace(found, notes=(*found.notes, *_of_keys(found.columns, keys)))
 
@@ -213,17 +209,19 @@ def _of_profiles(left: Table | Profile, right: Table | Profile, options: Options
     columns = _Columns({}, gone)
 
     def one(name: str) -> ColumnDiff:
-        columns.types[name] = ("nothing", "nothing")
+        failed: UnsupportedError | InputError | None = None
         known = next(s.column(name) for s in (left, right) if isinstance(s, Profile))
         sides, types = [], []
         for side, rows in zip((left, right), drawn, strict=True):
-            read = _counts(side, rows, name, known)
-            sides.append(read)
-            types.append(tables_type_of(read) if isinstance(read, Exception) else read.type)
-        columns.types[name] = (types[0], types[1])
-        for read in sides:
-            if isinstance(read, Exception):
-                raise read
+            try:
+                sides.append(_counts(side, rows, name, known))
+                types.append(sides[-1].type)
+            except (UnsupportedError, InputError) as error:
+                types.append(tables_type_of(error))
+                failed = error
+        columns.types[name] = tuple(types)
+        if failed is not None:
+            raise failed
         if changed(columns.types[name]):
             raise UnsupportedError(changed(columns.types[name]))
         notes.extend(f"{name}: {ROUNDED_IN_PROFILES}" for read in sides if read.rounded)
@@ -253,18 +251,13 @@ class _Counted:
     rounded: bool = False
 
 
-def _counts(
-    side: Table | Profile, rows: Drawn | None, name: str, known: ColumnProfile
-) -> _Counted | UnsupportedError | InputError:
+def _counts(side: Table | Profile, rows: Drawn | None, name: str, known: ColumnProfile) -> _Counted:
     """Returns the counts of a column, those of a table in the cells of a profile."""
     if isinstance(side, Profile):
         mine = side.column(name)
         return _Counted(mine, type_of(mine), median(mine))
     assert rows is not None
-    try:
-        found = rows.sides(name)[0]
-    except (UnsupportedError, InputError) as error:
-        return error
+    found = rows.sides(name)[0]
     return _Counted(
         count_column(name, found.cells, known, found.weights), tables_type_of(found.cells),
         column_median(found), found.weights is None, found.cells.whole is not None,

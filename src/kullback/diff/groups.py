@@ -7,8 +7,8 @@ from typing import TypeVar
 import numpy as np
 
 from kullback.core.errors import InputError, UnsupportedError
-from kullback.diff.column import LEVEL, in_words
-from kullback.diff.tables import Groups, Options, Pair, alike, changed
+from kullback.diff.column import LEVEL, alike, in_words
+from kullback.diff.tables import Groups, Options, changed, checked, read_columns
 from kullback.results.diff import ColumnDiff, Diff, Gate, JointDiff, gate_of_all, worst
 from kullback.tables.kinds import Column
 from kullback.tables.table import Table
@@ -68,19 +68,20 @@ def split(
 
 def _groups(left: Table, right: Table, by: str) -> Iterator[tuple[str, list[Groups]]]:
     """Yields the values of a column with their rows in both tables; rows without one come last."""
-    pair = Pair(left, right, weights=None)
+    found, types, ranked = read_columns((left, right), by)
     try:
-        sides = alike(pair.reference.read(by), pair.current.read(by))
+        x, y = checked(found)
+        sides = alike(x, y)
     except UnsupportedError as error:
-        raise InputError(f"by={by!r}: {changed(pair.types[by]) or error}") from None
-    if changed(pair.types[by]):
-        raise InputError(f"by={by!r}: {changed(pair.types[by])}")
+        raise InputError(f"by={by!r}: {changed(types) or error}") from None
+    if changed(types):
+        raise InputError(f"by={by!r}: {changed(types)}")
     values = np.unique(np.concatenate([c.values[~np.isnan(c.values)] for c in sides]))
     if len(values) > _MOST_GROUPS:
         raise InputError(
             f"{by!r} has {len(values):,} values, more than {_MOST_GROUPS}: choose a column with fewer"
         )
-    big = _as_written((left, right), by, sides) if by in pair.notes else {}
+    big = _as_written((left, right), by, sides) if ranked else {}
     labels = [big.get(float(value)) or _label(float(value), sides[0]) for value in values]
     for label, value in zip(labels, values, strict=True):
         yield label, [np.flatnonzero(c.values == value) for c in sides]

@@ -11,8 +11,8 @@ from scipy import special
 from kullback.diff.column import FORWARD, REVERSE, certified_estimate, jeffreys
 from kullback.measure.samples.classifiers import encode
 from kullback.measure.samples.counts import of_codes, of_numbers, tally_kl
+from kullback.measure.samples.estimates import of_joint, of_tally
 from kullback.measure.samples.joint import JointKl, joint_kl
-from kullback.measure.samples.table import of_joint, of_tally
 from kullback.measure.samples.tests import holm
 from kullback.results.diff import ColumnDiff, Interaction, JointDiff, UnlikeRow
 from kullback.results.estimate import Estimate

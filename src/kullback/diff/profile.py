@@ -1,21 +1,17 @@
 """Profiles of tables: made, added, written and read."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Float
 
 from kullback.core.errors import InputError, UnsupportedError
-from kullback.diff.column import dated
+from kullback.diff.column import dated, picture_of_counts
 from kullback.diff.tables import EMPTY, ROW_NAMES, check_kinds, names, read_table
-from kullback.files.atomic import write_atomic
-from kullback.measure.samples.cells import of_counts
+from kullback.measure.samples.cells import of_counts, rounded_up
 from kullback.measure.samples.counts import (
-    MISSING,
     REST,
     Tallied,
     Tally,
@@ -23,7 +19,16 @@ from kullback.measure.samples.counts import (
     of_codes,
     one_of_numbers,
 )
-from kullback.results.diff import OTHERS, ColumnProfile, Picture, Profile
+from kullback.results.diff import (
+    MISSING,
+    OTHERS,
+    ColumnProfile,
+    Picture,
+    Profile,
+    check_kinds_of,
+    is_empty,
+    spread,
+)
 from kullback.tables.kinds import Column, Kind, names_rows
 from kullback.tables.table import Table
 
@@ -32,13 +37,8 @@ Values = Float[np.ndarray, "_n"]
 _CELLS, _MOST_LEVELS = 1000, 1000
 #: Of too many levels those with fewer rows are not kept: the luckiest of the rare ones would look rarer elsewhere.
 _COMMON = 100.0
-_FORMAT, _VERSION = "kullback profile", 1
-#: A file longer than this is no profile.
-_MOST_BYTES = 200_000_000
-#: More rows than this are no number of rows.
-_MOST_ROWS = 10**15
-_KINDS = {"numbers": "numbers", "levels": "names", "dates": "dates"}
-_BEGINS = b'{"format": "kullback profile"'
+#: A name with fewer rows, or a cell, would tell of single rows.
+_FEWEST = 10
 
 
 def counted(table: Table, *, columns: Sequence[str] = (), like: Profile | None = None) -> Profile:
@@ -64,196 +64,58 @@ def counted(table: Table, *, columns: Sequence[str] = (), like: Profile | None =
         if cells.declared == "identifier":
             continue
         known = like.column(name) if like is not None and name in like.names else None
-        counts = count_column(name, cells, known)
-        if known is not None:
-            _check_kinds(known, counts, str(like.source if like is not None else ""), table.source)
+        counts = _without_rows(count_column(name, cells, known, fewest=_FEWEST), known)
+        if known is not None and like is not None:
+            check_kinds_of(known, counts, like.source, table.source)
         found.append(counts)
     if not found:
         raise InputError(f"{table.source}: there is no column that can be counted")
     return Profile(table.source, table.rows, tuple(found))
 
 
-def merged(first: Profile, second: Profile) -> Profile:
-    """Returns the counts of both together; exact where their cells are the same.
-
-    Where cells differ, they are cut at the edges of both, and the rows of a cell are spread evenly over
-    its values.
-
-    Raises:
-        InputError: their columns, or the kinds of these, differ.
-    """
-    if set(first.names) != set(second.names):
-        missing = set(first.names) ^ set(second.names)
-        raise InputError(f"profiles of different columns: {', '.join(sorted(missing))}")
-    columns = []
-    for mine in first.columns:
-        other = second.column(mine.name)
-        _check_kinds(mine, other, first.source, second.source)
-        levels = dict(mine.levels)
-        for name, count in other.levels.items():
-            levels[name] = levels.get(name, 0.0) + count
-        edges = np.union1d(mine.edges, other.edges)
-        counts = spread(mine, edges) + spread(other, edges)
-        kind = other.kind if is_empty(mine) else mine.kind
-        columns.append(ColumnProfile(mine.name, kind, levels, edges, counts))
-    source = first.source if first.source == second.source else f"{first.source} + {second.source}"
-    return Profile(source, first.rows + second.rows, tuple(columns))
-
-
-def is_empty(column: ColumnProfile) -> bool:
-    """Whether a column had no value at all, so that it is of any kind."""
-    return not column.counts.size and set(column.levels) <= {MISSING}
-
-
-def _check_kinds(first: ColumnProfile, second: ColumnProfile, *sources: str) -> None:
-    if first.kind != second.kind and not is_empty(first) and not is_empty(second):
-        kinds = [_KINDS[c.kind] for c in (first, second)]
-        raise InputError(
-            f"column {first.name!r} is {kinds[0]} in {sources[0]}, {kinds[1]} in {sources[1]}: "
-            "counts of the two cannot be added"
-        )
-
-
-def spread(column: ColumnProfile, edges: Values) -> Values:
-    """Returns counts over other cells, that hold all edges of the column's own."""
-    if not len(edges):
-        return np.zeros(0)
-    if not len(column.edges):
-        return np.zeros(len(edges))
-    own = len(column.edges)
-    if np.array_equal(edges[:own], column.edges):
-        return np.append(column.counts, np.zeros(len(edges) - own))
-    below = np.interp(edges, column.edges, np.cumsum(column.counts), left=0.0)
-    # Nothing is known of the values in the first cell but that they are not above its edge.
-    below[edges < column.edges[0]] = 0.0
-    return np.diff(below, prepend=0.0)
-
-
-def write_profile(path: str | Path, made: Profile) -> None:
-    """Writes a profile as JSON. Raises InputError if it cannot be written; nothing is left behind."""
-    body = {
-        "format": _FORMAT,
-        "version": _VERSION,
-        "source": made.source,
-        "rows": made.rows,
-        "columns": [
-            {
-                "name": c.name, "kind": c.kind, "levels": c.levels, "edges": c.edges.tolist(),
-                "counts": c.counts.tolist(),
-            }
-            for c in made.columns
-        ],
-    }  # fmt: skip
-    write_atomic(path, json.dumps(body, allow_nan=False) + "\n")
-
-
-def is_profile(path: str | Path) -> bool:
-    """Whether a file begins like a profile."""
-    try:
-        with Path(path).open("rb") as file:
-            return file.read(len(_BEGINS)) == _BEGINS
-    except (OSError, ValueError):
-        return False
-
-
-def read_profile(path: str | Path) -> Profile:
-    """Returns the profile in a file. Raises InputError if it is none, or damaged."""
-    try:
-        if Path(path).stat().st_size > _MOST_BYTES:
-            raise InputError(f"{path}: it is too big for a profile")
-        body = json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: this cannot be read: {error.strerror or error}") from None
-    except (ValueError, RecursionError):
-        raise InputError(f"{path}: this is no profile, or a damaged one") from None
-    try:
-        return _checked(body, str(path))
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        if isinstance(error, InputError):
-            raise
-        reason = f"{error} is missing" if isinstance(error, KeyError) else error
-        raise InputError(f"{path}: this profile is damaged: {reason}") from None
-
-
-def _checked(body: dict[str, object], source: str) -> Profile:
-    if body.get("format") != _FORMAT:
-        raise InputError(f"{source}: this is no profile; kullback profile writes one")
-    if body.get("version") != _VERSION:
-        raise InputError(
-            f"{source}: a profile of version {body.get('version')}, but this is kullback for version {_VERSION}"
-        )
-    rows = body["rows"]
-    if not isinstance(rows, int) or isinstance(rows, bool) or not 1 <= rows <= _MOST_ROWS:
-        raise InputError(f"{source}: this profile is damaged: it says that it is of {rows!r} rows")
-    columns: list[ColumnProfile] = []
-    for given in body["columns"]:  # pyright: ignore[reportGeneralTypeIssues]
-        column, fault = _read_column(given, rows)
-        if not fault and column.name in [c.name for c in columns]:
-            fault = "it is there twice"
-        if fault:
-            raise InputError(
-                f"{source}: this profile is damaged: column {given['name']!r}: {fault}"
-            )
-        columns.append(column)
-    if not columns:
-        raise InputError(f"{source}: this profile is damaged: there is no column in it")
-    return Profile(str(body["source"]), rows, tuple(columns))
-
-
-def _read_column(given: dict[str, Any], rows: int) -> tuple[ColumnProfile, str]:
-    """Returns a column of a file, and what is wrong with it, "" if nothing is."""
-    edges = np.array(given["edges"], dtype=np.float64)
-    counts = np.array(given["counts"], dtype=np.float64)
-    levels = {str(name): float(count) for name, count in given["levels"].items()}
-    numbers = np.concatenate([counts.ravel(), list(levels.values())])
-    column = ColumnProfile(str(given["name"]), str(given["kind"]), levels, edges, counts)
-    if not isinstance(given["name"], str):
-        return column, "its name is no text"
-    if column.kind not in _KINDS:
-        return column, f"there is no kind {column.kind!r}"
-    if edges.shape != counts.shape or edges.ndim != 1:
-        return column, "its edges and counts are not as many"
-    if column.kind == "levels" and edges.size:
-        return column, "it has names and edges"
-    if not np.isfinite(edges).all() or (np.diff(edges) <= 0.0).any():
-        return column, "its edges are not in order"
-    if not np.isfinite(numbers).all() or (numbers < 0.0).any():
-        return column, "its counts are no numbers of rows"
-    if column.kind != "levels" and not all(_is_number(name) for name in levels):
-        return column, f"its levels are not all numbers, but it is {_KINDS[column.kind]}"
-    if not math.isclose(column.rows, rows, rel_tol=1e-6):
-        return column, f"it counts {column.rows:,g} rows, and the table had {rows:,}"
-    return column, ""
-
-
-def _is_number(name: str) -> bool:
-    try:
-        return name == MISSING or not math.isnan(float(name))
-    except ValueError:
-        return False
-
-
 def count_column(
-    name: str, cells: Column, like: ColumnProfile | None, weights: Values | None = None
-) -> ColumnProfile:
-    """Returns the counts of a column, in the cells of another where they are of one scale."""
+    name: str, cells: Column, like: ColumnProfile | None, weights: Values | None = None,
+    *, fewest: int = 1,
+) -> ColumnProfile:  # fmt: skip
+    """Returns the counts of a column, in the cells of another where they are of one scale.
+
+    Args:
+        name, cells: the column.
+        like: whose cells are used; those of the values themselves by default.
+        weights: how many rows each stands for.
+        fewest: rows in a cell, and at a number that is a level.
+    """
     if cells.scale == "levels":
         found = of_codes(cells.values, np.empty(0), cells.labels, weights)
         counts = dict(zip(found.levels, found.tally.p.tolist(), strict=True))
-        return ColumnProfile(name, cells.scale, _commonest(counts), np.empty(0), np.empty(0))
-    alike = like is not None and like.kind == cells.scale and not is_empty(like)
-    codes, edges = (codes_of(like.levels), like.edges) if alike else (None, None)
-    found = one_of_numbers(cells.values, codes, edges, weights, most=_CELLS)
+        return ColumnProfile(name, cells.scale, counts, np.empty(0), np.empty(0))
+    codes, edges = None, None
+    if like is not None and like.kind == cells.scale and not is_empty(like):
+        codes, edges = codes_of(like.levels), like.edges
+    found = one_of_numbers(cells.values, codes, edges, weights, most=_CELLS, fewest=fewest)
     return ColumnProfile(name, cells.scale, *found)
 
 
-def _commonest(counts: dict[str, float]) -> dict[str, float]:
-    """Returns the counts of the commonest levels; where levels are too many the others are one."""
-    if len(counts) <= _MOST_LEVELS:
-        return counts
+def _without_rows(column: ColumnProfile, like: ColumnProfile | None) -> ColumnProfile:
+    """Returns counts from which no row can be told: rare names are one level, the top is rounded upwards."""
+    if column.kind == "levels":
+        known = {} if like is None else like.levels
+        return replace(column, levels=_commonest(column.levels, known))
+    edges = column.edges
+    if not len(edges) or (like is not None and len(edges) == len(like.edges)):
+        return column
+    below = edges[-2] if len(edges) > 1 else 0.0
+    return replace(column, edges=np.append(edges[:-1], rounded_up(below, edges[-1])))
+
+
+def _commonest(counts: dict[str, float], known: dict[str, float]) -> dict[str, float]:
+    """Returns the counts of the commonest levels and of those that are known already; the others are one level."""
+    least = _FEWEST if len(counts) <= _MOST_LEVELS else _COMMON
     order = sorted(counts, key=lambda name: -counts[name])[:_MOST_LEVELS]
-    kept = {n: counts[n] for n in order if counts[n] >= _COMMON and n != OTHERS}
-    return {**kept, OTHERS: math.fsum(c for n, c in counts.items() if n not in kept)}
+    named = {n for n in order if counts[n] >= least} | {n for n in known if n in counts} | {MISSING}
+    kept = {n: c for n, c in counts.items() if n in named and n != OTHERS}
+    others = math.fsum(c for n, c in counts.items() if n not in kept)
+    return {**kept, OTHERS: others} if others else kept
 
 
 # Profiles of tables, and what is compared with them.
@@ -289,11 +151,6 @@ def profile(
     read = read_table(table, "table", "profile", kinds)
     check_kinds(kinds, read)
     return counted(read, columns=names(columns), like=like)
-
-
-def opened(given: str) -> object:
-    """Returns the profile in a file that holds one, else the path as it is."""
-    return read_profile(given) if is_profile(given) else given
 
 
 def type_of(known: ColumnProfile) -> str:
@@ -362,7 +219,7 @@ def picture(found: Tallied) -> Picture:
     if tally.rest is None:
         order = np.sort(np.argsort(-(tally.p / n + tally.q / m), kind="stable")[:20])
         names = tuple(found.levels[i] for i in order)
-        return _drawn(np.empty(0), names, tally.p[order], tally.q[order], n, m)
+        return picture_of_counts(np.empty(0), names, tally.p[order], tally.q[order], tally)
     upper, both = tally.rest.upper, np.cumsum(tally.rest.p / n + tally.rest.q / m)
     low, high = np.interp([0.003 * both[-1], 0.997 * both[-1]], both, upper)
     if not high > low:
@@ -372,11 +229,4 @@ def picture(found: Tallied) -> Picture:
         np.diff(np.interp(edges, upper, np.cumsum(c), left=0.0))
         for c in (tally.rest.p, tally.rest.q)
     )
-    return _drawn(edges, (), of_p, of_q, n, m)
-
-
-def _drawn(
-    edges: Values, names: tuple[str, ...], p: Values, q: Values, n: float, m: float
-) -> Picture:
-    of_p, of_q = (p + 0.5) / (n + 0.5 * len(p)), (q + 0.5) / (m + 0.5 * len(q))
-    return Picture(edges, names, p / n, q / m, of_p * np.log(of_p / of_q))
+    return picture_of_counts(edges, (), of_p, of_q, tally)

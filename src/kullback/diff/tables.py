@@ -1,7 +1,7 @@
 """Two tables as they are looked at: what rows count for, which belong together, which are drawn."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import final
 
 import numpy as np
@@ -9,7 +9,7 @@ from jaxtyping import Float, Int, Integer
 
 from kullback.core.errors import IdentifierError, InputError, KullbackError, UnsupportedError
 from kullback.core.run import named
-from kullback.diff.column import Side
+from kullback.diff.column import Side, alike
 from kullback.diff.joint import Rows, joint_diff
 from kullback.inputs.target import table_in
 from kullback.measure.samples.classifiers import varies
@@ -17,15 +17,14 @@ from kullback.measure.samples.dependence import blocks, copies, design_effect, i
 from kullback.measure.samples.joint import FEWEST_ROWS
 from kullback.measure.samples.table import scaled
 from kullback.results.diff import ColumnDiff, JointDiff, Profile
-from kullback.tables.kinds import BIG, Column, Kind, declare, listed
-from kullback.tables.table import Table, row_number
+from kullback.tables.kinds import BIG, Column, Kind, listed
+from kullback.tables.table import Table
 
 Values = Float[np.ndarray, "_n"]
 Groups = Int[np.ndarray, "_n"]
 #: Rows of each table that are looked at with all columns together.
 JOINT_ROWS = 10_000
 _KEPT = 5
-MIXED = "numbers in one table and names in the other"
 
 
 @final
@@ -61,7 +60,13 @@ class Some:
 
 @final
 class Drawn:
-    """Tables as they are looked at: what rows count for, which belong together, which are drawn."""
+    """Tables as they are looked at: what rows count for, which belong together, which are drawn.
+
+    Attributes:
+        types: of the columns read so far, in each table.
+        said: what is to be said of a column.
+        notes: what is to be said of all.
+    """
 
     def __init__(self, given: tuple[Table, ...], options: Options) -> None:
         if options.cluster is not None and options.order is not None:
@@ -81,13 +86,20 @@ class Drawn:
             if t.rows > kept else np.arange(t.rows)
             for i, t in enumerate(self._tables)
         )  # fmt: skip
+        self.types: dict[str, tuple[str, ...]] = {}
+        self.said: dict[str, str] = {}
         self.notes = _notes(options, self._tables)
 
     def sides(self, name: str) -> tuple[Side, ...]:
         """Returns a column of the tables, codes of the same labels, with what its rows count for."""
-        cells = tuple(t.read(name) for t in self._tables)
+        found, self.types[name], said = read_columns(self._tables, name)
+        if said:
+            self.said[name] = said
+        cells = checked(found)
         copied = (1.0,) * len(cells)
         if len(cells) == 2:
+            if changed(self.types[name]):
+                raise UnsupportedError(changed(self.types[name]))
             cells = alike(*cells)
             if cells[0].scale == "numbers":
                 copied = copies(*(c.values[np.isfinite(c.values)] for c in cells))
@@ -174,43 +186,6 @@ class Drawn:
         return place[index] // (2 * self._blocks[i])
 
 
-def alike(left: Column, right: Column) -> tuple[Column, Column]:
-    """Returns two columns of one kind, codes of the same labels. Raises UnsupportedError if they are not."""
-    if "identifier" in (left.declared, right.declared):
-        raise UnsupportedError("an identifier: it names rows, and there is nothing to compare")
-    left, right = _coded(left, right), _coded(right, left)
-    if left.scale != right.scale:
-        empty = "empty" in (left.kind, right.kind)
-        if "levels" in (left.scale, right.scale) and not empty:
-            raise UnsupportedError(MIXED)
-        scale = left.scale if right.scale == "numbers" or right.kind == "empty" else right.scale
-        left, right = replace(left, scale=scale), replace(right, scale=scale)
-    if left.scale != "levels":
-        return left, right
-    labels = tuple(dict.fromkeys((*left.labels, *right.labels)))
-    return _recoded(left, labels), _recoded(right, labels)
-
-
-def _coded(column: Column, other: Column) -> Column:
-    """Returns whole numbers as codes where the other table has digits that name something."""
-    if (
-        other.kind == "code"
-        and column.kind in ("integer", "constant")
-        and column.scale == "numbers"
-    ):
-        return declare(column, "code", "", "", row_number)
-    return column
-
-
-def _recoded(cells: Column, labels: tuple[str, ...]) -> Column:
-    if cells.labels == labels or not cells.labels:
-        return replace(cells, labels=labels)
-    place = {label: float(i) for i, label in enumerate(labels)}
-    table = np.array([place[label] for label in cells.labels])
-    codes = np.nan_to_num(cells.values).astype(np.int64)
-    return Column("levels", np.where(np.isnan(cells.values), np.nan, table[codes]), labels)
-
-
 def _weights(table: Table, name: str | None) -> Values | None:
     if name is None:
         return None
@@ -238,9 +213,14 @@ def _groups(table: Table, name: str | None) -> Groups | None:
 
 def _identities(table: Table, name: str) -> Values:
     try:
-        return table.read(name).values
+        column = table.read(name)
     except UnsupportedError as error:
         raise InputError(f"{table.source}: column {name!r} marks no clusters: {error}") from None
+    if column.whole is None:
+        return column.values
+    # In the order of the integers, which float64 would round together.
+    ranks = np.unique(column.whole, return_inverse=True)[1].astype(np.float64)
+    return np.where(np.isnan(column.values), np.nan, ranks)
 
 
 def _order(table: Table, name: str | None) -> Groups | None:
@@ -260,7 +240,7 @@ def _notes(options: Options, both: tuple[Table, ...]) -> tuple[str, ...]:
     return tuple(notes)
 
 
-# Two tables that are read side by side: of what type their columns are, and integers that float64 cannot hold.
+# Columns that are read side by side: of what type they are, and integers that float64 cannot hold.
 
 Whole = Integer[np.ndarray, " n"]
 Found = Column | KullbackError
@@ -276,50 +256,33 @@ _ROUNDED = (
 ROUNDED_IN_PROFILES = "whole numbers beyond 2^53 are rounded to float64 against a profile"
 
 
-@final
-class Pair:
-    """Two tables that are read side by side.
+def read_columns(tables: Sequence[Table], name: str) -> tuple[list[Found], tuple[str, ...], str]:
+    """Returns a column of one table or of two side by side, its types, and what is to be said of it.
 
-    Attributes:
-        reference, current: the tables, each read as `Table` is, the reference first.
-        types: of the columns read so far, in reference and current.
-        notes: what is to be said of a column.
+    Integers that float64 cannot hold become ranks among those of both tables: order is all that counts.
     """
+    found = [_tried(table, name) for table in tables]
+    types = tuple(type_of(f) for f in found)
+    columns = [f for f in found if isinstance(f, Column)]
+    if len(columns) < 2 or all(c.whole is None for c in columns) or types[0] != types[1]:
+        return found, types, ""
+    whole = [_integers(c) for c in columns]
+    x, y = whole
+    if x is None or y is None:
+        return found, types, f"{name}: {_ROUNDED}"
+    ranks = np.unique(np.concatenate(_of_one_type(x, y)), return_inverse=True)[1].astype(np.float64)
+    ranks = ranks.reshape(-1)
+    ranks[np.isnan(np.concatenate([c.values for c in columns]))] = np.nan
+    made: list[Found] = [Column("numbers", part) for part in np.split(ranks, [len(x)])]
+    return made, types, f"{name}: {_RANKED}"
 
-    def __init__(self, reference: Table, current: Table, *, weights: str | None) -> None:
-        self._given = (reference, current)
-        self._weights = weights
-        self._held: tuple[str, Found] | None = None
-        self.reference = replace(reference, read=self._left)
-        self.current = replace(current, read=self._right)
-        self.types: dict[str, tuple[str, str]] = {}
-        self.notes: dict[str, str] = {}
 
-    def _left(self, name: str) -> Column:
-        mine, other = (_tried(table, name) for table in self._given)
-        self.types[name] = (type_of(mine), type_of(other))
-        if isinstance(mine, Column) and isinstance(other, Column) and name != self._weights:
-            mine, other = self._exactly(name, mine, other)
-        self._held = (name, other)
-        return _cells(mine)
-
-    def _right(self, name: str) -> Column:
-        held, self._held = self._held, None
-        return _cells(held[1] if held and held[0] == name else _tried(self._given[1], name))
-
-    def _exactly(self, name: str, mine: Column, other: Column) -> tuple[Column, Column]:
-        """Returns integers that float64 cannot hold as ranks among those of both: order is all that counts."""
-        if (mine.whole is None and other.whole is None) or mine.scale != other.scale:
-            return mine, other
-        x, y = _integers(mine), _integers(other)
-        if x is None or y is None:
-            self.notes[name] = f"{name}: {_ROUNDED}"
-            return mine, other
-        self.notes[name] = f"{name}: {_RANKED}"
-        both = np.concatenate(_of_one_type(x, y))
-        ranks = np.unique(both, return_inverse=True)[1].reshape(-1).astype(np.float64)
-        ranks[np.isnan(np.concatenate([mine.values, other.values]))] = np.nan
-        return Column("numbers", ranks[: len(x)]), Column("numbers", ranks[len(x) :])
+def checked(found: Sequence[Found]) -> tuple[Column, ...]:
+    """Returns the columns. Raises what was raised where one could not be read."""
+    for column in found:
+        if not isinstance(column, Column):
+            raise column
+    return tuple(c for c in found if isinstance(c, Column))
 
 
 def type_of(found: Found) -> str:
@@ -333,7 +296,7 @@ def type_of(found: Found) -> str:
     return ROW_NAMES if found.kind == "identifier" else found.scale
 
 
-def changed(types: tuple[str, str]) -> str:
+def changed(types: tuple[str, ...]) -> str:
     """Returns how the type of a column changed from reference to current, "" if it did not."""
     before, now = types
     if before == now or EMPTY in types or BAD in types or (before in _TEXT and now in _TEXT):
@@ -341,7 +304,7 @@ def changed(types: tuple[str, str]) -> str:
     return f"{_WORDS.get(before, before)} in reference, {_WORDS.get(now, now)} in current"
 
 
-def lost(types: tuple[str, str], reason: str) -> str:
+def lost(types: tuple[str, ...], reason: str) -> str:
     """Returns why a gate cannot be passed for a column of the reference, "" if it can.
 
     Args:
@@ -363,12 +326,6 @@ def _tried(table: Table, name: str) -> Found:
         return table.read(name)
     except (UnsupportedError, InputError) as error:
         return error
-
-
-def _cells(found: Found) -> Column:
-    if not isinstance(found, Column):
-        raise found
-    return found
 
 
 def _integers(cells: Column) -> Whole | None:
@@ -398,7 +355,9 @@ def read_table(
     if kinds is not None and not isinstance(kinds, Mapping):
         raise InputError(f'kinds={kinds!r}: give a dict, such as {{"zip": "category"}}')
     table = table_in(given, name, verb)
-    said = {column: kind for column, kind in (kinds or {}).items() if column in table.names}
+    said: dict[str, Kind] = {
+        column: kind for column, kind in (kinds or {}).items() if column in table.names
+    }
     found = table.declared(said)
     for column in said:
         found.read(column)  # a mistake in what was declared is no column to leave out

@@ -9,7 +9,6 @@ import numpy as np
 from mpmath import mp
 from scipy import special
 
-from kullback.core.errors import InputError
 from kullback.distributions.scalar import (
     UNIT,
     Best,
@@ -201,13 +200,6 @@ class LogUniform(Scalar):
         return self.high * np.exp(-span * u) if upper else self.low * np.exp(span * u)
 
 
-def _check_ends(distribution: Uniform | LogUniform) -> None:
-    low, high = distribution.low, distribution.high
-    if not -math.inf < low < high < math.inf:
-        family = type(distribution).__name__
-        raise InputError(f"{family}: low must be below high, both finite, got {low} and {high}")
-
-
 def _integral(name: str, low: Number, high: Number, a: Number, b: Number) -> Number | None:
     """Returns the integral of a statistic from low to high."""
 
@@ -262,8 +254,6 @@ def loguniform(x: Values, weights: Values) -> Best:
 
 
 # Maximum likelihood on an interval, and on the circle.
-
-_STEEPEST = 1e6
 
 
 def uniform(x: Values, weights: Values) -> Best:

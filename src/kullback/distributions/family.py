@@ -56,6 +56,15 @@ class Parameter:
     default: float | None = None
     choices: tuple[tuple[float, str], ...] = ()
 
+    def spelled(self, value: Any) -> tuple[Spelling, Any]:
+        """Returns a value with its spelling: that of a pair, rate= for a scale that is a fraction, or the first."""
+        by_name = {s.name: s for s in self.spellings}
+        if isinstance(value, tuple):
+            return by_name[value[0]], value[1]
+        if isinstance(value, Fraction) and "rate" in by_name:
+            return by_name["rate"], 1 / value
+        return next(s for s in self.spellings if s.rule != "divisor"), value
+
     @property
     def usage(self) -> str:
         names = " | ".join(f"{s.name}=" if self.named else s.name for s in self.spellings)
@@ -111,8 +120,8 @@ class Family:
         cls: the class of its members, which it may share with other families.
         parameters: in an expression, in this order.
         build: makes a member of them; the class if None.
-        read: maps a member of the class to the parameters, each a value in the first spelling or a spelling
-            and a value; to None if it is not of this family. The fields of the class if None.
+        read: maps a member of the class to the parameters, each a value or the name of a spelling and a value;
+            to None if it is not of this family. The fields of the class if None.
         aliases: other names.
         numpyro: classes of NumPyro and torch.
         scipy: classes of SciPy, those of the old kind by the names of their types; what they lack (a loc, a
@@ -182,13 +191,8 @@ class Family:
         found = self.read(member) if self.read else _field_values(member)
         if found is None:
             return None
-        out = []
-        for parameter, value in zip(self.parameters, found, strict=True):
-            name, plain = (
-                value if isinstance(value, tuple) else (parameter.spellings[0].name, value)
-            )
-            out.append((next(s for s in parameter.spellings if s.name == name), plain))
-        return out
+        pairs = zip(self.parameters, found, strict=True)
+        return [parameter.spelled(value) for parameter, value in pairs]
 
 
 def spelled(names: str) -> list[tuple[str, str]]:

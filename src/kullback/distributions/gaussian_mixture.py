@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal, final
 
@@ -264,23 +264,10 @@ class GaussianMixture(Distribution):
     def log_prob(self, x: Array) -> Float[np.ndarray, " n"]:
         """Returns log densities; of what is there, in rows where NaN says that a value is missing."""
         if np.isnan(x).any():
-            return self._marginal_log_prob(x)
+            return table_of(self).log_prob(x)
         out = np.empty(len(x))
         for rows in chunks(len(x)):
             out[rows] = self.log_prob_columns((x[rows] - self.mean).T)
-        return out
-
-    def _marginal_log_prob(self, x: Array) -> Float[np.ndarray, " n"]:
-        out = np.zeros(len(x))
-        there, index = np.unique(~np.isnan(x), axis=0, return_inverse=True)
-        for i, seen in enumerate(there):
-            rows = index.ravel() == i
-            if seen.any():
-                parts = self.covariances[:, seen][:, :, seen]
-                marginal = GaussianMixture(
-                    self.weights, self.means[:, seen], np.linalg.cholesky(parts)
-                )
-                out[rows] = marginal.log_prob(x[rows][:, seen])
         return out
 
     def log_prob_columns(self, centered: Float[np.ndarray, "d n"]) -> Float[np.ndarray, " n"]:
@@ -412,47 +399,25 @@ def components_of(q: Distribution) -> GaussianMixture | TableMixture:
             return q
         case MultivariateNormal():
             return GaussianMixture(np.ones(1), q.loc[None], q.scale_tril[None])
-        case Normal() | StudentT():
-            return _of_scalars(np.ones(1), (q,))
         case Mixture():
-            return _of_scalars(q.weights, q.components)
-    raise UnsupportedError(f"{q} is no mixture of Gaussians or of Student's t")
+            weights, parts = q.weights, q.components
+        case _:
+            weights, parts = np.ones(1), (q,)
+    known = [part for part in parts if isinstance(part, (Normal, StudentT))]
+    if len(known) < len(parts):
+        raise UnsupportedError(f"{q} is no mixture of Gaussians or of Student's t")
+    means = np.array([[float(part.loc)] for part in known])
+    roots = np.array([[[float(part.scale)]] for part in known])
+    df = np.array([float(part.df) if isinstance(part, StudentT) else np.inf for part in known])
+    plain = GaussianMixture(weights, means, roots)
+    return plain if np.isinf(df).all() else replace(table_of(plain), df=df)
 
 
-def _of_scalars(
-    weights: Float[np.ndarray, " k"], parts: tuple[Distribution, ...]
-) -> GaussianMixture | TableMixture:
-    means, scales, df = [], [], []
-    for part in parts:
-        if not isinstance(part, (Normal, StudentT)):
-            raise UnsupportedError(f"{part} is neither a Gaussian nor Student's t")
-        means.append(float(part.loc))
-        scales.append(float(part.scale))
-        df.append(float(part.df) if isinstance(part, StudentT) else np.inf)
-    return _with_tails(
-        weights, np.array(means)[:, None], np.array(scales)[:, None, None], np.array(df)
-    )
-
-
-def _with_tails(
-    weights: Float[np.ndarray, " k"],
-    means: Float[np.ndarray, "k d"],
-    roots: Float[np.ndarray, "k d d"],
-    df: Float[np.ndarray, " k"],
-) -> GaussianMixture | TableMixture:
-    if np.isinf(df).all():
-        return GaussianMixture(weights, means, roots)
-    return _table(weights, means, roots, df)
-
-
-def _table(
-    weights: Float[np.ndarray, " k"],
-    means: Float[np.ndarray, "k d"],
-    roots: Float[np.ndarray, "k d d"],
-    df: Float[np.ndarray, " k"],
-) -> TableMixture:
-    kinds = ("continuous",) * means.shape[1]
-    return TableMixture(kinds, weights, means, roots, df, np.empty((len(weights), 0)), ())
+def table_of(q: GaussianMixture) -> TableMixture:
+    """Returns the same mixture, of rows in which values may be missing."""
+    k, d = q.means.shape
+    kinds, df = ("continuous",) * d, np.full(k, np.inf)
+    return TableMixture(kinds, q.weights, q.means, q.scale_trils, df, np.empty((k, 0)), ())
 
 
 def log_joint(
@@ -478,35 +443,4 @@ def _by_gaps(
     if not gaps.all():
         yield ~gaps, q.log_joint_columns((rows[~gaps] - q.mean).T)
     if gaps.any():
-        table = _table(q.weights, q.means, q.scale_trils, np.full(len(q.weights), np.inf))
-        yield gaps, table.log_joint(rows[gaps].T)[0]
-
-
-def shares(log_joint: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "n k"]:
-    """Returns the probability of each component given the row.
-
-    Raises:
-        InputError: a row is so far from all components that its density is 0 in double precision.
-    """
-    peak = log_joint.max(axis=1, keepdims=True)
-    lost = ~np.isfinite(peak[:, 0])
-    if lost.any():
-        raise InputError(
-            f"row {int(np.argmax(lost))} is so far from every component that its densities cannot be compared"
-        )
-    found = np.exp(log_joint - peak)
-    return found / found.sum(axis=1, keepdims=True)
-
-
-def log_density(log_joint: Float[np.ndarray, "n k"]) -> Float[np.ndarray, " n"]:
-    """Returns the log density of each row."""
-    return np.logaddexp.reduce(log_joint, axis=1)
-
-
-def draw_labels(rng: np.random.Generator, shares: Float[np.ndarray, "n k"]) -> np.ndarray:
-    """Returns a component for each row, drawn from its shares.
-
-    Rows drawn of q with these labels are distributed as labels drawn by weight, then rows.
-    """
-    below = np.cumsum(shares, axis=1)
-    return (rng.random(len(shares))[:, None] * below[:, -1:] >= below[:, :-1]).sum(axis=1)
+        yield gaps, table_of(q).log_joint(rows[gaps].T)[0]

@@ -19,7 +19,6 @@ from kullback.distributions.scalar import (
     Scalar,
     Scale,
     Values,
-    invert,
     log_root,
     mean,
 )
@@ -29,7 +28,6 @@ from kullback.distributions.statistics import (
     Number,
     Real,
     Statistic,
-    X,
     exact,
     from_moments,
 )
@@ -146,43 +144,6 @@ class LogNormal(Scalar):
 
 @final
 @dataclass(frozen=True)
-class InverseGaussian(Scalar):
-    """Wald: sqrt(shape / (2 pi x^3)) exp(-shape (x - mean)^2 / (2 mean^2 x))"""
-
-    region = HALF_LINE
-
-    mean: Scale
-    shape: Scale
-
-    def terms(self) -> dict[Statistic, Number]:
-        mean, shape = exact(self.mean, self.shape)
-        return {
-            ONE: mp.log(shape / (2 * mp.pi)) / 2 + shape / mean,
-            LOG: mp.mpf("-1.5"),
-            X: -shape / (2 * mean**2),
-            Statistic("power", -1.0, 1.0): -shape / 2,
-        }
-
-    def mean_of(self, statistic: Statistic) -> Number | None:
-        mean, shape, b = exact(self.mean, self.shape, statistic.b)
-        if statistic.name == "power" and statistic.a == -1.0:
-            return b * (1 / mean + 1 / shape)
-        return from_moments(statistic, mean, mean**3 / shape)
-
-    def quantile(self, u: Quantiles, *, upper: bool = False) -> Quantiles:
-        return invert(self.cdf, u, upper=upper, start=self.mean)
-
-    def cdf(self, x: Quantiles, *, upper: bool = False) -> Quantiles:
-        """Returns P(X <= x), or P(X > x) if `upper`."""
-        root = np.sqrt(self.shape / x)
-        first = special.ndtr(root * (x / self.mean - 1.0) * (-1.0 if upper else 1.0))
-        log_second = 2.0 * self.shape / self.mean + special.log_ndtr(-root * (x / self.mean + 1.0))
-        second = np.exp(np.minimum(log_second, 0.0))
-        return np.clip(first - second if upper else first + second, 0.0, 1.0)
-
-
-@final
-@dataclass(frozen=True)
 class Pareto(Scalar):
     """shape scale^shape / x^(shape + 1) for x >= scale."""
 
@@ -260,36 +221,6 @@ class HalfCauchy(Scalar):
             return self.scale / tangent if upper else self.scale * tangent
 
 
-@final
-@dataclass(frozen=True)
-class Lindley(Scalar):
-    """rate^2 / (1 + rate) (1 + x) exp(-rate x)"""
-
-    region = HALF_LINE
-
-    rate: Positive
-
-    def terms(self) -> dict[Statistic, Number]:
-        (rate,) = exact(self.rate)
-        return {ONE: 2 * mp.log(rate) - mp.log1p(rate), Statistic("log1p"): mp.mpf(1), X: -rate}
-
-    def mean_of(self, statistic: Statistic) -> Number | None:
-        (rate,) = exact(self.rate)
-        mean = (rate + 2) / (rate * (rate + 1))
-        if statistic.name == "log1p":
-            return mp.exp(rate) * mp.e1(rate) / (1 + rate) + 1 / (1 + rate)
-        return from_moments(statistic, mean, 2 * (rate + 3) / (rate**2 * (rate + 1)) - mean**2)
-
-    def quantile(self, u: Quantiles, *, upper: bool = False) -> Quantiles:
-        return invert(self.cdf, u, upper=upper, start=1.0 / self.rate)
-
-    def cdf(self, x: Quantiles, *, upper: bool = False) -> Quantiles:
-        """Returns P(X <= x), or P(X > x) if `upper`."""
-        z = self.rate * x
-        above = (1.0 + z / (1.0 + self.rate)) * np.exp(-z)
-        return above if upper else np.clip(-np.expm1(-z) - z / (1.0 + self.rate) * np.exp(-z), 0, 1)
-
-
 # Maximum likelihood on the positive half line: closed forms, or one equation in one unknown.
 
 
@@ -357,12 +288,6 @@ def lognormal(x: Values, weights: Values) -> Best:
     return Best(LogNormal(logs.loc, logs.scale))
 
 
-def inverse_gaussian(x: Values, weights: Values) -> Best:
-    """Returns the inverse Gaussian distribution; 1/shape is mean(1/x) - 1/mean(x), without cancellation."""
-    m = mean(weights, x)
-    return Best(InverseGaussian(m, 1.0 / mean(weights, (x - m) ** 2 / (x * m * m))))
-
-
 def pareto(x: Values, weights: Values) -> Best:
     """Returns the Pareto distribution that begins at the smallest row."""
     low = float(x[weights > 0.0].min())
@@ -380,14 +305,6 @@ def halfcauchy(x: Values, weights: Values) -> Best:
     start = float(np.median(x[x > 0.0]))
     scale = log_root(lambda s: float(share @ (1.0 / (1.0 + (s / x) ** 2))) - 0.5, start)
     return Best(HalfCauchy(scale))
-
-
-def lindley(x: Values, weights: Values) -> Best:
-    """Returns the Lindley distribution with the mean of the rows."""
-    m = mean(weights, x)
-    root = math.sqrt((m - 1.0) ** 2 + 8.0 * m)
-    # Two forms of one root: each without cancellation on its side.
-    return Best(Lindley(4.0 / (m - 1.0 + root) if m >= 1.0 else (1.0 - m + root) / (2.0 * m)))
 
 
 def _root_mean_square(x: Values, weights: Values) -> float:

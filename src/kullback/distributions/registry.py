@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from kullback.core.errors import InputError
-from kullback.distributions import bounded, counting, positive, real, vector
+from kullback.distributions import bounded, counting, lifetimes, positive, real, vector
 from kullback.distributions.base import Distribution
 from kullback.distributions.family import (
     CHANCE,
@@ -31,6 +31,7 @@ from kullback.distributions.family import (
 )
 from kullback.distributions.positive import GeneralizedGamma
 from kullback.distributions.scalar import Domain, ScalarFamily, Values
+from kullback.distributions.statistics import Real
 
 REAL = Domain()
 POSITIVE = Domain(0.0)
@@ -51,10 +52,9 @@ def _unit(d: GeneralizedGamma) -> float:
         return float(d.scale) * np.float64(d.factor) ** (-1.0 / d.power)
 
 
-def _rate_or_scale(d: GeneralizedGamma) -> tuple[str, float]:
-    if isinstance(d.scale, Fraction):
-        return "rate", float(Fraction(d.factor) / d.scale)
-    return "scale", _unit(d)
+def _scale(d: GeneralizedGamma) -> Real:
+    """The same for a power of 1; a fraction, 1/rate, as it is."""
+    return d.scale / Fraction(d.factor) if isinstance(d.scale, Fraction) else _unit(d)
 
 
 def _is_half(d: GeneralizedGamma) -> bool:
@@ -110,13 +110,13 @@ _ROWS = (
         numpyro={"VonMises": "loc concentration"}, scipy={"vonmises_gen": "kappa:concentration"},
         fit=Fit(CIRCLE, real.vonmises), constants=({"loc": 0.0, "concentration": 1e-9},)),
     Family("gamma", GeneralizedGamma, (SHAPE, RATE_OR_SCALE), lambda shape, scale: GeneralizedGamma(scale, shape),
-        lambda d: (d.shape, _rate_or_scale(d)) if d.power == 1.0 else None,
+        lambda d: (d.shape, _scale(d)) if d.power == 1.0 else None,
         numpyro={"Gamma": "concentration:shape rate"},
         scipy={"gamma_gen": "a:shape", "erlang_gen": "a:shape", "_Gamma": "a:shape"},
         fit=Fit(POSITIVE, positive.gamma), contains={"exponential": lambda n, rate: {"shape": 1.0, "rate": rate},
                                                      "chi2": lambda n, df: {"shape": 0.5 * df, "rate": 0.5}}),
     Family("exponential", GeneralizedGamma, (RATE_OR_MEAN,), lambda scale: GeneralizedGamma(scale, 1.0),
-        lambda d: (_rate_or_scale(d),) if d.power == d.shape == 1.0 else None, numpyro={"Exponential": "rate"},
+        lambda d: (_scale(d),) if d.power == d.shape == 1.0 else None, numpyro={"Exponential": "rate"},
         scipy={"expon_gen": ""}, fit=Fit(FROM_ZERO, positive.exponential)),
     Family("chi2", GeneralizedGamma, (one("df"),), lambda df: GeneralizedGamma(2.0, 0.5 * df),
         lambda d: None,  # it is written as a gamma distribution
@@ -146,15 +146,18 @@ _ROWS = (
     Family("generalized_gamma", GeneralizedGamma, (SHAPE, named("power", "finite", "the power"), SCALE),
         lambda shape, power, scale: GeneralizedGamma(scale, shape, power), lambda d: (d.shape, d.power, _unit(d)),
         scipy={"gengamma_gen": "a:shape c:power"}),
-    Family("inverse_gaussian", positive.InverseGaussian, (one("mean"), named("shape", noun="the shape")),
+    Family("inverse_gaussian", lifetimes.InverseGaussian, (one("mean"), named("shape", noun="the shape")),
         aliases=("wald",), scipy={"invgauss_gen": "mu:mean", "wald_gen": "1:mean"},
-        fit=Fit(POSITIVE, positive.inverse_gaussian)),
+        fit=Fit(POSITIVE, lifetimes.inverse_gaussian)),
+    Family("gompertz", lifetimes.Gompertz, (SHAPE, RATE_OR_SCALE),
+        numpyro={"Gompertz": "concentration:shape rate"}, scipy={"gompertz_gen": "c:shape"},
+        fit=Fit(FROM_ZERO, lifetimes.gompertz)),
     Family("pareto", positive.Pareto, (SCALE, named("shape", noun="the shape")),
         numpyro={"Pareto": "scale alpha:shape"}, scipy={"pareto_gen": "b:shape"},
         fit=Fit(POSITIVE, positive.pareto, moving_ends=True)),
     Family("halfcauchy", positive.HalfCauchy, (SCALE,), numpyro={"HalfCauchy": "scale"},
         scipy={"halfcauchy_gen": ""}, fit=Fit(FROM_ZERO, positive.halfcauchy)),
-    Family("lindley", positive.Lindley, (one("rate"),), fit=Fit(FROM_ZERO, positive.lindley)),
+    Family("lindley", lifetimes.Lindley, (one("rate"),), fit=Fit(FROM_ZERO, lifetimes.lindley)),
     Family("beta", bounded.Beta, (one("a"), one("b")), numpyro={"Beta": "concentration1:a concentration0:b"},
         scipy={"beta_gen": "a b", "arcsine_gen": "0.5:a 0.5:b", "powerlaw_gen": "a 1:b"},
         fit=Fit(UNIT, bounded.beta), constants=({"a": 1.0, "b": 1.0},)),
@@ -242,14 +245,21 @@ def families() -> list[str]:
 TABLE: dict[str, ScalarFamily] = {row.name: row.fitted for row in _ROWS if row.fit is not None}
 
 
-def by_name(name: str) -> ScalarFamily | None:
-    """Returns the family of a name, also as NumPyro writes it; None if it is not here.
+def row_named(name: str) -> Family | None:
+    """Returns the family of a name, also as NumPyro and torch write it; None if it is not here.
 
     Example:
-        >>> by_name("StudentT").name
+        >>> row_named("StudentT").name
         'student_t'
     """
-    return _NAMES.get(_plain(name))
+    return _BY_NAME.get(_plain(name))
+
+
+def by_name(name: str) -> ScalarFamily | None:
+    """Returns the family of a name for maximum likelihood; None if it is not here, or is not fitted so."""
+    # By its mean, NumPyro's second negative binomial distribution has other parameters and the same members.
+    row = row_named(_plain(name).removesuffix("2") if _plain(name) == "negativebinomial2" else name)
+    return None if row is None else TABLE.get(row.name)
 
 
 def _plain(name: str) -> str:
@@ -295,9 +305,8 @@ NUMPYRO: dict[str, tuple[Family, str]] = {
 SCIPY = {name: (row, names) for row in _ROWS for name, names in row.scipy.items()}
 #: The rows, those with few parameters first.
 _BY_SIZE = sorted(_ROWS, key=lambda row: len(row.parameters))
-#: The families that are fitted by all their names, without underscores and in lower case.
-_NAMES = {
-    _plain(name): TABLE[row.name]
-    for name, row in [*FAMILIES.items(), *((name, row) for name, (row, _) in NUMPYRO.items())]
-    if row.name in TABLE
-} | {"negativebinomial2": TABLE["negative_binomial"]}  # by its mean, but the same family
+#: The families by all their names, without underscores and in lower case.
+_BY_NAME: dict[str, Family] = {
+    _plain(name): row
+    for name, row in [*FAMILIES.items(), *((cls, row) for cls, (row, _) in NUMPYRO.items())]
+}

@@ -204,13 +204,6 @@ class Wishart(Distribution):
         trace = np.trace(matrices, axis1=1, axis2=2)
         return 0.5 * (self.df - d - 1) * log_det - 0.5 * trace - constant - (d + 1) * half_log_det
 
-    @cached_property
-    def _log_gamma(self) -> float:
-        """The multivariate log-gamma function at df/2."""
-        d = self.scale_tril.shape[0]
-        parts = special.gammaln(0.5 * (self.df - np.arange(d)))
-        return float(parts.sum()) + 0.25 * d * (d - 1) * math.log(math.pi)
-
     def sample(self, rng: np.random.Generator, n: int) -> Array:
         d = self.scale_tril.shape[0]
         a = np.tril(rng.standard_normal((n, d, d)), -1)

@@ -28,7 +28,7 @@ from kullback.core.run import named
 from kullback.distributions.gaussian_mixture import GaussianMixture
 from kullback.families import Gaussians, components, is_diagonal
 from kullback.fitting.components import Components
-from kullback.losses.divergences import Adversarial, conjugate_pair
+from kullback.losses.adversarial import Adversarial, conjugate_pair
 from kullback.results.estimate import Estimate
 from kullback.results.quantity import Quantity
 from kullback.targets import Samples

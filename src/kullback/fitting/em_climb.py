@@ -273,14 +273,12 @@ def _like(sums: Any, flat: Vector) -> Any:
 
 #: A climb stands still when so many nats are left to gain over all rows.
 _LEFT = 0.01
-#: Passes before a climb may be given up.
-_FAIR = 6
 
 
 def climb_together(
     model: MixtureModel, rows: Rows, starts: Sequence[Components | Climb], passes: int
 ) -> list[Climb]:
-    """Returns where so many passes of EM from each start lead, or fewer where they lead nowhere.
+    """Returns where so many passes of EM from each start lead, or fewer where they are at their ends.
 
     Args:
         model: the family.
@@ -360,16 +358,10 @@ def leads_nowhere(trace: Sequence[float], remaining: float, best: float) -> bool
 
 
 def _going(active: list[_Way]) -> list[_Way]:
-    """Those that are not at their ends, and not below the best by more than they have left to gain."""
+    """Those that are not at their ends."""
     if len(active[0].trace) < 3:
         return active
-    best = max(way.trace[-1] for way in active)
-    fair = len(active[0].trace) >= _FAIR
-    return [
-        way
-        for way in active
-        if way.remaining > _LEFT and not (fair and leads_nowhere(way.trace, way.remaining, best))
-    ]
+    return [way for way in active if way.remaining > _LEFT]
 
 
 def _step(model: MixtureModel, active: list[_Way]) -> None:
@@ -444,7 +436,7 @@ def final_climb(
             before=before,
         )
         spent += end.passes
-        few = tuple(i for i in family.floored(end.at, rows) if i not in kept)
+        few = tuple(i for i in family.spikes(end.sums) if i not in kept)
         if end.interrupted or not few:
             return Last(end, kept, spent)
         kept = (*kept, *few)

@@ -1,36 +1,44 @@
-"""Where mixtures start: a portfolio of starts on some of the rows, then splits and merges of the best.
+"""Where mixtures start: many starts of several kinds that race, then splits and merges of the best.
 
-No one kind of start is the best for all data: k-means seeds find separate clusters of one size, random
-points clusters of unequal size. What starts miss, moves of single components find: two that overlap are
-merged and one that does not fit is split, if the whole then fits better (Ueda et al. 2000).
+No one kind of start is the best for all data: k-means of the columns as they are, scaled or made uncorrelated
+finds separate clusters of one size, random points clusters of unequal size, single columns sheets. All start on a
+part of the rows, and those that are ahead go on for longer and longer. What starts miss, moves of single components
+find: two that overlap are merged and one that does not fit is split, if the whole then fits better (Ueda et
+al. 2000). An optimum in which some component shrinks onto ties, or onto fewer rows than a covariance needs, is
+behind every other.
 """
 
 import itertools
+import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, final
+from typing import Any, Literal, final
 
 import numpy as np
 from jaxtyping import Float
 
 from kullback.core.errors import InputError
-from kullback.fitting.components import Components
-from kullback.fitting.em_climb import Climb, climb, climb_together, leads_nowhere
-from kullback.fitting.mixture_family import MixtureFamily
+from kullback.fitting.em_climb import Climb, climb, climb_together
+from kullback.fitting.mixture_family import Metric, MixtureFamily
 from kullback.fitting.rows import Rows
 
-#: Passes of a start before it is compared with others, and how many of the best go on.
-_TRIAL, _KEPT = 12, 3
+#: Passes of each lap of the race, and the share of the starts that go on after it.
+_LAPS = ((10, 0.6), (20, 0.5), (40, 0.6))
+#: So many go on after each lap, and are carried to their ends.
+_FEWEST = 10
 #: So many go on without the prior too, where rows are so few that it sways which optimum is the best.
-_FREE, _SWAYED = 6, 5000
-#: These go on together, and then one by one: the first for longer, as long as so much is left to gain.
-_ON, _LONG, _SHORT, _LEFT = 15, 100, 30, 0.01
-#: Splits and merges tried at a time, passes given to each, and then to each of the best of them.
-_MOVES, _MOVE_PASSES, _BEST = 8, 15, 2
-#: Passes given to moves, for each pass in which a start still gained so many nats a row.
-_EFFORT, _GAINS = 2.0, 1e-3
-#: An optimum that so many other ways led back to is taken for the best there is.
-_RETURNS = 4
+_FREE, _FREE_PASSES, _SWAYED = 6, 15, 5000
+#: More rows than this are raced on in part, and so many ends are carried on over all.
+_PART, _ON_ALL = 5000, 3
+#: Passes at most of a climb that is carried to its end, and nats that may be left to gain.
+_LONG, _LEFT = 200, 0.01
+#: Splits and merges tried at a time, passes given to each, how many of the best go on, and rounds without a gain.
+_MOVES, _MOVE_PASSES, _BEST, _ROUNDS = 12, 20, 3, 4
+#: Rounds of moves cost at most so many times what the race did.
+_EFFORT = 3.0
+#: Of few rows passes cost little, and optima are many: so many times as many rounds.
+_SMALL, _SMALL_ROWS = 3, 1000
 #: Climbs on one way up agree to so many nats after as many passes.
 _ALIKE = 0.01
 #: Values of one optimum agree to this many nats, over all rows.
@@ -44,8 +52,9 @@ class Search:
 
     Attributes:
         ends: where climbs that were carried to their ends did, best first.
-        starts: how many were made.
         free: the best climb without the prior from a start, if it needs none.
+        starts: how many were made.
+        reached: the share of the starts, and of the moves that helped, that led to the best end.
         passes: over the rows searched.
         moves: splits and merges that helped.
         interrupted: whether it was stopped.
@@ -54,6 +63,7 @@ class Search:
     ends: tuple[Climb, ...]
     free: tuple[Climb, ...]
     starts: int
+    reached: tuple[float, ...]
     passes: int
     moves: int
     interrupted: bool
@@ -67,9 +77,9 @@ def search(
     starts: int,
     rng: np.random.Generator,
     watch: Callable[[str], None],
-    seeds: tuple[Components, ...] = (),
+    seeds: tuple[Any, ...] = (),
 ) -> Search:
-    """Returns the best of a portfolio of starts, with splits and merges.
+    """Returns the best of a race of starts, with splits and merges.
 
     Args:
         family: makes starts of shares of rows.
@@ -83,28 +93,34 @@ def search(
     Raises:
         InputError: there are fewer distinct rows than components.
     """
-    hunt = _Hunt(family, rows, k, rng, watch)
+    part = rows.sample(_PART, rng) if len(rows.whole()[1]) > _PART else rows
+    hunt = _Hunt(family, part, k, rng, watch)
+    interrupted = False
     try:
-        hunt.portfolio(1 if k == 1 else starts, seeds)
+        hunt.race(1 if k == 1 else starts, seeds)
         hunt.moves()
+        if part is not rows:
+            hunt.on_all(rows)
     except KeyboardInterrupt:
-        if hunt.best is None:
+        if hunt.last is None:
             raise
-        hunt.interrupted = True
-    assert hunt.best is not None
-    ends = sorted(hunt.ends or [hunt.best], key=lambda c: c.value, reverse=True)
+        interrupted = True
+    found = hunt.ends or {hunt.last: 1}
+    ends = hunt.ranked([end for end in found if end is not None])
+    total = max(hunt.starts + hunt.helped, 1)
+    reached = tuple(found[end] / total for end in ends)
     return Search(
-        tuple(ends), tuple(hunt.free), hunt.starts, hunt.passes, hunt.helped, hunt.interrupted
+        tuple(ends), tuple(hunt.free), hunt.starts, reached, hunt.passes, hunt.helped, interrupted
     )
 
 
 # Rows shared out to components, to start from: by k-means in some metric, or around random rows.
 
-Kind = Literal["scaled", "white", "spread", "column", "points"]
+Kind = Literal["scaled", "units", "white", "spread", "column", "points"]
 
 
 class _Hunt:
-    """A search on the way."""
+    """A search on the way: `ends` are climbs carried to their ends, with how many ways led there."""
 
     def __init__(
         self,
@@ -115,226 +131,170 @@ class _Hunt:
         watch: Callable[[str], None],
     ) -> None:
         self.family, self.rows, self.k, self.rng, self.watch = family, rows, k, rng, watch
-        self.points: dict[bool, Float[np.ndarray, "c n"]] = {}
-        for white in (False, True):
-            self.points[white], self.weights = family.points(rows, white=white)
-        self.ends: list[Climb] = []
-        self.best: Climb | None = None
+        metrics: tuple[Metric, ...] = ("scaled", "white", "units")
+        self.points: dict[Metric, Float[np.ndarray, "c n"]] = {
+            metric: family.points(rows, metric) for metric in metrics
+        }
+        self.weights = rows.whole()[1]
+        self.ends: Counter[Climb] = Counter()
         self.free: list[Climb] = []
-        self.effort, self.returns = 0.0, 0
+        self.last: Climb | None = None
         self.starts = self.passes = self.helped = 0
-        self.interrupted = False
 
-    def climb(self, start: Components | Climb, passes: int, tolerance: float = 1e-3) -> Climb:
-        at, before = (start.at, start.path) if isinstance(start, Climb) else (start, ())
-        end = climb(
-            self.family.model, self.rows, at, passes=passes, tolerance=tolerance, before=before
-        )
-        self.passes += end.passes
-        self._seen(end)
+    def ranked(self, ends: Sequence[Climb]) -> list[Climb]:
+        """Best first; those with a component that shrinks to nothing, or nearly, after all others."""
+        sound = {end: self.family.sound(end.sums) for end in ends}
+        height = {end: end.value - self.family.charge(end.sums) for end in ends}
+        return sorted(ends, key=lambda end: (sound[end], height[end]), reverse=True)
+
+    def race(self, starts: int, seeds: tuple[Any, ...]) -> None:
+        """Short climbs from all starts, longer ones from those that are ahead, to the ends of the best."""
+        going: dict[Any, int] = dict.fromkeys([*self._begun(starts), *seeds], 1)
+        for lap, (passes, share) in enumerate(_LAPS):
+            ways = self._alike(self.together(list(going), passes), list(going.values()))
+            if lap == 0:
+                self._free(list(ways)[:_FREE])
+            most = max(math.ceil(share * len(going)), _FEWEST)
+            going = dict(list(ways.items())[:most])
+            if len(going) == 1:
+                break
+        for end, count in list(going.items())[:_FEWEST]:
+            self._carry(end, count)
+
+    def _begun(self, starts: int) -> list[Any]:
+        begun: list[Any] = []
+        try:
+            for i in range(starts):
+                kind = KINDS[i % len(KINDS)]
+                shares = shares_of(kind, self.points, self.weights, self.k, self.rng)
+                begun.append(self.family.from_shares(self.rows, shares))
+                self.starts += 1
+                self.watch(f"start {self.starts} of {starts}, {self.k} components")
+        except KeyboardInterrupt:
+            if begun:
+                self.together(begun[:1], _LAPS[0][0])  # something to give back
+            raise
+        return begun
+
+    def _alike(self, ends: list[Climb], counts: list[int]) -> dict[Any, int]:
+        """The climbs, best first, those on one way up once, with how many starts they stand for."""
+        number = dict(zip(ends, counts, strict=True))
+        ways: dict[Any, int] = {}
+        for end in self.ranked(ends):
+            near = [way for way in ways if abs(way.value - end.value) < _ALIKE]
+            ways[near[0] if near else end] = number[end] + (ways[near[0]] if near else 0)
+        return ways
+
+    def _carry(self, trial: Climb, count: int) -> None:
+        """Climbs to the end, which counts for so many ways."""
+        end = self._climb(trial)
+        known = [one for one in self.ends if abs(one.value - end.value) < SAME]
+        end = known[0] if known else end
+        self.ends[end] += count
+        best = self.ranked(list(self.ends))[0]
+        self.watch(f"{count} start(s) climbed on, {self._words(best)}")
+
+    def _climb(self, trial: Climb) -> Climb:
+        if trial.remaining < 0.1 * _LEFT:
+            return trial
+        model = self.family.model
+        end = climb(model, self.rows, trial.at, passes=_LONG, tolerance=_LEFT, before=trial.path)
+        self._passed([end])
         return end
 
-    def portfolio(self, starts: int, seeds: tuple[Components, ...]) -> None:
-        """Short climbs from all starts, long ones from the best of them."""
-        kinds = list(FIRST[:starts])
-        tried = self.together([*self._begun(kinds, starts), *seeds], _TRIAL)
-        if starts > len(kinds):
-            # Half of the others are of the kind that suits these rows best; columns differ too much to tell.
-            shown = [t for t in zip(kinds, tried, strict=False) if t[0] != "column"]
-            best, _ = max(shown, key=lambda pair: pair[1].value)
-            more: list[Kind] = ["spread", best] * starts
-            others = self._begun(more[: starts - len(kinds)], starts)
-            tried += self.together(others, _TRIAL)
-        groups = _alike(tried)
-        # Where most starts agree, moves find nothing.
-        apart = 1.0 - len(groups[0]) / len(tried)
-        rough = sum(_rough(end, _GAINS * self.rows.total) for end in tried)
-        self.effort = _EFFORT * apart * rough
-        self._free([group[0] for group in groups[:_FREE]])
-        self._carry(groups[0][0], len(groups[0]), _LONG)
-        for i in range(1, len(groups), _KEPT - 1):
-            if len(distinct_ends(self.ends)) >= _KEPT or self.returns >= _RETURNS:
-                return
-            self._go_on(groups[i : i + _KEPT - 1])
-
-    def _go_on(self, groups: list[list[Climb]]) -> None:
-        """Carries those that do not stay far below the best."""
-        groups = [group for group in groups if not self._behind(group[0])]
-        going = self.together([group[0] for group in groups], _ON) if groups else []
-        for end, group in sorted(zip(going, groups, strict=True), key=lambda t: -t[0].value):
-            if self._behind(end):
-                continue
-            known = [one for one in self.ends if abs(one.value - end.value) < SAME]
-            if known:
-                self.ends += known[:1] * len(group)
-            else:
-                self._carry(end, len(group), _SHORT)
-            self._count(self.ends[-1])
-
-    def _count(self, end: Climb) -> None:
-        """Counts the ways back to the best."""
-        assert self.best is not None
-        if end is not self.best and abs(end.value - self.best.value) < SAME:
-            self.returns += 1
-
-    def _carry(self, trial: Climb, count: int, passes: int) -> None:
-        """Climbs to the end, which counts for so many starts."""
-        self.ends += [self.climb(trial, passes, _LEFT)] * count
-        self.watch(f"{count} start(s) climbed on, {self._words()}")
-
-    def _behind(self, climb: Climb) -> bool:
-        """Whether a climb is far below the best, and what it has left to gain is less."""
-        assert self.best is not None
-        return leads_nowhere(climb.trace, climb.remaining, self.best.value)
+    def on_all(self, rows: Rows) -> None:
+        """Carries the best ends on over all rows."""
+        self.rows, found = rows, self.ends
+        self.ends = Counter()
+        for end in self.ranked(list(found))[:_ON_ALL]:
+            self._carry(Climb(end.at, end.sums, end.value, math.inf, 0, (), end.path), found[end])
 
     def _free(self, tried: list[Climb]) -> None:
         """Lets some of the starts go on without the prior, and keeps the best that needs none."""
         final = self.family.final
         if final.columns is not None or self.rows.n > _SWAYED:
             return
-        ends = climb_together(final, self.rows, [trial.at for trial in tried], _ON)
+        ends = climb_together(final, self.rows, [trial.at for trial in tried], _FREE_PASSES)
         self.passes += sum(end.passes for end in ends)
-        sound = [end for end in ends if not self.family.floored(end.at, self.rows)]
-        self.free = _ranked(sound)[:1]
+        sound = [end for end in ends if self.family.sound(end.sums)]
+        self.free = sorted(sound, key=lambda end: -end.value)[:1]
 
-    def _begun(self, kinds: Sequence[Kind], of: int) -> list[Components]:
-        begun: list[Components] = []
-        try:
-            for kind in kinds:
-                shares = shares_of(kind, self.points, self.weights, self.k, self.rng)
-                begun.append(self.family.from_shares(self.rows, shares))
-                self.starts += 1
-                self.watch(f"start {self.starts} of {of}, {self.k} components")
-        except KeyboardInterrupt:
-            if begun and self.best is None:
-                self.climb(begun[0], _TRIAL)  # something to give back
-            raise
-        return begun
-
-    def together(self, starts: Sequence[Components | Climb], passes: int) -> list[Climb]:
+    def together(self, starts: Sequence[Any], passes: int) -> list[Climb]:
         """Short climbs."""
         model = self.family.model
-        if model.columns is not None:
-            return [self.climb(start, passes, 0.1) for start in starts]
-        ends = climb_together(model, self.rows, starts, passes)
-        self.passes += sum(end.passes for end in ends)
-        for end in ends:
-            self._seen(end)
+        if model.columns is None:
+            ends = climb_together(model, self.rows, starts, passes)
+            self._passed(ends)
+            return ends
+        ends = []
+        for start in starts:
+            at, before = (start.at, start.path) if isinstance(start, Climb) else (start, ())
+            ends.append(climb(model, self.rows, at, passes=passes, tolerance=0.1, before=before))
+            self._passed(ends[-1:])
         return ends
 
-    def _seen(self, end: Climb) -> None:
-        if self.best is None or end.value > self.best.value:
-            self.best = end
-        if end.interrupted:
+    def _passed(self, ends: list[Climb]) -> None:
+        self.passes += sum(end.passes for end in ends)
+        self.last = max([*ends, *filter(None, [self.last])], key=lambda end: end.value)
+        if any(end.interrupted for end in ends):
             raise KeyboardInterrupt
 
     def moves(self) -> None:
-        """Starts anew, then merges two components and splits a third, as long as it helps."""
-        budget = self.passes + self.effort
-        if self.k == 1:
-            return
-        self._try(self._seeded(), budget, all_of_them=True)
-        if self.k == 2:
-            self._try(self._halved(), budget, all_of_them=True)
-            return
-        while self.passes < budget and self._try(self._merged(), budget):
-            pass
+        """Merges two components and splits a third, as long as it helps; halves of the rows for two."""
+        more = _SMALL if self.rows.n <= _SMALL_ROWS else 1
+        budget = (1.0 + more * _EFFORT) * self.passes
+        here = self.ranked(list(self.ends))[0]
+        # Where most starts agree, moves seldom help.
+        rounds = more * _ROUNDS if 2 * self.ends[here] < self.starts else 1
+        ahead, idle = self._ahead(here.at), 0
+        while idle < rounds and self.passes < budget:
+            tried = list(itertools.islice(ahead, _MOVES))
+            if not tried:
+                return
+            going = self._alike(self.together(tried, _MOVE_PASSES), [1] * len(tried))
+            going = [end for end in going if abs(end.value - here.value) > SAME][:_BEST]
+            going = self.together(going, _MOVE_PASSES) if going else []
+            best = self.ranked([here, *(self._climb(end) for end in going)])[0]
+            idle += 1
+            if best is not here and abs(best.value - here.value) > SAME:
+                here, ahead, idle = best, self._ahead(best.at), 0
+                self.ends[best] = 1
+                self.helped += 1
+                self.watch(f"splits and merges: {self.helped} helped, {self._words(best)}")
 
-    def _try(
-        self, found: Iterator[Components], budget: float, *, all_of_them: bool = False
-    ) -> bool:
-        """Whether some of these helped; the others are left, unless all are to be tried."""
-        assert self.best is not None
-        helped = False
-        while (
-            self.passes < budget
-            and self.returns < _RETURNS
-            and (tried := list(itertools.islice(found, _MOVES)))
-        ):
-            here = self.best
-            moved = self.together(tried, _MOVE_PASSES)
-            helped |= any(self._helps(end, here, budget) for end in _ranked(moved)[:_BEST])
-            if helped and not all_of_them:
-                return True
-        return helped
+    def _ahead(self, here: Any) -> Iterator[Any]:
+        """Mixtures that a move leads to, the most promising first."""
+        if self.k > 2:
+            yield from (
+                self.family.moved(here, move) for move in self.family.moves(self.rows, here)
+            )
+        if self.k == 2:  # the rows on both sides of the middle of each coordinate
+            for z in np.concatenate([self.points["white"][::-1], self.points["scaled"]]):
+                yield self.family.from_shares(self.rows, halves_of(z, self.weights))
 
-    def _seeded(self) -> Iterator[Components]:
-        for _ in range(min(_MOVES, self.starts)):
-            shares = shares_of("spread", self.points, self.weights, self.k, self.rng)
-            yield self.family.from_shares(self.rows, shares)
-
-    def _merged(self) -> Iterator[Components]:
-        assert self.best is not None
-        here = self.best.at
-        for move in self.family.moves(self.rows, here):
-            yield self.family.moved(here, move)
-
-    def _halved(self) -> Iterator[Components]:
-        """The rows on both sides of the middle of each coordinate."""
-        for z in np.concatenate([self.points[True][::-1], self.points[False]]):
-            yield self.family.from_shares(self.rows, halves_of(z, self.weights))
-
-    def _helps(self, moved: Climb, here: Climb, budget: float) -> bool:
-        if self.passes > budget or self._behind(moved):
-            return False
-        back = abs(moved.value - here.value) < SAME
-        end = moved if back else self.climb(moved, _SHORT, _LEFT)
-        if end.value <= here.value + SAME:
-            self._count(end)
-            return False
-        self.returns = 0
-        self.ends.append(end if end.remaining < _LEFT else self.climb(end, _LONG, _LEFT))
-        self.helped += 1
-        self.watch(f"splits and merges: {self.helped} helped, {self._words()}")
-        return True
-
-    def _words(self) -> str:
-        assert self.best is not None
-        return f"log likelihood {self.best.value / self.rows.total:.5f} a row"
-
-
-def _ranked(ends: Sequence[Climb]) -> list[Climb]:
-    """Best first."""
-    return sorted(ends, key=lambda end: end.value, reverse=True)
+    def _words(self, best: Climb) -> str:
+        return f"log likelihood {best.value / self.rows.total:.5f} a row"
 
 
 def distinct_ends(ends: Sequence[Climb]) -> list[Climb]:
-    """Returns the optima, best first, each once."""
+    """Returns the optima, in their order, each once."""
     kept: list[Climb] = []
-    for end in _ranked(ends):
+    for end in ends:
         if all(abs(end.value - other.value) > SAME for other in kept):
             kept.append(end)
     return kept
 
 
-def _alike(ends: list[Climb]) -> list[list[Climb]]:
-    """Climbs that are on one way up, as high after as many passes; the highest first."""
-    groups: list[list[Climb]] = []
-    for end in _ranked(ends):
-        near = [g for g in groups if abs(g[0].value - end.value) < _ALIKE]
-        if near:
-            near[0].append(end)
-        else:
-            groups.append([end])
-    return groups
-
-
-def _rough(end: Climb, gain: float) -> int:
-    """In how many passes a climb gained so much; twice as many as it made, if it did in all."""
-    few = np.flatnonzero(np.diff(end.trace) < gain)
-    return int(few[0]) + 1 if len(few) else 2 * len(end.trace)
-
-
-#: The kinds of the first starts: no kind is the best for all data.
-FIRST: tuple[Kind, ...] = ("scaled", "white", "points", "spread", "column", "scaled")
-_LLOYD = 8
+#: The kinds of starts, in turn: no kind is the best for all data.
+KINDS: tuple[Kind, ...] = ("scaled", "units", "white", "points", "column", "units", "spread")
+_LLOYD = 20
 #: Centres that move less are at their ends.
 _STILL = 1e-3
 
 
 def shares_of(
     kind: Kind,
-    points: dict[bool, Float[np.ndarray, "c n"]],
+    points: dict[Metric, Float[np.ndarray, "c n"]],
     weights: Float[np.ndarray, " n"],
     k: int,
     rng: np.random.Generator,
@@ -342,9 +302,9 @@ def shares_of(
     """Returns the shares of rows in k components.
 
     Args:
-        kind: "scaled" for k-means of columns scaled by their quartiles, "spread" by their sds, "white" of
-            uncorrelated ones, "column" of a random one; "points" for the nearest of random rows.
-        points: the rows, as columns, as they are (False) and made uncorrelated (True).
+        kind: "scaled" for k-means of columns scaled by their quartiles, "spread" by their sds, "units" as they
+            are, "white" of uncorrelated ones, "column" of a random one; "points" for the nearest of random rows.
+        points: the rows as columns, "scaled", made "white", and in the "units" they were given in.
         weights: of the rows.
         k: components.
         rng: randomness.
@@ -352,7 +312,8 @@ def shares_of(
     Raises:
         InputError: there are fewer distinct rows than components.
     """
-    z = points[kind in ("white", "points")]
+    metric: Metric = "units" if kind == "units" else "scaled"
+    z = points["white" if kind in ("white", "points") else metric]
     if kind == "points":
         marks = rng.random(k) * weights.sum()
         at = np.searchsorted(np.cumsum(weights), marks)

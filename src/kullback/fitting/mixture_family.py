@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, final
+from typing import Any, Literal, final
 
 import numpy as np
 from jaxtyping import Float
@@ -18,9 +18,12 @@ from kullback.fitting.covariances import Prior, Structure
 from kullback.fitting.em import Columns, MixtureModel, Sums, block_size, reals_of
 from kullback.fitting.rows import Rows
 
+Array = np.ndarray
 #: While starts are compared, a component is pulled towards this share of the covariance of all rows, with
 #: the force of one row: no start wins by shrinking a component to a point.
 _ROWS, _SHARE = 1.0, 0.003
+#: Components of fewer rows than this many times the columns and one may lie close to a plane by chance.
+_PLANE = 4
 #: The floor of the final fit: the covariance that 1e-8 rows add to a component.
 FLOOR = 1e-8
 #: Columns whose correlations leave less than this of some direction are not independent.
@@ -32,7 +35,11 @@ _APART_IN_TABLES = 1.3
 #: Degrees of freedom of starts: -(log h - digamma h + 1) at h = 5.
 _TEN = -1.1033237
 _TOP = 10
-Move = tuple[int, int, int]
+#: Axes that a component is split along, and how many places in the order of moves each comes later.
+_AXES, _ASIDE = 3, 3
+#: Merge two components, and split a third, or what they became, along one of its axes, the longest being 0.
+Move = tuple[int, int, int, int]
+Metric = Literal["scaled", "white", "units"]
 
 
 @final
@@ -69,30 +76,34 @@ class MixtureFamily:
         each += sum(t.shape[1] - 1 for t in example.tables)
         return self.structure.parameters(k) + k * each
 
-    def points(
-        self, rows: Rows, *, white: bool
-    ) -> tuple[Float[np.ndarray, "c n"], Float[np.ndarray, " n"]]:
-        """Returns rows as points whose distances say what is alike, with their weights.
+    def points(self, rows: Rows, metric: Metric) -> Float[np.ndarray, "c n"]:
+        """Returns rows as points whose distances say what is alike.
 
         Counts are in units of their sds, and labels have a coordinate each.
 
         Args:
             rows: in memory.
-            white: whether continuous columns are made uncorrelated.
+            metric: continuous columns are as they are "scaled", made uncorrelated ("white"), or in the "units" in
+                which they were given.
         """
-        x, weights = rows.whole()
-        if self._columns is None:
-            x = np.clip(x, -1e8, 1e8)
-            return (self.metric @ x if white else x), weights
-        example = self._columns.example
-        reals = np.clip(np.nan_to_num(x[example.reals]), -1e8, 1e8)
-        parts = [self.metric @ reals if white and len(reals) else reals]
+        x, _ = rows.whole()
+        example = None if self._columns is None else self._columns.example
+        reals = x if example is None else np.nan_to_num(x[example.reals])
+        reals = np.clip(reals, -1e8, 1e8)
+        if metric == "white" and len(reals):
+            reals = self.metric @ reals
+        if metric == "units" and len(reals):
+            scale = rows.scale if example is None else rows.scale[example.reals]
+            reals = reals * (scale / scale.max())[:, None]
+        if example is None:
+            return reals
+        parts = [reals]
         for column in x[example.counts]:
             shown = np.sqrt(np.where(np.isnan(column), np.nanmean(column), column))
             parts.append(((shown - shown.mean()) / max(shown.std(), 1e-12))[None])
         for column, table in zip(x[example.categories], example.tables, strict=True):
             parts.append((column == np.arange(table.shape[1])[:, None]).astype(float))
-        return np.concatenate(parts), weights
+        return np.concatenate(parts)
 
     def from_shares(self, rows: Rows, shares: Float[np.ndarray, "k n"]) -> Any:
         """Returns the components of rows that are shared out, as if the centre were where gaps are."""
@@ -117,26 +128,29 @@ class MixtureFamily:
         return np.concatenate([self.model.shares(q, x) for x, _ in rows.blocks(size)], axis=1)
 
     def moves(self, rows: Rows, q: Any) -> Iterator[Move]:
-        """Yields (i, j, c): merge i and j, split c; the most promising first."""
+        """Yields moves, the most promising first."""
         x, weights = rows.whole()
         shares = self.shares(rows, q)
         overlap = (shares * weights) @ shares.T
         lengths = np.sqrt(np.maximum(np.diag(overlap), 1e-300))
         overlap /= np.outer(lengths, lengths)
-        k = len(q.weights)
-        pairs = sorted(itertools.combinations(range(k), 2), key=lambda p: -overlap[p])[:_TOP]
+        both = list(itertools.combinations(range(len(q.weights)), 2))
+        # Two that overlap, or that lose little when one covers both: the first of either kind come first.
+        order = {pair: i for i, pair in enumerate(sorted(both, key=lambda p: -overlap[p]))}
+        costs = sorted(both, key=lambda p: self._cost(reals_of(q), p))
+        pairs = sorted(both, key=lambda p: (min(order[p], costs.index(p)), order[p]))[:_TOP]
         misfit = self._misfits(q, x, shares * weights)
-        worst = np.argsort(misfit)[::-1][:_TOP]
+        worst = [int(c) for c in np.argsort(misfit)[::-1][:_TOP]]
+        axes = range(min(max(self.structure.d, 1), _AXES))
         ranked = sorted(
-            (
-                (a + b, (*pair, int(c)))
-                for a, pair in enumerate(pairs)
-                for b, c in enumerate(worst)
-                if c not in pair
-            ),
-            key=lambda move: move[0],
+            (a + b + _ASIDE * axis, pair, c, axis)
+            for a, pair in enumerate(pairs)
+            for b, c in enumerate(worst)
+            for axis in axes
+            # What two became along its longest axis is what they were.
+            if c != pair[1] and (c != pair[0] or axis)
         )
-        yield from (move for _, move in ranked)
+        yield from ((*pair, c, axis) for _, pair, c, axis in ranked)
 
     def _misfits(self, q: Any, x: np.ndarray, held: np.ndarray) -> list[float]:
         reals = x if self._columns is None else np.nan_to_num(x[self._columns.example.reals])
@@ -144,18 +158,27 @@ class MixtureFamily:
             return list(held.sum(axis=1))
         return [_misfit(reals_of(q), i, reals, held[i]) for i in range(len(held))]
 
+    def _cost(self, q: Components, pair: tuple[int, int]) -> float:
+        """What one Gaussian in place of two that do not overlap loses, in nats a row."""
+        at = list(pair)
+        weights, whole = q.weights[at], q.weights[at].sum()
+        if not self.structure.d:
+            return 0.0
+        _, covariance = Components(weights / whole, q.means[at], q.roots[at]).moments
+        spread = 0.5 * whole * np.linalg.slogdet(covariance)[1] - weights @ q.log_dets[at]
+        return float(spread - whole * np.log(whole) + np.sum(weights * np.log(weights)))
+
     def moved(self, q: Any, move: Move) -> Any:
         """Returns components after a merge and a split."""
-        i, j, c = move
+        i, j, c, axis = move
         share = q.weights[[i, j]] / q.weights[[i, j]].sum()
         weights, means, roots = q.weights.copy(), q.means.copy(), q.roots.copy()
         weights[i] = q.weights[i] + q.weights[j]
-        weights[[j, c]] = 0.5 * q.weights[c]
+        weights[[j, c]] = 0.5 * weights[c]
         if self.structure.d:
-            pair = Components(share, q.means[[i, j]], q.roots[[i, j]])
-            means[i], covariance = pair.moments
+            means[i], covariance = Components(share, q.means[[i, j]], q.roots[[i, j]]).moments
             roots[i] = self._root(covariance)
-            means[c], means[j], roots[[j, c]] = self._halves(q, c)
+            means[c], means[j], roots[[j, c]] = self._halves(means[c], roots[c], axis)
         base = Components(weights, means, roots)
         if self._columns is None:
             return base
@@ -173,7 +196,7 @@ class MixtureFamily:
         weights, means, roots = q.weights[index], q.means[index], q.roots[index]
         weights[[c, k]] *= 0.5
         if self.structure.d:
-            means[c], means[k], roots[[c, k]] = self._halves(q, c)
+            means[c], means[k], roots[[c, k]] = self._halves(q.means[c], q.roots[c])
         base = Components(weights, means, roots)
         if self._columns is None:
             return base
@@ -181,26 +204,56 @@ class MixtureFamily:
         made = replace(q, **_reals(base), df=q.df[index], rates=q.rates[index], tables=tables)
         return _tilted(made, c, k)
 
-    def _halves(self, q: Any, c: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        covariance = q.roots[c] @ q.roots[c].T
+    def _halves(self, mean: Array, root: Array, axis: int = 0) -> tuple[Array, Array, Array]:
+        covariance = root @ root.T
         values, vectors = np.linalg.eigh(covariance)
-        step = _APART * np.sqrt(values[-1]) * vectors[:, -1]
-        rest = covariance - np.outer(step, step)
-        return q.means[c] - step, q.means[c] + step, self._root(rest)
+        step = _APART * np.sqrt(values[-1 - axis]) * vectors[:, -1 - axis]
+        return mean - step, mean + step, self._root(covariance - np.outer(step, step))
 
     def _root(self, covariance: Float[np.ndarray, "d d"]) -> Float[np.ndarray, "d d"]:
         if self.structure.by_square:
             return np.diag(np.sqrt(np.diag(covariance)))
         return np.linalg.cholesky(covariance)
 
-    def floored(self, q: Any, rows: Rows) -> list[int]:
-        """Returns the components that are too few rows for a covariance of their own."""
-        s = self.structure
-        if s.name == "tied" or not s.d:
+    def spikes(self, sums: Sums) -> list[int]:
+        """Returns the components that maximum likelihood shrinks: onto few rows, or onto rows that are tied."""
+        if self.structure.name == "tied" or not self.structure.d:
             return []
-        # At a maximum, a component whose covariance is singular holds at most d rows, of others nearly none.
-        needed = 1.5 if s.by_square or s.rank else s.d + 0.5
-        return [int(k) for k in np.flatnonzero(q.weights * rows.total < needed)]
+        # Rows that are tied in some direction have no more spread there than the floor.
+        return [int(k) for k in np.flatnonzero(self._few(sums) | (self._least(sums) < FLOOR))]
+
+    def sound(self, sums: Sums) -> bool:
+        """Returns whether no component owes its density to rows that are tied, or lie close to a plane by chance.
+
+        One of no more rows than columns keeps the prior, and owes its density to that.
+        """
+        d = self.structure.d
+        if self.structure.name == "tied" or not d:
+            return True
+        least, rows = self._least(sums), sums.rows
+        flat = (least < _SHARE * len(rows) ** (-2.0 / d)) & (rows < _PLANE * (d + 1))
+        return not bool((((least < FLOOR) | flat) & ~self._few(sums)).any())
+
+    def charge(self, sums: Sums) -> float:
+        """Returns what components of too few rows must be worth, in nats: BIC's charge for their parameters."""
+        if self.structure.name == "tied" or not self.structure.d:
+            return 0.0
+        each = self.parameters(2) - self.parameters(1)
+        return 0.5 * each * np.log(sums.rows.sum()) * int(self._few(sums).sum())
+
+    def _few(self, sums: Sums) -> np.ndarray:
+        """Which components have too few rows: at a maximum, one that is singular holds d, of others nearly none."""
+        s = self.structure
+        return sums.rows < (1.5 if s.by_square or s.rank else s.d + 0.5)
+
+    def _least(self, sums: Sums) -> Float[np.ndarray, " k"]:
+        """The scatter of each component in the direction in which it is least, beside that of all rows."""
+        scatter = self.structure.moments(sums.values)[2]
+        if scatter.ndim == 2:
+            spherical = self.structure.name == "spherical"
+            return scatter.sum(axis=1) if spherical else scatter.min(axis=1)
+        inverse = np.linalg.inv(np.linalg.cholesky(self.shape))
+        return np.linalg.eigvalsh(inverse @ scatter @ inverse.T)[:, 0]
 
     def keeping(self, few: tuple[int, ...], k: int) -> MixtureModel:
         """Returns the model with the prior for some of k components, and the floor for the others."""

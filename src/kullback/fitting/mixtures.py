@@ -6,8 +6,6 @@ from dataclasses import dataclass, replace
 from typing import Any, final
 
 import numpy as np
-from jaxtyping import Float
-from scipy import linalg
 
 from kullback.core.run import Run
 from kullback.families import Recipe
@@ -56,9 +54,8 @@ class Mixed:
 
     @property
     def share(self) -> float:
-        """Of the starts carried to their ends, how many reached the best value."""
-        best = self.found.ends[0].value
-        return sum(c.value > best - SAME for c in self.found.ends) / len(self.found.ends)
+        """Of the starts, how many reached the best value."""
+        return self.found.reached[0]
 
 
 # How well a mixture does on rows: mean log density with its error, on rows fitted to or left out.
@@ -96,6 +93,11 @@ class _Tried:
     bic: float
     icl: float
     left_out: Score | None
+    sound: bool
+
+    def rank(self) -> tuple[bool, float]:
+        """Returns BIC, after that of those without a component that shrinks to nothing, or nearly."""
+        return not self.sound, self.bic
 
 
 def choose(
@@ -129,7 +131,7 @@ def choose(
         for k in range(1, most + 1):
             made = _try(family, seen, sample, k, tried, run)
             tried.append(made)
-            best = min(tried, key=lambda t: t.bic)
+            best = min(tried, key=_Tried.rank)
             run.watch(f"{k} component(s): BIC {made.bic:.1f}, lowest for {best.k}")
             if made.mixed.interrupted:
                 raise KeyboardInterrupt
@@ -139,7 +141,7 @@ def choose(
         if not tried:
             raise
         stopped = True
-    best = min(tried, key=lambda t: t.bic)
+    best = min(tried, key=_Tried.rank)
     selection = _compared(tried, best, seen, rows, of)
     if stopped:
         return replace(best.mixed, interrupted=True), selection
@@ -163,8 +165,7 @@ def _try(
     seeds: tuple[Components, ...] = ()
     if before:
         last = before[-1].mixed.end.at
-        heaviest = np.argsort(last.weights)[::-1][:3]
-        seeds = tuple(here.split(last, int(i)) for i in heaviest)
+        seeds = tuple(here.split(last, int(i)) for i in np.argsort(last.weights)[::-1][:3])
     mixed = fit_mixture(
         here,
         rows,
@@ -181,7 +182,8 @@ def _try(
     bic = size * math.log(rows.total) - 2.0 * log_likelihood
     doubt = _entropy(here, q, rows)
     left_out = held_out(here, q, rows, run.watch, kept_prior=mixed.kept_prior)
-    return _Tried(k, mixed, size, log_likelihood, bic, bic + 2.0 * doubt, left_out)
+    sound = here.sound(mixed.end.sums)
+    return _Tried(k, mixed, size, log_likelihood, bic, bic + 2.0 * doubt, left_out, sound)
 
 
 def _entropy(family: MixtureFamily, q: Components, rows: Rows) -> float:
@@ -255,7 +257,9 @@ _PRECISE, _MOST_PASSES = 200, 2000
 #: More rows than this are led up to by a climb over some of them.
 _HUGE, _PART = 2_000_000, 400_000
 #: Optima that are compared without the prior, where the rows are few, after so many passes at most.
-_FINALISTS, _COMPARED = 3, 30
+_FINALISTS, _COMPARED = 6, 30
+#: Of these, so many are carried to their last digits, as long as some component shrinks there.
+_TRIED = 4
 
 
 def fit_mixture(
@@ -285,7 +289,6 @@ def fit_mixture(
     if found.interrupted:
         return Mixed(found.ends[0], found, 0, math.nan, (), interrupted=True)
     told = _teller(watch, rows)
-    tolerance = max(TOLERANCE, _EACH * rows.total)
     ends = distinct_ends(found.ends)[: 1 if sample.n < rows.n else _FINALISTS]
     free = found.free if sample.n == rows.n else ()
     if rows.n > _HUGE:
@@ -293,23 +296,39 @@ def fit_mixture(
         part = rows.sample(_PART, np.random.default_rng(0))
         watch(f"climbing on {_PART:,} of {rows.n:,} rows")
         ends = [climb(family.model, part, ends[0].at, tolerance=1.0, before=ends[0].path)]
-    last, passes = _compared_ends(family, rows, ends, free, told)
+    found_ends, passes = _compared_ends(family, rows, ends, free, told)
+    done: list[Last] = []
+    for one in found_ends[:_TRIED]:
+        done.append(_finished(family, rows, one, told))
+        # A component that shrinks at the last only sends the search on to the next optimum.
+        if done[-1].end.interrupted or family.sound(done[-1].end.sums):
+            break
+    last = max(done, key=lambda one: _rank(family, one))
+    passes += sum(one.passes for one in done)
+    cost = family.floor_cost(last.end.at, last.kept)
+    return Mixed(last.end, found, passes, cost, last.kept, done[-1].end.interrupted)
+
+
+def _finished(
+    family: MixtureFamily, rows: Rows, last: Last, told: Callable[[int, float], None]
+) -> Last:
+    """The last digits of an optimum, and the passes they took."""
+    passes, tolerance = 0, max(TOLERANCE, _EACH * rows.total)
     for near, most in ((tolerance, _PRECISE), (max(tolerance, _CREEPING), _MOST_PASSES)):
         if last.end.interrupted or last.end.remaining <= near:
             break
+        at, before = last.end.at, last.end.path
         last = final_climb(
-            family,
-            rows,
-            last.end.at,
-            kept=last.kept,
-            tolerance=near,
-            passes=most,
-            watch=told,
-            before=last.end.path,
+            family, rows, at, kept=last.kept, tolerance=near, passes=most, watch=told, before=before
         )
         passes += last.passes
-    cost = family.floor_cost(last.end.at, last.kept)
-    return Mixed(last.end, found, passes, cost, last.kept, last.end.interrupted)
+    return replace(last, passes=passes)
+
+
+def _rank(family: MixtureFamily, one: Last) -> tuple[bool, float]:
+    """Higher is better: an optimum that owes its likelihood to ties is behind all others."""
+    sums = one.end.sums
+    return family.sound(sums), sums.log_likelihood - family.charge(sums)
 
 
 def _compared_ends(
@@ -318,34 +337,25 @@ def _compared_ends(
     ends: list[Climb],
     free: tuple[Climb, ...],
     told: Callable[[int, float], None],
-) -> tuple[Last, int]:
-    """The optimum of these that is best without the prior, before its last digits, and passes.
+) -> tuple[list[Last], int]:
+    """The optima, that which is best without the prior first, before their last digits, and passes.
 
     Those of `free` climbed without the prior already.
     """
     if len(ends) + len(free) == 1:
         # What was left with the prior says nothing of what is left without.
-        return Last(replace(ends[0], remaining=math.inf), (), 0), 0
+        return [Last(replace(ends[0], remaining=math.inf), (), 0)], 0
     found: list[Last] = []
     for end in (*ends, *free):
         values = [one.end.sums.log_likelihood for one in found]
         if end in free and _adds_nothing(end, values):
             continue
-        found.append(
-            final_climb(
-                family,
-                rows,
-                end.at,
-                tolerance=SAME,
-                passes=_COMPARED,
-                watch=told,
-                before=end.path,
-            )
-        )
+        how = {"tolerance": SAME, "passes": _COMPARED, "watch": told, "before": end.path}
+        found.append(final_climb(family, rows, end.at, **how))
         if found[-1].end.interrupted:
             break
-    best = max(found, key=lambda one: one.end.sums.log_likelihood)
-    return best, sum(one.passes for one in found)
+    ranked = sorted(found, key=lambda one: _rank(family, one), reverse=True)
+    return ranked, sum(one.passes for one in found)
 
 
 def _adds_nothing(end: Climb, values: list[float]) -> bool:
@@ -436,99 +446,3 @@ def _summary(rows: Rows, parts: list[tuple[Any, Any, Rows]]) -> Score:
         np.concatenate(values) if values else None,
         np.concatenate(weights) if values else None,
     )
-
-
-# Standard errors of a mixture's parameters, from the information that its rows hold.
-
-#: More multiplications than this are too many.
-_WORK = 4e10
-#: Directions that the rows say less about than this share are taken for unknown.
-_SINGULAR = 1e-10
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class Errors:
-    """Standard errors in scaled coordinates: weights (k,), means (k, d), sds (k, d)."""
-
-    weights: Float[np.ndarray, " k"]
-    means: Float[np.ndarray, "k d"]
-    sds: Float[np.ndarray, "k d"]
-
-
-def errors(model: Any, q: Components, rows: Rows, sample: Rows, *, most: int) -> Errors | None:
-    """Returns standard errors of weights, means and sds; None if there are too many parameters.
-
-    Too many to invert their information, or as many as there are rows, whose scores then say nothing of some.
-
-    Taken from the sample, as if all rows were like it, where all rows are too many.
-
-    Args:
-        model: of maximum likelihood.
-        q: the fit, in scaled coordinates.
-        rows: all.
-        sample: some of them, in memory.
-        most: so many parameters are not too many.
-    """
-    k, d = q.means.shape
-    diagonal = model.structure.by_square
-    size = k * (1 + d + (d if diagonal else d * (d + 1) // 2))
-    if size > most or size >= min(rows.n, rows.effective):
-        return None
-    seen = rows if rows.in_memory and rows.n * size**2 < _WORK else sample
-    every = np.arange(d)
-    lower = (every, every) if diagonal else np.tril_indices(d)
-    inverse = q.inverses
-    information = np.zeros((size, size))
-    for x, weights in seen.blocks(2048):
-        shares = model.shares(q, x)
-        z = np.einsum("kij,kjm->kim", inverse, x[None] - q.means[:, :, None])
-        turns = z[:, lower[0]] * z[:, lower[1]] - (lower[0] == lower[1])[:, None]
-        scores = np.concatenate(
-            [
-                shares - q.weights[:, None],
-                (shares[:, None] * z).reshape(k * d, -1),
-                (shares[:, None] * turns).reshape(k * len(lower[0]), -1),
-            ]
-        )
-        information += (scores * weights) @ scores.T
-    information *= rows.total / seen.total
-    return _delta(q, _inverse(information, k), lower)
-
-
-def _inverse(information: Float[np.ndarray, "m m"], k: int) -> Float[np.ndarray, "m m"]:
-    """The inverse but for the direction in which all k logits, which come first, rise together."""
-    unit = np.sqrt(np.maximum(np.diag(information), 1e-300))
-    scaled = information / np.outer(unit, unit)
-    together = np.concatenate([unit[:k], np.zeros(len(unit) - k)])
-    together /= np.linalg.norm(together)
-    try:
-        root = np.linalg.cholesky(scaled + np.outer(together, together))
-    except np.linalg.LinAlgError:
-        root = np.zeros((1, 1))
-    if np.diag(root).min() ** 2 > _SINGULAR:
-        half = linalg.solve_triangular(root, np.eye(len(root)), lower=True)
-        inverse = half.T @ half
-    else:
-        inverse = np.linalg.pinv(scaled, rcond=_SINGULAR, hermitian=True)
-    return inverse / np.outer(unit, unit)
-
-
-def _delta(
-    q: Components, covariance: Float[np.ndarray, "m m"], lower: tuple[np.ndarray, np.ndarray]
-) -> Errors:
-    """Errors of weights, means and sds from those of logits, moves and turns of the factors."""
-    k, d = q.means.shape
-    by_logit = np.diag(q.weights) - np.outer(q.weights, q.weights)
-    of_weights = by_logit @ covariance[:k, :k] @ by_logit
-    means, sds = np.empty((k, d)), np.empty((k, d))
-    for i, root in enumerate(q.roots):
-        at = slice(k + i * d, k + (i + 1) * d)
-        means[i] = np.sqrt(np.maximum(np.diag(root @ covariance[at, at] @ root.T), 0.0))
-        first = k + k * d + i * len(lower[0])
-        turn = covariance[first : first + len(lower[0]), first : first + len(lower[0])]
-        sd = np.sqrt(np.sum(root**2, axis=1))
-        # d cov = root (dT + dT') root', so that d var_j = 2 sum root_ja root_jb dT_ab.
-        by_turn = root[:, lower[0]] * root[:, lower[1]] / sd[:, None]
-        sds[i] = np.sqrt(np.maximum(np.einsum("ja,ab,jb->j", by_turn, turn, by_turn), 0.0))
-    return Errors(np.sqrt(np.maximum(np.diag(of_weights), 0.0)), means, sds)

@@ -251,8 +251,8 @@ def _trial(
 
 def _without_prior(family: MixtureFamily, end: Climb, rows: Rows, tolerance: float) -> Components:
     """The maximum of the likelihood itself, but where it has a component shrink to a point."""
-    free = _done(climb(family.final, rows, end.at, tolerance=tolerance, passes=_REFIT_PASSES)).at
-    return end.at if family.floored(free, rows) else free
+    free = _done(climb(family.final, rows, end.at, tolerance=tolerance, passes=_REFIT_PASSES))
+    return end.at if family.spikes(free.sums) else free.at
 
 
 def _done(end: Climb) -> Climb:

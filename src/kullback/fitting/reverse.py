@@ -11,12 +11,11 @@ from kullback.core.errors import DensityError, InputError
 from kullback.core.run import Run
 from kullback.families import Gaussians, is_diagonal
 from kullback.fitting import em_search
-from kullback.fitting.components import Components, one
+from kullback.fitting.components import Components, Vector, one
 from kullback.fitting.covariances import Structure
 from kullback.fitting.mixture_family import family_of
 from kullback.fitting.natural_gradient import Ascent, ascend, slope_at
 from kullback.fitting.rows import rows_of
-from kullback.solvers.minimise import descend
 from kullback.solvers.modes import Density, Mode, climb, find, mode_at, whitened
 from kullback.targets import Samples
 
@@ -65,7 +64,7 @@ class Search:
 
     Attributes:
         modes: the distinct ones, highest mass first; the climbs that ended nowhere last.
-        starts: Components to fit from, best first.
+        starts: Gaussians to fit from, best first.
         climbs: how many climbs were made.
     """
 
@@ -197,8 +196,6 @@ def _apart(a: Components, b: Components) -> bool:
     return bool(np.max(np.abs(a.means[0] - b.means[0]) / b.sds[0]) > 2.0)
 
 
-Vector = Float[np.ndarray, " d"]
-
 #: How far from the first mode, in its own sds, the other climbs begin.
 _REACHES = (2.0, 4.0, 8.0, 16.0, 32.0)
 #: Random points tried until the density is positive at one.
@@ -217,14 +214,11 @@ def search(density: Density, start: Vector, rng: np.random.Generator, *, climbs:
     modes = [first]
     # Where the first climb found no top, others will hardly: each costs hundreds of gradients.
     others = climbs - 1 if first.proper else min(climbs - 1, 2)
-    reaches = [_REACHES[i % len(_REACHES)] for i in range(others)]
-    for reach in reaches:
+    for reach in (_REACHES[i % len(_REACHES)] for i in range(others)):
         direction = rng.standard_normal(len(start))
         far = reach * direction
         origin = first.at + first.root @ far if first.proper else begin + 0.5 * far
-        other = mode_from(density, origin, modes)
-        if other is not None:
-            modes.append(other)
+        _add_mode(density, origin, modes)
         if len(modes) == _MOST_MODES:
             break
     modes.sort(key=lambda m: (m.proper, m.log_mass), reverse=True)
@@ -271,9 +265,7 @@ def look_around(
     if proper:
         away = np.min([[m.distance(x) for x in draws] for m in proper], axis=0)
         for x in draws[np.argsort(away)[-_OUTLIERS:]]:
-            other = mode_from(density, x, modes)
-            if other is not None:
-                modes.append(other)
+            _add_mode(density, x, modes)
     count = _WIDE_CLIMBS if d <= _MANY else _WIDE_CLIMBS // 8
     first = modes[0]
     for i in range(count):
@@ -281,27 +273,24 @@ def look_around(
         origin = center + root @ z
         if i % 2 and first.proper:
             origin = first.at + 10.0 ** rng.uniform(0.3, 3.0) * first.root @ z
-        other = mode_from(density, origin, modes)
-        if other is not None:
-            modes.append(other)
+        _add_mode(density, origin, modes)
         if len(modes) >= _MOST_FOUND:
             break
     modes.sort(key=lambda m: (m.proper, m.log_mass), reverse=True)
     return Search(tuple(modes), found.starts, found.climbs + count)
 
 
-def mode_from(density: Density, origin: Vector, known: list[Mode]) -> Mode | None:
-    """The mode above a point, unless it is one that is known or nothing is found."""
+def _add_mode(density: Density, origin: Vector, known: list[Mode]) -> None:
+    """Adds the mode above a point, unless it is one that is known or nothing is found."""
     if not np.isfinite(density(origin[None])[0][0]):
-        return None
+        return
     root = known[0].root if known[0].proper else None
     end = climb(density, origin, root=root)[-1]
     if any(m.proper and m.distance(end) < 2.0 for m in known):
-        return None
+        return
     mode = mode_at(density, end)
-    if not mode.proper or any(m.proper and m.distance(mode.at) < 1.0 for m in known):
-        return None
-    return mode
+    if mode.proper and not any(m.proper and m.distance(mode.at) < 1.0 for m in known):
+        known.append(mode)
 
 
 def _starts(
@@ -356,15 +345,17 @@ def reverse_mixture(
         run: randomness, progress, checkpoint.
         diagonal: whether coordinates are independent within a component.
     """
-    d = density.dimension
-    z = whitened(
-        d, max(_FEWEST_OF_MIXTURE, _MIXTURE_PER_DIMENSION * d), run.generator("mixture draws", k)
-    )
+    z = _mixture_draws(density, k, run)
     starts = [_by_likelihood(draws, k, run.generator("mixture start", k), diagonal=diagonal)]
     at_modes = _by_modes(found, k, diagonal=diagonal)
     if at_modes is not None:
         starts.append(at_modes)
     return best_of(density, starts, z, run, f"mixture of {k}")
+
+
+def _mixture_draws(density: Density, k: int, run: Run) -> Float[np.ndarray, "n d"]:
+    n = max(_FEWEST_OF_MIXTURE, _MIXTURE_PER_DIMENSION * density.dimension)
+    return whitened(density.dimension, n, run.generator("mixture draws", k))
 
 
 def best_of(
@@ -406,11 +397,7 @@ def with_another(
         run: randomness, progress, checkpoint.
     """
     k = len(q.weights) + 1
-    z = whitened(
-        density.dimension,
-        max(_FEWEST_OF_MIXTURE, _MIXTURE_PER_DIMENSION * density.dimension),
-        run.generator("mixture draws", k),
-    )
+    z = _mixture_draws(density, k, run)
     shape = 0.7 * q.roots[q.heaviest(1)[0]]
     starts = [q.with_another(0.1, at, shape) for at in _worst(draws, log_ratio)]
     starts.append(_by_likelihood(draws, k, run.generator("mixture start", k), diagonal=q.diagonal))
@@ -461,118 +448,3 @@ def _by_modes(found: Search, k: int, *, diagonal: bool) -> Components | None:
     weights = np.maximum(np.exp(masses - masses.max()), 1e-3)
     means, roots = np.array([m.at for m in modes]), np.array([m.root for m in modes])
     return Components(weights / weights.sum(), means, roots).within(diagonal=diagonal)
-
-
-# The reverse fit of a Gaussian whose covariance is diagonal plus r outer products, D^2 + B B'.
-
-Array = np.ndarray
-_FEWEST_OF_LOW_RANK, _MOST_OF_LOW_RANK, _ITERATIONS = 64, 2**13, 200
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class Factors:
-    """N(mean, diag(scale)^2 + factor factor')."""
-
-    mean: Float[np.ndarray, " d"]
-    scale: Float[np.ndarray, " d"]
-    factor: Float[np.ndarray, "d r"]
-
-    @property
-    def root(self) -> Float[np.ndarray, "d d"]:
-        """The Cholesky factor of the covariance."""
-        return np.linalg.cholesky(np.diag(self.scale**2) + self.factor @ self.factor.T)
-
-
-def low_rank_fit(density: Density, found: Search, r: int, run: Run) -> ReverseFit:
-    """Returns the Gaussian with r outer products that is closest in KL(q||p).
-
-    Args:
-        density: log p, unnormalised.
-        found: where to start.
-        r: outer products, at most d.
-        run: randomness, progress.
-    """
-    d = density.dimension
-    now = start_of(found.starts[0], min(r, d))
-    n, level = max(_FEWEST_OF_LOW_RANK, 8 * (now.factor.shape[1] + 2)), 0
-    trace: list[tuple[int, float, int]] = []
-    interrupted = False
-    while True:
-        z = whitened(d + now.factor.shape[1], n, run.generator("low rank draws", level))
-        try:
-            now = _ascended(density, now, z, run)
-        except KeyboardInterrupt:
-            interrupted = True
-        q = one(now.mean, now.root)
-        noise, elbo = _noise(density, q, now, z)
-        trace.append((density.count, elbo, n))
-        if interrupted or settled(noise) or n >= _MOST_OF_LOW_RANK:
-            return ReverseFit(q, (), tuple(trace), noise, n, grown=False, interrupted=interrupted)
-        n, level = min(4 * n, _MOST_OF_LOW_RANK), level + 1
-
-
-def start_of(q: Components, r: int) -> Factors:
-    """Returns the factors of a Gaussian: the largest correlations, and what precisions leave."""
-    scale = q.within(diagonal=True).roots[0]
-    vectors, sizes, _ = np.linalg.svd(q.roots[0] / scale[:, None])
-    kept = np.sqrt(np.maximum(sizes[:r] ** 2 - 1.0, 1e-4))
-    return Factors(q.means[0], scale, scale[:, None] * vectors[:, :r] * kept)
-
-
-def _ascended(density: Density, start: Factors, z: Float[np.ndarray, "n c"], run: Run) -> Factors:
-    d, r = start.factor.shape
-    own, shared = z[:, :d], z[:, d:]
-
-    def unpack(v: Float[np.ndarray, " m"]) -> Factors:
-        mean, logs, factor = np.split(v, [d, 2 * d])
-        return Factors(
-            start.mean + start.scale * mean,
-            start.scale * np.exp(np.clip(logs, -30.0, 30.0)),
-            start.scale[:, None] * factor.reshape(d, r),
-        )
-
-    def objective(v: Float[np.ndarray, " m"]) -> tuple[float, Float[np.ndarray, " m"]]:
-        q = unpack(v)
-        log_p, gradient = density(q.mean + own * q.scale + shared @ q.factor.T)
-        if not np.isfinite(log_p).all():
-            return math.inf, np.zeros_like(v)
-        half_log_det, inverse_diagonal, solved = _woodbury(q)
-        by_mean = gradient.mean(axis=0)
-        by_log = (gradient * own).mean(axis=0) * q.scale + q.scale**2 * inverse_diagonal
-        by_factor = gradient.T @ shared / len(z) + solved
-        uphill = [by_mean * start.scale, by_log, (by_factor * start.scale[:, None]).ravel()]
-        elbo = float(log_p.mean()) + half_log_det + 0.5 * d * math.log(2.0 * math.pi * math.e)
-        run.told(density.count, elbo)
-        return -elbo, -np.concatenate(uphill)
-
-    factor = (start.factor / start.scale[:, None]).ravel()
-    begin = np.concatenate([np.zeros(2 * d), factor])
-    return unpack(descend(objective, begin, iterations=_ITERATIONS, gain=0.1 * NATS).at)
-
-
-def _woodbury(q: Factors) -> tuple[float, Float[np.ndarray, " d"], Float[np.ndarray, "d r"]]:
-    """Half the log determinant of the covariance S, the diagonal of its inverse, and its inverse times B."""
-    precision = q.scale**-2.0
-    scaled = q.factor * precision[:, None]
-    small = np.eye(q.factor.shape[1]) + q.factor.T @ scaled
-    root = np.linalg.cholesky(small)
-    half = np.linalg.solve(root, scaled.T)
-    half_log_det = float(np.log(q.scale).sum() + np.log(np.diag(root)).sum())
-    return half_log_det, precision - np.sum(half**2, axis=0), np.linalg.solve(small, scaled.T).T
-
-
-def _noise(
-    density: Density, q: Components, factors: Factors, z: Float[np.ndarray, "n c"]
-) -> tuple[tuple[float, float], float]:
-    """What the draws leave unknown, in nats and sds, and the ELBO on them.
-
-    A full covariance's share is scaled to the numbers that this family has.
-    """
-    d, r = factors.factor.shape
-    x = factors.mean + z[:, :d] * factors.scale + z[:, d:] @ factors.factor.T
-    white = np.linalg.solve(q.roots[0], (x - factors.mean).T).T
-    slope = slope_at(density, q, white)
-    by_mean = 0.5 * d * slope.noise[1] ** 2
-    numbers = min(d * (r + 1), d * (d + 1) // 2) / (d * (d + 1) / 2)
-    return (min(slope.noise[0], by_mean + numbers * slope.noise[0]), slope.noise[1]), slope.elbo

@@ -109,17 +109,19 @@ def probabilities(thing: object, name: str, *, normalize: bool) -> Categorical:
     try:
         array = np.asarray(thing, dtype=np.float64)
     except (TypeError, ValueError):
+        array = np.empty(())
+    if array.ndim == 0:
         if hasattr(thing, "score_samples") and hasattr(thing, "sample"):
             kind = type(thing).__name__
             raise InputError(
                 f"{name} is a {kind} of scikit-learn: say what its methods are, Known(log_prob={name}.score_samples, "
                 f"sample=lambda rng, n: {name}.sample(n)[0], example=zeros(d)), d being its number of columns"
-            ) from None
+            )
         raise InputError(
             f"{name} is a {type(thing).__name__}, which is not understood: give a NumPyro, SciPy or "
             'torch distribution, LogDensity, Known, an expression such as "normal(0, sd=2)", '
-            "or a vector of probabilities"
-        ) from None
+            "Samples or a vector of probabilities"
+        )
     if array.ndim != 1:
         raise InputError(
             f"{name} is an array of shape {array.shape}: probabilities are a vector; for draws say "

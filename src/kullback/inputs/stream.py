@@ -103,7 +103,7 @@ class _Parts:
 
         d = len(self.columns)
         if not np.isfinite(rows).all():
-            for i, name in enumerate((*self.columns, *([self.weights] if self.weights else []))):
+            for i, name in enumerate((*self.columns, *_named(self.weights))):
                 kept = self.missing is not False and (i < d or self.missing == "drop")
                 check_cells(rows[:, i], name, source, place, missing=kept, part=" in this piece")
             rows = rows[~np.isnan(rows).any(axis=1)] if self.missing == "drop" else rows
@@ -151,7 +151,7 @@ def scan(
     schemas = [schema_of(p) for p in paths]
     wanted = chosen(list(schemas[0]), columns or (), weights, paths[0])
     said = resolve(declared_kinds(counts, kinds), wanted)
-    needed = [*wanted, *([] if weights is None else [weights])]
+    needed = [*wanted, *_named(weights)]
     check_alike(paths, schemas, needed, everything=columns is None)
     files = tuple(_opened(p) for p in paths)
     rows = sum(f.rows for f in files)
@@ -160,7 +160,8 @@ def scan(
     if weights is not None and not schemas[0][weights].is_numeric():
         raise InputError(f"{source}: column {weights!r} is {schemas[0][weights]}, not numbers")
     found = [_kind(name, schemas[0][name], said.get(name), paths, rows, source) for name in wanted]
-    known, labels = tuple(kind for kind, _ in found), tuple(names for _, names in found)
+    known: tuple[Kind, ...] = tuple(kind for kind, _ in found)
+    labels = tuple(names for _, names in found)
     numeric = tuple(schemas[0][name].is_numeric() for name in wanted)
     parts = _Parts(files, tuple(wanted), known, labels, numeric, weights, missing, source)
     return Stream(parts, tuple(wanted), known, labels, missing is True, source)
@@ -195,6 +196,10 @@ def is_stream(path: str | Path) -> bool:
         return rows_in(str(path)) * len(schema_of(str(path))) > table_module.MAX_CELLS
     except InputError:
         return False  # what is wrong with it is said by who reads it
+
+
+def _named(name: str | None) -> tuple[str, ...]:
+    return () if name is None else (name,)
 
 
 def _opened(path: str) -> _File:

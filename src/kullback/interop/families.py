@@ -12,7 +12,7 @@ from kullback.core.errors import InputError, UnsupportedError
 from kullback.core.optional import need
 from kullback.distributions.base import Distribution, Foreign
 from kullback.distributions.family import Contains, Family
-from kullback.distributions.registry import FAMILIES, NUMPYRO, by_name
+from kullback.distributions.registry import FAMILIES, by_name, row_named
 from kullback.distributions.scalar import Embed, Parametric, Scalar, ScalarFamily, Vector
 from kullback.families import Bernoulli
 from kullback.interop import as_distribution
@@ -98,22 +98,10 @@ def family_of(family: object) -> Parametric:
         UnsupportedError: its parameters are of a kind that is not fitted here.
     """
     name = family if isinstance(family, str) else _name_in_numpyro(family)
-    row = None if name is None else _row(name)
-    return _of_class(_class(family)) if row is None else _of_row(row)
-
-
-def _row(name: str) -> Family | None:
-    """Returns the row of a scalar family by its name, or by that of a class with the same parameters."""
-    plain = name.lower().replace("_", "").replace("-", "")
-    rows = [*FAMILIES.items(), *((cls, row) for cls, (row, _) in NUMPYRO.items())]
-    return next(
-        (
-            row
-            for n, row in rows
-            if n.lower().replace("_", "") == plain and issubclass(row.cls, Scalar)
-        ),
-        None,
-    )
+    row = None if name is None else row_named(name)
+    if row is not None and issubclass(row.cls, Scalar):
+        return _of_row(row)
+    return _of_class(_class(family))
 
 
 def _chart_of(row: Family) -> _Chart:

@@ -17,8 +17,9 @@ from numpyro.distributions.util import cholesky_of_inverse, lazy_property
 from kullback.core.errors import InputError
 from kullback.core.numerics import float64
 from kullback.distributions.base import Array, Distribution, Foreign
-from kullback.interop.library import Evaluator, Library, normals_of, read_batch, read_one
+from kullback.interop.library import Evaluator, Library
 from kullback.interop.names import given
+from kullback.interop.readers import normals_of, read_batch, read_one
 
 #: Points are padded to one of these counts, so that a density is compiled a few times only.
 _COUNTS = (64, 512, 4096, 32768)

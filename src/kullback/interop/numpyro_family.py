@@ -12,7 +12,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
-from numpyro.distributions import Distribution as NumPyroDistribution
 from numpyro.distributions import biject_to, constraints
 from numpyro.distributions.constraints import is_dependent
 
@@ -244,8 +243,3 @@ def _domain(cls: Any) -> Domain:
     word = type(support).__name__.lower()
     at_low = integers or "eq" in word or "nonnegative" in word or "circular" in word
     return Domain(low, high, (at_low, integers or "circular" in word), integers=integers)
-
-
-def is_numpyro(thing: object) -> bool:
-    """Whether something is a class of NumPyro's distributions."""
-    return isinstance(thing, type) and issubclass(thing, NumPyroDistribution)

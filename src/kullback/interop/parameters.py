@@ -3,8 +3,7 @@
 import json
 import math
 import sys
-from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, final
 
@@ -12,13 +11,11 @@ import numpy as np
 from jaxtyping import Float
 
 from kullback.core.errors import InputError, UnsupportedError
-from kullback.core.numerics import float64
 from kullback.interop.bijections import REAL, Interval, Support, read_support, words
+from kullback.interop.examples import Build, apart, as_arrays, number_array
 from kullback.targets import Unconstrained
 
 Array = np.ndarray
-#: What puts the parts of an event in their places.
-Build = Callable[[Sequence[Any]], Any]
 #: The name of a single parameter that has none.
 BARE = "x"
 
@@ -264,7 +261,7 @@ def layout(example: object, support: object = None) -> Layout:
     bare = isinstance(tree, np.ndarray)
     parts, build = apart(tree)
     names = [BARE if bare else name for name, _ in parts]
-    values = [_number_array(v, name) for (_, v), name in zip(parts, names, strict=True)]
+    values = [number_array(v, name) for (_, v), name in zip(parts, names, strict=True)]
     _check_names(names, values)
     chosen = _by_name(support, names)
     leaves = _leaves([(n, v.shape, chosen[n]) for n, v in zip(names, values, strict=True)])
@@ -367,93 +364,6 @@ def _check_start(result: Layout, values: list[Array]) -> None:
                 f"the example has {leaf.name} = {value}, on the edge of "
                 f"{leaf.support.describe()}: give an example inside"
             )
-
-
-# An example that a user gave, taken apart: which parts are arrays, their names and their order.
-
-
-def apart(tree: Any) -> tuple[list[tuple[str, Any]], Build]:
-    """Returns the parts of an event with their dotted names, in the user's own order, and what makes one of parts.
-
-    Dicts, lists, tuples and named tuples are taken apart, and what is registered with JAX, where it is loaded.
-    """
-    children, join = _children(tree)
-    if children is None:
-        return [("", tree)], lambda values: values[0]
-    parts: list[tuple[str, Any]] = []
-    pieces: list[tuple[int, int, Build]] = []
-    for name, child in children:
-        inner, build = apart(child)
-        pieces.append((len(parts), len(parts) + len(inner), build))
-        parts += [(f"{name}.{rest}" if rest else name, value) for rest, value in inner]
-
-    def rebuilt(values: Sequence[Any]) -> Any:
-        return join([build(values[start:end]) for start, end, build in pieces])
-
-    return parts, rebuilt
-
-
-def _children(tree: Any) -> tuple[list[tuple[str, Any]] | None, Build]:
-    """Returns what a container holds, by name, and what makes one like it; None for what is no container."""
-    kind = type(tree)
-    if tree is None:
-        return [], lambda values: None
-    if kind in (dict, OrderedDict):
-        return [(str(k), v) for k, v in tree.items()], lambda values: kind(
-            zip(tree, values, strict=True)
-        )
-    if isinstance(tree, tuple) and hasattr(tree, "_fields"):
-        return list(zip(tree._fields, tree, strict=True)), lambda values: kind(*values)
-    if kind in (list, tuple):
-        return [(str(i), v) for i, v in enumerate(tree)], kind
-    jax = sys.modules.get("jax")
-    if jax is None or isinstance(tree, (np.ndarray, np.generic, jax.Array, str, bytes, int, float)):
-        return None, list
-    paths, structure = jax.tree_util.tree_flatten_with_path(tree, is_leaf=lambda t: t is not tree)
-    if len(paths) == 1 and not paths[0][0]:
-        return None, list
-    return [(_word(path[0]), child) for path, child in paths], structure.unflatten
-
-
-def _word(key: Any) -> str:
-    """One step of a path into a pytree of JAX, as a word."""
-    for attribute in ("key", "idx", "name"):
-        if hasattr(key, attribute):
-            return str(getattr(key, attribute))
-    return str(key)
-
-
-def as_arrays(example: Any) -> Any:
-    """Returns an example whose lists of numbers are arrays, and whose numbers are too."""
-    if isinstance(example, dict):
-        return {k: as_arrays(v) for k, v in example.items()}
-    if type(example) in (list, tuple):
-        if _is_numbers(example):
-            return np.asarray(example)
-        return type(example)(as_arrays(v) for v in example)
-    jax = sys.modules.get("jax")
-    if isinstance(example, (int, float, np.generic, str, bytes)) or (
-        jax is not None and isinstance(example, jax.Array)
-    ):
-        with float64():
-            return np.asarray(example)
-    return example
-
-
-def _is_numbers(value: Any) -> bool:
-    if type(value) in (list, tuple):
-        return len(value) > 0 and all(_is_numbers(v) for v in value)
-    return isinstance(value, (int, float, np.number))
-
-
-def _number_array(value: object, name: str) -> Array:
-    """Returns a part of an example in float64; InputError if it is not made of real numbers."""
-    array = np.asarray(value)
-    if array.dtype.kind not in "iuf":
-        raise InputError(
-            f"the example has {name} of type {array.dtype}: parameters are real numbers"
-        )
-    return array.astype(np.float64)
 
 
 def _jnp() -> Any:

@@ -11,8 +11,9 @@ from torch.distributions.constraints import Constraint, is_dependent
 from torch.distributions.transforms import Transform
 
 from kullback.distributions.base import Array, Distribution
-from kullback.interop.library import Evaluator, Library, normals_of, read_batch, read_one
+from kullback.interop.library import Evaluator, Library
 from kullback.interop.names import given
+from kullback.interop.readers import normals_of, read_batch, read_one
 
 #: Where torch keeps the Cholesky factor that it computes from a covariance.
 _ROOT = "_unbroadcasted_scale_tril"

@@ -9,7 +9,8 @@ import numpy as np
 from kullback.core.errors import DensityError
 from kullback.core.optional import need
 from kullback.core.user_code import guarded, raised
-from kullback.interop.parameters import Layout, apart, layout, pullback
+from kullback.interop.examples import apart
+from kullback.interop.parameters import Layout, layout, pullback
 from kullback.interop.tracing import described, location
 from kullback.targets import Unconstrained
 

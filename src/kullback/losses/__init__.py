@@ -1,5 +1,14 @@
 """Layer 2: the formulas, once. Pure array functions, for NumPy, traced JAX arrays and torch alike."""
 
+from kullback.losses.adversarial import (
+    CONJUGATES,
+    ConjugatePair,
+    conjugate_pair,
+    critic_loss,
+    generator_loss,
+    non_saturating_generator_loss,
+    variational_bound,
+)
 from kullback.losses.autoencoder import (
     AutoencoderElbo,
     PosteriorCollapse,
@@ -13,15 +22,6 @@ from kullback.losses.categorical import (
     generalized_jensen_shannon,
     label_cross_entropy,
     top_k_kl_lower_bound,
-)
-from kullback.losses.divergences import (
-    CONJUGATES,
-    ConjugatePair,
-    conjugate_pair,
-    critic_loss,
-    generator_loss,
-    non_saturating_generator_loss,
-    variational_bound,
 )
 from kullback.losses.elbo import elbo, iwae, score_function_loss, stick_the_landing_loss
 from kullback.losses.gaussian import full_gaussian_kl, gaussian_kl, gaussian_kl_per_dimension

@@ -1,10 +1,11 @@
-"""A document as HTML: one file that needs nothing else. What is given is escaped here and only here."""
+"""A document as HTML: a file that needs nothing else, or an element for a notebook. Escaping is done here only."""
 
+import re
 from collections.abc import Iterator
+from hashlib import blake2b
 from html import escape
 from itertools import count
 
-from kullback.render.corner import draw_corner
 from kullback.render.document import (
     Badge,
     Banner,
@@ -23,11 +24,11 @@ from kullback.render.document import (
     Section,
     Table,
 )
-from kullback.render.svg import draw
+from kullback.render.svg import draw, draw_corner
 
 _SIGNS = {"good": "✓", "bad": "✗", "unsure": "?"}
 #: What is hatched: the areas that lie below 0.
-HATCH = (
+_HATCH = (
     '<svg class="defs" aria-hidden="true"><defs><pattern id="hatch" width="5" height="5" '
     'patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><path d="M0,0V5"/></pattern></defs></svg>'
 )
@@ -43,12 +44,12 @@ def render(document: Document) -> str:
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>{title}</title><style>{SHEET}</style></head>\n<body>{HATCH}<main>"
-        f"{content(document)}{_footer(document)}</main></body></html>\n"
+        f"<title>{title}</title><style>{_SHEET}</style></head>\n<body>{_HATCH}<main>"
+        f"{_content(document)}{_footer(document)}</main></body></html>\n"
     )
 
 
-def content(document: Document, prefix: str = "f") -> str:
+def _content(document: Document, prefix: str = "f") -> str:
     """Returns what stands on a page, without its frame.
 
     Args:
@@ -334,10 +335,31 @@ figure,.tabled,.fact,tr{break-inside:avoid}
 body{font-size:11pt}
 """
 
-SHEET = (
+_SHEET = (
     f":root{{color-scheme:light dark;{_LIGHT}}}"
     f"@media screen and (prefers-color-scheme:dark){{:root{{{_DARK}}}}}"
     f"{_TEXT}{_FACTS}{_BANNER}{_TABLES}{_PLOTS}"
     f"@media screen and (max-width:640px){{{_NARROW}}}"
     f"@media print{{{_PAPER}}}"
 ).replace("\n", "")
+
+# A notebook: the page without a frame, whose style touches nothing around it.
+
+#: Names of the parts of figures, until they get some that no other output has.
+_PREFIX = "kullback-part-"
+#: What is smaller here than on a page; CSS nesting keeps all of it within the element.
+_INSIDE = (
+    "&{padding:12px 16px;border-radius:8px;margin:0}h1{font-size:20px}h2{font-size:17px;"
+    "margin-top:24px;padding-top:10px}.summary{font-size:15px}.fact .value{font-size:19px}"
+)
+_SCOPED = re.sub(r"(?<![\w-])(:root|body|main)\{", "&{", _SHEET)
+
+
+def write_notebook(document: Document) -> str:
+    """Returns a document as an HTML element for a notebook."""
+    body = _content(document, _PREFIX)
+    own = f"k{blake2b(body.encode(), digest_size=6).hexdigest()}-"
+    return (
+        f'<div class="kullback"><style>.kullback{{{_SCOPED}{_INSIDE}}}</style>{_HATCH}'
+        f"{body.replace(_PREFIX, own)}</div>"
+    )

@@ -11,7 +11,7 @@ from kullback.render.terminal import clean, terminal_for_progress
 
 @contextmanager
 def told(what: str, progress: Watch | bool | None) -> Iterator[Watch]:  # noqa: FBT001 - as users say it
-    """Yields what to call with the number of descents done, or in words what is being done.
+    """Yields what to call with the number of restarts done, or in words what is being done.
 
     Args:
         what: is being done, such as "fitting".
@@ -36,7 +36,7 @@ def told(what: str, progress: Watch | bool | None) -> Iterator[Watch]:  # noqa: 
 
 
 def _line(what: str, done: int | str) -> str:
-    return f"{clean(what)}: {clean(done) if isinstance(done, str) else f'{done} descents'}"
+    return f"{clean(what)}: {clean(done) if isinstance(done, str) else f'{done} restarts'}"
 
 
 def _by_lines(what: str) -> Watch:

@@ -9,7 +9,7 @@ import select
 import sys
 from collections.abc import Sequence
 from traceback import format_exception
-from typing import TextIO, final
+from typing import TextIO
 
 from rich.cells import cell_len, chop_cells
 from rich.console import Console
@@ -61,21 +61,6 @@ _PLAIN = str.maketrans(
 def clean(text: str) -> str:
     """Returns a text without what would act on a terminal, or look like a line of ours: a name with a line break."""
     return _ESCAPES.sub("", text.replace("\n", " "))
-
-
-def _clean(part: str | Text) -> str | Text:
-    if isinstance(part, str):
-        return part if isinstance(part, _Wrapped) else clean(part)
-    cleaned = part.copy()
-    cleaned.plain = clean(part.plain)
-    return cleaned
-
-
-@final
-class _Wrapped(str):
-    """Lines of ours, cleaned before they were wrapped: their line breaks are no name's."""
-
-    __slots__ = ()
 
 
 def wrap(text: str, width: int, indent: str = "") -> list[str]:

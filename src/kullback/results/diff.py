@@ -8,6 +8,7 @@ from typing import ClassVar, Literal, final
 import numpy as np
 from jaxtyping import Float
 
+from kullback.core.errors import InputError
 from kullback.results.estimate import Estimate
 from kullback.results.quantity import Units
 from kullback.results.serialise import HIDDEN, NATS, PAIRS, Shown, key, keys
@@ -71,13 +72,13 @@ class ColumnDiff:
         forward, reverse: KL(reference||current) and KL(current||reference).
         jeffreys: their sum, which is what is called PSI.
         p_value: how likely two samples of one distribution differ as much.
-        adjusted: the p-value after Holm's correction for all that was looked at.
+        adjusted: the Holm-adjusted p-value, over all columns and all together.
         finding: whether `adjusted` is below .05.
         floor: a KL that 95 of 100 pairs of samples without a difference stay below, at these sizes.
         detectable: the KL that a smooth change needs to be found in four cases of five.
         certified: KL(reference||current) at least, without assumptions; None where rows are not
             independent or have weights.
-        regions: where it is paid, the largest first.
+        regions: what each contributes, the largest first.
         new, gone: levels with rows in current only, in reference only, and their shares.
         missing: shares of missing values in reference and current.
         medians: in the units of the column; None for levels.
@@ -315,6 +316,10 @@ def worst(gates: Sequence[Gate | None]) -> Gate | None:
 # Counts of a table that stand for it where its rows cannot be had.
 
 Counts = Float[np.ndarray, "_c"]
+#: The level of missing values.
+MISSING = "missing"
+#: Kinds of columns, in words.
+PROFILED = {"numbers": "numbers", "levels": "names", "dates": "dates"}
 #: The level that stands for those that are too rare, of too many, to be kept.
 OTHERS = "(others)"
 
@@ -346,17 +351,52 @@ class ColumnProfile:
 @final
 @dataclass(frozen=True, eq=False)
 class Profile:
-    """Counts of the columns of a table; no rows are in it.
+    """Counts of the columns of a table; no rows are in it. Profiles add up.
 
     Attributes:
         source: what it was made of.
         rows: how many there were.
         columns: the columns that can be compared.
+
+    Example:
+        >>> from kullback import profile
+        >>> x = np.random.default_rng(0).normal(size=(600, 1))
+        >>> first = profile(x[:300])
+        >>> (first + profile(x[300:], like=first)).rows
+        600
     """
 
     source: str
     rows: int
     columns: tuple[ColumnProfile, ...]
+
+    def __add__(self, other: "Profile") -> "Profile":
+        """Returns the counts of both together; exact where their cells are the same.
+
+        Where cells differ, they are cut at the edges of both, and the rows of a cell are spread evenly
+        over its values.
+
+        Raises:
+            InputError: their columns, or the kinds of these, differ.
+        """
+        if not isinstance(other, Profile):
+            return NotImplemented
+        if set(self.names) != set(other.names):
+            missing = set(self.names) ^ set(other.names)
+            raise InputError(f"profiles of different columns: {', '.join(sorted(missing))}")
+        columns = []
+        for mine in self.columns:
+            theirs = other.column(mine.name)
+            check_kinds_of(mine, theirs, self.source, other.source)
+            levels = dict(mine.levels)
+            for name, count in theirs.levels.items():
+                levels[name] = levels.get(name, 0.0) + count
+            edges = np.union1d(mine.edges, theirs.edges)
+            counts = spread(mine, edges) + spread(theirs, edges)
+            kind = theirs.kind if is_empty(mine) else mine.kind
+            columns.append(ColumnProfile(mine.name, kind, levels, edges, counts))
+        source = self.source if self.source == other.source else f"{self.source} + {other.source}"
+        return Profile(source, self.rows + other.rows, tuple(columns))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -369,3 +409,33 @@ class Profile:
             if column.name == name:
                 return column
         raise KeyError(name)
+
+
+def is_empty(column: ColumnProfile) -> bool:
+    """Whether a column had no value at all, so that it is of any kind."""
+    return not column.counts.size and set(column.levels) <= {MISSING}
+
+
+def check_kinds_of(first: ColumnProfile, second: ColumnProfile, *sources: str) -> None:
+    """Raises InputError where counts of a column cannot be added: numbers in one table, names in the other."""
+    if first.kind != second.kind and not is_empty(first) and not is_empty(second):
+        kinds = [PROFILED[c.kind] for c in (first, second)]
+        raise InputError(
+            f"column {first.name!r} is {kinds[0]} in {sources[0]}, {kinds[1]} in {sources[1]}: "
+            "counts of the two cannot be added"
+        )
+
+
+def spread(column: ColumnProfile, edges: Counts) -> Counts:
+    """Returns counts over other cells, that hold all edges of the column's own."""
+    if not len(edges):
+        return np.zeros(0)
+    if not len(column.edges):
+        return np.zeros(len(edges))
+    own = len(column.edges)
+    if np.array_equal(edges[:own], column.edges):
+        return np.append(column.counts, np.zeros(len(edges) - own))
+    below = np.interp(edges, column.edges, np.cumsum(column.counts), left=0.0)
+    # Nothing is known of the values in the first cell but that they are not above its edge.
+    below[edges < column.edges[0]] = 0.0
+    return np.diff(below, prepend=0.0)

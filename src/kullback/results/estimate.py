@@ -11,6 +11,8 @@ Kind = Literal[
     "exact", "numeric", "estimate", "lower_bound", "upper_bound", "infinite", "unresolved"
 ]
 
+Notes = tuple[str, ...]
+
 _BOUNDS: dict[Bound | None, Kind] = {"lower": "lower_bound", "upper": "upper_bound"}
 _SYMBOLS = {"lower_bound": "≥", "upper_bound": "≤"}
 
@@ -53,14 +55,8 @@ class Estimate(Shown):
 
     @classmethod
     def exact(
-        cls,
-        value: float,
-        quantity: Quantity,
-        *,
-        method: str,
-        n: int | None = None,
-        notes: tuple[str, ...] = (),
-    ) -> "Estimate":
+        cls, value: float, quantity: Quantity, *, method: str, n: int | None = None, notes: Notes = ()
+    ) -> "Estimate":  # fmt: skip
         """Returns a value that is right up to the rounding of a float64."""
         error = abs(value) * 2.0**-52
         ends = (value - error, value + error)
@@ -68,31 +64,18 @@ class Estimate(Shown):
 
     @classmethod
     def numeric(
-        cls,
-        value: float,
-        error: float,
-        quantity: Quantity,
-        *,
-        method: str,
-        n: int | None = None,
-        notes: tuple[str, ...] = (),
-    ) -> "Estimate":
+        cls, value: float, error: float, quantity: Quantity, *, method: str, n: int | None = None,
+        notes: Notes = (),
+    ) -> "Estimate":  # fmt: skip
         """Returns a value with a bound on its numerical error."""
         ends = (value - error, value + error)
         return cls(value, error, ends, quantity, "numeric", method, n, notes)
 
     @classmethod
     def sampled(
-        cls,
-        value: float,
-        standard_error: float,
-        quantity: Quantity,
-        *,
-        method: str,
-        n: int | None = None,
-        notes: tuple[str, ...] = (),
-        reason: str = "its standard error is not known",
-    ) -> "Estimate":
+        cls, value: float, standard_error: float, quantity: Quantity, *, method: str, n: int | None = None,
+        notes: Notes = (), reason: str = "its standard error is not known",
+    ) -> "Estimate":  # fmt: skip
         """Returns an average over draws; unresolved, with the reason, where its error is not finite.
 
         What cannot be negative is 0 where chance makes it so, unresolved where chance cannot.
@@ -119,15 +102,9 @@ class Estimate(Shown):
 
     @classmethod
     def bounded(
-        cls,
-        at_least: float,
-        standard_error: float,
-        quantity: Quantity,
-        *,
-        method: str,
-        n: int | None = None,
-        notes: tuple[str, ...] = (),
-    ) -> "Estimate":
+        cls, at_least: float, standard_error: float, quantity: Quantity, *, method: str, n: int | None = None,
+        notes: Notes = (),
+    ) -> "Estimate":  # fmt: skip
         """Returns what the truth is at least, with 95 % confidence.
 
         Args:
@@ -154,16 +131,9 @@ class Estimate(Shown):
 
     @classmethod
     def unresolved(
-        cls,
-        value: float,
-        reason: str,
-        quantity: Quantity,
-        *,
-        method: str,
-        n: int | None = None,
-        notes: tuple[str, ...] = (),
-        at_least: float = -math.inf,
-    ) -> "Estimate":
+        cls, value: float, reason: str, quantity: Quantity, *, method: str, n: int | None = None,
+        notes: Notes = (), at_least: float = -math.inf,
+    ) -> "Estimate":  # fmt: skip
         """Returns a number that may not be relied on, with the reason; its error is unknown.
 
         What the truth is at least, with 95 % confidence, is the lower end of the interval.

@@ -42,7 +42,7 @@ class Optimum:
         q: the member of the family.
         divergence: measured anew at q.
         share: of the starts that led there.
-        spread: how far apart the parameters of those descents ended; NaN if there was only one.
+        spread: how far apart the parameters of those restarts ended; NaN if there was only one.
     """
 
     q: Distribution = field(metadata=EXPRESSION)
@@ -124,7 +124,7 @@ class Likelihood:
         weight: the sum of their weights.
         log_likelihood: of all rows, in nats: with natural logarithms, as BIC.
         parameters: how many are free.
-        remaining: what is left to gain at this optimum over all rows, extrapolated.
+        remaining: the estimated remaining log-likelihood gain at this optimum over all rows, extrapolated.
         floor_cost: what the floor under the covariances takes over all rows, to first order.
         reached: the share of the starts carried to their ends that reached the best optimum.
         starts: how many were made.
@@ -241,8 +241,8 @@ class Fit(Shown):
         held_out: mean log-probability of rows not fitted to; None unless p is known by samples.
         optima: all local optima found, best first.
         path: q along the best descent, first to last.
-        starts: how many descents were made.
-        evaluations: of the objective, over all descents.
+        starts: how many restarts were made.
+        evaluations: of the objective, over all restarts.
         seconds: wall time.
         notes: what a careful reader should know.
         posterior: the trust report; None unless p is a log density fitted in reverse.
@@ -328,7 +328,7 @@ class Fit(Shown):
         return self.posterior.diagnosis.status
 
     def starting_points(self, n: int, *, key: object = 0) -> list[dict[str, np.ndarray]]:
-        """Returns where n chains of a sampler may start: draws of p from afar, else of q, by parameter."""
+        """Returns where n chains of a sampler may start: tempered draws of p, else of q, by parameter."""
         pool = self.draws.tempered
         size = len(next(iter(pool.values())))
         rows = generator(key).choice(size, n, replace=n > size)

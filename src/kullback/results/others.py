@@ -205,7 +205,7 @@ class Plan(Shown):
         return "\n".join(lines)
 
 
-# Where a divergence is paid: its parts by region, which add up.
+# Which regions contribute to a divergence: parts that add up.
 
 
 @final
@@ -325,7 +325,7 @@ class Demo:
         target: p.
         forward, reverse: the fits in both directions.
         forward_cover, reverse_cover: what each does with the modes of p.
-        forward_parts, reverse_parts: where each fit's divergence is paid.
+        forward_parts, reverse_parts: what each region contributes to each fit's divergence.
         price: KL(p_A||p) = -log p(A), p_A being p without the modes that the reverse fit drops.
         claims: the article's numbers, recomputed.
         seconds: CPU seconds.

@@ -21,10 +21,10 @@ _ORDER: tuple[Verdict, ...] = ("trust", "caution", "do not use")
 @final
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at.
+    """One check of a fit.
 
     Attributes:
-        name: what, in a word or two: "KL(q||p)", "mass outside q", ...
+        name: of what, in a word or two: "KL(q||p)", "mass outside q", ...
         verdict: what this finding alone would say.
         text: what was found, with its numbers.
         remedy: what to type or do; "" if nothing need be done.
@@ -42,8 +42,8 @@ class Diagnosis:
     """The findings, the worst of which is the verdict.
 
     Attributes:
-        findings: everything looked at, in the order of the look.
-        unseen: what no finding can know.
+        findings: all checks, in order.
+        unseen: the limitation: what no check can detect.
     """
 
     derived: ClassVar[dict[str, str]] = {
@@ -122,7 +122,7 @@ class Draws:
             coordinates, log Jacobian included.
         weights: of the plain draws, smoothed, summing to 1, (n,).
         refreshed: draws of q moved towards p by MALA, by parameter.
-        tempered: draws of p from far away, by parameter; with equal weights.
+        tempered: draws of p by tempered SMC, by parameter; with equal weights.
     """
 
     plain: dict[str, np.ndarray]

@@ -6,7 +6,7 @@ from typing import final
 import numpy as np
 
 from kullback.core.errors import InputError
-from kullback.diagnostics.posterior import diagnose_discrete
+from kullback.diagnostics.discrete import diagnose_discrete
 from kullback.diagnostics.verdict import Remedies
 from kullback.distributions.vector import Independent
 from kullback.families import Bernoulli, Categorical

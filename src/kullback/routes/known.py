@@ -169,7 +169,7 @@ def _refuse_heavy(p: Distribution) -> None:
     if outcome.kind == "infinite":
         raise UnsupportedError(
             f"KL(p||q) is infinite for every Gaussian q ({outcome.notes[0]}): choose a heavier family, "
-            "such as numpyro.distributions.StudentT, or direction='reverse'"
+            "such as student_t, or direction='reverse'"
         )
 
 

@@ -20,6 +20,7 @@ from kullback.families import Auto, FullRank, LowRank, MeanField, Mixture, is_di
 from kullback.files.archive import resumed
 from kullback.fitting.components import Components, one
 from kullback.fitting.elbo_gradients import Estimator
+from kullback.fitting.low_rank import low_rank_fit
 from kullback.fitting.reverse import (
     MOST_COMPONENTS,
     WORTH,
@@ -27,7 +28,6 @@ from kullback.fitting.reverse import (
     Search,
     from_elsewhere,
     look_around,
-    low_rank_fit,
     reverse_fit,
     reverse_mixture,
     search,

@@ -25,7 +25,7 @@ from kullback.measure.table import Effort, choose
 from kullback.results.estimate import Estimate, Outcome
 from kullback.results.fit import Fit, Optimum
 from kullback.results.quantity import REVERSE_KL, Sentence
-from kullback.routes.samples_forward import check_numbers, in_memory
+from kullback.routes.families import check_numbers, in_memory
 from kullback.routes.table import Problem
 from kullback.tables.kinds import is_lattice
 from kullback.targets import Samples, Stream

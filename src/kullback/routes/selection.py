@@ -24,15 +24,8 @@ from kullback.families import (
 from kullback.fitting.cross_validation import FOLDS, difference, folds
 from kullback.results.fit import Candidate, Fit, Selection
 from kullback.results.quantity import Sentence
-from kullback.routes.samples_forward import (
-    Fitted,
-    as_rows,
-    fit_family,
-    fit_samples,
-    fitted,
-    in_memory,
-    rows,
-)
+from kullback.routes.families import Fitted, as_rows, fit_family, fitted, in_memory, rows
+from kullback.routes.samples_forward import fit_samples
 from kullback.routes.table import Problem
 from kullback.targets import Counts, Samples, Stream
 

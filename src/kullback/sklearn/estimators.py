@@ -17,15 +17,13 @@ from kullback.distributions.gaussian_mixture import (
     GaussianMixture,
     TableMixture,
     components_of,
-    draw_labels,
-    log_density,
     log_joint,
-    shares,
 )
 from kullback.families import KernelDensity as families_KernelDensity
 from kullback.families import LowRank, Mixture, parse_family
 from kullback.results.fit import Fit, Likelihood
-from kullback.routes.samples_forward import fit_family, fit_samples
+from kullback.routes.families import fit_family
+from kullback.routes.samples_forward import fit_samples
 from kullback.sklearn.density import Density, draws, is_determined, key_of, log_prob
 from kullback.targets import Samples
 
@@ -104,7 +102,7 @@ class MixtureDensity(Density):
 
     def predict_proba(self, X: Any) -> Float[np.ndarray, "n k"]:
         """Returns the probability of each component given the row."""
-        return shares(self._joint(self._rows(X)))
+        return _shares(self._joint(self._rows(X)))
 
     def fit_predict(
         self, X: Any, y: object = None, sample_weight: Any = None
@@ -120,7 +118,7 @@ class MixtureDensity(Density):
         """
         rng = self._generator(n_samples)
         rows = draws(self.fit_, rng, n_samples)
-        return rows, draw_labels(rng, shares(self._joint(rows)))
+        return rows, _draw_labels(rng, _shares(self._joint(rows)))
 
     def bic(self, X: Any) -> float:
         """Returns m log n - 2 log-likelihood of n rows, with m free parameters: to be small."""
@@ -168,13 +166,38 @@ class MixtureDensity(Density):
             )
 
     def _log_density(self, values: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
-        return log_density(self._joint(values))
+        return np.logaddexp.reduce(self._joint(values), axis=1)
 
     def _joint(self, values: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n k"]:
         return log_joint(self._q, values)
 
     def _takes_gaps(self) -> bool:
         return bool(self.missing)
+
+
+def _shares(log_joint: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "n k"]:
+    """The probability of each component given the row.
+
+    Raises:
+        InputError: a row is so far from all components that its density is 0 in double precision.
+    """
+    peak = log_joint.max(axis=1, keepdims=True)
+    lost = ~np.isfinite(peak[:, 0])
+    if lost.any():
+        raise InputError(
+            f"row {int(np.argmax(lost))} is so far from every component that its densities cannot be compared"
+        )
+    found = np.exp(log_joint - peak)
+    return found / found.sum(axis=1, keepdims=True)
+
+
+def _draw_labels(rng: np.random.Generator, shares: Float[np.ndarray, "n k"]) -> np.ndarray:
+    """A component for each row, drawn from its shares.
+
+    Rows drawn of q with these labels are distributed as labels drawn by weight, then rows.
+    """
+    below = np.cumsum(shares, axis=1)
+    return (rng.random(len(shares))[:, None] * below[:, -1:] >= below[:, :-1]).sum(axis=1)
 
 
 def structure(covariance: object, samples: Samples) -> object:

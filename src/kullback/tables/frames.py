@@ -30,7 +30,7 @@ def holds_rows(thing: object) -> bool:
 
 def is_series(thing: object) -> bool:
     """Whether an object is one column of a data frame."""
-    return library(thing) in FRAMES and not hasattr(thing, "columns")
+    return library(thing) in FRAMES and not hasattr(type(thing), "columns")
 
 
 def of_object(thing: Any, source: str) -> Table:

@@ -11,8 +11,14 @@ from kullback._version import __version__
 from kullback.core.errors import UnsupportedError
 from kullback.distributions.base import Distribution
 from kullback.distributions.compound import Mixture
-from kullback.distributions.gaussian_mixture import GaussianMixture, TableMixture, components_of
+from kullback.distributions.gaussian_mixture import (
+    GaussianMixture,
+    TableMixture,
+    components_of,
+    table_of,
+)
 from kullback.distributions.real import Normal
+from kullback.distributions.transported import Approximation
 from kullback.distributions.vector import MultivariateNormal
 from kullback.expressions.format import format_distribution
 from kullback.families import FullRank, LowRank, MeanField, Recipe
@@ -66,19 +72,11 @@ def parts(
     except UnsupportedError:
         return []
     if isinstance(mixture, GaussianMixture):
-        mixture = _table(mixture)
+        mixture = table_of(mixture)
     labels = labels if len(labels) == len(names) else ((),) * len(names)
     return [
         p for i in range(len(mixture.weights)) for p in _of_component(mixture, i, names, labels)
     ]
-
-
-def _table(q: GaussianMixture) -> TableMixture:
-    k, d = q.means.shape
-    normal = np.full(k, np.inf)
-    return TableMixture(
-        ("continuous",) * d, q.weights, q.means, q.scale_trils, normal, np.empty((k, 0)), ()
-    )
 
 
 def _of_component(
@@ -234,3 +232,41 @@ def in_words(family: Recipe, *, full: bool = False) -> str:
         case MixtureRecipe(k):
             return f"a mixture of {k} Gaussians" if full else f"mixture of {k}"
     return str(family)
+
+
+# A q of many coordinates, for JSON.
+
+#: Up to this many coordinates q is written out as an expression.
+_WRITTEN = 3
+
+
+def described(q: Distribution) -> str:
+    """Returns a fitted q as an expression or, of many coordinates, in words."""
+    base, d = (
+        (q.base, len(q.coordinates)) if isinstance(q, Approximation) else (q, q.support.dimension)
+    )
+    if base is q and d <= _WRITTEN:
+        return format_distribution(q)
+    k = len(base.weights) if isinstance(base, GaussianMixture) else 1
+    what = "a Gaussian" if k == 1 else f"a mixture of {k} Gaussians"
+    return f"{what} over {d} unconstrained coordinates"
+
+
+def gaussian_values(q: Distribution) -> dict[str, object] | None:
+    """Weights, means and covariance roots over the unconstrained coordinates; None for others."""
+    base = q.base if isinstance(q, Approximation) else q
+    match base:
+        case MultivariateNormal():
+            weights, means, roots = np.ones(1), base.loc[None], base.scale_tril[None]
+        case GaussianMixture():
+            weights, means, roots = base.weights, base.means, base.scale_trils
+        case _:
+            return None
+    plain = tuple(f"x[{i}]" for i in range(base.support.dimension)) or ("x",)
+    names = q.coordinates if isinstance(q, Approximation) else plain
+    return {
+        "unconstrained_coordinates": list(names),
+        "weights": weights.tolist(),
+        "means": means.tolist(),
+        "scale_trils": roots.tolist(),
+    }

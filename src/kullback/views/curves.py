@@ -1,4 +1,4 @@
-"""Figures of densities of the line: p or a histogram behind, fits in front; integrands; descents."""
+"""Figures of densities of the line: p or a histogram behind, fits in front; integrands; optimisation paths."""
 
 import math
 from collections.abc import Sequence
@@ -285,7 +285,7 @@ def _caption(
 Gaps = Float[np.ndarray, " steps"]
 #: Smaller gaps are rounding of the sums.
 _FLOOR = 1e-11
-#: Samples looked at for every step.
+#: Samples used for every step.
 _MOST_ROWS = 20_000
 
 

@@ -333,8 +333,9 @@ def _axis(c: ColumnDiff) -> Axis:
 def _levels(p: Picture, label: str, title: str, values: tuple[np.ndarray, ...]) -> Figure:
     """Returns one bar, or two side by side, for each level."""
     at = np.arange(len(p.names), dtype=np.float64)
-    two = (("reference", "p", -0.2), ("current", "q", 0.2))
-    bars: tuple[tuple[str, Role, float], ...] = two if len(values) == 2 else (("", "forward", 0.0),)
+    bars: list[tuple[str, Role, float]] = [("reference", "p", -0.2), ("current", "q", 0.2)]
+    if len(values) == 1:
+        bars = [("", "forward", 0.0)]
     series = tuple(
         Series(name, at + shift, y, role, "bars")
         for (name, role, shift), y in zip(bars, values, strict=True)

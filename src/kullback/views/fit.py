@@ -91,8 +91,7 @@ def fit_document(
         f"{fit.direction} fit of {fit.family}, minimising {aim}",
         f"q = {format_distribution(fit.q)}",
     )
-    table = parameter_table(fit, names)
-    parameters = () if table is None else (table,)
+    parameters = tuple(t for t in (parameter_table(fit, names),) if t is not None)
     optima = (optima_table(fit, ""), Detail(lambda: _drawn_optima(fitted)))
     sections = (
         Section("The fit", "", (*parameters, Detail(lambda: _pictures(fitted)))),

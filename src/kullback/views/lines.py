@@ -1,4 +1,4 @@
-"""Where densities of the line are looked at: the window that holds them, and points in it."""
+"""The points of the line at which densities are drawn: the window that holds them, and a grid in it."""
 
 import math
 from collections.abc import Sequence

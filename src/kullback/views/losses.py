@@ -9,26 +9,26 @@ from kullback.results.serialise import to_json
 from kullback.views.numbers import with_error
 
 
-def loss_document(found: LossReport) -> Document:
+def loss_document(report: LossReport) -> Document:
     """Returns which divergence a loss estimates, and which it descends."""
-    sections = [Section("", "", (Table("", heads("argument", "taken for"), found.arguments),))]
-    sections += [_under(under) for under in found.under]
-    if found.fixes:
-        sections.append(Section("", "", (Notes(found.fixes, "fix"),)))
-    head = f"{found.loss} ({found.library})"
+    sections = [Section("", "", (Table("", heads("argument", "taken for"), report.arguments),))]
+    sections += [_under(under) for under in report.under]
+    if report.fixes:
+        sections.append(Section("", "", (Notes(report.fixes, "fix"),)))
+    head = f"{report.loss} ({report.library})"
     return Document(
-        f"What {found.loss} estimates and descends", lambda: to_json(found), (head,),
-        sections=tuple(sections), notes=found.notes, banner=_banner(found),
+        f"What {report.loss} estimates and descends", lambda: to_json(report), (head,),
+        sections=tuple(sections), notes=report.notes, banner=_banner(report),
     )  # fmt: skip
 
 
-def _banner(found: LossReport) -> Banner | None:
-    if not found.expected:
+def _banner(report: LossReport) -> Banner | None:
+    if not report.expected:
         return None
-    words = found.under[0].words
+    words = report.under[0].words
     drawn = f", with {words}" if words else ""
-    text = f"{found.expected} was expected, the gradient is {found.name}{drawn}"
-    if found.passes:
+    text = f"{report.expected} was expected, the gradient is {report.name}{drawn}"
+    if report.passes:
         return Banner("as expected", "good", text)
     return Banner("NOT as expected", "bad", text)
 
@@ -54,14 +54,15 @@ _READING = (
 )
 
 
-def gradients_document(p: str, found: Gradients) -> Document:
+def gradients_document(p: str, gradients: Gradients) -> Document:
     """Returns how the estimators of the ELBO's gradient compare on a target.
 
     Args:
-        p: the target as it was given.
-        found: the comparison.
+        p: the target as typed.
+        gradients: the comparison.
     """
-    q = f"q: {found.family}, {found.parameters} parameters, in its own coordinates; {found.evaluations} evaluations"
+    size = f"{gradients.parameters} parameters, in its own coordinates"
+    q = f"q: {gradients.family}, {size}; {gradients.evaluations} evaluations"
     columns = heads(
         "estimator", "cost of a draw", ">bias", ">variance of a draw", ">variance / best"
     )
@@ -69,24 +70,24 @@ def gradients_document(p: str, found: Gradients) -> Document:
         Section(
             "",
             f"{place}: {with_error(norm)} is the length of the gradient",
-            (Table("", columns, _rows(found, place)),),
+            (Table("", columns, _rows(gradients, place)),),
         )
-        for place, norm in found.norms
+        for place, norm in gradients.norms
     )
     return Document(
-        "Estimators of the gradient of the ELBO", lambda: {"topic": "gradients", "p": p, **to_json(found)},
+        "Estimators of the gradient of the ELBO", lambda: {"topic": "gradients", "p": p, **to_json(gradients)},
         (*((f"p = {p}",) if p else ()), q), sections=sections, notes=(_READING,),
     )  # fmt: skip
 
 
-def _rows(found: Gradients, place: str) -> tuple[tuple[Cell, ...], ...]:
+def _rows(gradients: Gradients, place: str) -> tuple[tuple[Cell, ...], ...]:
     return tuple(
         (
             r.estimator.replace("_", " "), f"1 {r.needs}",
             Badge(f"{_pair(r.bias)} !", "bad") if r.biased else _pair(r.bias),
             _pair(r.variance), "many" if math.isinf(r.ratio.value) else _ratio(r.ratio),
         )
-        for r in found.rows
+        for r in gradients.rows
         if r.place == place
     )  # fmt: skip
 

@@ -81,7 +81,7 @@ def kl_document(
         once = cache(pair)
         sections += [
             Section("The two distributions", "", (Detail(lambda: _pictures(*once()[:2])),)),
-            Section("Which regions contribute", _LEAD, (Detail(lambda: _paid(*once())),)),
+            Section("Which regions contribute", _LEAD, (Detail(lambda: _contributions(*once())),)),
         ]
 
     def values() -> dict[str, object]:
@@ -181,7 +181,9 @@ def _pictures(p: Distribution, q: Distribution) -> tuple[Block, ...]:
     return (Notes((caption, f"Not drawn: they live on {p.support} and {q.support}.")),)
 
 
-def _paid(p: Distribution, q: Distribution, forward: Parts, reverse: Parts) -> tuple[Block, ...]:
+def _contributions(
+    p: Distribution, q: Distribution, forward: Parts, reverse: Parts
+) -> tuple[Block, ...]:
     sides: tuple[tuple[Direction, Parts], ...] = (("forward", forward), ("reverse", reverse))
     drawn, tables = [], []
     where = of_density(p, [q]).line if _drawable(p, q) else None
@@ -195,7 +197,7 @@ def _paid(p: Distribution, q: Distribution, forward: Parts, reverse: Parts) -> t
     return (*([Gallery("", tuple(drawn))] if drawn else []), *tables)
 
 
-# `kullback explain P Q`: where a divergence is paid.
+# `kullback explain P Q`: which regions contribute.
 
 
 def contributions_document(words: tuple[str, str] | None, parts: Contributions) -> Document:

@@ -51,22 +51,22 @@ def pair(
     """Returns two columns of samples against each other, with the ellipses of q's components."""
     i, j = axes
     cloud = Series("samples of p", samples[:, i], samples[:, j], "sample", "cloud")
-    found = components(q)
-    ellipses = () if found is None else rings(found, axes, role)
+    gaussians = components(q)
+    ellipses = () if gaussians is None else rings(gaussians, axes, role)
     return Figure(
         title, caption, Axis(names[0], _reach(samples[:, i])), Axis(names[1], _reach(samples[:, j])),
         (cloud, *ellipses), size=size,
     )  # fmt: skip
 
 
-def rings(found: Components, axes: tuple[int, int], role: Role) -> tuple[Series, ...]:
+def rings(gaussians: Components, axes: tuple[int, int], role: Role) -> tuple[Series, ...]:
     """Returns the ellipses one, two and three sds from the mean of every component."""
     unit = np.stack([np.cos(_CIRCLE), np.sin(_CIRCLE)])
     picked = np.array(axes)
     series = []
     for reach, strength in ((1.0, 1.0), (2.0, 0.7), (3.0, 0.45)):
         parts = []
-        for mean, covariance in zip(found.means, found.covariances, strict=True):
+        for mean, covariance in zip(gaussians.means, gaussians.covariances, strict=True):
             root = np.linalg.cholesky(covariance[np.ix_(picked, picked)])
             parts.append(mean[picked, None] + reach * root @ unit)
             parts.append(np.full((2, 1), np.nan))
@@ -98,12 +98,12 @@ def margins(
     samples: Table2D, weights: Float[np.ndarray, " n"] | None, fit: Fit, columns: tuple[str, ...]
 ) -> Gallery | None:
     """Returns the histogram of each of the first columns with the margin of q; None if not Gaussian."""
-    found = components(fit.q)
-    if found is None:
+    gaussians = components(fit.q)
+    if gaussians is None:
         return None
     figures = []
     for i, name in enumerate(columns[:MOST_COLUMNS]):
-        margin = _margin(found, i)
+        margin = _margin(gaussians, i)
         behind = of_samples(samples[:, i], weights, [margin], points=200)
         curve = Curve("q", fit.direction, margin)
         figures.append(densities(name, "", behind, [curve], x_label=name, size="half"))
@@ -149,10 +149,10 @@ def box_of(*distributions: Distribution) -> Box | None:
 
 
 def _hull(d: Distribution) -> tuple[np.ndarray, np.ndarray] | None:
-    found = components(d)
-    if found is not None:
-        reach = 3.3 * found.sds
-        return (found.means - reach).min(axis=0), (found.means + reach).max(axis=0)
+    gaussians = components(d)
+    if gaussians is not None:
+        reach = 3.3 * gaussians.sds
+        return (gaussians.means - reach).min(axis=0), (gaussians.means + reach).max(axis=0)
     pieces = d.strata()
     if not pieces:
         return None
@@ -178,11 +178,12 @@ def _grown(
     return low, high
 
 
-def _margin(found: Components, i: int) -> Distribution:
+def _margin(gaussians: Components, i: int) -> Distribution:
     parts = tuple(
-        Normal(float(m), float(s)) for m, s in zip(found.means[:, i], found.sds[:, i], strict=True)
+        Normal(float(m), float(s))
+        for m, s in zip(gaussians.means[:, i], gaussians.sds[:, i], strict=True)
     )
-    return parts[0] if len(parts) == 1 else Mixture(found.weights, parts)
+    return parts[0] if len(parts) == 1 else Mixture(gaussians.weights, parts)
 
 
 def _reach(values: Float[np.ndarray, " n"]) -> tuple[float, float]:
@@ -205,16 +206,16 @@ _SPREAD = 200.0
 _GRID = 200
 
 
-def pictures(fit: Fit, found: Posterior) -> Corner | Figure | None:
+def pictures(fit: Fit, posterior: Posterior) -> Corner | Figure | None:
     """Returns plain draws of q before tempered draws of p; None if there is nothing to draw."""
     bare = isinstance(fit.q, Approximation) and fit.q.bare
-    q, p = (columns(d, bare=bare) for d in (found.draws.plain, found.draws.tempered))
-    names = [n for n in worst(found.parameters) if n in q and _varies(q[n]) and _varies(p[n])]
+    q, p = (columns(d, bare=bare) for d in (posterior.draws.plain, posterior.draws.tempered))
+    names = [n for n in worst(posterior.parameters) if n in q and _varies(q[n]) and _varies(p[n])]
     if not names:
         return None
     axes = tuple(_axis(n, q[n], p[n]) for n in names)
     margins = tuple(_margins(a, q[a.label], p[a.label]) for a in axes)
-    caption = _caption(found, len(names))
+    caption = _caption(posterior, len(names))
     title = "Draws of q and of p"
     if len(names) == 1:
         return Figure(title, caption, axes[0], Axis("density", (0.0, _top(margins[0]))), margins[0])
@@ -242,14 +243,14 @@ def distance(p: Parameter) -> float:
     return math.inf if math.isnan(shift + log_ratio) else max(shift, log_ratio)
 
 
-def _caption(found: Posterior, shown: int) -> str:
-    total = len(found.parameters)
+def _caption(posterior: Posterior, shown: int) -> str:
+    total = len(posterior.parameters)
     left = (
         f"The {shown} of {total} parameters with the largest shift of a mean or ratio of sds, the worst first. "
         if shown < total
         else ""
     )
-    arrived = found.routes[-1].kind != "unresolved"
+    arrived = posterior.routes[-1].kind != "unresolved"
     doubt = "" if arrived else " SMC did not reach p: these are not yet draws of p."
     return (
         f"{left}Draws of p are by tempered SMC from an over-dispersed start, independent of q.{doubt} The "

@@ -7,11 +7,6 @@ from typing import final
 
 import numpy as np
 
-from kullback.distributions.base import Distribution
-from kullback.distributions.gaussian_mixture import GaussianMixture
-from kullback.distributions.transported import Approximation
-from kullback.distributions.vector import MultivariateNormal
-from kullback.expressions.format import format_distribution
 from kullback.render.document import (
     Annotation,
     Axis,
@@ -39,15 +34,13 @@ from kullback.results.fit import Fit
 from kullback.results.posterior import Diagnosis, Parameter, Posterior
 from kullback.results.quantity import EUBO
 from kullback.results.serialise import to_json
-from kullback.views.components import fact, in_words, provenance
+from kullback.views.components import described, fact, gaussian_values, in_words, provenance
 from kullback.views.numbers import kind_of, near, number, with_error
 from kullback.views.planes import pictures
 
 _TONES: dict[str, Tone] = {"trust": "good", "caution": "unsure", "do not use": "bad"}
 #: Parameters in a terminal's table.
 _BRIEF = 30
-#: Up to this many coordinates q is written out as an expression.
-_WRITTEN = 3
 _ROUTES = ("  importance sampling from q", "  tempered SMC, independent of q")
 _NO_TAIL = "no weight is far above their mean, so there is no tail to fit"
 _PARETO = "of q's own draws; above 0.7 importance sampling is unreliable"
@@ -60,39 +53,38 @@ def posterior_document(fit: Fit, *, source: str = "", key: object = None) -> Doc
     """Returns what there is to say of a fit to a log density.
 
     Args:
-        fit: what was found; `fit.posterior` is not None.
+        fit: the result; `fit.posterior` is not None.
         source: p in words, such as "p: model.py:log_posterior".
-        key: the randomness it was made with.
+        key: randomness of the fit.
     """
-    found = fit.posterior
-    assert found is not None
-    d = len(found.parameters)
+    posterior = fit.posterior
+    assert posterior is not None
+    d = len(posterior.parameters)
     headline = (
         f"{source or 'p: a log density'}, {d} parameter{'' if d == 1 else 's'}",
         f"q: {in_words(fit.family, full=True)}, by minimising KL(q||p): q seeks a part of p that it can match",
     )
+    bars = Detail(lambda: (Notes((_BARS,)),))
+    ladder = Section("Families tried", _LADDER, _ladder(posterior))
+    others = Section("Other optima", "", (_others(fit),))
     sections = (
-        Section("", "", (_numbers(fit, found), Detail(lambda: _evidence(fit, found)))),
-        Section(
-            "All parameters",
-            "",
-            (_parameters(found.parameters), Detail(lambda: (Notes((_BARS,)),))),
-        ),
-        *([Section("Families tried", _LADDER, _ladder(found))] if len(found.ladder) > 1 else []),
-        *([Section("Other optima", "", (_others(fit),))] if len(fit.optima) > 1 else []),
-        Section("Findings", "", (_findings(found.diagnosis),)),
-        Section("q and p", "", (Detail(lambda: _pictures(fit, found)),)),
+        Section("", "", (_numbers(fit, posterior), Detail(lambda: _evidence(fit, posterior)))),
+        Section("All parameters", "", (_parameters(posterior.parameters), bars)),
+        *([ladder] if len(posterior.ladder) > 1 else []),
+        *([others] if len(fit.optima) > 1 else []),
+        Section("Findings", "", (_findings(posterior.diagnosis),)),
+        Section("q and p", "", (Detail(lambda: _pictures(fit, posterior)),)),
     )
     family = in_words(fit.family, full=True)
     return Document(
         f"{family[:1].upper()}{family[1:]} fitted to p by minimising KL(q||p)",
-        lambda: _values(fit, found),
+        lambda: _values(fit, posterior),
         headline,
-        _facts(fit, found),
+        _facts(fit, posterior),
         sections,
-        _notes(fit, found),
+        _notes(fit, posterior),
         provenance(key=key, seconds=fit.seconds, clock="wall-clock", fits=(fit,)),
-        _banner(found.diagnosis),
+        _banner(posterior.diagnosis),
     )
 
 
@@ -106,16 +98,16 @@ def _banner(diagnosis: Diagnosis) -> Banner:
     return Banner(diagnosis.verdict, tone, text, decided.remedy)
 
 
-def _facts(fit: Fit, found: Posterior) -> tuple[Fact, ...]:
+def _facts(fit: Fit, posterior: Posterior) -> tuple[Fact, ...]:
     known: list[tuple[Estimate | None, str, Role]] = [
         (fit.reverse_kl, "minimised", "reverse"),
         (fit.forward_kl, "of the same q", "forward"),
-        (found.jeffreys, "Jeffreys", "neutral"),
-        (found.elbo, "", "reverse"),
-        (found.log_evidence, "", "q"),
+        (posterior.jeffreys, "Jeffreys", "neutral"),
+        (posterior.elbo, "", "reverse"),
+        (posterior.log_evidence, "", "q"),
     ]
     numbers = (fact(e, role, label, repeated=True) for e, label, role in known if e is not None)
-    return (*numbers, _outside(found.outside))
+    return (*numbers, _outside(posterior.outside))
 
 
 def _outside(mass: Estimate) -> Fact:
@@ -127,22 +119,22 @@ def _outside(mass: Estimate) -> Fact:
     return Fact("", name, f"{100.0 * mass.value:.1f} %", detail, str(mass), repeated=True)
 
 
-def _numbers(fit: Fit, found: Posterior) -> Table:
-    mass = found.outside
+def _numbers(fit: Fit, posterior: Posterior) -> Table:
+    mass = posterior.outside
     known = [
-        ("ELBO", found.elbo),
-        ("= E_q[log p]", found.energy),
-        ("+ H(q)", found.entropy),
-        ("log evidence", found.log_evidence),
-        *zip(_ROUTES, found.routes, strict=True),
-        ("  difference of the two", found.agreement),
+        ("ELBO", posterior.elbo),
+        ("= E_q[log p]", posterior.energy),
+        ("+ H(q)", posterior.entropy),
+        ("log evidence", posterior.log_evidence),
+        *zip(_ROUTES, posterior.routes, strict=True),
+        ("  difference of the two", posterior.agreement),
         ("KL(q||p), minimised", fit.reverse_kl),
         ("KL(p||q), of the same q", fit.forward_kl),
-        (found.jeffreys.direction, found.jeffreys),
-        ("EUBO - ELBO, a few steps from q", found.probe),
+        (posterior.jeffreys.direction, posterior.jeffreys),
+        ("EUBO - ELBO, a few steps from q", posterior.probe),
     ]
     share = f"{100.0 * mass.value:.2f} ± {100.0 * mass.standard_error:.2f} %"
-    k = found.pareto_k
+    k = posterior.pareto_k
     rows = (
         *((name, with_error(e), _how(e)) for name, e in known if e is not None),
         (mass.direction, mass.kind if mass.kind == "unresolved" else share, _how(mass)),
@@ -170,23 +162,23 @@ def _findings(diagnosis: Diagnosis) -> Table:
     return Table("", columns, tuple(rows), "The verdict is that of the worst finding.")
 
 
-def _evidence(fit: Fit, found: Posterior) -> tuple[Block, ...]:
-    figures = tuple(f for f in (sandwich(fit, found), _trace(found)) if f is not None)
+def _evidence(fit: Fit, posterior: Posterior) -> tuple[Block, ...]:
+    figures = tuple(f for f in (sandwich(fit, posterior), _trace(posterior)) if f is not None)
     return (Gallery("Log evidence", figures),)
 
 
-def _pictures(fit: Fit, found: Posterior) -> tuple[Block, ...]:
-    corner = pictures(fit, found)
+def _pictures(fit: Fit, posterior: Posterior) -> tuple[Block, ...]:
+    corner = pictures(fit, posterior)
     return () if corner is None else (corner,)
 
 
-def _trace(found: Posterior) -> Figure | None:
+def _trace(posterior: Posterior) -> Figure | None:
     """Returns the ELBO on the draws of the fit against gradients; None if it has no steps."""
-    steps = [t for t in found.trace if math.isfinite(t[1])]
+    steps = [t for t in posterior.trace if math.isfinite(t[1])]
     if len(steps) < 2:
         return None
     gradients, elbo, draws = (np.array(c, dtype=np.float64) for c in zip(*steps, strict=True))
-    evidence, final = found.log_evidence, found.elbo
+    evidence, final = posterior.log_evidence, posterior.elbo
     tops = [float(elbo.max()), final.value]
     if math.isfinite(evidence.value) and evidence.kind != "unresolved":
         tops.append(evidence.value)
@@ -210,7 +202,7 @@ def _trace(found: Posterior) -> Figure | None:
         "ELBO trace",
         caption,
         Axis("gradient evaluations, mode search included"),
-        Axis(f"ELBO, {found.elbo.unit}", (low, high)),
+        Axis(f"ELBO, {posterior.elbo.unit}", (low, high)),
         tuple(series),
     )
 
@@ -223,12 +215,12 @@ def _window(elbo: np.ndarray, final: float, top: float) -> tuple[float, float]:
     return low - pad, top + pad
 
 
-def _ladder(found: Posterior) -> tuple[Block, ...]:
+def _ladder(posterior: Posterior) -> tuple[Block, ...]:
     columns = heads(
-        "family", f">ELBO, {found.elbo.unit}", ">gain", ">KL(q||p)", "verdict", ">gradients"
+        "family", f">ELBO, {posterior.elbo.unit}", ">gain", ">KL(q||p)", "verdict", ">gradients"
     )
     best, rows = -math.inf, []
-    for r in found.ladder:
+    for r in posterior.ladder:
         gained = r.elbo.value - best
         rows.append(
             (
@@ -237,7 +229,7 @@ def _ladder(found: Posterior) -> tuple[Block, ...]:
             )
         )  # fmt: skip
         best = max(best, r.elbo.value)
-    return (Table("", columns, tuple(rows)), Detail(lambda: (Gallery("", (ladder(found),)),)))
+    return (Table("", columns, tuple(rows)), Detail(lambda: (Gallery("", (ladder(posterior),)),)))
 
 
 def _parameters(parameters: tuple[Parameter, ...]) -> Table:
@@ -281,53 +273,22 @@ def _others(fit: Fit) -> Table:
     return Table("", heads("optimum", f">KL(q||p), {fit.divergence.unit}"), rows, _OTHERS)
 
 
-def _notes(fit: Fit, found: Posterior) -> tuple[str, ...]:
-    error = found.fit_error
+def _notes(fit: Fit, posterior: Posterior) -> tuple[str, ...]:
+    error = posterior.fit_error
     sds = number(100.0 * error.sds, 2)
     own = f"error of the optimisation: {number(error.kl, 2)} {error.unit}, {sds} % of an sd"
-    limit = f"limitation: {found.diagnosis.unseen}"
+    limit = f"limitation: {posterior.diagnosis.unseen}"
     return (f"{own}; {fit.seconds:.1f} s", *fit.notes, limit)
 
 
-def _values(fit: Fit, found: Posterior) -> dict[str, object]:
+def _values(fit: Fit, posterior: Posterior) -> dict[str, object]:
     """Returns plain JSON values, the verdict at the top and q by its numbers."""
-    body = to_json(fit, _described)
-    posterior = body["posterior"]
-    if found.pareto_k == -math.inf:
-        posterior["pareto_k_reason"] = _NO_TAIL
-    verdict = {name: posterior["diagnosis"][name] for name in ("verdict", "decided_by", "remedy")}
-    return {**verdict, **body, "gaussians": _gaussians(fit.q), "seconds": fit.seconds}
-
-
-def _described(q: Distribution) -> str:
-    base, d = (
-        (q.base, len(q.coordinates)) if isinstance(q, Approximation) else (q, q.support.dimension)
-    )
-    if base is q and d <= _WRITTEN:
-        return format_distribution(q)
-    k = len(base.weights) if isinstance(base, GaussianMixture) else 1
-    what = "a Gaussian" if k == 1 else f"a mixture of {k} Gaussians"
-    return f"{what} over {d} unconstrained coordinates"
-
-
-def _gaussians(q: Distribution) -> dict[str, object] | None:
-    """Weights, means and covariance roots over the unconstrained coordinates; None for others."""
-    base = q.base if isinstance(q, Approximation) else q
-    match base:
-        case MultivariateNormal():
-            weights, means, roots = np.ones(1), base.loc[None], base.scale_tril[None]
-        case GaussianMixture():
-            weights, means, roots = base.weights, base.means, base.scale_trils
-        case _:
-            return None
-    plain = tuple(f"x[{i}]" for i in range(base.support.dimension)) or ("x",)
-    names = q.coordinates if isinstance(q, Approximation) else plain
-    return {
-        "unconstrained_coordinates": list(names),
-        "weights": weights.tolist(),
-        "means": means.tolist(),
-        "scale_trils": roots.tolist(),
-    }
+    body = to_json(fit, described)
+    entry = body["posterior"]
+    if posterior.pareto_k == -math.inf:
+        entry["pareto_k_reason"] = _NO_TAIL
+    verdict = {name: entry["diagnosis"][name] for name in ("verdict", "decided_by", "remedy")}
+    return {**verdict, **body, "gaussians": gaussian_values(fit.q), "seconds": fit.seconds}
 
 
 # Interval plots: estimates of one quantity, one above the other, with their errors.
@@ -371,22 +332,24 @@ def interval_plot(
     )
 
 
-def sandwich(fit: Fit, found: Posterior) -> Figure:
+def sandwich(fit: Fit, posterior: Posterior) -> Figure:
     """Returns ELBO <= log evidence <= EUBO, the log evidence by both routes."""
-    eubo = upper_bound(fit, found)
-    evidence = found.log_evidence
-    shown = [_row_of("ELBO", found.elbo, "reverse")]
+    eubo = upper_bound(fit, posterior)
+    evidence = posterior.log_evidence
+    shown = [_row_of("ELBO", posterior.elbo, "reverse")]
     shown += [
         _row_of(way, route, "q")
-        for way, route in zip(("importance sampling", "tempered SMC"), found.routes, strict=True)
+        for way, route in zip(
+            ("importance sampling", "tempered SMC"), posterior.routes, strict=True
+        )
     ]
-    if evidence not in found.routes:
+    if evidence not in posterior.routes:
         shown.append(_row_of("log evidence", evidence, "q"))
     shown.append(_row_of("EUBO", eubo, "forward"))
     bands = []
     if _known(evidence):
-        if evidence.value > found.elbo.value:
-            bands.append(Band(found.elbo.value, evidence.value, "KL(q||p)"))
+        if evidence.value > posterior.elbo.value:
+            bands.append(Band(posterior.elbo.value, evidence.value, "KL(q||p)"))
         if _known(eubo) and eubo.value > evidence.value:
             bands.append(Band(evidence.value, eubo.value, "KL(p||q)"))
     caption = (
@@ -394,35 +357,39 @@ def sandwich(fit: Fit, found: Posterior) -> Figure:
         "the log evidence and the EUBO. The two estimates of the log evidence are independent."
     )
     return interval_plot(
-        "Bounds and estimates of the log evidence", caption, shown, found.elbo.unit, tuple(bands)
+        "Bounds and estimates of the log evidence",
+        caption,
+        shown,
+        posterior.elbo.unit,
+        tuple(bands),
     )
 
 
-def ladder(found: Posterior) -> Figure:
+def ladder(posterior: Posterior) -> Figure:
     """Returns the ELBO of each family that was tried, with what it gained over those before."""
-    best, shown, unit = -math.inf, [], found.elbo.unit
-    for rung in found.ladder:
+    best, shown, unit = -math.inf, [], posterior.elbo.unit
+    for rung in posterior.ladder:
         gained = rung.elbo.value - best
         words = f"{gained:+.3f} {unit}" if math.isfinite(gained) else _plain(rung.elbo)
         shown.append(Row(in_words(rung.family), rung.elbo, words, "reverse"))
         best = max(best, rung.elbo.value)
     caption = "The ELBO of each family on fresh draws, and its gain over the best before it."
-    evidence, bands = found.log_evidence, ()
+    evidence, bands = posterior.log_evidence, ()
     if _known(evidence):
         caption += f" The log evidence, {with_error(evidence)}, bounds them all: the edge of the tinted area."
         bands = (Band(evidence.value, math.inf, "", "bad"),)
     return interval_plot("ELBO gain of each family", caption, shown, f"ELBO, {unit}", bands)
 
 
-def upper_bound(fit: Fit, found: Posterior) -> Estimate:
+def upper_bound(fit: Fit, posterior: Posterior) -> Estimate:
     """Returns the EUBO, E_p[log p - log q]: the ELBO and Jeffreys' divergence above it."""
-    gap = found.jeffreys
+    gap = posterior.jeffreys
     if fit.forward_kl is not None and not _known(fit.forward_kl):
         return fit.forward_kl
     if not _known(gap):
         return gap
-    value = found.elbo.value + gap.value
-    error = math.hypot(found.elbo.standard_error, gap.standard_error)
+    value = posterior.elbo.value + gap.value
+    error = math.hypot(posterior.elbo.standard_error, gap.standard_error)
     quantity = EUBO.in_unit(gap.unit)
     return Estimate.sampled(value, error, quantity, method=gap.method, n=gap.n)
 

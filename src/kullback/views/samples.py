@@ -110,8 +110,7 @@ def learning(fit: Fit, likelihood: Likelihood) -> Figure:
 
 
 def _scores(fit: Fit, likelihood: Likelihood) -> Table:
-    found = likelihood
-    starts = f"{found.starts} start{'' if found.starts == 1 else 's'}"
+    starts = f"{likelihood.starts} start{'' if likelihood.starts == 1 else 's'}"
     inside, held = fit.divergence, fit.held_out
     unit = f"log q, {inside.unit}"
     rows = [
@@ -124,18 +123,18 @@ def _scores(fit: Fit, likelihood: Likelihood) -> Table:
     if held is not None:
         rows.append((f"{unit} a row on rows left out", with_error(held), "out-of-sample"))
         apart = -inside.value - held.value
-        expected = found.parameters / found.weight * factor("nats", inside.unit)
+        expected = likelihood.parameters / likelihood.weight * factor("nats", inside.unit)
         rows.append(
             ("the difference", full(apart, 3), f"about {number(expected, 3)}: parameters / rows")
         )
     rows += [
-        ("log likelihood of all rows", f"{found.log_likelihood:.4f}", "nats"),
-        ("parameters", str(found.parameters), f"of {number(found.weight)} rows"),
-        ("BIC", f"{found.bic:.2f}", "smaller is better"),
-        ("restarts that reached the best optimum", percent(found.reached), starts),
-        ("estimated remaining gain", number(found.remaining, 2), f"{found.unit} over all rows, extrapolated"),
-        ("cost of the variance floor", number(found.floor_cost, 2), f"{found.unit} over all rows"),
-        ("passes over the rows", str(found.passes), _passes(found)),
+        ("log likelihood of all rows", f"{likelihood.log_likelihood:.4f}", "nats"),
+        ("parameters", str(likelihood.parameters), f"of {number(likelihood.weight)} rows"),
+        ("BIC", f"{likelihood.bic:.2f}", "smaller is better"),
+        ("restarts that reached the best optimum", percent(likelihood.reached), starts),
+        ("estimated remaining gain", number(likelihood.remaining, 2), f"{likelihood.unit} over all rows, extrapolated"),
+        ("cost of the variance floor", number(likelihood.floor_cost, 2), f"{likelihood.unit} over all rows"),
+        ("passes over the rows", str(likelihood.passes), _passes(likelihood)),
     ]  # fmt: skip
     return Table("", heads("quantity", ">value", "remark"), tuple(rows))
 
@@ -146,18 +145,18 @@ def _score(e: Estimate, value: float) -> str:
     )
 
 
-def _passes(found: Likelihood) -> str:
-    return f"and {found.sample_passes} over {found.sample_rows} rows while starts were compared"
+def _passes(likelihood: Likelihood) -> str:
+    return f"and {likelihood.sample_passes} over {likelihood.sample_rows} rows while starts were compared"
 
 
-def _against(found: Likelihood) -> str:
-    least = found.least_p_value
+def _against(likelihood: Likelihood) -> str:
+    least = likelihood.least_p_value
     if least is None:
         return ""
-    columns = len(found.goodness)
+    columns = len(likelihood.goodness)
     times = f", Bonferroni-corrected for {columns} columns" if columns > 1 else ""
     says = "No marginal rejects q" if least >= _RARE else "Some marginal rejects q"
-    several = columns > 1 and found.gap is not None
+    several = columns > 1 and likelihood.gap is not None
     together = (
         " Each column is tested by itself; the gap below is of all together." if several else ""
     )
@@ -167,14 +166,14 @@ def _against(found: Likelihood) -> str:
     )
 
 
-def _goodness(found: Likelihood) -> tuple[Block, ...]:
+def _goodness(likelihood: Likelihood) -> tuple[Block, ...]:
     blocks: list[Block] = []
-    if found.goodness:
-        blocks.append(_tests(found.goodness))
-        shown = found.goodness[:_DRAWN]
+    if likelihood.goodness:
+        blocks.append(_tests(likelihood.goodness))
+        shown = likelihood.goodness[:_DRAWN]
         more = (
-            f" The first {len(shown)} of {len(found.goodness)} columns."
-            if len(found.goodness) > _DRAWN
+            f" The first {len(shown)} of {len(likelihood.goodness)} columns."
+            if len(likelihood.goodness) > _DRAWN
             else ""
         )
         caption = (
@@ -183,8 +182,8 @@ def _goodness(found: Likelihood) -> tuple[Block, ...]:
         )
         drawn = Gallery("", tuple(histogram(g) for g in shown), caption)
         blocks.append(Detail(lambda: (drawn,)))
-    if found.gap is not None:
-        blocks.append(Notes((_of_gap(found.gap),)))
+    if likelihood.gap is not None:
+        blocks.append(Notes((_of_gap(likelihood.gap),)))
     return tuple(blocks)
 
 
@@ -250,22 +249,22 @@ def _of_gap(gap: Estimate) -> str:
 # What a family, or a number of components, was chosen from: a table and, of numbers of components, figures.
 
 
-def selection_blocks(found: Selection) -> tuple[Block, ...]:
+def selection_blocks(selection: Selection) -> tuple[Block, ...]:
     """Returns the candidates as a table and, where they differ in their number of components, as figures."""
-    left = (Notes(found.skipped, "left out"),) if found.skipped else ()
-    figures = _figures(found)
+    left = (Notes(selection.skipped, "left out"),) if selection.skipped else ()
+    figures = _figures(selection)
     drawn = () if figures is None else (Detail(lambda: (figures,)),)
-    return (_table(found), *left, *drawn)
+    return (_table(selection), *left, *drawn)
 
 
-def _table(found: Selection) -> Table:
-    unit = next((c.held_out.unit for c in found.candidates if c.held_out is not None), "nats")
+def _table(selection: Selection) -> Table:
+    unit = next((c.held_out.unit for c in selection.candidates if c.held_out is not None), "nats")
     columns = (
         *heads("family", ">parameters"),
         Column("log likelihood", "right", detail=True),
         *heads(">BIC", ">ICL", f">held out, {unit} a row", ">below the best", ""),
     )
-    rows = tuple(_row(c, taken=i == found.chosen) for i, c in enumerate(found.candidates))
+    rows = tuple(_row(c, taken=i == selection.chosen) for i, c in enumerate(selection.candidates))
     caption = (
         "BIC and ICL are better when smaller; ICL adds the entropy of the memberships to BIC. Differences to the best "
         "are paired, row by row, so that their errors are smaller than those of the scores."
@@ -286,13 +285,13 @@ def _row(c: Candidate, *, taken: bool) -> tuple[Cell, ...]:
     )
 
 
-def _figures(found: Selection) -> Gallery | None:
+def _figures(selection: Selection) -> Gallery | None:
     """The score on rows left out, and BIC, against the number of components."""
-    sizes = [(int(c.family.k), c) for c in found.candidates if isinstance(c.family, Mixture)]
-    if len(sizes) < max(2, len(found.candidates)) or len({k for k, _ in sizes}) < len(sizes):
+    sizes = [(int(c.family.k), c) for c in selection.candidates if isinstance(c.family, Mixture)]
+    if len(sizes) < max(2, len(selection.candidates)) or len({k for k, _ in sizes}) < len(sizes):
         return None
     sizes.sort(key=lambda pair: pair[0])
-    figures = [f for f in (_score_figure(sizes), _bic(sizes, found)) if f is not None]
+    figures = [f for f in (_score_figure(sizes), _bic(sizes, selection)) if f is not None]
     return Gallery("", tuple(figures))
 
 
@@ -317,11 +316,11 @@ def _score_figure(sizes: list[tuple[int, Candidate]]) -> Figure | None:
     )
 
 
-def _bic(sizes: list[tuple[int, Candidate]], found: Selection) -> Figure:
+def _bic(sizes: list[tuple[int, Candidate]], selection: Selection) -> Figure:
     x = np.array([float(k) for k, _ in sizes])
     bic = np.array([c.bic for _, c in sizes])
     icl = np.array([np.nan if c.icl is None else c.icl for _, c in sizes])
-    best = next(k for k, c in sizes if c is found.best)
+    best = next(k for k, c in sizes if c is selection.best)
     series = [
         Series("BIC", x, bic - np.nanmin(bic), "q", "line"),
         Series("", x, bic - np.nanmin(bic), "q", "dots"),

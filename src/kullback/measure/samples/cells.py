@@ -87,14 +87,22 @@ def _sorted(values: Values, weights: Values | None) -> tuple[Values, Values | No
     return values[order], np.cumsum(weights[order])
 
 
-def cells_of(values: Values, most: int) -> Values:
+def cells_of(values: Values, most: int, fewest: int = 1) -> Values:
     """Returns where cells of one sample end: evenly spaced in rank, single points at both ends.
 
     Args:
         values: in order.
         most: about how many cells at most.
+        fewest: rows in a cell at least; where it is more than one, cells end between values.
     """
     n = len(values)
+    if fewest > 1:
+        ends = np.unique(values[np.arange(fewest, n + 1, max(fewest, -(-n // most))) - 1])
+        last = np.searchsorted(values, ends, side="right")
+        inner = last[(last >= fewest) & (n - last >= fewest)]
+        return np.append(
+            [_between(float(values[i - 1]), float(values[i])) for i in inner], values[-1]
+        )
     if 2 * n <= most:
         return np.unique(values)
     evenly = np.linspace(0.0, n - 1.0, most // 2)
@@ -105,6 +113,24 @@ def cells_of(values: Values, most: int) -> Values:
     from_end = from_end[from_end < n]
     ranks = np.unique(np.concatenate([evenly, from_end, n - 1.0 - from_end]).astype(np.int64))
     return np.unique(values[ranks])
+
+
+def _between(low: float, high: float) -> float:
+    """Returns the number of fewest decimals from low up to, but without, high."""
+    for digits in range(max(-int(np.floor(np.log10(high - low))), 0), 17):
+        middle = round(0.5 * (low + high), digits)
+        if low <= middle < high:
+            return middle
+    return low
+
+
+def rounded_up(below: float, value: float) -> float:
+    """Returns a value rounded upwards to a digit of its distance from the one below it."""
+    distance = value - below
+    if not distance > 0.0:
+        return value
+    unit = 10.0 ** np.floor(np.log10(distance))
+    return max(float(np.ceil(value / unit) * unit), value)
 
 
 def counted(values: Values, total: Values | None, edges: Values) -> Counts:

@@ -19,6 +19,7 @@ from kullback.measure.samples.cells import terms as cells_terms
 from kullback.measure.samples.cells import unseen as cells_unseen
 from kullback.measure.samples.ranks import LogRatio, OrderedKl, ordered_kl
 from kullback.measure.samples.tests import Certificate, certified, halves, of_levels, of_order
+from kullback.results.diff import MISSING
 
 Values = Float[np.ndarray, "_n"]
 #: Up to so many different values each is a level.
@@ -26,7 +27,7 @@ _FEW = 12
 #: A value is a level of its own with this share of the rows of a sample, if so many times more frequent
 #: than its neighbours are.
 _SHARE, _TIMES = 0.01, 4.0
-MISSING, REST = "missing", "other values"
+REST = "other values"
 
 
 # One column of two tables as counts: of levels, and of the ordered values that are none of them.
@@ -137,6 +138,7 @@ def one_of_numbers(
     weights: Values | None = None,
     *,
     most: int = MOST_CELLS,
+    fewest: int = 1,
 ) -> tuple[dict[str, float], Values, Values]:
     """Returns counts of one column of numbers: those of levels by name, the edges of cells, and theirs.
 
@@ -146,11 +148,12 @@ def one_of_numbers(
         edges: of the cells; evenly spaced in rank by default. One more is added for what is above them.
         weights: how many rows each value stands for.
         most: about how many cells at most.
+        fewest: rows of a level and of a cell, at least.
     """
     nothing = np.empty(0)
     if codes is None:
         codes = np.concatenate(
-            [_special(values, nothing), _atoms(values[np.isfinite(values)], nothing)]
+            [_special(values, nothing), _atoms(values[np.isfinite(values)], nothing, fewest)]
         )
     else:
         codes = np.concatenate([_special(values, nothing), codes[np.isfinite(codes)]])
@@ -161,7 +164,7 @@ def one_of_numbers(
     if not len(inside):
         return dict(zip(names, counts.tolist(), strict=True)), nothing, nothing
     total = None if weights is None else np.cumsum(weights[rest][order])
-    edges = cells_of(inside, most) if edges is None else edges
+    edges = cells_of(inside, most, fewest) if edges is None else edges
     if not len(edges) or inside[-1] > edges[-1]:
         edges = np.append(edges, inside[-1])
     return dict(zip(names, counts.tolist(), strict=True)), edges, counted(inside, total, edges)
@@ -187,9 +190,12 @@ def _written(value: float) -> str:
     return f"{value:.0f}" if whole else repr(float(value))
 
 
-def _atoms(x: Values, y: Values) -> Values:
+def _atoms(x: Values, y: Values, fewest: int = 1) -> Values:
     """Returns the values that stand out by how often they occur; all where there are few."""
     (of_x, in_x), (of_y, in_y) = (np.unique(v, return_counts=True) for v in (x, y))
+    (of_x, in_x), (of_y, in_y) = (
+        (v[n >= fewest], n[n >= fewest]) for v, n in ((of_x, in_x), (of_y, in_y))
+    )
     if max(len(of_x), len(of_y)) <= _FEW:
         both = np.union1d(of_x, of_y)
         if len(both) <= _FEW and len(both) < 0.5 * max(len(x), len(y)):

@@ -1,6 +1,5 @@
 """KL where one side or both are known by samples or by counts only."""
 
-import math
 from dataclasses import replace
 
 import numpy as np
@@ -14,18 +13,15 @@ from kullback.inputs.given import distribution
 from kullback.measure.neighbours import MOST_COLUMNS, neighbour_kl
 from kullback.measure.samples.cells import against_known
 from kullback.measure.samples.classifiers import encode, varies
-from kullback.measure.samples.counts import Tallied, Tally, TallyKl, of_codes, of_numbers, tally_kl
+from kullback.measure.samples.counts import Tallied, Tally, of_codes, of_numbers, tally_kl
 from kullback.measure.samples.dependence import copies, design_effect, independent, whole
+from kullback.measure.samples.estimates import LEVELS, RANKS, of_joint, of_tally
 from kullback.measure.samples.joint import (
     FEWEST_ROWS,
-    MOST_JOINT_COLUMNS,
-    JointKl,
     joint_kl,
-    to_come,
 )
-from kullback.measure.samples.ranks import OrderedKl
 from kullback.results.estimate import Estimate
-from kullback.results.quantity import FORWARD_KL, Sentence
+from kullback.results.quantity import FORWARD_KL
 from kullback.targets import Counts, Samples
 
 Table = Float[np.ndarray, "_n _d"]
@@ -272,15 +268,13 @@ def _at(counts: Counts, labels: tuple[str, ...]) -> Float[np.ndarray, " s"]:
 
 # Which method answers where one side or both are known by samples or counts, before anything is computed.
 
-_LEVELS = "digamma counts"
-_RANKS = "ranks: counts of parts, smooth within, tails"
 _SCORES = "scores from other rows"
 _NEAR = "nearest neighbours, bias measured on draws of q"
 #: Names as in `Estimate.method`, to what they apply, and what they may give.
 TABLE = (
-    (_LEVELS, "counts, or one column of levels or few values", "estimate, infinite, unresolved"),
+    (LEVELS, "counts, or one column of levels or few values", "estimate, infinite, unresolved"),
     (_NEAR, f"rows of p, up to {MOST_COLUMNS} columns, and a density q", "estimate, infinite, unresolved"),
-    (_RANKS, "one column of numbers", "estimate, unresolved"),
+    (RANKS, "one column of numbers", "estimate, unresolved"),
     (_SCORES, "several columns", "estimate, lower bound, unresolved"),
 )  # fmt: skip
 
@@ -295,12 +289,12 @@ def method(p: object, q: object, *, normalize: bool = False) -> str:
     if isinstance(p, Counts) or isinstance(q, Counts):
         if not isinstance(p, Counts):
             raise UnsupportedError("q is known by counts only, p is not: give Counts for both")
-        return _LEVELS
+        return LEVELS
     if isinstance(p, Samples) and isinstance(q, Samples):
         _check_columns(p.values.shape[1], q.values.shape[1])
         if p.values.shape[1] > 1:
             return _SCORES
-        return _LEVELS if column_tally(p, q).tally.rest is None else _RANKS
+        return LEVELS if column_tally(p, q).tally.rest is None else RANKS
     if isinstance(p, Samples):
         return _method_against_density(p, distribution(q, "q", normalize=normalize))
     known = distribution(p, "p", normalize=normalize)
@@ -308,7 +302,7 @@ def method(p: object, q: object, *, normalize: bool = False) -> str:
         raise UnsupportedError("p is discrete and known, q by samples only: draw from p")
     assert isinstance(q, Samples)
     _check_columns(max(known.support.dimension, 1), q.values.shape[1])
-    return _SCORES if q.values.shape[1] > 1 else _RANKS
+    return _SCORES if q.values.shape[1] > 1 else RANKS
 
 
 def _method_against_density(p: Samples, q: Distribution) -> str:
@@ -317,138 +311,16 @@ def _method_against_density(p: Samples, q: Distribution) -> str:
     if not q.normalized:
         raise UnsupportedError("q is not normalised: cross_entropy(p, q) is what can be had")
     if q.support.discrete:
-        return _LEVELS
+        return LEVELS
     plain = p.weights is None and not np.isnan(p.values).any()
     if plain and d <= MOST_COLUMNS and min(n, MOST_ROWS) >= max(50 * d, 100):
         return _NEAR
-    return _SCORES if d > 1 else _RANKS
+    return _SCORES if d > 1 else RANKS
 
 
 def _check_columns(of_p: int, of_q: int) -> None:
     if of_p != of_q:
         raise InputError(f"p has {of_p} column(s) and q {of_q}: they must have the same")
-
-
-# What was found of two samples, as Estimates that say what they may be used for.
-
-#: Half-widths of a 95 % interval, and of a one-sided limit, in standard errors.
-_TWO, _ONE = 1.96, 1.645
-#: Fewer rows than this of either sample do not show what more of them would teach about several columns.
-_FEWEST_LEARNED = 500
-#: Two measurements disagree where they are so many of their common errors apart.
-_APART = 1.7
-_SCORE = "scores from other rows"
-
-
-def of_tally(found: TallyKl, direction: str, n: int) -> Estimate:
-    """Returns KL of one column as an Estimate: with an interval, or unresolved with what it is at least.
-
-    Args:
-        found: the measurement.
-        direction: such as "KL(p||q)".
-        n: rows of both.
-    """
-    method = _LEVELS if found.rest is None else _RANKS
-    notes = ()
-    if found.unseen > 0.0:
-        notes = (
-            f"{100.0 * found.unseen:.2g} % of {{p}}'s rows are at levels of which {{q}} has no row",
-        )
-    limit = found.bound - _ONE * found.bound_error
-    if found.reason:
-        return _unresolved(found.reason, limit, direction, method, n, notes)
-    return _interval(found.value, found.error, found.upward, direction, method, n, notes)
-
-
-def of_joint(found: JointKl, which: int, direction: str, n: int, columns: int) -> Estimate:
-    """Returns KL of several columns as an Estimate.
-
-    Up to five columns an interval, longer upwards by what more rows may add, and to where that of nearest
-    neighbours ends; beyond them a lower bound; unresolved where the value still rises with the rows, or
-    neighbours find more. Downwards the score alone counts: what it keeps is a lower bound.
-
-    Args:
-        found: the measurement.
-        which: 0 for KL(p||q), 1 for KL(q||p).
-        direction: its name.
-        n: rows of both.
-        columns: of the table.
-    """
-    side: OrderedKl = (found.forward, found.reverse)[which]
-    more, rises = to_come(found.curve, which, side.error)
-    limit = side.bound - _ONE * side.bound_error
-    near = found.near[which]
-    notes = (curve_in_words(found, which), f"the scores are by {found.members}")
-    if near is not None:
-        notes = (*notes, Sentence("nearest neighbours say {:.3g} ± {:.2g} {unit}", *near))
-    few = found.curve[-1][0] if columns <= MOST_JOINT_COLUMNS else math.inf
-    reason = side.reason
-    if not reason and near is not None and _finds_more(near, side):
-        reason = "nearest neighbours find more than the scores have learned"
-    if not reason and rises:
-        reason = "it still rises with the number of rows"
-    if not reason and few < _FEWEST_LEARNED:
-        reason = f"{few} rows do not show what more would teach: it takes {_FEWEST_LEARNED} of each"
-    if reason:
-        return _unresolved(reason, limit, direction, _SCORE, n, notes)
-    if columns > MOST_JOINT_COLUMNS:
-        return Estimate.bounded(
-            max(limit, 0.0), side.error, FORWARD_KL.called(direction), method=_SCORE, n=n,
-            notes=notes,
-        )  # fmt: skip
-    beyond = -math.inf
-    if near is not None:
-        beyond = near[0] + _TWO * near[1] - (side.value + _TWO * side.error)
-    upward = max(side.upward + more, beyond)
-    return _interval(side.value, side.error, upward, direction, _SCORE, n, notes)
-
-
-def _finds_more(near: tuple[float, float], side: OrderedKl) -> bool:
-    return near[0] - side.value > _APART * math.hypot(near[1], side.error)
-
-
-def curve_in_words(found: JointKl, which: int) -> str:
-    """Returns the values at a quarter, a half and all of the rows."""
-    values = [float(c[1 + which]) for c in found.curve]
-    places = ", ".join(["{:.3g}"] * len(values))
-    rows = ", ".join(f"{c[0]:,}" for c in found.curve)
-    said = f"values from {rows} rows of the smaller sample: {places} {{unit}}"
-    return Sentence(said, *values)
-
-
-def _interval(
-    value: float, error: float, upward: float, direction: str, method: str, n: int,
-    notes: tuple[str, ...],
-) -> Estimate:  # fmt: skip
-    # Chance may take it below 0, but an interval of what cannot be negative begins there.
-    shown = max(value, 0.0)
-    high = max(value + _TWO * error, 0.0) + upward
-    limits = (max(value - _TWO * error, 0.0), high)
-    if not (math.isfinite(shown) and math.isfinite(high)):
-        return _unresolved("its error is not known", 0.0, direction, method, n, notes)
-    spoken = tuple(_named(note, direction) for note in notes)
-    return Estimate(
-        shown, error, limits, FORWARD_KL.called(direction), "estimate", method, n, spoken
-    )
-
-
-def _unresolved(
-    reason: str, limit: float, direction: str, method: str, n: int, notes: tuple[str, ...]
-) -> Estimate:
-    spoken = tuple(_named(note, direction) for note in notes)
-    return Estimate.unresolved(
-        math.nan, _named(reason, direction), FORWARD_KL.called(direction), method=method, n=n,
-        notes=spoken,
-        at_least=max(limit, 0.0) if math.isfinite(limit) else 0.0,
-    )  # fmt: skip
-
-
-def _named(text: str, direction: str) -> str:
-    """Returns a remark with the names of the two in place of {p} and {q}."""
-    if isinstance(text, Sentence):
-        return text
-    p, _, q = direction.removeprefix("KL(").removesuffix(")").partition("||")
-    return text.replace("{p}", p).replace("{q}", q)
 
 
 def scaled(weights: Float[np.ndarray, " n"] | None) -> Float[np.ndarray, " n"] | None:
