@@ -111,7 +111,7 @@ def fresh_elbo(
     """
     d = len(mean)
     batched = jax.jit(jax.vmap(log_density))
-    whitened = lambda e: log_density(jnp.asarray(mean) + jnp.asarray(root) @ e)  # noqa: E731
+    whitened = lambda e: log_density(jnp.asarray(mean) + jnp.asarray(root) @ e)
     origin = jnp.zeros(d)
     slope = np.nan_to_num(np.asarray(jax.jit(jax.grad(whitened))(origin)))
     curvature = np.nan_to_num(np.asarray(jax.jit(jax.hessian(whitened))(origin)))

@@ -145,7 +145,7 @@ def test_grids_need_their_spacing():
     ("p", "message"),
     [
         ([0.2, 0.2], "sums to 0.4, not 1: say normalize=True"),
-        ([[0.2, 0.8]], r"shape \(1, 2\).*Samples"),
+        ([[0.2, 0.9]], r"shape \(1, 2\).*Samples"),
         ([-0.1, 1.1], r"p\[0\] is -0.1: probabilities must not be negative"),
         ([math.nan, 1.0], r"p\[0\] is nan"),
         ([math.inf, 1.0], r"p\[0\] is inf"),

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from kullback.api.fit import fit
-from kullback.api.measure import divergence, kl_divergence
+from kullback.api.measure import cross_entropy, divergence, entropy, kl_divergence
 from kullback.core.errors import InputError, KullbackError, UnsupportedError
 from kullback.core.numerics import one_thread
 from kullback.distributions.base import Distribution
@@ -24,15 +24,20 @@ from kullback.expressions.format import format_distribution
 from kullback.expressions.parse import readings
 from kullback.families import FullRank, parse_family
 from kullback.fitting.parametric import Divergence, closest
+from kullback.inputs.given import probabilities
 from kullback.losses.divergences import KINDS, divergence_row
 from kullback.measure.question import of_divergence
 from kullback.measure.table import Effort, choose, label
 from kullback.results.estimate import Estimate
 from kullback.results.fit import Direction, Fit
 from kullback.results.others import Finding, Stamp, Verification
-from kullback.results.quantity import PARAMETER, Sentence
+from kullback.results.quantity import PARAMETER, Sentence, Units
 
-_KEYS = {"what", "quantity", "p", "q", "value", "tolerance", "digits", "of", "fit", "alpha"}
+_KEYS = {
+    "what", "quantity", "p", "q", "value", "unit", "tolerance", "digits", "of", "fit", "alpha",
+}  # fmt: skip
+#: Quantities beside the kinds of divergence; the entropy is of p alone.
+_OF_LOGS = ("kl", "cross_entropy", "entropy")
 _FIT_KEYS = {"target", "family", "direction", "kind"}
 
 Claim = dict[str, object]
@@ -195,10 +200,11 @@ def _findings(claim: object, names: dict[str, object], i: int, bests: Bests) -> 
             return _parameters(what, claim, names, bests)
         case "optimum":
             return [_optimum(what, claim, names, bests)]
-        case str(quantity) if quantity == "kl" or quantity in KINDS:
+        case str(quantity) if quantity in _OF_LOGS or quantity in KINDS:
             return _divergences(what, quantity, claim, names, bests)
     raise InputError(
-        f'claim "{what}": quantity is missing or unknown; say "kl", a kind of divergence, "optimum" or "parameters"'
+        f'claim "{what}": quantity is missing or unknown; say "kl", "entropy", "cross_entropy", a kind of divergence, '
+        '"optimum" or "parameters"'
     )
 
 
@@ -206,7 +212,10 @@ def _divergences(
     what: str, quantity: str, claim: Claim, names: dict[str, object], bests: Bests
 ) -> list[Finding]:
     """One finding for each way in which the distributions can be read."""
-    pairs = itertools.product(*(_readings(claim, side, names, what) for side in ("p", "q")))
+    sides = ("p", "p") if quantity == "entropy" else ("p", "q")
+    pairs = itertools.product(*(_readings(claim, side, names, what) for side in sides))
+    if quantity == "entropy":
+        pairs = iter((a, a) for a in _readings(claim, "p", names, what))
     # An article reads all its numbers in one way: 2 and 3 are both sds or both variances.
     consistent = [(a, b) for a, b in pairs if _same_words(a[0], b[0])]
     found = [_divergence(what, quantity, claim, a, b) for a, b in consistent]
@@ -222,7 +231,8 @@ def _divergence(what: str, quantity: str, claim: Claim, p: Reading, q: Reading) 
     except KullbackError as error:
         return Finding(what, None, "cannot tell", None, remark=str(error))
     reading = p[0] or q[0]
-    reading = f"{p[0]}, {q[0]}" if p[0] and q[0] else reading
+    reading = f"{p[0]}, {q[0]}" if p[0] and q[0] and p[0] != q[0] else reading
+    found = found.in_unit(_unit(claim, what))
     if "value" not in claim:
         remark = "no number is claimed"
         return Finding(what, None, "cannot tell", found, reading, remark)
@@ -230,16 +240,57 @@ def _divergence(what: str, quantity: str, claim: Claim, p: Reading, q: Reading) 
     stamp = _stamp(claimed, found, tolerance)
     remark = ""
     if stamp == "refuted" and quantity == "kl":
-        other = _measured("kl", claim, q[1], p[1])
+        other = _measured("kl", claim, q[1], p[1]).in_unit(_unit(claim, what))
         same = _stamp(claimed, other, tolerance) == "confirmed"
         fits = "matches the claim" if same else "does not match either"
         remark = Sentence("the other direction is {}, which {}", _with_error(other), fits)
+    if stamp == "refuted":
+        remark = _both(_other_unit(found, claimed, tolerance), remark)
+    sums = [
+        f"{side} sums to {total:.6g} and was divided by that"
+        for side in ("p", "q")
+        if (total := _total(claim, side, what)) is not None and abs(total - 1.0) > 1e-9
+    ]
+    if sums:
+        remark = _both(*sums, remark)
     return Finding(what, claimed, stamp, found, reading, remark, found.unit)
+
+
+def _unit(claim: Claim, what: str) -> Units:
+    """The unit that a claim is printed in: nats unless it says bits."""
+    match claim.get("unit", "nats"):
+        case "nats":
+            return "nats"
+        case "bits":
+            return "bits"
+        case unit:
+            raise InputError(f'claim "{what}": unit = {unit!r}; say "nats" or "bits"')
+
+
+def _other_unit(found: Estimate, claimed: float, tolerance: float) -> str:
+    """Says so if the number is right in the unit that was not said."""
+    if not found.unit:
+        return ""
+    other = found.in_unit("bits" if found.unit == "nats" else "nats")
+    if _stamp(claimed, other, tolerance) != "confirmed":
+        return ""
+    return f'matches in {other.unit}: say unit = "{other.unit}"'
+
+
+def _total(claim: Claim, side: str, what: str) -> float | None:
+    """The sum of probabilities that are given as a list; None for an expression."""
+    given = claim.get(side)
+    if not isinstance(given, list):
+        return None
+    return math.fsum(_number(v, side, what) for v in given)
 
 
 def _measured(quantity: str, claim: Claim, p: Distribution, q: Distribution) -> Estimate:
     if quantity == "kl":
-        return kl_divergence(p, q).called(f"KL({claim['p']}||{claim['q']})")
+        names = ("p", "q") if isinstance(claim["p"], list) else (claim["p"], claim["q"])
+        return kl_divergence(p, q).called(f"KL({names[0]}||{names[1]})")
+    if quantity in ("entropy", "cross_entropy"):
+        return entropy(p) if quantity == "entropy" else cross_entropy(p, q)
     alpha = claim.get("alpha")
     order = None if alpha is None else _number(alpha, "alpha", str(claim.get("what", "")))
     return divergence(p, q, kind=quantity, alpha=order)
@@ -301,6 +352,11 @@ def _best(claim: Claim, names: dict[str, object], what: str, bests: Bests) -> Be
 def _readings(claim: Claim, side: str, names: dict[str, object], what: str) -> list[Reading]:
     if side not in claim:
         raise InputError(f'claim "{what}": {side} is missing')
+    total = _total(claim, side, what)
+    if total is not None:
+        if not total > 0.0:
+            raise InputError(f'claim "{what}": {side} sums to {total:g}: probabilities sum to 1')
+        return [("", probabilities(claim[side], side, normalize=True))]
     text = str(claim[side])
     found = readings(str(names.get(text, text)))
     return [("", found[0][1])] if len(found) == 1 else found

@@ -10,6 +10,7 @@ from scipy import special
 
 from kullback.distributions.base import Array, Distribution, Foreign, Support
 from kullback.distributions.counting import Chance, Geometric
+from kullback.distributions.statistics import log_beta
 from kullback.distributions.vector import Categorical
 from kullback.interop.maps import beta_binomial, beta_negative_binomial, categorical
 
@@ -101,7 +102,7 @@ def _log_expm1(x: float) -> float:
 
 
 def _log_choose(n: Array | float, k: Array | float) -> Array:
-    return -np.log1p(n) - special.betaln(n - k + 1.0, k + 1.0)
+    return -np.log1p(n) - log_beta(n - k + 1.0, k + 1.0)
 
 
 def _boltzmann(k: Array, rate: float, count: float) -> Array:
@@ -134,7 +135,7 @@ def _harmonic(a: float, count: float) -> float:
 
 
 def _yule_simon(k: Array, alpha: float) -> Array:
-    return math.log(alpha) + special.betaln(k, alpha + 1.0)
+    return math.log(alpha) + log_beta(k, alpha + 1.0)
 
 
 def _skellam(k: Array, first: float, second: float) -> Array:

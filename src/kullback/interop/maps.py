@@ -25,7 +25,7 @@ from kullback.distributions.positive import (
 )
 from kullback.distributions.real import Laplace, Normal, StudentT
 from kullback.distributions.scalar import Scalar, roles
-from kullback.distributions.statistics import Real
+from kullback.distributions.statistics import Real, log_beta
 from kullback.distributions.vector import Categorical, MultivariateNormal
 
 #: Where each map is defined; the others take the whole line.
@@ -362,8 +362,8 @@ def beta_binomial(a: float, b: float, total: float) -> Distribution:
     def density(x: Array) -> Array:
         inside = (x >= 0.0) & (x <= total) & (x == np.floor(x))
         k = np.where(inside, x, 0.0)
-        log_choose = -np.log1p(total) - special.betaln(total - k + 1.0, k + 1.0)
-        log_p = log_choose + special.betaln(k + a, total - k + b) - special.betaln(a, b)
+        log_choose = -np.log1p(total) - log_beta(total - k + 1.0, k + 1.0)
+        log_p = log_choose + log_beta(k + a, total - k + b) - log_beta(a, b)
         return np.where(inside, log_p, -np.inf)
 
     def sampler(rng: np.random.Generator, n: int) -> Array:
@@ -379,8 +379,8 @@ def beta_negative_binomial(a: float, b: float, size: float) -> Distribution:
     def density(x: Array) -> Array:
         inside = (x >= 0.0) & (x == np.floor(x))
         k = np.where(inside, x, 0.0)
-        rising = -np.log(size + k) - special.betaln(size, k + 1.0)
-        log_p = rising + special.betaln(a + k, b + size) - special.betaln(a, b)
+        rising = -np.log(size + k) - log_beta(size, k + 1.0)
+        log_p = rising + log_beta(a + k, b + size) - log_beta(a, b)
         return np.where(inside, log_p, -np.inf)
 
     def sampler(rng: np.random.Generator, n: int) -> Array:

@@ -1,5 +1,6 @@
 """Quadrature on the line: panels between the landmarks of p and q, and separate tests of the tails."""
 
+import itertools
 import math
 from dataclasses import dataclass, replace
 from typing import final
@@ -88,8 +89,9 @@ def _line(question: Question, p: Distribution, q: Distribution) -> _Line:
     elif question.over_q:
         low, high = min(low, q.support.low), max(high, q.support.high)
     ends = [q.support.low, q.support.high, p.support.low, p.support.high]
-    own = p.landmarks()
-    others = q.landmarks()
+    own = np.concatenate([p.landmarks(), kinks(p)])
+    own.sort()
+    others = np.concatenate([q.landmarks(), kinks(q)])
     if not question.over_q and len(own):
         # q's features matter where p has mass; far ones would only stretch the panels.
         reach = 1e3 * max(float(np.ptp(own)), 1e-300)
@@ -102,6 +104,42 @@ def _line(question: Question, p: Distribution, q: Distribution) -> _Line:
         points = np.array([0.5 * (low + high) if math.isfinite(low + high) else 0.0])
     points = fill(_where_q_is_known(points, q), low, high)
     return _Line(points, low, high)
+
+
+#: A slope that jumps bends this many times more than what is around it, at every scale.
+_JUMP = 30.0
+_ZOOMS, _GRID = 7, 48
+
+
+def kinks(d: Distribution) -> Float[np.ndarray, " m"]:
+    """Returns where the slope of a log density that is not ours jumps: a panel's two rules may both miss it."""
+    if not isinstance(d, Foreign) or d.ours or d.support.discrete:
+        return np.zeros(0)
+    if "_kinks" not in d.__dict__:
+        marks = d.landmarks()
+        pairs = itertools.pairwise(marks)
+        # Neighbours overlap: a kink at a landmark is one already.
+        grids = [np.linspace(a, b, _GRID) for a, b in pairs if b > a]
+        found = [place for grid in grids for place in _jumps(d, grid, _ZOOMS)]
+        d.__dict__["_kinks"] = np.unique(np.array(found, dtype=np.float64))
+    return d.__dict__["_kinks"]
+
+
+def _jumps(d: Distribution, x: Float[np.ndarray, " n"], zooms: int) -> list[float]:
+    with np.errstate(all="ignore"):
+        values = d.log_prob(x)
+    slopes = np.diff(values) / np.diff(x)
+    bends = np.abs(np.diff(slopes))
+    if not np.isfinite(bends).all() or len(bends) < 8:
+        return []
+    at = int(np.argmax(bends))
+    noise = 1e-14 * float(np.abs(values).max() + 1.0) / float(np.diff(x).min())
+    if bends[at] < _JUMP * float(np.median(bends)) + 20.0 * noise:
+        return []
+    low, high = x[max(at - 1, 0)], x[min(at + 3, len(x) - 1)]
+    if zooms == 0 or high - low < 1e-9 * max(abs(low), abs(high), 1e-300):
+        return [float(x[at + 1])]
+    return _jumps(d, np.linspace(low, high, _GRID), zooms - 1)
 
 
 #: Where two densities cross, |p - q| has a kink: looked for at so many points between two cuts.

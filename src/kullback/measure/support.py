@@ -35,13 +35,26 @@ def gap(p: Distribution, q: Distribution, *, names: str = "pq") -> Outcome | Non
     if not sides:
         return None
     masses = [mass(p, low, high) for _, low, high in sides]
-    if not any(masses) and not isinstance(p, Scalar):
+    if not any(masses) and not any(_dense(p, low, high) for _, low, high in sides):
         return None
     where = " and ".join(
         f"{words} where {one} has mass {_words(m)}"
         for (words, *_), m in zip(sides, masses, strict=True)
     )
     return infinite(f"support: {other} is 0 on {where}", _METHOD)
+
+
+def _dense(p: Distribution, low: float, high: float) -> bool:
+    """Whether p has mass between two points, however little: a log density is finite where a mass underflows."""
+    if isinstance(p, Scalar):
+        return True
+    end, way = (low, 1.0) if math.isfinite(low) else (high, -1.0)
+    steps = (
+        np.array([1.0]) if p.support.discrete else max(abs(end), 1.0) * np.array([1e-9, 1e-3, 1.0])
+    )
+    x = end + way * steps
+    x = x[(x > low) & (x < high)]
+    return len(x) > 0 and bool(np.isfinite(p.log_prob(x)).any())
 
 
 # Ends know their rounding: what arithmetic made of one number is one number.

@@ -279,6 +279,8 @@ _BLOCK = 4096
 _SERIES_BUDGET = 100_000
 #: Terms of a block that doubles are a polynomial in k of this degree: at 2 to 1, 1/k^a is one to 1e-16.
 _DEGREE = 24
+#: Blocks in a row that add no less than the one before, after which a sum diverges.
+_GROWING = 40
 #: Blocks until k is beyond what a float64 holds.
 _DOUBLINGS = 900
 
@@ -359,6 +361,7 @@ def _doubling(f: Terms, start: float, k: float, end: float, step: float, before:
     """
     value = absolute = beyond = np.zeros_like(before)
     count, length = 0, (k - start) * step
+    growing, previous = 0, 0.0
     while True:
         last = k + step * (length - 1.0)
         closing = (end - last) * step <= 0.0
@@ -377,6 +380,11 @@ def _doubling(f: Terms, start: float, k: float, end: float, step: float, before:
             return Sum(value, beyond, absolute, count, -math.inf)
         done = (np.abs(size) <= 2.0**-60 * (before + absolute)).all()
         k += step * length
+        # Terms that fall like 1/k or slower add as much with every block; far out, they underflow.
+        growing = growing + 1 if abs(size[0]) > (1.0 - 1e-3) * previous > 0.0 else 0
+        previous = abs(float(size[0]))
+        if growing >= _GROWING:
+            return Sum(value, np.full_like(beyond, math.inf), absolute, count, 0.0)
         if done or abs(k) > 2.0**_DOUBLINGS or not np.isfinite(value).all():
             rest, slope = _last(y, x, start)
             return Sum(value, beyond + rest, absolute, count, -math.inf if done else slope)
