@@ -78,6 +78,7 @@ def search(
     rng: np.random.Generator,
     watch: Callable[[str], None],
     seeds: tuple[Any, ...] = (),
+    moves: bool = True,
 ) -> Search:
     """Returns the best of a race of starts, with splits and merges.
 
@@ -89,6 +90,7 @@ def search(
         rng: randomness.
         watch: told what is being done.
         seeds: parameters that are starts too.
+        moves: whether splits and merges are tried.
 
     Raises:
         InputError: there are fewer distinct rows than components.
@@ -98,7 +100,8 @@ def search(
     interrupted = False
     try:
         hunt.race(1 if k == 1 else starts, seeds)
-        hunt.moves()
+        if moves:
+            hunt.moves()
         if part is not rows:
             hunt.on_all(rows)
     except KeyboardInterrupt:

@@ -428,13 +428,13 @@ def _by_likelihood(
     draws: Float[np.ndarray, "n d"], k: int, rng: np.random.Generator, *, diagonal: bool
 ) -> Components:
     """The mixture that is closest to draws of p in the other direction: it covers all of them."""
-    structure = Structure("diagonal" if diagonal else "full", draws.shape[1])
-    rows = rows_of(Samples(draws))
+    rows, d = rows_of(Samples(draws)), draws.shape[1]
     try:
-        family = family_of(structure, rows, k)
+        family = family_of(Structure("diagonal" if diagonal else "full", d), rows, k)
     except InputError:  # columns that determine each other, as far as float64 tells
-        family = family_of(Structure("diagonal", structure.d), rows, k)
-    found = em_search.search(family, rows, k, starts=_EM_STARTS, rng=rng, watch=lambda _: None)
+        family = family_of(Structure("diagonal", d), rows, k)
+    how = {"starts": _EM_STARTS, "rng": rng, "watch": lambda _: None}
+    found = em_search.search(family, rows, k, moves=False, **how)
     best = found.ends[0].at.moved(rows.center, np.diag(rows.scale))
     return replace(best, roots=best.sds) if diagonal else best
 
