@@ -388,7 +388,7 @@ def shape_of(thing: Any) -> tuple[int, ...]:
 
 def normals(thing: Any) -> tuple[np.ndarray, np.ndarray] | None:
     """Returns loc and scale of a batch of normals; None for others."""
-    family = getattr(thing, "dist", None)
+    family: Any = getattr(thing, "dist", None)
     if type(family).__name__ != "norm_gen" or type(family).__module__ not in _HOMES:
         return None
     _, loc, scale = family._parse_args(*thing.args, **thing.kwds)  # noqa: SLF001
