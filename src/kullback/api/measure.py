@@ -235,11 +235,13 @@ def _each(question: Question, p: Batch, q: Batch, effort: Effort, method: str | 
     if found is not None and not np.isnan(found[0]).any():
         value, error = (np.broadcast_to(a, shape) for a in found)
         kind = np.where(np.isinf(value), "infinite", "exact")
-        nowhere = ("support: q is 0 where p is not",)
-        notes = {tuple(map(int, at)): nowhere for at in np.argwhere(np.isinf(value))}
+        nowhere: tuple[str, ...] = ("support: q is 0 where p is not",)
+        notes: dict[tuple[int, ...], tuple[str, ...]] = {
+            tuple(map(int, at)): nowhere for at in np.argwhere(np.isinf(value))
+        }
         error = np.where(np.isinf(value), 0.0, error)
-        return EstimateArray(value, error, kind, question.quantity, "closed form", notes)
-    return _one_by_one(question, p, q, effort, method, shape)
+        return EstimateArray(value, error, kind, question.quantity, "closed form", notes).answer
+    return _one_by_one(question, p, q, effort, method, shape).answer
 
 
 def _one_by_one(
@@ -265,12 +267,12 @@ def _one_by_one(
             _, run = choose(question, first, second, method)
             answers[pair_of] = label(question, _number(run(effort)), first, second)
         found[at] = answers[pair_of]
-    columns = [
+    value, error, kind, ways = [
         np.array([getattr(e, name) for e in found.flat]).reshape(shape)
         for name in ("value", "standard_error", "kind", "method")
     ]
     notes = {at: e.notes for at, e in np.ndenumerate(found) if e.notes}
-    return EstimateArray(*columns[:3], question.quantity, columns[3], notes)
+    return EstimateArray(value, error, kind, question.quantity, ways, notes)
 
 
 def _number(outcome: Outcome) -> Outcome:

@@ -88,9 +88,10 @@ def _is_vector(thing: object) -> bool:
 def _is_table(thing: object) -> bool:
     if isinstance(thing, np.ndarray):
         return thing.ndim > 1
-    torch = sys.modules.get("torch")
+    torch: Any = sys.modules.get("torch")
     if torch is not None and isinstance(thing, torch.Tensor):
-        return thing.ndim > 1
+        tensor: Any = thing
+        return tensor.ndim > 1
     return isinstance(thing, (list, tuple)) and len(thing) > 0 and _is_vector(thing[0])
 
 

@@ -1,7 +1,7 @@
 """Is a density one? Its mass, its sampler, its values where it is drawn: tests that assume nothing of its shape."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import final
 
@@ -87,7 +87,7 @@ def _strangers(d: Distribution) -> Iterator[Foreign]:
 
 def _known(d: Foreign, *, drawn: bool) -> Verdict:
     """The verdict on an object, looked for once; the sampler only where it is used."""
-    kept: dict[bool, Verdict] = d.__dict__.setdefault("_verdicts", {})
+    kept: dict[bool, Verdict] = vars(d).setdefault("_verdicts", {})
     on_sampler = drawn or d.support.dimension > 0
     if on_sampler not in kept:
         kept[on_sampler] = check(d, sampler=on_sampler)
@@ -179,7 +179,7 @@ def in_single(d: Foreign, x: Array) -> bool:
         d: the distribution; the answer is kept with it.
         x: events where it has mass.
     """
-    if "_single" not in d.__dict__:
+    if "_single" not in vars(d):
         x = x[:: max(len(x) // 256, 1)]
         with np.errstate(all="ignore"):
             here, near, far = (
@@ -188,13 +188,14 @@ def in_single(d: Foreign, x: Array) -> bool:
         known = np.isfinite(here) & np.isfinite(near) & np.isfinite(far)
         still, moved = (here == near)[known], (here != far)[known]
         enough = len(still) > 16 and len(np.unique(here[known])) > 12
-        d.__dict__["_single"] = bool(enough and still.mean() > 0.8 and moved.mean() > 0.5)
-    return d.__dict__["_single"]
+        vars(d)["_single"] = bool(enough and still.mean() > 0.8 and moved.mean() > 0.5)
+    return vars(d)["_single"]
 
 
 def _precision(d: Distribution, x: Array) -> tuple[str, ...]:
-    stranger = isinstance(d, Foreign) and not d.ours and not d.support.discrete
-    return (_SINGLE,) if stranger and in_single(d, x) else ()
+    if not isinstance(d, Foreign) or d.ours or d.support.discrete:
+        return ()
+    return (_SINGLE,) if in_single(d, x) else ()
 
 
 # By draws.
@@ -359,9 +360,8 @@ def _features(z: Array, radius: float) -> Float[np.ndarray, "n m"]:
     return np.concatenate([np.ones((len(z), 1)), bounded, bounded**2, length], axis=1)
 
 
-def _best_mass(terms: object, n: int) -> tuple[float, float]:
+def _best_mass(terms: Callable[[float], tuple[Array, Array]], n: int) -> tuple[float, float]:
     """Returns the log mass at which the draws of q and of the reference agree, and the mass's error."""
-    assert callable(terms)
     low, high = -60.0, 60.0
     for _ in range(60):
         middle = 0.5 * (low + high)

@@ -115,14 +115,14 @@ def kinks(d: Distribution) -> Float[np.ndarray, " m"]:
     """Returns where the slope of a log density that is not ours jumps: a panel's two rules may both miss it."""
     if not isinstance(d, Foreign) or d.ours or d.support.discrete:
         return np.zeros(0)
-    if "_kinks" not in d.__dict__:
+    if "_kinks" not in vars(d):
         marks = d.landmarks()
         pairs = itertools.pairwise(marks)
         # Neighbours overlap: a kink at a landmark is one already.
         grids = [np.linspace(a, b, _GRID) for a, b in pairs if b > a]
         found = [place for grid in grids for place in _jumps(d, grid, _ZOOMS)]
-        d.__dict__["_kinks"] = np.unique(np.array(found, dtype=np.float64))
-    return d.__dict__["_kinks"]
+        vars(d)["_kinks"] = np.unique(np.array(found, dtype=np.float64))
+    return vars(d)["_kinks"]
 
 
 def _jumps(d: Distribution, x: Float[np.ndarray, " n"], zooms: int) -> list[float]:
@@ -352,8 +352,9 @@ def rounding(
         closest = np.argmax([c.log_prob(x) for c in d.components], axis=0)
         return np.choose(closest, parts) + _EPSILON if len(parts) <= 32 else np.max(parts, axis=0)
     sizes = np.where(np.isfinite(log_prob), np.abs(log_prob), 0.0)
-    stranger = isinstance(d, Foreign) and not d.ours and not d.support.discrete
-    single = stranger and in_single(d, x)
+    single = False
+    if isinstance(d, Foreign) and not d.ours and not d.support.discrete:
+        single = in_single(d, x)
     return 8.0 * (2.0**-23 if single else _EPSILON) * (1.0 + sizes)
 
 

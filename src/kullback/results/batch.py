@@ -85,8 +85,14 @@ class EstimateArray:
             for at, notes in self.notes.items()
             if (place := int(np.ravel_multi_index(at, self.shape))) in order
         }
-        parts = (a[index] for a in (self.value, self.standard_error, self.kind))
-        return EstimateArray(*parts, self.quantity, method, moved)
+        value, error, kind = (a[index] for a in (self.value, self.standard_error, self.kind))
+        return EstimateArray(value, error, kind, self.quantity, method, moved)
+
+    @property
+    def answer(self) -> "Answer":
+        """The same, as what a verb returns."""
+        whole: Any = self
+        return whole
 
     def __str__(self) -> str:
         head = f"{self.quantity.direction}: {self.value.size} of shape {self.shape}"
