@@ -5,10 +5,11 @@ import time
 from collections.abc import Callable
 from functools import partial
 
+from kullback.api.best import of_fit
 from kullback.api.explain import explain
 from kullback.api.fit import fit
 from kullback.api.measure import divergence, entropy, kl_divergence
-from kullback.api.verify import judge, of_fit, read
+from kullback.api.verify import judge, read
 from kullback.core.errors import KullbackError
 from kullback.diagnostics.contributions import coverage
 from kullback.distributions.compound import Mixture

@@ -7,9 +7,10 @@ from jaxtyping import Float
 
 from kullback.distributions.base import Distribution
 from kullback.distributions.vector import Categorical
-from kullback.measure.quadrature import BEYOND_UNDERFLOW, UNDERFLOW, rounding
+from kullback.measure.quadrature import BEYOND_UNDERFLOW, UNDERFLOW
 from kullback.measure.question import Question
 from kullback.measure.support import certainly_empty, mass_outside
+from kullback.measure.tails import rounding
 from kullback.results.estimate import Outcome, infinite, unresolved
 from kullback.solvers.quadrature import Sum, Terms, add_up
 

@@ -1,0 +1,240 @@
+"""Is the integral finite? How the integrand falls far out, or close to an end; how far rounding moves it."""
+
+import math
+from dataclasses import dataclass, replace
+from typing import final
+
+import numpy as np
+from jaxtyping import Float
+
+from kullback.distributions.base import Array, Distribution, Foreign
+from kullback.distributions.compound import Mixture
+from kullback.distributions.scalar import Scalar
+from kullback.measure.density import in_single
+from kullback.measure.question import Question
+from kullback.solvers.quadrature import Tail, tails
+
+
+@final
+@dataclass(frozen=True)
+class Remainder:
+    """What lies beyond the last panels; `reason` is set when that cannot be said or is infinite."""
+
+    value: float = 0.0
+    error: float = 0.0
+    mass: float = 0.0
+    reason: str | None = None
+    diverges: bool = False
+
+
+# How far rounding may move a log density: what limits every sum of log ratios.
+
+_EPSILON = 2.0**-52
+
+
+def rounding(
+    d: Distribution, x: Array, log_prob: Float[np.ndarray, " n"]
+) -> Float[np.ndarray, " n"]:
+    """Returns a bound on the rounding error of log_prob at n points."""
+    if isinstance(d, Scalar):
+        return 8.0 * _EPSILON * (1.0 + d.magnitude(x))
+    if isinstance(d, Mixture):
+        parts = [rounding(c, x, log_prob) for c in d.components]
+        # The component that matters at x is not the far one whose terms are large.
+        closest = np.argmax([c.log_prob(x) for c in d.components], axis=0)
+        return np.choose(closest, parts) + _EPSILON if len(parts) <= 32 else np.max(parts, axis=0)
+    sizes = np.where(np.isfinite(log_prob), np.abs(log_prob), 0.0)
+    single = False
+    if isinstance(d, Foreign) and not d.ours and not d.support.discrete:
+        single = in_single(d, x)
+    return 8.0 * (2.0**-23 if single else _EPSILON) * (1.0 + sizes)
+
+
+#: A log size that no convergent integral comes to.
+_HUGE = 1e4
+#: Standard errors of a decay above which the model of a tail is not believed.
+_ROUGH = 1e-2
+#: A tail that has fallen this far, in nats below the rest, is not looked at.
+_NEGLIGIBLE = 40.0
+
+
+def examine(
+    question: Question,
+    p: Distribution,
+    q: Distribution,
+    points: Float[np.ndarray, " m"],
+    low: float,
+    high: float,
+    log_masses: tuple[float, float],
+) -> Remainder:
+    """Returns the sum of both remainders; the first problem if there is one."""
+    found = Remainder()
+    for tail, end in zip(tails(points, low, high), (low, high), strict=True):
+        side = _side(question, p, q, tail, end, log_masses)
+        if side.reason is not None:
+            return side
+        found = Remainder(
+            found.value + side.value, found.error + side.error, found.mass + side.mass
+        )
+    return found
+
+
+def _side(
+    question: Question,
+    p: Distribution,
+    q: Distribution,
+    tail: Tail,
+    end: float,
+    log_masses: tuple[float, float],
+) -> Remainder:
+    if tail.factor == 0.0 or tail.length < 4.0:
+        return Remainder()
+    view = _look(question, p, q, tail, np.linspace(0.0, tail.seen, 2001), log_masses)
+    # Where log q overflows, what the integrand does up to there has to tell.
+    over = np.flatnonzero(np.isposinf(view.size))
+    length = float(view.t[over[0] - 1]) if len(over) and over[0] > 0 else tail.seen
+    view = _look(question, p, q, tail, np.linspace(0.3, 1.0, 61) * length, log_masses)
+    mass = _extrapolate(view.t, view.mass, 1.0, "", tail.length)
+    if mass.reason is not None:
+        mass = Remainder()
+    words = _words(end, view.log_p, view.log_q)
+    sign = math.copysign(1.0, _sign(question, view.log_p, view.log_q))
+    stop = max(tail.length if view.t[-1] == tail.seen else 0.0, float(view.t[-1]))
+    beyond = _extrapolate(view.t, view.size, sign, words, stop)
+    if beyond.diverges and not tail.infinite and tail.anchor != 0.0:
+        # Floats are too coarse close to such an end to tell a divergence from rounding.
+        return Remainder(reason=f"{beyond.reason}, as far as floats can tell")
+    return replace(beyond, mass=mass.value, error=beyond.error + mass.error)
+
+
+def improper(
+    d: Distribution, points: Float[np.ndarray, " m"], low: float, high: float, peak: float
+) -> str | None:
+    """Returns the end towards which a density does not integrate, if there is one."""
+    for tail, end in zip(tails(points, low, high), (low, high), strict=True):
+        if tail.factor == 0.0 or tail.length < 4.0:
+            continue
+        t = np.linspace(0.3, 1.0, 61) * tail.seen
+        size = d.log_prob(tail(t)) - peak + tail.log_speed(t)
+        if _extrapolate(t, size, 1.0, "", tail.length).reason is not None:
+            return f"{end:g}"
+    return None
+
+
+@final
+@dataclass(frozen=True)
+class _View:
+    """Log sizes of the integrand and of p along a tail, and the log densities at its last point."""
+
+    t: np.ndarray
+    size: np.ndarray
+    mass: np.ndarray
+    log_p: float
+    log_q: float
+
+
+def _look(
+    question: Question,
+    p: Distribution,
+    q: Distribution,
+    tail: Tail,
+    t: np.ndarray,
+    log_masses: tuple[float, float],
+) -> _View:
+    x, speed = tail(t), tail.log_speed(t)
+    log_p, log_q = p.log_prob(x) - log_masses[0], q.log_prob(x) - log_masses[1]
+    size = _log_size(question, log_p, log_q) + speed
+    return _View(t, size, log_p + speed, float(log_p[-1]), float(log_q[-1]))
+
+
+def _log_size(question: Question, log_p: np.ndarray, log_q: np.ndarray) -> np.ndarray:
+    with np.errstate(all="ignore"):
+        if question.name in ("kl", "forward_kl"):
+            return log_p + np.log(np.abs(log_p - log_q))
+        if question.name in ("cross_entropy", "entropy"):
+            return log_p + np.log(np.abs(log_q))
+        if question.name == "reverse_kl":
+            return log_q + np.log(np.abs(log_p - log_q))
+        if question.name == "jeffreys":
+            return np.maximum(log_p, log_q) + np.log(np.abs(log_p - log_q))
+        if question.name == "pearson_chi2":
+            return np.maximum(2.0 * log_p - log_q, log_q)
+        if question.name == "neyman_chi2":
+            return np.maximum(2.0 * log_q - log_p, log_p)
+        return np.log(np.abs(question.contribution(log_p, log_q, np.zeros_like(log_p))))
+
+
+def _sign(question: Question, log_p: float, log_q: float) -> float:
+    if question.name in ("cross_entropy", "entropy"):
+        return -log_q
+    if question.name in ("kl", "forward_kl"):
+        return log_p - log_q
+    return log_q - log_p if question.name == "reverse_kl" else 1.0
+
+
+def _words(end: float, log_p: float, log_q: float) -> str:
+    place = (
+        f"towards {end:g}" if math.isfinite(end) else f"towards {'-' if end < 0 else '+'}infinity"
+    )
+    heavier = "p's tail is too heavy for q" if log_p > log_q else "q's tail is too heavy for p"
+    return f"{place}, {heavier}"
+
+
+def _extrapolate(t: np.ndarray, size: np.ndarray, sign: float, where: str, end: float) -> Remainder:
+    """Returns what a tail of these log sizes adds beyond t = end."""
+    recent = len(t) // 2
+    if not np.isfinite(size[recent:]).all() or size[-1] < -_NEGLIGIBLE:
+        return Remainder()
+    if size[-1] > _HUGE and sign > 0.0:
+        return Remainder(reason=f"tails: {where}", diverges=True)
+    decay, power, shift, blur = _fit(t[recent:], size[recent:])
+    slope = float(np.polyfit(t[3 * recent // 2 :], size[3 * recent // 2 :], 1)[0])
+    settled = abs(decay) < 1e-5 and blur < 1e-5
+    rising = bool((np.diff(size[recent:]) > 0.0).all())
+    if (settled and power > -1.0 + 1e-3) or (rising and (decay < -blur or blur > _ROUGH)):
+        if sign < 0.0:
+            return Remainder(reason=f"tails: {where}; the integral tends to minus infinity")
+        return Remainder(reason=f"tails: {where}", diverges=True)
+    if blur > _ROUGH and slope < -1.0:
+        # It falls faster and faster: what is left is less than the tangent says.
+        left = math.exp(size[-1]) / -slope
+        return Remainder(sign * 0.5 * left, left)
+    last = math.exp(min(size[-1] - decay * (end - t[-1]) + _logs(power, shift, t[-1], end), 700.0))
+    if settled and power < -1.2:
+        fine = last * (end + shift) / (-power - 1.0)
+        return Remainder(sign * fine, 0.5 * fine)
+    if settled or decay < 3.0 * blur:
+        return Remainder(reason=f"tails: {where}; whether the integral converges cannot be told")
+    fine = last * _beyond(decay, power, end + shift)
+    plain = last / abs(slope) if slope < 0.0 else 2.0 * fine
+    error = min(3.0 * abs(fine - plain), fine) + (1e-4 + 10.0 * blur / decay) * fine
+    return Remainder(sign * fine, error)
+
+
+def _logs(power: float, shift: float, start: float, end: float) -> float:
+    return power * math.log((end + shift) / (start + shift))
+
+
+def _fit(t: np.ndarray, size: np.ndarray) -> tuple[float, float, float, float]:
+    """Returns a, b, c of the model size = -a t + b log(t + c) + d, and three standard errors of a.
+
+    A log ratio that is a constant plus a multiple of t is what c is for.
+    """
+    best = (math.inf, 0.0, 0.0, 0.0, 0.0)
+    reach = float(t[-1])
+    shifts = [0.0, *(reach * np.geomspace(1e-3, 1e3, 37)), *(-t[0] * np.linspace(0.05, 0.95, 19))]
+    for shift in shifts:
+        design = np.stack([-t, np.log(t + shift), np.ones_like(t)], axis=1)
+        found = np.linalg.lstsq(design, size, rcond=None)[0]
+        variance = float((size - design @ found).var())
+        if variance < best[0]:
+            scale = float(np.linalg.pinv(design.T @ design)[0, 0])
+            spread = 3.0 * math.sqrt(max(scale * variance, 0.0)) + 1e-9
+            best = (variance, float(found[0]), float(found[1]), float(shift), spread)
+    return best[1:]
+
+
+def _beyond(decay: float, power: float, start: float) -> float:
+    """Returns the integral of exp(-decay (t - start)) (t / start)^power from start on."""
+    u = np.linspace(0.0, 60.0, 4001) / decay
+    return float(np.trapezoid(np.exp(-decay * u) * (1.0 + u / start) ** power, u))
