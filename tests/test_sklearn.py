@@ -233,6 +233,7 @@ def test_no_more_components_are_tried_than_distinct_rows_can_bear():
     assert len(MixtureDensity("auto", random_state=0).fit(x).weights_) <= 2
 
 
+@pytest.mark.slow
 def test_number_of_components_by_bic():
     rng = np.random.default_rng(2)
     x = np.concatenate([rng.normal(c, 0.5, (100, 2)) for c in (-4.0, 0.0, 4.0)])

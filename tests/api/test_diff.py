@@ -590,6 +590,7 @@ class TestProfiles:
             profile(numbers, like=3)
 
 
+@pytest.mark.slow
 def test_tables_need_no_jax():
     import subprocess
 

@@ -85,6 +85,7 @@ def test_mean_field_reverse_is_too_narrow_by_the_known_factor():
     assert np.diag(wide.q.covariance) == pytest.approx([1.0, 1.0], abs=1e-4)
 
 
+@pytest.mark.slow
 def test_a_numpyro_family():
     forward = fit("weibull(2, scale=3)", "gamma", direction="forward")
     reverse = fit("weibull(2, scale=3)", "gamma", direction="reverse")

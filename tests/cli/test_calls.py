@@ -21,7 +21,11 @@ FIT = (
 
 
 @pytest.mark.parametrize(
-    ("command", "more"), [(KL, ()), (FIT, ("--no-report",))], ids=["kl", "fit"]
+    ("command", "more"),
+    [
+        pytest.param(KL, (), id="kl"),
+        pytest.param(FIT, ("--no-report",), id="fit", marks=pytest.mark.slow),
+    ],
 )
 def test_a_command_enters_the_modules_of_the_list(command, more):
     typed = " ".join(f'"{a}"' if " " in a else a for a in ("kullback", *command))

@@ -96,10 +96,10 @@ def of_teacher_tokens(log_p, log_q):
     [
         ("kullback.losses:k1", "zero"),
         ("kullback.losses:k3", "forward"),
-        ("tokens:k1", "zero"),
-        ("tokens:k2", "reverse"),
+        pytest.param("tokens:k1", "zero", marks=pytest.mark.slow),
+        pytest.param("tokens:k2", "reverse", marks=pytest.mark.slow),
         ("tokens:k3", "forward"),
-        ("tokens:surrogate", "reverse"),
+        pytest.param("tokens:surrogate", "reverse", marks=pytest.mark.slow),
     ],
 )
 def test_the_gate_asks_of_tokens_of_the_policy(run, write, tmp_path, loss, descends, monkeypatch):

@@ -54,6 +54,7 @@ def test_kl_of_normals_does_not_load_jax():
     assert ran.stderr.strip() == "[]"
 
 
+@pytest.mark.slow
 def test_fits_of_tables_do_not_load_jax(tmp_path):
     (tmp_path / "a.csv").write_text("x\n" + "\n".join(f"{i % 7}.{i}" for i in range(60)) + "\n")
     script = (
@@ -114,6 +115,7 @@ def test_a_closed_pipe_is_silent(args):
     assert (ran.returncode, ran.stderr) == (0, "")
 
 
+@pytest.mark.slow
 def test_a_closed_pipe_does_not_hide_a_failed_gate():
     read, write = os.pipe()
     os.close(read)
@@ -133,6 +135,7 @@ def test_a_full_disk_is_said_in_one_line(args):
     assert ran.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_piped_output_has_no_colours_even_where_a_terminal_would():
     environment = {**os.environ, "FORCE_COLOR": "1"}
     args = [*KULLBACK, "doctor"]
@@ -162,6 +165,7 @@ def _on_a_terminal(environment: dict[str, str], *args: str) -> str:
     return b"".join(parts).decode()
 
 
+@pytest.mark.slow
 def test_no_color_is_honoured_on_a_terminal():
     plain = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "FORCE_COLOR")}
     coloured = {**plain, "TERM": "xterm-256color", "COLUMNS": "100"}

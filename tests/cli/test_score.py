@@ -299,6 +299,7 @@ def test_a_checkpoint_lies_beside_the_fit_and_goes_with_it(run, write, tmp_path,
     assert "a.kb.checkpoint: this is not a file of kullback's" in ran.err
 
 
+@pytest.mark.slow
 def test_a_closed_pipe(model, tmp_path):
     command = f"{sys.executable} -m kullback sample {model} -n 100000 | head -n 2"
     ran = subprocess.run(command, shell=True, capture_output=True, text=True, cwd=tmp_path)

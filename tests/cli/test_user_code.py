@@ -90,6 +90,7 @@ def test_whatever_else_leaves_is_no_success(capsys, monkeypatch, leaving):
     assert "error: " in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_nobody_reads_the_message():
     read, write = os.pipe()
     os.close(read)

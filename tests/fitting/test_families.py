@@ -192,6 +192,7 @@ def test_what_cannot_be_fitted(rows, family, message):
         fit(p, family, direction="forward")
 
 
+@pytest.mark.slow
 def test_our_own_families_load_no_jax():
     code = (
         "import sys, numpy as np, kullback as kb\n"

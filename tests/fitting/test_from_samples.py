@@ -62,6 +62,7 @@ def played():
     return fit(Samples(rows(10_000, 0)), FullRank(), direction="reverse", solver="adversarial")
 
 
+@pytest.mark.slow
 def test_the_papers_target_by_a_stand_in():
     for seed in (0, 1):
         found = plugged_in(seed)
@@ -77,6 +78,7 @@ def test_the_papers_target_by_a_stand_in():
         assert found.forward_kl is None
 
 
+@pytest.mark.slow
 def test_the_error_is_of_the_size_of_what_is_wrong():
     z = []
     for seed in range(4):
@@ -210,6 +212,7 @@ def test_the_score_of_a_mixture_is_the_gradient_of_its_log_density():
     np.testing.assert_allclose(score, numeric, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_weights_are_repeated_rows():
     x = rows(400, 3)
     once = fit(Samples(x, np.full(400, 2.0)), FullRank(), direction="reverse")
@@ -242,6 +245,7 @@ def test_too_few_rows_to_be_halved_leave_the_number_unresolved():
     assert "too few to be halved" in found.divergence.reason
 
 
+@pytest.mark.slow
 def test_the_plug_in_does_not_load_jax():
     code = (
         "import sys, numpy as np, kullback as kb;"
@@ -252,6 +256,7 @@ def test_the_plug_in_does_not_load_jax():
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 
+@pytest.mark.slow
 def test_rounded_rows_make_no_spikes():
     x = np.random.default_rng(4).normal(size=(2000, 1))
     fits = [fit(Samples(v), FullRank(), direction="reverse") for v in (x, np.round(x, 1))]

@@ -174,6 +174,7 @@ def test_student_t_is_that_of_scipy():
     assert -stats.t.logpdf(x, q.df, q.loc, q.scale).sum() == pytest.approx(best.fun, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_components_with_tails_of_their_own():
     rng = RNG(0)
     x = rng.standard_t(3, size=(3000, 2))

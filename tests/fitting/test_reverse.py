@@ -278,6 +278,7 @@ def test_a_fit_is_saved_and_loaded(tmp_path):
     assert again.diagnosis.verdict == found.diagnosis.verdict
 
 
+@pytest.mark.slow
 def test_a_damaged_file_is_refused_whatever_byte_is_wrong(tmp_path):
     path = tmp_path / "fit"
     save(fit(banana(), "full_rank"), path)

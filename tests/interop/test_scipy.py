@@ -405,6 +405,7 @@ def test_other_things_are_none(thing):
     assert as_distribution(thing) is None
 
 
+@pytest.mark.slow
 def test_other_libraries_are_not_imported_for_it():
     code = (
         "import sys, scipy.stats; from kullback.interop import as_distribution;"

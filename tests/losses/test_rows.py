@@ -212,6 +212,7 @@ def test_half_precision_is_summed_in_float32(kind):
     np.testing.assert_allclose(np.asarray(found), kl(*full), rtol=3e-6)
 
 
+@pytest.mark.slow
 def test_second_derivatives_in_jax_and_vmap_in_torch():
     p, q = ordinary(5, n=1, v=5)
     with jax.enable_x64(True):

@@ -212,6 +212,7 @@ def test_bounds_and_sticking_the_landing():
             assert float(one) == pytest.approx(float(other), abs=0.15)
 
 
+@pytest.mark.slow
 def test_full_gaussians_against_numpyro_and_their_own_diagonal():
     import numpyro.distributions as dist
 

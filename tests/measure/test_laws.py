@@ -112,6 +112,7 @@ def test_jeffreys_is_the_sum(pair):
 
 @quick
 @given(st.one_of(PAIRS, MIXTURES))
+@pytest.mark.slow
 def test_bounds_between_divergences(pair):
     p, q = pair
     if "dirichlet" in p:

@@ -236,6 +236,7 @@ def test_families_are_recipes(made):
     assert made.setdefault("known", RESULTS["known"]()).family == FullRank()
 
 
+@pytest.mark.slow
 def test_a_saved_fit_still_changes_its_unit(made, tmp_path):
     found = made.setdefault("posterior", RESULTS["posterior"]())
     save(found, tmp_path / "a.kb")
