@@ -82,7 +82,9 @@ def test_a_baseline_of_the_other_draws_changes_no_mean():
     assert (report.on_policy.gradient.name, report.on_policy.value.name) == ("reverse", "reverse")
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize(
+    "seed", [0, *(pytest.param(s, marks=pytest.mark.slow) for s in range(1, 6))]
+)
 def test_no_name_for_smooth_functions(seed):
     rng = np.random.default_rng(seed)
     a, b, c = (torch.tensor(x) for x in rng.normal(size=(3, 2)))
@@ -100,7 +102,7 @@ def test_no_name_for_smooth_functions(seed):
     assert report.gradient.name == report.value.name == "none"
 
 
-@pytest.mark.parametrize("size", [1e-1, 1e-3])
+@pytest.mark.parametrize("size", [pytest.param(1e-1, marks=pytest.mark.slow), 1e-3])
 @pytest.mark.parametrize("kind", ["square", "weights", "power", "sine"])
 def test_no_name_for_perturbed_losses(kind, size):
     base = zoo.swapped if kind in ("square", "power") else zoo.masked

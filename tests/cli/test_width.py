@@ -12,13 +12,13 @@ COMMANDS = [
     ("explain", "k3"),
     ("verify", "two-gaussians"),
     ("fit", MIXED, "--family", "full_rank", "--direction", "reverse", "--no-report"),
-    ("fit", "faithful.csv", "--family", "normal,gamma,beta", "--direction", "forward",
-     "--columns", "eruptions", "--no-report"),
+    pytest.param(("fit", "faithful.csv", "--family", "normal,gamma,beta", "--direction", "forward",
+     "--columns", "eruptions", "--no-report"), marks=pytest.mark.slow),
     ("diff", "faithful.csv", "faithful.csv", "--no-joint"),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("args", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize("args", COMMANDS)
 def test_lines_fit(run, monkeypatch, args):
     words = {}
     for width in (60, 80, 100, 120):

@@ -41,7 +41,9 @@ def run(key=0, watch=lambda _: None):
     return Run(key, watch)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name", [NAMES[0], *(pytest.param(n, marks=pytest.mark.slow) for n in NAMES[1:])]
+)
 def test_mean_field_ends_at_the_optimum_within_its_error(name):
     best = kl(Components(np.ones(1), CENTRE[None], np.diag(PRECISION)[None] ** -0.5))
     fits = [

@@ -132,7 +132,10 @@ RIGHT = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", list(RIGHT))
+@pytest.mark.parametrize(
+    "name",
+    [n if n in ("banana", "box") else pytest.param(n, marks=pytest.mark.slow) for n in RIGHT],
+)
 def test_right_densities_pass_at_the_level_of_the_tests(name, monkeypatch):
     """At a level of 1 %, seven of 100 are one chance in 15,000; the statistic is compared with its own law."""
     monkeypatch.setattr(density, "LEVEL", 0.01)
