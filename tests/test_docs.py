@@ -33,6 +33,12 @@ def _pages() -> list:
 
 @pytest.mark.parametrize("path", _pages())
 def test_the_code_of_a_page_runs(path, tmp_path, monkeypatch):
+    if re.search(
+        r"^(import|from) (jax|numpyro)",
+        "\n".join(_blocks(path.read_text(encoding="utf-8"))),
+        re.MULTILINE,
+    ):
+        pytest.importorskip("jax")
     monkeypatch.chdir(tmp_path)
     _run(path)
 

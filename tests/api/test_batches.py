@@ -1,6 +1,7 @@
 import numpy as np
-import numpyro.distributions as nd
 import pytest
+
+nd = pytest.importorskip("numpyro.distributions")
 import scipy.stats as st
 
 import kullback as kb

@@ -317,7 +317,12 @@ def test_ctrl_c_while_scoring_leaves_nothing(model, tmp_path):
     child = subprocess.Popen(
         args, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path
     )
-    time.sleep(2.5)
+    while (
+        child.poll() is None
+        and not list(tmp_path.glob(".*"))
+        and not list(tmp_path.glob("s.parquet*"))
+    ):
+        time.sleep(0.05)  # until it writes: before, it is Python that is interrupted
     child.send_signal(signal.SIGINT)
     out, err = child.communicate(timeout=30)
     assert (child.returncode, out, err) == (130, "", "error: interrupted\n")

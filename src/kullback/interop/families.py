@@ -1,5 +1,6 @@
 """Families that `fit` takes, as maps of unconstrained parameters: our own, and classes of NumPyro."""
 
+import importlib.util
 import itertools
 import math
 from collections.abc import Callable, Mapping
@@ -182,6 +183,11 @@ def _name_in_numpyro(recipe: object) -> str | None:
 
 
 def _class(family: object) -> type:
+    if isinstance(family, str) and importlib.util.find_spec("numpyro") is None:
+        raise InputError(
+            f'family "{family}" is not known: say mean_field, full_rank, mixture:2, or a family of expressions, such '
+            "as gamma; those of NumPyro need it: pip install 'kullback[jax]'"
+        )
     numpyro = need("numpyro.distributions", f"family={family!r}", "kullback[jax]")
     if isinstance(family, str):
         names = {n.lower(): n for n in numpyro.__all__ if n[0].isupper()}

@@ -2,6 +2,7 @@
 
 import functools
 import importlib
+import importlib.util
 import inspect
 import sys
 import warnings
@@ -44,7 +45,7 @@ def libraries(fn: Callable[..., Any]) -> list[str]:
         found.append("jax")
     found += ["torch"] if "torch" in sys.modules and "torch" not in found else []
     found += [n for n in ("jax", "numpy") if n not in found]
-    return found
+    return [n for n in found if importlib.util.find_spec(n) is not None]
 
 
 def loss_call(library: str, fn: Callable[..., Any], positional: Sequence[str]) -> LossCall:
