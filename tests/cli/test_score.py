@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -307,6 +308,12 @@ def test_a_closed_pipe(model, tmp_path):
     assert ran.stdout.startswith("eruptions,waiting\n")
 
 
+def waits_in_a_nameless_file(process):
+    """Whether scores are on their way: their file has no name until they are all there."""
+    links = list(Path(f"/proc/{process}/fd").iterdir())
+    return any("(deleted)" in os.readlink(fd) for fd in links if os.path.islink(fd))
+
+
 def test_ctrl_c_while_scoring_leaves_nothing(model, tmp_path):
     (tmp_path / "many").mkdir()
     rows = np.random.default_rng(0).standard_normal((500_000, 2))
@@ -317,12 +324,8 @@ def test_ctrl_c_while_scoring_leaves_nothing(model, tmp_path):
     child = subprocess.Popen(
         args, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path
     )
-    while (
-        child.poll() is None
-        and not list(tmp_path.glob(".*"))
-        and not list(tmp_path.glob("s.parquet*"))
-    ):
-        time.sleep(0.05)  # until it writes: before, it is Python that is interrupted
+    while child.poll() is None and not waits_in_a_nameless_file(child.pid):
+        time.sleep(0.05)  # before that, it is Python's start that would be interrupted
     child.send_signal(signal.SIGINT)
     out, err = child.communicate(timeout=30)
     assert (child.returncode, out, err) == (130, "", "error: interrupted\n")
