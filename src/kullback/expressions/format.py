@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, SupportsFloat
 
 import numpy as np
 from jaxtyping import Float
@@ -12,7 +12,6 @@ from kullback.distributions.compound import Mixture, Product, Truncated
 from kullback.distributions.family import Family, Spelling
 from kullback.distributions.gaussian_mixture import GaussianMixture
 from kullback.distributions.registry import row_of
-from kullback.distributions.statistics import Real
 from kullback.distributions.vector import MultivariateNormal
 
 _SUM_TOLERANCE = 1e-9
@@ -48,7 +47,7 @@ def _call(family: Family, values: list[tuple[Spelling, Any]], digits: int) -> st
     return f"{family.name}({', '.join(parts)})"
 
 
-def _number(value: Real, digits: int) -> str:
+def _number(value: SupportsFloat, digits: int) -> str:
     return f"{float(value) + 0.0:.{digits}g}"
 
 
@@ -67,7 +66,7 @@ def _shares(values: Float[np.ndarray, " k"], digits: int) -> list[str]:
     return written
 
 
-def _chance(value: Real, digits: int) -> str:
+def _chance(value: SupportsFloat, digits: int) -> str:
     """Writes a probability; one inside (0, 1) stays inside."""
     inside = 0.0 < float(value) < 1.0
     for more in range(digits, 18):

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 import numpy as np
 import polars as pl
@@ -217,7 +217,7 @@ def _check_unchanged(file: _File) -> None:
 
 
 def _kind(
-    name: str, dtype: pl.DataType, said: Kind | None, paths: Sequence[str], rows: int, source: str
+    name: str, dtype: Any, said: Kind | None, paths: Sequence[str], rows: int, source: str
 ) -> tuple[Kind, tuple[str, ...]]:
     """Returns the kind of a column over all files, and its labels."""
     named = said in ("category", "code")

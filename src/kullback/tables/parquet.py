@@ -3,9 +3,10 @@
 import difflib
 import glob
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import narwhals as nw
 import polars as pl
@@ -83,7 +84,7 @@ def lazily(path: str) -> pl.LazyFrame:
     return pl.scan_parquet(path, glob=False, hive_partitioning=False)
 
 
-def schema_of(path: str) -> pl.Schema:
+def schema_of(path: str) -> Mapping[str, Any]:
     """Returns the names and types of the columns of one file."""
     with reading(path):
         return lazily(path).collect_schema()
@@ -96,7 +97,11 @@ def rows_in(path: str) -> int:
 
 
 def check_alike(
-    paths: Sequence[str], schemas: Sequence[pl.Schema], needed: Sequence[str], *, everything: bool
+    paths: Sequence[str],
+    schemas: Sequence[Mapping[str, Any]],
+    needed: Sequence[str],
+    *,
+    everything: bool,
 ) -> None:
     """Raises InputError where files of one table lack a column, or have it in another type.
 
@@ -128,13 +133,13 @@ def check_alike(
             )
 
 
-def _group(dtype: pl.DataType) -> str:
+def _group(dtype: Any) -> str:
     if dtype.is_numeric():
         return "numbers"
     return "text" if is_text(dtype) else str(dtype)
 
 
-def is_text(dtype: pl.DataType) -> bool:
+def is_text(dtype: Any) -> bool:
     """Whether a column holds text, or categories."""
     return isinstance(dtype, (pl.String, pl.Categorical, pl.Enum))
 
