@@ -17,7 +17,7 @@ from kullback.distributions.real import Normal
 from kullback.distributions.vector import MultivariateNormal
 
 Array = np.ndarray
-Vector = Float[np.ndarray, " m"]
+Vector = Float[np.ndarray, " _"]
 _LOG_2PI = math.log(2.0 * math.pi)
 #: Factors of so many columns are inverted one by one, as triangles: a call for each then costs less.
 _WIDE = 8
