@@ -28,8 +28,35 @@ def test_each_element_is_what_it_is_alone():
     found = kb.kl_divergence(st.gamma(shapes), st.expon(scale=[1.0, 2.0]))
     for at in np.ndindex(2, 2):
         alone = kb.kl_divergence(st.gamma(shapes[at]), st.expon(scale=[1.0, 2.0][at[1]]))
-        assert found[at].value == alone.value
-        assert found[at].kind == alone.kind
+        assert found[at] == alone
+
+
+def test_elements_of_every_kind_are_what_they_are_alone():
+    # Infinite, numeric, and by draws: an interval that is not 1.96 errors wide, a count, notes.
+    p = nd.StudentT(np.array([3.0, 30.0]), 0.0, 1.0)
+    pairs = [(p, "normal(0, sd=1)"), (st.norm([0.0, 1.0], 1.0), "laplace(0, scale=1)")]
+    for many, q in pairs:
+        found = kb.kl_divergence(many, q)
+        for i in range(2):
+            one = (
+                nd.StudentT(float(p.df[i]), 0.0, 1.0) if many is p else st.norm([0.0, 1.0][i], 1.0)
+            )
+            assert found[i] == kb.kl_divergence(one, q)
+            assert found.bits[i] == kb.kl_divergence(one, q).bits
+    drawn = kb.kl_divergence(p, "normal(0, sd=1)", method="monte carlo", n=4096)
+    alone = kb.kl_divergence(
+        nd.StudentT(30.0, 0.0, 1.0), "normal(0, sd=1)", method="monte carlo", n=4096
+    )
+    assert drawn[1] == alone
+    assert drawn[::-1][0] == alone
+    assert drawn.n[1] == alone.n
+
+
+def test_a_batch_is_shown_as_one_number_is():
+    found = kb.kl_divergence(st.norm(MEANS, 1.0), "normal(0, sd=2)")
+    page = found._repr_html_()
+    assert "KL(p||q)" in page
+    assert page.count("closed form") >= 1
 
 
 def test_near_normals_do_not_cancel():

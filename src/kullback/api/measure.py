@@ -240,7 +240,10 @@ def _each(question: Question, p: Batch, q: Batch, effort: Effort, method: str | 
             tuple(map(int, at)): nowhere for at in np.argwhere(np.isinf(value))
         }
         error = np.where(np.isinf(value), 0.0, error)
-        return EstimateArray(value, error, kind, question.quantity, "closed form", notes).answer
+        ends = np.stack([value - error, value + error], axis=-1)
+        return EstimateArray(
+            value, error, ends, kind, question.quantity, "closed form", None, notes
+        ).answer
     return _one_by_one(question, p, q, effort, method, shape).answer
 
 
@@ -267,12 +270,7 @@ def _one_by_one(
             _, run = choose(question, first, second, method)
             answers[pair_of] = label(question, _number(run(effort)), first, second)
         found[at] = answers[pair_of]
-    value, error, kind, ways = [
-        np.array([getattr(e, name) for e in found.flat]).reshape(shape)
-        for name in ("value", "standard_error", "kind", "method")
-    ]
-    notes = {at: e.notes for at, e in np.ndenumerate(found) if e.notes}
-    return EstimateArray(value, error, kind, question.quantity, ways, notes)
+    return EstimateArray.of(found)
 
 
 def _number(outcome: Outcome) -> Outcome:

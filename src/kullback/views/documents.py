@@ -1,6 +1,9 @@
 """The document of any result, whatever it is: what a notebook shows of it."""
 
-from kullback.render.document import Document
+import numpy as np
+
+from kullback.render.document import Document, Section, Table, heads
+from kullback.results.batch import EstimateArray
 from kullback.results.diff import Diff
 from kullback.results.estimate import Estimate
 from kullback.results.fit import Fit
@@ -13,6 +16,7 @@ from kullback.views.diff import diff_document
 from kullback.views.fit import fit_document
 from kullback.views.losses import gradients_document, loss_document
 from kullback.views.measure import contributions_document, plan_document
+from kullback.views.numbers import error_of, kind_of, value_of
 
 
 def document_of(result: object) -> Document:
@@ -20,6 +24,8 @@ def document_of(result: object) -> Document:
     match result:
         case Estimate():
             return estimate_document(result)
+        case EstimateArray():
+            return estimates_document(result)
         case Fit():
             return fit_document(result)
         case Diff():
@@ -42,3 +48,32 @@ def estimate_document(e: Estimate) -> Document:
     """Returns what there is to say of one number."""
     notes = e.notes if e.reason is None else e.notes[1:]
     return Document(e.direction, lambda: to_json(e), facts=(fact(e, "neutral"),), notes=notes)
+
+
+#: Elements of a batch that are listed.
+_LISTED = 100
+
+
+def estimates_document(many: EstimateArray) -> Document:
+    """Returns what there is to say of the numbers of a batch."""
+    places = list(np.ndindex(many.shape))[:_LISTED]
+    rows = tuple(
+        (
+            str(list(at)),
+            value_of(e),
+            "" if e.kind == "exact" else error_of(e),
+            kind_of(e),
+        )
+        for at in places
+        if isinstance(e := many[at], Estimate)
+    )
+    unit = f", {many.unit}" if many.unit else ""
+    head = heads("place", f">{many.quantity.direction}{unit}", ">±", "kind")
+    more = many.value.size - len(rows)
+    caption = f"{more} more are not listed" if more > 0 else ""
+    table = Table("", head, rows, caption)
+    return Document(
+        many.quantity.direction,
+        lambda: to_json(many),
+        sections=(Section(f"{many.value.size} numbers of shape {many.shape}", "", (table,)),),
+    )
