@@ -22,6 +22,7 @@ from typing import Any, NamedTuple, final
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Float
 
 from kullback.core.run import named
@@ -31,6 +32,7 @@ from kullback.fitting.components import Components
 from kullback.losses.adversarial import Adversarial, conjugate_pair
 from kullback.results.estimate import Estimate
 from kullback.results.quantity import Quantity
+from kullback.solvers.minimise import Adam
 from kullback.targets import Samples
 
 Array = np.ndarray
@@ -297,8 +299,8 @@ def _moved(
 BLOCK = 250
 #: Units of the two hidden layers, rows and draws of a step.
 _UNITS, _BATCH = 64, 512
-#: Adam's rates (Kingma and Ba 2015, algorithm 1; the first small, as games need), and the longest gradient it is shown.
-_FIRST, _SECOND, _FLOOR, _LONGEST = 0.5, 0.99, 1e-8, 5.0
+#: What Adam's means keep (the first little, as games need), and the longest gradient it is shown.
+_DECAYS, _LONGEST = (0.5, 0.99), 5.0
 
 
 def begin(q: Components, rng: np.random.Generator) -> State:
@@ -319,25 +321,19 @@ def begin(q: Components, rng: np.random.Generator) -> State:
     return State(critic, _blank(critic), generator, _blank(generator))
 
 
-def _blank(parameters: Tree) -> Tree:
-    """Returns Adam's memory before the first gradient: how many it saw, their mean, that of their squares."""
-    return np.float32(0.0), *(jax.tree.map(np.zeros_like, parameters) for _ in range(2))
+def _blank(parameters: Tree) -> Adam:
+    """Returns Adam's memory before the first gradient."""
+    size = sum(part.size for part in jax.tree.leaves(parameters))
+    nothing = np.zeros(size, dtype=np.float32)
+    return Adam(nothing, nothing, np.float32(0.0), _DECAYS)
 
 
-def _adam(gradient: Tree, memory: Tree) -> tuple[Tree, Tree]:
-    """Returns Adam's step of length 1 and its memory, after a gradient that is cut to a length of 5."""
-    count, mean, square = memory
-    length = jnp.sqrt(sum(jnp.sum(part**2) for part in jax.tree.leaves(gradient)))
-    short = jnp.minimum(1.0, _LONGEST / length)
-    gradient = jax.tree.map(lambda g: short * g, gradient)
-    count += 1.0
-    mean = jax.tree.map(lambda m, g: _FIRST * m + (1.0 - _FIRST) * g, mean, gradient)
-    square = jax.tree.map(lambda v, g: _SECOND * v + (1.0 - _SECOND) * g**2, square, gradient)
-
-    def direction(m: Any, v: Any) -> Any:
-        return (m / (1.0 - _FIRST**count)) / (jnp.sqrt(v / (1.0 - _SECOND**count)) + _FLOOR)
-
-    return jax.tree.map(direction, mean, square), (count, mean, square)
+def _moved_by(parameters: Tree, gradient: Tree, memory: Adam, rate: Any) -> tuple[Tree, Adam]:
+    """Returns parameters a step of Adam further along a gradient, cut to a length of 5, and its memory."""
+    flat, _ = ravel_pytree(gradient)
+    memory = memory.after(flat * jnp.minimum(1.0, _LONGEST / jnp.linalg.norm(flat)))
+    place, back = ravel_pytree(parameters)
+    return back(place + rate * memory.direction), memory
 
 
 def mixture_of(generator: Tree) -> Components:
@@ -386,10 +382,8 @@ def play(
         picked = jnp.minimum(jnp.searchsorted(cumulative, u, side="right"), len(x) - 1)
         z = jax.random.normal(by_draw, shape, dtype=jnp.float32)
         up, down = jax.grad(value, argnums=(0, 1))(critic, generator, x[picked], z)
-        change, critic_memory = _adam(up, critic_memory)
-        critic = jax.tree.map(lambda a, b: a + rate[0] * b, critic, change)
-        change, memory = _adam(down, memory)
-        generator = jax.tree.map(lambda a, b: a - rate[1] * b, generator, change)
+        critic, critic_memory = _moved_by(critic, up, critic_memory, rate[0])
+        generator, memory = _moved_by(generator, down, memory, -rate[1])
         seen = jax.tree.map(lambda a, b: a + b / BLOCK, total[1], generator)
         return (State(critic, critic_memory, generator, memory), (key, seen)), None
 

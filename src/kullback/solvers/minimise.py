@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, final
+from typing import Any, NamedTuple, final
 
 import numpy as np
 from jaxtyping import Float
@@ -314,39 +314,42 @@ def _numeric_hessian(objective: Objective, at: Vector) -> Float[np.ndarray, "m m
 
 # Adam: gradient steps, each coordinate's by its own running size. Kingma and Ba (2015), algorithm 1.
 
-_FIRST, _SECOND, _FLOOR = 0.9, 0.999, 1e-8
+_FLOOR = 1e-8
 
 
 @final
-@dataclass(frozen=True, eq=False)
-class Adam:
-    """The running means of a gradient and of its square.
+class Adam(NamedTuple):
+    """The running means of a gradient and of its square; of NumPy's arrays, or in a compiled loop of JAX's.
 
     Attributes:
         first, second: the two means, before their correction for having started at 0.
         steps: how many gradients are in them.
+        decays: what the means keep at each step.
     """
 
-    first: Float[np.ndarray, " p"]
-    second: Float[np.ndarray, " p"]
-    steps: int = 0
+    first: Any
+    second: Any
+    steps: Any = 0
+    decays: tuple[float, float] = (0.9, 0.999)
 
     @classmethod
     def start(cls, p: int) -> "Adam":
         """Returns the state before the first of p coordinates' gradients."""
         return cls(np.zeros(p), np.zeros(p))
 
-    def after(self, gradient: Float[np.ndarray, " p"]) -> "Adam":
-        """Returns the state after one gradient more."""
+    def after(self, gradient: Any) -> "Adam":
+        """Returns the state after one gradient more, (p,)."""
+        first, second = self.decays
         return Adam(
-            _FIRST * self.first + (1.0 - _FIRST) * gradient,
-            _SECOND * self.second + (1.0 - _SECOND) * gradient**2,
+            first * self.first + (1.0 - first) * gradient,
+            second * self.second + (1.0 - second) * gradient**2,
             self.steps + 1,
+            self.decays,
         )
 
     @property
-    def direction(self) -> Float[np.ndarray, " p"]:
-        """The step of length 1: m / (sqrt(v) + 1e-8), both corrected."""
-        first = self.first / (1.0 - _FIRST**self.steps)
-        second = self.second / (1.0 - _SECOND**self.steps)
-        return first / (np.sqrt(second) + _FLOOR)
+    def direction(self) -> Any:
+        """The step of length 1, (p,): m / (sqrt(v) + 1e-8), both corrected."""
+        first = self.first / (1.0 - self.decays[0] ** self.steps)
+        second = self.second / (1.0 - self.decays[1] ** self.steps)
+        return first / (second**0.5 + _FLOOR)
