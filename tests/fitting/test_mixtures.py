@@ -509,3 +509,28 @@ def test_at_least_as_good_as_scikit_learn_at_as_many_starts(name, k):
     x = (x - x.mean(axis=0)) / x.std(axis=0)
     theirs = mixture.GaussianMixture(k, n_init=10, random_state=0).fit(x)
     assert -forward(x, Mixture(k)).divergence.value >= theirs.score(x)
+
+
+def test_a_point_that_p_has_is_found_and_said():
+    """Zeros among measured values: a component on them is p's, and takes no other component with it."""
+    rng = RNG(8)
+    x = np.where(rng.random(600) < 0.3, 0.0, rng.normal(30.0, 2.0, 600))
+    found = forward(x, Mixture(2))
+    order = np.argsort([c.loc for c in found.q.components])
+    wide = found.q.components[order[1]]
+    assert found.q.weights[order[0]] == pytest.approx((x == 0.0).mean(), abs=1e-6)
+    assert wide.loc == pytest.approx(x[x > 0.0].mean(), abs=1e-6)
+    assert wide.scale == pytest.approx(x[x > 0.0].std(), rel=1e-3)
+    assert any("a point, a row that repeats exactly" in str(note) for note in found.notes)
+    chosen = forward(np.append(np.zeros(300), rng.normal(3.0, 1.0, 300)), Mixture("auto"))
+    assert len(chosen.q.components) == 2
+    # In the plane, and rounding is no atom.
+    plane = np.concatenate([np.zeros((200, 2)), rng.normal(5.0, 1.0, (400, 2))])
+    assert any("a point, a row" in str(note) for note in forward(plane, Mixture(2)).notes)
+    rounded = forward(np.round(rng.normal(size=600), 1), Mixture(2))
+    assert not any("a point" in str(note) for note in rounded.notes)
+
+
+def test_points_alone_are_refused_with_what_to_say():
+    with pytest.raises(InputError, match='kinds={"x0": "category", "x1": "category"}'):
+        forward(np.repeat([[0.0, 0.0], [1.0, 1.0]], 500, axis=0), Mixture(2))

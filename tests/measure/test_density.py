@@ -5,6 +5,7 @@ import pytest
 from scipy import stats
 
 import kullback as kb
+from kullback.distributions.base import Foreign, Support
 from kullback.inputs.given import distribution
 from kullback.measure import density
 
@@ -166,3 +167,42 @@ def test_the_mass_is_said():
 
 def test_where_the_density_is_nobody_elses_nothing_is_drawn():
     assert kb.kl_divergence("normal(0, sd=1)", "student_t(3)").notes == ()
+
+
+def test_draws_on_a_surface_are_not_compared_with_a_density_of_volume():
+    # (log w) of a simplex lies on sum(w) = 1; a density on that surface is right, and integrates to anything.
+    def on_a_surface(rng: np.random.Generator, n: int) -> np.ndarray:
+        x = rng.normal(size=(n, 2))
+        return np.column_stack([x, 0.5 * (x**2).sum(axis=1)])
+
+    def log_prob(x: np.ndarray) -> np.ndarray:
+        return -0.5 * (x[:, :2] ** 2).sum(axis=1) - np.log(2 * np.pi)
+
+    q = Foreign("bowl", Support("real", dimension=3), log_prob, sampler=on_a_surface)
+    verdict = density.check(q)
+    assert not verdict.problems
+    assert any("surface" in remark for remark in verdict.remarks)
+    # What only comes near one is compared, and refused where it is wrong.
+    near = Foreign(
+        "bowl",
+        Support("real", dimension=3),
+        log_prob,
+        sampler=lambda rng, n: on_a_surface(rng, n) + 0.3 * rng.normal(size=(n, 3)),
+    )
+    assert density.check(near).problems
+
+
+def test_relaxed_one_hot_vectors_of_any_size():
+    # Against draws and log densities of torch's own.
+    torch = pytest.importorskip("torch")
+    t = lambda x: torch.tensor(x, dtype=torch.float64)
+    for k in (3, 12):
+        one = torch.distributions.RelaxedOneHotCategorical(t(2.0), logits=t(0.1 * np.arange(k)))
+        two = torch.distributions.RelaxedOneHotCategorical(t(1.5), probs=t(np.full(k, 1.0 / k)))
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            x = one.sample((200_000,))
+            gaps = (one.log_prob(x) - two.log_prob(x)).numpy()
+        found = kb.kl_divergence(one, two)
+        error = np.hypot(found.standard_error, gaps.std() / np.sqrt(len(gaps)))
+        assert abs(found.value - gaps.mean()) < 4 * error

@@ -22,13 +22,21 @@ class Support:
 
     Attributes:
         kind: "interval" (of the reals), "integers" (within [low, high]), or the name of a set of
-            vectors ("real", "simplex", "sphere", "one_hot", "counts", "matrix").
+            vectors ("real", "simplex", "sphere", "surface", "one_hot", "counts", "matrix").
         low, high: the ends of an interval or of a run of integers; may be infinite.
         dimension: coordinates of an event; 0 for a scalar.
     """
 
     kind: Literal[
-        "interval", "integers", "real", "simplex", "sphere", "one_hot", "counts", "matrix"
+        "interval",
+        "integers",
+        "real",
+        "simplex",
+        "sphere",
+        "surface",
+        "one_hot",
+        "counts",
+        "matrix",
     ]
     low: float = -math.inf
     high: float = math.inf

@@ -24,6 +24,9 @@ Array = np.ndarray
 _ROWS, _SHARE = 1.0, 0.003
 #: Components of fewer rows than this many times the columns and one may lie close to a plane by chance.
 _PLANE = 4
+#: A row that is so many times as frequent as half of the rows are is an atom, as zeros among measured values
+#: are; rounding makes many rows equal, none so much more than the others.
+_ATOM = 20.0
 #: The floor of the final fit: the covariance that 1e-8 rows add to a component.
 FLOOR = 1e-8
 #: Columns whose correlations leave less than this of some direction are not independent.
@@ -52,12 +55,14 @@ class MixtureFamily:
         final: with a floor only: maximum likelihood.
         metric: rows are compared as metric @ x.
         shape: of the priors: the correlations of the columns, or the identity.
+        atom: whether some row is there so often that a component on it is p's own.
     """
 
     model: MixtureModel
     final: MixtureModel
     metric: Float[np.ndarray, "d d"]
     shape: Float[np.ndarray, "d d"]
+    atom: bool = False
 
     @property
     def structure(self) -> Structure:
@@ -220,19 +225,28 @@ class MixtureFamily:
         if self.structure.name == "tied" or not self.structure.d:
             return []
         # Rows that are tied in some direction have no more spread there than the floor.
-        return [int(k) for k in np.flatnonzero(self._few(sums) | (self._least(sums) < FLOOR))]
+        return [int(k) for k in np.flatnonzero(self._few(sums) | (self._scatters(sums)[0] < FLOOR))]
 
     def sound(self, sums: Sums) -> bool:
         """Returns whether no component owes its density to rows that are tied, or lie close to a plane by chance.
 
-        One of no more rows than columns keeps the prior, and owes its density to that.
+        One of no more rows than columns keeps the prior, and owes its density to that; so does one on an atom.
         """
         d = self.structure.d
         if self.structure.name == "tied" or not d:
             return True
-        least, rows = self._least(sums), sums.rows
-        flat = (least < _SHARE * len(rows) ** (-2.0 / d)) & (rows < _PLANE * (d + 1))
-        return not bool((((least < FLOOR) | flat) & ~self._few(sums)).any())
+        (least, most), rows = self._scatters(sums), sums.rows
+        few = rows < _PLANE * (d + 1)
+        flat = (least < _SHARE * len(rows) ** (-2.0 / d)) & few
+        own = self.atom & (most < FLOOR) & ~few
+        return not bool((((least < FLOOR) | flat) & ~self._few(sums) & ~own).any())
+
+    def atoms(self, sums: Sums) -> list[int]:
+        """Returns the components whose rows are all equal in the continuous columns."""
+        if self.structure.name == "tied" or not self.structure.d:
+            return []
+        tied = (self._scatters(sums)[1] < FLOOR) & ~self._few(sums)
+        return [int(k) for k in np.flatnonzero(tied)]
 
     def charge(self, sums: Sums) -> float:
         """Returns what components of too few rows must be worth, in nats: BIC's charge for their parameters."""
@@ -246,14 +260,16 @@ class MixtureFamily:
         s = self.structure
         return sums.rows < (1.5 if s.by_square or s.rank else s.d + 0.5)
 
-    def _least(self, sums: Sums) -> Float[np.ndarray, " k"]:
-        """The scatter of each component in the direction in which it is least, beside that of all rows."""
+    def _scatters(self, sums: Sums) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, " k"]]:
+        """The scatter of each component where it is least and where it is most, beside that of all rows."""
         scatter = self.structure.moments(sums.values)[2]
         if scatter.ndim == 2:
-            spherical = self.structure.name == "spherical"
-            return scatter.sum(axis=1) if spherical else scatter.min(axis=1)
+            if self.structure.name == "spherical":
+                return scatter.sum(axis=1), scatter.sum(axis=1)
+            return scatter.min(axis=1), scatter.max(axis=1)
         inverse = np.linalg.inv(np.linalg.cholesky(self.shape))
-        return np.linalg.eigvalsh(inverse @ scatter @ inverse.T)[:, 0]
+        sizes = np.linalg.eigvalsh(inverse @ scatter @ inverse.T)
+        return sizes[:, 0], sizes[:, -1]
 
     def keeping(self, few: tuple[int, ...], k: int) -> MixtureModel:
         """Returns the model with the prior for some of k components, and the floor for the others."""
@@ -312,7 +328,19 @@ def family_of(structure: Structure, rows: Rows, k: int, *, heavy: bool = False) 
     reals = np.arange(structure.d) if columns is None else columns.example.reals
     shape, metric = shape_of(structure, rows, reals)
     final = MixtureModel(structure, Prior(0.0, FLOOR * shape), columns)
-    return with_components(MixtureFamily(final, final, metric, shape), k)
+    family = MixtureFamily(final, final, metric, shape, _has_atom(rows, reals))
+    return with_components(family, k)
+
+
+def _has_atom(rows: Rows, reals: np.ndarray) -> bool:
+    """Whether some row stands out by how often it is there."""
+    if not len(reals):
+        return False
+    x, weights = rows.whole()
+    _, index = np.unique(x[reals].T, axis=0, return_inverse=True)
+    frequency = np.sort(np.bincount(index.ravel(), weights=weights))
+    half = frequency[np.searchsorted(np.cumsum(frequency), 0.5 * (frequency[:-1].sum()))]
+    return bool(frequency[-1] > _ATOM * half)
 
 
 def _columns_of(rows: Rows, d: int, *, heavy: bool) -> Columns:
@@ -367,8 +395,11 @@ def shape_of(
 
 
 def with_components(family: MixtureFamily, k: int) -> MixtureFamily:
-    """Returns the family with the prior for k components."""
-    share = _SHARE * k ** (-2.0 / max(family.structure.d, 1))
+    """Returns the family with the prior for k components.
+
+    Components share the space, but an atom's spread, which is the prior's, must not be more likely for more of them.
+    """
+    share = _SHARE * (1 if family.atom else k) ** (-2.0 / max(family.structure.d, 1))
     model = replace(family.model, prior=Prior(_ROWS, share * family.shape))
     return replace(family, model=model)
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, final
 
 import numpy as np
@@ -76,6 +76,9 @@ class Library:
             )
 
 
+#: Those whose events lie on a surface, whatever their `support` says: the logarithms of a simplex.
+_SURFACES = {"ExpRelaxedCategorical", "ExpRelaxedOneHotCategorical"}
+
 _MIDDLE = np.array([0.25, 0.5])
 
 
@@ -101,6 +104,8 @@ def _foreign(
     if 0 in event:
         raise UnsupportedError(f"{name} has events of shape {event}: there is nothing to compare")
     support = region(_support(thing), event, index, name)
+    if type(thing).__name__ in _SURFACES:
+        support = replace(support, kind="surface")
     batch, pick = tuple(thing.batch_shape), (slice(None), *index)
     flat = (-1,) if support.dimension else ()
 

@@ -7,7 +7,7 @@ from typing import final
 
 import numpy as np
 from jaxtyping import Float
-from scipy import linalg, special
+from scipy import linalg, spatial, special
 
 from kullback.core.errors import DensityError
 from kullback.distributions.base import Array, Distribution, Foreign
@@ -274,6 +274,8 @@ def _by_draws(d: Distribution, draws: int, key: int) -> Verdict:
         weak = error > 0.2 * whole
         said = (f"the check is weak: the density integrates to {whole:.2g} ± {error:.1g}",)
         return Verdict((), remarks + (said if weak else ()), whole, error, worst)
+    if _on_a_surface(references[0].whiten(rows)):
+        return Verdict(remarks=(*remarks, _SURFACE))
     constant = max(abs(float(t.scores[0])) for t in tests) > limit
     problem = (
         f"the sampler is not of the density: its draws are {worst:.1f} standard errors from it"
@@ -282,6 +284,23 @@ def _by_draws(d: Distribution, draws: int, key: int) -> Verdict:
     if constant:
         problem = f"{_integrates(whole, error)}, as far as its own draws show"
     return Verdict((problem,), remarks, whole, error, worst)
+
+
+_SURFACE = "the draws lie on a surface, where a density is not one of volume: it is not checked"
+#: A cloud of neighbours is flat where it is so much thinner in one direction than in its widest.
+_THIN = 0.05
+
+
+def _on_a_surface(z: Float[np.ndarray, "n d"]) -> bool:
+    """Whether draws, whitened, lie on a surface of fewer dimensions, as those of a softmax's logarithm do."""
+    n, d = z.shape
+    if d < 2:
+        return False
+    count = 4 * d
+    _, near = spatial.cKDTree(z).query(z[:: max(n // 64, 1)], count)
+    clouds = z[near] - z[near].mean(axis=1, keepdims=True)
+    sizes = np.linalg.svd(clouds, compute_uv=False)
+    return bool(np.median(sizes[:, -1] / sizes[:, 0]) < _THIN)
 
 
 def _references(rows: Float[np.ndarray, "n d"]) -> list[_Reference]:

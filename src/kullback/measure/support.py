@@ -22,7 +22,7 @@ def gap(p: Distribution, q: Distribution, *, names: str = "pq") -> Outcome | Non
     if a.discrete != b.discrete:
         return infinite(f"support: {_kinds(p, q, names)}", _METHOD)
     if a.dimension:
-        special = {"simplex", "sphere"} & {a.kind, b.kind}
+        special = {"simplex", "sphere", "surface"} & {a.kind, b.kind}
         if special and a.kind != b.kind:
             return infinite(f"support: {one} lives on {a}, {other} on {b}", _METHOD)
         return None

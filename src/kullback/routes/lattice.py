@@ -24,7 +24,7 @@ def ratings_as_categories(p: Samples | Stream) -> tuple[Samples | Stream, tuple[
     The density of a mixture of Gaussians at such numbers grows without bound as components shrink onto them.
 
     Raises:
-        InputError: there is no other column, so that a mixture of categories is but their shares.
+        InputError: there is no other column.
     """
     if isinstance(p, Stream):
         return p, ()
@@ -35,11 +35,14 @@ def ratings_as_categories(p: Samples | Stream) -> tuple[Samples | Stream, tuple[
     if not ratings:
         return p, ()
     named = ", ".join(ratings)
-    if len(p.columns) == 1:
+    if len(ratings) == len(p.columns):
+        kinds = ", ".join(f'"{name}": "category"' for name in ratings)
+        of_one = 'choose family="categorical" for the share of each, or "poisson"'
+        of_many = f"for classes of rows that go together, say kinds={{{kinds}}}"
         raise InputError(
             f"column {named} holds a few whole numbers, each of them often, and a mixture of Gaussians would be "
-            'spikes at them: choose family="categorical" for the share of each, or "poisson"; for a scale that '
-            f'is continuous all the same, say kinds={{"{named}": "continuous"}}'
+            f"spikes at them: {of_one if len(ratings) == 1 else of_many}; for a scale that is continuous all the same, "
+            f'say kinds={{"{ratings[0]}": "continuous"}}'
         )
     kinds = {
         name: "category" if name in ratings else kind

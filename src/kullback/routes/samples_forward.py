@@ -297,20 +297,25 @@ def _errors(job: _Job, mixed: Mixed, most: int) -> tuple[ParameterError, ...]:
     return tuple(made)
 
 
+_POINT = (
+    "{} component(s) are a point, a row that repeats exactly, where p has no density: a weak prior gives them a "
+    "spread, and costs about {:.2g} {unit} over all rows; model such rows apart"
+)
+_FEW_ROWS = (
+    "{} component(s) hold too few rows for a covariance of their own: a weak prior was kept, which costs about "
+    "{:.2g} {unit} over all rows; ask for fewer components"
+)
+
+
 def _notes(job: _Job, mixed: Mixed) -> tuple[str, ...]:
     notes: list[str] = [_UP_TO]
     if mixed.interrupted:
         notes.insert(0, f"interrupted after {mixed.found.starts} of {job.starts} starts")
-    if mixed.kept_prior:
-        notes.append(
-            Sentence(
-                "{} component(s) hold too few rows for a covariance of their own: a weak prior was kept, which "
-                "costs about {:.2g} {unit} over all rows; ask for fewer components",
-                len(mixed.kept_prior),
-                mixed.floor_cost,
-            )
-        )
-    elif mixed.floor_cost > 0.01:
+    points = set(job.family.atoms(mixed.end.sums)) & set(mixed.kept_prior)
+    for count, what in ((len(points), _POINT), (len(mixed.kept_prior) - len(points), _FEW_ROWS)):
+        if count:
+            notes.append(Sentence(what, count, mixed.floor_cost))
+    if not mixed.kept_prior and mixed.floor_cost > 0.01:
         notes.append(
             Sentence(
                 "some component is almost a point or a line (values that repeat exactly?): the floor under its "
