@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kullback.render.document import Badge, Column, Detail, Document, Notes, Section, Table
+from kullback.render.document import Badge, Detail, Document, Head, Notes, Section, Table
 from kullback.render.json import write_json
 from kullback.render.terminal import clean, show, write_text
 from kullback.views.numbers import near
@@ -40,7 +40,7 @@ def _document(*blocks, headline=()) -> Document:
 
 def test_a_long_cell_is_broken_not_cut(capsys):
     words = " ".join(f"word{i}" for i in range(60))
-    show(_document(Table("", (Column("a"), Column("b")), ((words, "1.25"),))))
+    show(_document(Table("", (Head("a"), Head("b")), ((words, "1.25"),))))
     out = capsys.readouterr().out
     assert "…" not in out
     assert set(words.split()) <= set(out.split())
@@ -48,7 +48,7 @@ def test_a_long_cell_is_broken_not_cut(capsys):
 
 
 def test_markup_in_a_cell_is_text(capsys):
-    show(_document(Table("", (Column("a"),), (("[red]x[/red] :smile:",),)), headline=("[bold]y",)))
+    show(_document(Table("", (Head("a"),), (("[red]x[/red] :smile:",),)), headline=("[bold]y",)))
     assert capsys.readouterr().out == "[bold]y\n\na\n[red]x[/red] :smile:\n"
 
 
@@ -66,7 +66,7 @@ WORDS = st.text("abc ±%,", min_size=0, max_size=120)
     st.lists(st.tuples(WORDS, WORDS, WORDS), min_size=1, max_size=4), WORDS, st.integers(24, 120)
 )
 def test_no_line_is_too_wide_and_no_word_is_lost(rows, text, width):
-    columns = (Column("name"), Column("value", "right"), Column("verdict"))
+    columns = (Head("name"), Head("value", "right"), Head("verdict"))
     cells = tuple((a, b, Badge(c, "bad")) for a, b, c in rows)
     document = _document(Table("", columns, cells), Notes((text,), "note"), headline=(text,))
     written = write_text(document, width)
@@ -76,7 +76,7 @@ def test_no_line_is_too_wide_and_no_word_is_lost(rows, text, width):
 
 
 def test_names_are_cleaned_and_details_are_left_to_the_page():
-    table = Table("", (Column("\x1b[31mred"),), (("\x1b]0;title\x07x",),))
+    table = Table("", (Head("\x1b[31mred"),), (("\x1b]0;title\x07x",),))
     hidden = Detail(lambda: (Notes(("hidden",)),))
     written = write_text(_document(table, hidden, headline=("\u202ey\nnote: z",)), 60)
     assert written == "y note: z\n\nred\nx\n"

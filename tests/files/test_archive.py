@@ -222,7 +222,7 @@ def _pickled():
         (_set(nothing=1), None),
         (lambda tree: ["x"], None),
         (lambda tree: {"format": 99, "content": tree["content"]}, None),
-        (lambda tree: {"format": 2, "content": {"array": "a9"}}, None),
+        (lambda tree: {"format": 3, "content": {"array": "a9"}}, None),
         (lambda tree: tree, _bomb()),
         (lambda tree: tree, _pickled()),
         (lambda tree: tree, b"\x93NUMPY\x09\x00junk"),

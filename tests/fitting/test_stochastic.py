@@ -7,9 +7,9 @@ from kullback.core.errors import InputError
 from kullback.core.run import Run
 from kullback.families import FullRank, MeanField
 from kullback.fitting.components import Chart, Components
-from kullback.fitting.reverse import Search
+from kullback.fitting.reverse import Climbs
 from kullback.fitting.stochastic import stochastic_fit
-from kullback.solvers.modes import Density
+from kullback.solvers.modes import CountedDensity
 
 D = 4
 RNG = np.random.default_rng(0)
@@ -27,7 +27,7 @@ def gaussian(x):
 
 def found():
     """A start three sds off."""
-    return Search((), (Components(np.ones(1), CENTRE[None] + 3.0, np.eye(D)[None]),), 0)
+    return Climbs((), (Components(np.ones(1), CENTRE[None] + 3.0, np.eye(D)[None]),), 0)
 
 
 def kl(q):
@@ -47,7 +47,7 @@ def run(key=0, watch=lambda _: None):
 def test_mean_field_ends_at_the_optimum_within_its_error(name):
     best = kl(Components(np.ones(1), CENTRE[None], np.diag(PRECISION)[None] ** -0.5))
     fits = [
-        stochastic_fit(Density(gaussian, D), found(), MeanField(), run(key), estimator=name)
+        stochastic_fit(CountedDensity(gaussian, D), found(), MeanField(), run(key), estimator=name)
         for key in range(6)
     ]
     excess = np.mean([kl(f.q) - best for f in fits])
@@ -60,7 +60,7 @@ def test_mean_field_ends_at_the_optimum_within_its_error(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_full_rank_ends_at_the_gaussian_itself(name):
-    fit = stochastic_fit(Density(gaussian, D), found(), FullRank(), run(), estimator=name)
+    fit = stochastic_fit(CountedDensity(gaussian, D), found(), FullRank(), run(), estimator=name)
     assert kl(fit.q) < max(5.0 * fit.noise[0], 1e-12)
     assert fit.noise[0] < 0.01
     elbos = [elbo for _, elbo, _ in fit.trace]
@@ -68,8 +68,8 @@ def test_full_rank_ends_at_the_gaussian_itself(name):
 
 
 def test_the_score_function_needs_no_gradient():
-    blind = Density(lambda x: (gaussian(x)[0], np.zeros_like(x)), D)
-    seeing = Density(gaussian, D)
+    blind = CountedDensity(lambda x: (gaussian(x)[0], np.zeros_like(x)), D)
+    seeing = CountedDensity(gaussian, D)
     a, b = (
         stochastic_fit(p, found(), MeanField(), run(), estimator="score_function")
         for p in (blind, seeing)
@@ -79,7 +79,7 @@ def test_the_score_function_needs_no_gradient():
 
 def test_the_same_key_gives_the_same_fit():
     a, b = (
-        stochastic_fit(Density(gaussian, D), found(), FullRank(), run(3), most=20_000)
+        stochastic_fit(CountedDensity(gaussian, D), found(), FullRank(), run(3), most=20_000)
         for _ in range(2)
     )
     assert np.array_equal(a.q.roots, b.q.roots)
@@ -93,13 +93,13 @@ def test_interrupted_it_returns_the_best_so_far():
         if len(calls) == 2:
             raise KeyboardInterrupt
 
-    fit = stochastic_fit(Density(gaussian, D), found(), FullRank(), run(watch=stop))
+    fit = stochastic_fit(CountedDensity(gaussian, D), found(), FullRank(), run(watch=stop))
     assert fit.interrupted
     assert kl(fit.q) < 1.0
 
 
 def test_the_cap_holds_and_what_is_not_known_is_said():
-    density = Density(gaussian, D)
+    density = CountedDensity(gaussian, D)
     fit = stochastic_fit(density, found(), FullRank(), run(), most=100)
     assert density.count < 1000
     assert fit.noise == (np.inf, np.inf)
@@ -107,7 +107,9 @@ def test_the_cap_holds_and_what_is_not_known_is_said():
 
 def test_an_unknown_estimator_is_refused():
     with pytest.raises(InputError, match='choose one of "stick_the_landing"'):
-        stochastic_fit(Density(gaussian, D), found(), FullRank(), run(), estimator="reinforce")
+        stochastic_fit(
+            CountedDensity(gaussian, D), found(), FullRank(), run(), estimator="reinforce"
+        )
 
 
 def test_half_a_space_without_mass_does_not_stop_it():
@@ -115,7 +117,9 @@ def test_half_a_space_without_mass_does_not_stop_it():
         value, gradient = gaussian(x)
         return np.where(x[:, 0] < CENTRE[0] + 2.9, value, -np.inf), gradient
 
-    fit = stochastic_fit(Density(half, D), found(), MeanField(), run(), estimator="score_function")
+    fit = stochastic_fit(
+        CountedDensity(half, D), found(), MeanField(), run(), estimator="score_function"
+    )
     assert np.isfinite(fit.q.means).all()
     assert fit.q.means[0, 0] < CENTRE[0] + 2.0
 

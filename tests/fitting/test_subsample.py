@@ -11,10 +11,10 @@ from kullback.core.errors import InputError
 from kullback.core.run import Run
 from kullback.families import FullRank
 from kullback.fitting.components import Components
-from kullback.fitting.reverse import Search
+from kullback.fitting.reverse import Climbs
 from kullback.fitting.stochastic import stochastic_fit
 from kullback.interop.subsampled import subsampled
-from kullback.solvers.modes import Density
+from kullback.solvers.modes import CountedDensity
 from kullback.targets import LogDensity
 
 N, D = 2000, 3
@@ -57,10 +57,10 @@ def test_the_estimate_is_unbiased(both):
 def test_a_fit_on_some_rows_ends_at_the_posterior_of_all(both):
     target, minibatch = both
     start = Components(np.ones(1), MEAN[None] + 0.03, 0.02 * np.eye(D)[None])
-    density = Density(target.evaluate, D)
+    density = CountedDensity(target.evaluate, D)
     fit = stochastic_fit(
         density,
-        Search((), (start,), 0),
+        Climbs((), (start,), 0),
         FullRank(),
         Run(0, lambda _: None),
         minibatch=minibatch,

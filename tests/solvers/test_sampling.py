@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from kullback.solvers.modes import Density, find, reach, whitened
+from kullback.solvers.modes import CountedDensity, find, reach, whitened
 from kullback.solvers.tempering import Points, bridge, move, temper
 from tests.posteriors import banana, gaussian, modes, rotated
 
@@ -33,7 +33,7 @@ def test_a_bridge_gives_the_ratio_within_its_error():
 
 def test_moves_leave_the_density_as_it_is():
     p = gaussian(np.zeros(20), np.eye(20))
-    density = Density(p.evaluate, 20)
+    density = CountedDensity(p.evaluate, 20)
     rng = np.random.default_rng(0)
     for leaps in (1, 3):
         points = Points.at(density, rng.normal(size=(4000, 20)))
@@ -57,7 +57,7 @@ def test_tempering_gives_the_evidence_within_its_error(p, times):
     truth = {5: 2.0, 30: -7.0, 1: 0.0}[p.dimension]
     scores = []
     for seed in range(8):
-        density = Density(p.evaluate, p.dimension)
+        density = CountedDensity(p.evaluate, p.dimension)
         top = find(density, p.start)
         found = temper(
             density,
@@ -79,7 +79,7 @@ def test_tempering_goes_on_from_a_kept_state_with_the_same_bits():
 
     def run(resume=None, keep=None):
         return temper(
-            Density(p.evaluate, 2), np.zeros(2), 20.0 * np.eye(2), chains=64, length=2, rng=np.random.default_rng(3),
+            CountedDensity(p.evaluate, 2), np.zeros(2), 20.0 * np.eye(2), chains=64, length=2, rng=np.random.default_rng(3),
             watch=lambda beta: None, resume=resume, keep=keep,
         )  # fmt: skip
 
@@ -98,7 +98,7 @@ def test_tempering_goes_on_from_a_kept_state_with_the_same_bits():
     ],
 )
 def test_modes_are_found_whatever_the_scales(p, at):
-    mode = find(Density(p.evaluate, p.dimension), p.start)
+    mode = find(CountedDensity(p.evaluate, p.dimension), p.start)
     assert mode.proper
     assert mode.distance(np.asarray(at, dtype=float)) < 0.1
     # Laplace's approximation of a Gaussian is exact.
@@ -108,7 +108,7 @@ def test_modes_are_found_whatever_the_scales(p, at):
 def test_reach_finds_scales_apart_by_hundreds_of_orders():
     p = gaussian(np.zeros(3), np.diag([1e-80, 1.0, 1e80]))
     np.testing.assert_allclose(
-        reach(Density(p.evaluate, 3), np.zeros(3)), [1e-40, 1.0, 1e40], rtol=1e-6
+        reach(CountedDensity(p.evaluate, 3), np.zeros(3)), [1e-40, 1.0, 1e40], rtol=1e-6
     )
 
 
@@ -118,7 +118,7 @@ def test_faults_are_counted_and_kept():
         gradient = np.where(u[:, :1] < -1.0, np.nan, 0.0)
         return value, gradient
 
-    density = Density(evaluate, 1)
+    density = CountedDensity(evaluate, 1)
     value, gradient = density(np.array([[0.0], [2.0], [-2.0], [3.0]]))
     np.testing.assert_array_equal(value, [0.0, -np.inf, -np.inf, -np.inf])
     assert np.isfinite(gradient).all()

@@ -16,7 +16,15 @@ from kullback.families import FullRank, Mixture
 from kullback.render.html import render
 from kullback.results.estimate import Estimate
 from kullback.results.fit import Optimum
-from kullback.results.others import Coverage, Demo, Finding, ModeCover, Side, Sides, Verification
+from kullback.results.others import (
+    ClaimFinding,
+    Coverage,
+    Demo,
+    ModeCover,
+    Side,
+    Sides,
+    Verification,
+)
 from kullback.results.quantity import FORWARD_KL, REVERSE_KL
 from kullback.views.claims import (
     demo_document,
@@ -50,9 +58,9 @@ def claims():
         f"A title with {NASTY}",
         "an article & more",
         (
-            Finding("forward loss", 0.0012, "refuted", found, remark="another fit is better"),
-            Finding("reverse loss", 0.3524, "confirmed", found, reading="2 is a variance"),
-            Finding(NASTY, None, "cannot tell", None),
+            ClaimFinding("forward loss", 0.0012, "refuted", found, remark="another fit is better"),
+            ClaimFinding("reverse loss", 0.3524, "confirmed", found, reading="2 is a variance"),
+            ClaimFinding(NASTY, None, "cannot tell", None),
         ),
     )
 

@@ -15,7 +15,7 @@ from kullback.distributions.compound import Mixture
 from kullback.distributions.real import Normal
 from kullback.distributions.scalar import Parametric
 from kullback.families import FullRank, parse_family
-from kullback.fitting.parametric import Divergence, closest
+from kullback.fitting.parametric import FamilyDivergence, closest
 from kullback.losses.divergences import divergence_row
 from kullback.measure.question import of_divergence
 from kullback.measure.table import Effort, choose, label
@@ -36,7 +36,7 @@ class Comparison:
 
 @final
 @dataclass(frozen=True, eq=False)
-class Best:
+class BestMembers:
     """The members of a family that reach the lowest divergence, with that divergence.
 
     `spread` is how far apart the parameters of independent restarts that reached one of them ended.
@@ -98,7 +98,9 @@ class Best:
 _STARTS = 12
 
 
-def best_fit(target: Distribution, family: str, direction: Direction | None, kind: str) -> Best:
+def best_fit(
+    target: Distribution, family: str, direction: Direction | None, kind: str
+) -> BestMembers:
     """Returns the best member of a family in a direction, or for another kind of divergence."""
     if kind:
         return _by_divergence(target, family, kind)
@@ -106,25 +108,25 @@ def best_fit(target: Distribution, family: str, direction: Direction | None, kin
     return of_fit(fit(target, family, direction=direction, progress=False))
 
 
-def of_fit(found: Fit) -> Best:
+def of_fit(found: Fit) -> BestMembers:
     """Returns the best members that a fit found."""
     lowest = found.divergence.value
     same = [o for o in found.optima if o.divergence.value < lowest + 1e-6]
-    return Best(tuple(o.q for o in same), found.divergence, max(o.spread for o in same))
+    return BestMembers(tuple(o.q for o in same), found.divergence, max(o.spread for o in same))
 
 
-def _by_divergence(target: Distribution, family: str, kind: str) -> Best:
+def _by_divergence(target: Distribution, family: str, kind: str) -> BestMembers:
     if parse_family(family) not in (FullRank(), "normal") or target.support.dimension:
         raise UnsupportedError(f'kind="{kind}" is fitted for one Gaussian of the line only')
     question = of_divergence(divergence_row(kind))
-    objective = Divergence(question, target, first=True)
+    objective = FamilyDivergence(question, target, first=True)
     with one_thread():
         found = closest(_NORMAL, target, objective, starts=_STARTS, key=0, watch=lambda done: None)
-    measured: list[tuple[float, Best]] = []
+    measured: list[tuple[float, BestMembers]] = []
     for basin in found.basins:
         q = _NORMAL.exactly(basin.best.at)
         outcome = choose(question, target, q)[1](Effort())
-        measured.append((outcome.value, Best((q,), label(question, outcome), basin.spread)))
+        measured.append((outcome.value, BestMembers((q,), label(question, outcome), basin.spread)))
     return min(measured, key=lambda pair: pair[0])[1]
 
 

@@ -8,7 +8,7 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
-from kullback.api.best import Best, best_fit
+from kullback.api.best import BestMembers, best_fit
 from kullback.api.measure import cross_entropy, divergence, entropy, kl_divergence
 from kullback.core.errors import InputError, KullbackError
 from kullback.distributions.base import Distribution
@@ -17,7 +17,7 @@ from kullback.expressions.parse import readings
 from kullback.inputs.given import probabilities
 from kullback.losses.divergences import KINDS
 from kullback.results.estimate import Estimate
-from kullback.results.others import Finding, Stamp, Verification
+from kullback.results.others import ClaimFinding, Stamp, Verification
 from kullback.results.quantity import Sentence, Units
 
 _KEYS = {
@@ -31,7 +31,7 @@ Claim = dict[str, object]
 Reading = tuple[str, Distribution]
 
 
-Bests = dict[tuple[str, str, str, str], Best]
+Bests = dict[tuple[str, str, str, str], BestMembers]
 
 
 def examples() -> tuple[str, ...]:
@@ -102,7 +102,7 @@ def read(claims: str | Path) -> Claim:
         raise InputError(f"{claims}: not valid TOML: {error}") from None
 
 
-def _findings(claim: object, names: dict[str, object], i: int, bests: Bests) -> list[Finding]:
+def _findings(claim: object, names: dict[str, object], i: int, bests: Bests) -> list[ClaimFinding]:
     if not isinstance(claim, dict):
         raise InputError(f"claim {i + 1}: must be a table")
     what = str(claim.get("what", f"claim {i + 1}"))
@@ -126,7 +126,7 @@ def _findings(claim: object, names: dict[str, object], i: int, bests: Bests) -> 
 
 def _divergences(
     what: str, quantity: str, claim: Claim, names: dict[str, object], bests: Bests
-) -> list[Finding]:
+) -> list[ClaimFinding]:
     """One finding for each way in which the distributions can be read."""
     sides = ("p", "p") if quantity == "entropy" else ("p", "q")
     pairs = itertools.product(*(_readings(claim, side, names, what) for side in sides))
@@ -141,17 +141,17 @@ def _divergences(
     return [replace(f, remark=_both(f.remark, remark)) for f in found]
 
 
-def _divergence(what: str, quantity: str, claim: Claim, p: Reading, q: Reading) -> Finding:
+def _divergence(what: str, quantity: str, claim: Claim, p: Reading, q: Reading) -> ClaimFinding:
     try:
         found = _measured(quantity, claim, p[1], q[1])
     except KullbackError as error:
-        return Finding(what, None, "cannot tell", None, remark=str(error))
+        return ClaimFinding(what, None, "cannot tell", None, remark=str(error))
     reading = p[0] or q[0]
     reading = f"{p[0]}, {q[0]}" if p[0] and q[0] and p[0] != q[0] else reading
     found = found.in_unit(_unit(claim, what))
     if "value" not in claim:
         remark = "no number is claimed"
-        return Finding(what, None, "cannot tell", found, reading, remark)
+        return ClaimFinding(what, None, "cannot tell", found, reading, remark)
     claimed, tolerance = _claimed(claim, what)
     stamp = _stamp(claimed, found, tolerance)
     remark = ""
@@ -169,7 +169,7 @@ def _divergence(what: str, quantity: str, claim: Claim, p: Reading, q: Reading) 
     ]
     if sums:
         remark = _both(*sums, remark)
-    return Finding(what, claimed, stamp, found, reading, remark, found.unit)
+    return ClaimFinding(what, claimed, stamp, found, reading, remark, found.unit)
 
 
 def _unit(claim: Claim, what: str) -> Units:
@@ -212,7 +212,9 @@ def _measured(quantity: str, claim: Claim, p: Distribution, q: Distribution) -> 
     return divergence(p, q, kind=quantity, alpha=order)
 
 
-def _parameters(what: str, claim: Claim, names: dict[str, object], bests: Bests) -> list[Finding]:
+def _parameters(
+    what: str, claim: Claim, names: dict[str, object], bests: Bests
+) -> list[ClaimFinding]:
     """Compares the parameters of a claimed fit with those of every optimum of the best value."""
     best = _best(claim, names, what, bests)
     claimed = _one(claim, "q", names, what)
@@ -223,17 +225,17 @@ def _parameters(what: str, claim: Claim, names: dict[str, object], bests: Bests)
     rows = best.compare(claimed)
     estimates = [best.estimate_of(row.name, row.found) for row in rows]
     return [
-        Finding(f"{what}: {row.name}", row.claimed, _stamp(row.claimed, e, tolerance), e)
+        ClaimFinding(f"{what}: {row.name}", row.claimed, _stamp(row.claimed, e, tolerance), e)
         for row, e in zip(rows, estimates, strict=True)
     ]
 
 
-def _optimum(what: str, claim: Claim, names: dict[str, object], bests: Bests) -> Finding:
+def _optimum(what: str, claim: Claim, names: dict[str, object], bests: Bests) -> ClaimFinding:
     best = _best(claim, names, what, bests)
     claimed, tolerance = _claimed(claim, what)
     of = str(claim.get("of", "value"))
     found = best.divergence if of == "value" else best.parameter(of)
-    return Finding(
+    return ClaimFinding(
         what, claimed, _stamp(claimed, found, tolerance), found, remark=best.words, unit=found.unit
     )
 
@@ -246,7 +248,7 @@ def _better(claim: Claim, names: dict[str, object], what: str, bests: Bests) -> 
     return Sentence("best fit found: {} at {}", _with_error(best.divergence), best.words)
 
 
-def _best(claim: Claim, names: dict[str, object], what: str, bests: Bests) -> Best:
+def _best(claim: Claim, names: dict[str, object], what: str, bests: Bests) -> BestMembers:
     asked = claim.get("fit")
     if not isinstance(asked, dict) or not set(asked) <= _FIT_KEYS or "target" not in asked:
         raise InputError(

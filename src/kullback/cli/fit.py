@@ -81,7 +81,7 @@ def fit(
 
 @final
 @dataclass(frozen=True, eq=False)
-class Target:
+class Source:
     """What is fitted.
 
     Attributes:
@@ -106,7 +106,7 @@ class Target:
                 return f"p: {data}"
 
 
-def _fitted(target: Target, how: Fitting, place: Path | None, output: Output) -> Fit:
+def _fitted(target: Source, how: Fitting, place: Path | None, output: Output) -> Fit:
     assert how.direction is not None
     with progress("fitting", output) as watch:
         return fit_to(
@@ -124,14 +124,14 @@ def _named(fitted: Fit, given: object) -> Fit:
 
 
 @contextmanager
-def opened(data: str, how: Fitting, reading: Reading) -> Iterator[Target]:
+def opened(data: str, how: Fitting, reading: Reading) -> Iterator[Source]:
     """Yields what an argument stands for: a log density of a Python file, rows, or an expression."""
     columns = how.columns
     if is_model(data):
         if columns is not None:
             raise InputError(f"--columns {columns}: {data} is a log density, not a file of rows")
         with model(data) as given:
-            yield Target(given)
+            yield Source(given)
     elif is_rows(data):
         read = read_rows(
             data,
@@ -140,14 +140,14 @@ def opened(data: str, how: Fitting, reading: Reading) -> Iterator[Target]:
             kinds={**dict.fromkeys(names_of(how.counts), "count"), **kinds_of(reading.kind)},
             missing=reading.absent,
         )
-        target = Target(read) if isinstance(read, Stream) else Target(read.samples, read.dropped)
+        target = Source(read) if isinstance(read, Stream) else Source(read.samples, read.dropped)
         _refuse_categories(target.given, how.family)
         yield target
     elif columns is not None:
         raise InputError(f"--columns {columns}: {data} is an expression, not a file with columns")
     else:
         with extremes_told(p=data):
-            yield Target(expression(data))
+            yield Source(expression(data))
 
 
 def _refuse_categories(given: object, family: str | None) -> None:
@@ -164,7 +164,7 @@ def _refuse_categories(given: object, family: str | None) -> None:
             )
 
 
-def _document(target: Target, shown: Fit, source: str, *, key: int, drawn: bool) -> Document:
+def _document(target: Source, shown: Fit, source: str, *, key: int, drawn: bool) -> Document:
     """Returns what is said of a fit; with what pictures of p need, if they are drawn."""
     p = target.given
     if isinstance(p, (Samples, Stream)):

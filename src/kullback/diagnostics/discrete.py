@@ -11,7 +11,7 @@ import numpy as np
 from scipy import special
 
 from kullback.core.run import Run
-from kullback.diagnostics.evidence import Known, counted, weighed_up
+from kullback.diagnostics.evidence import Measured, counted, weighed_up
 from kullback.diagnostics.importance import (
     Value,
     Values,
@@ -24,10 +24,10 @@ from kullback.distributions.vector import Independent
 from kullback.fitting.discrete import DiscreteFit
 from kullback.results.estimate import Estimate
 from kullback.results.posterior import (
+    Coordinate,
     Diagnosis,
     Draws,
     FitError,
-    Parameter,
     Posterior,
     Report,
 )
@@ -119,11 +119,11 @@ def diagnose_discrete(
 def _posterior(
     made: DiscreteFit,
     q: Independent,
-    known: Known,
+    known: Measured,
     routes: tuple[Estimate, Estimate],
     risen: Value,
     pareto: float,
-    parameters: tuple[Parameter, ...],
+    parameters: tuple[Coordinate, ...],
     draws: Draws,
 ) -> Posterior:
     """All that was measured, not yet judged."""
@@ -187,7 +187,7 @@ def _probe(
     return x, (float(rise.mean()), float(rise.std(ddof=1)) / math.sqrt(_PROBED))
 
 
-def _parameters(q: Independent, known: Known, shape: tuple[int, ...]) -> tuple[Parameter, ...]:
+def _parameters(q: Independent, known: Measured, shape: tuple[int, ...]) -> tuple[Coordinate, ...]:
     """The indicator of each value of each latent; of binary ones that of 1."""
     k = q.log_probabilities.shape[1]
     out = []
@@ -203,7 +203,7 @@ def _parameters(q: Independent, known: Known, shape: tuple[int, ...]) -> tuple[P
             ratio = (sd_q / sd_p, sd_q / sd_p * doubt)
             name = f"x{place}" if k == 2 else f"x{place}={value}"
             out.append(
-                Parameter(
+                Coordinate(
                     name,
                     mean_q,
                     sd_q,
@@ -215,7 +215,11 @@ def _parameters(q: Independent, known: Known, shape: tuple[int, ...]) -> tuple[P
 
 
 def _draws(
-    weighed: WeighedStates, probed: Array, known: Known, swept: Swept | None, shape: tuple[int, ...]
+    weighed: WeighedStates,
+    probed: Array,
+    known: Measured,
+    swept: Swept | None,
+    shape: tuple[int, ...],
 ) -> Draws:
     own = weighed.own
 

@@ -189,7 +189,7 @@ Array = np.ndarray
 
 @final
 @dataclass(frozen=True, eq=False)
-class Known:
+class Measured:
     """States or draws with weights of p that sum to 1, and what follows from them, each with its error."""
 
     x: Int[np.ndarray, "n m"]
@@ -220,7 +220,7 @@ def states(m: int, k: int) -> Int[np.ndarray, "n m"]:
     return np.indices((k,) * m).reshape(m, -1).T
 
 
-def counted(values: importance_Values, q: Independent, weighed: WeighedStates) -> Known:
+def counted(values: importance_Values, q: Independent, weighed: WeighedStates) -> Measured:
     """Returns everything by the sum over all states."""
     m, k = q.log_probabilities.shape
     x = states(m, k)
@@ -231,7 +231,7 @@ def counted(values: importance_Values, q: Independent, weighed: WeighedStates) -
     with np.errstate(invalid="ignore"):
         elbo = float(np.sum(np.where(own > 0.0, own * (log_p - log_q), 0.0)))
         eubo = float(np.sum(np.where(p > 0.0, p * (log_p - log_q), 0.0)))
-    return Known(
+    return Measured(
         x,
         p,
         (level, 0.0),
@@ -244,7 +244,7 @@ def counted(values: importance_Values, q: Independent, weighed: WeighedStates) -
     )
 
 
-def weighed_up(q: Independent, weighed: WeighedStates, swept: Swept) -> Known:
+def weighed_up(q: Independent, weighed: WeighedStates, swept: Swept) -> Measured:
     """Returns everything by weights of q's draws where they hold and tempering agrees, else by tempering."""
     log_q = q.log_prob(swept.x)
     groups = np.bincount(swept.population)
@@ -262,7 +262,7 @@ def weighed_up(q: Independent, weighed: WeighedStates, swept: Swept) -> Known:
         weights = weighed.weights
         values = (weighed.log_evidence, weighed.elbo, weighed.eubo)
         error = math.sqrt(float(np.sum(weights**2)))
-        return Known(
+        return Measured(
             weighed.x,
             weights,
             *values,
@@ -274,7 +274,7 @@ def weighed_up(q: Independent, weighed: WeighedStates, swept: Swept) -> Known:
     eubo = by_population(swept.log_p - log_q)
     weights = np.full(len(swept.x), 1.0 / len(swept.x))
     error = 1.0 / math.sqrt(len(groups))
-    return Known(
+    return Measured(
         swept.x,
         weights,
         afar,

@@ -14,7 +14,7 @@ from kullback.distributions.base import Distribution
 from kullback.distributions.gaussian_mixture import TableMixture
 from kullback.fitting.components import Components
 from kullback.fitting.em_climb import final_climb
-from kullback.fitting.mixtures import Score
+from kullback.fitting.mixtures import MeanScore
 from kullback.fitting.rows import Rows
 from kullback.measure.neighbours import (
     MOST_COLUMNS,
@@ -83,7 +83,7 @@ def goodness(
     return tuple(found)
 
 
-def gap(q: Distribution, left_out: Score, rng: np.random.Generator) -> Estimate:
+def gap(q: Distribution, left_out: MeanScore, rng: np.random.Generator) -> Estimate:
     """Returns E_q[log q] - E_p[log q]: 0 if q is p, positive where rows are less likely than draws of q.
 
     For a Gaussian q it is what p's cross-entropy exceeds q's entropy by. The error is that of a q known
@@ -182,7 +182,11 @@ def too_much(family: Any, rows: Rows, k: int) -> bool:
 
 
 def learning_curve(
-    family: Any, rows: Rows, left_out: Score, rng: np.random.Generator, watch: Callable[[str], None]
+    family: Any,
+    rows: Rows,
+    left_out: MeanScore,
+    rng: np.random.Generator,
+    watch: Callable[[str], None],
 ) -> tuple[Learnt, ...]:
     """Returns the excess KL of fits to a half, a quarter, an eighth ... of the rows, fewest last.
 
@@ -290,7 +294,7 @@ def check(
     at: Any,
     rows: Rows,
     sample: Rows,
-    left_out: Score | None,
+    left_out: MeanScore | None,
     run: Run,
     *,
     kept_prior: tuple[int, ...],
@@ -326,7 +330,7 @@ def check(
 
 
 def _forward_kl(
-    family: Any, q: Distribution, left_out: Score, rows: Rows, rng: np.random.Generator
+    family: Any, q: Distribution, left_out: MeanScore, rows: Rows, rng: np.random.Generator
 ) -> tuple[Estimate | None, str]:
     """The estimate, or why there is none."""
     if any(kind != "continuous" for kind in rows.kinds):
@@ -343,7 +347,7 @@ def _forward_kl(
 
 
 def _gathered(
-    family: Any, left_out: Score, rng: np.random.Generator
+    family: Any, left_out: MeanScore, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Rows left out in random order, with log q of the fit that has not seen them."""
     chance = min(1.0, 1.2 * MOST_NEIGHBOUR_ROWS / sum(part.total for _, part in left_out.parts))

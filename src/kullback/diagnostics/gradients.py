@@ -15,11 +15,11 @@ from jaxtyping import Float
 
 from kullback.core.errors import DensityError
 from kullback.fitting.components import Components
-from kullback.fitting.elbo_gradients import ESTIMATORS, Contributions, Drawn, drawn_at
+from kullback.fitting.elbo_gradients import ESTIMATORS, DrawGradients, Drawn, drawn_at
 from kullback.results.estimate import Estimate
 from kullback.results.loss_report import GradientRow
 from kullback.results.quantity import BIAS, GRADIENT_NORM, VARIANCE, VARIANCE_RATIO, Quantity
-from kullback.solvers.modes import Density, whitened
+from kullback.solvers.modes import CountedDensity, whitened
 
 Array = np.ndarray
 
@@ -42,7 +42,7 @@ def displaced(q: Components) -> Components:
 
 
 def compare(
-    density: Density, q: Components, place: str, rng: np.random.Generator
+    density: CountedDensity, q: Components, place: str, rng: np.random.Generator
 ) -> tuple[list[GradientRow], Estimate]:
     """Returns a row for each estimator, and the norm of the gradient.
 
@@ -83,7 +83,7 @@ def compare(
 
 
 def _truth(
-    density: Density, q: Components, place: str, rng: np.random.Generator
+    density: CountedDensity, q: Components, place: str, rng: np.random.Generator
 ) -> Float[np.ndarray, "s p"]:
     """Path gradients, each from one set of whitened draws."""
     d = q.means.shape[1]
@@ -103,7 +103,7 @@ def _inside(drawn: Drawn, place: str) -> Drawn:
 
 
 def _estimates(
-    estimate: Callable[[Drawn], Contributions], drawn: Drawn, *, diagonal: bool
+    estimate: Callable[[Drawn], DrawGradients], drawn: Drawn, *, diagonal: bool
 ) -> Float[np.ndarray, "b p"]:
     """The estimate of each batch."""
     out = []

@@ -19,7 +19,7 @@ from scipy import special
 
 from kullback.distributions.vector import Independent
 from kullback.fitting.components import Components
-from kullback.solvers.modes import Density
+from kullback.solvers.modes import CountedDensity
 
 Array = np.ndarray
 
@@ -171,7 +171,7 @@ def smoothed(log_weights: Float[np.ndarray, " n"]) -> tuple[Float[np.ndarray, " 
 
 
 def weigh(
-    density: Density,
+    density: CountedDensity,
     q: Components,
     log_q: Callable[[Array], Array],
     rng: np.random.Generator,

@@ -12,7 +12,7 @@ from kullback.diagnostics.importance import Weighed
 from kullback.diagnostics.tempered import overall_root
 from kullback.fitting.components import Components
 from kullback.results.posterior import columns
-from kullback.solvers.modes import Density
+from kullback.solvers.modes import CountedDensity
 from kullback.targets import Unconstrained
 
 #: Where along a ray the fall is measured, in sds: a power law falls alike from each to the next.
@@ -60,7 +60,7 @@ class Rays:
 
 
 def check_proper(
-    target: Unconstrained, density: Density, q: Components, rng: np.random.Generator
+    target: Unconstrained, density: CountedDensity, q: Components, rng: np.random.Generator
 ) -> Rays:
     """Returns how p falls far from q. Raises DensityError if it cannot be normalised."""
     rays = look_out(density, q.means[0], overall_root(q), rng)
@@ -82,7 +82,7 @@ def check_proper(
 
 
 def look_out(
-    density: Density,
+    density: CountedDensity,
     mean: Float[np.ndarray, " d"],
     root: Float[np.ndarray, "d d"],
     rng: np.random.Generator,
@@ -120,7 +120,7 @@ _ROUNDING = 1e-3
 _INFINITE = "float('inf')"
 
 
-def check_faults(density: Density, target: Unconstrained, weighed: Weighed) -> None:
+def check_faults(density: CountedDensity, target: Unconstrained, weighed: Weighed) -> None:
     """Raises if log p or its gradient was no number at a draw of q, -inf there, or is too coarse."""
     own = weighed.log_p[: weighed.own]
     typical = float(np.median(own[np.isfinite(own)])) if np.isfinite(own).any() else 0.0
@@ -135,7 +135,7 @@ def check_faults(density: Density, target: Unconstrained, weighed: Weighed) -> N
         raise DensityError(_where_dead(target, weighed.x[: weighed.own], own))
 
 
-def check_found(density: Density, target: Unconstrained) -> None:
+def check_found(density: CountedDensity, target: Unconstrained) -> None:
     """Raises if faults have been met since they were last cleared."""
     kinds = {kind for kind, _ in density.faults}
     if not kinds:

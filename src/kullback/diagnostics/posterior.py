@@ -18,14 +18,14 @@ from kullback.diagnostics.tempered import Afar, Probe, from_afar, mode_share, pr
 from kullback.diagnostics.verdict import UNSEEN_MODES, Remedies
 from kullback.diagnostics.verdict import findings as verdict_findings
 from kullback.fitting.components import Components
-from kullback.fitting.reverse import ReverseFit, Search
+from kullback.fitting.reverse import Climbs, ReverseFit
 from kullback.results.estimate import Estimate
 from kullback.results.posterior import (
+    Coordinate,
     Diagnosis,
     Draws,
     Finding,
     FitError,
-    Parameter,
     Posterior,
     Report,
     columns,
@@ -39,7 +39,7 @@ from kullback.results.quantity import (
     MEAN_SHIFT,
     SD_RATIO,
 )
-from kullback.solvers.modes import Density, whitened
+from kullback.solvers.modes import CountedDensity, whitened
 from kullback.solvers.tempering import Tempered
 from kullback.targets import Unconstrained
 
@@ -48,8 +48,8 @@ Array = np.ndarray
 
 def diagnose(
     target: Unconstrained,
-    density: Density,
-    found: Search,
+    density: CountedDensity,
+    found: Climbs,
     tempered: Callable[[], Tempered],
     made: ReverseFit,
     log_q: Callable[[Array], Array],
@@ -105,7 +105,7 @@ def _posterior_of_draws(
     probed: Probe,
     afar: Afar,
     evidence: Evidence,
-    parameters: list[Parameter],
+    parameters: list[Coordinate],
     draws: Draws,
 ) -> Posterior:
     """All that was measured, not yet judged."""
@@ -157,7 +157,7 @@ def _named_parameters(
     run: Run,
     *,
     by_weights: bool,
-) -> list[Parameter]:
+) -> list[Coordinate]:
     moments = of_q(target, made.q, run.generator("moments"))
     expected = expected_shrinkage(target, made.curvature, made.q)
     here = columns(target.constrain(weighed.x), bare=target.bare)
@@ -241,7 +241,7 @@ def expected_shrinkage(
 
 def marginals_by_weights(
     weighed: Weighed, everywhere: Columns, moments: Moments, expected: Mapping[str, float]
-) -> list[Parameter]:
+) -> list[Coordinate]:
     """Returns the parameters, p's moments being those of the weighed draws."""
     n, m = len(weighed.x), weighed.own
     weights = weighed.weights
@@ -266,7 +266,7 @@ def by_tempering(
     there: Columns,
     moments: Moments,
     expected: Mapping[str, float],
-) -> list[Parameter]:
+) -> list[Coordinate]:
     """Returns the parameters, p's moments being those of the tempered draws."""
     out = []
     for name in everywhere:
@@ -291,7 +291,7 @@ def _parameter(
     doubt: float,
     expected: Mapping[str, float],
     method: str,
-) -> Parameter:
+) -> Coordinate:
     sd_p = math.sqrt(max(variance_p, 1e-300))
     ratio = sd_q / sd_p
     shift = Estimate.sampled(
@@ -300,7 +300,7 @@ def _parameter(
         MEAN_SHIFT.called(f"mean_shift({name})"),
         method=method,
     )
-    return Parameter(
+    return Coordinate(
         name,
         mean_q,
         sd_q,

@@ -13,8 +13,8 @@ from scipy import special
 from kullback.core.run import Run
 from kullback.diagnostics.importance import Value, Weighed, heavy_log_prob
 from kullback.fitting.components import Components
-from kullback.fitting.reverse import Search
-from kullback.solvers.modes import Density, Mode
+from kullback.fitting.reverse import Climbs
+from kullback.solvers.modes import CountedDensity, Mode
 from kullback.solvers.tempering import Points, Tempered, bridge, move, standard_error, temper
 
 Array = np.ndarray
@@ -40,7 +40,7 @@ class Probe:
 
 
 def probe(
-    density: Density,
+    density: CountedDensity,
     q: Components,
     log_q: Callable[[Array], Array],
     weighed: Weighed,
@@ -127,7 +127,7 @@ class Afar:
         return standard_error(values, self.tempered.family)
 
 
-def tempered_draws(density: Density, found: Search, run: Run) -> Tempered:
+def tempered_draws(density: CountedDensity, found: Climbs, run: Run) -> Tempered:
     """Returns draws of p by tempering from a normal many times as wide as p is at its modes."""
     center, root = wide_around(found)
     return temper(
@@ -143,7 +143,7 @@ def tempered_draws(density: Density, found: Search, run: Run) -> Tempered:
     )
 
 
-def not_tempered(density: Density, found: Search) -> Tempered:
+def not_tempered(density: CountedDensity, found: Climbs) -> Tempered:
     """Returns what stands for tempered draws where there was no time for any."""
     center, _ = wide_around(found)
     x = np.stack([center, center])
@@ -154,7 +154,7 @@ def not_tempered(density: Density, found: Search) -> Tempered:
 
 def from_afar(
     tempered: Tempered,
-    found: Search,
+    found: Climbs,
     q: Components,
     log_q: Callable[[Array], Array],
     weighed: Weighed,
@@ -169,7 +169,7 @@ def from_afar(
     return Afar(tempered, logs, log_r, threshold, missed)
 
 
-def wide_around(found: Search) -> tuple[Float[np.ndarray, " d"], Float[np.ndarray, "d d"]]:
+def wide_around(found: Climbs) -> tuple[Float[np.ndarray, " d"], Float[np.ndarray, "d d"]]:
     """Returns the mean and root of where tempering starts: the best start of the fits, much wider."""
     start = found.starts[0]
     d = start.means.shape[1]

@@ -7,7 +7,7 @@ from typing import final
 import numpy as np
 
 from kullback.results.estimate import Estimate
-from kullback.results.posterior import Finding, FitError, Parameter, Posterior, Verdict
+from kullback.results.posterior import Coordinate, Finding, FitError, Posterior, Verdict
 from kullback.results.quantity import Sentence
 
 #: KL in nats up to which a fit may be used as it is, and used with care.
@@ -150,14 +150,14 @@ def probe(risen: Estimate, jeffreys: Estimate, acceptance: float, remedies: Reme
     return Finding(name, verdict, text, "" if verdict == "trust" else remedies.richer)
 
 
-def marginals(parameters: tuple[Parameter, ...], remedies: Remedies) -> Finding:
+def marginals(parameters: tuple[Coordinate, ...], remedies: Remedies) -> Finding:
     """Judges the worst shift of a mean and the worst ratio of sds."""
     name = "means and sds"
 
-    def least_shift(p: Parameter) -> float:
+    def least_shift(p: Coordinate) -> float:
         return abs(p.mean_shift.value) - _SIGMAS * p.mean_shift.standard_error
 
-    def least_ratio(p: Parameter) -> float:
+    def least_ratio(p: Coordinate) -> float:
         log = abs(math.log(max(p.shrinkage.value, 1e-300)))
         return log - _SIGMAS * p.shrinkage.standard_error / max(p.shrinkage.value, 1e-300)
 

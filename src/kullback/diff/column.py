@@ -27,7 +27,7 @@ from kullback.measure.samples.estimates import of_tally
 from kullback.measure.samples.ranks import log_ratio, ordered_kl
 from kullback.measure.samples.tests import Certificate, detectable
 from kullback.results import quantity
-from kullback.results.diff import ColumnDiff, Picture, Region
+from kullback.results.diff import ColumnDiff, ColumnRegion, Picture
 from kullback.results.estimate import Estimate
 from kullback.results.quantity import FORWARD_KL
 from kullback.tables.kinds import Column, declare
@@ -48,7 +48,7 @@ LEVEL = 0.05
 
 @final
 @dataclass(frozen=True, eq=False)
-class Side:
+class WeightedColumn:
     """A column of one table: its cells and what each row counts for; None for 1."""
 
     cells: Column
@@ -91,7 +91,7 @@ def _recoded(cells: Column, labels: tuple[str, ...]) -> Column:
     return Column("levels", np.where(np.isnan(cells.values), np.nan, table[codes]), labels)
 
 
-def tallied(reference: Side, current: Side) -> Tallied:
+def tallied(reference: WeightedColumn, current: WeightedColumn) -> Tallied:
     """Returns the counts of a column of both tables. Codes must be of the same labels."""
     x, y = reference.cells, current.cells
     if x.scale == "levels":
@@ -177,7 +177,7 @@ def certified_estimate(found: Certificate, direction: str, rows: int) -> Estimat
     )  # fmt: skip
 
 
-def picture_of(reference: Side, current: Side, found: Tallied) -> Picture:
+def picture_of(reference: WeightedColumn, current: WeightedColumn, found: Tallied) -> Picture:
     """Returns bins or levels of both for drawing."""
     if found.tally.rest is None:
         shown = _largest(found)
@@ -194,7 +194,7 @@ def picture_of(reference: Side, current: Side, found: Tallied) -> Picture:
     return picture_of_counts(edges, (), counts[0], counts[1], found.tally)
 
 
-def median(side: Side) -> float:
+def median(side: WeightedColumn) -> float:
     """Returns the value with half of the rows, by weight, on each side; NaN if there is none."""
     values = side.cells.values
     known = np.isfinite(values)
@@ -268,7 +268,7 @@ def _one_sided(
     return listed(q, p, m), listed(p, q, n)
 
 
-def _regions(found: Tallied, forward: TallyKl, kind: str) -> tuple[Region, ...]:
+def _regions(found: Tallied, forward: TallyKl, kind: str) -> tuple[ColumnRegion, ...]:
     tally, (n, m) = found.tally, found.tally.rows
     regions = []
     levels = len(tally.p) - (tally.rest is not None)
@@ -281,7 +281,7 @@ def _regions(found: Tallied, forward: TallyKl, kind: str) -> tuple[Region, ...]:
         shares = tally.p / n
         for i in range(levels):
             regions.append(
-                Region(
+                ColumnRegion(
                     found.levels[i],
                     float(shares[i]),
                     float(tally.q[i]) / m,
@@ -294,7 +294,7 @@ def _regions(found: Tallied, forward: TallyKl, kind: str) -> tuple[Region, ...]:
 
 def _ordered_regions(
     tally: Tally, forward: TallyKl, share: float, between: float, kind: str
-) -> list[Region]:
+) -> list[ColumnRegion]:
     rest, cells = forward.rest, tally.rest
     assert rest is not None
     assert cells is not None
@@ -318,7 +318,7 @@ def _ordered_regions(
             else "all"
         )
         of_q = float(cells.q[start:stop].sum()) / m
-        regions.append(Region(label, share * float(of_p.sum()), of_q, adds))
+        regions.append(ColumnRegion(label, share * float(of_p.sum()), of_q, adds))
     return regions
 
 

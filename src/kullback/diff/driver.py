@@ -11,7 +11,7 @@ import numpy as np
 from kullback.core.errors import InputError, UnsupportedError
 from kullback.core.numerics import one_thread
 from kullback.core.run import named
-from kullback.diff.column import LEVEL, Side, column_diff, kl, picture_of
+from kullback.diff.column import LEVEL, WeightedColumn, column_diff, kl, picture_of
 from kullback.diff.column import median as column_median
 from kullback.diff.column import tallied as column_tallied
 from kullback.diff.groups import split
@@ -19,7 +19,7 @@ from kullback.diff.profile import count_column, median, picture, scale_of, toget
 from kullback.diff.tables import (
     MISSING,
     ROUNDED_IN_PROFILES,
-    Drawn,
+    DrawnTables,
     Options,
     changed,
     check_kinds,
@@ -184,7 +184,7 @@ class _Columns:
 
 def _compared(left: Table, right: Table, options: Options) -> Diff:
     names, gone = _shared(left, right, options)
-    drawn = Drawn((left, right), options)
+    drawn = DrawnTables((left, right), options)
     columns, kept, keys = _Columns(drawn.types, gone), [], []
 
     def one(name: str) -> ColumnDiff:
@@ -204,7 +204,7 @@ def _compared(left: Table, right: Table, options: Options) -> Diff:
 def _of_profiles(left: Table | Profile, right: Table | Profile, options: Options) -> Diff:
     """Returns how two tables differ, one of them or both known by their counts: column by column only."""
     names, gone = _shared(left, right, options)
-    drawn = [Drawn((s,), options) if isinstance(s, Table) else None for s in (left, right)]
+    drawn = [DrawnTables((s,), options) if isinstance(s, Table) else None for s in (left, right)]
     notes = [note for d in drawn if d is not None for note in d.notes]
     columns = _Columns({}, gone)
 
@@ -241,7 +241,7 @@ def _of_profiles(left: Table | Profile, right: Table | Profile, options: Options
 
 @final
 @dataclass(frozen=True, eq=False)
-class _Counted:
+class _Counts:
     """A column as counts, what type it is of, its median, and whether its rows count alike."""
 
     counts: ColumnProfile
@@ -251,20 +251,22 @@ class _Counted:
     rounded: bool = False
 
 
-def _counts(side: Table | Profile, rows: Drawn | None, name: str, known: ColumnProfile) -> _Counted:
+def _counts(
+    side: Table | Profile, rows: DrawnTables | None, name: str, known: ColumnProfile
+) -> _Counts:
     """Returns the counts of a column, those of a table in the cells of a profile."""
     if isinstance(side, Profile):
         mine = side.column(name)
-        return _Counted(mine, type_of(mine), median(mine))
+        return _Counts(mine, type_of(mine), median(mine))
     assert rows is not None
     found = rows.sides(name)[0]
-    return _Counted(
+    return _Counts(
         count_column(name, found.cells, known, found.weights), tables_type_of(found.cells),
         column_median(found), found.weights is None, found.cells.whole is not None,
     )  # fmt: skip
 
 
-def _is_key(sides: tuple[Side, ...]) -> bool:
+def _is_key(sides: tuple[WeightedColumn, ...]) -> bool:
     """Whether a column holds whole numbers that are all different, and others in the other table."""
     left, right = (side.cells for side in sides)
     if left.scale != "numbers":
@@ -339,7 +341,7 @@ def _shared(
 
 
 def _column(
-    name: str, sides: tuple[Side, ...], options: Options, *, tests: int,
+    name: str, sides: tuple[WeightedColumn, ...], options: Options, *, tests: int,
 ) -> ColumnDiff:  # fmt: skip
     left, right = sides
     tallied = column_tallied(left, right)

@@ -9,8 +9,8 @@ from jaxtyping import Float, Int, Integer
 
 from kullback.core.errors import IdentifierError, InputError, KullbackError, UnsupportedError
 from kullback.core.run import named
-from kullback.diff.column import Side, alike, coded_like
-from kullback.diff.joint import Rows, joint_diff
+from kullback.diff.column import WeightedColumn, alike, coded_like
+from kullback.diff.joint import DrawnRows, joint_diff
 from kullback.inputs.target import table_in
 from kullback.measure.samples.classifiers import varies
 from kullback.measure.samples.dependence import blocks, copies, design_effect, independent, whole
@@ -22,7 +22,7 @@ from kullback.tables.table import Table
 
 Values = Float[np.ndarray, "_n"]
 Groups = Int[np.ndarray, "_n"]
-#: Rows of each table that are looked at with all columns together.
+#: DrawnRows of each table that are looked at with all columns together.
 JOINT_ROWS = 10_000
 _KEPT = 5
 
@@ -59,7 +59,7 @@ class Some:
 
 
 @final
-class Drawn:
+class DrawnTables:
     """Tables as they are looked at: what rows count for, which belong together, which are drawn.
 
     Attributes:
@@ -90,7 +90,7 @@ class Drawn:
         self.said: dict[str, str] = {}
         self.notes = _notes(options, self._tables)
 
-    def sides(self, name: str) -> tuple[Side, ...]:
+    def sides(self, name: str) -> tuple[WeightedColumn, ...]:
         """Returns a column of the tables, codes of the same labels, with what its rows count for."""
         found, self.types[name], said = read_columns(self._tables, name)
         if said:
@@ -103,7 +103,7 @@ class Drawn:
             cells = alike(*cells)
             if cells[0].scale == "numbers":
                 copied = copies(*(c.values[np.isfinite(c.values)] for c in cells))
-        return tuple(Side(c, self._worth(i, c, copied[i])) for i, c in enumerate(cells))
+        return tuple(WeightedColumn(c, self._worth(i, c, copied[i])) for i, c in enumerate(cells))
 
     def _worth(self, i: int, cells: Column, copied: float) -> Values | None:
         """Returns what each row counts for: its weight, less what it shares with others."""
@@ -119,7 +119,7 @@ class Drawn:
             return weights
         return (np.ones(len(cells.values)) if weights is None else weights) / effect
 
-    def some(self, sides: tuple[Side, ...]) -> Some:
+    def some(self, sides: tuple[WeightedColumn, ...]) -> Some:
         """Returns the cells of a column in the rows that are looked at with all columns together."""
         cells = [side.cells for side in sides]
         values = [c.values[index] for c, index in zip(cells, self._index, strict=True)]
@@ -153,7 +153,7 @@ class Drawn:
         if options.progress is not None:
             options.progress("all columns together")
         reference, current = (
-            Rows(values[rows], index[rows])
+            DrawnRows(values[rows], index[rows])
             for values, index, rows in zip(tables, self._index, drawn, strict=True)
         )
         labels = tuple(s.labels for s in kept)
@@ -205,7 +205,7 @@ def _groups(table: Table, name: str | None) -> Groups | None:
     if name is None:
         return None
     values = _identities(table, name)
-    # Rows without a cluster stand alone.
+    # DrawnRows without a cluster stand alone.
     alone = np.isnan(values)
     values = np.where(alone, np.nanmax(values, initial=0.0) + 1.0 + np.arange(len(values)), values)
     return np.unique(values, return_inverse=True)[1]

@@ -91,7 +91,7 @@ STANDARD = {
 
 @final
 @dataclass(frozen=True)
-class Fit:
+class Fitter:
     """How a family is fitted to rows.
 
     Attributes:
@@ -139,7 +139,7 @@ class Family:
     aliases: tuple[str, ...] = ()
     numpyro: Mapping[str, str] = field(default_factory=dict)
     scipy: Mapping[str, str] = field(default_factory=dict)
-    fit: Fit | None = None
+    fit: Fitter | None = None
     contains: Contains = field(default_factory=dict)
     constants: tuple[dict[str, float], ...] = ()
 

@@ -23,7 +23,7 @@ _ROWS = 4096
 
 @final
 @dataclass(frozen=True, eq=False)
-class Seen:
+class Pattern:
     """Rows of which the same real columns are there.
 
     Attributes:
@@ -104,7 +104,9 @@ class TableMixture(Distribution):
             out[i : i + _ROWS] = np.logaddexp.reduce(logs, axis=0)
         return out
 
-    def log_joint(self, x: Float[np.ndarray, "c m"]) -> tuple[Float[np.ndarray, "k m"], list[Seen]]:
+    def log_joint(
+        self, x: Float[np.ndarray, "c m"]
+    ) -> tuple[Float[np.ndarray, "k m"], list[Pattern]]:
         """Returns log(weight times density) of every component for rows given as columns, and the parts."""
         with np.errstate(divide="ignore"):
             logs = np.repeat(np.log(self.weights)[:, None], x.shape[1], axis=1)
@@ -117,7 +119,7 @@ class TableMixture(Distribution):
             logs += _categorical(column, table)
         return logs, parts
 
-    def _real_parts(self, x: Float[np.ndarray, "d m"]) -> Iterator[Seen]:
+    def _real_parts(self, x: Float[np.ndarray, "d m"]) -> Iterator[Pattern]:
         for at, there in patterns(x):
             if not there.any():
                 continue
@@ -126,7 +128,9 @@ class TableMixture(Distribution):
             z = np.linalg.solve(roots, moved)
             distance = np.einsum("kdm,kdm->km", z, z)
             log_det = np.log(np.diagonal(roots, axis1=1, axis2=2)).sum(axis=1)
-            yield Seen(at, there, distance, self._of_distance(distance, log_det, int(there.sum())))
+            yield Pattern(
+                at, there, distance, self._of_distance(distance, log_det, int(there.sum()))
+            )
 
     def marginal_roots(self, there: Array) -> Float[np.ndarray, "k o o"]:
         """Returns the Cholesky factors of the covariances of some of the real columns."""

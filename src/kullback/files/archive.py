@@ -28,7 +28,7 @@ from kullback.distributions.transported import Approximation
 from kullback.files.atomic import write_atomic
 from kullback.fitting.components import Components
 from kullback.fitting.natural_gradient import Ascent, Slope
-from kullback.fitting.reverse import Search
+from kullback.fitting.reverse import Climbs
 from kullback.results.fit import Fit
 from kullback.results.quantity import Sentence
 from kullback.solvers.tempering import Points, Tempered
@@ -55,11 +55,11 @@ def resumed(path: str | Path | None, mark: dict[str, Any]) -> Checkpoint:
     return Checkpoint(stored, lambda stages: write_stages({**stages, "of": mark}, path))
 
 
-_FORMAT = 2
+_FORMAT = 3
 #: Of a sentence: places for parts, as `Sentence` has them, and nothing that reaches into one.
 _TEMPLATE = re.compile(r"(?:[^{}]|\{\{|\}\}|\{unit\}|\{(?::\+?(?:\.\d\d?)?[efg])?\})*")
 #: Stages of fits, which may be in a checkpoint.
-_STAGES = (Search, Components, Slope, Ascent, Tempered, Points)
+_STAGES = (Climbs, Components, Slope, Ascent, Tempered, Points)
 #: Distributions that hold functions, which no file does.
 _NOT_WRITTEN = (Approximation, Foreign, Stratum)
 

@@ -122,8 +122,8 @@ def fit_adversarial(
 
 @final
 @dataclass(frozen=True, eq=False)
-class Rows:
-    """Rows of p in standard coordinates, and how likely each is to be drawn.
+class StandardRows:
+    """StandardRows of p in standard coordinates, and how likely each is to be drawn.
 
     Attributes:
         x: (n, d), float32.
@@ -133,10 +133,10 @@ class Rows:
     x: Float[np.ndarray, "n d"]
     weights: Float[np.ndarray, " n"]
 
-    def only(self, kept: Array) -> "Rows":
+    def only(self, kept: Array) -> "StandardRows":
         """Returns the rows with the others kept from sight; the shapes, and so the compiled loop, stay."""
         weights = np.where(kept, self.weights, 0.0)
-        return Rows(self.x, weights / weights.sum())
+        return StandardRows(self.x, weights / weights.sum())
 
 
 Tree = Any
@@ -156,12 +156,12 @@ class State(NamedTuple):
 class _Table:
     """What a game is played with."""
 
-    rows: Rows
+    rows: StandardRows
     kind: str
     diagonal: bool
 
     def block(
-        self, state: State, rows: Rows, rng: np.random.Generator, rates: tuple[float, float]
+        self, state: State, rows: StandardRows, rng: np.random.Generator, rates: tuple[float, float]
     ) -> tuple[State, Any]:
         """Returns the state a block of steps later, and the mean of q's parameters over them."""
         cumulative = np.cumsum(rows.weights)
@@ -264,12 +264,12 @@ def _reported(divergence: Adversarial, bounds: list[Bound], n: int) -> Estimate:
     )
 
 
-def _standard(p: Samples) -> tuple[Rows, Float[np.ndarray, " d"], Float[np.ndarray, " d"]]:
+def _standard(p: Samples) -> tuple[StandardRows, Float[np.ndarray, " d"], Float[np.ndarray, " d"]]:
     n = len(p.values)
     weights = np.full(n, 1.0 / n) if p.weights is None else p.weights / p.weights.sum()
     center = weights @ p.values
     scale = np.sqrt(weights @ (p.values - center) ** 2)
-    return Rows(((p.values - center) / scale).astype(np.float32), weights), center, scale
+    return StandardRows(((p.values - center) / scale).astype(np.float32), weights), center, scale
 
 
 def _moments(p: Samples, k: int, rng: np.random.Generator) -> Components:
@@ -400,7 +400,7 @@ def outputs(critic: Tree, x: Any, xp: Any) -> Any:
     return (x @ w + b)[..., 0]
 
 
-def evaluate(kind: str, critic: Tree, rows: Rows, draws: Float[np.ndarray, "m d"]) -> Bound:
+def evaluate(kind: str, critic: Tree, rows: StandardRows, draws: Float[np.ndarray, "m d"]) -> Bound:
     """Returns mean g(V) over the rows that are in sight, less the mean of f*(g(V)) over draws of q."""
     row = conjugate_pair(kind)
     plain = [tuple(np.asarray(part, dtype=np.float64) for part in layer) for layer in critic]

@@ -56,7 +56,7 @@ class Drawn:
 
 @final
 @dataclass(frozen=True, eq=False)
-class Contributions:
+class DrawGradients:
     """What each draw says the gradient is.
 
     Attributes:
@@ -85,32 +85,32 @@ class Contributions:
         return np.concatenate([self.shift, root], axis=1)
 
 
-def reparameterization(drawn: Drawn) -> Contributions:
+def reparameterization(drawn: Drawn) -> DrawGradients:
     """Returns the gradient through the draws, the entropy's in closed form."""
-    return Contributions(drawn.pull, drawn.z, np.ones(len(drawn.z)))
+    return DrawGradients(drawn.pull, drawn.z, np.ones(len(drawn.z)))
 
 
-def stick_the_landing(drawn: Drawn) -> Contributions:
+def stick_the_landing(drawn: Drawn) -> DrawGradients:
     """Returns the gradient through the draws alone: 0 at every draw where q is p."""
-    return Contributions(drawn.pull + drawn.z, drawn.z, np.zeros(len(drawn.z)))
+    return DrawGradients(drawn.pull + drawn.z, drawn.z, np.zeros(len(drawn.z)))
 
 
-def score_function(drawn: Drawn) -> Contributions:
+def score_function(drawn: Drawn) -> DrawGradients:
     """Returns (log p - log q) grad log q, less the mean of the other draws' log-ratios; n >= 2."""
     return _by_score(drawn, _less_the_others(drawn.log_ratio))
 
 
-def score_function_without_baseline(drawn: Drawn) -> Contributions:
+def score_function_without_baseline(drawn: Drawn) -> DrawGradients:
     """Returns (log p - log q) grad log q: unbiased, and the noisier the further log Z is from the ELBO."""
     return _by_score(drawn, drawn.log_ratio)
 
 
-def score_function_of_log_p(drawn: Drawn) -> Contributions:
+def score_function_of_log_p(drawn: Drawn) -> DrawGradients:
     """Returns log p grad log q: what is left when the entropy of q is forgotten, biased by its gradient."""
     return _by_score(drawn, drawn.log_p)
 
 
-def of_log_p_with_baseline(drawn: Drawn) -> Contributions:
+def of_log_p_with_baseline(drawn: Drawn) -> DrawGradients:
     """Returns log p grad log q, less the mean of the others' log p: as biased, and less noisy."""
     return _by_score(drawn, _less_the_others(drawn.log_p))
 
@@ -120,13 +120,13 @@ def _less_the_others(weight: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]
     return (weight - weight.mean()) * (n / (n - 1.0))
 
 
-def _by_score(drawn: Drawn, weight: Float[np.ndarray, " n"]) -> Contributions:
-    return Contributions(weight[:, None] * drawn.z, drawn.z, -weight)
+def _by_score(drawn: Drawn, weight: Float[np.ndarray, " n"]) -> DrawGradients:
+    return DrawGradients(weight[:, None] * drawn.z, drawn.z, -weight)
 
 
 @final
 @dataclass(frozen=True)
-class Row:
+class EstimatorRow:
     """An estimator as the table has it.
 
     Attributes:
@@ -137,31 +137,31 @@ class Row:
         steadied: with the same mean and less noise, to tell a bias by; None if it is so itself.
     """
 
-    estimate: Callable[[Drawn], Contributions]
+    estimate: Callable[[Drawn], DrawGradients]
     needs: Needs
     fits: bool
     about: str
-    steadied: Callable[[Drawn], Contributions] | None = None
+    steadied: Callable[[Drawn], DrawGradients] | None = None
 
 
-ESTIMATORS: dict[str, Row] = {
-    "stick_the_landing": Row(
+ESTIMATORS: dict[str, EstimatorRow] = {
+    "stick_the_landing": EstimatorRow(
         stick_the_landing, "gradient", fits=True, about="path gradient, the score term left out"
     ),
-    "reparameterization": Row(
+    "reparameterization": EstimatorRow(
         reparameterization, "gradient", fits=True, about="path gradient, entropy in closed form"
     ),
-    "score_function": Row(
+    "score_function": EstimatorRow(
         score_function, "value", fits=True, about="REINFORCE, leave-one-out baseline"
     ),
-    "score_function_without_baseline": Row(
+    "score_function_without_baseline": EstimatorRow(
         score_function_without_baseline,
         "value",
         fits=False,
         about="REINFORCE",
         steadied=score_function,
     ),
-    "score_function_of_log_p": Row(
+    "score_function_of_log_p": EstimatorRow(
         score_function_of_log_p,
         "value",
         fits=False,
@@ -171,7 +171,7 @@ ESTIMATORS: dict[str, Row] = {
 }
 
 
-def check_estimator(name: object) -> Row:
+def check_estimator(name: object) -> EstimatorRow:
     """Returns the row of an estimator that a fit may use.
 
     Raises:

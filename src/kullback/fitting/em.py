@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy import optimize, special
 
-from kullback.distributions.gaussian_mixture import Seen, TableMixture
+from kullback.distributions.gaussian_mixture import Pattern, TableMixture
 from kullback.fitting.components import Components
 from kullback.fitting.covariances import Prior, Structure
 from kullback.fitting.rows import Rows
@@ -234,7 +234,7 @@ class _Totals:
         self.events = np.zeros(q.rates.shape)
         self.labels: list[Array] = [np.zeros(t.shape) for t in q.tables]
 
-    def add(self, x: Array, shares: Array, parts: list[Seen], value: float) -> None:
+    def add(self, x: Array, shares: Array, parts: list[Pattern], value: float) -> None:
         q = self.q
         self.value += value
         self.rows += shares.sum(axis=1)
@@ -251,7 +251,7 @@ class _Totals:
         for part in parts:
             self._add_reals(reals[part.there][:, part.at], shares[:, part.at], part)
 
-    def _add_reals(self, x: Array, shares: Array, part: Seen) -> None:
+    def _add_reals(self, x: Array, shares: Array, part: Pattern) -> None:
         q, d = self.q, len(x)
         pull = shares
         if self.heavy:

@@ -15,7 +15,7 @@ from kullback.distributions.base import Distribution
 from kullback.fitting.components import Chart, Components, Vector, one
 from kullback.fitting.covariances import Prior, Structure
 from kullback.fitting.em import MixtureModel
-from kullback.fitting.multistart import Basin, Search, in_words, search
+from kullback.fitting.multistart import Basin, Descents, in_words, search
 from kullback.fitting.natural_gradient import expectation
 from kullback.fitting.nodes import Nodes, standard_normal
 from kullback.fitting.pieces import Piece, at_random, of_modes
@@ -40,7 +40,7 @@ def descents(
     starts: int,
     key: object,
     watch: Callable[[int | str], None],
-) -> Search:
+) -> Descents:
     """Returns the local optima that descents reach, in the coordinates of p.
 
     They begin at the optima of the families that this one contains (a component less; a diagonal
@@ -80,7 +80,7 @@ def descents(
         contained=contained,
         failure="no start led to an optimum: is the target a density with finite moments?",
     )
-    return Search(
+    return Descents(
         [_back(b, chart, frame) for b in searched.basins],
         searched.starts if stopped is None else stopped.starts,
         searched.evaluations + sum(result.evaluations for _, result in found),

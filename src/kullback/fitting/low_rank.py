@@ -10,9 +10,9 @@ from jaxtyping import Float
 from kullback.core.run import Run
 from kullback.fitting.components import Components, one
 from kullback.fitting.natural_gradient import slope_at
-from kullback.fitting.reverse import NATS, ReverseFit, Search, settled
+from kullback.fitting.reverse import NATS, Climbs, ReverseFit, settled
 from kullback.solvers.minimise import descend
-from kullback.solvers.modes import Density, whitened
+from kullback.solvers.modes import CountedDensity, whitened
 
 Array = np.ndarray
 _FEWEST_OF_LOW_RANK, _MOST_OF_LOW_RANK, _ITERATIONS = 64, 2**13, 200
@@ -33,7 +33,7 @@ class Factors:
         return np.linalg.cholesky(np.diag(self.scale**2) + self.factor @ self.factor.T)
 
 
-def low_rank_fit(density: Density, found: Search, r: int, run: Run) -> ReverseFit:
+def low_rank_fit(density: CountedDensity, found: Climbs, r: int, run: Run) -> ReverseFit:
     """Returns the Gaussian with r outer products that is closest in KL(q||p).
 
     Args:
@@ -69,7 +69,9 @@ def start_of(q: Components, r: int) -> Factors:
     return Factors(q.means[0], scale, scale[:, None] * vectors[:, :r] * kept)
 
 
-def _ascended(density: Density, start: Factors, z: Float[np.ndarray, "n c"], run: Run) -> Factors:
+def _ascended(
+    density: CountedDensity, start: Factors, z: Float[np.ndarray, "n c"], run: Run
+) -> Factors:
     d, r = start.factor.shape
     own, shared = z[:, :d], z[:, d:]
 
@@ -112,7 +114,7 @@ def _woodbury(q: Factors) -> tuple[float, Float[np.ndarray, " d"], Float[np.ndar
 
 
 def _noise(
-    density: Density, q: Components, factors: Factors, z: Float[np.ndarray, "n c"]
+    density: CountedDensity, q: Components, factors: Factors, z: Float[np.ndarray, "n c"]
 ) -> tuple[tuple[float, float], float]:
     """What the draws leave unknown, in nats and sds, and the ELBO on them.
 

@@ -63,7 +63,7 @@ class Mixed:
 
 @final
 @dataclass(frozen=True, eq=False)
-class Score:
+class MeanScore:
     """The mean of log q over rows, with its standard error.
 
     Attributes:
@@ -92,7 +92,7 @@ class _Tried:
     log_likelihood: float
     bic: float
     icl: float
-    left_out: Score | None
+    left_out: MeanScore | None
     sound: bool
 
     def rank(self) -> tuple[bool, float]:
@@ -220,7 +220,7 @@ def _compared(
     return Selection(candidates, tried.index(best), rule)
 
 
-def estimate(found: Score) -> Estimate:
+def estimate(found: MeanScore) -> Estimate:
     """Returns a score as what it is called."""
     return Estimate.sampled(
         found.mean,
@@ -378,7 +378,7 @@ _FOLDS = ((20_000, 10), (200_000, 5))
 _REFIT = 0.1
 
 
-def score(model: Any, q: Any, rows: Rows) -> Score:
+def score(model: Any, q: Any, rows: Rows) -> MeanScore:
     """Returns the mean log density of rows, in a pass."""
     return _summary(rows, [(model, q, rows)])
 
@@ -390,7 +390,7 @@ def held_out(
     watch: Callable[[str], None],
     *,
     kept_prior: tuple[int, ...],
-) -> Score | None:
+) -> MeanScore | None:
     """Returns the mean log density of rows that a refit has not seen; None if there are too few.
 
     Each refit starts at q, so it stays at the optimum that all rows chose.
@@ -416,7 +416,7 @@ def held_out(
     return replace(_summary(rows, made), parts=tuple((at, part) for _, at, part in made))
 
 
-def _summary(rows: Rows, parts: list[tuple[Any, Any, Rows]]) -> Score:
+def _summary(rows: Rows, parts: list[tuple[Any, Any, Rows]]) -> MeanScore:
     kept = rows.in_memory
     values, weights = [], []
     total = first = second = 0.0
@@ -439,7 +439,7 @@ def _summary(rows: Rows, parts: list[tuple[Any, Any, Rows]]) -> Score:
     variance = max(second / total - mean * mean, 0.0)
     effective = rows.effective * total / rows.total
     error = math.sqrt(variance / max(effective - 1.0, 1.0))
-    return Score(
+    return MeanScore(
         shift + mean,
         error,
         sum(part.n for _, _, part in parts),

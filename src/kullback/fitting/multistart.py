@@ -60,7 +60,7 @@ def gather(
 
 @final
 @dataclass(frozen=True)
-class Search:
+class Descents:
     """What descents from many starts found.
 
     Attributes:
@@ -86,7 +86,7 @@ def search(
     contained: Sequence[Minimum] = (),
     within: float = 1e-2,
     failure: str,
-) -> Search:
+) -> Descents:
     """Returns the local optima that descents end in, kept also where the user stops it.
 
     What is best is never worse than the best of the families that are contained: a member of one that no
@@ -122,7 +122,7 @@ def search(
         basins = _with_floor(basins, floor)
     if not basins:
         raise UnsupportedError(failure)
-    return Search(basins, len(ends), sum(m.evaluations for m in ends), interrupted)
+    return Descents(basins, len(ends), sum(m.evaluations for m in ends), interrupted)
 
 
 def _with_floor(basins: list[Basin], floor: Minimum) -> list[Basin]:

@@ -26,7 +26,7 @@ import numpy as np
 from jaxtyping import Float
 
 from kullback.fitting.components import Components
-from kullback.solvers.modes import Density
+from kullback.solvers.modes import CountedDensity
 
 Array = np.ndarray
 
@@ -83,7 +83,7 @@ class Ascent:
 
 
 def ascend(
-    density: Density,
+    density: CountedDensity,
     start: Components,
     z: Float[np.ndarray, "n d"],
     *,
@@ -115,7 +115,7 @@ def ascend(
 
 
 def _step(
-    density: Density, q: Components, slope: Slope, z: Array, length: float
+    density: CountedDensity, q: Components, slope: Slope, z: Array, length: float
 ) -> tuple[tuple[Components, Slope] | None, float]:
     while length >= _SHORTEST:
         tried = moved(q, slope, length)
@@ -155,7 +155,7 @@ def _newton(curvature: Array, b: Float[np.ndarray, " d"]) -> Float[np.ndarray, "
     return (vectors / sizes) @ (vectors.T @ b)
 
 
-def slope_at(density: Density, q: Components, z: Float[np.ndarray, "n d"]) -> Slope:
+def slope_at(density: CountedDensity, q: Components, z: Float[np.ndarray, "n d"]) -> Slope:
     """Returns the ELBO of a mixture on its draws, and the step uphill."""
     x = q.place(z)
     known = density(x.reshape(-1, x.shape[2]))

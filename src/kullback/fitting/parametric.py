@@ -12,7 +12,7 @@ from kullback.core.errors import KullbackError, UnsupportedError
 from kullback.core.run import generator
 from kullback.distributions.base import Distribution
 from kullback.distributions.scalar import Parametric, Scalar, Vector
-from kullback.fitting.multistart import Search, in_words, search
+from kullback.fitting.multistart import Descents, in_words, search
 from kullback.fitting.nodes import Nodes, of_density, of_integers
 from kullback.fitting.pieces import Piece, at_random
 from kullback.fitting.pieces import of_density as pieces_of_density
@@ -35,7 +35,7 @@ _LEVELS = np.array([0.05, 0.25, 0.5, 0.75, 0.95])
 
 
 @final
-class Divergence:
+class FamilyDivergence:
     """A divergence between p and members of a family, by a fixed rule: it is smooth in their parameters.
 
     The line is cut at the landmarks of both, and integers are summed over: as the measuring of two
@@ -126,12 +126,12 @@ def _filled(cuts: Float[np.ndarray, " m"]) -> Float[np.ndarray, " k"]:
 def closest(
     family: Parametric,
     p: Distribution,
-    objective: Divergence,
+    objective: FamilyDivergence,
     *,
     starts: int,
     key: object,
     watch: Callable[[int | str], None],
-) -> Search:
+) -> Descents:
     """Returns the local optima of a divergence from a density of one variable, over a family.
 
     Descents begin at the optima of the families that this one contains, at the members nearest to pieces
@@ -183,10 +183,10 @@ def closest(
     )
     spent = count + sum(inner.evaluations for _, inner in found)
     made = result.starts if stopped is None else stopped.starts
-    return Search(result.basins, made, spent, result.interrupted or stopped is not None)
+    return Descents(result.basins, made, spent, result.interrupted or stopped is not None)
 
 
-def _possible(family: Parametric, p: Distribution, objective: Divergence) -> bool:
+def _possible(family: Parametric, p: Distribution, objective: FamilyDivergence) -> bool:
     """Whether a family can be close at all: tails too heavy or too light are so for all of its members."""
     data = _points_of(p)
     start = _nearest(family, Piece(1.0, data))

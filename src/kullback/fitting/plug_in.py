@@ -24,7 +24,7 @@ from kullback.fitting.multistart import gather
 from kullback.fitting.natural_gradient import Ascent, ascend
 from kullback.fitting.rows import Rows, distinct, rows_of
 from kullback.solvers.minimise import Minimum
-from kullback.solvers.modes import Density, whitened
+from kullback.solvers.modes import CountedDensity, whitened
 from kullback.targets import Samples
 
 Array = np.ndarray
@@ -71,7 +71,7 @@ def closest(
         rng: randomness of the draws and of the starts.
         watch: told of each ascent.
     """
-    density = Density(p_hat.log_prob_and_score, chart.d)
+    density = CountedDensity(p_hat.log_prob_and_score, chart.d)
     few, many = whitened(chart.d, _FEW, rng), whitened(chart.d, _MANY, rng)
     found: list[Minimum] = []
     interrupted = False
@@ -107,7 +107,10 @@ def closest_from(
     d = q.means.shape[1]
     begun = q.within(diagonal=diagonal)
     end = ascend(
-        Density(p_hat.log_prob_and_score, d), begun, whitened(d, _MANY, rng), watch=_unwatched
+        CountedDensity(p_hat.log_prob_and_score, d),
+        begun,
+        whitened(d, _MANY, rng),
+        watch=_unwatched,
     )
     return end.q.lower()
 

@@ -16,7 +16,7 @@ from kullback.fitting.covariances import Structure
 from kullback.fitting.mixture_family import family_of
 from kullback.fitting.natural_gradient import Ascent, ascend, slope_at
 from kullback.fitting.rows import rows_of
-from kullback.solvers.modes import Density, Mode, climb, find, mode_at, whitened
+from kullback.solvers.modes import CountedDensity, Mode, climb, find, mode_at, whitened
 from kullback.targets import Samples
 
 #: When the draws are many enough: the error of the fit in nats, and of each mean and sd in sds.
@@ -59,7 +59,7 @@ class ReverseFit:
 
 @final
 @dataclass(frozen=True, eq=False)
-class Search:
+class Climbs:
     """What was found by climbing.
 
     Attributes:
@@ -74,8 +74,8 @@ class Search:
 
 
 def reverse_fit(
-    density: Density,
-    found: Search,
+    density: CountedDensity,
+    found: Climbs,
     recipe: Gaussians,
     run: Run,
 ) -> ReverseFit:
@@ -118,7 +118,7 @@ def reverse_fit(
 
 
 def from_elsewhere(
-    density: Density,
+    density: CountedDensity,
     recipe: Gaussians,
     before: ReverseFit,
     origin: Float[np.ndarray, " d"],
@@ -141,14 +141,14 @@ def from_elsewhere(
 
 
 def climbed(
-    density: Density, start: Components, z: Float[np.ndarray, "n d"], run: Run, name: str
+    density: CountedDensity, start: Components, z: Float[np.ndarray, "n d"], run: Run, name: str
 ) -> Ascent:
     """Returns the end of an ascent, kept under a name."""
     return run.once(name, density, lambda: ascend(density, start, z, watch=run.told))
 
 
 def more_draws(
-    density: Density,
+    density: CountedDensity,
     best: Ascent,
     n: int,
     run: Run,
@@ -207,7 +207,9 @@ _OUTLIERS = 24
 _WIDE_CLIMBS, _MANY, _MOST_FOUND = 160, 60, 32
 
 
-def search(density: Density, start: Vector, rng: np.random.Generator, *, climbs: int) -> Search:
+def search(
+    density: CountedDensity, start: Vector, rng: np.random.Generator, *, climbs: int
+) -> Climbs:
     """Returns the modes that climbs from the start, and from far around what it finds, lead to."""
     begin = _alive(density, start, rng)
     first = find(density, begin)
@@ -223,10 +225,10 @@ def search(density: Density, start: Vector, rng: np.random.Generator, *, climbs:
             break
     modes.sort(key=lambda m: (m.proper, m.log_mass), reverse=True)
     starts = _starts(density, begin, modes, rng)
-    return Search(tuple(modes), starts, 1 + others)
+    return Climbs(tuple(modes), starts, 1 + others)
 
 
-def _alive(density: Density, start: Vector, rng: np.random.Generator) -> Vector:
+def _alive(density: CountedDensity, start: Vector, rng: np.random.Generator) -> Vector:
     """The start, or a point around it, where the density is not 0."""
     if np.isfinite(density(start[None])[0][0]):
         return start
@@ -243,13 +245,13 @@ def _alive(density: Density, start: Vector, rng: np.random.Generator) -> Vector:
 
 
 def look_around(
-    density: Density,
-    found: Search,
+    density: CountedDensity,
+    found: Climbs,
     center: Vector,
     root: Float[np.ndarray, "d d"],
     draws: Float[np.ndarray, "n d"],
     rng: np.random.Generator,
-) -> Search:
+) -> Climbs:
     """Returns the search with the modes that climbs from far and wide lead to.
 
     Args:
@@ -277,10 +279,10 @@ def look_around(
         if len(modes) >= _MOST_FOUND:
             break
     modes.sort(key=lambda m: (m.proper, m.log_mass), reverse=True)
-    return Search(tuple(modes), found.starts, found.climbs + count)
+    return Climbs(tuple(modes), found.starts, found.climbs + count)
 
 
-def _add_mode(density: Density, origin: Vector, known: list[Mode]) -> None:
+def _add_mode(density: CountedDensity, origin: Vector, known: list[Mode]) -> None:
     """Adds the mode above a point, unless it is one that is known or nothing is found."""
     if not np.isfinite(density(origin[None])[0][0]):
         return
@@ -294,7 +296,7 @@ def _add_mode(density: Density, origin: Vector, known: list[Mode]) -> None:
 
 
 def _starts(
-    density: Density, begin: Vector, modes: list[Mode], rng: np.random.Generator
+    density: CountedDensity, begin: Vector, modes: list[Mode], rng: np.random.Generator
 ) -> tuple[Components, ...]:
     """Gaussians at the modes and, where that is no good, along the way to them; best ELBO first."""
     d = len(begin)
@@ -327,8 +329,8 @@ MOST_COMPONENTS = 16
 
 
 def reverse_mixture(
-    density: Density,
-    found: Search,
+    density: CountedDensity,
+    found: Climbs,
     draws: Float[np.ndarray, "n d"],
     k: int,
     run: Run,
@@ -353,13 +355,17 @@ def reverse_mixture(
     return best_of(density, starts, z, run, f"mixture of {k}")
 
 
-def _mixture_draws(density: Density, k: int, run: Run) -> Float[np.ndarray, "n d"]:
+def _mixture_draws(density: CountedDensity, k: int, run: Run) -> Float[np.ndarray, "n d"]:
     n = max(_FEWEST_OF_MIXTURE, _MIXTURE_PER_DIMENSION * density.dimension)
     return whitened(density.dimension, n, run.generator("mixture draws", k))
 
 
 def best_of(
-    density: Density, starts: list[Components], z: Float[np.ndarray, "n d"], run: Run, name: str
+    density: CountedDensity,
+    starts: list[Components],
+    z: Float[np.ndarray, "n d"],
+    run: Run,
+    name: str,
 ) -> ReverseFit:
     """Returns the end of the best of several starts, on draws enough."""
     ends: list[Ascent] = []
@@ -381,7 +387,7 @@ def best_of(
 
 
 def with_another(
-    density: Density,
+    density: CountedDensity,
     q: Components,
     draws: Float[np.ndarray, "n d"],
     log_ratio: Float[np.ndarray, " n"],
@@ -404,7 +410,7 @@ def with_another(
     return best_of(density, starts, z, run, f"{k} components")
 
 
-def pruned(density: Density, end: Ascent, z: Float[np.ndarray, "n d"], run: Run) -> Ascent:
+def pruned(density: CountedDensity, end: Ascent, z: Float[np.ndarray, "n d"], run: Run) -> Ascent:
     """Returns the ascent without components that have lost their weight, gone on."""
     heavy = end.q.weights > _NEGLIGIBLE
     if heavy.all():
@@ -439,7 +445,7 @@ def _by_likelihood(
     return replace(best, roots=best.sds) if diagonal else best
 
 
-def _by_modes(found: Search, k: int, *, diagonal: bool) -> Components | None:
+def _by_modes(found: Climbs, k: int, *, diagonal: bool) -> Components | None:
     """The Gaussians at the k modes of most mass; None if there are fewer modes than two."""
     modes = [m for m in found.modes if m.proper][:k]
     if len(modes) < min(k, 2) or len(modes) < k:

@@ -17,9 +17,9 @@ from kullback.core.run import Run
 from kullback.families import FullRank, MeanField, is_diagonal
 from kullback.fitting.components import Chart
 from kullback.fitting.elbo_gradients import Drawn, Estimator, check_estimator, drawn_at
-from kullback.fitting.reverse import NATS, ReverseFit, Search, settled
+from kullback.fitting.reverse import NATS, Climbs, ReverseFit, settled
 from kullback.solvers.minimise import Adam
-from kullback.solvers.modes import Density, Evaluate
+from kullback.solvers.modes import CountedDensity, Evaluate
 
 Array = np.ndarray
 
@@ -71,7 +71,7 @@ def average_error(
 class Judge:
     """Compares Gaussians on draws that no gradient has seen."""
 
-    def __init__(self, density: Density, chart: Chart, rng: np.random.Generator) -> None:
+    def __init__(self, density: CountedDensity, chart: Chart, rng: np.random.Generator) -> None:
         self._density, self._chart = density, chart
         self._z = rng.standard_normal((_COMPARED, chart.origin.means.shape[1]))
 
@@ -81,7 +81,7 @@ class Judge:
 
 
 @final
-class Climb:
+class Ascent:
     """The state of an ascent: where it is, and the momenta of Adam."""
 
     def __init__(
@@ -128,8 +128,8 @@ def _patched(drawn: Drawn) -> Drawn:
 
 
 def stochastic_fit(
-    density: Density,
-    found: Search,
+    density: CountedDensity,
+    found: Climbs,
     recipe: MeanField | FullRank,
     run: Run,
     *,
@@ -162,7 +162,7 @@ def stochastic_fit(
     def evaluate(x: Array) -> tuple[Array, Array]:
         return density(x) if minibatch is None else minibatch(x, rng)
 
-    climb = Climb(evaluate, chart, estimator, rng, draws)
+    climb = Ascent(evaluate, chart, estimator, rng, draws)
     judge = Judge(density, chart, run.generator("comparison"))
     reached = windows(
         climb.window,

@@ -297,7 +297,7 @@ def _on_a_surface(z: Float[np.ndarray, "n d"]) -> bool:
     if d < 2:
         return False
     count = 4 * d
-    _, near = spatial.cKDTree(z).query(z[:: max(n // 64, 1)], count)
+    _, near = spatial.KDTree(z).query(z[:: max(n // 64, 1)], count)
     clouds = z[near] - z[near].mean(axis=1, keepdims=True)
     sizes = np.linalg.svd(clouds, compute_uv=False)
     return bool(np.median(sizes[:, -1] / sizes[:, 0]) < _THIN)

@@ -289,7 +289,7 @@ def _value(
 
 @final
 @dataclass(frozen=True)
-class Part:
+class Stretch:
     """What an interval adds to the answer, and the masses of p and q on it."""
 
     outcome: Outcome
@@ -298,7 +298,7 @@ class Part:
 
 
 @np.errstate(all="ignore")
-def over(question: Question, p: Distribution, q: Distribution, low: float, high: float) -> Part:
+def over(question: Question, p: Distribution, q: Distribution, low: float, high: float) -> Stretch:
     """Returns what the interval from low to high adds to the answer of `measure`."""
     whole = _line(question, p, q)
     inside = whole.points[(whole.points > low) & (whole.points < high)]
@@ -315,4 +315,4 @@ def over(question: Question, p: Distribution, q: Distribution, low: float, high:
     else:
         value, error = float(integral.value[_MAIN]) + beyond.value, error + beyond.error
         outcome = Outcome(value, error, "numeric", _METHOD, integral.evaluations)
-    return Part(outcome, float(integral.value[_MASS_P]), float(integral.value[_MASS_Q]))
+    return Stretch(outcome, float(integral.value[_MASS_P]), float(integral.value[_MASS_Q]))

@@ -163,7 +163,7 @@ Cell = str | Badge | Bar
 
 @final
 @dataclass(frozen=True)
-class Column:
+class Head:
     """The head of a column; numbers stand to the right. A terminal leaves out what is `detail`."""
 
     name: str
@@ -171,9 +171,9 @@ class Column:
     detail: bool = False
 
 
-def heads(*names: str) -> tuple[Column, ...]:
+def heads(*names: str) -> tuple[Head, ...]:
     """Returns the heads of a table; ">" before a name says that numbers stand below it, to the right."""
-    return tuple(Column(n.lstrip(">"), "right" if n.startswith(">") else "left") for n in names)
+    return tuple(Head(n.lstrip(">"), "right" if n.startswith(">") else "left") for n in names)
 
 
 @final
@@ -188,7 +188,7 @@ class Table:
     """
 
     title: str
-    columns: tuple[Column, ...]
+    columns: tuple[Head, ...]
     rows: tuple[tuple[Cell, ...], ...]
     caption: str = ""
     brief: int | None = None

@@ -12,13 +12,13 @@ from kullback.render.document import (
     Bar,
     Block,
     Cell,
-    Column,
     Corner,
     Detail,
     Document,
     Fact,
     Figure,
     Gallery,
+    Head,
     Lines,
     Notes,
     Section,
@@ -145,7 +145,7 @@ def _table(table: Table, level: int) -> str:
     )
 
 
-def _head(column: Column) -> str:
+def _head(column: Head) -> str:
     kind = ' class="num"' if column.align == "right" else ""
     return f'<th scope="col"{kind}>{escape(column.name)}</th>'
 

@@ -21,10 +21,10 @@ from kullback.render.document import (
     Banner,
     Block,
     Cell,
-    Column,
     Document,
     Fact,
     Gallery,
+    Head,
     Lines,
     Notes,
     Section,
@@ -219,7 +219,7 @@ def _cell(cell: Cell) -> tuple[str, str]:
 
 
 def _widths(
-    columns: Sequence[Column], rows: Sequence[Sequence[tuple[str, str]]], width: int
+    columns: Sequence[Head], rows: Sequence[Sequence[tuple[str, str]]], width: int
 ) -> list[int] | None:
     """Returns a width for each column: texts are wrapped, words and numbers are not; None if too wide."""
     least, most = [], []
@@ -256,7 +256,7 @@ def _words(text: str) -> list[str]:
 
 
 def _row(
-    columns: Sequence[Column], row: Sequence[tuple[str, str]], widths: Sequence[int]
+    columns: Sequence[Head], row: Sequence[tuple[str, str]], widths: Sequence[int]
 ) -> list[Text]:
     cells = [
         [part for line in text.split("\n") for part in wrap(line, wide)]
@@ -272,7 +272,7 @@ def _row(
     return lines
 
 
-def _stacked(columns: Sequence[Column], row: Sequence[tuple[str, str]], width: int) -> list[Text]:
+def _stacked(columns: Sequence[Head], row: Sequence[tuple[str, str]], width: int) -> list[Text]:
     """Returns a row as lines, one to a value: its first cell, and the others by name below it."""
     lines = []
     for i, (column, (text, style)) in enumerate(zip(columns, row, strict=True)):

@@ -23,7 +23,7 @@ Grid = Float[np.ndarray, " g"]
 
 @final
 @dataclass(frozen=True)
-class Region:
+class ColumnRegion:
     """A part of a column and what it adds to KL(reference||current).
 
     Attributes:
@@ -100,7 +100,7 @@ class ColumnDiff:
     floor: float = field(metadata=NATS | key("noise_floor"))
     detectable: float = field(metadata=NATS | key("smallest_detectable"))
     certified: Estimate | None
-    regions: tuple[Region, ...]
+    regions: tuple[ColumnRegion, ...]
     new: tuple[tuple[str, float], ...] = field(metadata=key("new_levels") | keys("level", "share"))
     gone: tuple[tuple[str, float], ...] = field(
         metadata=key("gone_levels") | keys("level", "share")

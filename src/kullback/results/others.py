@@ -15,7 +15,7 @@ Stamp = Literal["confirmed", "refuted", "cannot tell"]
 
 @final
 @dataclass(frozen=True)
-class Finding:
+class ClaimFinding:
     """One published number against what it should be.
 
     Attributes:
@@ -46,7 +46,7 @@ class Verification(Shown):
 
     title: str
     source: str
-    findings: tuple[Finding, ...]
+    findings: tuple[ClaimFinding, ...]
 
     @property
     def passes(self) -> bool:

@@ -80,7 +80,7 @@ class Diagnosis:
 
 @final
 @dataclass(frozen=True)
-class Parameter:
+class Coordinate:
     """One coordinate of the parameters, under the user's name.
 
     Attributes:
@@ -200,7 +200,7 @@ class Posterior:
     probe: Estimate
     outside: Estimate
     pareto_k: float
-    parameters: tuple[Parameter, ...]
+    parameters: tuple[Coordinate, ...]
     draws: Draws = field(metadata=HIDDEN)
     trace: tuple[tuple[int, float, int], ...] = field(metadata=NATS)
     fit_error: FitError

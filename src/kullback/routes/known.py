@@ -12,9 +12,9 @@ from kullback.distributions.base import Distribution
 from kullback.families import FullRank, Gaussians, as_recipe, components, is_diagonal, is_normal
 from kullback.fitting.components import Chart
 from kullback.fitting.gaussians import descents, moment_matched
-from kullback.fitting.multistart import Basin, Search
+from kullback.fitting.multistart import Basin, Descents
 from kullback.fitting.nodes import Nodes, kl, of_density
-from kullback.fitting.parametric import Divergence, closest
+from kullback.fitting.parametric import FamilyDivergence, closest
 from kullback.inputs.given import distribution
 from kullback.interop.families import family_of
 from kullback.measure.question import KL
@@ -84,7 +84,7 @@ def _scalars(p: Distribution, problem: Problem) -> Fit:
             f"family {recipe!r} has scalar events, but the target lives on {p.support}"
         )
     family, asked = family_of(recipe), problem.starts or _STARTS_OF_SCALARS
-    objective = Divergence(KL, p, first=direction == "forward")
+    objective = FamilyDivergence(KL, p, first=direction == "forward")
     with one_thread():
         found = closest(family, p, objective, starts=asked, key=run.key, watch=run.watch)
     ends = []
@@ -105,7 +105,7 @@ def _height(divergence: Estimate, basin: Basin) -> tuple[bool, float]:
     return not (told or noisy), round(basin.best.value if noisy else divergence.value, 8)
 
 
-def _stopped(made: Fit, found: Search, asked: int) -> Fit:
+def _stopped(made: Fit, found: Descents, asked: int) -> Fit:
     if not found.interrupted:
         return made
     said = f"interrupted after {found.starts} of {asked} starts"

@@ -24,8 +24,8 @@ from kullback.fitting.low_rank import low_rank_fit
 from kullback.fitting.reverse import (
     MOST_COMPONENTS,
     WORTH,
+    Climbs,
     ReverseFit,
-    Search,
     from_elsewhere,
     look_around,
     reverse_fit,
@@ -39,7 +39,7 @@ from kullback.results.fit import Fit, Optimum
 from kullback.results.posterior import Report, Rung
 from kullback.results.quantity import REVERSE_KL
 from kullback.routes.table import Problem
-from kullback.solvers.modes import Density
+from kullback.solvers.modes import CountedDensity
 from kullback.solvers.tempering import Tempered
 from kullback.targets import Unconstrained
 
@@ -78,14 +78,14 @@ class Job:
     climbs: int
     solver: Solver = "natural_gradient"
     minibatch: Minibatch | None = None
-    density: Density = field(init=False)
+    density: CountedDensity = field(init=False)
     stopped: bool = False
 
     def __post_init__(self) -> None:
-        self.density = Density(self.target.evaluate, self.target.dimension)
+        self.density = CountedDensity(self.target.evaluate, self.target.dimension)
 
     @cached_property
-    def search(self) -> Search:
+    def search(self) -> Climbs:
         """The modes, looked for once."""
         self.run.watch("climbing to the modes")
         rng = self.run.generator("climbs")
@@ -103,7 +103,7 @@ class Job:
         return found
 
     @cached_property
-    def everywhere(self) -> Search:
+    def everywhere(self) -> Climbs:
         """The modes that climbs from far and wide find too."""
         if self.stopped:
             return self.search

@@ -63,7 +63,7 @@ Evaluate = Callable[
 
 
 @final
-class Density:
+class CountedDensity:
     """Values and gradients of a log density, with a count of them.
 
     A NaN, or a finite value with a gradient that is not, is kept in `faults` with its place and
@@ -103,7 +103,7 @@ class Density:
 
 
 def climb(
-    density: Density, start: Vector, *, root: Matrix | None = None, iterations: int = 200
+    density: CountedDensity, start: Vector, *, root: Matrix | None = None, iterations: int = 200
 ) -> tuple[Vector, ...]:
     """Returns the path of L-BFGS from a start, in coordinates in which `root` is the identity."""
     d = len(start)
@@ -118,7 +118,7 @@ def climb(
     return tuple(start + root @ v for v in end.path[:-1])
 
 
-def find(density: Density, start: Vector) -> Mode:
+def find(density: CountedDensity, start: Vector) -> Mode:
     """Returns the mode above a start; coordinates of very different scales are rescaled at need."""
     path = climb(density, start)
     mode = mode_at(density, path[-1])
@@ -130,7 +130,7 @@ def find(density: Density, start: Vector) -> Mode:
     return replace(mode, path=path)
 
 
-def mode_at(density: Density, at: Vector) -> Mode:
+def mode_at(density: CountedDensity, at: Vector) -> Mode:
     """Returns the mode that Newton's method reaches from a point close by.
 
     Args:
@@ -153,7 +153,7 @@ def mode_at(density: Density, at: Vector) -> Mode:
     return Mode(at, float(value), root, proper=False)
 
 
-def reach(density: Density, at: Vector) -> Vector:
+def reach(density: CountedDensity, at: Vector) -> Vector:
     """Returns how far the density reaches along each coordinate: where it has fallen by about a nat.
 
     Steps of each coordinate grow or shrink by powers of ten, all coordinates at once.
@@ -187,7 +187,7 @@ def _jump(drop: Vector) -> Vector:
     return np.where(np.isfinite(ideal), np.clip(ideal, 2.0, 1e160), 1e3)
 
 
-def _curvature(density: Density, at: Vector, scale: Vector) -> tuple[Matrix, bool]:
+def _curvature(density: CountedDensity, at: Vector, scale: Vector) -> tuple[Matrix, bool]:
     """Returns the root of the inverse of minus the Hessian, and whether that was positive definite."""
     d = len(at)
     step = np.maximum(1e-2 * scale, 64.0 * np.spacing(np.abs(at)))
@@ -204,7 +204,7 @@ def _curvature(density: Density, at: Vector, scale: Vector) -> tuple[Matrix, boo
 
 
 def _best_on(
-    density: Density, at: Vector, step: Vector, value: float
+    density: CountedDensity, at: Vector, step: Vector, value: float
 ) -> tuple[Vector, float, Vector] | None:
     """Returns the first point that is higher, of shorter and shorter steps; None if there is none."""
     for length in 0.5 ** np.arange(12.0):

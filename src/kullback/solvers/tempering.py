@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy import optimize, special
 
-from kullback.solvers.modes import Density
+from kullback.solvers.modes import CountedDensity
 
 Array = np.ndarray
 #: The share of points that must stay effective from one temperature to the next.
@@ -57,7 +57,7 @@ class Tempered:
 
 
 def temper(
-    density: Density,
+    density: CountedDensity,
     center: Float[np.ndarray, " d"],
     root: Float[np.ndarray, "d d"],
     *,
@@ -87,7 +87,7 @@ def temper(
         log_p, gradient = density(center + v @ root.T)
         return log_p + log_det, gradient @ root
 
-    white = Density(seen, len(center))
+    white = CountedDensity(seen, len(center))
     if resume is None:
         points = Points.at(white, rng.standard_normal((chains * length, len(center))))
         now = _Walk(points, np.arange(chains)[None], 0.0, 1.0, 0, 0.0, 0.0, 0.0)
@@ -135,7 +135,7 @@ class Points:
     gradient: Float[np.ndarray, "n d"]
 
     @classmethod
-    def at(cls, density: Density, x: Array) -> "Points":
+    def at(cls, density: CountedDensity, x: Array) -> "Points":
         """Returns points, looked up."""
         return cls(x, *density(x))
 
@@ -172,7 +172,7 @@ class _Walk:
 
 
 def _next(
-    density: Density,
+    density: CountedDensity,
     now: _Walk,
     chain: Array,
     length: int,
@@ -279,7 +279,7 @@ _GOAL_OF_TRAJECTORIES = 0.7
 
 
 def move(
-    density: Density,
+    density: CountedDensity,
     points: Points,
     root: Float[np.ndarray, "d d"] | float,
     step: float,

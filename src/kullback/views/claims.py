@@ -24,11 +24,11 @@ from kullback.results.estimate import Estimate
 from kullback.results.fit import Direction, Fit
 from kullback.results.others import (
     Check,
+    ClaimFinding,
     Contributions,
     Coverage,
     Demo,
     DensityReport,
-    Finding,
     Verification,
 )
 from kullback.results.serialise import to_json
@@ -281,7 +281,7 @@ def stamps(verification: Verification) -> str:
     return ", ".join(f"{sum(f.stamp == s for f in verification.findings)} {s}" for s in _STAMPS)
 
 
-def _claim(f: Finding) -> tuple[Cell, ...]:
+def _claim(f: ClaimFinding) -> tuple[Cell, ...]:
     of = "" if f.found is None else f.found.direction
     return (
         f.claim + (f" (read: {f.reading})" if f.reading else ""),

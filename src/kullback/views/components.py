@@ -35,7 +35,7 @@ _MOST_LABELS = 3
 
 @final
 @dataclass(frozen=True)
-class Part:
+class ComponentColumn:
     """One column of one component.
 
     Attributes:
@@ -59,7 +59,7 @@ class Part:
 
 def parts(
     q: Distribution, names: tuple[str, ...], labels: tuple[tuple[str, ...], ...] = ()
-) -> list[Part]:
+) -> list[ComponentColumn]:
     """Returns the columns of all components, in order; none if q is no mixture of such.
 
     Args:
@@ -81,7 +81,7 @@ def parts(
 
 def _of_component(
     q: TableMixture, i: int, names: tuple[str, ...], labels: tuple[tuple[str, ...], ...]
-) -> list[Part]:
+) -> list[ComponentColumn]:
     df = float(q.df[i])
     stretch = math.sqrt(df / (df - 2.0)) if 2.0 < df < math.inf else 1.0
     sds = np.sqrt(np.sum(q.roots[i] ** 2, axis=1)) * (stretch if df > 2.0 else math.inf)
@@ -92,7 +92,7 @@ def _of_component(
     for j, name in enumerate(names):
         mean, sd = (reals | counts).get(j, (None, None))
         words = _likeliest(tables[j], labels[j]) if j in tables else ""
-        columns.append(Part(i + 1, float(q.weights[i]), name, mean, sd, df, words))
+        columns.append(ComponentColumn(i + 1, float(q.weights[i]), name, mean, sd, df, words))
     return columns
 
 
@@ -110,7 +110,7 @@ _LONGEST = 160
 
 @final
 @dataclass(frozen=True, eq=False)
-class Components:
+class Gaussians:
     """Weights, means and covariances of a mixture of Gaussians, by the first mean."""
 
     weights: Float[np.ndarray, " k"]
@@ -122,7 +122,7 @@ class Components:
         return np.sqrt(np.diagonal(self.covariances, axis1=1, axis2=2))
 
 
-def components(d: Distribution) -> Components | None:
+def components(d: Distribution) -> Gaussians | None:
     """Returns the Gaussian components of a distribution; None if it has none."""
     match d:
         case Normal(loc, scale):
@@ -141,7 +141,7 @@ def components(d: Distribution) -> Components | None:
             return None
     weights, means, covariances = (np.asarray(a, dtype=np.float64) for a in parts)
     order = np.argsort(means[:, 0], kind="stable")
-    return Components(weights[order], means[order], covariances[order])
+    return Gaussians(weights[order], means[order], covariances[order])
 
 
 def describe(d: Distribution) -> str:

@@ -12,12 +12,12 @@ from kullback.render.document import (
     Bar,
     Block,
     Cell,
-    Column,
     Detail,
     Document,
     Fact,
     Figure,
     Gallery,
+    Head,
     Lines,
     Notes,
     Role,
@@ -197,7 +197,7 @@ def _fact(e: Estimate, of: str) -> Fact:
 
 def _sections(diff: Diff, prefix: str) -> list[Section]:
     rows = f"{diff.rows[0]:,} and {diff.rows[1]:,} rows" if prefix else ""
-    sections = [Section(f"{prefix}Column by column", rows, (_table(diff),))]
+    sections = [Section(f"{prefix}Head by column", rows, (_table(diff),))]
     differing = diff.differing
     if differing:
         more = len(differing) - _DRAWN
@@ -218,7 +218,7 @@ def _table(diff: Diff) -> Table:
     gated = diff.max_kl is not None
     columns = (
         *heads("column", "", *(["limit"] if gated else []), ">KL(ref||cur)", ">95 % interval", ">KL(cur||ref)"),
-        Column("PSI", "right", detail=True),
+        Head("PSI", "right", detail=True),
         *heads(">null 95 %", ">p", *(f">{name}" for name in like)),
     )  # fmt: skip
     largest = max((_size(c.forward) for c in diff.columns), default=0.0)
@@ -356,7 +356,7 @@ def _regions(c: ColumnDiff) -> Table:
     )  # fmt: skip
     more = len(c.regions) - len(shown)
     caption = f"The {len(shown)} regions that add most, of {len(c.regions)}." if more > 0 else ""
-    columns = (Column(c.name), *heads(">of reference", ">of current", f">adds, {c.unit}"))
+    columns = (Head(c.name), *heads(">of reference", ">of current", f">adds, {c.unit}"))
     return Table("", columns, rows, caption)
 
 

@@ -63,7 +63,7 @@ class Line:
 
 @final
 @dataclass(frozen=True, eq=False)
-class Density:
+class LineDensity:
     """A density on points of the line, normalised by them if it is not by itself.
 
     Attributes:
@@ -91,15 +91,15 @@ def is_scalar(d: Distribution) -> bool:
     return s.dimension == 0 or (s.dimension == 1 and components(d) is not None)
 
 
-def density(d: Distribution) -> Density:
+def density(d: Distribution) -> LineDensity:
     """Returns d ready to be drawn; an unnormalised one is normalised on points, for drawing only."""
     if d.normalized:
-        return Density(d, 0.0)
+        return LineDensity(d, 0.0)
     x = sounding(d)
     log_p = _log_prob(d, x)
     peak = float(np.max(log_p))
     mass = float(np.trapezoid(np.exp(log_p - peak), x))
-    return Density(d, peak + math.log(mass))
+    return LineDensity(d, peak + math.log(mass))
 
 
 def line(p: Distribution, *others: Distribution, points: int = 360, straight: bool = False) -> Line:
@@ -138,7 +138,7 @@ def sounding(*distributions: Distribution) -> Values:
     return np.unique(np.concatenate([_filled(_marks(d), _FINE) for d in distributions]))
 
 
-def ceiling(d: Density, where: Line) -> float:
+def ceiling(d: LineDensity, where: Line) -> float:
     """Returns how high to draw a density: to its top, unless that is a peak of no width."""
     return height(where, np.nan_to_num(d.on(where)))
 

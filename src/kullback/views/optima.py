@@ -10,7 +10,7 @@ from jaxtyping import Float
 from kullback.expressions.format import format_distribution
 from kullback.render.document import Gallery, Lines, Table, heads
 from kullback.results.fit import Fit, Optimum, ParameterError
-from kullback.views.components import Components, Part, components, parts
+from kullback.views.components import ComponentColumn, Gaussians, components, parts
 from kullback.views.curves import Backdrop, Curve, densities
 from kullback.views.lines import ceiling, density
 from kullback.views.numbers import aligned, method_of, near, number, percent, value_of, with_error
@@ -119,7 +119,7 @@ def _caption(fit: Fit) -> str:
     return f"{starts}. Each {what} was measured again after the fit ({ways}).{rest}"
 
 
-def _parameters(optima: list[Components]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+def _parameters(optima: list[Gaussians]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """Returns the names of the columns, and for each q one component to a line."""
     if optima[0].means.shape[1] == 1:
         tiny = _SAME * max(float(c.sds.max()) for c in optima)
@@ -144,7 +144,7 @@ def _vector(mean: Float[np.ndarray, " d"]) -> str:
     return f"({', '.join(number(float(v), 4) for v in mean[:_MOST_COLUMNS])}{more})"
 
 
-def _mirror(a: Components | None, b: Components | None) -> float | None:
+def _mirror(a: Gaussians | None, b: Gaussians | None) -> float | None:
     """Returns the point about which a and b are mirror images, if they are."""
     if a is None or b is None or a.means.shape[1] != 1 or a.means.shape != b.means.shape:
         return None
@@ -171,7 +171,7 @@ def parameter_table(fit: Fit, columns: tuple[str, ...]) -> Table | None:
         return _parameter_rows(_with_errors(errors), _ERRORS)
     if not shown:
         return None
-    by: dict[int, list[Part]] = {}
+    by: dict[int, list[ComponentColumn]] = {}
     for part in shown:
         by.setdefault(part.component, []).append(part)
     weights = aligned([found[0].weight for found in by.values()])

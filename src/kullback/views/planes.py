@@ -13,8 +13,8 @@ from kullback.distributions.real import Normal
 from kullback.distributions.transported import Approximation
 from kullback.render.document import Axis, Corner, Figure, Gallery, Role, Series, Size
 from kullback.results.fit import Fit
-from kullback.results.posterior import Parameter, Posterior, columns
-from kullback.views.components import Components, components
+from kullback.results.posterior import Coordinate, Posterior, columns
+from kullback.views.components import Gaussians, components
 from kullback.views.curves import Curve, densities, of_samples
 
 Table2D = Float[np.ndarray, "n d"]
@@ -59,7 +59,7 @@ def pair(
     )  # fmt: skip
 
 
-def rings(gaussians: Components, axes: tuple[int, int], role: Role) -> tuple[Series, ...]:
+def rings(gaussians: Gaussians, axes: tuple[int, int], role: Role) -> tuple[Series, ...]:
     """Returns the ellipses one, two and three sds from the mean of every component."""
     unit = np.stack([np.cos(_CIRCLE), np.sin(_CIRCLE)])
     picked = np.array(axes)
@@ -178,7 +178,7 @@ def _grown(
     return low, high
 
 
-def _margin(gaussians: Components, i: int) -> Distribution:
+def _margin(gaussians: Gaussians, i: int) -> Distribution:
     parts = tuple(
         Normal(float(m), float(s))
         for m, s in zip(gaussians.means[:, i], gaussians.sds[:, i], strict=True)
@@ -228,7 +228,7 @@ def pictures(fit: Fit, posterior: Posterior) -> Corner | Figure | None:
     return Corner(title, caption, axes, margins, tuple(clouds))
 
 
-def worst(parameters: tuple[Parameter, ...]) -> list[str]:
+def worst(parameters: tuple[Coordinate, ...]) -> list[str]:
     """Returns the parameters in which p and q differ most, the worst first; all as they are if few."""
     if len(parameters) <= MOST_PARAMETERS:
         return [p.name for p in parameters]
@@ -236,7 +236,7 @@ def worst(parameters: tuple[Parameter, ...]) -> list[str]:
     return [p.name for p in ranked[:MOST_PARAMETERS]]
 
 
-def distance(p: Parameter) -> float:
+def distance(p: Coordinate) -> float:
     """Returns how far a parameter is off: its shift in sds, or the log ratio of sds if that is more."""
     shift, ratio = abs(p.mean_shift.value), p.shrinkage.value
     log_ratio = abs(math.log(ratio)) if ratio > 0.0 else math.inf

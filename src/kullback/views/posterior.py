@@ -31,7 +31,7 @@ from kullback.render.document import (
 )
 from kullback.results.estimate import Estimate
 from kullback.results.fit import Fit
-from kullback.results.posterior import Diagnosis, Parameter, Posterior
+from kullback.results.posterior import Coordinate, Diagnosis, Posterior
 from kullback.results.quantity import EUBO
 from kullback.results.serialise import to_json
 from kullback.views.components import described, fact, gaussian_values, in_words, provenance
@@ -232,7 +232,7 @@ def _ladder(posterior: Posterior) -> tuple[Block, ...]:
     return (Table("", columns, tuple(rows)), Detail(lambda: (Gallery("", (ladder(posterior),)),)))
 
 
-def _parameters(parameters: tuple[Parameter, ...]) -> Table:
+def _parameters(parameters: tuple[Coordinate, ...]) -> Table:
     expected = any(p.expected_shrinkage is not None for p in parameters)
     columns = heads(
         "parameter", ">mean of q", ">sd of q", ">mean of p: shift, sds", ">sd of q / sd of p",
@@ -243,7 +243,7 @@ def _parameters(parameters: tuple[Parameter, ...]) -> Table:
     return Table("", columns, rows, linear, brief=_BRIEF)
 
 
-def _row(p: Parameter, *, expected: bool) -> tuple[Cell, ...]:
+def _row(p: Coordinate, *, expected: bool) -> tuple[Cell, ...]:
     shift, ratio = p.mean_shift, p.shrinkage
     log_ratio = math.log2(ratio.value) if ratio.value > 0.0 else -math.inf
     cells: list[Cell] = [
@@ -299,7 +299,7 @@ _ROOM = 0.18
 
 @final
 @dataclass(frozen=True)
-class Row:
+class IntervalRow:
     """A name, an estimate, and words that stand above it."""
 
     name: str
@@ -309,7 +309,11 @@ class Row:
 
 
 def interval_plot(
-    title: str, caption: str, shown: Sequence[Row], x_label: str, bands: tuple[Band, ...] = ()
+    title: str,
+    caption: str,
+    shown: Sequence[IntervalRow],
+    x_label: str,
+    bands: tuple[Band, ...] = (),
 ) -> Figure:
     """Returns the estimates from top to bottom, with their 95 % intervals; words where there is no value."""
     series: list[Series] = []
@@ -371,7 +375,7 @@ def ladder(posterior: Posterior) -> Figure:
     for rung in posterior.ladder:
         gained = rung.elbo.value - best
         words = f"{gained:+.3f} {unit}" if math.isfinite(gained) else _plain(rung.elbo)
-        shown.append(Row(in_words(rung.family), rung.elbo, words, "reverse"))
+        shown.append(IntervalRow(in_words(rung.family), rung.elbo, words, "reverse"))
         best = max(best, rung.elbo.value)
     caption = "The ELBO of each family on fresh draws, and its gain over the best before it."
     evidence, bands = posterior.log_evidence, ()
@@ -394,8 +398,8 @@ def upper_bound(fit: Fit, posterior: Posterior) -> Estimate:
     return Estimate.sampled(value, error, quantity, method=gap.method, n=gap.n)
 
 
-def _row_of(name: str, e: Estimate, role: Role) -> Row:
-    return Row(name, e, _plain(e), role)
+def _row_of(name: str, e: Estimate, role: Role) -> IntervalRow:
+    return IntervalRow(name, e, _plain(e), role)
 
 
 def _plain(e: Estimate) -> str:

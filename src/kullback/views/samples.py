@@ -11,12 +11,12 @@ from kullback.render.document import (
     Bar,
     Block,
     Cell,
-    Column,
     Detail,
     Document,
     Fact,
     Figure,
     Gallery,
+    Head,
     Notes,
     Section,
     Series,
@@ -261,7 +261,7 @@ def _table(selection: Selection) -> Table:
     unit = next((c.held_out.unit for c in selection.candidates if c.held_out is not None), "nats")
     columns = (
         *heads("family", ">parameters"),
-        Column("log likelihood", "right", detail=True),
+        Head("log likelihood", "right", detail=True),
         *heads(">BIC", ">ICL", f">held out, {unit} a row", ">below the best", ""),
     )
     rows = tuple(_row(c, taken=i == selection.chosen) for i, c in enumerate(selection.candidates))

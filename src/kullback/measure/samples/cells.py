@@ -159,7 +159,7 @@ _GAP = 4.0
 
 @final
 @dataclass(frozen=True)
-class Part:
+class Span:
     """Cells from `start` to before `stop`."""
 
     start: int
@@ -184,18 +184,18 @@ class Running:
         return int(np.searchsorted(self._total, aim))
 
 
-def parts_of(cells: Ordered, number: int) -> list[Part]:
+def parts_of(cells: Ordered, number: int) -> list[Span]:
     """Returns about so many parts of equal share of both samples, each with enough rows of q."""
     which = np.minimum((cells.position * number).astype(int), number - 1)
     ends = np.unique(np.append(np.searchsorted(which, np.arange(number)), len(which)))
     runs = _merged(list(zip(ends[:-1].tolist(), ends[1:].tolist(), strict=True)), Running(cells.q))
     if len(runs) == 1:
-        return [Part(*runs[0], "inner")]
+        return [Span(*runs[0], "inner")]
     first, *inner, last = runs
-    parts = [Part(*first, "left")]
+    parts = [Span(*first, "left")]
     for run in inner:
         parts += _around_gap(cells, *run)
-    return [*parts, Part(*last, "right")]
+    return [*parts, Span(*last, "right")]
 
 
 def is_gap(share_p: float, share_q: float, rows_q: float) -> bool:
@@ -203,7 +203,7 @@ def is_gap(share_p: float, share_q: float, rows_q: float) -> bool:
     return bool(share_p > _GAP * share_q and rows_q <= 2.0 * FEWEST + 2.0)
 
 
-def refined(parts: list[Part], cells: Ordered, times: int) -> list[Part]:
+def refined(parts: list[Span], cells: Ordered, times: int) -> list[Span]:
     """Returns finer parts: each inner one in so many, as far as q has rows; tails stay as they are."""
     q = Running(cells.q)
     both = Running(cells.p / cells.p.sum() + cells.q / cells.q.sum())
@@ -215,7 +215,7 @@ def refined(parts: list[Part], cells: Ordered, times: int) -> list[Part]:
             continue
         cuts = {both.before(i / pieces, part.start, part.stop) for i in range(1, pieces)}
         ends = sorted({part.start, part.stop, *cuts})
-        finer += [Part(a, b, "inner") for a, b in itertools.pairwise(ends)]
+        finer += [Span(a, b, "inner") for a, b in itertools.pairwise(ends)]
     return finer
 
 
@@ -230,11 +230,11 @@ def _merged(runs: list[tuple[int, int]], q: Running) -> list[tuple[int, int]]:
     return runs
 
 
-def _around_gap(cells: Ordered, start: int, stop: int) -> list[Part]:
+def _around_gap(cells: Ordered, start: int, stop: int) -> list[Span]:
     """Returns a run as it is, or as two tails of q on the sides of a gap."""
     q, p = Running(cells.q), Running(cells.p)
     of_p, of_q = p.over(start, stop), q.over(start, stop)
-    whole = [Part(start, stop, "inner")]
+    whole = [Span(start, stop, "inner")]
     if not is_gap(of_p / cells.p.sum(), of_q / cells.q.sum(), of_q) or of_p < FEWEST:
         return whole
     seen = [start - 1, *(start + np.flatnonzero(cells.q[start:stop])).tolist(), stop]
@@ -244,7 +244,7 @@ def _around_gap(cells: Ordered, start: int, stop: int) -> list[Part]:
     middle = min(max(middle, start + 1), stop - 1)
     if min(q.over(start, middle), q.over(middle, stop)) < 3.0:
         return whole
-    return [Part(start, middle, "right"), Part(middle, stop, "left")]
+    return [Span(start, middle, "right"), Span(middle, stop, "left")]
 
 
 # KL between two discrete samples by their counts, without an epsilon.

@@ -17,7 +17,7 @@ from kullback.measure.samples.cells import (
     FEWEST,
     Counts,
     Ordered,
-    Part,
+    Span,
     is_gap,
     parts_of,
     refined,
@@ -71,7 +71,7 @@ class OrderedKl:
     bound_error: float
     second: float
     reason: str
-    parts: tuple[Part, ...]
+    parts: tuple[Span, ...]
     log_ratios: Counts
     shares: Counts
 
@@ -121,7 +121,7 @@ def ordered_kl(cells: Ordered, smooth: LogRatio | None = None) -> OrderedKl:
     return replace(first, upward=first.upward + max(more, 0.0))
 
 
-def _measured(parts: list[Part], cells: Ordered, smooth: LogRatio) -> OrderedKl:
+def _measured(parts: list[Span], cells: Ordered, smooth: LogRatio) -> OrderedKl:
     starts = [part.start for part in parts]
     p, q = np.add.reduceat(cells.p, starts), np.add.reduceat(cells.q, starts)
     n = float(p.sum())
@@ -166,7 +166,7 @@ def _measured(parts: list[Part], cells: Ordered, smooth: LogRatio) -> OrderedKl:
     )
 
 
-def _outgrows(part: Part, cells: Ordered) -> bool:
+def _outgrows(part: Span, cells: Ordered) -> bool:
     """Whether p has clearly more rows beyond the outermost few of q than q's share makes one expect.
 
     Where several rows share a value, as counts do, there is no telling.
@@ -182,7 +182,7 @@ def _outgrows(part: Part, cells: Ordered) -> bool:
     return rows > _LITTLE * total and rows - expected > _CLEARLY * math.sqrt(rows + expected)
 
 
-def _around(part: Part, cells: Ordered) -> tuple[Counts, Counts]:
+def _around(part: Span, cells: Ordered) -> tuple[Counts, Counts]:
     """Returns p and q from the outside inwards, further than the tail itself: growth shows over many rows."""
     reach = float(cells.q.sum()) ** _REACH
     outwards = 1 if part.side == "left" else -1
@@ -236,7 +236,7 @@ class Growth:
         return float(np.interp(_QUANTILE, level, _RATES))
 
 
-def _reason(parts: list[Part], cells: Ordered, thin: float, growing: list[Growth]) -> str:
+def _reason(parts: list[Span], cells: Ordered, thin: float, growing: list[Growth]) -> str:
     fewer = min(cells.p.sum(), cells.q.sum())
     if fewer < _FEWEST_ROWS:
         return f"{fewer:.0f} rows are too few to tell its size: it takes {_FEWEST_ROWS} of each"
@@ -270,7 +270,7 @@ _OUTERMOST, _SELDOM = (1, 4), 0.003
 
 @final
 @dataclass(frozen=True)
-class Tail:
+class TailShare:
     """What a tail pays, given that a row of p is in it.
 
     Attributes:
@@ -298,7 +298,7 @@ def growth(p: Counts, q: Counts) -> Growth:
     return Growth(weights / weights.sum())
 
 
-def tail(p: Counts, q: Counts, rate: Growth) -> Tail:
+def tail(p: Counts, q: Counts, rate: Growth) -> TailShare:
     """Returns what a tail pays.
 
     Args:
@@ -310,7 +310,7 @@ def tail(p: Counts, q: Counts, rate: Growth) -> Tail:
     a = float(exponents[0])
     value = a - 1.0 - math.log(a)
     upward = max(float(np.interp(rate.high, _RATES, pays)) - value, 0.0)
-    return Tail(value, (a - 1.0) ** 2 / float(q.sum()), upward, a)
+    return TailShare(value, (a - 1.0) ** 2 / float(q.sum()), upward, a)
 
 
 def ends_early(p: Counts, q: Counts) -> bool:
