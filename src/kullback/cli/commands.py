@@ -304,10 +304,10 @@ def plan(
         columns: of the data, separated by commas; all by default.
         normalize: divide probabilities by their sum.
     """
-    from kullback.cli import densities
+    from kullback.cli import plans
 
     how = Fitting(family=family, columns=columns)
-    return densities.plan(p, q, how, reading, normalize=normalize, output=output)
+    return plans.plan(p, q, how, reading, normalize=normalize, output=output)
 
 
 def explain(
@@ -334,9 +334,9 @@ def explain(
         from kullback.cli.topics import run
 
         return run(p, output)
-    from kullback.cli import densities
+    from kullback.cli import plans
 
-    return densities.explain_pair(p, q, normalize=normalize, unit=unit, output=output)
+    return plans.explain_pair(p, q, normalize=normalize, unit=unit, output=output)
 
 
 def check_density(
