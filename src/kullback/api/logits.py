@@ -38,6 +38,8 @@ Groups = Int[np.ndarray, " n"]
 #: How many nats less likely than the sums say tokens below a cut are taken to be at most, where an interval is
 #: to have an upper end: as many as lie between the likeliest token and the cut of llama.cpp.
 _BELOW = 16.0
+#: A cut that may hide more than this part of a mean, and more than chance may, leaves a lower bound of it.
+_PART = 0.1
 #: Levels of the quantiles that are given, and how many positions above them there must be.
 _LEVELS, _ABOVE = (0.5, 0.9, 0.99, 0.999), 10
 #: Limits of the base's largest probability, by which positions are told apart.
@@ -258,8 +260,9 @@ class _Text:
         if quantity is AGREEMENT:
             high = min(high, 1.0)
         kind = "estimate"
-        # What lists leave out, and what a cut may hide beyond the error of the sample, makes it a lower bound.
-        if more > 0.0 and (self.lists or more > mean.interval[1] - mean.value):
+        # What lists leave out makes it a lower bound, and so does a cut that may hide a good part of it.
+        known = max(mean.interval[1] - mean.value, _PART * abs(mean.value))
+        if more > 0.0 and (self.lists or more > known):
             kind, quantity, high = "lower_bound", quantity.below, math.inf
         return Estimate(mean.value, mean.standard_error, (low, high), quantity, kind, method, n)
 
