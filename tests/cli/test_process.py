@@ -31,6 +31,7 @@ def test_help_is_cheap():
         ["kl", "--help"],
         ["fit", "--help"],
         ["score", "--help"],
+        ["logits", "--help"],
         ["explain", "direction"],
         ["kl", "a"],
     ],

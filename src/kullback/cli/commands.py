@@ -208,6 +208,35 @@ def diff(
     )
 
 
+def logits(
+    base: str,
+    other: Annotated[tuple[str, ...], Parameter(allow_leading_hyphen=False)],
+    /,
+    *,
+    max_kl: float | None = None,
+    report: Path | None = None,
+    unit: Unit = UNIT,
+    output: Output = OUTPUT,
+) -> int:
+    """How far language models are from a base, token by token.
+
+    BASE and OTHER are what two or more models say of the same text: files of
+    llama-perplexity --kl-divergence-base (run it once for each model), .npz
+    with logits and tokens, .npy, or top-k lists as .jsonl or .parquet. Exit
+    code 1 if a KL(base||other) may be above --max-kl, 3 if lists bound it
+    from below only.
+
+    Args:
+        base: file of the model that is compared with.
+        other: file of each other model.
+        max_kl: the largest KL(base||other) allowed, in the unit of the answer.
+        report: write an HTML report to this file.
+    """
+    from kullback.cli import tables
+
+    return tables.logits(base, other, max_kl=max_kl, report=report, unit=unit, output=output)
+
+
 def profile(
     table: str,
     /,
@@ -401,5 +430,5 @@ def _caches() -> Path:
 
 #: In the order of --help.
 COMMANDS = (
-    demo, kl, fit, diff, profile, score, sample, check_loss, check_density, verify, plan, explain, doctor,
+    demo, kl, fit, diff, logits, profile, score, sample, check_loss, check_density, verify, plan, explain, doctor,
 )  # fmt: skip
