@@ -1,6 +1,7 @@
-"""`kullback kl`, `plan` and `explain`: two distributions, or one and a family."""
+"""`kullback kl`, `plan`, `explain` and `explore`: two distributions, or one and a family."""
 
 import time
+import webbrowser
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -8,15 +9,17 @@ from typing import Any
 
 from kullback.api.explain import explain
 from kullback.api.explain import plan as plan_of
+from kullback.api.explore import explore
 from kullback.api.gradients import explain_gradients
 from kullback.api.measure import cross_entropy, divergence, entropy, kl_divergence
-from kullback.cli.answer import answer, report_file
+from kullback.cli.answer import File, answer, report_file
 from kullback.cli.fit import opened
 from kullback.cli.inputs import Given, check_place, given, is_model, model
 from kullback.cli.options import Fitting, Measuring, Output, Reading, Unit
 from kullback.core.errors import InputError, UnsupportedError
 from kullback.distributions.base import Distribution
 from kullback.inputs.given import distribution
+from kullback.render.document import Document
 from kullback.results.estimate import Estimate
 from kullback.results.others import Contributions, Side, Sides
 from kullback.views.losses import gradients_document
@@ -144,3 +147,28 @@ def explain_pair(p: str, q: str, *, normalize: bool, unit: Unit, output: Output)
     parts = unit.of(explain(left.value, right.value, normalize=normalize))
     document = contributions_document((left.words, right.words), parts)
     return answer("explain", document, output, status=parts.status)
+
+
+def explore_pair(
+    p: str | None, q: str | None, out: Path, *, show: bool, unit: Unit, output: Output
+) -> int:
+    """Writes the live page and returns the exit code."""
+    check_place(out, "--out", inputs=(p, q))
+    page = explore(_explored(p, "p"), _explored(q, "q"), path=out, units=unit.units)
+    words = (f"p = {page.p}", f"q = {page.q}")
+    document = Document("A live page of p and q", lambda: {"p": page.p, "q": page.q}, words)
+    if show:
+        webbrowser.open(out.resolve().as_uri())
+    return answer("explore", document, output, files=(File("page", "page", out),))
+
+
+def _explored(text: str | None, name: str) -> object:
+    """What an argument stands for: a distribution, or a fit from a file."""
+    if text is None:
+        return None
+    if Path(text).is_file():
+        # Here and not above: the archive knows every class there is, and takes a second to load.
+        from kullback.api.store import load_fit  # noqa: PLC0415
+
+        return load_fit(text)
+    return given(text, name).value
