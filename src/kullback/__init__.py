@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from kullback.api.check_loss import check_loss
     from kullback.api.density import check_density
     from kullback.api.explain import explain, plan
+    from kullback.api.explore import explore
     from kullback.api.fit import fit
     from kullback.api.gradients import explain_gradients
     from kullback.api.logits import logits_kl
@@ -58,6 +59,7 @@ _HOMES = {
     "kullback.api.check_loss": ("check_loss",),
     "kullback.api.density": ("check_density",),
     "kullback.api.explain": ("explain", "plan"),
+    "kullback.api.explore": ("explore",),
     "kullback.api.gradients": ("explain_gradients",),
     "kullback.api.fit": ("fit",),
     "kullback.diff.profile": ("profile",),
@@ -101,6 +103,7 @@ __all__ = [  # noqa: RUF022 - by layer, as in _HOMES
     "profile",
     "explain",
     "explain_gradients",
+    "explore",
     "fit",
     "plan",
     "score",

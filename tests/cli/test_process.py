@@ -83,6 +83,7 @@ def test_help_lists_the_commands_and_the_exit_codes():
         "verify",
         "plan",
         "explain",
+        "explore",
         "doctor",
         "Exit codes",
     ):

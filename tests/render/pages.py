@@ -3,7 +3,7 @@
 import re
 from html.parser import HTMLParser
 
-VOID = {"meta", "br", "path", "rect", "link"}
+VOID = {"meta", "br", "path", "rect", "link", "input"}
 
 
 class _Page(HTMLParser):

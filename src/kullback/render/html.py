@@ -28,7 +28,7 @@ from kullback.render.svg import draw, draw_corner
 
 _SIGNS = {"good": "✓", "bad": "✗", "unsure": "?"}
 #: What is hatched: the areas that lie below 0.
-_HATCH = (
+HATCH = (
     '<svg class="defs" aria-hidden="true"><defs><pattern id="hatch" width="5" height="5" '
     'patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><path d="M0,0V5"/></pattern></defs></svg>'
 )
@@ -44,7 +44,7 @@ def render(document: Document) -> str:
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>{title}</title><style>{_SHEET}</style></head>\n<body>{_HATCH}<main>"
+        f"<title>{title}</title><style>{_SHEET}</style></head>\n<body>{HATCH}<main>"
         f"{_content(document)}{_footer(document)}</main></body></html>\n"
     )
 
@@ -196,13 +196,13 @@ def _footer(document: Document) -> str:
 # How a page looks: one style sheet, for light and dark, wide and narrow, screen and paper.
 
 #: Okabe and Ito's blue and vermilion, told apart by every kind of colour vision.
-_LIGHT = """
+LIGHT = """
 --ground:#fff;--paper:#f6f7f9;--ink:#1c2128;--soft:#57606a;--rule:#d8dee4;--grid:#eaeef2;
 --p:#4b535d;--forward:#0067b1;--reverse:#d1520a;--q:#00776b;--sample:#6b7480;--neutral:#57606a;
 --good:#116b3c;--bad:#b3200e;--unsure:#6a5300;
 --good-tint:#dcf3e4;--bad-tint:#fde4df;--unsure-tint:#f6edd0;--band:#8c96a1;
 """
-_DARK = """
+DARK = """
 --ground:#14181d;--paper:#1c2228;--ink:#e4e8ec;--soft:#a3adb8;--rule:#38414b;--grid:#272e36;
 --p:#aab4bf;--forward:#58b2f4;--reverse:#ff9d5c;--q:#3fc9b6;--sample:#98a3af;--neutral:#a3adb8;
 --good:#6fd79a;--bad:#ff9280;--unsure:#e6c867;
@@ -336,8 +336,8 @@ body{font-size:11pt}
 """
 
 _SHEET = (
-    f":root{{color-scheme:light dark;{_LIGHT}}}"
-    f"@media screen and (prefers-color-scheme:dark){{:root{{{_DARK}}}}}"
+    f":root{{color-scheme:light dark;{LIGHT}}}"
+    f"@media screen and (prefers-color-scheme:dark){{:root{{{DARK}}}}}"
     f"{_TEXT}{_FACTS}{_BANNER}{_TABLES}{_PLOTS}"
     f"@media screen and (max-width:640px){{{_NARROW}}}"
     f"@media print{{{_PAPER}}}"
@@ -360,6 +360,6 @@ def write_notebook(document: Document) -> str:
     body = _content(document, _PREFIX)
     own = f"k{blake2b(body.encode(), digest_size=6).hexdigest()}-"
     return (
-        f'<div class="kullback"><style>.kullback{{{_SCOPED}{_INSIDE}}}</style>{_HATCH}'
+        f'<div class="kullback"><style>.kullback{{{_SCOPED}{_INSIDE}}}</style>{HATCH}'
         f"{body.replace(_PREFIX, own)}</div>"
     )
