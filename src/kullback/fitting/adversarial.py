@@ -266,7 +266,8 @@ def _reported(divergence: Adversarial, bounds: list[Bound], n: int) -> Estimate:
 
 def _standard(p: Samples) -> tuple[Rows, Float[np.ndarray, " d"], Float[np.ndarray, " d"]]:
     n = len(p.values)
-    weights = np.full(n, 1.0 / n) if p.weights is None else p.weights / p.weights.sum()
+    counts = p.rows.counts
+    weights = np.full(n, 1.0 / n) if counts is None else counts / counts.sum()
     center = weights @ p.values
     scale = np.sqrt(weights @ (p.values - center) ** 2)
     return Rows(((p.values - center) / scale).astype(np.float32), weights), center, scale
