@@ -252,9 +252,9 @@ def test_a_table_of_reals_counts_and_categories():
 # ---- weights, order, files, a kill ------------------------------------------------------------------
 
 
-def test_a_weight_of_two_is_two_rows():
+def test_a_frequency_of_two_is_two_rows():
     x, weights = three_groups(150, 2), RNG(5).integers(0, 4, size=150)
-    once = forward(Samples(x, weights), Mixture(3))
+    once = forward(Samples(x, frequencies=weights), Mixture(3))
     often = forward(np.repeat(x, weights, axis=0), Mixture(3))
     shuffled = forward(RNG(1).permutation(np.repeat(x, weights, axis=0)), Mixture(3))
     for other in (often, shuffled):

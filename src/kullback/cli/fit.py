@@ -35,6 +35,7 @@ from kullback.render.html import render
 from kullback.results.fit import Fit
 from kullback.results.posterior import Diagnosis
 from kullback.results.quantity import Sentence
+from kullback.tables.rows import RowColumns
 from kullback.targets import LogDensity, Samples, Stream, Unconstrained
 from kullback.views.fit import fit_document
 
@@ -136,7 +137,7 @@ def opened(data: str, how: Fitting, reading: Reading) -> Iterator[Source]:
         read = read_rows(
             data,
             columns=names_of(columns) or None,
-            weights=reading.weights,
+            apart=RowColumns(**reading.apart),
             kinds={**dict.fromkeys(names_of(how.counts), "count"), **kinds_of(reading.kind)},
             missing=reading.absent,
         )

@@ -116,15 +116,28 @@ class Reading:
     """How rows are read.
 
     Attributes:
-        weights: the column that holds the weights of the rows.
+        weights: the column with weights of a survey, or importance weights; only their ratios matter.
+        frequencies: the column with the number of equal rows that each stands for.
+        cluster: the column whose equal values mark rows that belong together.
+        order: the column that orders the rows in time.
         missing: keep cells without a value as missing, or drop their rows; refused if not said.
         kind: what a column is where it is not what it seems, NAME=KIND, such as zip=category: continuous,
             integer, count, category, code or identifier; may be said several times.
     """
 
     weights: str | None = None
+    frequencies: str | None = None
+    cluster: str | None = None
+    order: str | None = None
     kind: tuple[str, ...] = ()
     missing: Literal["keep", "drop"] | None = None
+
+    @property
+    def apart(self) -> dict[str, str | None]:
+        """The columns that say what rows stand for."""
+        return {
+            "weights": self.weights, "frequencies": self.frequencies, "cluster": self.cluster, "order": self.order
+        }  # fmt: skip
 
     @property
     def absent(self) -> Literal["drop"] | bool:
@@ -187,7 +200,8 @@ class Comparing:
     Attributes:
         columns: separated by commas; all that both tables have by default.
         by: compare the rows of each value of this column by themselves.
-        weights: the column with the number of rows that each stands for.
+        weights: the column with weights of a survey, or importance weights; only their ratios matter.
+        frequencies: the column with the number of equal rows that each stands for.
         cluster: the column whose equal values mark rows that belong together.
         order: the column that orders the rows in time.
         joint: also compare all columns together.
@@ -200,6 +214,7 @@ class Comparing:
     columns: str | None = None
     by: str | None = None
     weights: str | None = None
+    frequencies: str | None = None
     cluster: str | None = None
     order: str | None = None
     joint: Annotated[bool, Parameter(negative="--no-joint", show_default=False)] = True

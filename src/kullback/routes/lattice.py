@@ -1,6 +1,7 @@
 """Columns of whole numbers under a mixture of Gaussians, whose density would be a spike at each of them."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -30,7 +31,7 @@ def ratings_as_categories(p: Samples | Stream) -> tuple[Samples | Stream, tuple[
         return p, ()
     ratings = [
         name for i, name in enumerate(p.columns)
-        if p.kinds[i] == "integer" and is_lattice(p.values[:, i])
+        if p.kinds[i] == "integer" and is_lattice(p.written_out.values[:, i])
     ]  # fmt: skip
     if not ratings:
         return p, ()
@@ -41,9 +42,7 @@ def ratings_as_categories(p: Samples | Stream) -> tuple[Samples | Stream, tuple[
         name: "category" if name in ratings else kind
         for name, kind in zip(p.columns, p.kinds, strict=True)
     }
-    made = Samples(
-        p.values, p.weights, columns=p.columns, kinds=kinds, labels=p.labels, missing=p.missing  # pyright: ignore[reportArgumentType]
-    )  # fmt: skip
+    made = replace(p, kinds=kinds)
     said = (
         f"{named}: a few whole numbers, each of them often, so they are fitted as categories; for a continuous "
         'scale, say kinds={...: "continuous"}'
