@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from kullback.api.explore import explore
     from kullback.api.fit import fit
     from kullback.api.gradients import explain_gradients
+    from kullback.api.logits import logits_kl
     from kullback.api.measure import cross_entropy, divergence, entropy, kl_divergence
     from kullback.api.score import score
     from kullback.api.store import load, save
@@ -76,6 +77,7 @@ _HOMES = {
     ),
     "kullback.results.diff": ("Diff", "Profile"),
     "kullback.results.fit": ("Fit",),
+    "kullback.api.logits": ("logits_kl",),
     "kullback.api.measure": ("cross_entropy", "divergence", "entropy", "kl_divergence"),
     "kullback.results.estimate": ("Estimate",),
     "kullback.targets": ("Counts", "Grid", "Known", "LogDensity", "Samples"),
@@ -96,6 +98,7 @@ __all__ = [  # noqa: RUF022 - by layer, as in _HOMES
     "divergence",
     "entropy",
     "kl_divergence",
+    "logits_kl",
     "diff",
     "profile",
     "explain",

@@ -534,3 +534,8 @@ def test_a_point_that_p_has_is_found_and_said():
 def test_points_alone_are_refused_with_what_to_say():
     with pytest.raises(InputError, match='kinds={"x0": "category", "x1": "category"}'):
         forward(np.repeat([[0.0, 0.0], [1.0, 1.0]], 500, axis=0), Mixture(2))
+    indicators = np.eye(6)[RNG(0).integers(0, 6, 400)]
+    with pytest.raises(InputError, match="x0, x1, .* determine each other exactly and hold"):
+        forward(indicators, Mixture(5))
+    classes = Samples(indicators, kinds=("category",) * 6)
+    assert np.isfinite(forward(classes, Mixture(2)).divergence.value)

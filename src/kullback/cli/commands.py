@@ -209,6 +209,35 @@ def diff(
     )
 
 
+def logits(
+    base: str,
+    other: Annotated[tuple[str, ...], Parameter(allow_leading_hyphen=False)],
+    /,
+    *,
+    max_kl: float | None = None,
+    report: Path | None = None,
+    unit: Unit = UNIT,
+    output: Output = OUTPUT,
+) -> int:
+    """How far language models are from a base, token by token.
+
+    BASE and OTHER are what two or more models say of the same text: files of
+    llama-perplexity --kl-divergence-base (run it once for each model), .npz
+    with logits and tokens, .npy, or top-k lists as .jsonl or .parquet. Exit
+    code 1 if a KL(base||other) may be above --max-kl, 3 if lists bound it
+    from below only.
+
+    Args:
+        base: file of the model that is compared with.
+        other: file of each other model.
+        max_kl: the largest KL(base||other) allowed, in the unit of the answer.
+        report: write an HTML report to this file.
+    """
+    from kullback.cli import tables
+
+    return tables.logits(base, other, max_kl=max_kl, report=report, unit=unit, output=output)
+
+
 def profile(
     table: str,
     /,
@@ -305,10 +334,10 @@ def plan(
         columns: of the data, separated by commas; all by default.
         normalize: divide probabilities by their sum.
     """
-    from kullback.cli import densities
+    from kullback.cli import plans
 
     how = Fitting(family=family, columns=columns)
-    return densities.plan(p, q, how, reading, normalize=normalize, output=output)
+    return plans.plan(p, q, how, reading, normalize=normalize, output=output)
 
 
 def explain(
@@ -335,9 +364,9 @@ def explain(
         from kullback.cli.topics import run
 
         return run(p, output)
-    from kullback.cli import densities
+    from kullback.cli import plans
 
-    return densities.explain_pair(p, q, normalize=normalize, unit=unit, output=output)
+    return plans.explain_pair(p, q, normalize=normalize, unit=unit, output=output)
 
 
 def explore(
@@ -362,9 +391,9 @@ def explore(
         out: write the page to this file.
         show: open it in the browser.
     """
-    from kullback.cli import densities
+    from kullback.cli.explore import explore_pair
 
-    return densities.explore_pair(p, q, out, show=show, unit=unit, output=output)
+    return explore_pair(p, q, out, show=show, unit=unit, output=output)
 
 
 def check_density(
@@ -429,6 +458,6 @@ def _caches() -> Path:
 
 #: In the order of --help.
 COMMANDS = (
-    demo, kl, fit, diff, profile, score, sample, check_loss, check_density, verify, plan, explain, explore,
+    demo, kl, fit, diff, logits, profile, score, sample, check_loss, check_density, verify, plan, explain, explore,
     doctor,
 )  # fmt: skip

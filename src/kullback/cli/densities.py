@@ -1,29 +1,21 @@
-"""`kullback kl`, `plan`, `explain` and `explore`: two distributions, or one and a family."""
+"""`kullback kl`: two distributions, in both directions."""
 
 import time
-import webbrowser
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from kullback.api.explain import explain
-from kullback.api.explain import plan as plan_of
-from kullback.api.explore import explore
-from kullback.api.gradients import explain_gradients
 from kullback.api.measure import cross_entropy, divergence, entropy, kl_divergence
-from kullback.cli.answer import File, answer, report_file
-from kullback.cli.fit import opened
-from kullback.cli.inputs import Given, check_place, given, is_model, model
-from kullback.cli.options import Fitting, Measuring, Output, Reading, Unit
+from kullback.cli.answer import answer, report_file
+from kullback.cli.inputs import Given, check_place, given
+from kullback.cli.options import Measuring, Output, Unit
 from kullback.core.errors import InputError, UnsupportedError
 from kullback.distributions.base import Distribution
 from kullback.inputs.given import distribution
-from kullback.render.document import Document
 from kullback.results.estimate import Estimate
 from kullback.results.others import Contributions, Side, Sides
-from kullback.views.losses import gradients_document
-from kullback.views.measure import Pair, contributions_document, kl_document, plan_document
+from kullback.views.measure import Pair, kl_document
 from kullback.views.numbers import exchanged, swapped
 
 
@@ -112,63 +104,3 @@ def _side(name: str, p: object, q: object, how: Measuring, unit: Unit) -> Side:
 
 def _options(how: Measuring) -> dict[str, Any]:
     return {name: getattr(how, name) for name in ("n", "tolerance", "dx", "normalize", "key")}
-
-
-# `kullback plan`, and `explain` of two densities.
-
-
-def plan(
-    p: str, q: str | None, how: Fitting, reading: Reading, *, normalize: bool, output: Output
-) -> int:
-    """Prints how KL would be measured or a family fitted, and returns the exit code."""
-    if (q is None) == (how.family is None):
-        raise InputError(
-            "give Q, for a plan to measure KL, or --family, for one to fit: one of them"
-        )
-    if q is None:
-        with opened(p, how, reading) as target:
-            routes = plan_of(target.given, family=how.family)
-        words = target.words(p).removeprefix("p: ").removeprefix("p = ")
-        document = plan_document((words, str(how.family)), routes)
-        return answer("plan", document, output, status=routes.status)
-    left, right = given(p, "p"), given(q, "q")
-    methods = plan_of(left.value, right.value, normalize=normalize)
-    document = plan_document((left.words, right.words), methods)
-    return answer("plan", document, output)
-
-
-def explain_pair(p: str, q: str, *, normalize: bool, unit: Unit, output: Output) -> int:
-    """Prints the regions and their total, or how estimators compare, and returns the exit code."""
-    if p == "gradients":
-        with model(q) if is_model(q) else nullcontext(given(q, "p").value) as target:
-            compared = explain_gradients(target)
-        return answer("explain", gradients_document(q, compared), output)
-    left, right = given(p, "p"), given(q, "q")
-    parts = unit.of(explain(left.value, right.value, normalize=normalize))
-    document = contributions_document((left.words, right.words), parts)
-    return answer("explain", document, output, status=parts.status)
-
-
-def explore_pair(
-    p: str | None, q: str | None, out: Path, *, show: bool, unit: Unit, output: Output
-) -> int:
-    """Writes the live page and returns the exit code."""
-    check_place(out, "--out", inputs=(p, q))
-    page = explore(_explored(p, "p"), _explored(q, "q"), path=out, units=unit.units)
-    words = (f"p = {page.p}", f"q = {page.q}")
-    document = Document("A live page of p and q", lambda: {"p": page.p, "q": page.q}, words)
-    if show:
-        webbrowser.open(out.resolve().as_uri())
-    return answer("explore", document, output, files=(File("page", "page", out),))
-
-
-def _explored(text: str | None, name: str) -> object:
-    """What an argument stands for: a distribution, or a fit from a file."""
-    if text is None:
-        return None
-    if Path(text).is_file():
-        # Here and not above: the archive knows every class there is, and takes a second to load.
-        from kullback.api.store import load_fit  # noqa: PLC0415
-
-        return load_fit(text)
-    return given(text, name).value

@@ -1,4 +1,4 @@
-"""`kullback diff`, `profile`, `score` and `sample`: tables of rows."""
+"""`kullback diff`, `logits`, `profile`, `score` and `sample`: tables of rows."""
 
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+from kullback.api.logits import logits_kl
 from kullback.api.score import draws, model_rows
 from kullback.api.score import score as score_rows
 from kullback.api.store import load_fit
@@ -22,6 +23,7 @@ from kullback.render.terminal import show_text
 from kullback.results.diff import Diff
 from kullback.results.quantity import factor
 from kullback.views.diff import diff_document
+from kullback.views.logits import logits_document
 from kullback.views.samples import score_document
 
 
@@ -47,6 +49,19 @@ def _as_typed(difference: Diff) -> Diff:
     """Returns it with remedies as they are typed here."""
     notes = tuple(typed(note) for note in difference.notes)
     return replace(difference, notes=notes)
+
+
+def logits(
+    base: str, others: Sequence[str], *, max_kl: float | None, report: Path | None, unit: Unit,
+    output: Output,
+) -> int:  # fmt: skip
+    """Prints how far models are from a base and returns the exit code."""
+    check_place(report, inputs=(base, *others))
+    limit = None if max_kl is None else max_kl * factor(unit.units, "nats")
+    with progress("reading", output) as watch:
+        found = logits_kl(base, *others, max_kl=limit, progress=watch)
+    document = logits_document(unit.of(found))
+    return answer("logits", document, output, files=(report_file(report),), status=found.status)
 
 
 def profile(

@@ -7,6 +7,7 @@ from kullback.results.batch import EstimateArray
 from kullback.results.diff import Diff
 from kullback.results.estimate import Estimate
 from kullback.results.fit import Fit
+from kullback.results.logits import LogitsReport
 from kullback.results.loss_report import Gradients, LossReport
 from kullback.results.others import Contributions, Plan, Verification
 from kullback.results.serialise import to_json
@@ -14,6 +15,7 @@ from kullback.views.claims import verification_document
 from kullback.views.components import fact
 from kullback.views.diff import diff_document
 from kullback.views.fit import fit_document
+from kullback.views.logits import logits_document
 from kullback.views.losses import gradients_document, loss_document
 from kullback.views.measure import contributions_document, plan_document
 from kullback.views.numbers import error_of, kind_of, value_of
@@ -30,6 +32,8 @@ def document_of(result: object) -> Document:
             return fit_document(result)
         case Diff():
             return diff_document(result)
+        case LogitsReport():
+            return logits_document(result)
         case LossReport():
             return loss_document(result)
         case Gradients():

@@ -1,0 +1,330 @@
+"""Files of a language model's next-token probabilities: llama.cpp's, NumPy's, and top-k lists; read in blocks."""
+
+import os
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, final
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from kullback.core.errors import InputError
+
+Array = np.ndarray
+#: Names of the arrays of an archive.
+_LOGITS = ("logits", "log_probs", "logprobs")
+_TOKENS, _DOCUMENTS = "tokens", "documents"
+#: Bytes of a block that are read at once.
+_BLOCK = 2**23
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Packed:
+    """Log probabilities in 16 bits: `least + step * codes`; a code of 0 says that it is no more than `least`.
+
+    Attributes:
+        codes: of each token.
+        step, least: of each row.
+    """
+
+    codes: Int[np.ndarray, "n v"]
+    step: Float[np.ndarray, " n"]
+    least: Float[np.ndarray, " n"]
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Dense:
+    """Logits or log probabilities of all tokens, up to a constant of each row.
+
+    Attributes:
+        values: of each token.
+        rounding: the relative error of a value, of the type of number in which it was stored.
+    """
+
+    values: Float[np.ndarray, "n v"]
+    rounding: float = 0.0
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class TopK:
+    """Log probabilities of the likeliest tokens, and of the one that came.
+
+    Attributes:
+        ids: of the tokens; -1 where a row lists fewer.
+        log_probs: -inf there.
+    """
+
+    ids: Int[np.ndarray, "n k"]
+    log_probs: Float[np.ndarray, "n k"]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+Block = Packed | Dense | TopK
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class LogitsFile:
+    """What a model says of the next token at each position of a text.
+
+    Attributes:
+        source: the file, for messages.
+        stored: how, in words.
+        vocabulary: how many tokens there are; 0 where only lists are known.
+        tokens: those that came; -1 where that is not known.
+        documents: numbers of the documents, or of the contexts, that positions are in.
+        consecutive: whether contexts are pieces of one text, so that neighbours depend on each other.
+        blocks: starts a pass: yields all rows in order, so many at once.
+        place: says where a row is, in words.
+    """
+
+    source: str
+    stored: str
+    vocabulary: int
+    tokens: Int[np.ndarray, " n"]
+    documents: Int[np.ndarray, " n"]
+    consecutive: bool
+    blocks: Callable[[int], Iterator[Block]]
+    place: Callable[[int], str]
+
+    @property
+    def rows(self) -> int:
+        """How many positions there are."""
+        return len(self.tokens)
+
+    @property
+    def at_once(self) -> int:
+        """Rows that fill a block."""
+        return max(1, _BLOCK // (2 * max(self.vocabulary, 64)))
+
+
+def open_logits(path: object, ids: dict[str, int]) -> LogitsFile:
+    """Returns a file of next-token probabilities, its header read and its length checked.
+
+    Args:
+        path: of llama.cpp's `--kl-divergence-base`; .npz with logits or log_probs (n, v), tokens (n,) and
+            perhaps documents (n,); .npy of logits; .jsonl or .parquet of top-k log probabilities.
+        ids: numbers of tokens that are known by their text; it grows.
+
+    Raises:
+        InputError: it is none of these, or was written short.
+    """
+    file = Path(str(path))
+    if not file.is_file():
+        raise InputError(f"{file}: there is no such file")
+    with file.open("rb") as start:
+        magic = start.read(8)
+    if magic == b"_logits_":
+        return _llama(file)
+    if magic[:4] == b"PK\x03\x04":
+        return _archive(file)
+    if magic[:6] == b"\x93NUMPY":
+        return _array(file)
+    from kullback.tables.toplogprobs import open_lists  # noqa: PLC0415 - loads polars
+
+    return open_lists(file, ids)
+
+
+# llama.cpp: ggml-org/llama.cpp, tools/perplexity/perplexity.cpp, the functions perplexity and log_softmax.
+
+
+def _llama(file: Path) -> LogitsFile:
+    size = file.stat().st_size
+    with file.open("rb") as stream:
+        begun = stream.read(20)
+        head = np.frombuffer(begun.ljust(20)[8:], dtype="<i4")
+        if len(begun) < 20:
+            raise InputError(f"{file}: the file ends after {size} bytes, within its header")
+        context, vocabulary, chunks = (int(v) for v in head)
+        if context < 4 or vocabulary < 2 or chunks < 1:
+            raise InputError(
+                f"{file}: its header says {chunks} chunks of {context} tokens of {vocabulary}: no such file can be"
+            )
+        text = np.frombuffer(stream.read(4 * chunks * context), dtype="<i4")
+    first = context // 2
+    rows, width = context - 1 - first, 2 * ((vocabulary + 1) // 2) + 4
+    begin, whole = 20 + 4 * chunks * context, 2 * width * rows * chunks
+    if size != begin + whole:
+        raise InputError(f"{file}: {_short(size - begin, rows, width, chunks, whole)}")
+    tokens = text.reshape(chunks, context)[:, first + 1 :].reshape(-1).astype(np.int64)
+
+    def blocks(at_once: int) -> Iterator[Block]:
+        with file.open("rb", buffering=0) as stream:
+            stream.seek(begin)
+            for count in _counts(rows * chunks, at_once):
+                raw = np.empty((count, width), dtype="<u2")
+                _fill(stream, raw, file)
+                step, least = raw[:, :4].copy().view("<f4").T.astype(np.float64)
+                yield Packed(raw[:, 4 : 4 + vocabulary], step, least)
+
+    return LogitsFile(
+        str(file), "16 bits (llama.cpp)", vocabulary, tokens, np.repeat(np.arange(chunks), rows),
+        consecutive=True, blocks=blocks, place=lambda row: f"chunk {row // rows + 1}, row {row % rows + 1}",
+    )  # fmt: skip
+
+
+def _short(had: int, rows: int, width: int, chunks: int, whole: int) -> str:
+    """Says where a file ends that does not end where its header says."""
+    if had > whole:
+        return f"{had - whole:,} bytes follow the {chunks} chunks that its header announces: it is another format"
+    if had <= 0:
+        return f"the file ends within its list of tokens, before the first of {chunks} chunks"
+    row = had // (2 * width)
+    return (
+        f"the file ends in chunk {row // rows + 1} of {chunks}, at row {row % rows + 1} of {rows}, "
+        f"{whole - had:,} bytes short of what its header says; write it again (was the disk full?)"
+    )
+
+
+def _counts(rows: int, at_once: int) -> Iterator[int]:
+    for first in range(0, rows, at_once):
+        yield min(at_once, rows - first)
+
+
+def _fill(stream: IO[bytes], array: Array, file: Path) -> None:
+    """Fills an array from a stream; a file that became shorter is said to be."""
+    left = memoryview(array.reshape(-1).view(np.uint8))  # pyright: ignore[reportArgumentType]
+    while left.nbytes:
+        got = stream.readinto(left)  # pyright: ignore[reportAttributeAccessIssue]
+        if not got:
+            raise InputError(f"{file}: the file ends {left.nbytes:,} bytes early")
+        left = left[got:]
+
+
+# NumPy.
+
+
+def _archive(file: Path) -> LogitsFile:
+    try:
+        with zipfile.ZipFile(file) as archive:
+            names = {n.removesuffix(".npy") for n in archive.namelist()}
+        name = next((n for n in _LOGITS if n in names), None)
+        if name is None:
+            raise InputError(
+                f"{file}: it has the arrays {', '.join(sorted(names))}; one must be named {' or '.join(_LOGITS[:2])}"
+            )
+        with np.load(file, allow_pickle=False) as arrays:
+            tokens = arrays[_TOKENS] if _TOKENS in names else None
+            documents = arrays[_DOCUMENTS] if _DOCUMENTS in names else None
+    except (zipfile.BadZipFile, ValueError, EOFError, OSError) as error:
+        raise InputError(f"{file}: this archive cannot be read: {error}") from None
+
+    def opened() -> IO[bytes]:
+        return zipfile.ZipFile(file).open(f"{name}.npy")
+
+    return _of_arrays(file, opened, tokens, documents)
+
+
+def _array(file: Path) -> LogitsFile:
+    return _of_arrays(file, lambda: file.open("rb"), None, None)
+
+
+def _of_arrays(
+    file: Path, opened: Callable[[], IO[bytes]], tokens: Array | None, documents: Array | None
+) -> LogitsFile:
+    with opened() as stream:
+        shape, dtype = _header(stream, file)
+    if len(shape) not in (2, 3) or dtype.kind != "f" or 0 in shape:
+        raise InputError(
+            f"{file}: logits must be numbers of shape (n, v) or (documents, n, v), not {dtype} of {shape}"
+        )
+    rows, vocabulary = int(np.prod(shape[:-1])), int(shape[-1])
+    if documents is None:
+        documents = np.repeat(np.arange(rows // shape[-2]), shape[-2])
+    came = np.full(rows, -1) if tokens is None else _whole(tokens, rows, file, _TOKENS)
+    if came.max() >= vocabulary:
+        raise InputError(
+            f"{file}: token {int(came.max())} at row {int(came.argmax()) + 1} is not one of {vocabulary}"
+        )
+
+    def blocks(at_once: int) -> Iterator[Block]:
+        with opened() as stream:
+            _header(stream, file)
+            for count in _counts(rows, at_once):
+                raw = np.empty((count, vocabulary), dtype=dtype)
+                _fill(stream, raw, file)
+                kept = raw.astype(np.float64 if dtype.itemsize == 8 else np.float32, copy=False)
+                yield Dense(kept, float(np.finfo(dtype).eps) / 2.0)
+
+    numbers = np.unique(_whole(documents, rows, file, _DOCUMENTS), return_inverse=True)[1]
+    return LogitsFile(
+        str(file), f"{8 * dtype.itemsize} bits", vocabulary, came, numbers.reshape(-1), consecutive=False,
+        blocks=blocks, place=lambda row: f"row {row + 1}",
+    )  # fmt: skip
+
+
+def _header(stream: IO[bytes], file: Path) -> tuple[tuple[int, ...], np.dtype]:
+    """Reads the head of an array, so that its numbers follow. Pickled objects are refused."""
+    try:
+        version = np.lib.format.read_magic(stream)
+        read = np.lib.format.read_array_header_1_0
+        if version != (1, 0):
+            read = np.lib.format.read_array_header_2_0
+        shape, by_columns, dtype = read(stream)
+    except (ValueError, OSError, EOFError) as error:
+        raise InputError(f"{file}: this array cannot be read: {error}") from None
+    if dtype.hasobject:
+        raise InputError(f"{file}: it holds pickled objects, which are not read")
+    if by_columns and len(shape) > 1:
+        raise InputError(
+            f"{file}: its numbers lie column by column; save np.ascontiguousarray(...)"
+        )
+    return shape, dtype
+
+
+def _whole(values: Array, rows: int, file: Path, name: str) -> Int[np.ndarray, " n"]:
+    values = np.asarray(values).reshape(-1)
+    if values.dtype.kind not in "iu" or len(values) != rows:
+        raise InputError(
+            f"{file}: {name} must be {rows:,} whole numbers, one for each row, not {len(values):,} {values.dtype}"
+        )
+    return values.astype(np.int64)
+
+
+def in_memory(values: object, tokens: object, documents: object) -> LogitsFile:
+    """Returns an array of logits as a file is. Arguments as of the arrays of an archive."""
+    array = np.asarray(values)
+    if array.ndim < 2 or array.dtype.kind != "f" or array.size == 0:
+        raise InputError(
+            f"logits must be real numbers of shape (n, v), not {array.dtype} of {array.shape}"
+        )
+    rows, size = int(np.prod(array.shape[:-1])), array.shape[-1]
+    flat = array.reshape(rows, size)
+    place, eps = Path("logits"), float(np.finfo(array.dtype).eps) / 2.0
+    if documents is None:
+        documents = np.repeat(np.arange(rows // array.shape[-2]), array.shape[-2])
+    came = np.full(rows, -1) if tokens is None else _whole(np.asarray(tokens), rows, place, _TOKENS)
+    if came.max() >= size:
+        raise InputError(f"tokens: {int(came.max())} is not one of {size}")
+    numbers = np.unique(np.asarray(documents).reshape(-1), return_inverse=True)[1].reshape(-1)
+    if len(numbers) != rows:
+        raise InputError(f"documents: {len(numbers):,} numbers for {rows:,} positions")
+
+    def blocks(at_once: int) -> Iterator[Block]:
+        for first in range(0, rows, at_once):
+            part = flat[first : first + at_once]
+            double = array.dtype.itemsize == 8
+            yield Dense(part.astype(np.float64 if double else np.float32, copy=False), eps)
+
+    return LogitsFile(
+        "an array", f"{8 * array.dtype.itemsize} bits", size, came, numbers, consecutive=False,
+        blocks=blocks, place=lambda row: f"row {row + 1}",
+    )  # fmt: skip
+
+
+def workers() -> int:
+    """Threads that compute while a file is read."""
+    return max(1, min(os.cpu_count() or 1, 8))
