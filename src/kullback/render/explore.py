@@ -8,7 +8,7 @@ from importlib import resources
 from urllib.parse import quote
 
 from kullback._version import __version__
-from kullback.render.html import DARK, HATCH, LIGHT
+from kullback.render.html import DARK, LIGHT
 
 #: In the order in which one uses the other.
 _SCRIPTS = ("numbers", "words", "fits", "figures", "page", "controls")
@@ -44,7 +44,7 @@ def page(p: str, q: str, unit: str, title: str = "KL divergence, both directions
     script = f'<script type="module">\n{_script()}</script>'
     return (
         f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head>\n'
-        f"<body>{HATCH}{_file('page.html')}{data}\n{script}</body></html>\n"
+        f"<body>{_file('page.html')}{data}\n{script}</body></html>\n"
     )
 
 

@@ -28,7 +28,7 @@ from kullback.render.svg import draw, draw_corner
 
 _SIGNS = {"good": "✓", "bad": "✗", "unsure": "?"}
 #: What is hatched: the areas that lie below 0.
-HATCH = (
+_HATCH = (
     '<svg class="defs" aria-hidden="true"><defs><pattern id="hatch" width="5" height="5" '
     'patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><path d="M0,0V5"/></pattern></defs></svg>'
 )
@@ -44,7 +44,7 @@ def render(document: Document) -> str:
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>{title}</title><style>{_SHEET}</style></head>\n<body>{HATCH}<main>"
+        f"<title>{title}</title><style>{_SHEET}</style></head>\n<body>{_HATCH}<main>"
         f"{_content(document)}{_footer(document)}</main></body></html>\n"
     )
 
@@ -360,6 +360,6 @@ def write_notebook(document: Document) -> str:
     body = _content(document, _PREFIX)
     own = f"k{blake2b(body.encode(), digest_size=6).hexdigest()}-"
     return (
-        f'<div class="kullback"><style>.kullback{{{_SCOPED}{_INSIDE}}}</style>{HATCH}'
+        f'<div class="kullback"><style>.kullback{{{_SCOPED}{_INSIDE}}}</style>{_HATCH}'
         f"{body.replace(_PREFIX, own)}</div>"
     )

@@ -15,7 +15,7 @@ function controls() {
     const box = $(`side-${name}`), focus = box.contains(document.activeElement) ? document.activeElement.dataset.key : null;
     while (box.children.length > 1) box.lastChild.remove();
     const wrong = make("p", { class: "wrong", hidden: true, role: "alert" });
-    const text = make("textarea", { class: "text", rows: Math.min(5, Math.ceil(written(state[name]).length / 29)), spellcheck: "false", "aria-label": `${name} as an expression`, "data-key": `${name} text`,
+    const text = make("textarea", { class: "text", rows: 1, spellcheck: "false", "aria-label": `${name} as an expression`, "data-key": `${name} text`,
       onchange: (e) => typed(name, e.target.value, wrong), onkeydown: (e) => { if (e.key === "Enter" && !e.shiftKey) { e.preventDefault(); typed(name, e.target.value, wrong); } } });
     text.value = written(state[name]);
     box.append(text, wrong);
@@ -26,6 +26,7 @@ function controls() {
       state[name].parts.forEach((c, i) => box.append(partOf(name, c, i)));
       box.append(make("button", { type: "button", class: "add", disabled: state[name].parts.length >= 5, onclick: () => added(name), "data-key": `${name} add` }, "Add a component"));
     }
+    text.style.height = `${text.scrollHeight + 2}px`;
     if (focus) box.querySelector(`[data-key="${focus}"]`)?.focus();
   }
   $("regions").hidden = $("fit").hidden = discrete();
@@ -51,8 +52,8 @@ function partOf(name, c, i) {
   const family = make("select", { "aria-label": `${name}, component ${i + 1}: family`, "data-key": `${name} ${i} family`,
     onchange: (e) => set({ family: e.target.value, df: e.target.value === "student_t" ? c.df || 3 : undefined }) },
   ...LINE.map((f) => make("option", { value: f, selected: f === c.family }, { student_t: "Student's t" }[f] || f)));
-  const field = (label, key, value, take, extra = {}) => make("label", {}, label, make("input", { type: "number", step: "any", value: Number(value.toPrecision(8)), "data-key": `${name} ${i} ${key}`, ...extra,
-    onchange: (e) => { const v = Number(e.target.value); if (e.target.value !== "" && Number.isFinite(v) && take(v) !== false) return; e.target.value = Number(value.toPrecision(8)); } }));
+  const field = (label, key, value, take, extra = {}) => make("label", {}, label, make("input", { type: "number", step: "any", value: Number(value.toPrecision(5)), title: value, "data-key": `${name} ${i} ${key}`, ...extra,
+    onchange: (e) => { const v = Number(e.target.value); if (e.target.value !== "" && Number.isFinite(v) && take(v) !== false) return; e.target.value = Number(value.toPrecision(5)); } }));
   const positive = (f) => (v) => (v > 0 ? f(v) : false);
   return make("div", { class: "part" },
     make("div", { class: "top" }, make("b", {}, String(i + 1)), family,
@@ -108,10 +109,10 @@ function stop() { job++; $("fitting").textContent = ""; $("drawing").textContent
 /** Why no member of q's family can be fitted in a direction, "" if one can. */
 function unfit(direction) {
   const p = compiled(state.p.parts), q = compiled(state.q.parts);
-  if (!smooth(state.q.parts)) return "a uniform moves its ends: it has no gradient to follow";
-  if (direction === "forward" && lightness(q) > 0 && heaviness(p) <= lightness(q)) return "it is infinite for each member: p's tails are heavier than their moments";
-  if (direction === "reverse" && lightness(p) === Infinity) return "it is infinite for each member: q goes on where p ends";
-  if (direction === "reverse" && heaviness(q) <= lightness(p)) return "it is infinite for each member: q's tails are heavier than their moments";
+  if (!smooth(state.q.parts)) return "a uniform moves its ends, where there is no gradient to follow";
+  if (direction === "forward" && lightness(q) > 0 && heaviness(p) <= lightness(q)) return "KL(p‖q) is infinite for every member: p lacks a moment that −log q needs";
+  if (direction === "reverse" && lightness(p) === Infinity) return "KL(q‖p) is infinite for every member: q goes on where p ends";
+  if (direction === "reverse" && heaviness(q) <= lightness(p)) return "KL(q‖p) is infinite for every member: q lacks a moment that −log p needs";
   return "";
 }
 
@@ -130,7 +131,7 @@ function run(direction) {
     const last = way[way.length - 1];
     state = { ...state, q: { parts: tidy(last.parts) } };
     controls(); redraw(); drawWay(direction);
-    $("fitting").textContent = `${direction}: ${way.length - 1} steps to ${valued(inUnit(last.value))} ${state.unit}; a local optimum, if the slope of ${erred(last.slope)} is 0`;
+    $("fitting").textContent = `${direction}: ${way.length - 1} steps to ${valued(inUnit(last.value))} ${state.unit}, where its slope is ${erred(last.slope)}`;
   });
 }
 
@@ -146,10 +147,8 @@ function drawWay(direction) {
   if (gaps.length < 2) return;
   if ($("way").hidden) { $("way").hidden = false; plot.resize(); }
   plot.root.setAttribute("class", `r-${direction}`);
-  plot.left = 62;
   const low = Math.floor(Math.min(...gaps)), high = Math.ceil(Math.max(...gaps) + 0.01);
   plot.frame([0, Math.max(n - 1, 4)], [low, high]);
-  plot.grid.querySelectorAll("text.end").forEach((t) => { const v = Number(t.textContent.replace("−", "-")); t.textContent = Number.isInteger(v) ? `1e${t.textContent}` : ""; });
   plot.set("line", plot.curve(gaps.map((_, i) => i), gaps));
   $("way").querySelector("h3").textContent = `Way of the ${direction} descent: above its last value, ${state.unit}, step by step`;
   const c = plots.curves, every = Math.max(1, Math.floor(n / 10));
@@ -287,7 +286,7 @@ function drawSample(one, i) {
   plot.set("bars", plot.bars(heights.map((_, j) => x[0] + (j + 0.5) * width), heights, width * 0.94, 0));
   plot.set("p", plot.curve(grid, ys));
   if (one.fit) { const d = compiled(one.fit.parts); plot.set("fit", plot.curve(grid, grid.map((v) => Math.exp(logDensity(d, v))))); }
-  if (state.n <= 200) plot.set("rug", one.draws.map((v) => `M${plot.px(v).toFixed(1)},${plot.height - 24}v-7`).join(""));
+  if (state.n <= 200) plot.set("rug", one.draws.map((v) => `M${Math.round(10 * plot.px(v))},${10 * (plot.height - 24)}v-70`).join(""));
 }
 
 // Once hands rest: the link, the code, the samples.
@@ -327,6 +326,7 @@ function begin() {
   plots.overP = new Plot($("over-p"), 150, layers("r-forward"), "cut-over-p");
   plots.overQ = new Plot($("over-q"), 150, layers("r-reverse"), "cut-over-q");
   plots.steps = new Plot($("steps"), 200, [["line", "line"]], "cut-steps");
+  plots.steps.word = (text) => (text.includes(".") ? "" : `1e${text}`);
   $("way").hidden = true;
   $("preset").append(make("option", { value: "" }, "your own"), ...PRESETS.map(([name], i) => make("option", { value: i }, name)));
   $("n").append(...SIZES.map((n) => make("option", { value: n }, String(n))));
@@ -358,5 +358,5 @@ function begin() {
 function fresh() { stop(); way = []; $("way").hidden = true; plots.curves.set("path", ""); }
 
 /** For tests, and for the console: the page's own numbers. */
-globalThis.kullback = { parsed, written, measureLine, measureOutcomes, objective, descent, ended, encoded, decoded, compiled, drawn, redraw, become: (p, q) => become({ ...state, p: parsed(p), q: parsed(q) }), pace: () => pace, state: () => state, result: () => result };
+globalThis.kullback = { parsed, written, measureLine, measureOutcomes, objective, descent, ended, encoded, decoded, compiled, drawn, redraw, move: (p, q) => { state = { ...state, p: parsed(p), q: parsed(q) }; redraw(); }, become: (p, q) => become({ ...state, p: parsed(p), q: parsed(q) }), pace: () => pace, state: () => state, result: () => result };
 begin();

@@ -23,17 +23,19 @@ function ticks(low, high, most) {
 /** A plot in an svg element: layers in order, and the maps from data to pixels. */
 class Plot {
   constructor(root, height, layers, clip) {
-    this.root = root; this.height = height; this.axes = ""; this.left = 46;
+    this.root = root; this.height = height; this.axes = ""; this.left = 46; this.word = (text) => text;
     // Read here and where the size changes only: a reading between two writings costs a layout.
     this.width = root.clientWidth || 600;
     root.replaceChildren();
     this.grid = svg("g", {}, root);
     const cut = svg("clipPath", { id: clip }, root);
     this.cut = svg("rect", {}, cut);
-    const inside = svg("g", { "clip-path": `url(#${clip})` }, root);
+    // Within, a unit is a tenth of a pixel: whole numbers are written quickly.
+    const inside = svg("g", { transform: "scale(.1)" }, svg("g", { "clip-path": `url(#${clip})` }, root));
     this.layers = Object.fromEntries(layers.map(([name, kind]) => [name, svg("path", { class: kind }, inside)]));
     this.inside = inside;
     this.top = svg("g", {}, root);
+    this.note = svg("text", { class: "mid bad", y: 18 }, root);
   }
 
   /** Sets ranges; draws the axes anew only if something of them changed. */
@@ -52,7 +54,7 @@ class Plot {
     for (const [v, text] of ticks(y[0], y[1], Math.max(2, this.height / 48))) {
       const at = this.py(v);
       svg("path", { class: v === 0 ? "axis" : "grid", d: `M${this.left},${at}H${width - 8}` }, this.grid);
-      svg("text", { class: "end", x: this.left - 6, y: at + 4 }, this.grid).textContent = text;
+      svg("text", { class: "end", x: this.left - 6, y: at + 4 }, this.grid).textContent = this.word(text);
     }
     const marks = names || ticks(x[0], x[1], Math.max(2, width / 90));
     for (const [v, text] of marks) {
@@ -70,31 +72,39 @@ class Plot {
 
   /** A curve, in pieces where it is not finite; closed towards 0 for an area. */
   curve(xs, ys, closed = false) {
-    let d = "", open = false, first = 0;
-    const base = this.py(Math.min(Math.max(0, this.y[0]), this.y[1])).toFixed(1), n = xs.length;
-    const lowest = this.height + 60, highest = -60;
+    const base = Math.round(10 * this.py(Math.min(Math.max(0, this.y[0]), this.y[1]))), n = xs.length;
+    const lowest = 10 * this.height + 600, highest = -600, down = 10 * (this.height - 24 + this.y[0] * this.sy), right = 10 * (this.left - this.x[0] * this.sx);
+    let d = "", open = false, last = 0;
     for (let i = 0; i < n; i++) {
       const y = ys[i];
-      if (y !== y || y === Infinity || y === -Infinity) { if (open && closed) d += `L${first},${base}Z`; open = false; continue; }
-      const at = Math.round(10 * this.px(xs[i])) / 10;
-      let to = this.py(y);
-      to = Math.round(10 * (to > lowest ? lowest : to < highest ? highest : to)) / 10;
-      if (open) d += `L${at},${to}`;
-      else { d += closed ? `M${at},${base}L${at},${to}` : `M${at},${to}`; open = true; }
-      first = at;
+      if (!(y - y === 0)) { if (open && closed) d += `L${last},${base}Z`; open = false; continue; }
+      last = Math.round(right + 10 * this.sx * xs[i]);
+      let to = Math.round(down - 10 * this.sy * y);
+      to = to > lowest ? lowest : to < highest ? highest : to;
+      if (open) d += `L${last},${to}`;
+      else { d += closed ? `M${last},${base}L${last},${to}` : `M${last},${to}`; open = true; }
     }
-    return open && closed ? `${d}L${first},${base}Z` : d;
+    return open && closed ? `${d}L${last},${base}Z` : d;
   }
 
   /** Bars of masses. */
   bars(xs, ys, width, shift) {
     let d = "";
-    const base = this.py(0);
+    const tenth = (v) => Math.round(10 * v), base = tenth(this.py(0)), w = tenth(width * this.sx);
     xs.forEach((x, i) => {
-      const at = this.px(x + shift - width / 2), w = width * this.sx;
-      if (Number.isFinite(ys[i]) && ys[i] !== 0) d += `M${at.toFixed(1)},${base.toFixed(1)}V${this.py(ys[i]).toFixed(1)}h${w.toFixed(1)}V${base.toFixed(1)}Z`;
+      if (Number.isFinite(ys[i]) && ys[i] !== 0) d += `M${tenth(this.px(x + shift - width / 2))},${base}V${tenth(this.py(ys[i]))}h${w}V${base}Z`;
     });
     return d;
+  }
+
+  /** Shades stretches of x over the whole height, and says why above the first. */
+  shade(stretches, why) {
+    const bottom = 10 * (this.height - 24), tenth = (v) => Math.round(10 * this.px(v));
+    this.set("missing", stretches.map(([a, b]) => `M${tenth(a)},40H${tenth(b)}V${bottom}H${tenth(a)}Z`).join(""));
+    this.note.textContent = stretches.length ? why : "";
+    if (!stretches.length) return;
+    const half = 3.8 * why.length, at = this.px(0.5 * (stretches[0][0] + stretches[0][1]));
+    this.note.setAttribute("x", Math.min(Math.max(at, this.left + half), this.width - 8 - half));
   }
 
   set(name, d) { this.layers[name].setAttribute("d", d); }

@@ -151,8 +151,8 @@ function drawLine() {
   if (drag && !held) held = { x, y, z };
   const c = plots.curves;
   c.frame(x, y);
-  const line = c.curve(grid, yp);
-  c.set("p", `${line}L${c.px(x[1])},${c.py(0)}L${c.px(x[0])},${c.py(0)}Z`); c.set("pLine", line); c.set("q", c.curve(grid, yq));
+  const line = c.curve(grid, yp), base = Math.round(10 * c.py(0));
+  c.set("p", `${line}V${base}H${Math.round(10 * c.px(grid[0]))}Z`); c.set("pLine", line); c.set("q", c.curve(grid, yq));
   pieces("piecesP", p); pieces("piecesQ", q);
   c.set("bars", ""); c.set("barsQ", "");
   for (const [plot, v, name, under] of [[plots.overP, f, "forward", "q"], [plots.overQ, r, "reverse", "p"]]) {
@@ -160,7 +160,7 @@ function drawLine() {
     plot.set("above", plot.curve(grid, v.map((t) => (t > 0 ? t : 0)), true));
     plot.set("below", z[0] < 0 ? plot.curve(grid, v.map((t) => (t < 0 ? t : 0)), true) : "");
     plot.set("line", plot.curve(grid, v));
-    plot.set("missing", missing(plot, grid, v)); plot.set("bars", "");
+    plot.shade(missing(grid, v), `∞: ${under} is 0 here`); plot.set("bars", "");
     plot.root.setAttribute("aria-label", described(name, under));
   }
   handles();
@@ -172,13 +172,14 @@ function described(name, under) {
   return `${name === "forward" ? "p log(p/q)" : "q log(q/p)"} over x; ${area}${e.reason.startsWith(under) ? ", shaded there" : ""}`;
 }
 
-/** Where the integrand is infinite, the whole height. */
-function missing(plot, grid, v) {
-  let d = "";
+/** Where the integrand is infinite: stretches of neighbours. */
+function missing(grid, v) {
+  const out = [];
   for (let i = 1; i < grid.length; i++) {
-    if (v[i] === Infinity && v[i - 1] === Infinity) d += `M${plot.px(grid[i - 1]).toFixed(1)},4H${plot.px(grid[i]).toFixed(1)}V${plot.height - 24}H${plot.px(grid[i - 1]).toFixed(1)}Z`;
+    if (v[i] !== Infinity || v[i - 1] !== Infinity) continue;
+    if (out.length && out[out.length - 1][1] === grid[i - 1]) out[out.length - 1][1] = grid[i]; else out.push([grid[i - 1], grid[i]]);
   }
-  return d;
+  return out;
 }
 
 /** Components of a mixture, one by one, where they are not almost 0. */
@@ -208,7 +209,7 @@ function drawOutcomes() {
     plot.frame(x, z, names);
     for (const layer of ["above", "below", "line"]) plot.set(layer, "");
     plot.set("bars", plot.bars(xs, v, 0.6, 0));
-    plot.set("missing", xs.filter((i) => v[i] === Infinity).map((i) => `M${plot.px(i - 0.3)},4H${plot.px(i + 0.3)}V${plot.height - 24}H${plot.px(i - 0.3)}Z`).join(""));
+    plot.shade(xs.filter((i) => v[i] === Infinity).map((i) => [i - 0.3, i + 0.3]), `∞: ${under} is 0 here`);
     plot.root.setAttribute("aria-label", described(name, under));
   }
   handles();
