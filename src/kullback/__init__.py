@@ -1,9 +1,10 @@
 """Measure, minimise and explain KL divergence in both directions, with an error on every number."""
 
 import sys
+from collections.abc import Callable
 from importlib import import_module
 from types import ModuleType
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Any, final
 
 from kullback._version import __version__
 from kullback.results.serialise import register
@@ -151,10 +152,20 @@ class _Package(ModuleType):
 sys.modules[__name__].__class__ = _Package
 
 
-def _drawn(result: object) -> str:
-    """Returns a result as a notebook shows it; joined here, since results know no views, views no HTML."""
-    document = import_module("kullback.views.documents").document_of(result)
-    return import_module("kullback.render.html").write_notebook(document)
+#: Who shows results, joined here, since results know no views and views no HTML: by what is done.
+_SHOWING = {
+    "document": ("kullback.views.documents", "document_of"),
+    "notebook": ("kullback.render.html", "write_notebook"),
+    "page": ("kullback.render.html", "render"),
+    "plot": ("kullback.render.plot", "plot"),
+    "frame": ("kullback.views.frames", "frame_of"),
+    "write": ("kullback.files.atomic", "write_atomic"),
+}
 
 
-register(_drawn)
+def _showing(what: str) -> Callable[..., Any]:
+    home, name = _SHOWING[what]
+    return getattr(import_module(home), name)
+
+
+register(_showing)

@@ -46,6 +46,14 @@ def test_a_fit_stands_for_its_q(tmp_path, monkeypatch):
     assert kb.explore("normal(0, sd=1)", fit).q.startswith("normal(2.7")
 
 
+def test_a_fit_to_a_known_p_is_both(tmp_path):
+    fit = kb.fit("normal(3, sd=2)", kb.FullRank(), direction="reverse")
+    kb.save(fit, tmp_path / "fit.kb")
+    live = kb.explore(kb.load(tmp_path / "fit.kb"))
+    assert live.p == "normal(3, sd=2)"
+    assert live.q.startswith("normal(")
+
+
 @pytest.mark.parametrize(
     ("p", "q", "error", "words"),
     [

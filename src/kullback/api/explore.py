@@ -74,7 +74,8 @@ def explore(
     Args:
         p, q: distributions of the line as in `kl_divergence`, or a `Fit`, whose q is meant; mixtures of up to
             five normals, Student's t, Laplace, logistic or uniform distributions, or up to 40 probabilities.
-            Without q it is a normal with p's median and spread; without both, an article's experiment.
+            A fit alone to a p that it knows is p and q. Without q it is a normal with p's median and spread;
+            without both, an article's experiment.
         path: of a file to write; none by default.
         units: nats or bits, to begin with.
 
@@ -88,6 +89,8 @@ def explore(
     """
     if p is None:
         p, q = TARGET, _CLAIM if q is None else q
+    if isinstance(p, Fit) and p.target is not None and q is None:
+        p, q = p.target, p.q
     left = _member(p, "p")
     right = _start(left) if q is None else _member(q, "q")
     if left.support.discrete != right.support.discrete:

@@ -4,8 +4,11 @@ import math
 from collections.abc import Callable
 from functools import cache
 
+import numpy as np
+
 from kullback.distributions.base import Distribution
 from kullback.render.document import (
+    Axis,
     Badge,
     Banner,
     Bar,
@@ -14,9 +17,11 @@ from kullback.render.document import (
     Detail,
     Document,
     Fact,
+    Figure,
     Gallery,
     Notes,
     Section,
+    Series,
     Table,
     heads,
 )
@@ -215,7 +220,8 @@ def contributions_document(words: tuple[str, str] | None, parts: Contributions) 
     )
     low = min((r.contribution.value for r in parts.regions if r.mass_q > r.mass_p), default=0.0)
     less = f"A region may add less than 0 (here {number(low, 4)}): q has more there than p."
-    table = Section("", less if low < 0.0 else "", (regions_table(parts, "forward", ""),))
+    blocks = (regions_table(parts, "forward", ""), Detail(lambda: (_bars(parts),)))
+    table = Section("", less if low < 0.0 else "", blocks)
     return Document(
         f"{total.direction}, region by region",
         lambda: _values(words, parts),
@@ -224,6 +230,17 @@ def contributions_document(words: tuple[str, str] | None, parts: Contributions) 
         (table,),
         total.notes if total.reason is None else total.notes[1:],
     )
+
+
+def _bars(parts: Contributions) -> Figure:
+    """What each region adds, as a bar."""
+    values = np.array([r.contribution.value for r in parts.regions])
+    series = Series("", np.arange(float(len(values))), values, "forward", "bars")
+    names = Axis("", (-0.6, len(values) - 0.4), names=tuple(r.name for r in parts.regions))
+    unit = f", {parts.total.unit}" if parts.total.unit else ""
+    return Figure(
+        "What each region adds", sentence(parts.total), names, Axis(f"adds to {parts.total.direction}{unit}"), (series,)
+    )  # fmt: skip
 
 
 def regions_table(parts: Contributions, direction: Direction, title: str) -> Table:
