@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from kullback.check_loss.gates import Expectation, gated
 from kullback.check_loss.judging import Judged, Under
 from kullback.check_loss.matching import Match, label, scale_words
 from kullback.check_loss.readings import Candidate
@@ -22,7 +23,7 @@ def report_of(
     fn: Callable[..., Any],
     parameters: Mapping[str, inspect.Parameter],
     best: tuple[Any, Judged],
-    expected: str,
+    expectation: Expectation,
 ) -> LossReport:
     """Returns the report on a reading.
 
@@ -30,7 +31,7 @@ def report_of(
         fn: the loss.
         parameters: its signature.
         best: the trial, and what was judged.
-        expected: the name asked for, or "".
+        expectation: what is expected of it.
     """
     trial, judged = best
     constants = _constants(parameters, trial.candidate)
@@ -46,7 +47,7 @@ def report_of(
         gradient_reaches_p=judged.reaches_p,
         notes=(),
         fixes=(),
-        expected=expected or None,
+        expected=expectation.gradient or None,
         problems=len(trial.experiments),
         seconds=0.0,
     )
@@ -55,7 +56,7 @@ def report_of(
         for n, r in trial.candidate.roles.items()
         if r.side and r.kind not in ("constant", "mask", "other")
     }
-    return advised(report, names, judged.notes)
+    return advised(gated(report, expectation), names, judged.notes)
 
 
 def _name(fn: Callable[..., Any]) -> str:
@@ -114,6 +115,7 @@ def _finding(of: str, match: Match, constants: Mapping[str, float], *, named: bo
         label=label(match),
         scale=scale,
         scale_words=scale_words(scale, match.powers, constants),
+        powers=match.powers,
         cosine=match.cosine,
         relative_error=match.error,
         parameters=() if match.terms else match.quantity.parameters,
@@ -132,6 +134,7 @@ def _smoothed(
         label=f"KL(p'||q), p' = {1.0 - share:.4g} p + {share:.4g}/V",
         scale=scale,
         scale_words=scale_words(scale, match.powers, constants),
+        powers=match.powers,
         cosine=match.cosine,
         relative_error=match.error,
         parameters=(("label_smoothing", share),),

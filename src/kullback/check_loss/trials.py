@@ -10,6 +10,7 @@ import numpy as np
 
 from kullback.check_loss.critics import judge_critic, outputs
 from kullback.check_loss.gaussians import gaussians, paths
+from kullback.check_loss.gates import Expectation
 from kullback.check_loss.judging import Judged, far_notes, judge, truncation
 from kullback.check_loss.problems import Experiment, pairs, sampled
 from kullback.check_loss.readings import Candidate
@@ -60,7 +61,7 @@ def best_report(
     fn: Callable[..., Any],
     parameters: Mapping[str, inspect.Parameter],
     readings: Sequence[Candidate],
-    expected: str,
+    expectation: Expectation,
     key: int,
 ) -> LossReport:
     """Returns the report on the likeliest reading that has an answer.
@@ -74,10 +75,10 @@ def best_report(
         raise InputError(_uncallable(readings[0], attempts.failure))
     best = _chosen(judged)
     _ask_if_torn(best, judged)
-    tokens = bool(expected) or _speaks_of_tokens(parameters)
+    tokens = bool(expectation) or _speaks_of_tokens(parameters)
     judged_best = _old_first(best[0], _with_paths(*best, key, tokens=tokens))
     best = (best[0], _with_notes(best[0], judged_best))
-    return report_of(fn, parameters, best, expected)
+    return report_of(fn, parameters, best, expectation)
 
 
 def timed(report: LossReport, seconds: float) -> LossReport:
