@@ -9,8 +9,8 @@ from typing import Any, final
 import numpy as np
 
 from kullback.check_loss.critics import judge_critic, outputs
-from kullback.check_loss.gaussians import gaussians, paths
 from kullback.check_loss.gates import Expectation
+from kullback.check_loss.gaussians import gaussians, paths
 from kullback.check_loss.judging import Judged, far_notes, judge, truncation
 from kullback.check_loss.problems import Experiment, pairs, sampled
 from kullback.check_loss.readings import Candidate
