@@ -18,6 +18,7 @@ def assert_loss(
     student: str | None = None,
     roles: Mapping[str, str] | None = None,
     fixed: Mapping[str, Any] | None = None,
+    signature: str | None = None,
 ) -> LossReport:
     """Returns the report on a loss that is what is said of it.
 
@@ -28,7 +29,7 @@ def assert_loss(
         on: "full", "tokens", "path" or "off_policy": of what that is said; the arguments say it otherwise.
         scale: the factor in front of the gradient's divergence, such as 1.
         detached: "none", "partly" or "wholly": how much of its slope it hides from the gradient.
-        student, roles, fixed: as of `check_loss`.
+        student, roles, fixed, signature: as of `check_loss`.
 
     Raises:
         AssertionError: something is not so; the message is the whole report.
@@ -43,7 +44,7 @@ def assert_loss(
     """
     report = check_loss(
         fn, expect=gradient, expect_value=value, on=on, scale=scale, detached=detached, student=student,
-        roles=roles, fixed=fixed,
+        roles=roles, fixed=fixed, signature=signature,
     )  # fmt: skip
     if not report.passes:
         raise AssertionError(f"{report.loss} is not the loss that was expected\n{report}")

@@ -7,6 +7,7 @@ from typing import Any
 from kullback.api.extremes import extremes_told
 from kullback.check_loss.gates import Expectation
 from kullback.check_loss.readings import candidates, parameters_of
+from kullback.check_loss.signatures import roles_in, unfolded
 from kullback.check_loss.trials import best_report, timed
 from kullback.core.errors import InputError
 from kullback.results.loss_report import LossReport
@@ -23,6 +24,7 @@ def check_loss(
     student: str | None = None,
     roles: Mapping[str, str] | None = None,
     fixed: Mapping[str, Any] | None = None,
+    signature: str | None = None,
     key: int = 0,
 ) -> LossReport:
     """Returns which divergence a loss estimates, as a value, and which it descends, as a gradient.
@@ -36,7 +38,9 @@ def check_loss(
         fn: a function of JAX, torch or NumPy arrays, or a torch module, that returns a loss, reduced or
             not: of logits, log-probabilities or probabilities of two sides; of log-probabilities of
             sampled tokens; of logits and labels; of mean and (log) variance; of a critic's outputs at
-            real and fake samples. Masks are ones, advantages 0. What has a default keeps it.
+            real and fake samples; of log-probabilities of preferred and rejected answers; of predictions and
+            data; of embeddings. Arguments may be lists, and dicts, configs and outputs of models that hold
+            them. What has a default keeps it.
         expect: the name that the gradient should have, such as "reverse", with a factor in front that is
             positive; `report.passes` says whether, `report.gates` what was asked and found.
         on: of what it should: "full" (whole distributions), "tokens" (tokens that the policy drew, which are
@@ -48,6 +52,8 @@ def check_loss(
         student: the name of the argument that is trained, where names do not say it.
         roles: what arguments are, where names do not say it: {"x": "q logits", "y": "p probs"}.
         fixed: values of arguments that are none of these: {"kl_type": "k3"}.
+        signature: a library whose names the arguments have, such as "trl.grpo", "verl.policy", "openrlhf.kl",
+            "nemo_rl.kl", "slime.kl" or "torchtune.dpo".
         key: of the random problems.
 
     Raises:
@@ -65,11 +71,15 @@ def check_loss(
     began = time.perf_counter()
     expectation = Expectation(expect or "", expect_value or "", on or "", scale, detached or "")
     parameters = parameters_of(fn)
+    roles = (roles_in(signature, parameters) if signature else {}) | dict(roles or {})
+    fn, parameters = unfolded(fn, parameters, roles | dict(fixed or {}))
     if student is not None and student not in parameters:
-        raise InputError(f"student={student!r}: the loss has the arguments {', '.join(parameters)}")
+        raise InputError(
+            f"student={student!r} is none of its arguments: the loss has the arguments {', '.join(parameters)}"
+        )
     if isinstance(key, bool) or not isinstance(key, int) or key < 0:
         raise InputError(f"key={key!r}: a key is a non-negative integer, such as key=0")
-    readings = candidates(parameters, roles or {}, fixed or {}, student)
+    readings = candidates(parameters, roles, fixed or {}, student)
     with extremes_told(**{f"fixed[{name!r}]": value for name, value in (fixed or {}).items()}):
         report = best_report(fn, parameters, readings, expectation, key)
     return timed(report, time.perf_counter() - began)

@@ -4,14 +4,16 @@ Written out here on its own, not by calling `losses`: what checks must not share
 is checked.
 """
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import final
 
 import numpy as np
 
-from kullback.check_loss.quantities import Array, Catalogue, Family, Quantity
+from kullback.check_loss.quantities import Array, Catalogue, Family, Plane, Quantity
 
 #: (contribution, slope in q) of rows.
 Formula = Callable[["Masses"], tuple[Array, Array]]
@@ -101,6 +103,21 @@ def _squared(x: Masses) -> tuple[Array, Array]:
 def _uniform(x: Masses) -> tuple[Array, Array]:
     u = 1.0 / x.q.shape[-1]
     return u * (math.log(u) - x.lq), -u / x.q
+
+
+def _reverse_uniform(x: Masses) -> tuple[Array, Array]:
+    return x.q * (x.lq + math.log(x.q.shape[-1])), x.lq
+
+
+def _focal(gamma: float) -> Formula:
+    """E_p[-(1 - q)^gamma log q]."""
+
+    def formula(x: Masses) -> tuple[Array, Array]:
+        rest = 1.0 - x.q
+        slope = gamma * rest ** (gamma - 1.0) * x.lq - rest**gamma / x.q
+        return -x.p * rest**gamma * x.lq, x.p * slope
+
+    return formula
 
 
 def _half_squared_ratio(x: Masses) -> tuple[Array, Array]:
@@ -202,6 +219,7 @@ _PLAIN = (
     ("le_cam", "the triangular discrimination (Le Cam)", _triangular),
     ("total_variation", "TV(p,q)", _total_variation),
     ("uniform", "KL(uniform||q)", _uniform),
+    ("reverse_uniform", "KL(q||uniform)", _reverse_uniform),
     ("squared_probabilities", "the squared difference of probabilities", _squared),
     ("half_squared_ratio", "E_q[(log q - log p)^2] / 2", _half_squared_ratio),
 )
@@ -209,9 +227,12 @@ _SHARES = (
     1e-6, 1e-5, 1e-4, 1e-3, 0.005, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98,
     0.995, 0.999, 0.9999,
 )  # fmt: skip
+#: Temperatures of p and of q from which both are looked for.
+_STARTS = tuple(itertools.product((0.05, 0.2, 1.0, 2.0, 5.0), repeat=2))
 _TEMPERATURES = (0.05, 0.1, 0.25, 0.5, 0.7, 0.9, 1.2, 1.5, 2.0, 3.0, 4.0, 5.0, 8.0, 12.0, 20.0)
 _ALPHAS = (-3.0, -2.0, -0.5, -0.2, 0.1, 0.25, 0.4, 0.6, 0.75, 0.9, 1.2, 1.5, 1.8, 2.5, 3.0, 4.0)
 _ORDERS = (0.1, 0.25, 0.4, 0.5, 0.6, 0.75, 0.9, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0)
+_GAMMAS = (0.25, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 5.0)
 _EPSILONS = tuple(10.0**-k for k in range(9, 2, -1))
 _ONE = (
     ("generalized_jensen_shannon", "generalised JS(p,q)", "beta", _SHARES, _mixed),
@@ -220,6 +241,7 @@ _ONE = (
     ("forward", "KL(p'||q), p' smoothed", "label_smoothing", _SHARES, _smoothed),
     ("alpha", "alpha-divergence of p and q", "alpha", _ALPHAS, _alpha),
     ("renyi", "Renyi divergence of p and q", "alpha", _ORDERS, _renyi),
+    ("focal", "the focal loss E_p[-(1 - q)^gamma log q]", "gamma", _GAMMAS, _focal),
     ("forward", "KL(p||q)", "epsilon", _EPSILONS, _forward_epsilon),
     ("reverse", "KL(q||p)", "epsilon", _EPSILONS, _reverse_epsilon),
 )
@@ -257,10 +279,59 @@ def catalogue(pairs: Sequence[Pair], labels: Sequence[Array] = ()) -> Catalogue:
     return Catalogue(
         (*plain, squares),
         (*heated, *(_family(row, pairs) for row in _ONE)),
-        tempered,
+        tuple(Plane(n, _STARTS, partial(tempered, n)) for n in ("forward", "reverse")),
         ("forward", "reverse", "jensen_shannon", "entropy", "reverse_cross_entropy", "uniform"),
         extra,
     )
+
+
+def top_k(pairs: Sequence[Pair], side: str, k: int) -> tuple[Quantity, ...]:
+    """Returns KLs of which only the k likeliest outcomes of a side enter one by one.
+
+    Args:
+        pairs: one a problem.
+        side: "p" or "q".
+        k: how many.
+    """
+    made = []
+    for label, formula in (("KL(p||q)", _forward), ("KL(q||p)", _reverse)):
+        of = f"the {k} likeliest outcomes of {side}"
+        bound = f"{label} of {of} and the rest in one bucket: a lower bound of {label}"
+        renormalised = f"{label} within {of}, renormalised"
+        made += [
+            _quantity("top_k_bucket", bound, _bucketed(formula, side, k), pairs),
+            _quantity("top_k_renormalised", renormalised, _renormalised(formula, side, k), pairs),
+        ]
+    return tuple(made)
+
+
+def _top(x: Masses, side: str, k: int) -> Array:
+    of = x.p if side == "p" else x.q
+    return of >= np.sort(of, axis=-1)[:, -k][:, None]
+
+
+def _bucketed(formula: Formula, side: str, k: int) -> Formula:
+    """The rest is one outcome: the same as all of the rest with its mean mass."""
+
+    def bucketed(x: Masses) -> tuple[Array, Array]:
+        top = _top(x, side, k)
+        count = (~top).sum(axis=-1, keepdims=True)
+        p, q = (np.where(top, m, (m * ~top).sum(-1, keepdims=True) / count) for m in (x.p, x.q))
+        return formula(Masses(p, q, np.log(p), np.log(q)))
+
+    return bucketed
+
+
+def _renormalised(formula: Formula, side: str, k: int) -> Formula:
+    def renormalised(x: Masses) -> tuple[Array, Array]:
+        top = _top(x, side, k)
+        of_p, of_q = ((m * top).sum(-1, keepdims=True) for m in (x.p, x.q))
+        p, q = x.p / of_p, x.q / of_q
+        value, slope = formula(Masses(p, q, np.log(p), np.log(q)))
+        value, slope = np.where(top, value, 0.0), np.where(top, slope, 0.0)
+        return value, np.where(top, slope - (q * slope).sum(-1, keepdims=True), 0.0) / of_q
+
+    return renormalised
 
 
 def _heated(tempered: Callable[..., Quantity], name: str) -> Callable[[float], Quantity]:

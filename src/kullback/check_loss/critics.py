@@ -102,8 +102,8 @@ def _judged(
         offset="",
         values=values,
         deviations=0.0 * values,
-        forward=table.named("forward").values,
-        reverse=table.named("reverse").values,
+        forward=table.values("forward"),
+        reverse=table.values("reverse"),
         sizes=sizes,
     )
     return Judged(

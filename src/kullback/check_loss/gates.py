@@ -1,19 +1,23 @@
 """What is expected of a loss, and whether it is so: gradient, sign, scale, value and detachment apart."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import final
 
+from kullback.check_loss.masks import MaskFault
 from kullback.core.errors import InputError
 from kullback.results.loss_report import Gate, LossFinding, LossReport
 
 #: Names that may be expected of a gradient, and of a value.
 GRADIENTS = (
     "forward", "reverse", "jeffreys", "jensen_shannon", "generalized_jensen_shannon", "alpha", "renyi",
-    "total_variation", "skew_forward", "skew_reverse", "mixture", "zero",
+    "total_variation", "skew_forward", "skew_reverse", "mixture", "zero", "entropy", "reverse_uniform",
+    "forward_uniform", "reverse_cross_entropy", "le_cam", "focal", "top_k_bucket", "top_k_renormalised",
+    "expected_advantage", "dpo", "ipo", "kto", "hinge", "simpo", "orpo", "bradley_terry", "infonce",
+    "donsker_varadhan", "nwj", "huber", "quantile", "log_cosh",
 )  # fmt: skip
-VALUES = (*GRADIENTS, "cross_entropy", "reverse_cross_entropy", "entropy", "half_squared_ratio")
+VALUES = (*GRADIENTS, "cross_entropy", "half_squared_ratio")
 #: What a gate may ask of, and the ways of drawing that are meant, the likeliest first.
 _DRAWN = {
     "tokens": ("q", "p", "other"),
@@ -66,8 +70,15 @@ class Expectation:
         return bool(self.gradient or self.value or self.detached)
 
 
-def gated(report: LossReport, expectation: Expectation) -> LossReport:
+def gated(
+    report: LossReport, expectation: Expectation, mask_faults: Sequence[MaskFault] = ()
+) -> LossReport:
     """Returns a report with what was expected of it, the way of drawing that is asked about first.
+
+    Args:
+        report: the report.
+        expectation: what is expected.
+        mask_faults: what is wrong with its masks.
 
     Raises:
         InputError: the loss has no such way of drawing.
@@ -75,7 +86,13 @@ def gated(report: LossReport, expectation: Expectation) -> LossReport:
     report = _asked_of(report, expectation.on)
     if not expectation:
         return report
-    return replace(report, gates=tuple(_gates(report, expectation)))
+    wrong = ("loss",) if expectation.scale is None else ("loss", "scale")
+    masks = [
+        Gate("mask", "masked tokens without a trace", fault.text, passes=False)
+        for fault in mask_faults
+        if fault.wrong in wrong
+    ]
+    return replace(report, gates=(*_gates(report, expectation), *masks))
 
 
 def _asked_of(report: LossReport, on: str) -> LossReport:

@@ -116,8 +116,7 @@ def catalogue(pairs: Sequence[GaussianPair]) -> Catalogue:
     return Catalogue(
         tuple(_quantity(*row, pairs) for row in _PLAIN),
         (Family("renyi", "alpha", _ORDERS, renyi),),
-        None,
-        ("reverse", "forward", "entropy", "reverse_cross_entropy"),
+        mixed=("reverse", "forward", "entropy", "reverse_cross_entropy"),
     )
 
 
@@ -220,16 +219,35 @@ def _path(reading: Reading, pair: GaussianPair) -> Experiment:
         x.item() for x in (pair.mean, pair.log_variance, pair.mean_p, pair.log_variance_p)
     )
     sd = math.exp(0.5 * s)
-    slope_p = -(m + sd * _PAIRS - m_p) * math.exp(-s_p)
+    z = m + sd * _PAIRS
+    slope_p = -(z - m_p) * math.exp(-s_p)
+    log_q_at = -0.5 * (math.log(2.0 * math.pi) + s + _PAIRS**2)
+    log_p_at = -0.5 * (math.log(2.0 * math.pi) + s_p + (z - m_p) ** 2 * math.exp(-s_p))
 
     def values(theta: Array) -> Callable[[Role, int], Array]:
         z = theta[0] + np.exp(0.5 * theta[1]) * _PAIRS
         log_q = -0.5 * (math.log(2.0 * math.pi) + theta[1] + _PAIRS**2)
         log_p = -0.5 * (math.log(2.0 * math.pi) + s_p + (z - m_p) ** 2 * math.exp(-s_p))
-        return lambda role, draw: (log_q if role.side == "q" else log_p)[draw].copy()
+        sides = {"q": log_q, "p": log_p}
+
+        def value(role: Role, draw: int) -> Array:
+            if role.kind not in ("log_ratio", "ratio"):
+                return sides[role.side][draw].copy()
+            gap = (sides[role.side] - sides["p" if role.side == "q" else "q"])[draw]
+            return np.exp(gap) if role.kind == "ratio" else gap.copy()
+
+        return value
 
     def slope(role: Role, g: Array, w: Array) -> Array:
         g = w[:, None] * g
+        if role.kind in ("log_ratio", "ratio"):
+            of_q, of_p = (-1.0, 1.0) if role.side == "p" else (1.0, -1.0)
+            if role.kind == "ratio":
+                g = g * np.exp(of_q * log_q_at + of_p * log_p_at)
+            own = np.array([0.0, -0.5 * g.sum()])
+            return of_q * own + of_p * np.array(
+                [(g * slope_p).sum(), (g * slope_p * 0.5 * sd * _PAIRS).sum()]
+            )
         if role.side == "q":
             return np.array([0.0, -0.5 * g.sum()])
         return np.array([(g * slope_p).sum(), (g * slope_p * 0.5 * sd * _PAIRS).sum()])

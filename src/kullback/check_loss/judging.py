@@ -7,13 +7,20 @@ from typing import final
 import numpy as np
 
 from kullback.check_loss.categoricals import catalogue as categoricals_catalogue
+from kullback.check_loss.formulas import Inputs, formula_catalogue
 from kullback.check_loss.gaussians import GaussianPair, catalogue
+from kullback.check_loss.masks import MaskFault
 from kullback.check_loss.matching import Match, label, match_gradient, match_values, norms
 from kullback.check_loss.problems import Call, Experiment, Observed, hidden, observe, tolerance
 from kullback.check_loss.quantities import Array, Catalogue, Quantity, Seen
 
 #: Below this share of the length of the reverse KL's gradient, a gradient is zero.
 _ZERO = 1e-9
+#: Names that are no answer as to a gradient, beyond the nearest.
+NO_DIVERGENCE = (
+    "squared_probabilities", "squared_logits", "sd_for_variance", "squared_mean", "half_squared_ratio",
+    "preference_turned", "reference_unused", "reference_turned", "variance_for_sd", "without_half",
+)  # fmt: skip
 #: Ways of drawing that do not change with q, or whose change the gradient has in it.
 _STILL = ("", "labels", "p", "path")
 
@@ -63,6 +70,7 @@ class Judged:
         reaches_p: whether p gets a gradient.
         bits: the precision of the loss.
         notes: what was noted on the way.
+        mask_faults: what is wrong with its masks.
     """
 
     under: tuple[Under, ...]
@@ -70,6 +78,7 @@ class Judged:
     reaches_p: bool
     bits: int
     notes: tuple[str, ...] = ()
+    mask_faults: tuple[MaskFault, ...] = ()
 
     @property
     def headline(self) -> Under:
@@ -83,6 +92,12 @@ class Judged:
         return (top.gradient_named and top.gradient is not None) or (
             top.value_named and top.value is not None
         )
+
+    @property
+    def weak(self) -> bool:
+        """Whether its only name is that of a distance which is no divergence: another reading may say more."""
+        match = self.headline.gradient
+        return match is not None and match.quantity.name in NO_DIVERGENCE
 
     @property
     def rank(self) -> int:
@@ -138,6 +153,8 @@ def known(experiments: Sequence[Experiment]) -> Catalogue:
     with np.errstate(all="ignore"):
         if isinstance(pairs[0], GaussianPair):
             return catalogue(pairs)
+        if isinstance(pairs[0], Inputs):
+            return formula_catalogue(pairs)
         return categoricals_catalogue(pairs, labels)
 
 
@@ -171,14 +188,14 @@ def _under(
         offset,
         seen.values,
         np.array([o.deviation for o in observed]),
-        table.named("forward").values,
-        table.named("reverse").values,
+        table.values("forward"),
+        table.values("reverse"),
         tuple(seen.sizes),
     )
 
 
 def _gradient(seen: Seen, table: Catalogue, *, deep: bool) -> Match | None:
-    reference = table.named("reverse").gradients
+    reference = (table.named("reverse") or table.plain[0]).gradients
     pairs = zip(seen.gradients, reference, strict=True)
     floor = max(_ZERO, 1e-3 * seen.tolerance)
     if all(np.linalg.norm(g) <= floor * np.linalg.norm(r) for g, r in pairs):

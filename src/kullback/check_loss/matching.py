@@ -9,7 +9,7 @@ from typing import Any, final
 import numpy as np
 from scipy import optimize
 
-from kullback.check_loss.quantities import Array, Catalogue, Family, Quantity, Seen
+from kullback.check_loss.quantities import Array, Catalogue, Family, Plane, Quantity, Seen
 
 #: Steps of a first search along a family; it goes on if the error then is below the second number.
 _ROUGH = 14
@@ -62,13 +62,17 @@ def match_gradient(seen: Seen, known: Catalogue) -> Match:
     """Returns what the gradient is, or the nearest to it; its `error` tells which."""
     search = _Search(seen)
     best = min((search.fit(q) for q in known.plain), key=_rank)
+    uniform = known.named("reverse_uniform")
+    if best.quantity.name == "entropy" and best.scale < 0.0 and uniform is not None:
+        return search.fit(
+            uniform
+        )  # the same slope: raising the entropy is descending KL(q||uniform)
     if best.error <= seen.tolerance:
         return best
-    for attempt in (_mixtures, _families, _with_extra, _heats):
-        found = list(attempt(search, known))
-        close = min(found, key=_rank, default=best)
-        if close.error <= seen.tolerance:
-            return close
+    for attempt in (_mixtures, _families, _with_extra, _planes):
+        for found in attempt(search, known):
+            if found.error <= seen.tolerance:
+                return found
     return best
 
 
@@ -177,7 +181,7 @@ class _Search:
 
 
 def _mixtures(search: _Search, known: Catalogue) -> Iterator[Match]:
-    parts = [known.named(name) for name in known.mixed]
+    parts = [q for name in known.mixed if (q := known.named(name)) is not None]
     for pair in itertools.combinations(parts, 2):
         found = search.fit_sum(pair)
         if all(abs(c) > 1e-6 * abs(found.scale) for c, _ in found.terms):
@@ -207,22 +211,21 @@ def _refined(search: _Search, family: Family, i: int) -> Quantity:
     return family.at(float((best(80) if found.fun < _PROMISING else found).x))
 
 
-def _heats(search: _Search, known: Catalogue) -> Iterator[Match]:
-    """Two temperatures, one of p and one of q."""
-    if known.temperatures is None:
-        return
-    make = known.temperatures
-    starts = np.log(np.array([0.05, 0.2, 1.0, 2.0, 5.0]))
-    for name in ("forward", "reverse"):
+def _planes(search: _Search, known: Catalogue) -> Iterator[Match]:
+    """Two parameters at once, such as a temperature of p and one of q."""
+    for plane in known.planes:
 
-        def error(t: Array, name: str = name) -> float:
-            return search.error(make(name, *np.exp(np.clip(t, -6.0, 6.0)).tolist()))
+        def made(t: Array, plane: Plane = plane) -> Quantity:
+            return plane.at(*np.exp(np.clip(t, -6.0, 6.0)).tolist())
 
-        best = min(itertools.product(starts, starts), key=lambda t, f=error: f(np.array(t)))
-        found = _descend(error, np.array(best), 4 * _ROUGH)
+        def error(t: Array, made: Callable[[Array], Quantity] = made) -> float:
+            return search.error(made(t))
+
+        best = min(np.log(np.array(plane.starts)), key=error)
+        found = _descend(error, best, 4 * _ROUGH)
         if found.fun < _PROMISING:
             found = _descend(error, found.x, 400)
-        yield search.fit(make(name, *np.exp(np.clip(found.x, -6.0, 6.0)).tolist()))
+        yield search.fit(made(found.x))
 
 
 def _descend(error: Callable[[Array], float], start: Array, steps: int) -> Any:
@@ -234,8 +237,9 @@ def _with_extra(search: _Search, known: Catalogue) -> Iterator[Match]:
     """A divergence, with temperatures or without, and the cross-entropy of labels."""
     for extra in known.extra:
         yield search.fit(extra)
-        for name in ("forward", "reverse", "jensen_shannon"):
-            yield search.fit_sum((known.named(name), extra))
+        for name in known.mixed:
+            if (part := known.named(name)) is not None:
+                yield search.fit_sum((part, extra))
         for family in known.families:
             if family.parameter != "temperature":
                 continue

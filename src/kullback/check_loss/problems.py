@@ -10,6 +10,7 @@ import numpy as np
 from kullback.check_loss.categoricals import Pair, log_softmax
 from kullback.check_loss.quantities import Array
 from kullback.check_loss.roles import Role
+from kullback.interop.loss_calls import Seed
 
 Arguments = dict[str, Any]
 #: Arguments by name, with what they are.
@@ -30,6 +31,7 @@ class Experiment:
         pull: the gradient of one draw's arguments (stacked over draws) and weights, as one of theta.
         pair: logits of p and q, for what is compared.
         labels: logits of a third distribution, that of labels; None if there is none.
+        advantages: of every outcome of each of the n distributions, (n, V); None if they are 0.
         kept: which parameters the gradient is of; all, but where the last token predicts nothing.
     """
 
@@ -41,6 +43,7 @@ class Experiment:
     pull: Callable[[dict[str, Array], Array], Array]
     pair: Any
     labels: Array | None = None
+    advantages: Array | None = None
     kept: Any = ...  # an index: all
 
     def weigh(self, shape: tuple[int, ...]) -> Array | float:
@@ -64,6 +67,7 @@ def posed(
     slope: Callable[[Role, Array, Array], Array],
     drawn: Array | None = None,
     others: Sequence[Array] = (),
+    advantages: Array | None = None,
 ) -> Experiment:
     """Returns a problem, from what an argument of p or q is and how its gradient enters that of theta.
 
@@ -74,14 +78,20 @@ def posed(
         slope: the gradient of a role's argument, (M, size), and the weights of the M draws, as one of theta.
         drawn: what tokens or labels are in each draw, (M, *rows).
         others: what arguments are that say nothing of q, in order; zeros where these are not enough.
+        advantages: of what is drawn in each draw; zeros where there are none.
     """
 
     def inert(role: Role, draw: int, rest: Iterator[Array]) -> Any:
         if role.kind == "constant":
             return constant(role.value, sizes)
+        if role.kind == "key":
+            return Seed(0)
+        if role.kind == "advantage":
+            shape = rows[:1] if role.value == "sequence" else rows
+            return np.zeros(shape) if advantages is None else advantages[draw].copy()
         if role.kind in ("mask", "other"):
             other = others[0] if others else np.zeros(rows)
-            return np.ones(rows) if role.kind == "mask" else next(rest, other)
+            return mask_of(role, rows) if role.kind == "mask" else next(rest, other)
         assert drawn is not None
         return drawn[draw, ...]
 
@@ -102,6 +112,12 @@ def posed(
         return sum(parts, np.zeros_like(theta))
 
     return Experiment(sizes, rows, at, theta, weights, pull, pair)
+
+
+def mask_of(role: Role, shape: tuple[int, ...]) -> Array:
+    """A mask that keeps every token."""
+    dtype, keep = role.value or (float, 1)
+    return np.full(shape, keep, dtype)
 
 
 def constant(value: Any, sizes: dict[str, int]) -> Any:
@@ -146,7 +162,8 @@ def pairs(
         rows = {"(B,V)": (b,), "(B,T,V)": (b, t), "(V)": ()}.get(layout, (b, t))
         if shifted and t == 1:
             continue
-        sizes = dict(zip("BT", rows, strict=False)) | {"V": v}
+        names = "LB" if layout == "[(B,V)]" else "BT"  # a list of L batches
+        sizes = dict(zip(names, rows, strict=False)) | {"V": v}
         n = int(np.prod(rows, dtype=int))
         for spread in spreads:
             logits = spread * rng.standard_normal((3, n, v))
@@ -158,7 +175,11 @@ def pairs(
 
 
 def sampled(
-    reading: Reading, layout: str, key: int, spreads: Sequence[float] = _SPREADS
+    reading: Reading,
+    layout: str,
+    key: int,
+    spreads: Sequence[float] = _SPREADS,
+    advantages: str = "",
 ) -> list[Experiment]:
     """Returns problems for a loss of log-probabilities of sampled tokens.
 
@@ -167,6 +188,7 @@ def sampled(
         layout: "(B,T)" or "(B)".
         key: of the random numbers.
         spreads: sds of the logits.
+        advantages: "token" or "sequence": of what they are; "" for 0.
     """
     rng = np.random.default_rng(key)
     old = any(role.side == "old" for role in reading.values())
@@ -183,7 +205,9 @@ def sampled(
                 drawing = {"p": 0, "q": 1, "other": 2}[who[0]]
                 slots = np.tile(np.arange(t), b)
                 posed_here.append(
-                    _categorical(reading, sizes, rows, logits, slots, who, old=drawing)
+                    _categorical(
+                        reading, sizes, rows, logits, slots, who, old=drawing, advantages=advantages
+                    )
                 )
     return posed_here
 
@@ -214,6 +238,7 @@ def _categorical(
     *,
     old: int,
     late: bool = False,
+    advantages: str = "",
 ) -> Experiment:
     """Returns the problem of three rows of logits: of p, of q and of a third distribution.
 
@@ -224,6 +249,7 @@ def _categorical(
         policies: who draws, "" for nobody.
         old: which of the three is the policy that drew.
         late: whether labels are one token late.
+        advantages: "token", "sequence" or "": what has one.
     """
     v, logs = logits.shape[-1], log_softmax(logits)
     draws = itertools.product(range(v), repeat=len(slots)) if policies[0] else [[0] * len(slots)]
@@ -234,11 +260,15 @@ def _categorical(
     }
     drawn = _Drawn(logits, logs, slots, tokens, rows, old)
     shaped, q = tokens.reshape(-1, *rows), logits[1]
+    table = np.random.default_rng(len(slots)).standard_normal(q.shape) if advantages else None
+    given = None if table is None else table[slots, tokens].reshape(-1, *rows)
+    if given is not None and advantages == "sequence":
+        given = given.sum(axis=-1)
     experiment = posed(
         reading, sizes, rows, q.ravel(), weights, Pair(logits[0], q), values=drawn.values, slope=drawn.slope,
-        drawn=np.roll(shaped, 1, axis=2) if late else shaped,
+        drawn=np.roll(shaped, 1, axis=2) if late else shaped, advantages=given,
     )  # fmt: skip
-    return replace(experiment, labels=logits[2]) if "labels" in weights else experiment
+    return replace(experiment, labels=logits[2] if "labels" in weights else None, advantages=table)
 
 
 @final
@@ -362,6 +392,15 @@ def observe(
             given = float(sum(np.abs(slopes[n]).sum() for n in of_p))
         found[policy] = Observed(mean, spread, gradient, given, bits)
     return found
+
+
+def differences(value: Callable[[Array], float], at: Array) -> Array:
+    """Returns the gradient of a function of an array, by differences of fourth order."""
+    columns = []
+    for i in range(len(at)):
+        moved = [at + step * _STEP * (np.arange(len(at)) == i) for step, _ in _STENCIL]
+        columns.append(sum(w * value(x) for x, (_, w) in zip(moved, _STENCIL, strict=True)))
+    return np.array(columns) / _STEP
 
 
 def _differences(call: Call, experiment: Experiment) -> Array:

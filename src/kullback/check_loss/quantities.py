@@ -48,26 +48,47 @@ class Family:
 
 @final
 @dataclass(frozen=True)
+class Plane:
+    """Quantities with two free parameters, both positive.
+
+    Attributes:
+        name: key.
+        starts: where the search starts.
+        at: the quantity at two parameters.
+    """
+
+    name: str
+    starts: tuple[tuple[float, float], ...]
+    at: Callable[[float, float], Quantity]
+
+
+@final
+@dataclass(frozen=True)
 class Catalogue:
     """All that a loss may turn out to be on one set of problems.
 
     Attributes:
         plain: without free parameters, the commonest first.
         families: with one.
-        pair: a search over two temperatures, by names of the divergences; or None.
+        planes: with two.
         mixed: names of those whose mixtures are tried, two at a time.
         extra: what may be added to any of them: the cross-entropy with labels.
     """
 
     plain: tuple[Quantity, ...]
     families: tuple[Family, ...] = ()
-    temperatures: Callable[[str, float, float], Quantity] | None = None
+    planes: tuple[Plane, ...] = ()
     mixed: tuple[str, ...] = ()
     extra: tuple[Quantity, ...] = ()
 
-    def named(self, name: str) -> Quantity:
-        """Returns a plain quantity by its name."""
-        return next(q for q in self.plain if q.name == name)
+    def named(self, name: str) -> Quantity | None:
+        """Returns a plain quantity by its name; None if it is not there."""
+        return next((q for q in self.plain if q.name == name), None)
+
+    def values(self, name: str) -> Array:
+        """Returns the values of a plain quantity; NaN if it is not there."""
+        found = self.named(name)
+        return np.full(len(self.plain[0].values), np.nan) if found is None else found.values
 
 
 @final

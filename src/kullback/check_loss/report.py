@@ -8,15 +8,10 @@ from typing import Any
 import numpy as np
 
 from kullback.check_loss.gates import Expectation, gated
-from kullback.check_loss.judging import Judged, Under
+from kullback.check_loss.judging import NO_DIVERGENCE, Judged, Under
 from kullback.check_loss.matching import Match, label, scale_words
 from kullback.check_loss.readings import Candidate
 from kullback.results.loss_report import LossFinding, LossReport, LossUnder
-
-#: Names that are no answer as to a gradient, beyond the nearest.
-_NO_DIVERGENCE = (
-    "squared_probabilities", "squared_logits", "sd_for_variance", "squared_mean", "half_squared_ratio",
-)  # fmt: skip
 
 
 def report_of(
@@ -54,9 +49,10 @@ def report_of(
     names = {
         r.side: n
         for n, r in trial.candidate.roles.items()
-        if r.side and r.kind not in ("constant", "mask", "other")
+        if r.side and not r.inert and r.kind not in ("log_ratio", "ratio")
     }
-    return advised(gated(report, expectation), names, judged.notes)
+    notes = (*(fault.text for fault in judged.mask_faults), *judged.notes)
+    return advised(gated(report, expectation, judged.mask_faults), names, notes)
 
 
 def _name(fn: Callable[..., Any]) -> str:
@@ -107,7 +103,7 @@ def _finding(of: str, match: Match, constants: Mapping[str, float], *, named: bo
     scale = 1.0 if match.terms else match.scale
     name = "mixture" if match.terms else match.quantity.name
     if of == "gradient":
-        named = named and name not in _NO_DIVERGENCE
+        named = named and name not in NO_DIVERGENCE
         name = _gradient_name(name)
     return LossFinding(
         of=of,
@@ -192,6 +188,10 @@ def _notes(report: LossReport) -> Iterator[str]:
             f"value and gradient are of different quantities: the value is {value.words}, what is descended is "
             f"{gradient.words}"
         )
+    if gradient.name == "reverse_uniform":
+        yield "descending it raises the entropy of q, as an entropy bonus does: p is the uniform distribution"
+    if gradient.name == "entropy" and gradient.scale > 0.0:
+        yield "descending it lowers the entropy of q; a bonus for entropy has a minus in front"
     yield from _other_draws(report)
     off = report.off_policy
     if (
@@ -235,6 +235,8 @@ def _temperature(gradient: LossFinding, temperature: float) -> Iterator[str]:
 
 def _differ(gradient: LossFinding, value: LossFinding) -> bool:
     of_value = {"cross_entropy": "forward", "labels": "forward"}.get(value.name, value.name)
+    if of_value == "entropy" and gradient.name == "reverse_uniform":
+        return False
     return of_value != gradient.name and value.name != "zero"
 
 
@@ -276,17 +278,37 @@ def _estimates_reverse(under: LossUnder) -> bool:
     return under.value.name in ("reverse", "half_squared_ratio")
 
 
+#: Names whose least value, 0, is at q = p.
+_DIVERGENCES = (
+    "forward", "reverse", "jeffreys", "jensen_shannon", "generalized_jensen_shannon", "alpha", "renyi", "le_cam",
+    "total_variation", "skew_forward", "skew_reverse",
+)  # fmt: skip
+
+
+def _held_to_p(report: LossReport) -> bool:
+    """Whether an argument is of p, or the data are: without one a sign is a matter of what is wanted."""
+    taken = " ".join(words for _, words in report.arguments)
+    return (
+        any(word in taken for word in (" of p", "labels", "data that are predicted"))
+        or "- log p" in taken
+    )
+
+
 def _scales(report: LossReport) -> Iterator[str]:
     words = report.gradient.scale_words if report.gradient.named else ""
     top, _, below = words.partition("/")
-    if report.gradient.scale < 0.0 and report.gradient.named and report.gradient.name != "mixture":
-        yield "the sign is turned: descending it increases the divergence; put a minus in front"
+    if report.gradient.scale < 0.0 and report.gradient.name in _DIVERGENCES and _held_to_p(report):
+        yield (
+            f"the sign is turned: descending it raises {report.gradient.label}; put a minus in front, unless it is a "
+            "reward, which is maximised"
+        )
     if "V" in below:
         yield (
             'a mean over the V outcomes where a sum belongs: .sum(-1).mean(), in torch reduction="batchmean" with '
             "rows flattened to (N, V)"
         )
-    if "d" in below.replace("(", "").replace(")", "").split():
+    latent = any(words == "mean of q" for _, words in report.arguments)
+    if latent and "d" in below.replace("(", "").replace(")", "").split():
         yield "a mean over the d latent dimensions is beta = 1/d: sum over the last axis, mean over the batch"
     if "B" in top.split():
         yield "it sums over the batch, so that the step grows with the batch: divide by the number of examples"
@@ -300,7 +322,7 @@ def _mistakes(report: LossReport) -> Iterator[str]:
         yield (
             "the entropy of q is missing: E_q[-log p] alone drives q into the mode of p; add E_q[log q] for KL(q||p)"
         )
-    if report.gradient.name == "entropy":
+    if report.gradient.name == "entropy" and _held_to_p(report):
         yield "only the entropy of q is left: nothing pulls q towards p"
     if "taken for the sd" in label and report.gradient.relative_error < 1e-4:
         yield "the log variance is used as log sd: exp(log_variance) is the variance, exp(0.5 * log_variance) the sd"

@@ -33,7 +33,7 @@ class Role:
         kind: one of KINDS.
         side: whose: of q (trained), p (given) or the policy that drew; "" where that is not a question.
         cost: how far the name is from saying so, 0 for a name that says it.
-        value: of constants.
+        value: of constants; of masks their type and what keeps a token; of advantages "sequence" or None.
     """
 
     kind: str
@@ -44,7 +44,7 @@ class Role:
     @property
     def inert(self) -> bool:
         """Whether it says nothing of p or q."""
-        return self.kind in ("constant", "mask", "labels", "tokens", "other")
+        return self.kind in ("constant", "mask", "labels", "tokens", "other", "advantage", "key")
 
     def __str__(self) -> str:
         if self.kind == "constant":
@@ -56,11 +56,18 @@ class Role:
         words = {
             "log_probs": "log-probabilities", "probs": "probabilities",
             "sampled": "log-probabilities of sampled tokens", "log_variance": "log variance", "log_sd": "log sd",
-            "other": "data that say nothing of q", "real": "the critic's outputs at draws of p",
+            "other": "data that say nothing of q", "advantage": "advantages of the sampled tokens",
+            "key": "a key of random numbers", "chosen": "log-probabilities of preferred answers",
+            "rejected": "log-probabilities of rejected answers", "location": "predictions",
+            "data": "data that are predicted", "embedding": "embeddings", "joint": "a critic's outputs at pairs of p",
+            "marginal": "a critic's outputs at shuffled pairs", "real": "the critic's outputs at draws of p",
             "fake": "the critic's outputs at draws of q",
         }.get(self.kind, self.kind)  # fmt: skip
         of = {"q": " of q", "p": " of p", "old": " of the policy that drew them", "": ""}[self.side]
-        return words + ("" if self.kind in ("real", "fake") else of)
+        return words + ("" if self.kind in _SIDELESS else of)
+
+
+_SIDELESS = ("real", "fake", "location", "data", "joint", "marginal")
 
 
 def parse_role(text: str, name: str) -> Role:
@@ -83,8 +90,15 @@ def parse_role(text: str, name: str) -> Role:
     return Role(kind, side)  # type: ignore[arg-type]
 
 
-def guesses(name: str) -> list[Role]:
-    """Returns what an argument without a default may be, from its name."""
+def guesses(name: str, *, beside_mean: bool = False) -> list[Role]:
+    """Returns what an argument without a default may be, from its name.
+
+    Args:
+        name: the argument's.
+        beside_mean: whether another is a mean, so that a scale is a spread and no factor.
+    """
+    if beside_mean and _gaussian(taken_apart(name)):
+        return roles_of(name)
     number = _number(name)
     if number is not None:
         return [Role("constant", value=number)]
@@ -95,7 +109,9 @@ def _number(name: str) -> Any:
     words = taken_apart(name).words
     if name == "T":
         return 2.0
-    if name in ("t", "s", "p", "q") or any(w.startswith(("logit", "logp", "prob")) for w in words):
+    if name in ("t", "s", "p", "q", "w") or any(
+        w.startswith(("log", "prob", "ratio", "mask")) for w in words
+    ):
         return None
     for known, value in _NUMBERS:
         if any(w in known for w in words) or "".join(words) in known:
@@ -106,8 +122,8 @@ def _number(name: str) -> Any:
 #: What an argument may be, apart from constants.
 KINDS = (
     "logits", "log_probs", "probs", "sampled", "log_ratio", "ratio", "labels", "tokens",
-    "mask", "mean", "log_variance", "variance", "sd", "log_sd", "other", "real", "fake",
-    "constant",
+    "mask", "mean", "log_variance", "variance", "sd", "log_sd", "other", "advantage", "key", "real", "fake",
+    "chosen", "rejected", "location", "data", "embedding", "joint", "marginal", "constant",
 )  # fmt: skip
 
 
@@ -184,7 +200,8 @@ def taken_apart(name: str) -> Named:
         >>> taken_apart("refLogProbs").words
         ('ref', 'log', 'probs')
     """
-    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
+    part = re.sub(r"^(batch|data|inputs|sample|samples|cfg|config|args)(?=[.\[])", "", name)
+    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", part)
     words = tuple(w for w in re.split(r"[_\W]+", spaced.lower()) if w)
     return Named(name, words)
 
@@ -192,32 +209,140 @@ def taken_apart(name: str) -> Named:
 def roles_of(name: str) -> list[Role]:
     """Returns what an argument may be, from its name; empty if nothing is known."""
     word = taken_apart(name)
-    for finder in (_mask, _critic, _gaussian, _token, _pair, _label):
+    for finder in (
+        _key,
+        _log_weight,
+        _mask,
+        _critic,
+        _preference,
+        _advantage,
+        _gaussian,
+        _token,
+        _pair,
+        _label,
+    ):
         found = finder(word)
         if found:
-            return found
+            return found + _predicted(word, found) + _embedded(word, found)
+    return _embedded(word, [])
+
+
+def _key(word: Named) -> list[Role]:
+    return [Role("key")] if word.joined in ("key", "rng", "prngkey", "rngkey", "generator") else []
+
+
+def _log_weight(word: Named) -> list[Role]:
+    """Log importance weights are log p - log q."""
+    known = ("logw", "logws", "logweight", "logweights", "logimportanceweights", "logiw")
+    return [Role("log_ratio", "p")] if word.joined in known else []
+
+
+def _preference(word: Named) -> list[Role]:
+    """Log-probabilities, or rewards, of two answers of which one is preferred."""
+    known = bool(_logs(word)) or word.has("reward", "rewards", "score", "scores", "logits", "r")
+    side: Side = (
+        "p" if word.has("ref", "reference", "base", "sft", "frozen", "init", "old") else "q"
+    )
+    for kind, words in _CHOICE.items():
+        if word.has(*words) and (known or (len(word.words) == 1 and len(word.joined) > 2)):
+            return [Role(kind, side)]
     return []
 
 
+_CHOICE = {
+    "chosen": ("chosen", "preferred", "winner", "win", "w", "yw", "positive", "pos", "better", "accepted"),
+    "rejected": ("rejected", "dispreferred", "loser", "lose", "l", "yl", "negative", "neg", "worse", "reject"),
+}  # fmt: skip
+
+
+def _advantage(word: Named) -> list[Role]:
+    if _logs(word) or word.has("logits", "probs", "prob"):
+        return []
+    known = word.has(
+        "advantage", "advantages", "adv", "advs", "returns", "ret", "reward", "rewards", "qvalue", "qvalues",
+        "value", "values", "qf", "qf1", "qf2", "vf", "baseline", "td", "critic", "score",
+    )  # fmt: skip
+    known = known or word.has("qf1", "qf2", "minqf") or word.joined in ("q1", "q2", "minq", "qval")
+    return [Role("advantage")] if known else []
+
+
+def _predicted(word: Named, found: list[Role]) -> list[Role]:
+    """What may be a prediction of numbers, or the numbers."""
+    if _logs(word) or word.has(
+        "prob", "probs", "labels", "label", "mask", "soft", "student", "teacher"
+    ):
+        return []
+    mean = any(role.kind == "mean" for role in found)
+    if mean or word.has(
+        "pred", "preds", "prediction", "predictions", "predicted", "hat", "output", "outputs", "input", "inputs",
+        "recon", "recons", "reconstruction", "xhat", "decoded",
+    ):  # fmt: skip
+        return [Role("location", "q", 0.07 if mean else 0.27)]
+    data = word.has(
+        "target",
+        "targets",
+        "y",
+        "true",
+        "truth",
+        "gt",
+        "x",
+        "image",
+        "images",
+        "data",
+        "observed",
+        "obs",
+    )
+    return [Role("data", "p", 0.27)] if data else []
+
+
+def _embedded(word: Named, found: list[Role]) -> list[Role]:
+    """What may be one of two views, (B, d)."""
+    known = word.has(
+        "embed", "embeds", "embedding", "embeddings", "emb", "embs", "features", "feature", "feat", "feats", "z",
+        "query", "queries", "key", "keys", "anchor", "positive", "positives", "view", "image", "text", "repr", "h",
+    )  # fmt: skip
+    if (
+        _logs(word)
+        or not (known or re.fullmatch(r"[zh]_?[12ijabxy]", word.name))
+        or any(
+            role.kind in ("mean", "log_variance", "sd", "log_sd", "variance", "logits", "mask")
+            for role in found
+        )
+    ):
+        return []
+    second = word.has("key", "keys", "positive", "positives", "text", "target", "targets") or bool(
+        re.search(r"[2jb]$", word.joined)
+    )
+    return [Role("embedding", "p" if second else "q", 0.2)]
+
+
 def _mask(word: Named) -> list[Role]:
-    return [Role("mask")] if word.has("mask", "masks", "weights", "padding") else []
+    return [Role("mask")] if word.has("mask", "masks", "weights", "padding", "valid") else []
 
 
 def _critic(word: Named) -> list[Role]:
     if word.has("real"):
         return [Role("real")]
+    for kind, words in (
+        ("joint", ("joint",)),
+        ("marginal", ("marginal", "marg", "shuffled", "product")),
+    ):
+        if word.has(*words) and not _logs(word):
+            return [Role(kind, "q")]
     return [Role("fake")] if word.has("fake", "gen", "generated") else []
 
 
 def _gaussian(word: Named) -> list[Role]:
     name = word.joined
-    side: Side = "p" if word.has("p", "prior", "2", "ref", "teacher", "target") else "q"
+    side: Side = "p" if word.has("p", "prior", "2", "ref", "teacher", "target", "old") else "q"
     if re.search(r"\d$", name):
         side = "q" if name[-1] in "01" else "p"
         name = name.rstrip("0123456789")
+    if re.search(r"log_?(prob|p[is]|lik|ratio|it)", name):
+        return []
     if re.search(r"log(var|variance|sigma2|sigmasq|sigmasquared)|lnvar|logv$", name):
         return [Role("log_variance", side)]
-    if re.search(r"log(sd|std|scale|sigma|s$|s[pq]$)", name):
+    if re.search(r"log(sd|std|scale|sigma|s$|s[pqij]$)", name):
         return [Role("log_sd", side), Role("log_variance", side, 0.2)]
     if re.search(r"sigma|std|scale|stddev|^sd|sd$|rho", name) and "temp" not in name:
         return [Role("sd", side), Role("variance", side, 0.3), Role("log_variance", side, 0.4)]
@@ -230,23 +355,44 @@ def _gaussian(word: Named) -> list[Role]:
     return []
 
 
+#: Words of a name that say what of a Gaussian it is, not whose.
+_OF_A_GAUSSIAN = (
+    "mu", "mean", "means", "loc", "log", "var", "logvar", "variance", "sigma", "std", "scale", "sd", "stddev", "m", "s",
+    "logs", "logstd", "logsigma", "logscale", "logsd", "lv", "rho", "ln", "lnvar", "squared", "sq", "diag",
+)  # fmt: skip
+
+
+def owner(name: str) -> str:
+    """Returns whose mean or spread a name says it is, without what of it; "" where it does not say.
+
+    Example:
+        >>> owner("prior_loc"), owner("logvar1"), owner("scale")
+        ('prior', '1', '')
+    """
+    words = [w for word in taken_apart(name).words for w in re.findall(r"[a-z]+|\d+", word)]
+    return "".join(w for w in words if w not in _OF_A_GAUSSIAN)
+
+
 def _token(word: Named) -> list[Role]:
-    if word.has("advantage", "advantages", "adv", "advs", "returns", "reward", "rewards"):
-        return [Role("other", "", 0.0, "zero")]
     if word.has("ratio", "ratios", "logratio", "logratios", "logr"):
         kind = "log_ratio" if "log" in word.joined else "ratio"
         return [Role(kind, "q"), Role(kind, "p", 0.05)]
     return []
 
 
+def _logs(word: Named) -> bool:
+    """Whether a name says that it is of log-probabilities."""
+    return (
+        word.has(*_LOG_PROBS)
+        or bool(re.search(r"log_?p(rob|i|$|s)|logq|logprob|logsoftmax|loglik", word.joined))
+        or (word.has("log") and not word.has("logits"))
+    )
+
+
 def _pair(word: Named) -> list[Role]:
     side = word.side
     joined = word.joined
-    log = (
-        word.has(*_LOG_PROBS)
-        or bool(re.search(r"log_?p(rob|i|$|s)|logq|logprob|logsoftmax|loglik", joined))
-        or (word.has("log") and not word.has("logits"))
-    )
+    log = _logs(word)
     short = len(word.words) > 1 and word.words[-1] in ("s", "t")
     spelled = short or word.has("logits", "logit", "probs", "prob", "soft", *_SURELY_Q)
     if word.has(*_LABELS) and not log and not spelled:

@@ -225,6 +225,7 @@ class Checking:
         student: the argument that is trained, where names do not say it.
         role: what an argument is, NAME=ROLE, such as "x=q logits"; may be said several times.
         fixed: the value of an argument, NAME=VALUE; may be said several times.
+        signature: a library whose names the arguments have, such as trl.grpo or verl.policy.
         key: of the random problems.
     """
 
@@ -236,6 +237,7 @@ class Checking:
     student: str | None = None
     role: tuple[str, ...] = ()
     fixed: tuple[str, ...] = ()
+    signature: str | None = None
     key: int = 0
 
 

@@ -1,5 +1,6 @@
 """What a loss is: as a value and as a gradient, for every way its samples may be drawn."""
 
+import math
 from dataclasses import dataclass, field
 from typing import ClassVar, final
 
@@ -127,6 +128,8 @@ class LossUnder:
         if self.drawn not in ("q", "p", "other"):
             return ""
         bias = self.value.bias_reverse
+        if math.isnan(bias):
+            return ""
         words = "unbiased" if abs(bias) < 1e-6 else f"bias {bias:+.0%}"
         return f"; for KL(q||p): {words}, sd of a batch {self.value.deviation:.2g} KL"
 
