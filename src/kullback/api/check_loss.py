@@ -2,11 +2,12 @@
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Literal
 
 from kullback.api.extremes import extremes_told
-from kullback.check_loss.readings import candidates, parameters_of
-from kullback.check_loss.trials import best_report, timed
+from kullback.check_loss.readings import parameters_of, readings_of
+from kullback.check_loss.trials import best_report
 from kullback.core.errors import InputError
 from kullback.results.loss_report import LossReport
 
@@ -64,7 +65,7 @@ def check_loss(
         raise InputError(f"student={student!r}: the loss has the arguments {', '.join(parameters)}")
     if isinstance(key, bool) or not isinstance(key, int) or key < 0:
         raise InputError(f"key={key!r}: a key is a non-negative integer, such as key=0")
-    readings = candidates(parameters, roles or {}, fixed or {}, student)
+    readings = readings_of(parameters, roles or {}, fixed or {}, student)
     with extremes_told(**{f"fixed[{name!r}]": value for name, value in (fixed or {}).items()}):
         report = best_report(fn, parameters, readings, expect or "", key)
-    return timed(report, time.perf_counter() - began)
+    return replace(report, seconds=time.perf_counter() - began)

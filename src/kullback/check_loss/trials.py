@@ -9,12 +9,11 @@ from typing import Any, final
 import numpy as np
 
 from kullback.check_loss.critics import judge_critic, outputs
-from kullback.check_loss.gaussians import gaussians, paths
-from kullback.check_loss.judging import Judged, far_notes, judge, truncation
-from kullback.check_loss.problems import Experiment, pairs, sampled
-from kullback.check_loss.readings import Candidate
+from kullback.check_loss.judging import Judged, far_notes, judge, truncation_notes
+from kullback.check_loss.problems import Experiment, gaussians, pairs, paths, sampled
+from kullback.check_loss.readings import Reading
 from kullback.check_loss.report import report_of
-from kullback.check_loss.roles import roles_of, taken_apart
+from kullback.check_loss.roles import roles_of, side_of, words_of
 from kullback.core.errors import InputError
 from kullback.core.user_code import raised
 from kullback.interop.loss_calls import LossCall, libraries, loss_call
@@ -28,7 +27,7 @@ _LAYOUTS = {
 }
 #: How many readings that run are looked at closely.
 _CLOSE = 3
-#: Seconds after which no further reading is tried.
+#: Seconds of computing after which no further reading is tried.
 _PATIENCE = 12.0
 #: Outcomes, at most, where gradients are differences.
 _DIFFERENCED = 24
@@ -39,17 +38,9 @@ _SAME_RANK = 0.06
 @final
 @dataclass(frozen=True)
 class Trial:
-    """A reading that runs.
+    """A reading that runs: its arguments' layout, the loss in its library, and problems of a key."""
 
-    Attributes:
-        candidate: the reading.
-        layout: the shape of its arguments.
-        call: the loss in its library.
-        experiments: the problems.
-        key: of their random numbers.
-    """
-
-    candidate: Candidate
+    reading: Reading
     layout: str
     call: LossCall
     experiments: tuple[Experiment, ...]
@@ -59,7 +50,7 @@ class Trial:
 def best_report(
     fn: Callable[..., Any],
     parameters: Mapping[str, inspect.Parameter],
-    readings: Sequence[Candidate],
+    readings: Sequence[Reading],
     expected: str,
     key: int,
 ) -> LossReport:
@@ -68,21 +59,18 @@ def best_report(
     Raises:
         InputError: two readings of one rank have different answers, or none can be called.
     """
-    attempts = _Attempts(fn, parameters, readings, key)
-    judged = _judged(attempts)
+    attempts = _Attempts(fn, parameters, key)
+    judged = _judged(attempts, readings)
     if not judged:
         raise InputError(_uncallable(readings[0], attempts.failure))
-    best = _chosen(judged)
-    _ask_if_torn(best, judged)
-    tokens = bool(expected) or _speaks_of_tokens(parameters)
-    judged_best = _old_first(best[0], _with_paths(*best, key, tokens=tokens))
-    best = (best[0], _with_notes(best[0], judged_best))
-    return report_of(fn, parameters, best, expected)
-
-
-def timed(report: LossReport, seconds: float) -> LossReport:
-    """Returns a report with the time it took."""
-    return replace(report, seconds=seconds)
+    trial, best = _chosen(judged)
+    _ask_if_torn(trial, judged)
+    # Densities at reparameterised draws have no mask; a gate asks of tokens.
+    tokens = bool(expected) or any(
+        role.kind in ("mask", "tokens") for name in parameters for role in roles_of(name)
+    )
+    best = _old_first(trial, _with_paths(trial, best, key, tokens=tokens))
+    return report_of(fn, parameters, (trial, _with_notes(trial, best)), expected)
 
 
 @final
@@ -90,76 +78,74 @@ class _Attempts:
     """Readings that can be called, found one after another, all in the first library that takes one."""
 
     def __init__(
-        self,
-        fn: Callable[..., Any],
-        parameters: Mapping[str, inspect.Parameter],
-        readings: Sequence[Candidate],
-        key: int,
+        self, fn: Callable[..., Any], parameters: Mapping[str, inspect.Parameter], key: int
     ) -> None:
         self._fn, self._parameters, self._key = fn, parameters, key
-        self.readings = readings
-        self.failure = ""
         self._libraries = libraries(fn)
+        self.failure = ""
 
-    def trial(self, candidate: Candidate, layout: str) -> Trial | None:
+    def trial(self, reading: Reading, layout: str) -> Trial | None:
         """Returns a reading as one that runs; None if it does not."""
         for library in self._libraries:
-            call = loss_call(library, self._fn, _positional(self._parameters, candidate))
-            problems = _problems(candidate, layout, self._key)
-            experiments, fault = _usable(call, candidate, problems)
+            call = loss_call(library, self._fn, self._positional(reading))
+            problems = _problems(reading, layout, self._key)
+            experiments, fault = _usable(call, reading, problems)
             if experiments:
                 self._libraries = [library]
-                return Trial(candidate, layout, call, experiments, self._key)
+                return Trial(reading, layout, call, experiments, self._key)
             self.failure = self.failure or f"{library}: {fault}"
         return None
 
+    def _positional(self, reading: Reading) -> list[str]:
+        """Arguments passed by position: as many as come first."""
+        names = []
+        for name, parameter in self._parameters.items():
+            if name not in reading.roles or parameter.kind is parameter.KEYWORD_ONLY:
+                break
+            names.append(name)
+        return names or [n for n in reading.roles if n not in self._parameters]
 
-def _positional(parameters: Mapping[str, inspect.Parameter], candidate: Candidate) -> list[str]:
-    """Arguments passed by position: as many as come first."""
-    names = []
-    for name, parameter in parameters.items():
-        if name not in candidate.roles or parameter.kind is parameter.KEYWORD_ONLY:
-            break
-        names.append(name)
-    return names or [n for n in candidate.roles if n not in parameters]
 
-
-def _problems(candidate: Candidate, layout: str, key: int) -> list[Experiment]:
-    match candidate.family:
+def _problems(
+    reading: Reading, layout: str, key: int, spreads: Sequence[float] = (0.6, 1.0, 1.4)
+) -> list[Experiment]:
+    """Problems of a reading; of categoricals with logits of these sds."""
+    match reading.family:
         case "pair":
-            return pairs(candidate.roles, layout, key)
+            return pairs(reading.roles, layout, key, spreads)
         case "sampled":
-            return sampled(candidate.roles, layout, key)
+            return sampled(reading.roles, layout, key, spreads)
         case "critic":
-            return outputs(candidate.roles, layout)
+            return outputs(reading.roles, layout)
         case _:
-            return gaussians(candidate.roles, layout, key)
+            return gaussians(reading.roles, layout, key)
 
 
 def _usable(
-    call: LossCall, candidate: Candidate, experiments: Sequence[Experiment]
+    call: LossCall, reading: Reading, experiments: Sequence[Experiment]
 ) -> tuple[tuple[Experiment, ...], str]:
     """The problems of the smallest size that runs and of those above, and what goes wrong with the others."""
     fault = ""
     if call.name == "numpy":  # differences take a call for every outcome
         experiments = [e for e in experiments if e.sizes.get("V", 0) <= _DIFFERENCED]
-    for size in dict.fromkeys(tuple(e.sizes.items()) for e in experiments):
-        these = [e for e in experiments if tuple(e.sizes.items()) == size]
-        found = _fault(call, candidate, these[0])
+    for i, experiment in enumerate(experiments):
+        if i and experiment.sizes == experiments[i - 1].sizes:
+            continue
+        found = _fault(call, reading, experiment)
         if not found:
-            return tuple(experiments[experiments.index(these[0]) :]), fault
+            return tuple(experiments[i:]), fault
         fault = fault or found
         if "range" not in fault and "k" not in fault.split():  # more outcomes would not help
             break
     return (), fault
 
 
-def _fault(call: LossCall, candidate: Candidate, experiment: Experiment) -> str:
+def _fault(call: LossCall, reading: Reading, experiment: Experiment) -> str:
     """What goes wrong on a first problem; "" if nothing does."""
     draws = experiment.at(experiment.theta)
-    wanted = [*_names(candidate, "q"), *_names(candidate, "p")]
     try:
         with np.errstate(all="ignore"):
+            wanted = [*reading.names("q"), *reading.names("p")]
             values, slopes, _ = call.many(draws, wanted, experiment.weigh)
     except Exception as error:  # noqa: BLE001 - a reading that fails is not the right one
         text, kind = raised(error)
@@ -168,57 +154,42 @@ def _fault(call: LossCall, candidate: Candidate, experiment: Experiment) -> str:
     return "" if all(np.isfinite(v).all() for v in found) else "its value or gradient is not finite"
 
 
-def _names(candidate: Candidate, side: str) -> list[str]:
-    ratios = ("log_ratio", "ratio")
-    return [
-        n
-        for n, r in candidate.roles.items()
-        if not r.inert and ("q" if r.kind in ratios else r.side) == side
-    ]
-
-
-def _judged(attempts: _Attempts) -> list[tuple[Trial, Judged]]:
+def _judged(attempts: _Attempts, readings: Sequence[Reading]) -> list[tuple[Trial, Judged]]:
     """The closest look at the likeliest, until one rank has an answer."""
     found: list[tuple[Trial, Judged]] = []
-    began = time.perf_counter()
-    for candidate in attempts.readings:
+    began = time.thread_time()
+    for reading in readings:
         named = [t for t, j in found if j.named]
-        if named and candidate.cost > named[0].candidate.cost + _SAME_RANK:
+        if named and reading.cost > named[0].reading.cost + _SAME_RANK:
             break
-        if found and (candidate.last_resort > found[0][0].candidate.last_resort):
+        if found and reading.last_resort > found[0][0].reading.last_resort:
             break
-        if found and time.perf_counter() - began > _PATIENCE:
+        if found and time.thread_time() - began > _PATIENCE:
             break
-        for layout in _LAYOUTS[candidate.family]:
-            trial = attempts.trial(candidate, layout)
+        for layout in _LAYOUTS[reading.family]:
+            trial = attempts.trial(reading, layout)
             if trial is None:
                 continue
             found.append((trial, _look(trial, deep=False)))
-            if found[-1][1].named or candidate.family == "critic":
+            if found[-1][1].named or reading.family == "critic":
                 break
-    if any(j.named for _, j in found):
+    if any(j.named or t.reading.family == "critic" for t, j in found):
         return found
-    if any(t.candidate.family == "critic" for t, _ in found):
-        return found
-    order = sorted(found, key=lambda pair: (pair[0].candidate.cost, round(pair[1].error, 2)))
+    order = sorted(found, key=lambda pair: (pair[0].reading.cost, round(pair[1].error, 2)))
     deep: list[tuple[Trial, Judged]] = []
     for trial, _ in order[:_CLOSE]:
         deep.append((trial, _look(trial, deep=True)))
-        if deep[-1][1].named and not trial.candidate.guessed_side:
+        if deep[-1][1].named and not trial.reading.guessed_side:
             break
     return [*deep, *order[len(deep) :]]
 
 
 def _look(trial: Trial, *, deep: bool) -> Judged:
-    if trial.candidate.family == "critic":
-        return judge_critic(trial.call, trial.experiments[0], trial.candidate.roles, trial.key)
-    names = _names(trial.candidate, "q"), _names(trial.candidate, "p")
+    reading = trial.reading
+    if reading.family == "critic":
+        return judge_critic(trial.call, trial.experiments[0], reading.roles, trial.key)
+    names = reading.names("q"), reading.names("p")
     return judge(trial.call, trial.experiments, *names, deep=deep)
-
-
-def _speaks_of_tokens(parameters: Mapping[str, inspect.Parameter]) -> bool:
-    """Whether an argument, passed or not, is of tokens: densities at reparameterised draws have no mask."""
-    return any(role.kind in ("mask", "tokens") for name in parameters for role in roles_of(name))
 
 
 def _with_paths(trial: Trial, judged: Judged, key: int, *, tokens: bool) -> Judged:
@@ -227,17 +198,16 @@ def _with_paths(trial: Trial, judged: Judged, key: int, *, tokens: bool) -> Judg
     It comes first only for names of densities, where fixed draws leave nothing to descend, and never where the
     question is one of tokens, as a gate's is: there the gradient with the draws fixed is what training follows.
     """
-    roles = trial.candidate.roles
-    sides = sorted(r.side for r in roles.values() if r.kind == "sampled")
-    if trial.candidate.family != "sampled" or sides != ["p", "q"]:
+    roles = trial.reading.roles
+    sampled_ones = {n: r.side for n, r in roles.items() if r.kind == "sampled"}
+    if trial.reading.family != "sampled" or sorted(sampled_ones.values()) != ["p", "q"]:
         return judged
     experiments = paths(roles, key)
-    if _fault(trial.call, trial.candidate, experiments[0]):
+    if _fault(trial.call, trial.reading, experiments[0]):
         return judged
-    names = [n for n, r in roles.items() if r.kind == "sampled"]
-    found = judge(trial.call, experiments, names, [], deep=False)
-    densities = {"".join(taken_apart(n).words) for n in names}
-    named = any(name.endswith(("logq", "logqz", "logqx", "logguide")) for name in densities)
+    found = judge(trial.call, experiments, list(sampled_ones), [], deep=False)
+    ends = ("logq", "logqz", "logqx", "logguide")
+    named = any("".join(words_of(n)).endswith(ends) for n in sampled_ones)
     path = found.headline
     reverse = path.gradient_named and path.gradient_label == "KL(q||p)"
     first = named and not tokens and reverse and judged.headline.gradient is None
@@ -247,69 +217,47 @@ def _with_paths(trial: Trial, judged: Judged, key: int, *, tokens: bool) -> Judg
 
 def _old_first(trial: Trial, judged: Judged) -> Judged:
     """Where p is an older policy, it is the one that drew the tokens."""
-    names = [n for n, r in trial.candidate.roles.items() if r.side == "p"]
-    if not any(taken_apart(n).side == "old" for n in names):
+    if not any(r.side == "p" and side_of(n) == "old" for n, r in trial.reading.roles.items()):
         return judged
     return replace(judged, under=tuple(sorted(judged.under, key=lambda u: u.drawn != "p")))
 
 
 def _with_notes(trial: Trial, judged: Judged) -> Judged:
     """What a closer look at distributions and tokens shows."""
-    roles, layout, notes = trial.candidate.roles, trial.layout, list(judged.notes)
-    of_q = _names(trial.candidate, "q")
-    zeros = [n for n, r in roles.items() if r.kind == "other" and r.value == "zero"]
+    reading, notes = trial.reading, list(judged.notes)
+    zeros = [n for n, r in reading.roles.items() if r.kind == "other" and r.value == "zero"]
     if zeros:
         notes.append(f"{', '.join(zeros)} were 0: what they multiply is not checked")
-    if trial.candidate.family == "pair":
-        far = pairs(roles, layout, trial.key, (9.0,))
+    names = {side: reading.names(side) for side in ("p", "q")}
+    if reading.family in ("pair", "sampled"):
         sizes = [e.sizes for e in trial.experiments]
+        far = _problems(reading, trial.layout, trial.key, (9.0,))
         far = [e for e in far if e.sizes in sizes]
-        notes += far_notes(trial.call, far, of_q, judged)
-        top = judged.headline
-        if not top.gradient_named and judged.bits > 16:
-            names = {"p": _names(trial.candidate, "p"), "q": of_q}
-            notes += _truncated(truncation(trial.call, trial.experiments, names), top.values)
-    elif trial.candidate.family == "sampled":
-        far = sampled(roles, layout, trial.key, (9.0,))
-        notes += far_notes(trial.call, far, of_q, judged)
+        notes += far_notes(trial.call, far, names["q"], judged)
+    if reading.family == "pair" and not judged.headline.gradient_named and judged.bits > 16:
+        notes += truncation_notes(trial.call, trial.experiments, names, judged)
     return replace(judged, notes=tuple(notes))
 
 
-def _truncated(found: tuple[str, int] | None, values: np.ndarray) -> list[str]:
-    if found is None:
-        return []
-    side, k = found
-    negative = " (here it is negative)" if (values < 0.0).any() else ""
-    text = (
-        f"only the {k} likeliest outcomes of {side} enter one by one: truncated at the top {k}. A truncated sum is "
-        f"not a divergence and may be negative{negative}; with a bucket for the rest it is a lower bound: "
-        f"losses.top_k_kl_lower_bound(p=..., q=..., k={k}, reduction=...)"
-    )
-    return [text]
-
-
 def _chosen(judged: Sequence[tuple[Trial, Judged]]) -> tuple[Trial, Judged]:
-    named = [pair for pair in judged if pair[1].named]
-    if named:
-        return min(
-            named, key=lambda pair: (pair[1].rank, -_logits(pair[0]), pair[0].candidate.cost)
-        )
-    return min(judged, key=lambda pair: (pair[0].candidate.cost, pair[1].error))
+    """The best named one; of those that agree, the one with most logits, which asks least of its input."""
+
+    def rank(pair: tuple[Trial, Judged]) -> tuple[float, ...]:
+        trial, found = pair
+        logits = sum(role.kind == "logits" for role in trial.reading.roles.values())
+        cost = trial.reading.cost
+        return (0.0, found.rank, -logits, cost) if found.named else (1.0, cost, found.error)
+
+    return min(judged, key=rank)
 
 
-def _logits(trial: Trial) -> int:
-    """How many arguments are logits: of readings that agree, the one that asks least of its input."""
-    return sum(role.kind == "logits" for role in trial.candidate.roles.values())
-
-
-def _ask_if_torn(best: tuple[Trial, Judged], judged: Sequence[tuple[Trial, Judged]]) -> None:
-    if not best[0].candidate.guessed_side:
+def _ask_if_torn(best: Trial, judged: Sequence[tuple[Trial, Judged]]) -> None:
+    if not best.reading.guessed_side:
         return
     answers = {}
     for other, result in judged:
-        if other.candidate.guessed_side and result.named:
-            trained = _names(other.candidate, "q")[0]
-            answers.setdefault(trained, result.headline.gradient_label)
+        if other.reading.guessed_side and result.named:
+            answers.setdefault(other.reading.names("q")[0], result.headline.gradient_label)
     if len(answers) < 2 or len(set(answers.values())) == 1:
         return
     said = "; ".join(
@@ -321,8 +269,8 @@ def _ask_if_torn(best: tuple[Trial, Judged], judged: Sequence[tuple[Trial, Judge
     )
 
 
-def _uncallable(candidate: Candidate, failure: str) -> str:
-    taken = ", ".join(f"{n}: {r}" for n, r in candidate.roles.items())
+def _uncallable(reading: Reading, failure: str) -> str:
+    taken = ", ".join(f"{n}: {r}" for n, r in reading.roles.items())
     return (
         f"the loss cannot be called on small float64 arrays: {failure}. It was given {taken}; if that is wrong, "
         'say roles={"name": "q logits"}, and numbers in fixed={"name": 0.1}; if it makes its own random '
