@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from kullback.api.extremes import extremes_told
 from kullback.check_loss.gates import Expectation
-from kullback.check_loss.readings import candidates, parameters_of
+from kullback.check_loss.readings import parameters_of, readings_of
 from kullback.check_loss.signatures import roles_in, unfolded
-from kullback.check_loss.trials import best_report, timed
+from kullback.check_loss.trials import best_report
 from kullback.core.errors import InputError
 from kullback.results.loss_report import LossReport
 
@@ -79,7 +80,7 @@ def check_loss(
         )
     if isinstance(key, bool) or not isinstance(key, int) or key < 0:
         raise InputError(f"key={key!r}: a key is a non-negative integer, such as key=0")
-    readings = candidates(parameters, roles, fixed or {}, student)
+    readings = readings_of(parameters, roles, fixed or {}, student)
     with extremes_told(**{f"fixed[{name!r}]": value for name, value in (fixed or {}).items()}):
         report = best_report(fn, parameters, readings, expectation, key)
-    return timed(report, time.perf_counter() - began)
+    return replace(report, seconds=time.perf_counter() - began)

@@ -6,13 +6,17 @@ from typing import final
 
 import numpy as np
 
-from kullback.check_loss.matching import Match, match_gradient
-from kullback.check_loss.problems import Call, Experiment, observe, sampled, tolerance
-from kullback.check_loss.quantities import Array, Catalogue, Quantity, Seen
-from kullback.check_loss.roles import Role
+from kullback.check_loss.functionals import Array, Catalogue, Functional
+from kullback.check_loss.judging import observe, tolerance_of
+from kullback.check_loss.matching import Match, Observations, match_gradient
+from kullback.check_loss.problems import Experiment, sampled
+from kullback.check_loss.roles import ArgumentRole
+from kullback.interop.loss_calls import LossCall
 
 #: Log-ratios of q and the policy that drew, at which clipping is looked for: 0.2 to 5, in steps of 2 %.
 _LOG_RATIOS = np.linspace(-1.6, 1.6, 161)
+#: Sds of the logits.
+_SPREADS = (0.6, 1.0, 1.4)
 _EXPECTED = "the expected advantage E_q[A]"
 
 
@@ -33,7 +37,7 @@ class AdvantagePart:
 
 
 def advantage_part(
-    call: Call, roles: Mapping[str, Role], layout: str, key: int, of_q: Sequence[str]
+    call: LossCall, roles: Mapping[str, ArgumentRole], layout: str, key: int, of_q: Sequence[str]
 ) -> AdvantagePart | None:
     """Returns what the advantages do; None where the loss does not take them.
 
@@ -51,11 +55,11 @@ def advantage_part(
     except Exception:  # noqa: BLE001 - advantages that are not 0 are another thing
         return None
     return AdvantagePart(
-        match, named, (*_words(names, match, named), *_clips(call, roles, layout, key, of_q))
+        match, named, (*_words(names, match, named=named), *_clips(call, roles, layout, key, of_q))
     )
 
 
-def _words(names: str, match: Match | None, named: bool) -> tuple[str, ...]:
+def _words(names: str, match: Match | None, *, named: bool) -> tuple[str, ...]:
     if match is None:
         return (f"{names}: with the tokens fixed they reach no gradient of q",)
     if not named:
@@ -70,18 +74,23 @@ def _words(names: str, match: Match | None, named: bool) -> tuple[str, ...]:
 
 
 def _part(
-    call: Call, roles: Mapping[str, Role], layout: str, key: int, of_q: Sequence[str], per: str
+    call: LossCall,
+    roles: Mapping[str, ArgumentRole],
+    layout: str,
+    key: int,
+    of_q: Sequence[str],
+    per: str,
 ) -> tuple[Match | None, bool]:
     """The gradient that advantages add, matched with that of their expectation."""
-    with_them = [e for e in sampled(roles, layout, key, advantages=per) if "q" in e.weights]
-    without = [e for e in sampled(roles, layout, key) if "q" in e.weights]
+    with_them = [e for e in sampled(roles, layout, key, _SPREADS, per) if "q" in e.weights]
+    without = [e for e in sampled(roles, layout, key, _SPREADS) if "q" in e.weights]
     gradients, seen = [], []
     for one, none in zip(with_them, without, strict=True):
         with np.errstate(all="ignore"):
             seen.append(observe(call, one, of_q, ())["q"])
             gradients.append(seen[-1].gradient - observe(call, none, of_q, ())["q"].gradient)
     expected = [_expected(e) for e in with_them]
-    quantity = Quantity(
+    functional = Functional(
         "expected_advantage", _EXPECTED, np.array([v for v, _ in expected]), tuple(g for _, g in expected)
     )  # fmt: skip
     if all(
@@ -89,9 +98,11 @@ def _part(
         for g, (_, e) in zip(gradients, expected, strict=True)
     ):
         return None, True
-    precision = tolerance(seen, differences=call.name == "numpy")
-    signal = Seen(np.zeros(len(seen)), tuple(gradients), [e.sizes for e in with_them], precision)
-    match = match_gradient(signal, Catalogue((quantity,)))
+    precision = tolerance_of(seen, differences=call.name == "numpy")
+    signal = Observations(
+        np.zeros(len(seen)), tuple(gradients), [e.sizes for e in with_them], precision
+    )
+    match = match_gradient(signal, Catalogue((functional,)))
     return match, match.error <= precision
 
 
@@ -104,14 +115,14 @@ def _expected(experiment: Experiment) -> tuple[float, Array]:
 
 
 def _clips(
-    call: Call, roles: Mapping[str, Role], layout: str, key: int, of_q: Sequence[str]
+    call: LossCall, roles: Mapping[str, ArgumentRole], layout: str, key: int, of_q: Sequence[str]
 ) -> tuple[str, ...]:
     """At which ratios of q to the policy that drew advantages reach no gradient, seen from both signs."""
     old = [n for n, r in roles.items() if r.side == "old" and r.kind == "sampled"]
     own = [n for n, r in roles.items() if r.side == "q" and r.kind == "sampled"]
     if not old or not own:
         return ()
-    experiment = sampled(roles, layout, key)[0]
+    experiment = sampled(roles, layout, key, _SPREADS)[0]
     draw = experiment.at(experiment.theta)[0]
     advantages = [n for n, r in roles.items() if r.kind == "advantage"]
     draws = []

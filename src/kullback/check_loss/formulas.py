@@ -11,16 +11,21 @@ from typing import Any, final
 import numpy as np
 from scipy import special
 
+from kullback.check_loss.functionals import (
+    Array,
+    Catalogue,
+    Functional,
+    FunctionalFamily,
+    FunctionalPlane,
+)
 from kullback.check_loss.problems import (
     Arguments,
     Experiment,
-    Reading,
+    Roles,
     constant,
-    differences,
     mask_of,
 )
-from kullback.check_loss.quantities import Array, Catalogue, Family, Plane, Quantity
-from kullback.check_loss.roles import Role
+from kullback.check_loss.roles import ArgumentRole
 
 #: The arguments by what they are, such as "chosen q"; a value, the mean over rows.
 Values = Mapping[str, Array]
@@ -61,7 +66,7 @@ LAYOUTS = {
 }
 
 
-def formulas(reading: Reading, family: str, layout: str, key: int) -> list[Experiment]:
+def formulas(reading: Roles, family: str, layout: str, key: int) -> list[Experiment]:
     """Returns problems for a loss of a formula.
 
     Args:
@@ -78,14 +83,14 @@ def formulas(reading: Reading, family: str, layout: str, key: int) -> list[Exper
     ]
 
 
-def slot(role: Role) -> str:
+def slot(role: ArgumentRole) -> str:
     """What an argument is called in formulas."""
     sided = role.kind in ("chosen", "rejected", "embedding", "sampled")
     return f"{role.kind} {role.side or 'q'}" if sided else role.kind
 
 
 def _posed(
-    reading: Reading, family: str, layout: str, rng: np.random.Generator, sizes: tuple[int, int], spread: float
+    reading: Roles, family: str, layout: str, rng: np.random.Generator, sizes: tuple[int, int], spread: float
 ) -> Experiment:  # fmt: skip
     b, d = sizes
     flat = layout.startswith("(B)") or layout == "(B,1)"
@@ -109,12 +114,13 @@ def _posed(
 
 
 _MOVING = (
-    "chosen q", "rejected q", "location", "log_variance", "variance", "sd", "log_sd", "embedding q", "joint", "marginal",
+    "chosen q", "rejected q", "location", "log_variance", "variance", "sd", "log_sd", "embedding q", "joint",
+    "marginal",
 )  # fmt: skip
 
 
 def _argument(
-    role: Role, moved: Values, of: str, sizes: dict[str, int], shape: tuple[int, ...]
+    role: ArgumentRole, moved: Values, of: str, sizes: dict[str, int], shape: tuple[int, ...]
 ) -> Any:
     if of:
         return moved[of].copy()
@@ -143,45 +149,58 @@ def formula_catalogue(inputs: Sequence[Inputs]) -> Catalogue:
     plain, families, planes = [], [], []
     for name, label, parameters, value in _KNOWN[inputs[0].family](inputs[0].values):
         if not parameters:
-            plain.append(_quantity(name, label, value, inputs))
+            plain.append(_functional(name, label, value, inputs))
         elif len(parameters) == 1:
             ((parameter, grid),) = parameters.items()
             make = partial(_with_one, name, label, parameter, value, inputs)
-            families.append(Family(name, parameter, grid, make))
+            families.append(FunctionalFamily(parameter, grid, make))
             plain.append(make(1.0 if 1.0 in grid else grid[len(grid) // 2]))
         else:
             make = partial(_with_two, name, label, tuple(parameters), value, inputs)
             grids = tuple(parameters.values())
-            planes.append(Plane(name, tuple((a, b) for a in grids[0] for b in grids[1]), make))
+            planes.append(FunctionalPlane(tuple((a, b) for a in grids[0] for b in grids[1]), make))
     return Catalogue(tuple(plain), tuple(families), tuple(planes))
 
 
 def _with_one(
     name: str, label: str, parameter: str, value: Any, inputs: Sequence[Inputs], at: float
-) -> Quantity:
-    return _quantity(name, label, lambda x: value(x, at), inputs, ((parameter, at),))
+) -> Functional:
+    return _functional(name, label, lambda x: value(x, at), inputs, ((parameter, at),))
 
 
 def _with_two(
     name: str, label: str, parameters: tuple[str, ...], value: Any, inputs: Sequence[Inputs], a: float, b: float
-) -> Quantity:  # fmt: skip
+) -> Functional:  # fmt: skip
     found = tuple(zip(parameters, (a, b), strict=True))
-    return _quantity(name, label, lambda x: value(x, a, b), inputs, found)
+    return _functional(name, label, lambda x: value(x, a, b), inputs, found)
 
 
-def _quantity(
+def _functional(
     name: str,
     label: str,
     value: Value,
     inputs: Sequence[Inputs],
     parameters: tuple[tuple[str, float], ...] = (),
-) -> Quantity:
+) -> Functional:
     with np.errstate(all="ignore"):
         values = np.array([float(value(x.values)) for x in inputs])
         slopes = tuple(
-            differences(lambda theta, x=x: float(value(x.at(theta))), x.theta) for x in inputs
+            _differences(lambda theta, x=x: float(value(x.at(theta))), x.theta) for x in inputs
         )
-    return Quantity(name, label, values, slopes, parameters)
+    return Functional(name, label, values, slopes, parameters)
+
+
+#: Step of the differences and their weights, of fourth order.
+_STEP = 1e-3
+_STENCIL = ((1, 8.0 / 12.0), (-1, -8.0 / 12.0), (2, -1.0 / 12.0), (-2, 1.0 / 12.0))
+
+
+def _differences(value: Callable[[Array], float], at: Array) -> Array:
+    columns = []
+    for i in range(len(at)):
+        moved = [at + step * _STEP * (np.arange(len(at)) == i) for step, _ in _STENCIL]
+        columns.append(sum(w * value(x) for x, (_, w) in zip(moved, _STENCIL, strict=True)))
+    return np.array(columns) / _STEP
 
 
 # What is known: (name, label, free parameters with their starts, value).
@@ -330,10 +349,10 @@ def _regressions(x: Values) -> Iterator[_Row]:
     )  # fmt: skip
     if spread:
         rows += (
-            ("variance_for_sd", "-log N(data; prediction, variance) with the variance squared: sd and variance are "
-             "mixed up", {}, lambda m, y, s: 0.5 * (2.0 * s + (y - m) ** 2 * np.exp(-2.0 * s))),
-            ("variance_for_sd", "-log N(data; prediction, variance) with the root of the variance: sd and variance are "
-             "mixed up", {}, lambda m, y, s: 0.5 * (0.5 * s + (y - m) ** 2 * np.exp(-0.5 * s))),
+            ("variance_for_sd", "-log N(data; prediction, variance) of the squared variance: sd and variance mixed up", {},
+             lambda m, y, s: 0.5 * (2.0 * s + (y - m) ** 2 * np.exp(-2.0 * s))),
+            ("variance_for_sd", "-log N(data; prediction, variance) of its root: sd and variance mixed up", {},
+             lambda m, y, s: 0.5 * (0.5 * s + (y - m) ** 2 * np.exp(-0.5 * s))),
             ("without_half", "log variance + squared error / variance, the first without its 1/2", {},
              lambda m, y, s: s + 0.5 * (y - m) ** 2 * np.exp(-s)),
         )  # fmt: skip

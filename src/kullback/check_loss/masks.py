@@ -10,9 +10,10 @@ from typing import Any, final
 
 import numpy as np
 
-from kullback.check_loss.problems import Arguments, Call, Experiment
-from kullback.check_loss.quantities import Array
-from kullback.check_loss.roles import Role
+from kullback.check_loss.functionals import Array
+from kullback.check_loss.problems import Arguments, Experiment
+from kullback.check_loss.roles import ArgumentRole
+from kullback.interop.loss_calls import LossCall
 
 #: The label that common code leaves out.
 _IGNORED = -100
@@ -35,8 +36,8 @@ class MaskFault:
 
 
 def mask_faults(
-    call: Call,
-    roles: Mapping[str, Role],
+    call: LossCall,
+    roles: Mapping[str, ArgumentRole],
     first: Experiment,
     second: Experiment,
     of_q: Sequence[str],
@@ -97,7 +98,7 @@ class _Probe:
     """A loss on one batch, its tokens changed one set after another."""
 
     def __init__(
-        self, call: Call, roles: Mapping[str, Role], base: Arguments, other: Arguments, of_q: Sequence[str],
+        self, call: LossCall, roles: Mapping[str, ArgumentRole], base: Arguments, other: Arguments, of_q: Sequence[str],
         *, late: bool,
     ) -> None:  # fmt: skip
         self._late = late
@@ -110,9 +111,7 @@ class _Probe:
     def _value(self, arguments: Arguments) -> tuple[float, bool]:
         """The sum of the output, and whether its gradient is finite."""
         with np.errstate(all="ignore"):
-            values, slopes, _ = self._call.many(
-                [arguments], self._of_q, lambda shape: np.ones(shape)
-            )
+            values, slopes, _ = self._call.many([arguments], self._of_q, np.ones)
         finite = all(np.isfinite(g).all() for g in (slopes or {}).values())
         return float(values[0]), finite and bool(np.isfinite(values[0]))
 
@@ -180,7 +179,7 @@ class _Probe:
         for dtype in (*([own[0]] if own else []), float, bool, int):
             try:
                 self._value(self._base | {name: keep.astype(dtype)})
-            except Exception:  # noqa: BLE001 - another type of mask
+            except Exception:  # noqa: BLE001, S112 - another type of mask
                 continue
             return dtype
         return None

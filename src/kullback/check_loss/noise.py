@@ -10,10 +10,11 @@ from typing import final
 
 import numpy as np
 
+from kullback.check_loss.functionals import Array, Catalogue, Functional
 from kullback.check_loss.judging import Judged, Under, known
 from kullback.check_loss.matching import Match, monomials, norms
-from kullback.check_loss.problems import Call, Experiment
-from kullback.check_loss.quantities import Array, Catalogue, Quantity
+from kullback.check_loss.problems import Experiment
+from kullback.interop.loss_calls import LossCall
 
 #: Draws of a problem; the factor of a one-draw KL of a Gaussian is then known to about 1 %.
 _DRAWS = 4096
@@ -29,7 +30,7 @@ _PRECISION = 0.1
 _USUAL = (1.0, -1.0, 0.5, -0.5, 2.0, -2.0)
 
 
-def draws_noise(call: Call, experiment: Experiment) -> bool:
+def draws_noise(call: LossCall, experiment: Experiment) -> bool:
     """Returns whether a loss of the same arguments has another value with other random numbers."""
     arguments = experiment.at(experiment.theta)[0]
     values, _ = call.repeated(arguments, (), experiment.weigh, 3)
@@ -49,7 +50,7 @@ class _Mean:
 
 
 def judge_noisy(
-    call: Call, experiments: Sequence[Experiment], of_q: Sequence[str]
+    call: LossCall, experiments: Sequence[Experiment], of_q: Sequence[str]
 ) -> Judged | None:
     """Returns what a loss is in the mean over its own random numbers; None where something is drawn besides.
 
@@ -87,7 +88,6 @@ def judge_noisy(
         deviations=np.array([m.deviation for m in seen]),
         forward=table.values("forward"),
         reverse=table.values("reverse"),
-        sizes=tuple(sizes),
     )
     count = _DRAWS if call.name != "numpy" else len(values)
     precision = "" if gradient[0] is None else f"; its gradient agrees to {gradient[0].error:.0%}"
@@ -95,10 +95,10 @@ def judge_noisy(
         f"it draws random numbers of its own: what it is in the mean, over up to {count:,} draws of each problem"
         f"{precision}, and no more exactly than that"
     )
-    return Judged((under,), "none", False, 64, (note,))
+    return Judged((under,), "none", reaches_p=False, bits=64, notes=(note,))
 
 
-def _mean(call: Call, experiment: Experiment, of_q: Sequence[str]) -> _Mean | None:
+def _mean(call: LossCall, experiment: Experiment, of_q: Sequence[str]) -> _Mean | None:
     draw = experiment.at(experiment.theta)[0]
     try:
         values, slopes = call.repeated(draw, of_q, experiment.weigh, _DRAWS)
@@ -127,7 +127,7 @@ def _best(
     sizes: Sequence[dict[str, int]],
     columns: Sequence[Sequence[Array]],
 ) -> tuple[Match | None, bool]:
-    """The only quantity that the means are within their errors, or the nearest; None if they are zero."""
+    """The only functional that the means are within their errors, or the nearest; None if they are zero."""
     target = np.concatenate([m for m, _ in seen])
     error = np.concatenate([e for _, e in seen])
     scale_of_one = np.linalg.norm(np.concatenate(list(columns[0])))
@@ -135,12 +135,13 @@ def _best(
     reference = np.concatenate(list(columns[0]))
     if _close(target, error) and np.linalg.norm(error) < _PRECISION * np.linalg.norm(reference):
         return None, True
-    fits: list[tuple[bool, float, Match]] = []
-    for quantity, parts in zip(table.plain, columns, strict=True):
-        for powers in monomials(sizes):
-            fits.append(_fit(target, error, quantity, parts, powers, sizes))
+    fits = [
+        _fit(target, error, functional, parts, powers, sizes)
+        for functional, parts in zip(table.plain, columns, strict=True)
+        for powers in monomials(sizes)
+    ]
     standing = [fit for fit in fits if fit[0]]
-    names = {fit[2].quantity.name for fit in standing}
+    names = {fit[2].functional.name for fit in standing}
     nearest = min(fits, key=lambda fit: fit[1])[2]
     if len(names) != 1:
         return nearest, False
@@ -156,7 +157,7 @@ def _close(rest: Array, error: Array) -> bool:
 def _fit(
     target: Array,
     error: Array,
-    quantity: Quantity,
+    functional: Functional,
     parts: Sequence[Array],
     powers: tuple[tuple[str, int], ...],
     sizes: Sequence[dict[str, int]],
@@ -164,7 +165,7 @@ def _fit(
     column = np.concatenate([n * c for n, c in zip(norms(powers, sizes), parts, strict=True)])
     squares = float((column**2 / error**2).sum())
     if not np.isfinite(squares) or squares == 0.0:
-        return False, np.inf, Match(quantity, 0.0, (), 0.0, 1.0)
+        return False, np.inf, Match(functional, 0.0, (), 0.0, 1.0)
     scale = float((column * target / error**2).sum()) / squares
     of_scale = squares**-0.5
     usual = [
@@ -176,4 +177,8 @@ def _fit(
     share = float(np.linalg.norm(rest)) / length
     stands = _close(rest, error) and max(of_scale / abs(scale), share) < _PRECISION
     cosine = float(column @ target) / (float(np.linalg.norm(column)) * length)
-    return stands, float((rest**2 / error**2).mean()), Match(quantity, scale, powers, cosine, share)
+    return (
+        stands,
+        float((rest**2 / error**2).mean()),
+        Match(functional, scale, powers, cosine, share),
+    )

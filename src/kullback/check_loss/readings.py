@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, final
 
-from kullback.check_loss.roles import Role, guesses, owner, parse_role, roles_of
+from kullback.check_loss.roles import ArgumentRole, guesses, owner_of, parse_role, roles_of
 from kullback.core.errors import InputError
 
 _DISTRIBUTIONS = ("logits", "log_probs", "probs")
@@ -16,7 +16,7 @@ _MOST = 400
 
 @final
 @dataclass(frozen=True)
-class Candidate:
+class Reading:
     """One reading of a signature.
 
     Attributes:
@@ -29,10 +29,18 @@ class Candidate:
     """
 
     family: str
-    roles: Mapping[str, Role]
+    roles: Mapping[str, ArgumentRole]
     cost: float
     guessed_side: bool = False
     last_resort: bool = False
+
+    def names(self, side: str) -> list[str]:
+        """Returns the arguments of q or of p that are differentiated."""
+        return [
+            n
+            for n, r in self.roles.items()
+            if not r.inert and ("q" if r.is_ratio else r.side) == side
+        ]
 
 
 def parameters_of(fn: Callable[..., Any]) -> dict[str, inspect.Parameter]:
@@ -56,12 +64,12 @@ def parameters_of(fn: Callable[..., Any]) -> dict[str, inspect.Parameter]:
         ) from None
 
 
-def candidates(
+def readings_of(
     parameters: Mapping[str, inspect.Parameter],
     roles: Mapping[str, str],
     fixed: Mapping[str, Any],
     student: str | None,
-) -> list[Candidate]:
+) -> list[Reading]:
     """Returns the readings of a signature, the likeliest first.
 
     Raises:
@@ -70,8 +78,9 @@ def candidates(
     options = _options(parameters, roles, fixed)
     optional = _optional(parameters, options)
     telling = [n for n, found in options.items() if not found or any(not r.inert for r in found)]
-    found: list[Candidate] = []
-    if len(telling) <= 1 and not any(r.kind == "labels" for ways in options.values() for r in ways):
+    labelled = any(r.kind == "labels" for ways in options.values() for r in ways)
+    found: list[Reading] = []
+    if len(telling) <= 1 and not labelled:
         for name, ways in optional.items():
             found += _consistent(options | {name: ways}, student)
     found = found or list(_consistent(options, student))
@@ -79,7 +88,7 @@ def candidates(
     if not found and not opened:
         raise InputError(_question(options))
     found += [replace(one, last_resort=True) for one in opened]
-    best: dict[tuple, Candidate] = {}
+    best: dict[tuple, Reading] = {}
     for one in found:
         key = (one.family, *((n, r.kind, r.side) for n, r in one.roles.items()))
         if key not in best or (one.last_resort, one.cost) < (best[key].last_resort, best[key].cost):
@@ -89,35 +98,27 @@ def candidates(
 
 def _options(
     parameters: Mapping[str, inspect.Parameter], roles: Mapping[str, str], fixed: Mapping[str, Any]
-) -> dict[str, list[Role]]:
+) -> dict[str, list[ArgumentRole]]:
     """What each argument that must be passed may be."""
+    variable = {n for n, p in parameters.items() if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
     for name in (*roles, *fixed):
-        if name not in parameters and not _open(parameters):
+        if name not in parameters and not variable:
             raise InputError(f"the loss has no argument {name!r}; it has {', '.join(parameters)}")
-    found: dict[str, list[Role]] = {}
+    found: dict[str, list[ArgumentRole]] = {}
     beside_mean = any(r.kind == "mean" for name in parameters for r in roles_of(name))
     for name, parameter in parameters.items():
         if name in fixed:
-            found[name] = [Role("constant", value=fixed[name])]
+            found[name] = [ArgumentRole("constant", value=fixed[name])]
         elif name in roles:
             found[name] = [parse_role(roles[name], name)]
-        elif parameter.default is inspect.Parameter.empty and not _variable(parameter):
+        elif parameter.default is inspect.Parameter.empty and name not in variable:
             found[name] = guesses(name, beside_mean=beside_mean)
-    found |= {n: [parse_role(r, n)] for n, r in roles.items() if n not in found}
-    return found
-
-
-def _variable(parameter: inspect.Parameter) -> bool:
-    return parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
-
-
-def _open(parameters: Mapping[str, inspect.Parameter]) -> bool:
-    return any(_variable(p) for p in parameters.values())
+    return found | {n: [parse_role(r, n)] for n, r in roles.items() if n not in found}
 
 
 def _opened(
-    options: Mapping[str, list[Role]], roles: Mapping[str, str], fixed: Mapping[str, Any]
-) -> dict[str, list[Role]]:
+    options: Mapping[str, list[ArgumentRole]], roles: Mapping[str, str], fixed: Mapping[str, Any]
+) -> dict[str, list[ArgumentRole]]:
     """The same with names that mislead forgotten: what is no constant, mask or said may be any side."""
     kept = ("constant", "mask")
     return {
@@ -127,8 +128,8 @@ def _opened(
 
 
 def _optional(
-    parameters: Mapping[str, inspect.Parameter], options: Mapping[str, list[Role]]
-) -> dict[str, list[Role]]:
+    parameters: Mapping[str, inspect.Parameter], options: Mapping[str, list[ArgumentRole]]
+) -> dict[str, list[ArgumentRole]]:
     """Arguments that default to None but look like a side."""
     return {
         name: found
@@ -139,12 +140,14 @@ def _optional(
     }
 
 
-def _consistent(options: Mapping[str, list[Role]], student: str | None) -> Iterator[Candidate]:
+def _consistent(
+    options: Mapping[str, list[ArgumentRole]], student: str | None
+) -> Iterator[Reading]:
     unknown = [name for name, roles in options.items() if not roles]
     ways = {
         name: roles
-        or [Role(kind, "", 0.5 + 0.1 * i) for i, kind in enumerate(_DISTRIBUTIONS)]
-        + [Role("sampled", "", 0.9)]
+        or [ArgumentRole(kind, "", 0.5 + 0.1 * i) for i, kind in enumerate(_DISTRIBUTIONS)]
+        + [ArgumentRole("sampled", "", 0.9)]
         for name, roles in options.items()
     }
     if len(unknown) > 2:
@@ -154,7 +157,7 @@ def _consistent(options: Mapping[str, list[Role]], student: str | None) -> Itera
         cost = sum(r.cost for r in chosen)
         for family in _families(roles):
             for sided, guessed in _sided(roles, student, family):
-                yield Candidate(family, sided, cost, guessed)
+                yield Reading(family, sided, cost, guessed)
 
 
 #: Kinds of the arguments that a formula must have, and may have besides.
@@ -167,7 +170,7 @@ _FORMULAS = (
 _OF_FORMULAS = ("chosen", "rejected", "location", "data", "embedding", "joint", "marginal")
 
 
-def _families(roles: Mapping[str, Role]) -> Iterator[str]:
+def _families(roles: Mapping[str, ArgumentRole]) -> Iterator[str]:
     kinds = [r.kind for r in roles.values()]
     telling = [r.kind for r in roles.values() if not r.inert]
     if any(k in _OF_FORMULAS for k in telling):
@@ -203,8 +206,8 @@ def _formula(telling: list[str], kinds: list[str]) -> Iterator[str]:
 
 
 def _sided(
-    roles: Mapping[str, Role], student: str | None, family: str
-) -> Iterator[tuple[dict[str, Role], bool]]:
+    roles: Mapping[str, ArgumentRole], student: str | None, family: str
+) -> Iterator[tuple[dict[str, ArgumentRole], bool]]:
     """Every way to say who is trained; one if the names say it."""
     if family == "gaussian":
         yield _of_two_gaussians(roles, student), False
@@ -224,9 +227,11 @@ def _sided(
         yield {n: replace(r, side=full.get(n, r.side)) for n, r in roles.items()}, guessed
 
 
-def _of_two_gaussians(roles: Mapping[str, Role], student: str | None) -> dict[str, Role]:
+def _of_two_gaussians(
+    roles: Mapping[str, ArgumentRole], student: str | None
+) -> dict[str, ArgumentRole]:
     """Whose means and spreads are: by `student`; by words; by number or letter, the first named being q."""
-    owners = {n: owner(n) for n, r in roles.items() if r.kind in ("mean", *_SPREADS)}
+    owners = {n: owner_of(n) for n, r in roles.items() if r.kind in ("mean", *_SPREADS)}
     groups = list(dict.fromkeys(owners.values()))
     if student in owners:
         sides = {n: "q" if who == owners[student] else "p" for n, who in owners.items()}
@@ -255,7 +260,7 @@ def _completed(sides: dict[str, Any]) -> Iterator[tuple[dict[str, Any], bool]]:
         yield {first: "p", second: "q"}, True
 
 
-def _question(options: Mapping[str, list[Role]]) -> str:
+def _question(options: Mapping[str, list[ArgumentRole]]) -> str:
     unknown = [n for n, roles in options.items() if not roles] or list(options)
     example = ", ".join(f'"{n}": "..."' for n in unknown) or '"student_logits": "q logits"'
     return (

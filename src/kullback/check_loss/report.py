@@ -10,7 +10,7 @@ import numpy as np
 from kullback.check_loss.gates import Expectation, gated
 from kullback.check_loss.judging import NO_DIVERGENCE, Judged, Under
 from kullback.check_loss.matching import Match, label, scale_words
-from kullback.check_loss.readings import Candidate
+from kullback.check_loss.readings import Reading
 from kullback.results.loss_report import LossFinding, LossReport, LossUnder
 
 
@@ -29,14 +29,14 @@ def report_of(
         expectation: what is expected of it.
     """
     trial, judged = best
-    constants = _constants(parameters, trial.candidate)
+    constants = _constants(parameters, trial.reading)
     under = tuple(
         LossUnder(u.drawn, _value(u, constants), _gradient(u, constants)) for u in judged.under
     )
     report = LossReport(
         loss=_name(fn),
         library=trial.call.name,
-        arguments=tuple((n, str(r)) for n, r in trial.candidate.roles.items()),
+        arguments=tuple((n, str(r)) for n, r in trial.reading.roles.items()),
         under=under,
         detached=judged.detached,
         gradient_reaches_p=judged.reaches_p,
@@ -48,7 +48,7 @@ def report_of(
     )
     names = {
         r.side: n
-        for n, r in trial.candidate.roles.items()
+        for n, r in trial.reading.roles.items()
         if r.side and not r.inert and r.kind not in ("log_ratio", "ratio")
     }
     notes = (*(fault.text for fault in judged.mask_faults), *judged.notes)
@@ -60,12 +60,10 @@ def _name(fn: Callable[..., Any]) -> str:
     return getattr(inner, "__name__", type(inner).__name__)
 
 
-def _constants(
-    parameters: Mapping[str, inspect.Parameter], candidate: Candidate
-) -> dict[str, float]:
+def _constants(parameters: Mapping[str, inspect.Parameter], reading: Reading) -> dict[str, float]:
     """The loss's own numbers, by name: defaults, and what was passed."""
     found = {n: p.default for n, p in parameters.items()}
-    found |= {n: r.value for n, r in candidate.roles.items() if r.kind == "constant"}
+    found |= {n: r.value for n, r in reading.roles.items() if r.kind == "constant"}
     return {
         n: float(v)
         for n, v in found.items()
@@ -101,7 +99,7 @@ def _finding(of: str, match: Match, constants: Mapping[str, float], *, named: bo
     if set(parts) == {"forward", "uniform"} and min(parts.values()) > 0.0:
         return _smoothed(of, match, parts, constants)
     scale = 1.0 if match.terms else match.scale
-    name = "mixture" if match.terms else match.quantity.name
+    name = "mixture" if match.terms else match.functional.name
     if of == "gradient":
         named = named and name not in NO_DIVERGENCE
         name = _gradient_name(name)
@@ -114,7 +112,7 @@ def _finding(of: str, match: Match, constants: Mapping[str, float], *, named: bo
         powers=match.powers,
         cosine=match.cosine,
         relative_error=match.error,
-        parameters=() if match.terms else match.quantity.parameters,
+        parameters=() if match.terms else match.functional.parameters,
     )
 
 

@@ -178,7 +178,8 @@ def unfolded(
 
 #: Names that are dicts or outputs more often than arrays.
 _CONTAINERS = ("batch", "inputs", "outputs", "data", "sample", "samples", "output", "teacher_outputs",
-               "student_outputs", "teacher_output", "student_output", "model_output", "model_outputs", "policy_outputs")  # fmt: skip
+               "student_outputs", "teacher_output", "student_output", "model_output", "model_outputs",
+               "policy_outputs")  # fmt: skip
 
 
 def _asked(

@@ -145,30 +145,28 @@ class _Numpy(LossCall):
     def many(
         self, draws: Sequence[Arguments], wanted: Sequence[str], weigh: Weigh
     ) -> tuple[Array, dict[str, Array] | None, int]:
-        sums, bits = [], 64
-        state = np.random.get_state()
-        try:
-            for draw in draws:
-                np.random.seed(0)
-                output = np.asarray(self._bound(_copies(draw, 0)))
-                bits = min(bits, _bits(str(output.dtype)))
-                sums.append(float(np.sum(weigh(output.shape) * output.astype(np.float64))))
-        finally:
-            np.random.set_state(state)
-        return np.array(sums), None, bits
+        sums, bits = self._each(draws, weigh, itertools.repeat(0))
+        return sums, None, bits
 
     def repeated(
         self, draw: Arguments, wanted: Sequence[str], weigh: Weigh, count: int
     ) -> tuple[Array, dict[str, Array] | None]:
-        state, sums = np.random.get_state(), []
+        return self._each([draw] * count, weigh, itertools.count())[0], None
+
+    def _each(
+        self, draws: Sequence[Arguments], weigh: Weigh, seeds: Iterable[int]
+    ) -> tuple[Array, int]:
+        sums, bits = [], 64
+        state = np.random.get_state()  # noqa: NPY002 - what the user's loss may draw from
         try:
-            for seed in range(count):
-                np.random.seed(seed)
+            for draw, seed in zip(draws, seeds, strict=False):
+                np.random.seed(seed)  # noqa: NPY002
                 output = np.asarray(self._bound(_copies(draw, seed)))
+                bits = min(bits, _bits(str(output.dtype)))
                 sums.append(float(np.sum(weigh(output.shape) * output.astype(np.float64))))
         finally:
-            np.random.set_state(state)
-        return np.array(sums), None
+            np.random.set_state(state)  # noqa: NPY002
+        return np.array(sums), bits
 
 
 @final
