@@ -232,16 +232,27 @@ class Checking:
     Attributes:
         expect: exit 1 if the gradient is not that of this divergence: forward, reverse, jeffreys,
             jensen_shannon, ...
+        on: what it is expected on: full (whole distributions), tokens (drawn from the policy, fixed), path
+            (reparameterised draws) or off-policy; the arguments say which if you do not.
+        scale: exit 1 if the factor in front of the divergence is another, such as 1.
+        expect_value: exit 1 if the value is not that of this divergence.
+        detached: exit 1 if the loss hides another part from its gradient: none, partly, wholly.
         student: the argument that is trained, where names do not say it.
         role: what an argument is, NAME=ROLE, such as "x=q logits"; may be said several times.
         fixed: the value of an argument, NAME=VALUE; may be said several times.
+        signature: a library whose names the arguments have, such as trl.grpo or verl.policy.
         key: of the random problems.
     """
 
     expect: str | None = None
+    on: str | None = None
+    scale: float | None = None
+    expect_value: str | None = None
+    detached: str | None = None
     student: str | None = None
     role: tuple[str, ...] = ()
     fixed: tuple[str, ...] = ()
+    signature: str | None = None
     key: int = 0
 
 

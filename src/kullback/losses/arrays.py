@@ -2,17 +2,38 @@
 
 import math
 import sys
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
 from kullback.core.errors import InputError
-from kullback.losses.gaussian import Array, as_array
 
+#: An array of whichever namespace; no type says that.
+Array: TypeAlias = Any
 Reduction = Literal["mean", "sum", "none"]
 
 #: How many partial sums run side by side: compilers vectorise them, and float32 keeps its digits.
 _LANES = 16
+#: Below this |t| exp(t) - 1 - t is summed as its series, to t^9, in less than float64 to t^6: 4e-15 are then kept.
+_NEAR = 0.1
+_SERIES = {
+    bits: tuple(1.0 / math.factorial(n) for n in range(last, 1, -1))
+    for bits, last in ((16, 6), (32, 6), (64, 9))
+}
+
+
+def namespace(*arrays: Array) -> Any:
+    """Returns torch if any array is a tensor, jax.numpy if any is JAX's or traced, otherwise NumPy."""
+    homes = {type(array).__module__.partition(".")[0]: array for array in arrays}
+    if "torch" in homes:
+        return sys.modules["torch"]
+    traced = homes.get("jax", homes.get("jaxlib"))
+    return np if traced is None else traced.__array_namespace__()
+
+
+def as_array(array: Array, xp: Any) -> Array:
+    """Returns lists and the like as arrays; tensors as they are, with their gradient."""
+    return array if hasattr(array, "detach") else xp.asarray(array)
 
 
 def is_torch(xp: Any) -> bool:
@@ -84,6 +105,20 @@ def reduced(rows: Array, reduction: str, xp: Any) -> Array:
             f'reduction="{reduction}" is not known: say "mean" (over rows), "sum" or "none"'
         )
     return getattr(xp, reduction)(rows)
+
+
+def near_zero(t: Array, xp: Any) -> Array:
+    """Whether `small_excess` has the digits of exp(t) - 1 - t."""
+    return xp.abs(t) < _NEAR
+
+
+def small_excess(t: Array, xp: Any) -> Array:
+    """Returns exp(t) - 1 - t of numbers near 0, with its digits."""
+    first, *others, last = _SERIES[xp.finfo(t.dtype).bits]
+    series = first * t
+    for coefficient in others:
+        series = (series + coefficient) * t
+    return (series + last) * t * t
 
 
 def _in_lanes(array: Array, xp: Any, name: str) -> Array:

@@ -9,13 +9,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from kullback.core.errors import InputError
-from kullback.losses.gaussian import (
-    Array,
-    DiagonalGaussian,
-    as_array,
-    gaussian_kl_per_dimension,
-    namespace,
-)
+from kullback.losses.arrays import Array, as_array, namespace
+from kullback.losses.gaussian import DiagonalGaussian, gaussian_kl_per_dimension
 
 _REMEDY = {
     "none": "",

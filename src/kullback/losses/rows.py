@@ -10,8 +10,15 @@ from typing import Any
 import numpy as np
 
 from kullback.core.errors import InputError
-from kullback.losses.arrays import is_torch, largest, stopped, widened
-from kullback.losses.gaussian import Array, as_array, namespace
+from kullback.losses.arrays import (
+    Array,
+    as_array,
+    is_torch,
+    largest,
+    namespace,
+    stopped,
+    widened,
+)
 
 #: What a row's slopes need besides its logits, each (..., 1).
 Saved = tuple[Array, ...]
