@@ -156,7 +156,7 @@ sys.modules[__name__].__class__ = _Package
 _SHOWING = {
     "document": ("kullback.views.documents", "document_of"),
     "notebook": ("kullback.render.html", "write_notebook"),
-    "page": ("kullback.render.html", "render"),
+    "page": ("kullback.render.html", "signed_page"),
     "plot": ("kullback.render.plot", "plot"),
     "frame": ("kullback.views.frames", "frame_of"),
     "write": ("kullback.files.atomic", "write_atomic"),

@@ -3,7 +3,7 @@
 import pytest
 
 import kullback as kb
-from kullback.api.explore import link_of
+from kullback.api.explore import live_of
 from kullback.core.errors import InputError, UnsupportedError
 from kullback.expressions.parse import parse
 
@@ -68,9 +68,8 @@ def test_what_the_page_does_not_have_is_refused(p, q, error, words):
         kb.explore(p, q)
 
 
-def test_links_are_for_what_has_a_place_on_the_page():
-    assert link_of(parse("normal(0, sd=1)"), parse("normal(1, sd=1)")) == (
-        "p=normal(0,%20sd=1)&q=normal(1,%20sd=1)&unit=nats"
-    )
-    assert link_of(parse("normal(0, sd=1)"), parse("gamma(2, rate=1)")) is None
-    assert link_of(parse("normal(0, sd=1)"), parse("poisson(1)")) is None
+def test_reports_have_what_has_a_place_on_the_page():
+    live = live_of(parse("normal(0, sd=1)"), parse("normal(1, sd=1)"), "bits")
+    assert (live.p, live.q, live.unit) == ("normal(0, sd=1)", "normal(1, sd=1)", "bits")
+    assert live_of(parse("normal(0, sd=1)"), parse("gamma(2, rate=1)"), "nats") is None
+    assert live_of(parse("normal(0, sd=1)"), parse("poisson(1)"), "nats") is None

@@ -3,12 +3,13 @@
 import json
 import math
 import re
+from urllib.parse import quote
 
 import numpy as np
 import pytest
 
 import kullback as kb
-from kullback.render.explore import fragment, page
+from kullback.render.explore import page
 from tests.render.browser import needs_browser
 from tests.render.pages import _Page
 
@@ -22,7 +23,7 @@ def test_the_page_is_one_small_file():
     parsed = _Page(text)
     assert len(set(parsed.ids)) == len(parsed.ids)
     assert not {"img", "iframe", "object"} & set(parsed.tags)
-    assert set(re.findall(r"https?://[^\s\"']*", text)) == {"http://www.w3.org/2000/svg"}
+    assert "http" not in text
     assert "@import" not in text
     assert not re.search(r"\b(fetch|XMLHttpRequest|eval|WebSocket)\(", text)
 
@@ -31,12 +32,6 @@ def test_what_is_given_cannot_leave_its_place():
     text = page("</script><script>alert(1)", "q", "nats", title="<b>")
     assert "<script>alert" not in text
     assert "<title>&lt;b&gt;" in text
-
-
-def test_the_fragment_is_what_the_page_reads():
-    assert fragment("normal(0, sd=1)", "0.5*a() + 0.5*b()") == (
-        "p=normal(0,%20sd=1)&q=0.5*a()%20%2B%200.5*b()&unit=nats"
-    )
 
 
 # Against Python.
@@ -258,7 +253,8 @@ def test_descents_optima_and_samples(browser):
 @needs_browser
 def test_a_link_sets_the_page(browser):
     browser.open(
-        page(THREE, TWO, "nats"), link=fragment("cauchy(0, scale=1)", "normal(0, sd=2)", "bits")
+        page(THREE, TWO, "nats"),
+        link=f"p={quote('cauchy(0, scale=1)')}&q={quote('normal(0, sd=2)')}&unit=bits",
     )
     assert browser.run(NOW % "p") == "cauchy(0, scale=1)"
     assert browser.run("return kullback.state().unit") == "bits"

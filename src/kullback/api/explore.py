@@ -19,7 +19,8 @@ from kullback.expressions.format import format_distribution
 from kullback.expressions.parse import mix
 from kullback.files.atomic import write_atomic
 from kullback.inputs.given import distribution
-from kullback.render.explore import fragment, page
+from kullback.render.document import Live
+from kullback.render.explore import page
 from kullback.results.fit import Fit
 from kullback.results.quantity import Units
 
@@ -102,13 +103,13 @@ def explore(
     return LivePage(*words, html, None if path is None else Path(path))
 
 
-def link_of(p: Distribution, q: Distribution, units: Units = "nats") -> str | None:
-    """Returns the part behind # of a link to the page with p and q; None if they have no place on it."""
+def live_of(p: Distribution, q: Distribution, unit: str) -> Live | None:
+    """Returns what a report says of p and q to the live page; None if they have no place on it."""
     try:
         left, right = _on_the_line(p), _on_the_line(q)
         if left.support.discrete != right.support.discrete:
             return None
-        return fragment(_written(left, "p"), _written(right, "q"), units)
+        return Live(_written(left, "p"), _written(right, "q"), unit or "nats")
     except (InputError, UnsupportedError):
         return None
 

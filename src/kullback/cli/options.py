@@ -1,6 +1,7 @@
 """Options of the commands, as they are typed."""
 
 import re
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar, final
@@ -13,6 +14,8 @@ from kullback.results.serialise import in_unit
 from kullback.results.status import Status
 
 T = TypeVar("T")
+#: What was typed after the name of the program.
+TYPED: ContextVar[tuple[str, ...]] = ContextVar("TYPED", default=())
 
 Direction = Literal["forward", "reverse"]
 Solver = Literal[

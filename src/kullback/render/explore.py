@@ -4,12 +4,23 @@ import json
 import re
 from functools import cache
 from html import escape
-from importlib import resources
-from urllib.parse import quote
+from pathlib import Path
 
 from kullback._version import __version__
-from kullback.render.html import DARK, LIGHT
 
+#: Okabe and Ito's blue and vermilion, told apart by every kind of colour vision.
+LIGHT = """
+--ground:#fff;--paper:#f6f7f9;--ink:#1c2128;--soft:#57606a;--rule:#d8dee4;--grid:#eaeef2;
+--p:#4b535d;--forward:#0067b1;--reverse:#d1520a;--q:#00776b;--sample:#6b7480;--neutral:#57606a;
+--good:#116b3c;--bad:#b3200e;--unsure:#6a5300;
+--good-tint:#dcf3e4;--bad-tint:#fde4df;--unsure-tint:#f6edd0;--band:#8c96a1;
+"""
+DARK = """
+--ground:#14181d;--paper:#1c2228;--ink:#e4e8ec;--soft:#a3adb8;--rule:#38414b;--grid:#272e36;
+--p:#aab4bf;--forward:#58b2f4;--reverse:#ff9d5c;--q:#3fc9b6;--sample:#98a3af;--neutral:#a3adb8;
+--good:#6fd79a;--bad:#ff9280;--unsure:#e6c867;
+--good-tint:#173a27;--bad-tint:#4a1f19;--unsure-tint:#3d3415;--band:#8c96a1;
+"""
 #: In the order in which one uses the other.
 _SCRIPTS = ("numbers", "words", "fits", "figures", "page", "controls")
 _COMMENT = re.compile(r"^\s*(//.*|/\*\*.*\*/)\n", re.MULTILINE)
@@ -48,11 +59,6 @@ def page(p: str, q: str, unit: str, title: str = "KL divergence, both directions
     )
 
 
-def fragment(p: str, q: str, unit: str = "nats") -> str:
-    """Returns what stands behind # in a link to the page that is set to p and q."""
-    return f"p={quote(p, safe='(),=*')}&q={quote(q, safe='(),=*')}&unit={unit}"
-
-
 @cache
 def _script() -> str:
     """The modules in one scope, without comments and indentation."""
@@ -69,4 +75,4 @@ def _style() -> str:
 
 
 def _file(name: str) -> str:
-    return resources.files("kullback.render").joinpath("page", name).read_text(encoding="utf-8")
+    return (Path(__file__).with_name("page") / name).read_text(encoding="utf-8")

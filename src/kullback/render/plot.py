@@ -9,7 +9,7 @@ import numpy as np
 from kullback.core.errors import InputError, UnsupportedError
 from kullback.core.optional import need
 from kullback.render.document import Block, Corner, Detail, Document, Figure, Gallery, Series
-from kullback.render.html import LIGHT
+from kullback.render.explore import LIGHT
 
 #: The colours of reports, by role and tone.
 _COLOURS = dict(re.findall(r"--([\w-]+):(#\w+)", LIGHT))
@@ -104,7 +104,8 @@ def _axes(figure: Figure, ax: Any) -> None:
         elif axis.whole and not axis.log:
             getattr(ax, f"{name}axis").get_major_locator().set_params(integer=True)
     standing = any(s.style in ("area", "bars", "signed") for s in figure.series)
-    if standing and figure.y.span is None and not figure.y.log and ax.get_ylim()[0] > 0.0:
+    above = not any((s.y < 0.0).any() for s in figure.series)
+    if standing and above and figure.y.span is None and not figure.y.log:
         ax.set_ylim(bottom=0.0)
     for side in ("top", "right"):
         ax.spines[side].set_visible(False)

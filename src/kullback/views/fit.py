@@ -6,6 +6,7 @@ from typing import final
 import numpy as np
 from jaxtyping import Float
 
+from kullback.api.explore import live_of
 from kullback.distributions.base import Distribution
 from kullback.expressions.format import format_distribution
 from kullback.render.document import Block, Detail, Document, Fact, Figure, Gallery, Role, Section
@@ -107,6 +108,7 @@ def fit_document(
         sections,
         (*fit.notes, *_measured_notes(fit)),
         provenance(key=key, seconds=fit.seconds, clock="wall-clock", fits=(fit,)),
+        live=None if fitted.target is None else live_of(fitted.target, fit.q, fit.divergence.unit),
     )
 
 

@@ -6,6 +6,7 @@ from functools import cache
 
 import numpy as np
 
+from kullback.api.explore import live_of
 from kullback.distributions.base import Distribution
 from kullback.render.document import (
     Axis,
@@ -82,8 +83,10 @@ def kl_document(
         why = f"not computed: {sides.missing}"
         facts.append(Fact("reverse", "", "not computed", sides.missing, why, "reverse"))
     sections = [Section("", "", (_both(sides.known),))] if of_kl else []
+    live = None
     if pair is not None:
         once = cache(pair)
+        live = live_of(*once()[:2], sides.forward.value.unit)
         sections += [
             Section("The two distributions", "", (Detail(lambda: _pictures(*once()[:2])),)),
             Section("Which regions contribute", _LEAD, (Detail(lambda: _contributions(*once())),)),
@@ -102,7 +105,7 @@ def kl_document(
     return Document(
         f"{what} of p and q{both}", values, _pq(words), tuple(facts), tuple(sections),
         _notes(sides.known), provenance(key=key, seconds=seconds, clock="CPU"),
-        _banner(sides),
+        _banner(sides), live,
     )  # fmt: skip
 
 

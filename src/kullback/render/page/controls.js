@@ -26,7 +26,7 @@ function controls() {
       state[name].parts.forEach((c, i) => box.append(partOf(name, c, i)));
       box.append(make("button", { type: "button", class: "add", disabled: state[name].parts.length >= 5, onclick: () => added(name), "data-key": `${name} add` }, "Add a component"));
     }
-    text.style.height = `${text.scrollHeight + 2}px`;
+    tall(text);
     if (focus) box.querySelector(`[data-key="${focus}"]`)?.focus();
   }
   $("regions").hidden = $("fit").hidden = discrete();
@@ -35,6 +35,9 @@ function controls() {
   const preset = PRESETS.findIndex(([, p, q]) => same(parsed(p), state.p) && same(parsed(q), state.q));
   $("preset").value = preset >= 0 ? preset : "";
 }
+
+/** A field as high as what is in it. */
+function tall(text) { text.style.height = "auto"; text.style.height = `${text.scrollHeight + 2}px`; }
 
 function typed(name, text, wrong) {
   if (text === written(state[name])) return;
@@ -351,7 +354,9 @@ function begin() {
   $("key").addEventListener("change", (e) => rekey(Number(e.target.value)));
   $("again").addEventListener("click", () => rekey(state.key + 1));
   addEventListener("hashchange", () => { if (location.hash !== fragment()) { try { become(fromFragment(location.hash)); } catch (error) { $("said").textContent = `the link cannot be read: ${error.message}`; } } });
-  new ResizeObserver(() => { for (const plot of Object.values(plots)) plot.resize(); schedule(); }).observe(root);
+  new ResizeObserver(() => { for (const plot of Object.values(plots)) plot.resize(); document.querySelectorAll(".text").forEach(tall); schedule(); }).observe(root);
+  // In a frame of a report there is no address to copy.
+  $("link").hidden = location.protocol === "about:";
   controls(); redraw();
 }
 

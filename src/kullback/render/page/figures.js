@@ -1,6 +1,6 @@
 // Drawing: axes, curves and areas, by attributes of elements that stay.
 
-const SVG = "http://www.w3.org/2000/svg";
+const SVG = document.querySelector("svg").namespaceURI;
 const svg = (name, attributes = {}, parent = null) => {
   const node = document.createElementNS(SVG, name);
   for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
