@@ -155,6 +155,20 @@ def test_descents_end_where_fits_do(browser, p, q, family):
         assert kb.kl_divergence(a, b).value == pytest.approx(end["value"], abs=1e-9)
 
 
+@needs_browser
+def test_expected_excess(browser):
+    """d/2 over n where p is in the family; for a normal by p of variance v and fourth moment m4, (1 + (m4/v^2 - 1)/2)/2."""
+    browser.open(page(THREE, TWO, "nats"))
+    script = "return kullback.excessOf(kullback.compiled(kullback.parsed(%s).parts), kullback.parsed(%s).parts);"
+    one = "normal(1, sd=2)"
+    assert browser.run(script % (json.dumps(one), json.dumps(one))) == pytest.approx(1.0, rel=1e-6)
+    assert browser.run(script % (json.dumps(TWO), json.dumps(TWO))) == pytest.approx(2.5, rel=1e-5)
+    # A Laplace distribution of scale 1: variance 2, fourth moment 24.
+    best = f"normal(0, sd={math.sqrt(2.0)!r})"
+    found = browser.run(script % (json.dumps("laplace(0, scale=1)"), json.dumps(best)))
+    assert found == pytest.approx(0.5 * (1.0 + (24.0 / 4.0 - 1.0) / 2.0), rel=1e-5)
+
+
 # The page in the hand.
 
 PLACE = """
@@ -244,6 +258,7 @@ def test_descents_optima_and_samples(browser):
         assert f"{value / math.log(2.0):.6g}" in seen["optima"], direction
     assert f"{best['reverse'] / math.log(2.0):.6g} bits" in seen["descent"]
     assert "d/(2n) = 5/400" in seen["samples"]
+    assert "tr(H⁻¹G)" in seen["samples"]
     assert "k3 of KL(q‖p)" in seen["samples"]
     assert seen["hash"].startswith("#p=")
     assert "kb.kl_divergence(p, q)" in seen["code"]

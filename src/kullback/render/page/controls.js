@@ -193,15 +193,15 @@ function optimaTable() {
     const list = found[direction], head = make("h3", { class: `r-${direction}` }, `${direction} optima, of ${direction === "forward" ? "KL(p‖q)" : "KL(q‖p)"}`);
     if (list.none) return make("div", {}, head, make("p", { class: "caption" }, `None: ${list.none}.`));
     const rows = list.slice(0, 8).map((o, i) => make("tr", {}, make("td", { class: "num" }, valued(inUnit(o.value))), make("td", { class: "num" }, percent(o.share)),
-      make("td", {}, make("code", {}, readable(o.parts))),
+      make("td", {}, make("code", {}, readable(o.parts, " +\n"))),
       make("td", {}, make("button", { type: "button", "aria-label": `show ${direction} optimum ${i + 1}`, onclick: () => { stop(); become({ ...state, q: { parts: o.parts } }); } }, "Show"))));
     return make("div", {}, head, make("div", { class: "scroll" }, make("table", {}, make("thead", {}, make("tr", {}, make("th", { class: "num" }, state.unit), make("th", { class: "num" }, "of starts"), make("th", {}, "q"), make("th", {}, ""))), make("tbody", {}, ...rows))));
   }), make("p", { class: "caption" }, `${STARTS} descents in each direction, the first from where q was. What none of them reached is not here.`));
 }
 
-function readable(parts) {
+function readable(parts, between = " + ") {
   const few = (c) => ({ ...c, loc: Number(c.loc.toPrecision(3)), scale: Number(c.scale.toPrecision(3)) });
-  return parts.map((c) => (parts.length > 1 ? `${Number(c.weight.toFixed(3))}*` : "") + writtenPart(few(c))).join(" + ");
+  return parts.map((c) => (parts.length > 1 ? `${Number(c.weight.toFixed(3))}*` : "") + writtenPart(few(c))).join(between);
 }
 
 // Two samples of p, what maximum likelihood makes of them; draws of q for the three estimators.
@@ -226,6 +226,7 @@ function* sampling() {
         one.fit = { parts: tidy(decoded(last.theta, best.parts)) };
         one.kl = measureLine(state.p.parts, one.fit.parts).forward;
         one.best = best.value; one.parameters = last.theta.length;
+        one.expected = excessOf(compiled(state.p.parts), best.parts) / state.n;
       }
     }
     one.estimators = ofQ(key + 500000);
@@ -260,7 +261,8 @@ function sample(one, i) {
     row("KL(p‖q̂) of the fit", valued(inUnit(one.kl.value)));
     row("least of the family", valued(inUnit(one.best)));
     row("excess", valued(inUnit(excess)));
-    row(`d/(2n) = ${one.parameters}/${2 * state.n}`, valued(inUnit(one.parameters / (2 * state.n))));
+    row(`d/(2n) = ${one.parameters}/${2 * state.n}, were p in the family`, valued(inUnit(one.parameters / (2 * state.n))));
+    if (one.expected > 0) row("its mean for this p: tr(H⁻¹G)/(2n)", valued(inUnit(one.expected)));
   }
   const e = one.estimators, truth = result.reverse;
   const text = (k) => (Number.isFinite(k.mean) ? `${valued(inUnit(k.mean))} ± ${short(inUnit(k.error), 2)}` : "infinite");
@@ -363,5 +365,5 @@ function begin() {
 function fresh() { stop(); way = []; $("way").hidden = true; plots.curves.set("path", ""); }
 
 /** For tests, and for the console: the page's own numbers. */
-globalThis.kullback = { parsed, written, measureLine, measureOutcomes, objective, descent, ended, encoded, decoded, compiled, drawn, redraw, move: (p, q) => { state = { ...state, p: parsed(p), q: parsed(q) }; redraw(); }, become: (p, q) => become({ ...state, p: parsed(p), q: parsed(q) }), pace: () => pace, state: () => state, result: () => result };
+globalThis.kullback = { parsed, written, measureLine, measureOutcomes, objective, ended, encoded, decoded, compiled, drawn, excessOf, redraw, move: (p, q) => { state = { ...state, p: parsed(p), q: parsed(q) }; redraw(); }, become: (p, q) => become({ ...state, p: parsed(p), q: parsed(q) }), pace: () => pace, state: () => state, result: () => result };
 begin();

@@ -37,6 +37,40 @@ function addScore(q, x, factor, into) {
   return logQ;
 }
 
+/** Calls a function at the nodes of all panels, with their weights and log speeds. */
+function overNodes(p, q, add) {
+  const cuts = cutsOf(p, q);
+  for (const tail of [null, ...tailsOf(p, q, cuts)]) {
+    const ends = tail ? tail.steps : cuts;
+    for (let i = 1; i < ends.length; i++) {
+      const half = 0.5 * (ends[i] - ends[i - 1]), middle = 0.5 * (ends[i] + ends[i - 1]);
+      for (let j = 0; j < 15; j++) {
+        const t = middle + half * X15[j];
+        add(tail ? tail.anchor + tail.factor * Math.expm1(t) : t, half * K15[j], tail ? tail.logFactor + t : 0);
+      }
+    }
+  }
+}
+
+/** The mean excess of maximum likelihood times n: tr(H^-1 G)/2, which is d/2 where p is in the family. */
+function excessOf(p, parts) {
+  const theta = encoded(parts), d = theta.length, f = objective(p, parts, "forward"), q = compiled(parts), h = 1e-4;
+  const g = theta.map(() => new Float64Array(d));
+  overNodes(p, q, (x, w, speed) => {
+    const s = new Float64Array(d), mass = w * Math.exp(logDensity(p, x) + speed);
+    if (mass > 0) { addScore(q, x, 1, s); for (let i = 0; i < d; i++) for (let j = 0; j < d; j++) g[i][j] += mass * s[i] * s[j]; }
+  });
+  const moved = (j, by) => f(theta.map((v, i) => (i === j ? v + by : v))).gradient;
+  const slopes = theta.map((_, j) => { const up = moved(j, h), down = moved(j, -h); return up.map((v, i) => (v - down[i]) / (2 * h)); });
+  const rows = theta.map((_, i) => [...slopes.map((column) => column[i]), ...g[i]]);
+  for (let k = 0; k < d; k++) {
+    const best = rows.slice(k).reduce((most, row, i, list) => (Math.abs(row[k]) > Math.abs(list[most][k]) ? i : most), 0) + k;
+    [rows[k], rows[best]] = [rows[best], rows[k]];
+    for (let i = 0; i < d; i++) if (i !== k) { const by = rows[i][k] / rows[k][k]; for (let j = k; j < 2 * d; j++) rows[i][j] -= by * rows[k][j]; }
+  }
+  return rows.reduce((sum, row, k) => sum + row[d + k] / row[k], 0) / 2;
+}
+
 /** KL in one direction and its gradient at theta, over panels that follow p and q. */
 function objective(p, like, direction) {
   return (theta) => {
@@ -59,20 +93,7 @@ function objective(p, like, direction) {
         addScore(q, x, w * mq * l, gradient);
       }
     };
-    const cuts = cutsOf(p, q);
-    for (let i = 1; i < cuts.length; i++) {
-      const half = 0.5 * (cuts[i] - cuts[i - 1]), middle = 0.5 * (cuts[i] + cuts[i - 1]);
-      for (let j = 0; j < 15; j++) add(middle + half * X15[j], half * K15[j], 0);
-    }
-    for (const tail of tailsOf(p, q, cuts)) {
-      for (let i = 1; i < tail.steps.length; i++) {
-        const half = 0.5 * (tail.steps[i] - tail.steps[i - 1]), middle = 0.5 * (tail.steps[i] + tail.steps[i - 1]);
-        for (let j = 0; j < 15; j++) {
-          const t = middle + half * X15[j];
-          add(tail.anchor + tail.factor * Math.expm1(t), half * K15[j], tail.logFactor + t);
-        }
-      }
-    }
+    overNodes(p, q, add);
     return { value, gradient };
   };
 }

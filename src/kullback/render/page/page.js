@@ -34,7 +34,7 @@ const same = (a, b) => written(a) === written(b);
 // Text of numbers.
 
 function valued(v) { return Number.isFinite(v) ? (v === 0 ? "0" : Math.abs(v) >= 1e-4 && Math.abs(v) < 1e6 ? v.toPrecision(6).replace("-", "−") : short(v, 6)) : v > 0 ? "infinite" : "—"; }
-function erred(v) { return Number.isFinite(v) ? v.toExponential(0).replace("e-", "e−").replace("e+", "e") : "∞"; }
+function erred(v) { return v === 0 ? "0" : Number.isFinite(v) ? v.toExponential(0).replace("e-", "e−").replace("e+", "e") : "∞"; }
 function percent(v) {
   const value = 100 * Math.min(Math.max(v, 0), 1);
   return value === 0 ? "0 %" : value < 0.01 ? `${value.toExponential(0).replace("-", "−")} %` : `${value.toFixed(value < 1 ? 2 : 1)} %`;
