@@ -354,7 +354,7 @@ LOSSES = [
     (alpha_divergence, {}, "alpha", "alpha", ""),
     (smoothed, {}, "forward", "forward", ""),
     (squared_logits, {}, "none", "squared_logits", None),
-    (focal, {}, "none", "none", None),
+    (focal, {}, "focal", "focal", ""),
     (F.kl_div, {}, "forward", "forward", "1/V"),
     (functools.partial(F.kl_div, reduction="sum", log_target=True), {}, "forward", "forward", "B"),
     (nn.KLDivLoss(reduction="batchmean"), {}, "forward", "forward", ""),

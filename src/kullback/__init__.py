@@ -1,9 +1,10 @@
 """Measure, minimise and explain KL divergence in both directions, with an error on every number."""
 
 import sys
+from collections.abc import Callable
 from importlib import import_module
 from types import ModuleType
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Any, final
 
 from kullback._version import __version__
 from kullback.results.serialise import register
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from kullback.api.check_loss import check_loss
     from kullback.api.density import check_density
     from kullback.api.explain import explain, plan
+    from kullback.api.explore import explore
     from kullback.api.fit import fit
     from kullback.api.gradients import explain_gradients
     from kullback.api.logits import logits_kl
@@ -58,6 +60,7 @@ _HOMES = {
     "kullback.api.check_loss": ("check_loss",),
     "kullback.api.density": ("check_density",),
     "kullback.api.explain": ("explain", "plan"),
+    "kullback.api.explore": ("explore",),
     "kullback.api.gradients": ("explain_gradients",),
     "kullback.api.fit": ("fit",),
     "kullback.diff.profile": ("profile",),
@@ -101,6 +104,7 @@ __all__ = [  # noqa: RUF022 - by layer, as in _HOMES
     "profile",
     "explain",
     "explain_gradients",
+    "explore",
     "fit",
     "plan",
     "score",
@@ -148,10 +152,20 @@ class _Package(ModuleType):
 sys.modules[__name__].__class__ = _Package
 
 
-def _drawn(result: object) -> str:
-    """Returns a result as a notebook shows it; joined here, since results know no views, views no HTML."""
-    document = import_module("kullback.views.documents").document_of(result)
-    return import_module("kullback.render.html").write_notebook(document)
+#: Who shows results, joined here, since results know no views and views no HTML: by what is done.
+_SHOWING = {
+    "document": ("kullback.views.documents", "document_of"),
+    "notebook": ("kullback.render.html", "write_notebook"),
+    "page": ("kullback.render.html", "signed_page"),
+    "plot": ("kullback.render.plot", "plot"),
+    "frame": ("kullback.views.frames", "frame_of"),
+    "write": ("kullback.files.atomic", "write_atomic"),
+}
 
 
-register(_drawn)
+def _showing(what: str) -> Callable[..., Any]:
+    home, name = _SHOWING[what]
+    return getattr(import_module(home), name)
+
+
+register(_showing)

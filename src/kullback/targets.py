@@ -1,11 +1,12 @@
 """Layer 4: what is known about p. Recipes; nothing is computed here."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal, final
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from kullback.core.errors import InputError
 from kullback.tables.frames import holds_rows, of_object
@@ -19,6 +20,7 @@ from kullback.tables.kinds import (
     leave_out,
     resolve,
 )
+from kullback.tables.rows import RowColumns, Rows, account
 from kullback.tables.table import numbered, numbers
 
 Array = np.ndarray
@@ -37,7 +39,14 @@ class Samples:
 
     Attributes:
         values: numbers; codes 0, 1, ... in columns of categories; NaN where a value is missing.
-        weights: how many draws a row stands for. May be given as the name of a column of the data frame.
+        weights: of a survey, or importance weights: only their ratios matter, and errors are those of Kish's
+            number of rows.
+        frequencies: how many equal draws a row stands for.
+        cluster: what marks rows that may depend on each other, numbers or texts.
+        order: times: rows may depend on those before, with a cluster on those of theirs (chains); True where
+            rows are in the order of time, False where in none. Errors then allow for what lasts.
+            Where nothing is said, what lasts is looked for.
+            Each of the four may be the name of a column of the data frame; a tree knows its chains.
         columns: a name for each column; of a data frame those to take, all by default.
         kinds: of each column: "continuous", "integer", "count", "category" or "constant". May be declared by
             name, {"visits": "count", "zip": "category"}, for those that are not what they seem: numbers are
@@ -66,37 +75,70 @@ class Samples:
     kinds: tuple[Kind, ...] = ()
     labels: Labels = ()
     missing: bool = False
+    frequencies: Float[np.ndarray, " n"] | None = None
+    cluster: Int[np.ndarray, " n"] | None = None
+    order: Int[np.ndarray, " n"] | Literal[False] | None = None
 
     def __init__(
         self,
         values: object,
         weights: object = None,
         *,
+        frequencies: object = None,
+        cluster: object = None,
+        order: object = None,
         columns: Sequence[str] = (),
         kinds: Sequence[Kind] | Mapping[str, Kind] = (),
         labels: Labels = (),
         missing: bool = False,
     ) -> None:
+        said = {"weights": weights, "frequencies": frequencies, "cluster": cluster, "order": order}
+        named = {role: name for role, name in said.items() if isinstance(name, str)}
+        own = Rows()
         if holds_rows(values):
-            name = weights if isinstance(weights, str) else None
-            table = of_object(values, "samples")
-            read = numbers(table, names=columns, weights=name, kinds=kinds)
-            rows, names, said, labels = read.values, read.names, read.kinds, read.labels
-            weights = weights if name is None else read.weights
+            read = numbers(
+                of_object(values, "samples"), names=columns, apart=RowColumns(**named), kinds=kinds
+            )
+            rows, names, known, labels, own = (
+                read.values, read.names, read.kinds, read.labels, read.account
+            )  # fmt: skip
         else:
-            if isinstance(weights, str):
-                raise InputError(f"weights={weights!r}: only a data frame has columns by name")
-            rows, names, said, labels = _of_array(values, tuple(columns), kinds, labels)
+            for role, name in named.items():
+                raise InputError(f"{role}={name!r}: only a data frame has columns by name")
+            rows, names, known, labels = _of_array(values, tuple(columns), kinds, labels)
         if rows.size == 0:
             raise InputError(f"samples are empty: shape {rows.shape}")
         _check_finite(rows, names, missing=missing)
-        check_values(rows, names, said, labels, "samples")
+        check_values(rows, names, known, labels, "samples")
+        by_name = {role: getattr(own, role) for role in named}
+        stands = account(len(rows), **{**said, **by_name})  # pyright: ignore[reportArgumentType]
+        if order is not False:  # else the chains of a tree are no chains
+            inherited = {r: getattr(own, r) for r in said if said[r] is None}
+            stands = replace(stands, **inherited)
         object.__setattr__(self, "values", rows)
-        object.__setattr__(self, "weights", _weights(weights, len(rows)))
+        for role in said:
+            object.__setattr__(self, role, getattr(stands, role))
         object.__setattr__(self, "columns", names)
-        object.__setattr__(self, "kinds", said)
+        object.__setattr__(self, "kinds", known)
         object.__setattr__(self, "labels", labels)
         object.__setattr__(self, "missing", missing)
+
+    @cached_property
+    def rows(self) -> Rows:
+        """What the rows stand for."""
+        return Rows(self.weights, self.frequencies, self.cluster, self.order)
+
+    @property
+    def written_out(self) -> "Samples":
+        """The same with a row for each that frequencies stand for."""
+        index = self.rows.written_out("samples")
+        if index is None:
+            return self
+        rows = replace(self.rows, frequencies=None).take(index)
+        return replace(
+            self, values=self.values[index], frequencies=None, weights=rows.weights,
+            cluster=rows.cluster, order=rows.order,
+        )  # fmt: skip
 
 
 @final
@@ -157,6 +199,7 @@ class Stream:
     Attributes:
         read: starts a pass: yields rows (m, d) with their weights (m,), or None for weights of 1. Every
             pass yields the same rows in the same order; pieces may be of any size.
+        copies: whether these weights are frequencies.
         columns, kinds, labels, missing: as of `Samples`.
         source: what is read, for messages.
     """
@@ -167,6 +210,7 @@ class Stream:
     labels: Labels
     missing: bool = False
     source: str = "rows"
+    copies: bool = False
 
 
 @final
@@ -367,14 +411,3 @@ def _check_finite(table: Array, names: tuple[str, ...], *, missing: bool) -> Non
             f"samples: column {names[column]} has {int(bad[:, column].sum())} {what} "
             f"value(s), the first, {table[row, column]}, at row {row}; {remedy}"
         )
-
-
-def _weights(weights: object, n: int) -> Array | None:
-    if weights is None:
-        return None
-    array = _floats(weights, "weights")
-    if array.shape != (n,):
-        raise InputError(f"weights have shape {array.shape}, but there are {n} samples")
-    if not np.isfinite(array).all() or (array < 0.0).any() or array.sum() <= 0.0:
-        raise InputError("weights must be finite, non-negative and not all zero")
-    return array

@@ -77,6 +77,17 @@ def test_rows_of_probabilities():
     assert "infinite" in str(found)
 
 
+def test_rows_against_one_row_close_to_some_of_them():
+    rows = np.array([[0.5, 0.5], [0.1, 0.9], [0.51, 0.49]])
+    many, back = kb.kl_divergence(rows, [0.5, 0.5]), kb.kl_divergence([0.5, 0.5], rows)
+    for i, row in enumerate(rows):
+        for found, one in (
+            (many[i], kb.kl_divergence(row, [0.5, 0.5])),
+            (back[i], kb.kl_divergence([0.5, 0.5], row)),
+        ):
+            assert abs(found.value - one.value) <= found.standard_error + one.standard_error
+
+
 def test_a_histogram_of_two_coordinates_is_no_batch():
     table = np.random.default_rng(0).dirichlet(np.ones(12)).reshape(3, 4)
     with pytest.raises(kb.InputError, match=r"p\.ravel\(\)"):

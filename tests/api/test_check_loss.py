@@ -8,8 +8,11 @@ import pytest
 
 from kullback.api.check_loss import check_loss
 from kullback.core.errors import InputError
-from kullback.losses.elbo import score_function_loss
-from kullback.losses.sampled import forward_kl_surrogate, reverse_kl_surrogate
+from kullback.losses.sampled import (
+    forward_kl_surrogate,
+    reverse_kl_surrogate,
+    score_function_loss,
+)
 from kullback.results.serialise import to_json
 
 torch = pytest.importorskip("torch")

@@ -113,10 +113,10 @@ def test_old_faithful():
     assert 0.03 < found.held_out.standard_error < 0.2
 
 
-def test_weights_are_repeated_rows():
+def test_frequencies_are_repeated_rows():
     x = np.random.default_rng(1).normal(size=(60, 2))
     repeats = np.arange(60) % 3 + 1
-    a = fit(Samples(x, repeats), FullRank(), direction="forward").q
+    a = fit(Samples(x, frequencies=repeats), FullRank(), direction="forward").q
     b = fit(Samples(np.repeat(x, repeats, axis=0)), FullRank(), direction="forward").q
     assert a.covariance == pytest.approx(b.covariance, rel=1e-10)
 

@@ -160,3 +160,37 @@ def test_plan_takes_q_or_a_family(run, args):
 def test_a_plan_reads_the_columns_that_are_named(run):
     args = ("plan", "faithful.csv", "--family", "gamma", "--columns", "waiting")
     assert run(*args).code == 0
+
+
+def test_explore_writes_a_page(run, tmp_path):
+    ran = run("explore", SHARP, WIDE, "--units", "bits")
+    assert ran.code == 0
+    assert "page: ./kullback-explore.html" in ran.out
+    text = (tmp_path / "kullback-explore.html").read_text()
+    assert '"q": "normal(0, sd=3)"' in text
+    assert '"unit": "bits"' in text
+    assert run("explore", SHARP, "--json", "--out", "b.html").json["page"] == "b.html"
+    refused = run("explore", "gamma(2, rate=1)")
+    assert refused.code == 2
+    assert "the page has mixtures" in refused.err
+
+
+@pytest.mark.slow
+def test_explore_takes_the_file_of_a_fit(run, write, tmp_path):
+    write("a.csv", "x\n" + "\n".join(f"{i % 7}.{i}" for i in range(60)) + "\n")
+    assert (
+        run(
+            "fit",
+            "a.csv",
+            "--family",
+            "full_rank",
+            "--direction",
+            "forward",
+            "--out",
+            "f.kb",
+            "--no-report",
+        ).code
+        == 0
+    )
+    ran = run("explore", SHARP, "f.kb", "--json")
+    assert ran.json["q"].startswith("normal(3.")

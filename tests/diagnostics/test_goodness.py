@@ -90,10 +90,10 @@ def test_the_gap_is_0_where_q_is_p_and_not_where_tails_are_heavy():
     assert gap.direction == "E_q[log q] - E_p[log q]"
 
 
-def test_weights_count_as_rows():
+def test_frequencies_count_as_rows():
     x = np.random.default_rng(2).normal(size=400)
     repeats = np.arange(400) % 3 + 1
-    a = fit_fit(Samples(x, repeats), FullRank(), direction="forward").likelihood
+    a = fit_fit(Samples(x, frequencies=repeats), FullRank(), direction="forward").likelihood
     b = fit_fit(Samples(np.repeat(x, repeats)), FullRank(), direction="forward").likelihood
     assert a.goodness == b.goodness
     assert a.learning == b.learning

@@ -321,11 +321,11 @@ def test_categories_are_smoothed_shares():
     assert plain.divergence.value == pytest.approx(stats.entropy([0.6, 0.3, 0.1]))
 
 
-def test_columns_of_categories_and_their_weights():
+def test_columns_of_categories_and_their_frequencies():
     rng = np.random.default_rng(10)
     codes = np.column_stack([rng.integers(0, 2, 60), rng.integers(0, 4, 60)]) * 1.0
     repeats = np.arange(60) % 3.0
-    a = fit(Samples(codes, repeats), "categorical", direction="forward").q
+    a = fit(Samples(codes, frequencies=repeats), "categorical", direction="forward").q
     b = fit(
         Samples(np.repeat(codes, repeats.astype(int), axis=0)),
         "categorical:0.5",

@@ -213,7 +213,7 @@ def test_the_score_of_a_mixture_is_the_gradient_of_its_log_density():
 
 
 @pytest.mark.slow
-def test_weights_are_repeated_rows():
+def test_equal_weights_are_no_weights():
     x = rows(400, 3)
     once = fit(Samples(x, np.full(400, 2.0)), FullRank(), direction="reverse")
     assert once.divergence.value == pytest.approx(

@@ -16,8 +16,8 @@ from kullback.fitting.kernel_density import leave_one_out
 from kullback.targets import Samples
 
 
-def fitted(x, bandwidth=None, weights=None):
-    return fit(Samples(x, weights), KernelDensity(bandwidth), direction="forward")
+def fitted(x, bandwidth=None, frequencies=None):
+    return fit(Samples(x, frequencies=frequencies), KernelDensity(bandwidth), direction="forward")
 
 
 @pytest.mark.parametrize("d", [1, 2, 6])
@@ -93,7 +93,7 @@ def test_a_few_copies_do_not_matter():
     assert found.q.bandwidth == pytest.approx(fitted(x).q.bandwidth, rel=0.5)
 
 
-def test_weights_are_repeated_rows():
+def test_frequencies_are_repeated_rows():
     x = np.random.default_rng(5).normal(size=(60, 2))
     repeats = np.arange(60) % 3
     a = fitted(x, 0.4, repeats).q

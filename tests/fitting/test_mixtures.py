@@ -252,9 +252,9 @@ def test_a_table_of_reals_counts_and_categories():
 # ---- weights, order, files, a kill ------------------------------------------------------------------
 
 
-def test_a_weight_of_two_is_two_rows():
+def test_a_frequency_of_two_is_two_rows():
     x, weights = three_groups(150, 2), RNG(5).integers(0, 4, size=150)
-    once = forward(Samples(x, weights), Mixture(3))
+    once = forward(Samples(x, frequencies=weights), Mixture(3))
     often = forward(np.repeat(x, weights, axis=0), Mixture(3))
     shuffled = forward(RNG(1).permutation(np.repeat(x, weights, axis=0)), Mixture(3))
     for other in (often, shuffled):
@@ -534,3 +534,8 @@ def test_a_point_that_p_has_is_found_and_said():
 def test_points_alone_are_refused_with_what_to_say():
     with pytest.raises(InputError, match='kinds={"x0": "category", "x1": "category"}'):
         forward(np.repeat([[0.0, 0.0], [1.0, 1.0]], 500, axis=0), Mixture(2))
+    indicators = np.eye(6)[RNG(0).integers(0, 6, 400)]
+    with pytest.raises(InputError, match="x0, x1, .* determine each other exactly and hold"):
+        forward(indicators, Mixture(5))
+    classes = Samples(indicators, kinds=("category",) * 6)
+    assert np.isfinite(forward(classes, Mixture(2)).divergence.value)

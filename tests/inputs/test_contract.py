@@ -192,10 +192,10 @@ def test_counts_are_as_many_rows():
     assert kb.cross_entropy(p, [1.0, 0.0]).kind == "infinite"
 
 
-def test_copies_and_weights_are_the_same_rows():
+def test_copies_and_frequencies_are_the_same_rows():
     x = np.random.default_rng(1).normal(size=50)
-    copies, weights = kb.Samples(np.repeat(x, 3)), kb.Samples(x, np.full(50, 3.0))
-    one, other = (kb.cross_entropy(s, "normal(0, sd=1)") for s in (copies, weights))
+    copies, written = kb.Samples(np.repeat(x, 3)), kb.Samples(x, frequencies=np.full(50, 3))
+    one, other = (kb.cross_entropy(s, "normal(0, sd=1)") for s in (copies, written))
     assert other.value == pytest.approx(one.value)
     assert other.standard_error == pytest.approx(one.standard_error)
 

@@ -7,6 +7,7 @@ import pytest
 from kullback.core.errors import InputError
 from kullback.inputs.samples import read_samples
 from kullback.inputs.stream import read_rows
+from kullback.tables.rows import RowColumns
 from kullback.targets import Samples
 
 NAN = np.nan
@@ -63,7 +64,7 @@ def test_weights_are_no_column():
 
 
 def test_dropped_rows_are_counted():
-    assert read_rows(_csv("x,w\n1,2\n,1\n3,\n"), weights="w", missing="drop").dropped == 2
+    assert read_rows(_csv("x,w\n1,2\n,1\n3,\n"), apart=RowColumns("w"), missing="drop").dropped == 2
 
 
 TEXT = "x,c\n" + "".join(f"{i},name {i}\n" for i in range(50))

@@ -11,7 +11,7 @@ from scipy import stats
 
 from kullback.api.measure import kl_divergence
 from kullback.distributions.gaussian_mixture import GaussianMixture
-from kullback.losses.mixture import gaussian_mixture_kl, gaussian_mixture_log_prob
+from kullback.losses.gaussian import gaussian_mixture_kl, gaussian_mixture_log_prob
 
 
 def made(seed, k=3, d=2):

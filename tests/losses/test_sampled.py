@@ -17,9 +17,16 @@ from kullback import losses
 from kullback.api.check_loss import check_loss
 from kullback.core.errors import InputError
 from kullback.losses.adversarial import critic_loss, generator_loss, non_saturating_generator_loss
-from kullback.losses.elbo import elbo, iwae, score_function_loss, stick_the_landing_loss
 from kullback.losses.gaussian import full_gaussian_kl, gaussian_kl
-from kullback.losses.sampled import k1, k2, reverse_kl_surrogate
+from kullback.losses.sampled import (
+    elbo,
+    iwae,
+    k1,
+    k2,
+    reverse_kl_surrogate,
+    score_function_loss,
+    stick_the_landing_loss,
+)
 from kullback.losses.sampled import k3 as sampled_k3
 
 ROOT = Path(__file__).parent.parent.parent

@@ -7,6 +7,7 @@ from functools import partial
 
 from kullback.api.best import of_fit
 from kullback.api.explain import explain
+from kullback.api.explore import TARGET
 from kullback.api.fit import fit
 from kullback.api.measure import divergence, entropy, kl_divergence
 from kullback.api.verify import judge, read
@@ -19,9 +20,6 @@ from kullback.families import Mixture as MixtureRecipe
 from kullback.results.estimate import Estimate
 from kullback.results.others import Check, Coverage, Demo
 from kullback.results.quantity import FORWARD_KL
-
-#: Three modes, to be fitted by two components in both directions.
-TARGET = "0.3*normal(-2, sd=0.3) + 0.4*normal(0, sd=0.4) + 0.3*normal(2, sd=0.3)"
 
 
 def demo(

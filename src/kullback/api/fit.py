@@ -7,6 +7,7 @@ from typing import Literal
 
 from kullback.core.errors import InputError
 from kullback.core.run import Run
+from kullback.distributions.base import Distribution
 from kullback.families import recipe_of
 from kullback.inputs.target import read
 from kullback.render.progress import told
@@ -98,4 +99,5 @@ def fit(
     problem = Problem(p, recipe, direction, starts, route.solver, run, names)
     check_options(route, problem)
     with told("fitting", progress) as watch:
-        return route.fit(replace(problem, run=replace(run, watch=watch)))
+        fitted = route.fit(replace(problem, run=replace(run, watch=watch)))
+    return replace(fitted, target=p.given) if isinstance(p.given, Distribution) else fitted

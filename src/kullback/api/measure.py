@@ -17,6 +17,7 @@ from kullback.measure.sums import measure_grid
 from kullback.measure.table import Effort, choose, label
 from kullback.results.batch import Answer, EstimateArray
 from kullback.results.estimate import Estimate, Outcome, unresolved
+from kullback.tables.rows import Rows
 from kullback.targets import Counts, Samples
 
 #: A gigabyte or two of numbers in one dimension.
@@ -282,35 +283,35 @@ def _number(outcome: Outcome) -> Outcome:
 
 
 def _over_samples(p: Samples | Counts, q: Distribution) -> Estimate:
-    values, rows = _rows_of(p, q)
+    values, account = _rows_of(p, q)
+    counts = np.ones(len(values)) if account.counts is None else account.counts
     x = values[:, 0] if q.support.dimension == 0 and values.shape[1] == 1 else values
     if x.ndim == 2 and x.shape[1] != q.support.dimension:
         raise InputError(f"p has {x.shape[1]} columns, but q lives on {q.support}")
     losses = -q.log_prob(x)
-    if np.isposinf(losses[rows > 0.0]).any():
-        at = int(np.argmax(np.isposinf(losses) & (rows > 0.0)))
+    if np.isposinf(losses[counts > 0.0]).any():
+        at = int(np.argmax(np.isposinf(losses) & (counts > 0.0)))
         reason = f"support: q is 0 at row {at}"
         return label(CROSS_ENTROPY, Outcome(np.inf, 0.0, "infinite", "samples", notes=(reason,)))
-    weights, losses = rows / rows.sum(), np.where(rows > 0.0, losses, 0.0)
-    mean = float(weights @ losses)
-    # Whole weights are numbers of rows, others have Kish's.
-    whole = bool((rows == np.floor(rows)).all())
-    effective = float(rows.sum()) if whole else 1.0 / float(weights @ weights)
-    variance = float(weights @ (losses - mean) ** 2) * effective / max(effective - 1.0, 1.0)
-    error = float(np.sqrt(variance / effective))
-    n = round(effective) if whole else len(losses)
-    return label(CROSS_ENTROPY, Outcome(mean, error, "estimate", "mean over samples", n))
+    # Here and not above: a closed form needs none of it.
+    from kullback.measure.samples.dependence import mean_of  # noqa: PLC0415
+
+    found = mean_of(losses, account, list(values.T))
+    notes = (found.note,) if found.note else ()
+    n = len(losses) if account.weighted else round(found.n)
+    outcome = Outcome(found.value, found.error, "estimate", "mean over samples", n, notes=notes)
+    return label(CROSS_ENTROPY, outcome)
 
 
-def _rows_of(p: Samples | Counts, q: Distribution) -> tuple[np.ndarray, np.ndarray]:
-    """Returns rows, and how many each stands for."""
+def _rows_of(p: Samples | Counts, q: Distribution) -> tuple[np.ndarray, Rows]:
+    """Returns rows, and what they stand for."""
     if isinstance(p, Samples):
-        return p.values, np.ones(len(p.values)) if p.weights is None else p.weights
+        return p.values, p.rows
     if not q.support.discrete or q.support.dimension:
         raise UnsupportedError(f"p is counts of levels, but q lives on {q.support}")
     if len(p.values) > q.support.high + 1.0:
         raise InputError(f"p has {len(p.values)} levels and q {q.support.high + 1:g} probabilities")
-    return np.arange(float(len(p.values)))[:, None], p.values
+    return np.arange(float(len(p.values)))[:, None], Rows(frequencies=p.values, order=False)
 
 
 def _check_plain(**asked: object) -> None:

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import final
 
@@ -13,13 +12,15 @@ from kullback.core.errors import DensityError, InputError, UnsupportedError
 from kullback.core.run import generator
 from kullback.distributions.transported import Approximation
 from kullback.inputs.samples import Missing, samples_of
-from kullback.inputs.stream import is_stream, scan
+from kullback.inputs.stream import is_stream, read_rows
 from kullback.inputs.target import table_in
+from kullback.measure.samples.dependence import mean_of
 from kullback.results.estimate import Estimate
 from kullback.results.fit import Fit
 from kullback.results.others import Score
 from kullback.results.quantity import LOG_PROB
 from kullback.tables.kinds import Kind, listed
+from kullback.tables.rows import ALL_DATA, RowColumns
 from kullback.tables.table import MAX_CELLS, Table, numbered
 from kullback.targets import Samples, Stream
 
@@ -34,6 +35,9 @@ def score(
     *,
     columns: Sequence[str] = (),
     weights: str | None = None,
+    frequencies: str | None = None,
+    cluster: str | None = None,
+    order: str | None = None,
     missing: Missing = False,
     write: Callable[[Float[np.ndarray, " m"]], object] | None = None,
 ) -> Score:
@@ -44,7 +48,7 @@ def score(
         data: rows: an array, a data frame, `Samples`, the path of a table ... with the columns that were
             fitted to, in any order where they have names.
         columns: of the data; all by default.
-        weights: the column that holds the weights of the rows.
+        weights, frequencies, cluster, order: columns that say what the rows stand for, as of `Samples`.
         missing: what becomes of rows with cells without a value: False refuses them, True asks q, which
             must know what to do with them, "drop" gives them the score NaN and does not count them.
         write: called with the log densities of the rows, in pieces, in order.
@@ -59,21 +63,27 @@ def score(
         >>> score(fit(x, "normal", direction="forward"), x).rows
         500
     """
-    rows = model_rows(fit, data, columns=columns, weights=weights, missing=missing)
-    tally = _Tally()
+    apart = RowColumns(weights, frequencies, cluster, order)
+    rows = model_rows(fit, data, columns=columns, apart=apart, missing=missing)
+    tally = _Tally(copies=isinstance(rows, Stream) and rows.copies)
+    found = []
     for values, counted in _pieces(rows):
         codes = _recoded(fit, rows, values)
         for first in range(0, len(codes), _CHUNK):
             part = slice(first, first + _CHUNK)
             scores = _log_prob(fit, codes[part], skip_missing=missing == "drop")
+            if isinstance(rows, Samples):
+                found.append(scores)
             tally.add(scores, None if counted is None else counted[part])
             if write is not None:
                 write(scores)
-    return tally.result()
+    if isinstance(rows, Stream):
+        return tally.result()
+    return _of_rows(np.concatenate(found), rows, tally)
 
 
 def model_rows(
-    fit: Fit, data: object, *, columns: Sequence[str] = (), weights: str | None = None,
+    fit: Fit, data: object, *, columns: Sequence[str] = (), apart: RowColumns = ALL_DATA,
     missing: Missing = False,
 ) -> Samples | Stream:  # fmt: skip
     """Returns rows with the columns of a model, in its order. Arguments as of `score`."""
@@ -84,11 +94,9 @@ def model_rows(
                 f"{data.source}: its columns are in another order: scan(..., columns={asked})"
             )
         return data
-    own, had_gaps = None, isinstance(data, Samples) and data.missing
-    if isinstance(data, Samples):
-        own, data = data.weights, replace(data, weights=None)
+    had_gaps = isinstance(data, Samples) and data.missing
     table = table_in(data, "data", "score")
-    asked = tuple(columns) or tuple(name for name in table.names if name != weights)
+    asked = tuple(columns) or tuple(name for name in table.names if name not in apart.names)
     if not columns or all(name in table.names for name in asked):
         asked = _columns_of(fit, asked, named=table.headed, source=table.source)
     kinds: dict[str, Kind] = {
@@ -97,9 +105,9 @@ def model_rows(
     }  # fmt: skip
     kept = missing is not False or had_gaps
     if isinstance(data, (str, Path)) and is_stream(data):
-        return scan(data, columns=asked, weights=weights, kinds=kinds, missing=kept)
-    found = samples_of(table, columns=asked, weights=weights, kinds=kinds, missing=kept).samples
-    return found if own is None else replace(found, weights=own)
+        found = read_rows(data, columns=asked, apart=apart, kinds=kinds, missing=kept)
+        return found if isinstance(found, Stream) else found.samples
+    return samples_of(table, columns=asked, apart=apart, kinds=kinds, missing=kept).samples
 
 
 def _is_text(table: Table, name: str) -> bool:
@@ -145,13 +153,29 @@ def _columns_of(fit: Fit, have: Sequence[str], *, named: bool, source: str) -> t
     return known
 
 
+def _of_rows(scores: Array, data: Samples, tally: "_Tally") -> Score:
+    """Returns the mean over rows in memory, with an error by what they stand for."""
+    inside = np.isfinite(scores)
+    counts = np.ones(len(scores)) if data.rows.counts is None else data.rows.counts
+    if not (counts[inside] > 0.0).any() or np.count_nonzero(inside) < 2:
+        return tally.result()
+    columns = list(data.values[inside].T)
+    found = mean_of(scores[inside], data.rows.take(np.flatnonzero(inside)), columns)
+    return tally.answer(found.value, found.error, (found.note,) if found.note else ())
+
+
 @final
 class _Tally:
-    """A weighted mean and its error, over pieces."""
+    """A weighted mean and its error, over pieces.
 
-    def __init__(self) -> None:
+    Args:
+        copies: whether weights are frequencies.
+    """
+
+    def __init__(self, *, copies: bool) -> None:
         self.rows = self.outside = self.left_out = self.inside = 0
         self.weight = self.squares = self.mean = self.scatter = 0.0
+        self._copies = copies
 
     def add(self, scores: Array, weights: Array | None) -> None:
         """Adds the scores of some rows."""
@@ -175,7 +199,7 @@ class _Tally:
         self.squares += float(w @ w)
 
     def result(self) -> Score:
-        """Returns what was added."""
+        """Returns what was added, of independent rows."""
         if self.weight <= 0.0:
             mean = Estimate.unresolved(
                 -math.inf,
@@ -184,18 +208,22 @@ class _Tally:
                 method="mean over the rows",
             )
             return Score(mean, self.rows, self.outside, self.left_out)
-        effective = self.weight**2 / self.squares
+        effective = self.weight if self._copies else self.weight**2 / self.squares
         error = math.inf
         if effective > 1.0:
             error = math.sqrt(self.scatter / self.weight / max(effective - 1.0, 1e-12))
+        return self.answer(self.mean, error)
+
+    def answer(self, value: float, error: float, notes: tuple[str, ...] = ()) -> Score:
+        """Returns a mean and its error as the score."""
         note = f"over the rows within the support; {self.outside} others have density 0"
         mean = Estimate.sampled(
-            self.mean,
+            value,
             error,
             LOG_PROB,
             method="mean over the rows",
             n=self.inside,
-            notes=(note,) if self.outside else (),
+            notes=(*((note,) if self.outside else ()), *notes),
             reason="one row has no standard error",
         )
         return Score(mean, self.rows, self.outside, self.left_out)
@@ -205,7 +233,7 @@ def _pieces(data: Samples | Stream) -> Iterator[tuple[Array, Array | None]]:
     if isinstance(data, Stream):
         yield from data.read()
     else:
-        yield data.values, data.weights
+        yield data.values, data.rows.counts
 
 
 def _recoded(fit: Fit, data: Samples | Stream, rows: Array) -> Array:

@@ -1,26 +1,25 @@
 """Losses of a critic's outputs: the divergence that is left when the critic is the best there is."""
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 
-from kullback.check_loss.categoricals import Pair, catalogue
-from kullback.check_loss.judging import Judged, Under
-from kullback.check_loss.matching import Match, match_gradient, match_values
-from kullback.check_loss.problems import Arguments, Call, Experiment, Reading, constant
-from kullback.check_loss.quantities import Array, Catalogue, Seen
+from kullback.check_loss.functionals import Array, LogitPair, catalogue
+from kullback.check_loss.judging import Judged, under
+from kullback.check_loss.matching import Observations
+from kullback.check_loss.problems import Arguments, Experiment, Roles, constant
+from kullback.interop.loss_calls import LossCall
 
 #: Outputs of the critic that are tried; kinks of usual losses (0, 1, -1) lie on it.
 _GRID = np.linspace(-15.0, 15.0, 1501)
 _TOLERANCE = 2e-5
 
 
-def outputs(reading: Reading, layout: str) -> list[Experiment]:
+def outputs(roles: Roles, layout: str) -> list[Experiment]:
     """Returns the one problem of a critic: its outputs at real and at fake samples are the parameters.
 
     Args:
-        reading: what the arguments are.
+        roles: what the arguments are.
         layout: "logits (B)", "probs (B)", and the same with "(B,1)".
     """
     shape = (2, 1) if layout.endswith(",1)") else (2,)
@@ -33,7 +32,7 @@ def outputs(reading: Reading, layout: str) -> list[Experiment]:
                 name: constant(role.value, {"B": 2})
                 if role.kind == "constant"
                 else np.full(shape, values.get(role.kind, 1.0))
-                for name, role in reading.items()
+                for name, role in roles.items()
             }
         ]
 
@@ -42,76 +41,35 @@ def outputs(reading: Reading, layout: str) -> list[Experiment]:
     return [Experiment({"B": 2}, (2,), at, start, weights, lambda g, w: np.zeros(2), None)]
 
 
-def judge_critic(call: Call, experiment: Experiment, reading: Reading, key: int) -> Judged:
+def judge_critic(call: LossCall, experiment: Experiment, roles: Roles, key: int) -> Judged:
     """Returns which divergence a critic's or a generator's loss stands for.
 
     Args:
         call: the loss.
         experiment: of `outputs`.
-        reading: what the arguments are.
+        roles: what the arguments are.
         key: of the random problems.
     """
-    kinds = {role.kind for role in reading.values()}
     rng = np.random.default_rng(key)
-    pairs = [Pair(*(0.4 * rng.normal(size=(2, 1, v)))) for v in (3, 5, 5, 8, 8, 8)]
-    table = catalogue(pairs)
+    pairs = [LogitPair(*(0.4 * rng.normal(size=(2, 1, v)))) for v in (3, 5, 5, 8, 8, 8)]
     at_real, at_fake, additive = _curves(call, experiment)
+    game = any(role.kind == "real" for role in roles.values())
+    found = [_game(x, at_real, at_fake) if game else _generator(x, at_fake) for x in pairs]
+    note = "" if game else "this is so if the critic puts out log p/q, as a GAN's best one does"
     if not additive:
-        return _judged(
-            None, None, table, "the loss compares real with fake samples pair by pair", pairs
-        )
-    if "real" not in kinds:
-        found = [_generator(pair, at_fake) for pair in pairs]
-    else:
-        found = [_game(pair, at_real, at_fake) for pair in pairs]
-    if any(f is None for f in found):
+        found, note = [None], "the loss compares real with fake samples pair by pair"
+    elif None in found:
         note = "the critic has no best output: without a constraint the loss has no minimum (Wasserstein)"
-        return _judged(None, None, table, note, pairs)
-    values = np.array([f[0] for f in found if f is not None])
-    gradients = tuple(f[1] for f in found if f is not None)
-    seen = Seen(values, gradients, [{"V": 1}] * len(pairs), _TOLERANCE)
-    note = (
-        ""
-        if "real" in kinds
-        else "this is so if the critic puts out log p/q, as a GAN's best one does"
+    nothing = np.nan, np.full(1, np.nan)
+    values, gradients = zip(*(found if None not in found else [nothing] * len(pairs)), strict=True)
+    seen = Observations(np.array(values), gradients, [{"V": 1}] * len(pairs), _TOLERANCE)
+    best = under(
+        "critic", seen, catalogue(pairs), deviations=0.0 * seen.values, whole=False, deep=True
     )
-    return _judged(match_gradient(seen, table), seen, table, note, pairs)
+    return Judged((best,), "none", reaches_p=False, bits=64, notes=(note,) * bool(note))
 
 
-def _judged(
-    gradient: Match | None, seen: Seen | None, table: Catalogue, note: str, pairs: Sequence[Pair]
-) -> Judged:
-    """The answer; none of these where there is nothing to compare."""
-    sizes = tuple({"V": 1} for _ in pairs)
-    nothing = Match(table.plain[0], float("nan"), (), 0.0, 1.0)
-    match, value, exact = nothing, nothing, False
-    values = np.full(len(pairs), np.nan)
-    if seen is not None and gradient is not None:
-        match, values = gradient, seen.values
-        value = match_values(seen, table.plain)
-        exact = value.error <= _TOLERANCE
-        rest = seen.values - gradient.predicted_values(sizes)
-        if gradient.error <= _TOLERANCE and not exact and np.abs(rest).max() < _TOLERANCE:
-            value, exact = gradient, True
-    under = Under(
-        drawn="critic",
-        gradient=match,
-        value=value,
-        gradient_named=match.error <= _TOLERANCE,
-        value_named=exact,
-        offset="",
-        values=values,
-        deviations=0.0 * values,
-        forward=table.named("forward").values,
-        reverse=table.named("reverse").values,
-        sizes=sizes,
-    )
-    return Judged(
-        under=(under,), detached="none", reaches_p=False, bits=64, notes=(note,) * bool(note)
-    )
-
-
-def _curves(call: Call, experiment: Experiment) -> tuple[Array, Array, bool]:
+def _curves(call: LossCall, experiment: Experiment) -> tuple[Array, Array, bool]:
     """The loss as a function of the output at real and at fake samples, on the grid; whether it is their sum."""
 
     def at(real: Array, fake: Array) -> Array:
@@ -127,7 +85,7 @@ def _curves(call: Call, experiment: Experiment) -> tuple[Array, Array, bool]:
     return real, fake, additive
 
 
-def _game(pair: Pair, at_real: Array, at_fake: Array) -> tuple[float, Array] | None:
+def _game(pair: LogitPair, at_real: Array, at_fake: Array) -> tuple[float, Array] | None:
     """Minus the least loss, less what it is at p = q, and its gradient; None if there is no least."""
     p, q = np.exp(pair.log_p)[0], np.exp(pair.log_q)[0]
     least = [_least(a * at_real + b * at_fake) for a, b in zip(p, q, strict=True)]
@@ -167,7 +125,7 @@ def _at(curve: Array, place: float) -> float:
     return float(np.dot(weights, curve[i - 2 : i + 3]))
 
 
-def _generator(pair: Pair, at_fake: Array) -> tuple[float, Array]:
+def _generator(pair: LogitPair, at_fake: Array) -> tuple[float, Array]:
     """The generator's loss against the critic log p/q, which does not move with q."""
     q = np.exp(pair.log_q)[0]
     ratio = (pair.log_p - pair.log_q)[0]

@@ -2,18 +2,44 @@
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, final
 
 import numpy as np
 from scipy import optimize
 
-from kullback.check_loss.quantities import Array, Catalogue, Family, Quantity, Seen
+from kullback.check_loss.functionals import (
+    Array,
+    Catalogue,
+    Functional,
+    FunctionalFamily,
+    FunctionalPlane,
+)
 
 #: Steps of a first search along a family; it goes on if the error then is below the second number.
 _ROUGH = 14
 _PROMISING = 0.02
+#: An error after which no other name is looked for.
+_EXACT = 1e-7
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Observations:
+    """What a loss did on K problems.
+
+    Attributes:
+        values: (K,).
+        gradients: K vectors.
+        sizes: K dicts of sizes, such as {"B": 2, "V": 5}.
+        tolerance: relative error up to which two things are called equal.
+    """
+
+    values: Array
+    gradients: tuple[Array, ...]
+    sizes: Sequence[dict[str, int]]
+    tolerance: float
 
 
 @final
@@ -22,7 +48,7 @@ class Match:
     """What was found, or the nearest.
 
     Attributes:
-        quantity: what it is compared with; for mixtures the first part.
+        functional: what it is compared with; for mixtures the first part.
         scale: the number in front.
         powers: exponents of the sizes that go with it, such as {"V": -1}.
         cosine: of loss and match over all problems, with their sign.
@@ -30,199 +56,175 @@ class Match:
         terms: for mixtures, all parts with their numbers.
     """
 
-    quantity: Quantity
+    functional: Functional
     scale: float
     powers: tuple[tuple[str, int], ...]
     cosine: float
     error: float
-    terms: tuple[tuple[float, Quantity], ...] = ()
+    terms: tuple[tuple[float, Functional], ...] = ()
 
     def predicted_values(self, sizes: Sequence[dict[str, int]]) -> Array:
         """Returns the value the loss would have if it were this as a value too."""
-        norm = norms(self.powers, sizes)
-        if self.terms:
-            return norm * sum(c * part.values for c, part in self.terms)
-        return norm * self.scale * self.quantity.values
+        terms = self.terms or ((self.scale, self.functional),)
+        return norms(self.powers, sizes) * sum(c * part.values for c, part in terms)
 
 
 def norms(powers: Sequence[tuple[str, int]], sizes: Sequence[dict[str, int]]) -> Array:
     """Returns the product of powers of sizes, for each problem."""
-    return np.array([np.prod([float(s[name]) ** e for name, e in powers]) for s in sizes])
+    return np.array([math.prod(float(s[name]) ** e for name, e in powers) for s in sizes])
 
 
 def monomials(sizes: Sequence[dict[str, int]]) -> list[tuple[tuple[str, int], ...]]:
     """Returns powers of those sizes that vary, the simplest first."""
     names = [n for n in sizes[0] if len({s[n] for s in sizes}) > 1]
     found = itertools.product(*[[(n, e) for e in (0, -1, 1)] for n in names])
-    kept = [tuple((n, e) for n, e in powers if e) for powers in found]
-    return sorted(kept, key=len)
+    return sorted((tuple((n, e) for n, e in powers if e) for powers in found), key=len)
 
 
-def match_gradient(seen: Seen, known: Catalogue) -> Match:
+def _best(matches: Iterable[Match]) -> Match:
+    """The first that is nearest but for rounding: KL(p||q) and its cross-entropy have one gradient."""
+    found = list(matches)
+    least = min(match.error for match in found)
+    return next(match for match in found if match.error <= least + 1e-9)
+
+
+def match_gradient(seen: Observations, known: Catalogue) -> Match:
     """Returns what the gradient is, or the nearest to it; its `error` tells which."""
-    search = _Search(seen)
-    best = min((search.fit(q) for q in known.plain), key=_rank)
-    if best.error <= seen.tolerance:
-        return best
-    for attempt in (_mixtures, _families, _with_extra, _heats):
-        found = list(attempt(search, known))
-        close = min(found, key=_rank, default=best)
-        if close.error <= seen.tolerance:
-            return close
+    target = _Target(seen)
+    best = _best(target.fit(q) for q in known.plain)
+    if best.functional.name == "entropy" and best.scale < 0.0 and known.named("reverse_uniform"):
+        return target.fit(*known.named("reverse_uniform"))  # to raise the entropy is to descend it
+    for attempt in (_mixtures, _families, _with_extra, _planes):
+        if best.error <= seen.tolerance:
+            return best
+        close = [best]
+        for found in attempt(target, known):
+            close.append(found)
+            if found.error <= _EXACT:
+                break
+        close = _best(close)
+        best = close if close.error <= seen.tolerance else best
     return best
 
 
-def match_values(seen: Seen, known: Sequence[Quantity]) -> Match:
-    """Returns which quantity the values are, or the nearest."""
-    as_vectors = Seen(
-        seen.values, tuple(np.atleast_1d(v) for v in seen.values), seen.sizes, seen.tolerance
-    )
-    search = _Search(as_vectors, relative=True)
-    rows = [
-        Quantity(q.name, q.label, q.values, tuple(np.atleast_1d(v) for v in q.values), q.parameters)
-        for q in known
-    ]
-    best = min((search.fit(row) for row in rows), key=lambda m: (m.error > seen.tolerance, m.error))
-    original = next(q for q, row in zip(known, rows, strict=True) if row is best.quantity)
-    return Match(original, best.scale, best.powers, best.cosine, best.error)
-
-
-def _rank(match: Match) -> float:
-    return match.error
+def match_values(seen: Observations, known: Sequence[Functional]) -> Match:
+    """Returns which functional the values are, or the nearest."""
+    target = _Target(replace(seen, gradients=tuple(seen.values[:, None])))
+    found = []
+    for q in known:
+        match = target.fit(replace(q, gradients=tuple(q.values[:, None])))
+        found.append(replace(match, functional=q))
+    return _best(found)
 
 
 @final
-class _Search:
-    """The target, scaled so that every problem counts alike."""
+class _Target:
+    """What is to be matched, scaled so that every problem counts alike."""
 
-    def __init__(self, seen: Seen, *, relative: bool = False) -> None:
+    def __init__(self, seen: Observations) -> None:
         lengths = np.array([np.linalg.norm(g) for g in seen.gradients])
         floor = 1e-3 * float(np.median(lengths)) or 1.0
-        self.weights = 1.0 / np.maximum(lengths, floor)
-        self.target = [w * g for w, g in zip(self.weights, seen.gradients, strict=True)]
-        self.length = float(np.sqrt(sum((t**2).sum() for t in self.target))) or 1.0
-        self.sizes = seen.sizes
-        self.tolerance = seen.tolerance
-        self.monomials = monomials(seen.sizes)
-        self.norms = np.array([norms(m, seen.sizes) for m in self.monomials])
-        self._squares = np.array([(t**2).sum() for t in self.target])
+        self._weights = 1.0 / np.maximum(lengths, floor)
+        self._target = [w * g for w, g in zip(self._weights, seen.gradients, strict=True)]
+        self._length = float(np.sqrt(sum((t**2).sum() for t in self._target))) or 1.0
+        self._tolerance = seen.tolerance
+        self._monomials = monomials(seen.sizes)
+        self._norms = np.array([norms(m, seen.sizes) for m in self._monomials])
 
-    def scaled(self, quantity: Quantity) -> list[Array]:
-        return [w * g for w, g in zip(self.weights, quantity.gradients, strict=True)]
+    def _columns(self, parts: Sequence[Functional]) -> list[Array]:
+        """For each problem, the scaled gradients of the parts side by side."""
+        gradients = zip(*(part.gradients for part in parts), strict=True)
+        return [w * np.stack(g, 1) for w, g in zip(self._weights, gradients, strict=True)]
 
-    def error(self, quantity: Quantity) -> float:
-        """The relative error with the best powers, as fast as can be."""
-        return float(np.min(self._errors(self.scaled(quantity))))
+    def error(self, *parts: Functional) -> float:
+        """Returns the relative error of the best sum of these, with the best powers, as fast as can be."""
+        return float(self._errors(self._columns(parts)).min())
 
     def _errors(self, columns: list[Array]) -> Array:
-        cross = np.array([float(c @ t) for c, t in zip(columns, self.target, strict=True)])
-        squares = np.array([float(c @ c) for c in columns])
-        above, below = self.norms @ cross, self.norms**2 @ squares
-        with np.errstate(invalid="ignore", divide="ignore"):
-            share = np.where(below > 0, above**2 / below, 0.0)
-        return np.sqrt(np.maximum(1.0 - share / self.length**2, 0.0))
+        cross = np.array([c.T @ t for c, t in zip(columns, self._target, strict=True)])
+        grams = np.array([c.T @ c for c in columns])
+        above = self._norms @ cross
+        below = np.tensordot(self._norms**2, grams, 1)
+        if not (np.isfinite(above).all() and np.isfinite(below).all()):
+            return np.full(len(above), 1.0)
+        share = np.einsum("mi,mij,mj->m", above, np.linalg.pinv(below, hermitian=True), above)
+        return np.sqrt(np.maximum(1.0 - share / self._length**2, 0.0))
 
-    def fit(self, quantity: Quantity) -> Match:
-        columns = self.scaled(quantity)
+    def fit(self, *parts: Functional) -> Match:
+        """Returns the best sum of these."""
+        columns = self._columns(parts)
         errors = self._errors(columns)
-        good = np.flatnonzero(errors <= max(self.tolerance, float(errors.min()) + 1e-7))
-        found = [self._exact([(quantity, columns)], int(i)) for i in good[:3]]
-        return min(found, key=lambda m: m.error)
+        good = np.flatnonzero(errors <= max(self._tolerance, float(errors.min()) + 1e-7))
+        return _best(self._exact(parts, columns, int(i)) for i in good[:3])
 
-    def errors_of_sum(self, one: list[Array], other: list[Array]) -> Array:
-        """The relative errors of the best sum of two, for each power of the sizes."""
-        cross = np.array(
-            [
-                [c @ t, d @ t, c @ c, c @ d, d @ d]
-                for c, d, t in zip(one, other, self.target, strict=True)
-            ]
-        )
-        first, second = self.norms @ cross[:, 0], self.norms @ cross[:, 1]
-        a, b, c = (self.norms**2 @ cross[:, i] for i in (2, 3, 4))
-        with np.errstate(invalid="ignore", divide="ignore"):
-            share = (c * first**2 - 2.0 * b * first * second + a * second**2) / (a * c - b**2)
-        return np.sqrt(np.maximum(1.0 - np.nan_to_num(share) / self.length**2, 0.0))
-
-    def fit_sum(self, quantities: Sequence[Quantity]) -> Match:
-        parts = [(q, self.scaled(q)) for q in quantities]
-        errors = self.errors_of_sum(*(columns for _, columns in parts))
-        found = [self._exact(parts, int(i)) for i in np.argsort(errors)[:2]]
-        return min(found, key=lambda m: m.error)
-
-    def _exact(self, parts: list[tuple[Quantity, list[Array]]], which: int) -> Match:
-        norm = self.norms[which]
-        matrix = np.stack(
-            [np.concatenate([n * c for n, c in zip(norm, cs, strict=True)]) for _, cs in parts], 1
-        )
-        target = np.concatenate(self.target)
+    def _exact(self, parts: Sequence[Functional], columns: list[Array], which: int) -> Match:
+        matrix = np.concatenate([n * c for n, c in zip(self._norms[which], columns, strict=True)])
+        target = np.concatenate(self._target)
         lengths = np.linalg.norm(matrix, axis=0)
         if not np.all(lengths > 0.0) or not np.isfinite(matrix).all():
-            return Match(parts[0][0], 0.0, (), 0.0, 1.0)
+            return Match(parts[0], 0.0, (), 0.0, 1.0)
         weights = np.linalg.lstsq(matrix / lengths, target, rcond=1e-10)[0] / lengths
         fitted = matrix @ weights
-        size = float(np.linalg.norm(fitted)) or 1.0
-        cosine = float(fitted @ target) / (size * self.length)
-        error = float(np.linalg.norm(target - fitted)) / self.length
+        cosine = float(fitted @ target) / ((float(np.linalg.norm(fitted)) or 1.0) * self._length)
         first = int(np.argmax(np.abs(weights * lengths)))
-        terms = tuple(zip(map(float, weights), (q for q, _ in parts), strict=True))
-        sign = float(np.sign(weights[first])) if len(parts) == 1 else 1.0
+        scale = float(weights[first])
+        one = len(parts) == 1
         return Match(
-            parts[first][0],
-            float(weights[first]),
-            self.monomials[which],
-            cosine * sign,
-            error,
-            terms if len(parts) > 1 else (),
+            parts[first],
+            scale,
+            self._monomials[which],
+            cosine * (float(np.sign(scale)) if one else 1.0),
+            float(np.linalg.norm(target - fitted)) / self._length,
+            () if one else tuple(zip(map(float, weights), parts, strict=True)),
         )
 
 
-def _mixtures(search: _Search, known: Catalogue) -> Iterator[Match]:
-    parts = [known.named(name) for name in known.mixed]
-    for pair in itertools.combinations(parts, 2):
-        found = search.fit_sum(pair)
+def _mixtures(target: _Target, known: Catalogue) -> Iterator[Match]:
+    for pair in itertools.combinations(known.named(*known.mixed), 2):
+        found = target.fit(*pair)
         if all(abs(c) > 1e-6 * abs(found.scale) for c, _ in found.terms):
             yield found
 
 
-def _families(search: _Search, known: Catalogue) -> Iterator[Match]:
+def _families(target: _Target, known: Catalogue) -> Iterator[Match]:
     for family in known.families:
-        errors = [search.error(family.at(value)) for value in family.grid]
-        yield search.fit(_refined(search, family, int(np.argmin(errors))))
+        yield target.fit(_best_member(target, family))
 
 
-def _refined(search: _Search, family: Family, i: int) -> Quantity:
-    """The family's best member between a grid point's neighbours; roughly, if it is no match."""
+def _best_member(target: _Target, family: FunctionalFamily, *fixed: Functional) -> Functional:
+    """The best member, between a grid point's neighbours; roughly, if it is no match."""
     grid = family.grid
+
+    def error(value: float) -> float:
+        return target.error(family.at(value), *fixed)
+
+    i = int(np.argmin([error(value) for value in grid]))
     low, high = grid[max(i - 1, 0)], grid[min(i + 1, len(grid) - 1)]
 
     def best(steps: int) -> Any:
+        options = {"xatol": 1e-11 * max(abs(low), abs(high)), "maxiter": steps}
         return optimize.minimize_scalar(
-            lambda value: search.error(family.at(value)),
-            bounds=(low, high),
-            method="bounded",
-            options={"xatol": 1e-11 * max(abs(low), abs(high)), "maxiter": steps},
+            error, bounds=(low, high), method="bounded", options=options
         )
 
     found = best(_ROUGH)
     return family.at(float((best(80) if found.fun < _PROMISING else found).x))
 
 
-def _heats(search: _Search, known: Catalogue) -> Iterator[Match]:
-    """Two temperatures, one of p and one of q."""
-    if known.temperatures is None:
-        return
-    make = known.temperatures
-    starts = np.log(np.array([0.05, 0.2, 1.0, 2.0, 5.0]))
-    for name in ("forward", "reverse"):
+def _planes(target: _Target, known: Catalogue) -> Iterator[Match]:
+    """Two parameters at once, such as a temperature of p and one of q."""
+    for plane in known.planes:
 
-        def error(t: Array, name: str = name) -> float:
-            return search.error(make(name, *np.exp(np.clip(t, -6.0, 6.0)).tolist()))
+        def member(t: Array, plane: FunctionalPlane = plane) -> Functional:
+            return plane.at(*np.exp(np.clip(t, -6.0, 6.0)).tolist())
 
-        best = min(itertools.product(starts, starts), key=lambda t, f=error: f(np.array(t)))
-        found = _descend(error, np.array(best), 4 * _ROUGH)
+        def error(t: Array, member: Callable[[Array], Functional] = member) -> float:
+            return target.error(member(t))
+
+        found = _descend(error, min(np.log(np.array(plane.starts)), key=error), 4 * _ROUGH)
         if found.fun < _PROMISING:
             found = _descend(error, found.x, 400)
-        yield search.fit(make(name, *np.exp(np.clip(found.x, -6.0, 6.0)).tolist()))
+        yield target.fit(member(found.x))
 
 
 def _descend(error: Callable[[Array], float], start: Array, steps: int) -> Any:
@@ -230,27 +232,15 @@ def _descend(error: Callable[[Array], float], start: Array, steps: int) -> Any:
     return optimize.minimize(error, start, method="Nelder-Mead", options=options)
 
 
-def _with_extra(search: _Search, known: Catalogue) -> Iterator[Match]:
+def _with_extra(target: _Target, known: Catalogue) -> Iterator[Match]:
     """A divergence, with temperatures or without, and the cross-entropy of labels."""
     for extra in known.extra:
-        yield search.fit(extra)
-        for name in ("forward", "reverse", "jensen_shannon"):
-            yield search.fit_sum((known.named(name), extra))
+        yield target.fit(extra)
+        for part in known.named("forward", "reverse", "jensen_shannon"):
+            yield target.fit(part, extra)
         for family in known.families:
-            if family.parameter != "temperature":
-                continue
-
-            fixed = search.scaled(extra)
-
-            def error(t: float, family: Family = family, fixed: list[Array] = fixed) -> float:
-                return float(search.errors_of_sum(search.scaled(family.at(t)), fixed).min())
-
-            i = int(np.argmin([error(t) for t in family.grid]))
-            low, high = family.grid[max(i - 1, 0)], family.grid[min(i + 1, len(family.grid) - 1)]
-            found: Any = optimize.minimize_scalar(
-                error, bounds=(low, high), method="bounded", options={"xatol": 1e-10}
-            )
-            yield search.fit_sum((family.at(float(found.x)), extra))
+            if family.parameter == "temperature":
+                yield target.fit(_best_member(target, family, extra), extra)
 
 
 # What was found, in words and formulas.
@@ -270,47 +260,35 @@ def scale_words(
     """
     above = [n for n, e in powers if e > 0]
     below = [n for n, e in powers if e < 0]
-    number = _number_words(scale, constants)
-    front = " ".join([*([number] if number not in ("", "-") else []), *above])
+    number = _number_words(abs(scale), constants)
+    words = " ".join([*([number] if number else []), *above])
     if below:
-        front = (
-            f"{front or '1'}/{' '.join(below)}"
-            if len(below) == 1
-            else f"{front or '1'}/({' '.join(below)})"
-        )
-    if number == "-":
-        return f"-{front}" if front else "-1"
-    return front
+        names = below[0] if len(below) == 1 else f"({' '.join(below)})"
+        words = f"{words or '1'}/{names}"
+    return f"-{words or '1'}" if scale < 0.0 else words
 
 
-def _number_words(scale: float, constants: Mapping[str, float]) -> str:
-    if math.isclose(scale, 1.0, rel_tol=_NEAR):
+def _number_words(size: float, constants: Mapping[str, float]) -> str:
+    if math.isclose(size, 1.0, rel_tol=_NEAR):
         return ""
-    if math.isclose(scale, -1.0, rel_tol=_NEAR):
-        return "-"
-    sign = "-" if scale < 0.0 else ""
     for name, value in constants.items():
         for power, mark in ((1, ""), (2, "²"), (-1, "⁻¹")):
-            if value not in (0.0, 1.0) and math.isclose(abs(scale), value**power, rel_tol=_NEAR):
-                return f"{sign}{name}{mark}"
-    if math.isclose(abs(scale), 1.0 / math.log(2.0), rel_tol=_NEAR):
-        return f"{sign}(1/log 2)"
-    return f"{scale:.6g}"
+            if value not in (0.0, 1.0) and math.isclose(size, value**power, rel_tol=_NEAR):
+                return f"{name}{mark}"
+    return "(1/log 2)" if math.isclose(size, 1.0 / math.log(2.0), rel_tol=_NEAR) else f"{size:.6g}"
 
 
 def label(match: Match) -> str:
     """Returns what was found as a formula."""
     if match.terms:
-        parts = [f"{c:.4g} {of_quantity(q)}" for c, q in match.terms]
-        parts = [p.removeprefix("1 ") if p.startswith("1 ") else p for p in parts]
+        parts = (f"{c:.4g} {_in_words(q)}".removeprefix("1 ") for c, q in match.terms)
         return " + ".join(parts).replace("+ -", "- ")
-    return of_quantity(match.quantity)
+    return _in_words(match.functional)
 
 
-def of_quantity(quantity: Quantity) -> str:
-    """Returns a quantity with its parameters."""
-    found = dict(quantity.parameters)
-    text = quantity.label
+def _in_words(functional: Functional) -> str:
+    found = dict(functional.parameters)
+    text = functional.label
     if "temperature" in found:
         return f"{text} at temperature {found['temperature']:.4g}"
     if "temperature_p" in found:
@@ -320,4 +298,4 @@ def of_quantity(quantity: Quantity) -> str:
         return f"KL(p'||q), p' = {1.0 - share:.4g} p + {share:.4g}/V"
     if "epsilon" in found:
         return f"{text} with {found['epsilon']:.2g} added inside the logarithms"
-    return text + "".join(f", {n} = {v:.4g}" for n, v in quantity.parameters)
+    return text + "".join(f", {n} = {v:.4g}" for n, v in functional.parameters)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, final
 
-from kullback.check_loss.roles import Role, guesses, parse_role, roles_of
+from kullback.check_loss.roles import ArgumentRole, guesses, owner_of, parse_role, roles_of
 from kullback.core.errors import InputError
 
 _DISTRIBUTIONS = ("logits", "log_probs", "probs")
@@ -16,11 +16,12 @@ _MOST = 400
 
 @final
 @dataclass(frozen=True)
-class Candidate:
+class Reading:
     """One reading of a signature.
 
     Attributes:
-        family: "pair", "sampled", "gaussian" or "critic".
+        family: "pair", "sampled", "gaussian", "critic", or one of the formulas: "preference", "regression",
+            "contrastive", "information".
         roles: of each argument that is passed.
         cost: how far the names are from saying so.
         guessed_side: whether which of two is trained was guessed.
@@ -28,10 +29,18 @@ class Candidate:
     """
 
     family: str
-    roles: Mapping[str, Role]
+    roles: Mapping[str, ArgumentRole]
     cost: float
     guessed_side: bool = False
     last_resort: bool = False
+
+    def names(self, side: str) -> list[str]:
+        """Returns the arguments of q or of p that are differentiated."""
+        return [
+            n
+            for n, r in self.roles.items()
+            if not r.inert and ("q" if r.is_ratio else r.side) == side
+        ]
 
 
 def parameters_of(fn: Callable[..., Any]) -> dict[str, inspect.Parameter]:
@@ -55,12 +64,12 @@ def parameters_of(fn: Callable[..., Any]) -> dict[str, inspect.Parameter]:
         ) from None
 
 
-def candidates(
+def readings_of(
     parameters: Mapping[str, inspect.Parameter],
     roles: Mapping[str, str],
     fixed: Mapping[str, Any],
     student: str | None,
-) -> list[Candidate]:
+) -> list[Reading]:
     """Returns the readings of a signature, the likeliest first.
 
     Raises:
@@ -68,9 +77,10 @@ def candidates(
     """
     options = _options(parameters, roles, fixed)
     optional = _optional(parameters, options)
-    given = [n for n, found in options.items() if any(r.side for r in found)]
-    found: list[Candidate] = []
-    if len(given) <= 1:
+    telling = [n for n, found in options.items() if not found or any(not r.inert for r in found)]
+    labelled = any(r.kind == "labels" for ways in options.values() for r in ways)
+    found: list[Reading] = []
+    if len(telling) <= 1 and not labelled:
         for name, ways in optional.items():
             found += _consistent(options | {name: ways}, student)
     found = found or list(_consistent(options, student))
@@ -78,7 +88,7 @@ def candidates(
     if not found and not opened:
         raise InputError(_question(options))
     found += [replace(one, last_resort=True) for one in opened]
-    best: dict[tuple, Candidate] = {}
+    best: dict[tuple, Reading] = {}
     for one in found:
         key = (one.family, *((n, r.kind, r.side) for n, r in one.roles.items()))
         if key not in best or (one.last_resort, one.cost) < (best[key].last_resort, best[key].cost):
@@ -88,34 +98,27 @@ def candidates(
 
 def _options(
     parameters: Mapping[str, inspect.Parameter], roles: Mapping[str, str], fixed: Mapping[str, Any]
-) -> dict[str, list[Role]]:
+) -> dict[str, list[ArgumentRole]]:
     """What each argument that must be passed may be."""
+    variable = {n for n, p in parameters.items() if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
     for name in (*roles, *fixed):
-        if name not in parameters and not _open(parameters):
+        if name not in parameters and not variable:
             raise InputError(f"the loss has no argument {name!r}; it has {', '.join(parameters)}")
-    found: dict[str, list[Role]] = {}
+    found: dict[str, list[ArgumentRole]] = {}
+    beside_mean = any(r.kind == "mean" for name in parameters for r in roles_of(name))
     for name, parameter in parameters.items():
         if name in fixed:
-            found[name] = [Role("constant", value=fixed[name])]
+            found[name] = [ArgumentRole("constant", value=fixed[name])]
         elif name in roles:
             found[name] = [parse_role(roles[name], name)]
-        elif parameter.default is inspect.Parameter.empty and not _variable(parameter):
-            found[name] = guesses(name)
-    found |= {n: [parse_role(r, n)] for n, r in roles.items() if n not in found}
-    return found
-
-
-def _variable(parameter: inspect.Parameter) -> bool:
-    return parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
-
-
-def _open(parameters: Mapping[str, inspect.Parameter]) -> bool:
-    return any(_variable(p) for p in parameters.values())
+        elif parameter.default is inspect.Parameter.empty and name not in variable:
+            found[name] = guesses(name, beside_mean=beside_mean)
+    return found | {n: [parse_role(r, n)] for n, r in roles.items() if n not in found}
 
 
 def _opened(
-    options: Mapping[str, list[Role]], roles: Mapping[str, str], fixed: Mapping[str, Any]
-) -> dict[str, list[Role]]:
+    options: Mapping[str, list[ArgumentRole]], roles: Mapping[str, str], fixed: Mapping[str, Any]
+) -> dict[str, list[ArgumentRole]]:
     """The same with names that mislead forgotten: what is no constant, mask or said may be any side."""
     kept = ("constant", "mask")
     return {
@@ -125,8 +128,8 @@ def _opened(
 
 
 def _optional(
-    parameters: Mapping[str, inspect.Parameter], options: Mapping[str, list[Role]]
-) -> dict[str, list[Role]]:
+    parameters: Mapping[str, inspect.Parameter], options: Mapping[str, list[ArgumentRole]]
+) -> dict[str, list[ArgumentRole]]:
     """Arguments that default to None but look like a side."""
     return {
         name: found
@@ -137,12 +140,14 @@ def _optional(
     }
 
 
-def _consistent(options: Mapping[str, list[Role]], student: str | None) -> Iterator[Candidate]:
+def _consistent(
+    options: Mapping[str, list[ArgumentRole]], student: str | None
+) -> Iterator[Reading]:
     unknown = [name for name, roles in options.items() if not roles]
     ways = {
         name: roles
-        or [Role(kind, "", 0.5 + 0.1 * i) for i, kind in enumerate(_DISTRIBUTIONS)]
-        + [Role("sampled", "", 0.9)]
+        or [ArgumentRole(kind, "", 0.5 + 0.1 * i) for i, kind in enumerate(_DISTRIBUTIONS)]
+        + [ArgumentRole("sampled", "", 0.9)]
         for name, roles in options.items()
     }
     if len(unknown) > 2:
@@ -152,14 +157,28 @@ def _consistent(options: Mapping[str, list[Role]], student: str | None) -> Itera
         cost = sum(r.cost for r in chosen)
         for family in _families(roles):
             for sided, guessed in _sided(roles, student, family):
-                yield Candidate(family, sided, cost, guessed)
+                yield Reading(family, sided, cost, guessed)
 
 
-def _families(roles: Mapping[str, Role]) -> Iterator[str]:
+#: Kinds of the arguments that a formula must have, and may have besides.
+_FORMULAS = (
+    ("preference", {"chosen", "rejected"}, ("sampled",)),
+    ("regression", {"location", "data"}, _SPREADS),
+    ("contrastive", {"embedding"}, ()),
+    ("information", {"joint", "marginal"}, ()),
+)
+_OF_FORMULAS = ("chosen", "rejected", "location", "data", "embedding", "joint", "marginal")
+
+
+def _families(roles: Mapping[str, ArgumentRole]) -> Iterator[str]:
     kinds = [r.kind for r in roles.values()]
+    telling = [r.kind for r in roles.values() if not r.inert]
+    if any(k in _OF_FORMULAS for k in telling):
+        yield from _formula(telling, kinds)
+        return
     whole = [k for k in kinds if k in _DISTRIBUTIONS]
     spreads = [k for k in kinds if k in _SPREADS]
-    singles = [k for k in kinds if k in ("sampled", "log_ratio", "ratio")]
+    singles = [k for k in kinds if k in ("sampled", "log_ratio", "ratio", "importance_ratio")]
     critics = [k for k in kinds if k in ("real", "fake")]
     drawn = "labels" in kinds or "tokens" in kinds
     if spreads and not whole and not singles and not critics and not drawn:
@@ -172,20 +191,34 @@ def _families(roles: Mapping[str, Role]) -> Iterator[str]:
         return
     if 1 <= len(whole) <= 2 and (drawn or not singles):
         yield "pair"
-    if singles and not whole and not drawn and len(singles) <= 3:
+    if singles and not whole and not drawn and len(singles) <= 4:
         yield "sampled"
 
 
+def _formula(telling: list[str], kinds: list[str]) -> Iterator[str]:
+    if "labels" in kinds or "tokens" in kinds:
+        return
+    for family, needed, besides in _FORMULAS:
+        rest = [k for k in telling if k in besides]
+        once = family == "preference" or (len(telling) == 2 + len(rest) and len(rest) <= 1)
+        if needed <= set(telling) <= needed | set(besides) and once:
+            yield family
+
+
 def _sided(
-    roles: Mapping[str, Role], student: str | None, family: str
-) -> Iterator[tuple[dict[str, Role], bool]]:
+    roles: Mapping[str, ArgumentRole], student: str | None, family: str
+) -> Iterator[tuple[dict[str, ArgumentRole], bool]]:
     """Every way to say who is trained; one if the names say it."""
+    if family == "gaussian":
+        yield _of_two_gaussians(roles, student), False
+        return
     names = [n for n, r in roles.items() if r.kind in (*_DISTRIBUTIONS, "sampled")]
-    if family in ("gaussian", "critic") or not names:
+    if family not in ("pair", "sampled") or not names:
         yield dict(roles), False
         return
     sides = {n: roles[n].side for n in names}
-    if len(names) == 2 and "old" in sides.values():  # the old policy is what is compared with
+    apart = any(r.kind == "advantage" for r in roles.values())
+    if len(names) == 2 and "old" in sides.values() and not apart:  # it is what is compared with
         sides = {n: "p" if s == "old" else s for n, s in sides.items()}
     if student is not None and student in sides:
         rest = [n for n in names if n != student]
@@ -194,16 +227,32 @@ def _sided(
         yield {n: replace(r, side=full.get(n, r.side)) for n, r in roles.items()}, guessed
 
 
+def _of_two_gaussians(
+    roles: Mapping[str, ArgumentRole], student: str | None
+) -> dict[str, ArgumentRole]:
+    """Whose means and spreads are: by `student`; by words; by number or letter, the first named being q."""
+    owners = {n: owner_of(n) for n, r in roles.items() if r.kind in ("mean", *_SPREADS)}
+    groups = list(dict.fromkeys(owners.values()))
+    if student in owners:
+        sides = {n: "q" if who == owners[student] else "p" for n, who in owners.items()}
+    elif len(groups) == 2 and len({roles[n].side for n in owners}) == 1:
+        sides = {n: "q" if who == groups[0] else "p" for n, who in owners.items()}
+    else:
+        return dict(roles)
+    return {n: replace(r, side=sides.get(n, r.side)) for n, r in roles.items()}
+
+
 def _completed(sides: dict[str, Any]) -> Iterator[tuple[dict[str, Any], bool]]:
     if len(sides) == 1:
         yield dict.fromkeys(sides, "q"), False
         return
     open_names = [n for n, s in sides.items() if not s]
     taken = [s for s in sides.values() if s]
-    if len(set(taken)) == len(taken) and len(open_names) == 1:
+    twice = len(set(taken)) < len([s for s in taken if s != "old"]) + ("old" in taken)
+    if not twice and len(open_names) == 1:
         missing = next(s for s in ("q", "p", "old") if s not in taken)
         yield sides | {open_names[0]: missing}, False
-    elif not open_names and len(set(taken)) == len(taken) and "q" in taken:
+    elif not open_names and not twice and "q" in taken:
         yield sides, False
     elif len(sides) == 2:
         first, second = sides
@@ -211,12 +260,12 @@ def _completed(sides: dict[str, Any]) -> Iterator[tuple[dict[str, Any], bool]]:
         yield {first: "p", second: "q"}, True
 
 
-def _question(options: Mapping[str, list[Role]]) -> str:
+def _question(options: Mapping[str, list[ArgumentRole]]) -> str:
     unknown = [n for n, roles in options.items() if not roles] or list(options)
     example = ", ".join(f'"{n}": "..."' for n in unknown) or '"student_logits": "q logits"'
     return (
         f"what are the arguments {', '.join(options) or '(none)'}? {', '.join(unknown)} cannot be told from "
         f'the name: say roles={{{example}}}, with "q logits", "p logits", "q probs", "q log_probs", "q sampled" '
-        '(log-probabilities of sampled tokens), "labels", "tokens", "mask", "q mean", "q log_variance", "real", '
-        '"fake" or "other"; and numbers in fixed={...}'
+        '(log-probabilities of sampled tokens), "labels", "tokens", "mask", "advantage", "q mean", "q log_variance", '
+        '"q chosen", "q rejected", "real", "fake" or "other"; and numbers in fixed={...}'
     )

@@ -7,22 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from kullback.check_loss.judging import Judged, Under
+from kullback.check_loss.gates import Expectation, gated
+from kullback.check_loss.judging import NO_DIVERGENCE, Judged, Under
 from kullback.check_loss.matching import Match, label, scale_words
-from kullback.check_loss.readings import Candidate
+from kullback.check_loss.readings import Reading
 from kullback.results.loss_report import LossFinding, LossReport, LossUnder
-
-#: Names that are no answer as to a gradient, beyond the nearest.
-_NO_DIVERGENCE = (
-    "squared_probabilities", "squared_logits", "sd_for_variance", "squared_mean", "half_squared_ratio",
-)  # fmt: skip
 
 
 def report_of(
     fn: Callable[..., Any],
     parameters: Mapping[str, inspect.Parameter],
     best: tuple[Any, Judged],
-    expected: str,
+    expectation: Expectation,
 ) -> LossReport:
     """Returns the report on a reading.
 
@@ -30,32 +26,33 @@ def report_of(
         fn: the loss.
         parameters: its signature.
         best: the trial, and what was judged.
-        expected: the name asked for, or "".
+        expectation: what is expected of it.
     """
     trial, judged = best
-    constants = _constants(parameters, trial.candidate)
+    constants = _constants(parameters, trial.reading)
     under = tuple(
         LossUnder(u.drawn, _value(u, constants), _gradient(u, constants)) for u in judged.under
     )
     report = LossReport(
         loss=_name(fn),
         library=trial.call.name,
-        arguments=tuple((n, str(r)) for n, r in trial.candidate.roles.items()),
+        arguments=tuple((n, str(r)) for n, r in trial.reading.roles.items()),
         under=under,
         detached=judged.detached,
         gradient_reaches_p=judged.reaches_p,
         notes=(),
         fixes=(),
-        expected=expected or None,
+        expected=expectation.gradient or None,
         problems=len(trial.experiments),
         seconds=0.0,
     )
     names = {
         r.side: n
-        for n, r in trial.candidate.roles.items()
-        if r.side and r.kind not in ("constant", "mask", "other")
+        for n, r in trial.reading.roles.items()
+        if r.side and not r.inert and r.kind not in ("log_ratio", "ratio")
     }
-    return advised(report, names, judged.notes)
+    notes = (*(fault.text for fault in judged.mask_faults), *judged.notes)
+    return advised(gated(report, expectation, judged.mask_faults), names, notes)
 
 
 def _name(fn: Callable[..., Any]) -> str:
@@ -63,12 +60,10 @@ def _name(fn: Callable[..., Any]) -> str:
     return getattr(inner, "__name__", type(inner).__name__)
 
 
-def _constants(
-    parameters: Mapping[str, inspect.Parameter], candidate: Candidate
-) -> dict[str, float]:
+def _constants(parameters: Mapping[str, inspect.Parameter], reading: Reading) -> dict[str, float]:
     """The loss's own numbers, by name: defaults, and what was passed."""
     found = {n: p.default for n, p in parameters.items()}
-    found |= {n: r.value for n, r in candidate.roles.items() if r.kind == "constant"}
+    found |= {n: r.value for n, r in reading.roles.items() if r.kind == "constant"}
     return {
         n: float(v)
         for n, v in found.items()
@@ -104,9 +99,9 @@ def _finding(of: str, match: Match, constants: Mapping[str, float], *, named: bo
     if set(parts) == {"forward", "uniform"} and min(parts.values()) > 0.0:
         return _smoothed(of, match, parts, constants)
     scale = 1.0 if match.terms else match.scale
-    name = "mixture" if match.terms else match.quantity.name
+    name = "mixture" if match.terms else match.functional.name
     if of == "gradient":
-        named = named and name not in _NO_DIVERGENCE
+        named = named and name not in NO_DIVERGENCE
         name = _gradient_name(name)
     return LossFinding(
         of=of,
@@ -114,9 +109,10 @@ def _finding(of: str, match: Match, constants: Mapping[str, float], *, named: bo
         label=label(match),
         scale=scale,
         scale_words=scale_words(scale, match.powers, constants),
+        powers=match.powers,
         cosine=match.cosine,
         relative_error=match.error,
-        parameters=() if match.terms else match.quantity.parameters,
+        parameters=() if match.terms else match.functional.parameters,
     )
 
 
@@ -132,6 +128,7 @@ def _smoothed(
         label=f"KL(p'||q), p' = {1.0 - share:.4g} p + {share:.4g}/V",
         scale=scale,
         scale_words=scale_words(scale, match.powers, constants),
+        powers=match.powers,
         cosine=match.cosine,
         relative_error=match.error,
         parameters=(("label_smoothing", share),),
@@ -189,6 +186,10 @@ def _notes(report: LossReport) -> Iterator[str]:
             f"value and gradient are of different quantities: the value is {value.words}, what is descended is "
             f"{gradient.words}"
         )
+    if gradient.name == "reverse_uniform":
+        yield "descending it raises the entropy of q, as an entropy bonus does: p is the uniform distribution"
+    if gradient.name == "entropy" and gradient.scale > 0.0:
+        yield "descending it lowers the entropy of q; a bonus for entropy has a minus in front"
     yield from _other_draws(report)
     off = report.off_policy
     if (
@@ -232,6 +233,8 @@ def _temperature(gradient: LossFinding, temperature: float) -> Iterator[str]:
 
 def _differ(gradient: LossFinding, value: LossFinding) -> bool:
     of_value = {"cross_entropy": "forward", "labels": "forward"}.get(value.name, value.name)
+    if of_value == "entropy" and gradient.name == "reverse_uniform":
+        return False
     return of_value != gradient.name and value.name != "zero"
 
 
@@ -273,17 +276,37 @@ def _estimates_reverse(under: LossUnder) -> bool:
     return under.value.name in ("reverse", "half_squared_ratio")
 
 
+#: Names whose least value, 0, is at q = p.
+_DIVERGENCES = (
+    "forward", "reverse", "jeffreys", "jensen_shannon", "generalized_jensen_shannon", "alpha", "renyi", "le_cam",
+    "total_variation", "skew_forward", "skew_reverse",
+)  # fmt: skip
+
+
+def _held_to_p(report: LossReport) -> bool:
+    """Whether an argument is of p, or the data are: without one a sign is a matter of what is wanted."""
+    taken = " ".join(words for _, words in report.arguments)
+    return (
+        any(word in taken for word in (" of p", "labels", "data that are predicted"))
+        or "- log p" in taken
+    )
+
+
 def _scales(report: LossReport) -> Iterator[str]:
     words = report.gradient.scale_words if report.gradient.named else ""
     top, _, below = words.partition("/")
-    if report.gradient.scale < 0.0 and report.gradient.named and report.gradient.name != "mixture":
-        yield "the sign is turned: descending it increases the divergence; put a minus in front"
+    if report.gradient.scale < 0.0 and report.gradient.name in _DIVERGENCES and _held_to_p(report):
+        yield (
+            f"the sign is turned: descending it raises {report.gradient.label}; put a minus in front, unless it is a "
+            "reward, which is maximised"
+        )
     if "V" in below:
         yield (
             'a mean over the V outcomes where a sum belongs: .sum(-1).mean(), in torch reduction="batchmean" with '
             "rows flattened to (N, V)"
         )
-    if "d" in below.replace("(", "").replace(")", "").split():
+    latent = any(words == "mean of q" for _, words in report.arguments)
+    if latent and "d" in below.replace("(", "").replace(")", "").split():
         yield "a mean over the d latent dimensions is beta = 1/d: sum over the last axis, mean over the batch"
     if "B" in top.split():
         yield "it sums over the batch, so that the step grows with the batch: divide by the number of examples"
@@ -297,7 +320,7 @@ def _mistakes(report: LossReport) -> Iterator[str]:
         yield (
             "the entropy of q is missing: E_q[-log p] alone drives q into the mode of p; add E_q[log q] for KL(q||p)"
         )
-    if report.gradient.name == "entropy":
+    if report.gradient.name == "entropy" and _held_to_p(report):
         yield "only the entropy of q is left: nothing pulls q towards p"
     if "taken for the sd" in label and report.gradient.relative_error < 1e-4:
         yield "the log variance is used as log sd: exp(log_variance) is the variance, exp(0.5 * log_variance) the sd"

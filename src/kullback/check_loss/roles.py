@@ -21,19 +21,34 @@ _NUMBERS: tuple[tuple[tuple[str, ...], Any], ...] = (
     (("batch", "batchsize", "n"), ("size", "B")),
     (("items",), ("size", "rows")),
 )
+#: Kinds of arguments, as the user says them, and how they print where that differs.
+_KINDS = {
+    "logits": "", "log_probs": "log-probabilities", "probs": "probabilities",
+    "sampled": "log-probabilities of sampled tokens", "log_ratio": "", "ratio": "", "importance_ratio": "",
+    "labels": "", "tokens": "",
+    "mask": "", "mean": "", "log_variance": "log variance", "variance": "", "sd": "", "log_sd": "log sd",
+    "other": "data that say nothing of q", "advantage": "advantages of the sampled tokens",
+    "key": "a key of random numbers", "chosen": "log-probabilities of preferred answers",
+    "rejected": "log-probabilities of rejected answers", "location": "predictions", "data": "data that are predicted",
+    "embedding": "embeddings", "joint": "a critic's outputs at pairs of p",
+    "marginal": "a critic's outputs at shuffled pairs", "real": "the critic's outputs at draws of p",
+    "fake": "the critic's outputs at draws of q",
+}  # fmt: skip
+#: Kinds that are no side's.
+_SIDELESS = ("real", "fake", "location", "data", "joint", "marginal")
 Side = Literal["q", "p", "old", ""]
 
 
 @final
 @dataclass(frozen=True)
-class Role:
+class ArgumentRole:
     """What an argument is taken for.
 
     Attributes:
-        kind: one of KINDS.
+        kind: a key of `_KINDS`, or "constant".
         side: whose: of q (trained), p (given) or the policy that drew; "" where that is not a question.
         cost: how far the name is from saying so, 0 for a name that says it.
-        value: of constants.
+        value: of constants; of masks their type and what keeps a token; of advantages "sequence" or None.
     """
 
     kind: str
@@ -44,71 +59,79 @@ class Role:
     @property
     def inert(self) -> bool:
         """Whether it says nothing of p or q."""
-        return self.kind in ("constant", "mask", "labels", "tokens", "other")
+        return self.kind in ("constant", "mask", "labels", "tokens", "other", "advantage", "key")
+
+    @property
+    def is_ratio(self) -> bool:
+        """Whether it is of q and p: of the side over the other."""
+        return self.kind in ("log_ratio", "ratio", "importance_ratio")
+
+    @property
+    def sign(self) -> float:
+        """Of log q in a log ratio."""
+        return 1.0 if self.side == "q" else -1.0
 
     def __str__(self) -> str:
         if self.kind == "constant":
             return f"{self.value!r}, fixed"
-        if self.kind in ("log_ratio", "ratio"):
+        if self.kind == "importance_ratio":
+            return "q over the policy that drew the tokens"
+        if self.is_ratio:
             names = ("q", "p") if self.side == "q" else ("p", "q")
             shown = "log {} - log {}" if self.kind == "log_ratio" else "{} / {}"
             return shown.format(*names) + " of sampled tokens"
-        words = {
-            "log_probs": "log-probabilities", "probs": "probabilities",
-            "sampled": "log-probabilities of sampled tokens", "log_variance": "log variance", "log_sd": "log sd",
-            "other": "data that say nothing of q", "real": "the critic's outputs at draws of p",
-            "fake": "the critic's outputs at draws of q",
-        }.get(self.kind, self.kind)  # fmt: skip
         of = {"q": " of q", "p": " of p", "old": " of the policy that drew them", "": ""}[self.side]
-        return words + ("" if self.kind in ("real", "fake") else of)
+        return (_KINDS[self.kind] or self.kind) + ("" if self.kind in _SIDELESS else of)
 
 
-def parse_role(text: str, name: str) -> Role:
+def parse_role(text: str, name: str) -> ArgumentRole:
     """Returns a role as the user writes it, such as "q logits" or "mask".
 
     Raises:
         InputError: it is none.
     """
-    sides = {"q": "q", "student": "q", "policy": "q", "p": "p", "teacher": "p", "reference": "p",
+    sides: dict[str, Side] = {"q": "q", "student": "q", "policy": "q", "p": "p", "teacher": "p", "reference": "p",
              "prior": "p", "old": "old"}  # fmt: skip
     words = text.replace("-", "_").split()
     side = sides.get(words[0], "") if len(words) > 1 else ""
     kind = "_".join(words[1:] if side else words)
-    if kind not in KINDS or kind == "constant":
-        known = ", ".join(k for k in KINDS if k != "constant")
+    if kind not in _KINDS:
         raise InputError(
-            f'role "{text}" of {name} is not known: say "q" (trained), "p" or "old" and one of {known}; '
+            f'role "{text}" of {name} is not known: say "q" (trained), "p" or "old" and one of {", ".join(_KINDS)}; '
             f'such as roles={{"{name}": "q logits"}}. A number goes in fixed={{"{name}": 0.1}}'
         )
-    return Role(kind, side)  # type: ignore[arg-type]
+    return ArgumentRole(kind, _OWN.get(kind, side))
 
 
-def guesses(name: str) -> list[Role]:
-    """Returns what an argument without a default may be, from its name."""
-    number = _number(name)
-    if number is not None:
-        return [Role("constant", value=number)]
-    return roles_of(name)
+#: Sides of kinds that have but one.
+_OWN: dict[str, Side] = {
+    "location": "q", "joint": "q", "marginal": "q", "importance_ratio": "q", "real": "", "fake": "", "data": "p",
+}  # fmt: skip
+
+
+def guesses(name: str, *, beside_mean: bool = False) -> list[ArgumentRole]:
+    """Returns what an argument without a default may be, from its name.
+
+    Args:
+        name: the argument's.
+        beside_mean: whether another is a mean, so that a scale is a spread and no factor.
+    """
+    number = None if beside_mean and _gaussian(name) else _number(name)
+    return roles_of(name) if number is None else [ArgumentRole("constant", value=number)]
 
 
 def _number(name: str) -> Any:
-    words = taken_apart(name).words
+    words = words_of(name)
     if name == "T":
         return 2.0
-    if name in ("t", "s", "p", "q") or any(w.startswith(("logit", "logp", "prob")) for w in words):
+    if name in ("t", "s", "p", "q", "w") or any(
+        w.startswith(("log", "prob", "ratio", "mask")) for w in words
+    ):
         return None
     for known, value in _NUMBERS:
         if any(w in known for w in words) or "".join(words) in known:
             return value
     return None
-
-
-#: What an argument may be, apart from constants.
-KINDS = (
-    "logits", "log_probs", "probs", "sampled", "log_ratio", "ratio", "labels", "tokens",
-    "mask", "mean", "log_variance", "variance", "sd", "log_sd", "other", "real", "fake",
-    "constant",
-)  # fmt: skip
 
 
 _STUDENT = {
@@ -138,150 +161,252 @@ _TOKENS = {
 }  # fmt: skip
 
 
-@final
-@dataclass(frozen=True)
-class Named:
-    """A name taken apart."""
-
-    name: str
-    words: tuple[str, ...]
-
-    @property
-    def side(self) -> Side:
-        """Whose the name says it is."""
-        if len(self.words) > 1 and self.words[-1] in ("s", "t"):
-            return "q" if self.words[-1] == "s" else "p"
-        for word in self.words:
-            if word in _OLD and not (word in ("mu", "b") and len(self.words) == 1):
-                return "old"
-        if self.joined in (
-            "logp",
-            "logprob",
-        ):  # p is any probability; the other argument says whose
-            return ""
-        order: tuple[tuple[Side, set[str]], ...] = (
-            ("p", _SURELY_P), ("q", _SURELY_Q), ("p", _TEACHER), ("q", _STUDENT),
-        )  # fmt: skip
-        for side, known in order:
-            if any(word in known for word in self.words):
-                return side
-        return ""
-
-    @property
-    def joined(self) -> str:
-        """The words without what parts them."""
-        return "".join(self.words)
-
-    def has(self, *words: str) -> bool:
-        """Whether one of the words is in it."""
-        return any(w in self.words for w in words)
-
-
-def taken_apart(name: str) -> Named:
+def words_of(name: str) -> tuple[str, ...]:
     """Returns the words of a name: of snake_case, camelCase, with digits.
 
     Example:
-        >>> taken_apart("refLogProbs").words
+        >>> words_of("refLogProbs")
         ('ref', 'log', 'probs')
     """
-    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
-    words = tuple(w for w in re.split(r"[_\W]+", spaced.lower()) if w)
-    return Named(name, words)
+    part = re.sub(r"^(batch|data|inputs|sample|samples|cfg|config|args)(?=[.\[])", "", name)
+    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", part)
+    return tuple(w for w in re.split(r"[_\W]+", spaced.lower()) if w)
 
 
-def roles_of(name: str) -> list[Role]:
+def side_of(name: str) -> Side:
+    """Returns whose a name says an argument is."""
+    words = words_of(name)
+    if len(words) > 1 and words[-1] in ("s", "t"):
+        return "q" if words[-1] == "s" else "p"
+    if any(w in _OLD and not (w in ("mu", "b") and len(words) == 1) for w in words):
+        return "old"
+    if "".join(words) in ("logp", "logprob"):
+        return ""  # p is any probability; the other argument says whose
+    order: tuple[tuple[Side, set[str]], ...] = (
+        ("p", _SURELY_P), ("q", _SURELY_Q), ("p", _TEACHER), ("q", _STUDENT),
+    )  # fmt: skip
+    for side, known in order:
+        if known & {*words}:
+            return side
+    return ""
+
+
+#: Roles that a word of the name decides, in this order.
+_BY_WORD: tuple[tuple[set[str], ArgumentRole], ...] = (
+    ({"mask", "masks", "weights", "padding", "valid"}, ArgumentRole("mask")),
+    ({"real"}, ArgumentRole("real")),
+    ({"joint"}, ArgumentRole("joint", "q")),
+    ({"marginal", "marg", "shuffled"}, ArgumentRole("marginal", "q")),
+    ({"fake", "gen", "generated"}, ArgumentRole("fake")),
+)
+#: Spreads and means by patterns of the joined name: the kinds it may be, with what each costs.
+_GAUSSIAN: tuple[tuple[str, dict[str, float]], ...] = (
+    (r"log(var|variance|sigma2|sigmasq|sigmasquared)|lnvar|logv$", {"log_variance": 0.0}),
+    (r"log(sd|std|scale|sigma|s$|s[pqij]$)", {"log_sd": 0.0, "log_variance": 0.2}),
+    (r"^(?!.*temp).*(sigma|std|scale|stddev|^sd|sd$|rho)",
+     {"sd": 0.0, "variance": 0.3, "log_variance": 0.4}),
+    (r"variance|^var|var$|sigma2", {"variance": 0.0, "log_variance": 0.3}),
+    (r"^mu|mu$|mean|^loc|loc$|^m$|^m[pq]$", {"mean": 0.0}),
+)  # fmt: skip
+_DATA = {"recon", "reconstruction", "x", "xhat", "decoded", "image", "images", "recons"}
+_REWARDS = {
+    "advantage", "advantages", "adv", "advs", "returns", "ret", "reward", "rewards", "qvalue", "qvalues", "value",
+    "values", "qf", "qf1", "qf2", "vf", "baseline", "td", "critic", "score", "minqf",
+}  # fmt: skip
+#: Words for the preferred and the rejected of two answers.
+_CHOICE: dict[str, set[str]] = {
+    "chosen": {"chosen", "preferred", "winner", "win", "w", "yw", "positive", "pos", "better", "accepted"},
+    "rejected": {"rejected", "dispreferred", "loser", "lose", "l", "yl", "negative", "neg", "worse", "reject"},
+}  # fmt: skip
+_SCORES = {"reward", "rewards", "score", "scores", "logits", "r"}
+_PREDICTED = {
+    "pred", "preds", "prediction", "predictions", "predicted", "hat", "output", "outputs", "input", "inputs", "recon",
+    "recons", "reconstruction", "xhat", "decoded",
+}  # fmt: skip
+_OBSERVED = {
+    "target",
+    "targets",
+    "y",
+    "true",
+    "truth",
+    "gt",
+    "x",
+    "image",
+    "images",
+    "data",
+    "observed",
+    "obs",
+}
+_VIEWS = {
+    "embed", "embeds", "embedding", "embeddings", "emb", "embs", "features", "feature", "feat", "feats", "z", "query",
+    "queries", "key", "keys", "anchor", "positive", "positives", "view", "image", "text", "repr", "h",
+}  # fmt: skip
+_SECOND_VIEWS = {"key", "keys", "positive", "positives", "text", "target", "targets"}
+#: Log importance weights, log p - log q, and keys of random numbers, by their joined names.
+_LOG_WEIGHTS = {"logw", "logws", "logweight", "logweights", "logimportanceweights", "logiw"}
+_KEYS = {"key", "rng", "prngkey", "rngkey", "generator"}
+_RATIOS = {"ratio", "ratios", "logratio", "logratios", "logr"}
+
+
+def roles_of(name: str) -> list[ArgumentRole]:
     """Returns what an argument may be, from its name; empty if nothing is known."""
-    word = taken_apart(name)
-    for finder in (_mask, _critic, _gaussian, _token, _pair, _label):
-        found = finder(word)
-        if found:
-            return found
-    return []
-
-
-def _mask(word: Named) -> list[Role]:
-    return [Role("mask")] if word.has("mask", "masks", "weights", "padding") else []
-
-
-def _critic(word: Named) -> list[Role]:
-    if word.has("real"):
-        return [Role("real")]
-    return [Role("fake")] if word.has("fake", "gen", "generated") else []
-
-
-def _gaussian(word: Named) -> list[Role]:
-    name = word.joined
-    side: Side = "p" if word.has("p", "prior", "2", "ref", "teacher", "target") else "q"
-    if re.search(r"\d$", name):
-        side = "q" if name[-1] in "01" else "p"
-        name = name.rstrip("0123456789")
-    if re.search(r"log(var|variance|sigma2|sigmasq|sigmasquared)|lnvar|logv$", name):
-        return [Role("log_variance", side)]
-    if re.search(r"log(sd|std|scale|sigma|s$|s[pq]$)", name):
-        return [Role("log_sd", side), Role("log_variance", side, 0.2)]
-    if re.search(r"sigma|std|scale|stddev|^sd|sd$|rho", name) and "temp" not in name:
-        return [Role("sd", side), Role("variance", side, 0.3), Role("log_variance", side, 0.4)]
-    if re.search(r"variance|^var|var$|sigma2", name):
-        return [Role("variance", side), Role("log_variance", side, 0.3)]
-    if re.search(r"^mu|mu$|mean|^loc|loc$|^m$|^m[pq]$", name):
-        return [Role("mean", side)]
-    if word.has("recon", "reconstruction", "x", "xhat", "decoded", "image", "images", "recons"):
-        return [Role("other", "", 0.1)]
-    return []
-
-
-def _token(word: Named) -> list[Role]:
-    if word.has("advantage", "advantages", "adv", "advs", "returns", "reward", "rewards"):
-        return [Role("other", "", 0.0, "zero")]
-    if word.has("ratio", "ratios", "logratio", "logratios", "logr"):
-        kind = "log_ratio" if "log" in word.joined else "ratio"
-        return [Role(kind, "q"), Role(kind, "p", 0.05)]
-    return []
-
-
-def _pair(word: Named) -> list[Role]:
-    side = word.side
-    joined = word.joined
-    log = (
-        word.has(*_LOG_PROBS)
-        or bool(re.search(r"log_?p(rob|i|$|s)|logq|logprob|logsoftmax|loglik", joined))
-        or (word.has("log") and not word.has("logits"))
+    words, joined = {*words_of(name)}, "".join(words_of(name))
+    found: list[ArgumentRole] = []
+    if joined in _KEYS:
+        found = [ArgumentRole("key")]
+    elif joined in _LOG_WEIGHTS:
+        return [ArgumentRole("log_ratio", "p")]
+    else:
+        found = [role for known, role in _BY_WORD if words & known and not _logs(name)][:1]
+    found = (
+        found
+        or _choice(name)
+        or _gaussian(name)
+        or _token(name)
+        or _distribution(name)
+        or _label(words)
     )
-    short = len(word.words) > 1 and word.words[-1] in ("s", "t")
-    spelled = short or word.has("logits", "logit", "probs", "prob", "soft", *_SURELY_Q)
-    if word.has(*_LABELS) and not log and not spelled:
+    return found + _predicted(name, found) + _view(name, found)
+
+
+def _choice(name: str) -> list[ArgumentRole]:
+    """Log-probabilities, or rewards, of two answers of which one is preferred."""
+    words = {*words_of(name)}
+    p = words & {"ref", "reference", "base", "sft", "frozen", "init", "old"}
+    alone = len(words) == 1 and len(name) > 2
+    for kind, known in _CHOICE.items():
+        if words & known and (_logs(name) or words & _SCORES or alone):
+            return [ArgumentRole(kind, "p" if p else "q")]
+    return []
+
+
+def _predicted(name: str, found: list[ArgumentRole]) -> list[ArgumentRole]:
+    """What may be a prediction of numbers, or the numbers."""
+    words = {*words_of(name)}
+    if _logs(name) or words & {
+        "prob",
+        "probs",
+        "labels",
+        "label",
+        "mask",
+        "soft",
+        "student",
+        "teacher",
+    }:
         return []
-    if "logit" in joined or word.has("scores"):
-        return [Role("logits", side)]
+    mean = any(role.kind == "mean" for role in found)
+    if mean or words & _PREDICTED:
+        return [ArgumentRole("location", "q", 0.07 if mean else 0.27)]
+    return [ArgumentRole("data", "p", 0.27)] if words & _OBSERVED else []
+
+
+def _view(name: str, found: list[ArgumentRole]) -> list[ArgumentRole]:
+    """What may be embeddings of one of two views, (B, d)."""
+    words, joined = {*words_of(name)}, "".join(words_of(name))
+    others = ("mean", "log_variance", "sd", "log_sd", "variance", "logits", "mask")
+    known = words & _VIEWS or re.fullmatch(r"[zh]_?[12ijabxy]", name)
+    if _logs(name) or not known or any(role.kind in others for role in found):
+        return []
+    second = words & _SECOND_VIEWS or re.search(r"[2jb]$", joined)
+    return [ArgumentRole("embedding", "p" if second else "q", 0.2)]
+
+
+def _logs(name: str) -> bool:
+    """Whether a name says that it is of log-probabilities."""
+    words, joined = {*words_of(name)}, "".join(words_of(name))
+    return (
+        bool(words & _LOG_PROBS)
+        or bool(re.search(r"log_?p(rob|i|$|s)|logq|logprob|logsoftmax|loglik", joined))
+        or ("log" in words and "logits" not in words)
+    )
+
+
+def _ranked(kinds: dict[str, float], side: Side) -> list[ArgumentRole]:
+    return [ArgumentRole(kind, side, cost) for kind, cost in kinds.items()]
+
+
+def _gaussian(name: str) -> list[ArgumentRole]:
+    words = {*words_of(name)}
+    joined = "".join(words_of(name))
+    side: Side = "p" if words & {"p", "prior", "2", "ref", "teacher", "target", "old"} else "q"
+    if re.search(r"\d$", joined):
+        side = "q" if joined[-1] in "01" else "p"
+        joined = joined.rstrip("0123456789")
+    if re.search(r"log_?(prob|p[is]|lik|ratio|it)", joined):
+        return []
+    for pattern, kinds in _GAUSSIAN:
+        if re.search(pattern, joined):
+            return _ranked(kinds, side)
+    return [ArgumentRole("other", "", 0.1)] if words & _DATA else []
+
+
+#: Words of a name that say what of a Gaussian it is, not whose.
+_OF_A_GAUSSIAN = {
+    "mu", "mean", "means", "loc", "log", "var", "logvar", "variance", "sigma", "std", "scale", "sd", "stddev", "m", "s",
+    "logs", "logstd", "logsigma", "logscale", "logsd", "lv", "rho", "ln", "lnvar", "squared", "sq", "diag",
+}  # fmt: skip
+
+
+def owner_of(name: str) -> str:
+    """Returns whose mean or spread a name says it is, without what of it; "" where it does not say.
+
+    Example:
+        >>> owner_of("prior_loc"), owner_of("logvar1"), owner_of("scale")
+        ('prior', '1', '')
+    """
+    words = [part for word in words_of(name) for part in re.findall(r"[a-z]+|\d+", word)]
+    return "".join(w for w in words if w not in _OF_A_GAUSSIAN)
+
+
+def _token(name: str) -> list[ArgumentRole]:
+    words = words_of(name)
+    distribution = _logs(name) or {*words} & {"logits", "probs", "prob"}
+    if not distribution and ({*words} & _REWARDS or "".join(words) in ("q1", "q2", "minq", "qval")):
+        return [ArgumentRole("advantage")]
+    if (
+        {*words} & _RATIOS
+        and {*words} & {"importance", "is", "prob", "policy", "pi"}
+        and "log" not in "".join(words)
+    ):
+        return [ArgumentRole("importance_ratio", "q")]
+    if {*words} & _RATIOS:
+        kind = "log_ratio" if "log" in "".join(words) else "ratio"
+        return [ArgumentRole(kind, "q"), ArgumentRole(kind, "p", 0.05)]
+    return []
+
+
+def _distribution(name: str) -> list[ArgumentRole]:
+    listed, side = words_of(name), side_of(name)
+    words, joined = {*listed}, "".join(listed)
+    log = _logs(name)
+    short = len(listed) > 1 and listed[-1] in ("s", "t")
+    spelled = short or words & {"logits", "logit", "probs", "prob", "soft", *_SURELY_Q}
+    if words & _LABELS and not log and not spelled:
+        return []
+    if "logit" in joined or "scores" in words:
+        return [ArgumentRole("logits", side)]
     if log:
         if not side and joined in ("logq", "logqx", "logqz"):
             side = "q"
-        return [Role("sampled", side), Role("log_probs", side, 0.05)]
-    if word.has("probs", "prob", "probabilities", "probability", "softmax", "dist"):
-        return [Role("probs", side)]
-    if word.has(*_TOKENS):
-        return [Role("tokens")]
-    if side:
-        order, step = (("logits", "log_probs", "probs"), 0.1)
-        if joined in ("p", "q", "pk", "qk", "px", "qx"):
-            order = ("probs", "logits", "log_probs")
-        elif word.has("input", "inputs"):
-            order, step = (("log_probs", "logits", "probs"), 0.04)
-        kinds = [Role(k, side, step * i) for i, k in enumerate(order)]
-        return [*kinds, Role("sampled", side, 0.4)]
-    return []
-
-
-def _label(word: Named) -> list[Role]:
-    if not word.has(*_LABELS):
+        return _ranked({"sampled": 0.0, "log_probs": 0.05}, side)
+    if words & {"probs", "prob", "probabilities", "probability", "softmax", "dist"}:
+        return [ArgumentRole("probs", side)]
+    if words & _TOKENS:
+        return [ArgumentRole("tokens")]
+    if not side:
         return []
-    hard = [Role("labels", "", 0.05)]
-    if word.has("label", "labels", "class", "classes", "y", "idx"):
-        return [
-            *hard,
-            Role("probs", "p", 0.1),
-            Role("logits", "p", 0.3),
-            Role("log_probs", "p", 0.3),
-        ]
-    kinds = ("probs", "logits", "log_probs")
-    return [*(Role(k, "p", 0.1 * i) for i, k in enumerate(kinds)), *hard, Role("sampled", "p", 0.4)]
+    if joined in ("p", "q", "pk", "qk", "px", "qx"):
+        return _ranked({"probs": 0.0, "logits": 0.1, "log_probs": 0.2, "sampled": 0.4}, side)
+    if words & {"input", "inputs"}:
+        return _ranked({"log_probs": 0.0, "logits": 0.04, "probs": 0.08, "sampled": 0.4}, side)
+    return _ranked({"logits": 0.0, "log_probs": 0.1, "probs": 0.2, "sampled": 0.4}, side)
+
+
+def _label(words: set[str]) -> list[ArgumentRole]:
+    if not words & _LABELS:
+        return []
+    hard = ArgumentRole("labels", "", 0.05)
+    if words & {"label", "labels", "class", "classes", "y", "idx"}:
+        return [hard, *_ranked({"probs": 0.1, "logits": 0.3, "log_probs": 0.3}, "p")]
+    soft = _ranked({"probs": 0.0, "logits": 0.1, "log_probs": 0.2}, "p")
+    return [*soft, hard, ArgumentRole("sampled", "p", 0.4)]

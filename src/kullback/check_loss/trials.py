@@ -1,66 +1,42 @@
-"""Trying the readings of a loss until one has an answer."""
+"""Trying the readings of a loss until one has an answer, and looking at that one more closely."""
 
 import inspect
-import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, final
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from kullback.check_loss.critics import judge_critic, outputs
-from kullback.check_loss.gaussians import gaussians, paths
-from kullback.check_loss.judging import Judged, far_notes, judge, truncation
-from kullback.check_loss.problems import Experiment, pairs, sampled
-from kullback.check_loss.readings import Candidate
+from kullback.check_loss.advantages import advantage_part
+from kullback.check_loss.attempts import Attempts, Trial, fault_of, look, problems_of, reduced
+from kullback.check_loss.gates import Expectation
+from kullback.check_loss.judging import Judged, judge
+from kullback.check_loss.masks import mask_faults
+from kullback.check_loss.problems import pairs, paths, sampled
+from kullback.check_loss.readings import Reading
 from kullback.check_loss.report import report_of
-from kullback.check_loss.roles import roles_of, taken_apart
+from kullback.check_loss.roles import roles_of, side_of, words_of
+from kullback.check_loss.tails import far_notes, with_truncation
 from kullback.core.errors import InputError
-from kullback.core.user_code import raised
-from kullback.interop.loss_calls import LossCall, libraries, loss_call
 from kullback.results.loss_report import LossReport
 
-_LAYOUTS = {
-    "pair": ("(B,V)", "(B,T,V)", "(V)", "(B,T,V) shifted"),
-    "sampled": ("(B,T)", "(B)"),
-    "gaussian": ("(B,d)", "(d)"),
-    "critic": ("logits (B)", "probs (B)", "logits (B,1)", "probs (B,1)"),
-}
+#: Layouts without a batch: what they show is certain only where a batch cannot be passed, or is not reduced.
+_ALONE = ("(V)", "(d)")
+#: What densities of draws that are reparameterised are called, and never tokens.
+_DENSITIES = ("logq", "logqz", "logqx", "logguide", "logw", "logweights", "logweight", "logiw")
 #: How many readings that run are looked at closely.
 _CLOSE = 3
-#: Seconds after which no further reading is tried.
-_PATIENCE = 12.0
-#: Outcomes, at most, where gradients are differences.
-_DIFFERENCED = 24
+#: Calls of the loss after which no further reading is tried: some seconds, and the same verdict on any machine.
+_CALLS = 60_000
 #: Readings whose costs differ by less are of one rank.
 _SAME_RANK = 0.06
-
-
-@final
-@dataclass(frozen=True)
-class Trial:
-    """A reading that runs.
-
-    Attributes:
-        candidate: the reading.
-        layout: the shape of its arguments.
-        call: the loss in its library.
-        experiments: the problems.
-        key: of their random numbers.
-    """
-
-    candidate: Candidate
-    layout: str
-    call: LossCall
-    experiments: tuple[Experiment, ...]
-    key: int
 
 
 def best_report(
     fn: Callable[..., Any],
     parameters: Mapping[str, inspect.Parameter],
-    readings: Sequence[Candidate],
-    expected: str,
+    readings: Sequence[Reading],
+    expectation: Expectation,
     key: int,
 ) -> LossReport:
     """Returns the report on the likeliest reading that has an answer.
@@ -68,157 +44,95 @@ def best_report(
     Raises:
         InputError: two readings of one rank have different answers, or none can be called.
     """
-    attempts = _Attempts(fn, parameters, readings, key)
-    judged = _judged(attempts)
+    attempts = Attempts(fn, parameters, key)
+    judged = _judged(attempts, readings)
     if not judged:
-        raise InputError(_uncallable(readings[0], attempts.failure))
-    best = _chosen(judged)
-    _ask_if_torn(best, judged)
-    tokens = bool(expected) or _speaks_of_tokens(parameters)
-    judged_best = _old_first(best[0], _with_paths(*best, key, tokens=tokens))
-    best = (best[0], _with_notes(best[0], judged_best))
-    return report_of(fn, parameters, best, expected)
-
-
-def timed(report: LossReport, seconds: float) -> LossReport:
-    """Returns a report with the time it took."""
-    return replace(report, seconds=seconds)
-
-
-@final
-class _Attempts:
-    """Readings that can be called, found one after another, all in the first library that takes one."""
-
-    def __init__(
-        self,
-        fn: Callable[..., Any],
-        parameters: Mapping[str, inspect.Parameter],
-        readings: Sequence[Candidate],
-        key: int,
-    ) -> None:
-        self._fn, self._parameters, self._key = fn, parameters, key
-        self.readings = readings
-        self.failure = ""
-        self._libraries = libraries(fn)
-
-    def trial(self, candidate: Candidate, layout: str) -> Trial | None:
-        """Returns a reading as one that runs; None if it does not."""
-        for library in self._libraries:
-            call = loss_call(library, self._fn, _positional(self._parameters, candidate))
-            problems = _problems(candidate, layout, self._key)
-            experiments, fault = _usable(call, candidate, problems)
-            if experiments:
-                self._libraries = [library]
-                return Trial(candidate, layout, call, experiments, self._key)
-            self.failure = self.failure or f"{library}: {fault}"
-        return None
-
-
-def _positional(parameters: Mapping[str, inspect.Parameter], candidate: Candidate) -> list[str]:
-    """Arguments passed by position: as many as come first."""
-    names = []
-    for name, parameter in parameters.items():
-        if name not in candidate.roles or parameter.kind is parameter.KEYWORD_ONLY:
-            break
-        names.append(name)
-    return names or [n for n in candidate.roles if n not in parameters]
-
-
-def _problems(candidate: Candidate, layout: str, key: int) -> list[Experiment]:
-    match candidate.family:
-        case "pair":
-            return pairs(candidate.roles, layout, key)
-        case "sampled":
-            return sampled(candidate.roles, layout, key)
-        case "critic":
-            return outputs(candidate.roles, layout)
-        case _:
-            return gaussians(candidate.roles, layout, key)
-
-
-def _usable(
-    call: LossCall, candidate: Candidate, experiments: Sequence[Experiment]
-) -> tuple[tuple[Experiment, ...], str]:
-    """The problems of the smallest size that runs and of those above, and what goes wrong with the others."""
-    fault = ""
-    if call.name == "numpy":  # differences take a call for every outcome
-        experiments = [e for e in experiments if e.sizes.get("V", 0) <= _DIFFERENCED]
-    for size in dict.fromkeys(tuple(e.sizes.items()) for e in experiments):
-        these = [e for e in experiments if tuple(e.sizes.items()) == size]
-        found = _fault(call, candidate, these[0])
-        if not found:
-            return tuple(experiments[experiments.index(these[0]) :]), fault
-        fault = fault or found
-        if "range" not in fault and "k" not in fault.split():  # more outcomes would not help
-            break
-    return (), fault
-
-
-def _fault(call: LossCall, candidate: Candidate, experiment: Experiment) -> str:
-    """What goes wrong on a first problem; "" if nothing does."""
-    draws = experiment.at(experiment.theta)
-    wanted = [*_names(candidate, "q"), *_names(candidate, "p")]
-    try:
-        with np.errstate(all="ignore"):
-            values, slopes, _ = call.many(draws, wanted, experiment.weigh)
-    except Exception as error:  # noqa: BLE001 - a reading that fails is not the right one
-        text, kind = raised(error)
-        return f"{kind}: {text}".splitlines()[0][:200]
-    found = [values, *(slopes or {}).values()]
-    return "" if all(np.isfinite(v).all() for v in found) else "its value or gradient is not finite"
-
-
-def _names(candidate: Candidate, side: str) -> list[str]:
-    ratios = ("log_ratio", "ratio")
-    return [
+        raise InputError(_uncallable(readings[0], attempts.stumbled or attempts.failure))
+    trial, best = _chosen(judged)
+    _ask_if_torn(trial, judged)
+    # Densities at reparameterised draws have no mask; a gate asks of tokens.
+    tokens = bool(expectation) or any(
+        role.kind in ("mask", "tokens") for name in parameters for role in roles_of(name)
+    )
+    best = _ordered(trial, _with_paths(trial, best, key, tokens=tokens))
+    masks = [
         n
-        for n, r in candidate.roles.items()
-        if not r.inert and ("q" if r.kind in ratios else r.side) == side
+        for n, p in parameters.items()
+        if p.default is None and n not in trial.reading.roles and _is_mask(n)
     ]
+    return report_of(fn, parameters, (trial, _with_notes(trial, best, masks)), expectation)
 
 
-def _judged(attempts: _Attempts) -> list[tuple[Trial, Judged]]:
+def _judged(attempts: Attempts, readings: Sequence[Reading]) -> list[tuple[Trial, Judged]]:
     """The closest look at the likeliest, until one rank has an answer."""
     found: list[tuple[Trial, Judged]] = []
-    began = time.perf_counter()
-    for candidate in attempts.readings:
-        named = [t for t, j in found if j.named]
-        if named and candidate.cost > named[0].candidate.cost + _SAME_RANK:
+    calls = 0
+    for reading in readings:
+        sure = [t for t, j in found if j.named and not _weak(t, j)]
+        if sure and reading.cost > sure[0].reading.cost + _SAME_RANK:
             break
-        if found and (candidate.last_resort > found[0][0].candidate.last_resort):
+        sensible = found and not found[0][0].reading.last_resort
+        if reading.last_resort and (attempts.stumbled or sensible):
             break
-        if found and time.perf_counter() - began > _PATIENCE:
+        if found and calls > _CALLS:
             break
-        for layout in _LAYOUTS[candidate.family]:
-            trial = attempts.trial(candidate, layout)
-            if trial is None:
-                continue
-            found.append((trial, _look(trial, deep=False)))
-            if found[-1][1].named or candidate.family == "critic":
-                break
-    if any(j.named for _, j in found):
+        here = _layouts_of(attempts, reading)
+        found += here
+        calls += sum(trial.calls for trial, _ in here)
+    if any(j.named and not _weak(t, j) for t, j in found):
         return found
-    if any(t.candidate.family == "critic" for t, _ in found):
+    if any(t.reading.family == "critic" for t, _ in found):
         return found
-    order = sorted(found, key=lambda pair: (pair[0].candidate.cost, round(pair[1].error, 2)))
+    order = sorted(found, key=lambda pair: (pair[0].reading.cost, round(pair[1].error, 2)))
     deep: list[tuple[Trial, Judged]] = []
-    for trial, _ in order[:_CLOSE]:
-        deep.append((trial, _look(trial, deep=True)))
-        if deep[-1][1].named and not trial.candidate.guessed_side:
+    for trial, shallow in order[:_CLOSE]:
+        closer = look(trial, deep=True)[0] or shallow
+        deep.append((trial, replace(closer, notes=shallow.notes)))
+        if deep[-1][1].named and not trial.reading.guessed_side:
             break
     return [*deep, *order[len(deep) :]]
 
 
-def _look(trial: Trial, *, deep: bool) -> Judged:
-    if trial.candidate.family == "critic":
-        return judge_critic(trial.call, trial.experiments[0], trial.candidate.roles, trial.key)
-    names = _names(trial.candidate, "q"), _names(trial.candidate, "p")
-    return judge(trial.call, trial.experiments, *names, deep=deep)
+def _weak(trial: Trial, judged: Judged) -> bool:
+    """Whether a name says little, so that another reading may say more: a distance, KL(uniform||q) where p is given."""
+    match, reading = judged.headline.gradient, trial.reading
+    if match is None or match.terms:
+        return judged.weak
+    given = bool(reading.names("p")) or any(r.kind == "labels" for r in reading.roles.values())
+    uniform = match.functional.name == "uniform" and (given or reading.last_resort)
+    # The absolute error of numbers whose names do not say that they are probabilities.
+    absolute = match.functional.name == "total_variation" and reading.cost > 0.05
+    return judged.weak or uniform or absolute
 
 
-def _speaks_of_tokens(parameters: Mapping[str, inspect.Parameter]) -> bool:
-    """Whether an argument, passed or not, is of tokens: densities at reparameterised draws have no mask."""
-    return any(role.kind in ("mask", "tokens") for name in parameters for role in roles_of(name))
+def _layouts_of(attempts: Attempts, reading: Reading) -> list[tuple[Trial, Judged]]:
+    """The layouts of a reading that run, up to the first with a name."""
+    found: list[tuple[Trial, Judged]] = []
+    for layout in attempts.layouts(reading):
+        if layout == "[(B,V)]" and found:
+            break
+        trial, judged = attempts.looked_at(reading, layout)
+        if trial is None or judged is None:
+            continue
+        batches = [i for i, (t, _) in enumerate(found) if reduced(t)]
+        if (
+            layout in _ALONE and batches
+        ):  # the loss of a batch is another: one row alone certifies nothing
+            if judged.headline.gradient_named and judged.headline.gradient is not None:
+                note = (_mixed(judged),)
+                found = [(t, replace(j, notes=(*j.notes, *note))) for t, j in found]
+            break
+        found.append((trial, judged))
+        if judged.named or reading.family == "critic":
+            break
+    return found
+
+
+def _mixed(alone: Judged) -> str:
+    return (
+        f"with one row alone the gradient is that of {alone.headline.gradient_label}, with a batch of rows it is not: "
+        "something is normalised over another axis than the last (dim=0 is the batch), or over all numbers at once"
+    )
 
 
 def _with_paths(trial: Trial, judged: Judged, key: int, *, tokens: bool) -> Judged:
@@ -227,17 +141,24 @@ def _with_paths(trial: Trial, judged: Judged, key: int, *, tokens: bool) -> Judg
     It comes first only for names of densities, where fixed draws leave nothing to descend, and never where the
     question is one of tokens, as a gate's is: there the gradient with the draws fixed is what training follows.
     """
-    roles = trial.candidate.roles
+    roles = trial.reading.roles
     sides = sorted(r.side for r in roles.values() if r.kind == "sampled")
-    if trial.candidate.family != "sampled" or sides != ["p", "q"]:
+    weights = [n for n, r in roles.items() if r.kind in ("log_ratio", "ratio")]
+    telling = len(sides) + len(weights)
+    if trial.reading.family != "sampled" or not (
+        sides == ["p", "q"] or telling == len(weights) == 1
+    ):
         return judged
     experiments = paths(roles, key)
-    if _fault(trial.call, trial.candidate, experiments[0]):
+    if fault_of(trial.call, trial.reading, experiments[0]):
         return judged
-    names = [n for n, r in roles.items() if r.kind == "sampled"]
-    found = judge(trial.call, experiments, names, [], deep=False)
-    densities = {"".join(taken_apart(n).words) for n in names}
-    named = any(name.endswith(("logq", "logqz", "logqx", "logguide")) for name in densities)
+    names = [n for n, r in roles.items() if r.kind == "sampled"] or weights
+    try:
+        found = judge(trial.call, experiments, names, [], deep=False)
+    except Exception:  # noqa: BLE001 - a loss that does not take these sizes is of tokens
+        return judged
+    densities = {"".join(words_of(n)) for n in names}
+    named = any(name.endswith(_DENSITIES) for name in densities)
     path = found.headline
     reverse = path.gradient_named and path.gradient_label == "KL(q||p)"
     first = named and not tokens and reverse and judged.headline.gradient is None
@@ -245,71 +166,123 @@ def _with_paths(trial: Trial, judged: Judged, key: int, *, tokens: bool) -> Judg
     return replace(judged, under=under)
 
 
-def _old_first(trial: Trial, judged: Judged) -> Judged:
-    """Where p is an older policy, it is the one that drew the tokens."""
-    names = [n for n, r in trial.candidate.roles.items() if r.side == "p"]
-    if not any(taken_apart(n).side == "old" for n in names):
+def _ordered(trial: Trial, judged: Judged) -> Judged:
+    """The likeliest way of drawing first.
+
+    Where p is an older policy, it drew the tokens. Where there is no p, the sign says whether the loss is a likelihood
+    of data or a term for draws of q; and no divergence from p is estimated.
+    """
+    roles = trial.reading.roles
+    names = [n for n, r in roles.items() if r.side == "p"]
+    if any(side_of(n) == "old" for n in names):
+        return replace(judged, under=tuple(sorted(judged.under, key=lambda u: u.drawn != "p")))
+    alone = [r.side for r in roles.values() if not r.inert] == ["q"]
+    if trial.reading.family != "sampled" or not alone:
         return judged
-    return replace(judged, under=tuple(sorted(judged.under, key=lambda u: u.drawn != "p")))
-
-
-def _with_notes(trial: Trial, judged: Judged) -> Judged:
-    """What a closer look at distributions and tokens shows."""
-    roles, layout, notes = trial.candidate.roles, trial.layout, list(judged.notes)
-    of_q = _names(trial.candidate, "q")
-    zeros = [n for n, r in roles.items() if r.kind == "other" and r.value == "zero"]
-    if zeros:
-        notes.append(f"{', '.join(zeros)} were 0: what they multiply is not checked")
-    if trial.candidate.family == "pair":
-        far = pairs(roles, layout, trial.key, (9.0,))
-        sizes = [e.sizes for e in trial.experiments]
-        far = [e for e in far if e.sizes in sizes]
-        notes += far_notes(trial.call, far, of_q, judged)
-        top = judged.headline
-        if not top.gradient_named and judged.bits > 16:
-            names = {"p": _names(trial.candidate, "p"), "q": of_q}
-            notes += _truncated(truncation(trial.call, trial.experiments, names), top.values)
-    elif trial.candidate.family == "sampled":
-        far = sampled(roles, layout, trial.key, (9.0,))
-        notes += far_notes(trial.call, far, of_q, judged)
-    return replace(judged, notes=tuple(notes))
-
-
-def _truncated(found: tuple[str, int] | None, values: np.ndarray) -> list[str]:
-    if found is None:
-        return []
-    side, k = found
-    negative = " (here it is negative)" if (values < 0.0).any() else ""
-    text = (
-        f"only the {k} likeliest outcomes of {side} enter one by one: truncated at the top {k}. A truncated sum is "
-        f"not a divergence and may be negative{negative}; with a bucket for the rest it is a lower bound: "
-        f"losses.top_k_kl_lower_bound(p=..., q=..., k={k}, reduction=...)"
+    unknown = np.full(len(judged.headline.values), np.nan)
+    under = [
+        replace(u, forward=unknown, reverse=unknown) if u.drawn in ("p", "q") else u
+        for u in judged.under
+    ]
+    first = under[0].gradient
+    of_data = first is not None and first.scale > 0.0 and not _advantages(trial)
+    return replace(
+        judged, under=tuple(sorted(under, key=lambda u: u.drawn != ("p" if of_data else "q")))
     )
-    return [text]
+
+
+def _advantages(trial: Trial) -> list[str]:
+    return [n for n, r in trial.reading.roles.items() if r.kind == "advantage"]
+
+
+def _is_mask(name: str) -> bool:
+    return any(role.kind == "mask" for role in roles_of(name))
+
+
+def _with_masks(trial: Trial, judged: Judged, optional: Sequence[str]) -> Judged:
+    """What the loss does with masked tokens, if it takes sequences of them."""
+    roles, late = trial.reading.roles, trial.layout.endswith("shifted")
+    if not (optional or any(r.kind in ("mask", "labels") for r in roles.values())) or trial.noisy:
+        return judged
+    try:
+        match trial.reading.family, late:
+            case "sampled", _:
+                two = [sampled(roles, "(B,T)", trial.key + i, (1.0,))[-1] for i in (1, 2)]
+            case "pair", _:
+                layout = "(B,T,V) shifted" if late else "(B,T,V)"
+                two = [
+                    max(
+                        pairs(roles, layout, trial.key + i, (1.0,)),
+                        key=lambda e: e.rows[-1] < 4 and e.rows[-1],
+                    )
+                    for i in (1, 2)
+                ]
+            case _:
+                return judged
+        faults = mask_faults(
+            trial.call, roles, two[0], two[1], trial.reading.names("q"), optional, late=late
+        )
+    except KeyboardInterrupt:
+        raise
+    except Exception:  # noqa: BLE001 - a loss that takes no sequences has no masked tokens
+        return judged
+    return replace(judged, mask_faults=tuple(faults))
+
+
+def _with_advantages(trial: Trial, judged: Judged) -> Judged:
+    """What advantages add; in the first place where the loss is nothing else."""
+    if trial.reading.family != "sampled" or not _advantages(trial) or trial.noisy:
+        return judged
+    roles, of_q = trial.reading.roles, trial.reading.names("q")
+    part = advantage_part(trial.call, roles, trial.layout, trial.key, of_q)
+    if part is None:
+        return judged
+    judged = replace(judged, notes=(*judged.notes, *part.notes))
+    top = judged.headline
+    if top.gradient is None and part.named and part.match is not None:
+        top = replace(top, gradient=part.match, gradient_named=True)
+        judged = replace(judged, under=(top, *judged.under[1:]), detached="none")
+    return judged
+
+
+def _with_notes(trial: Trial, judged: Judged, optional: Sequence[str]) -> Judged:
+    """What a closer look at distributions and tokens shows."""
+    reading = trial.reading
+    judged = _with_masks(trial, judged, optional)
+    names = {side: reading.names(side) for side in ("p", "q")}
+    if reading.family in ("pair", "sampled") and not trial.noisy:
+        sizes = [e.sizes for e in trial.experiments]
+        far = problems_of(reading, trial.layout, trial.key, (9.0,))
+        far = [e for e in far if e.sizes in sizes]
+        found = far_notes(trial.call, far, names["q"], judged)
+        judged = replace(judged, notes=(*judged.notes, *found))
+    unnamed = not judged.headline.gradient_named and judged.bits > 16
+    if reading.family == "pair" and unnamed and not trial.noisy:
+        judged = with_truncation(trial.call, trial.experiments, names, judged)
+    return _with_advantages(trial, judged)
 
 
 def _chosen(judged: Sequence[tuple[Trial, Judged]]) -> tuple[Trial, Judged]:
-    named = [pair for pair in judged if pair[1].named]
-    if named:
-        return min(
-            named, key=lambda pair: (pair[1].rank, -_logits(pair[0]), pair[0].candidate.cost)
-        )
-    return min(judged, key=lambda pair: (pair[0].candidate.cost, pair[1].error))
+    """The best named one; of those that agree, the one with most logits, which asks least of its input."""
+
+    def rank(pair: tuple[Trial, Judged]) -> tuple[float, ...]:
+        trial, found = pair
+        logits = sum(role.kind == "logits" for role in trial.reading.roles.values())
+        cost = trial.reading.cost
+        if not found.named:
+            return (2.0, cost, found.error)
+        return (float(_weak(trial, found)), found.rank, -logits, cost)
+
+    return min(judged, key=rank)
 
 
-def _logits(trial: Trial) -> int:
-    """How many arguments are logits: of readings that agree, the one that asks least of its input."""
-    return sum(role.kind == "logits" for role in trial.candidate.roles.values())
-
-
-def _ask_if_torn(best: tuple[Trial, Judged], judged: Sequence[tuple[Trial, Judged]]) -> None:
-    if not best[0].candidate.guessed_side:
+def _ask_if_torn(best: Trial, judged: Sequence[tuple[Trial, Judged]]) -> None:
+    if not best.reading.guessed_side:
         return
     answers = {}
     for other, result in judged:
-        if other.candidate.guessed_side and result.named:
-            trained = _names(other.candidate, "q")[0]
-            answers.setdefault(trained, result.headline.gradient_label)
+        if other.reading.guessed_side and result.named:
+            answers.setdefault(other.reading.names("q")[0], result.headline.gradient_label)
     if len(answers) < 2 or len(set(answers.values())) == 1:
         return
     said = "; ".join(
@@ -321,8 +294,8 @@ def _ask_if_torn(best: tuple[Trial, Judged], judged: Sequence[tuple[Trial, Judge
     )
 
 
-def _uncallable(candidate: Candidate, failure: str) -> str:
-    taken = ", ".join(f"{n}: {r}" for n, r in candidate.roles.items())
+def _uncallable(reading: Reading, failure: str) -> str:
+    taken = ", ".join(f"{n}: {r}" for n, r in reading.roles.items())
     return (
         f"the loss cannot be called on small float64 arrays: {failure}. It was given {taken}; if that is wrong, "
         'say roles={"name": "q logits"}, and numbers in fixed={"name": 0.1}; if it makes its own random '

@@ -9,7 +9,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from kullback._version import __version__
 from kullback.cli.commands import COMMANDS
-from kullback.cli.options import typed
+from kullback.cli.options import TYPED, typed
 from kullback.core.errors import KullbackError
 from kullback.core.user_code import raised
 from kullback.render.terminal import (
@@ -44,8 +44,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     # The matrices here are small: OpenBLAS's other threads only spin while they wait, which
     # doubles the CPU time. NumPy reads this once, when it is first imported, so it is set now.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    TYPED.set(tuple(arguments))
     try:
-        code = _run(sys.argv[1:] if argv is None else list(argv))
+        code = _run(arguments)
         flush()
     except (KullbackError, CycloptsError) as error:
         print_error(typed(str(error)))

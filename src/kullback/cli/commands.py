@@ -39,6 +39,7 @@ Report = Annotated[Path | None, Parameter(negative_none="no-")]
 
 _DEMO_REPORT = Path("kullback-demo.html")
 _FIT_REPORT = Path("kullback-fit.html")
+_PAGE = Path("kullback-explore.html")
 
 
 def demo(
@@ -333,10 +334,10 @@ def plan(
         columns: of the data, separated by commas; all by default.
         normalize: divide probabilities by their sum.
     """
-    from kullback.cli import densities
+    from kullback.cli import plans
 
     how = Fitting(family=family, columns=columns)
-    return densities.plan(p, q, how, reading, normalize=normalize, output=output)
+    return plans.plan(p, q, how, reading, normalize=normalize, output=output)
 
 
 def explain(
@@ -363,9 +364,36 @@ def explain(
         from kullback.cli.topics import run
 
         return run(p, output)
-    from kullback.cli import densities
+    from kullback.cli import plans
 
-    return densities.explain_pair(p, q, normalize=normalize, unit=unit, output=output)
+    return plans.explain_pair(p, q, normalize=normalize, unit=unit, output=output)
+
+
+def explore(
+    p: str | None = None,
+    q: str | None = None,
+    /,
+    *,
+    out: Path = _PAGE,
+    show: Flag = False,
+    unit: Unit = UNIT,
+    output: Output = OUTPUT,
+) -> int:
+    """A live page of P and Q: move them, and see both divergences.
+
+    P and Q are expressions as in kullback kl, or files of fits to one column, which kullback fit
+    --out wrote. Without Q, it begins as a normal with the median and the spread of P; without both,
+    the page shows three modes and two components. The page is one file that needs nothing else.
+
+    Args:
+        p: expression or file of a fit.
+        q: expression or file of a fit.
+        out: write the page to this file.
+        show: open it in the browser.
+    """
+    from kullback.cli.explore import explore_pair
+
+    return explore_pair(p, q, out, show=show, unit=unit, output=output)
 
 
 def check_density(
@@ -430,5 +458,6 @@ def _caches() -> Path:
 
 #: In the order of --help.
 COMMANDS = (
-    demo, kl, fit, diff, logits, profile, score, sample, check_loss, check_density, verify, plan, explain, doctor,
+    demo, kl, fit, diff, logits, profile, score, sample, check_loss, check_density, verify, plan, explain, explore,
+    doctor,
 )  # fmt: skip

@@ -1,26 +1,21 @@
-"""`kullback kl`, `plan` and `explain`: two distributions, or one and a family."""
+"""`kullback kl`: two distributions, in both directions."""
 
 import time
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from kullback.api.explain import explain
-from kullback.api.explain import plan as plan_of
-from kullback.api.gradients import explain_gradients
 from kullback.api.measure import cross_entropy, divergence, entropy, kl_divergence
 from kullback.cli.answer import answer, report_file
-from kullback.cli.fit import opened
-from kullback.cli.inputs import Given, check_place, given, is_model, model
-from kullback.cli.options import Fitting, Measuring, Output, Reading, Unit
+from kullback.cli.inputs import Given, check_place, given
+from kullback.cli.options import Measuring, Output, Unit
 from kullback.core.errors import InputError, UnsupportedError
 from kullback.distributions.base import Distribution
 from kullback.inputs.given import distribution
 from kullback.results.estimate import Estimate
 from kullback.results.others import Contributions, Side, Sides
-from kullback.views.losses import gradients_document
-from kullback.views.measure import Pair, contributions_document, kl_document, plan_document
+from kullback.views.measure import Pair, kl_document
 from kullback.views.numbers import exchanged, swapped
 
 
@@ -109,38 +104,3 @@ def _side(name: str, p: object, q: object, how: Measuring, unit: Unit) -> Side:
 
 def _options(how: Measuring) -> dict[str, Any]:
     return {name: getattr(how, name) for name in ("n", "tolerance", "dx", "normalize", "key")}
-
-
-# `kullback plan`, and `explain` of two densities.
-
-
-def plan(
-    p: str, q: str | None, how: Fitting, reading: Reading, *, normalize: bool, output: Output
-) -> int:
-    """Prints how KL would be measured or a family fitted, and returns the exit code."""
-    if (q is None) == (how.family is None):
-        raise InputError(
-            "give Q, for a plan to measure KL, or --family, for one to fit: one of them"
-        )
-    if q is None:
-        with opened(p, how, reading) as target:
-            routes = plan_of(target.given, family=how.family)
-        words = target.words(p).removeprefix("p: ").removeprefix("p = ")
-        document = plan_document((words, str(how.family)), routes)
-        return answer("plan", document, output, status=routes.status)
-    left, right = given(p, "p"), given(q, "q")
-    methods = plan_of(left.value, right.value, normalize=normalize)
-    document = plan_document((left.words, right.words), methods)
-    return answer("plan", document, output)
-
-
-def explain_pair(p: str, q: str, *, normalize: bool, unit: Unit, output: Output) -> int:
-    """Prints the regions and their total, or how estimators compare, and returns the exit code."""
-    if p == "gradients":
-        with model(q) if is_model(q) else nullcontext(given(q, "p").value) as target:
-            compared = explain_gradients(target)
-        return answer("explain", gradients_document(q, compared), output)
-    left, right = given(p, "p"), given(q, "q")
-    parts = unit.of(explain(left.value, right.value, normalize=normalize))
-    document = contributions_document((left.words, right.words), parts)
-    return answer("explain", document, output, status=parts.status)

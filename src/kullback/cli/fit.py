@@ -10,7 +10,7 @@ import numpy as np
 
 from kullback.api.extremes import extremes_told
 from kullback.api.fit import fit as fit_to
-from kullback.cli.answer import File, answer, progress, report_file
+from kullback.cli.answer import File, answer, progress, report_file, report_of
 from kullback.cli.inputs import (
     check_place,
     checkpoint,
@@ -32,11 +32,11 @@ from kullback.inputs.given import distribution
 from kullback.inputs.stream import read_rows, some_rows
 from kullback.inputs.target import read
 from kullback.render.document import Document
-from kullback.render.html import render
 from kullback.results.fit import Fit
 from kullback.results.posterior import Diagnosis
 from kullback.results.quantity import Sentence
 from kullback.routes.table import choose
+from kullback.tables.rows import RowColumns
 from kullback.targets import LogDensity, Samples, Stream, Unconstrained
 from kullback.views.fit import fit_document
 
@@ -65,6 +65,7 @@ def fit(
         raise InputError(_NO_FAMILY)
     check_place(report, inputs=(source_of(data),))
     place = checkpoint(keeping, source_of(data))
+    files = (report_file(report), File("out", "fit", keeping.out))
     with opened(data, how, reading) as target:
         place = _used(place, target, how, keeping)
         fitted = _named(_fitted(target, how, place, output), target.given)
@@ -73,12 +74,11 @@ def fit(
         document = _document(
             target, shown, target.words(data), key=how.key, drawn=report is not None
         )
-        page = None if report is None else render(document)
+        page = None if report is None else report_of(document, files)
     values = document.values
     document = replace(
         document, values=lambda: {"data": data, **values(), "dropped": target.dropped}
     )
-    files = (report_file(report), File("out", "fit", keeping.out))
     return answer("fit", document, output, files=files, page=page, status=fitted.status)
 
 
@@ -149,7 +149,7 @@ def opened(data: str, how: Fitting, reading: Reading) -> Iterator[Source]:
         read = read_rows(
             data,
             columns=names_of(columns) or None,
-            weights=reading.weights,
+            apart=RowColumns(**reading.apart),
             kinds={**dict.fromkeys(names_of(how.counts), "count"), **kinds_of(reading.kind)},
             missing=reading.absent,
         )

@@ -27,9 +27,14 @@ def check(loss: str, how: Checking, output: Output) -> int:
         report = check_loss(
             fn,
             expect=how.expect,
+            on=how.on and how.on.replace("-", "_"),
+            scale=how.scale,
+            expect_value=how.expect_value,
+            detached=how.detached,
             student=how.student,
             roles=pairs_of(how.role, "--role", "x=q logits"),
             fixed={n: _literal(v) for n, v in pairs_of(how.fixed, "--fixed", "tau=0.5").items()},
+            signature=how.signature,
             key=how.key,
         )
     return answer("check-loss", loss_document(report), output, status=report.status)

@@ -1,6 +1,7 @@
 """Options of the commands, as they are typed."""
 
 import re
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar, final
@@ -13,6 +14,8 @@ from kullback.results.serialise import in_unit
 from kullback.results.status import Status
 
 T = TypeVar("T")
+#: What was typed after the name of the program.
+TYPED: ContextVar[tuple[str, ...]] = ContextVar("TYPED", default=())
 
 Direction = Literal["forward", "reverse"]
 Solver = Literal[
@@ -117,15 +120,28 @@ class Reading:
     """How rows are read.
 
     Attributes:
-        weights: the column that holds the weights of the rows.
+        weights: the column with weights of a survey, or importance weights; only their ratios matter.
+        frequencies: the column with the number of equal rows that each stands for.
+        cluster: the column whose equal values mark rows that belong together.
+        order: the column that orders the rows in time.
         missing: keep cells without a value as missing, or drop their rows; refused if not said.
         kind: what a column is where it is not what it seems, NAME=KIND, such as zip=category: continuous,
             integer, count, category, code or identifier; may be said several times.
     """
 
     weights: str | None = None
+    frequencies: str | None = None
+    cluster: str | None = None
+    order: str | None = None
     kind: tuple[str, ...] = ()
     missing: Literal["keep", "drop"] | None = None
+
+    @property
+    def apart(self) -> dict[str, str | None]:
+        """The columns that say what rows stand for."""
+        return {
+            "weights": self.weights, "frequencies": self.frequencies, "cluster": self.cluster, "order": self.order
+        }  # fmt: skip
 
     @property
     def absent(self) -> Literal["drop"] | bool:
@@ -190,7 +206,8 @@ class Comparing:
     Attributes:
         columns: separated by commas; all that both tables have by default.
         by: compare the rows of each value of this column by themselves.
-        weights: the column with the number of rows that each stands for.
+        weights: the column with weights of a survey, or importance weights; only their ratios matter.
+        frequencies: the column with the number of equal rows that each stands for.
         cluster: the column whose equal values mark rows that belong together.
         order: the column that orders the rows in time.
         joint: also compare all columns together.
@@ -203,6 +220,7 @@ class Comparing:
     columns: str | None = None
     by: str | None = None
     weights: str | None = None
+    frequencies: str | None = None
     cluster: str | None = None
     order: str | None = None
     joint: Annotated[bool, Parameter(negative="--no-joint", show_default=False)] = True
@@ -220,16 +238,27 @@ class Checking:
     Attributes:
         expect: exit 1 if the gradient is not that of this divergence: forward, reverse, jeffreys,
             jensen_shannon, ...
+        on: what it is expected on: full (whole distributions), tokens (drawn from the policy, fixed), path
+            (reparameterised draws) or off-policy; the arguments say which if you do not.
+        scale: exit 1 if the factor in front of the divergence is another, such as 1.
+        expect_value: exit 1 if the value is not that of this divergence.
+        detached: exit 1 if the loss hides another part from its gradient: none, partly, wholly.
         student: the argument that is trained, where names do not say it.
         role: what an argument is, NAME=ROLE, such as "x=q logits"; may be said several times.
         fixed: the value of an argument, NAME=VALUE; may be said several times.
+        signature: a library whose names the arguments have, such as trl.grpo or verl.policy.
         key: of the random problems.
     """
 
     expect: str | None = None
+    on: str | None = None
+    scale: float | None = None
+    expect_value: str | None = None
+    detached: str | None = None
     student: str | None = None
     role: tuple[str, ...] = ()
     fixed: tuple[str, ...] = ()
+    signature: str | None = None
     key: int = 0
 
 

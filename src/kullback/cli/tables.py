@@ -22,6 +22,7 @@ from kullback.render.document import Document
 from kullback.render.terminal import show_text
 from kullback.results.diff import Diff
 from kullback.results.quantity import factor
+from kullback.tables.rows import RowColumns
 from kullback.views.diff import diff_document
 from kullback.views.logits import logits_document
 from kullback.views.samples import score_document
@@ -37,7 +38,7 @@ def diff(
     with progress("comparing", output) as watch:
         difference = diff_of(
             opened(reference), opened(current), columns=names_of(how.columns), weights=how.weights,
-            cluster=how.cluster, order=how.order, by=how.by, max_kl=limit, joint=how.joint,
+            frequencies=how.frequencies, cluster=how.cluster, order=how.order, by=how.by, max_kl=limit, joint=how.joint,
             like=how.like, kinds=kinds_of(how.kind), key=how.key, progress=watch,
         )  # fmt: skip
     document = diff_document(unit.of(_as_typed(difference)))
@@ -100,7 +101,7 @@ def score(
     missing: bool | Literal["drop"] = reading.absent
     with progress("reading", output) as watch:
         rows = model_rows(
-            fit, data, columns=names_of(columns), weights=reading.weights, missing=missing
+            fit, data, columns=names_of(columns), apart=RowColumns(**reading.apart), missing=missing
         )
         with nullcontext() if out is None else column(out, "log_prob") as spool:
 

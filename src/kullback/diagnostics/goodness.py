@@ -339,7 +339,7 @@ def _forward_kl(
         return None, "values are missing"
     if len(rows.kinds) > MOST_COLUMNS:
         return None, f"neighbours are too far away in more than {MOST_COLUMNS} columns"
-    if abs(rows.effective - rows.total) > 1e-3 * rows.total:
+    if not rows.counts_whole:
         return None, "weights are not numbers of rows"
     x, log_q = _gathered(family, left_out, rng)
     found = neighbour_kl(x, log_q, q, rng)

@@ -53,6 +53,7 @@ def diff(
     *,
     columns: str | Sequence[str] = (),
     weights: str | None = None,
+    frequencies: str | None = None,
     cluster: str | None = None,
     order: str | None = None,
     by: str | None = None,
@@ -74,9 +75,11 @@ def diff(
             (n, d), `Samples`, or paths of files (.csv, .tsv, .parquet, .npy; directories and patterns of
             .parquet). Either may be a `Profile`.
         columns: those to compare; all that both have by default.
-        weights: a column with the number of rows that each stands for; fractions are weights of a survey.
+        weights: a column with weights of a survey, or importance weights: only their ratios matter.
+        frequencies: a column with the number of equal rows that each stands for.
         cluster: a column whose equal values mark rows that belong together.
-        order: a column that orders the rows in time; errors then allow for rows that depend on those before.
+        order: a column that orders the rows in time; errors then allow for rows that depend on those before,
+            with `cluster` on those of the same group, as in chains. `Samples` and trees may say all four.
         by: a column by whose values the tables are split, each pair compared by itself.
         max_kl: the largest KL(reference||current) allowed, in nats; see `Diff.gate`. Columns of the
             reference that current lacks, has in another type or without a value, fail the gate.
@@ -99,8 +102,8 @@ def diff(
     """
     began = time.monotonic()
     options = tables_options(
-        columns, weights=weights, cluster=cluster, order=order, by=by, max_kl=max_kl, joint=joint,
-        like=like, key=key, progress=progress,
+        columns, weights=weights, frequencies=frequencies, cluster=cluster, order=order, by=by,
+        max_kl=max_kl, joint=joint, like=like, key=key, progress=progress,
     )  # fmt: skip
     left, right = (
         given if isinstance(given, Profile) else read_table(given, name, "diff", kinds)
@@ -119,6 +122,12 @@ def diff(
         else:
             found = split(left, right, by, *_shared(left, right, options), options, _compared)
     return replace(found, seconds=time.monotonic() - began)
+
+
+_DEPEND = (
+    "rows look as if each depended on the one before, and are taken for independent: say order=, or cluster=, "
+    "for errors and p-values that allow for it"
+)
 
 
 @final
@@ -197,6 +206,7 @@ def _compared(left: Table, right: Table, options: Options) -> Diff:
     columns.compare(names, one, options)
     joint = None if columns.interrupted else drawn.joint(columns.found, kept, options)
     noted = [drawn.said[c.name] for c in columns.found if c.name in drawn.said]
+    noted += [_DEPEND] if any(drawn.depend) else []
     found = columns.result(left, right, joint, (*drawn.notes, *noted), options)
     return replace(found, notes=(*found.notes, *_of_keys(found.columns, keys)))
 

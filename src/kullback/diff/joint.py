@@ -25,8 +25,8 @@ _PAIRS, _PAIR_ROWS, _LISTED = 3, 1500, 10
 
 @final
 @dataclass(frozen=True, eq=False)
-class DrawnRows:
-    """DrawnRows of one table that were drawn to look at all columns together.
+class JointRows:
+    """Rows of one table that were drawn to look at all columns together.
 
     Attributes:
         values: numbers and codes, NaN where a value is missing; rows are independent and count alike.
@@ -38,7 +38,7 @@ class DrawnRows:
 
 
 def joint_diff(
-    reference: DrawnRows, current: DrawnRows, names: tuple[str, ...], labels: tuple[tuple[str, ...] | None, ...],
+    reference: JointRows, current: JointRows, names: tuple[str, ...], labels: tuple[tuple[str, ...] | None, ...],
     columns: tuple[ColumnDiff, ...], rng: np.random.Generator,
 ) -> JointDiff:  # fmt: skip
     """Returns how all columns together differ, before what is corrected for the columns.
@@ -98,12 +98,12 @@ def _less(joint: Estimate, columns: Estimate, what: str) -> Estimate:
 
 
 def _unlike(
-    found: JointKl, reference: DrawnRows, current: DrawnRows
+    found: JointKl, reference: JointRows, current: JointRows
 ) -> tuple[tuple[UnlikeRow, ...], tuple[UnlikeRow, ...]]:
     """Returns rows of current least like the reference, and of reference least like current."""
     scores, n = found.stacked.scores, len(reference.values)
 
-    def listed(rows: DrawnRows, log_ratio: Float[np.ndarray, " n"]) -> tuple[UnlikeRow, ...]:
+    def listed(rows: JointRows, log_ratio: Float[np.ndarray, " n"]) -> tuple[UnlikeRow, ...]:
         order = np.argsort(-log_ratio, kind="stable")[:_LISTED]
         return tuple(UnlikeRow(int(rows.index[i]), float(log_ratio[i])) for i in order)
 
@@ -111,7 +111,7 @@ def _unlike(
 
 
 def _interactions(
-    reference: DrawnRows, current: DrawnRows, names: tuple[str, ...],
+    reference: JointRows, current: JointRows, names: tuple[str, ...],
     labels: tuple[tuple[str, ...] | None, ...], rng: np.random.Generator,
 ) -> tuple[Interaction, ...]:  # fmt: skip
     """Returns pairs of columns whose going together changes by more than chance, the clearest measured."""
@@ -173,7 +173,7 @@ def _changed(a: Table, b: Table, n: int) -> float:
 
 
 def _measured(
-    reference: DrawnRows, current: DrawnRows, pair: tuple[int, int],
+    reference: JointRows, current: JointRows, pair: tuple[int, int],
     labels: tuple[tuple[str, ...] | None, ...], rng: np.random.Generator,
 ) -> Estimate:  # fmt: skip
     """Returns KL of a pair of columns less that of each, on some of the rows."""

@@ -52,6 +52,13 @@ def counted(table: Table, *, columns: Sequence[str] = (), like: Profile | None =
     Raises:
         InputError: there is no such column, or none that can be counted.
     """
+    if table.account.weighted:
+        raise InputError(
+            f"{table.source}: it has weights, and a profile counts rows that are alike: diff takes the "
+            "tables themselves"
+        )
+    index = table.account.written_out(table.source)
+    table = table if index is None else table.part(index, table.source)
     for name in columns:
         if name not in table.names:
             raise InputError(f"{table.source}: there is no column {name!r}")

@@ -1,7 +1,7 @@
 """Two tables as they are looked at: what rows count for, which belong together, which are drawn."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
@@ -10,19 +10,25 @@ from jaxtyping import Float, Int, Integer
 from kullback.core.errors import IdentifierError, InputError, KullbackError, UnsupportedError
 from kullback.core.run import named
 from kullback.diff.column import WeightedColumn, alike, coded_like
-from kullback.diff.joint import DrawnRows, joint_diff
+from kullback.diff.joint import JointRows, joint_diff
 from kullback.inputs.target import table_in
 from kullback.measure.samples.classifiers import varies
-from kullback.measure.samples.dependence import blocks, copies, design_effect, independent, whole
+from kullback.measure.samples.dependence import (
+    copies,
+    counts_of,
+    groups_of,
+    independent,
+    lasting,
+)
 from kullback.measure.samples.joint import FEWEST_ROWS
-from kullback.measure.samples.table import scaled
 from kullback.results.diff import ColumnDiff, JointDiff, Profile
 from kullback.tables.kinds import BIG, Column, Kind, listed
-from kullback.tables.table import Table
+from kullback.tables.rows import RowColumns, Rows
+from kullback.tables.table import Table, account_of
 
 Values = Float[np.ndarray, "_n"]
 Groups = Int[np.ndarray, "_n"]
-#: DrawnRows of each table that are looked at with all columns together.
+#: Rows of each table that are looked at with all columns together.
 JOINT_ROWS = 10_000
 _KEPT = 5
 
@@ -33,9 +39,7 @@ class Options:
     """What was asked for; as in `diff`."""
 
     columns: tuple[str, ...]
-    weights: str | None
-    cluster: str | None
-    order: str | None
+    apart: RowColumns
     max_kl: float | None
     joint: bool
     like: str | None
@@ -45,7 +49,7 @@ class Options:
     @property
     def set_apart(self) -> tuple[str, ...]:
         """Columns that are not data."""
-        return tuple(n for n in (self.weights, self.cluster, self.order) if n is not None)
+        return self.apart.names
 
 
 @final
@@ -66,29 +70,32 @@ class DrawnTables:
         types: of the columns read so far, in each table.
         said: what is to be said of a column.
         notes: what is to be said of all.
+        depend: whether rows of each table look as if they depended on those before, and nothing was said.
     """
 
     def __init__(self, given: tuple[Table, ...], options: Options) -> None:
-        if options.cluster is not None and options.order is not None:
-            raise InputError(
-                f"cluster={options.cluster!r} and order={options.order!r}: rows belong together by one "
-                "or the other, so give one of them"
-            )
-        self._tables = given
-        self._weights = tuple(_weights(t, options.weights) for t in self._tables)
-        self._order = tuple(_order(t, options.order) for t in self._tables)
-        self._groups = tuple(_groups(t, options.cluster) for t in self._tables)
-        self._blocks = [1, 1]
+        self._rows = tuple(_account(table, options.apart) for table in given)
+        written = [r.written_out(t.source) for t, r in zip(given, self._rows, strict=True)]
+        self._tables = tuple(
+            t if w is None else t.part(w, t.source) for t, w in zip(given, written, strict=True)
+        )
+        self._rows = tuple(
+            r if w is None else replace(r, frequencies=None).take(w)
+            for r, w in zip(self._rows, written, strict=True)
+        )
+        self._lengths = [1.0, 1.0]
         # Weights and clusters leave fewer of these: more are kept to draw from.
-        kept = JOINT_ROWS if options.weights is options.cluster is None else _KEPT * JOINT_ROWS
+        plain = all(r.weights is r.cluster is None for r in self._rows)
+        kept = JOINT_ROWS if plain else _KEPT * JOINT_ROWS
         self._index = tuple(
             np.sort(named(options.key, "rows", i).choice(t.rows, kept, replace=False))
             if t.rows > kept else np.arange(t.rows)
             for i, t in enumerate(self._tables)
         )  # fmt: skip
+        self.depend = [False, False]
         self.types: dict[str, tuple[str, ...]] = {}
         self.said: dict[str, str] = {}
-        self.notes = _notes(options, self._tables)
+        self.notes = _notes(options, self._tables, self._rows)
 
     def sides(self, name: str) -> tuple[WeightedColumn, ...]:
         """Returns a column of the tables, codes of the same labels, with what its rows count for."""
@@ -107,17 +114,13 @@ class DrawnTables:
 
     def _worth(self, i: int, cells: Column, copied: float) -> Values | None:
         """Returns what each row counts for: its weight, less what it shares with others."""
-        weights, groups, levels = self._weights[i], self._groups[i], cells.scale == "levels"
-        order, effect = self._order[i], copied
-        if groups is not None or (weights is not None and not whole(weights)):
-            effect *= design_effect(cells.values, groups, levels=levels, weights=weights)
-        if order is not None:
-            length = blocks(cells.values[order], levels=levels)
-            self._blocks[i] = max(self._blocks[i], length)
-            effect *= length
-        if effect == 1.0:
-            return weights
-        return (np.ones(len(cells.values)) if weights is None else weights) / effect
+        levels, rows = cells.scale == "levels", self._rows[i]
+        length, seen = lasting([cells.values], [levels], rows)
+        if seen:
+            self.depend[i] = True
+            length = 1.0
+        self._lengths[i] = max(self._lengths[i], length)
+        return counts_of(cells.values, rows, length * copied, levels=levels)
 
     def some(self, sides: tuple[WeightedColumn, ...]) -> Some:
         """Returns the cells of a column in the rows that are looked at with all columns together."""
@@ -139,7 +142,7 @@ class DrawnTables:
             np.column_stack([s.current for s in kept]),
         )
         drawn = independent(
-            tables, (self._worth_of(0), self._worth_of(1)), (self._together(0), self._together(1)),
+            tables, (self._some_of(0), self._some_of(1)), (self._together(0), self._together(1)),
             named(options.key, "independent"), JOINT_ROWS,
         )  # fmt: skip
         whole = tuple(min(len(index), JOINT_ROWS) for index in self._index)
@@ -153,7 +156,7 @@ class DrawnTables:
         if options.progress is not None:
             options.progress("all columns together")
         reference, current = (
-            DrawnRows(values[rows], index[rows])
+            JointRows(values[rows], index[rows])
             for values, index, rows in zip(tables, self._index, drawn, strict=True)
         )
         labels = tuple(s.labels for s in kept)
@@ -171,73 +174,62 @@ class DrawnTables:
             self.notes = (*self.notes, "together not compared: fewer than two columns vary")
         return tuple(name for name, _ in varying), [some for _, some in varying]
 
-    def _worth_of(self, i: int) -> Values | None:
-        weights = self._weights[i]
-        return None if weights is None else weights[self._index[i]]
+    def _some_of(self, i: int) -> Rows:
+        return self._rows[i].take(self._index[i])
 
     def _together(self, i: int) -> Groups | None:
-        groups, order, index = self._groups[i], self._order[i], self._index[i]
-        if groups is not None:
-            return groups[index]
-        if order is None:
-            return None
-        place = np.empty(len(order), dtype=np.int64)
-        place[order] = np.arange(len(order))
-        return place[index] // (2 * self._blocks[i])
+        found = groups_of(self._rows[i], self._tables[i].rows, self._lengths[i])
+        return None if found is None else found[self._index[i]]
 
 
-def _weights(table: Table, name: str | None) -> Values | None:
-    if name is None:
-        return None
-    cells = table.read(name)
-    bad = ~((cells.values >= 0.0) & np.isfinite(cells.values))
-    numeric = cells.scale == "numbers"
-    if not numeric or bad.any() or not cells.values.sum() > 0.0:
-        where = f", see {table.place(int(np.argmax(bad)))}" if numeric and bad.any() else ""
-        raise InputError(
-            f"{table.source}: column {name!r} holds no weights: they are numbers, finite, not "
-            f"negative and not all 0{where}"
-        )
-    return scaled(cells.values)
+def _account(table: Table, apart: RowColumns) -> Rows:
+    """Returns what the rows of a table stand for. Raises InputError for columns that say nothing of the kind."""
+    for role in ("weights", "frequencies"):
+        name = getattr(apart, role)
+        cells = None if name is None else table.read(name)
+        if cells is None:
+            continue
+        with np.errstate(invalid="ignore"):
+            bad = ~((cells.values >= 0.0) & np.isfinite(cells.values))
+        if role == "frequencies":
+            bad |= cells.values != np.floor(cells.values)
+        numeric = cells.scale == "numbers"
+        if not numeric or bad.any() or not cells.values.sum() > 0.0:
+            where = f", see {table.place(int(np.argmax(bad)))}" if numeric and bad.any() else ""
+            what = "numbers" if role == "weights" else "whole numbers"
+            raise InputError(
+                f"{table.source}: column {name!r} holds no {role}: they are {what}, finite, not "
+                f"negative and not all 0{where}"
+            )
+    return table.account.joined(account_of(table, apart), table.source)
 
 
-def _groups(table: Table, name: str | None) -> Groups | None:
-    if name is None:
-        return None
-    values = _identities(table, name)
-    # DrawnRows without a cluster stand alone.
-    alone = np.isnan(values)
-    values = np.where(alone, np.nanmax(values, initial=0.0) + 1.0 + np.arange(len(values)), values)
-    return np.unique(values, return_inverse=True)[1]
-
-
-def _identities(table: Table, name: str) -> Values:
-    try:
-        column = table.read(name)
-    except UnsupportedError as error:
-        raise InputError(f"{table.source}: column {name!r} marks no clusters: {error}") from None
-    if column.whole is None:
-        return column.values
-    # In the order of the integers, which float64 would round together.
-    ranks = np.unique(column.whole, return_inverse=True)[1].astype(np.float64)
-    return np.where(np.isnan(column.values), np.nan, ranks)
-
-
-def _order(table: Table, name: str | None) -> Groups | None:
-    return None if name is None else np.argsort(_identities(table, name), kind="stable")
-
-
-def _notes(options: Options, both: tuple[Table, ...]) -> tuple[str, ...]:
-    notes = []
+def _notes(options: Options, both: tuple[Table, ...], rows: tuple[Rows, ...]) -> tuple[str, ...]:
+    notes, apart = [], options.apart
     if options.joint and len(both) == 2 and max(t.rows for t in both) > JOINT_ROWS:
         notes.append(f"all columns together are compared on {JOINT_ROWS:,} rows drawn at random")
-    if options.weights is not None:
-        notes.append(f"rows count for what {options.weights!r} says")
-    if options.cluster is not None:
-        notes.append(f"rows with the same {options.cluster!r} are not taken for independent")
-    if options.order is not None:
-        notes.append(f"rows are ordered by {options.order!r}; errors allow for what lasts")
+    if any(r.weighted for r in rows):
+        notes.append(f"rows count in proportion to {_called(apart.weights, 'weights')}")
+        weights = [r.weights for r in rows if r.weights is not None and r.weighted]
+        if all((w == np.floor(w)).all() for w in weights):
+            notes.append(
+                "weights are whole numbers: say frequencies= if they are numbers of equal rows"
+            )
+    if apart.frequencies is not None:
+        notes.append(f"rows stand for as many as {apart.frequencies!r} says")
+    if any(r.cluster is not None for r in rows):
+        notes.append(
+            f"rows with the same {_called(apart.cluster, 'cluster')} are not taken for independent"
+        )
+    if any(isinstance(r.order, np.ndarray) for r in rows):
+        notes.append(
+            f"rows are ordered by {_called(apart.order, 'order')}; errors allow for what lasts"
+        )
     return tuple(notes)
+
+
+def _called(name: str | None, role: str) -> str:
+    return role if name is None else repr(name)
 
 
 # Columns that are read side by side: of what type they are, and integers that float64 cannot hold.
@@ -379,8 +371,8 @@ _LIKE = (None, "evidently")
 
 
 def options(
-    columns: object, *, weights: object, cluster: object, order: object, by: object, max_kl: object,
-    joint: object, like: object, key: object, progress: object,
+    columns: object, *, weights: object, frequencies: object, cluster: object, order: object,
+    by: object, max_kl: object, joint: object, like: object, key: object, progress: object,
 ) -> Options:  # fmt: skip
     """Returns what was asked. Raises InputError for what is no such option."""
     if like not in _LIKE:
@@ -393,13 +385,16 @@ def options(
         raise InputError(f"joint={joint!r}: say True or False")
     if progress is not None and not callable(progress):
         raise InputError(f"progress={progress!r}: give a function that is called with a text")
-    said = {"weights": weights, "cluster": cluster, "order": order, "by": by}
+    said = {
+        "weights": weights, "frequencies": frequencies, "cluster": cluster, "order": order, "by": by
+    }  # fmt: skip
     for option, name in said.items():
         if name is not None and not isinstance(name, str):
             raise InputError(f"{option}={name!r}: give the name of a column, a text")
     named(key, "options")  # says what a key is, if this is none
     return Options(
-        names(columns), weights, cluster, order, max_kl, joint, like, key, progress  # pyright: ignore[reportArgumentType]
+        names(columns), RowColumns(weights, frequencies, cluster, order),  # pyright: ignore[reportArgumentType]
+        max_kl, joint, like, key, progress,  # pyright: ignore[reportArgumentType]
     )  # fmt: skip
 
 

@@ -23,9 +23,10 @@ from kullback.distributions.columns import (
 from kullback.distributions.compound import Mixture, check_weights
 from kullback.distributions.real import Normal, StudentT
 from kullback.distributions.vector import Categorical, MultivariateNormal
-from kullback.losses.mixture import CHUNK, coefficients
+from kullback.losses.gaussian import coefficients
 
 _LOG_2PI = math.log(2.0 * math.pi)
+#: Rows at a time: the features and the component densities stay in the cache.
 _ROWS = 4096
 
 
@@ -349,7 +350,7 @@ def log_prob_pair(p: GaussianMixture, q: GaussianMixture) -> Callable[[Array], t
 
 
 def _log_sum_exp(logs: Float[np.ndarray, "k n"]) -> Float[np.ndarray, " n"]:
-    """Returns losses' `log_sum_exp` in place: `logs` is spent."""
+    """log sum_k exp(logs[k]) in place: `logs` is spent."""
     peak = np.maximum.reduce(logs, axis=0)
     np.copyto(peak, 0.0, where=np.isneginf(peak))
     np.subtract(logs, peak, out=logs)
@@ -374,9 +375,9 @@ def feature_columns(x: Float[np.ndarray, "d n"]) -> Float[np.ndarray, "f n"]:
 
 
 def chunks(n: int) -> Iterator[slice]:
-    """Yields slices of at most CHUNK rows."""
-    for start in range(0, n, CHUNK):
-        yield slice(start, min(start + CHUNK, n))
+    """Yields slices of at most _ROWS rows."""
+    for start in range(0, n, _ROWS):
+        yield slice(start, min(start + _ROWS, n))
 
 
 # A mixture seen as its components, whichever is the simplest class that it has.

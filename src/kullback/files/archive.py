@@ -121,7 +121,11 @@ Rebuild = Callable[[Any, dict[str, Any] | None, tuple[str, ...], bool], Approxim
 
 
 def write_fit(fit: Fit, path: str | Path) -> None:
-    """Writes a fit; raises InputError if it holds what cannot be written."""
+    """Writes a fit; raises InputError if it holds what cannot be written. A p of functions is left out."""
+    try:
+        _encode(fit.target, {})
+    except InputError:
+        fit = dataclasses.replace(fit, target=None)
     _write({"fit": fit}, path)
 
 

@@ -123,7 +123,7 @@ def fit_adversarial(
 @final
 @dataclass(frozen=True, eq=False)
 class StandardRows:
-    """StandardRows of p in standard coordinates, and how likely each is to be drawn.
+    """Rows of p in standard coordinates, and how likely each is to be drawn.
 
     Attributes:
         x: (n, d), float32.
@@ -266,7 +266,8 @@ def _reported(divergence: Adversarial, bounds: list[Bound], n: int) -> Estimate:
 
 def _standard(p: Samples) -> tuple[StandardRows, Float[np.ndarray, " d"], Float[np.ndarray, " d"]]:
     n = len(p.values)
-    weights = np.full(n, 1.0 / n) if p.weights is None else p.weights / p.weights.sum()
+    counts = p.rows.counts
+    weights = np.full(n, 1.0 / n) if counts is None else counts / counts.sum()
     center = weights @ p.values
     scale = np.sqrt(weights @ (p.values - center) ** 2)
     return StandardRows(((p.values - center) / scale).astype(np.float32), weights), center, scale

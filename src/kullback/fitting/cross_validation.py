@@ -77,12 +77,12 @@ def difference(
 
 
 def moments(values: scalar_Values, weights: scalar_Values) -> tuple[float, float]:
-    """Returns a weighted mean and its standard error."""
-    share = weights / weights.sum()
+    """Returns a mean and its standard error; weights are numbers of independent rows."""
+    effective = float(weights.sum())
+    share = weights / effective
     used = share > 0.0
     share, values = share[used], values[used]
     middle = float(share @ values)
-    effective = 1.0 / float(share @ share)
     return middle, math.sqrt(float(share @ (values - middle) ** 2) / max(effective - 1.0, 1.0))
 
 

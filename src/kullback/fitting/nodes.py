@@ -9,12 +9,8 @@ from jaxtyping import Float
 
 from kullback.core.errors import DensityError, UnsupportedError
 from kullback.distributions.base import Distribution
-from kullback.losses.divergences import forward_kl
-from kullback.results.estimate import Outcome, unresolved
-from kullback.results.fit import Direction
+from kullback.measure.plane import SIDE, rectangle
 from kullback.solvers.quadrature import fill, nodes
-
-# A density as weighted points: where it is looked at when a q is fitted to it.
 
 
 @final
@@ -47,7 +43,6 @@ class Nodes:
 
 #: Points below this share of the whole are left out.
 _NEGLIGIBLE = 1e-18
-_SIDE = 321
 
 
 def of_density(p: Distribution, example: Float[np.ndarray, " d"] | None = None) -> Nodes:
@@ -90,7 +85,7 @@ def _plane(p: Distribution, example: Float[np.ndarray, " d"]) -> Nodes:
         center = 0.5 * (seen.min(axis=0) + seen.max(axis=0))
         reach = np.ptp(seen, axis=0)
     for _ in range(60):
-        x, log_p = _rectangle(p, center, reach, 121)
+        x, log_p = rectangle(p, center, reach, 121)
         peak = log_p.max()
         if not math.isfinite(peak):
             raise DensityError(
@@ -104,16 +99,8 @@ def _plane(p: Distribution, example: Float[np.ndarray, " d"]) -> Nodes:
         if not at_edge.any() and (wanted > 0.75 * reach).all():
             break
         center, reach = 0.5 * (low + high), wanted
-    x, log_p = _rectangle(p, center, reach, _SIDE)
+    x, log_p = rectangle(p, center, reach, SIDE)
     return _weighted(x, log_p)
-
-
-def _rectangle(
-    p: Distribution, center: Float[np.ndarray, " d"], reach: Float[np.ndarray, " d"], side: int
-) -> tuple[Float[np.ndarray, "n d"], Float[np.ndarray, " n"]]:
-    axes = [np.linspace(c - r, c + r, side) for c, r in zip(center, reach, strict=True)]
-    x = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(axes))
-    return x, p.log_prob(x)
 
 
 def _weighted(x: Float[np.ndarray, "n d"], log_weight: Float[np.ndarray, " n"]) -> Nodes:
@@ -121,28 +108,3 @@ def _weighted(x: Float[np.ndarray, "n d"], log_weight: Float[np.ndarray, " n"]) 
     weights /= weights.sum()
     kept = weights > _NEGLIGIBLE
     return Nodes(x[kept], weights[kept] / weights[kept].sum())
-
-
-def kl(p: Distribution, q: Distribution, nodes: Nodes, direction: Direction) -> Outcome:
-    """Returns KL(p||q) or KL(q||p) on a plane, p being unnormalised, by sums over a rectangle.
-
-    The error is the distance from the same sum over every other point.
-    """
-    low, high = nodes.x.min(axis=0), nodes.x.max(axis=0)
-    center, reach = 0.5 * (low + high), 0.75 * (high - low)
-    values = []
-    for side in (_SIDE, _SIDE // 2 + 1):
-        x, log_p = _rectangle(p, center, reach, side)
-        cell = math.log(float(np.prod(2.0 * reach / (side - 1))))
-        log_p = log_p - np.logaddexp.reduce(log_p) - cell
-        log_q = q.log_prob(x)
-        terms = forward_kl(log_p, log_q) if direction == "forward" else forward_kl(log_q, log_p)
-        mass = np.exp((log_p if direction == "forward" else log_q) + cell).sum()
-        values.append((float(terms.sum()) * math.exp(cell), float(mass)))
-    (value, mass), (coarse, _) = values
-    if direction == "reverse" and abs(mass - 1.0) > 1e-4:
-        return unresolved(value, f"{1.0 - mass:.2g} of q's mass is off the rectangle", "plane sums")
-    if value < -abs(value - coarse) - 1e-9:
-        return unresolved(value, "p's mass does not end within any rectangle tried", "plane sums")
-    error = abs(value - coarse) + abs(mass - 1.0) * (1.0 + abs(value)) * 10.0 + 1e-12
-    return Outcome(value, error, "numeric", "plane sums", _SIDE * _SIDE)

@@ -8,7 +8,7 @@ optimum as soon as p has two parts.
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
@@ -221,12 +221,10 @@ def refit(p: Samples, p_hat: Components) -> Components:
 
 
 def _rows(p: Samples) -> tuple[Rows, Structure]:
-    """Rows with weights that sum to the number of rows they are worth (Kish 1965), and what is fitted."""
-    weights = np.ones(len(p.values)) if p.weights is None else p.weights
-    worth = weights.sum() ** 2 / float(weights @ weights)
+    """Rows with weights that sum to the number of rows they are worth, and what is fitted."""
     values = np.column_stack([_unrounded(column, i) for i, column in enumerate(p.values.T)])
-    scaled = Samples(values, weights * (worth / weights.sum()), columns=p.columns)
-    return distinct(rows_of(scaled)), Structure("full", p.values.shape[1])
+    unrounded = replace(p, values=values)
+    return distinct(rows_of(unrounded)), Structure("full", p.values.shape[1])
 
 
 def _unrounded(column: Float[np.ndarray, " n"], index: int) -> Float[np.ndarray, " n"]:

@@ -14,7 +14,9 @@ from jaxtyping import Float
 
 from kullback.core.errors import InputError
 from kullback.core.run import Memo
+from kullback.measure.samples.dependence import counts_of, lasting
 from kullback.tables.kinds import Likelihood, likelihoods
+from kullback.tables.rows import rounded
 from kullback.targets import Samples, Stream
 
 #: Rows a block of the first pass.
@@ -40,9 +42,11 @@ class Rows:
         source: where they come from.
         center, scale: (d,); 0 and 1 for columns that are not continuous.
         n: how many rows have a weight.
-        total: the sum of the weights.
-        effective: how many rows a mean is worth: the total where weights are numbers of rows, else
-            (sum w)^2 / sum w^2 (Kish 1965).
+        total: the sum of the weights of the blocks.
+        effective: how many independent rows a mean over all is worth.
+        unit: what weights as they are kept are multiplied by, so that their sum is what all rows are worth
+            (Kish 1965), and what is left after rows that depend on each other.
+        counts_whole: whether weights are numbers of independent rows.
         memo: of passes over them; None to keep none.
         fold: (i, of, kept): only the rows of fold i of so many have a weight, or only the others.
     """
@@ -55,6 +59,8 @@ class Rows:
     effective: float
     memo: Memo | None = None
     fold: tuple[int, int, bool] | None = None
+    unit: float = 1.0
+    counts_whole: bool = True
 
     @property
     def kinds(self) -> tuple[Likelihood, ...]:
@@ -166,18 +172,24 @@ class Rows:
             for i in range(0, x.shape[1], size):
                 yield x[:, i : i + size], weights[i : i + size]
             return
-        for values, weights in _pieces(self.source, size):
+        for values, weights in self.counted(size):
             x = values.T - self.center[:, None]
             x /= self.scale[:, None]
             yield x, weights
+
+    def counted(
+        self, size: int
+    ) -> Iterator[tuple[Float[np.ndarray, "m d"], Float[np.ndarray, " m"]]]:
+        """Yields rows as they are, with how many independent ones each counts for."""
+        for values, weights in _pieces(self.source, size):
+            yield values, weights if self.unit == 1.0 else rounded(weights * self.unit)
 
     @cached_property
     def _kept(self) -> Block | None:
         if isinstance(self.source, Stream) or self.source.values.size > _KEPT:
             return None
-        weights = self.source.weights
         x = np.ascontiguousarray(((self.source.values - self.center) / self.scale).T)
-        return x, np.ones(x.shape[1]) if weights is None else weights
+        return x, next(self.counted(x.shape[1]))[1]
 
     def subset(self, values: Float[np.ndarray, "m d"], weights: Float[np.ndarray, " m"]) -> "Rows":
         """Returns other rows of the same columns, given as they are, seen in the same way."""
@@ -191,7 +203,8 @@ class Rows:
         )
         total = float(weights.sum())
         worth = self.effective * total / self.total
-        return Rows(part, self.center, self.scale, len(values), total, worth)
+        n = len(values)
+        return Rows(part, self.center, self.scale, n, total, worth, counts_whole=self.counts_whole)
 
     def sample(self, size: int, rng: np.random.Generator) -> "Rows":
         """Returns `size` rows in proportion to their weights, one from each stretch of equal weight.
@@ -199,13 +212,14 @@ class Rows:
         All rows if there are no more. A row of weight 2 is met where two equal rows would be.
         """
         if self.n <= size:
-            parts = list(_pieces(self.source, _FIRST))
-            return self.subset(
+            parts = list(self.counted(_FIRST))
+            whole = self.subset(
                 np.concatenate([v for v, _ in parts]), np.concatenate([w for _, w in parts])
             )
+            return replace(whole, n=self.n)
         marks = (np.arange(size) + rng.random(size)) * (self.total / size)
         picked, before = [], 0.0
-        for values, weights in _pieces(self.source, _FIRST):
+        for values, weights in self.counted(_FIRST):
             below = before + np.cumsum(weights)
             first, last = np.searchsorted(marks, [before, below[-1]])
             at = np.searchsorted(below, marks[first:last], side="right")
@@ -229,16 +243,17 @@ def rows_of(source: Samples | Stream, *, common_scale: bool = False) -> Rows:
         InputError: there are no rows, or a continuous column is constant.
     """
     d = len(source.columns)
-    n, total, squares, counted = 0, 0.0, 0.0, True
+    n, total, squares = 0, 0.0, 0.0
     mass, mean, square = np.zeros(d), np.zeros(d), np.zeros(d)
     low, high = np.full(d, np.inf), np.full(d, -np.inf)
-    for values, weights in _pieces(source, _FIRST):
+    copies = _copies(source)
+    for start, (values, weights) in enumerate(_pieces(source, _FIRST)):
+        times = copies(start * _FIRST, weights)
         seen = ~np.isnan(values) if source.missing else np.ones(values.shape, dtype=bool)
         held = weights @ seen
-        n += int(np.count_nonzero(weights))
+        n += int(np.sum(times[weights > 0.0]))
         total += float(weights.sum())
-        squares += float(weights @ weights)
-        counted = counted and bool((weights == np.floor(weights)).all())
+        squares += float(weights @ (weights / np.maximum(times, 1.0)))
         kept = np.where(seen, values, 0.0)
         # Chan's update: each piece is centred at its own mean, so that no digits cancel.
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -257,15 +272,52 @@ def rows_of(source: Samples | Stream, *, common_scale: bool = False) -> Rows:
     continuous = np.array([kind == "continuous" for kind in likelihoods(source.kinds)])
     _refuse_constant(source, continuous, low, high, mass)
     sd = np.sqrt(square / np.maximum(mass, 1e-300))
-    effective = total if counted else total * total / squares
-    median, spread = _middle(Rows(source, mean, sd, n, total, effective), mean, sd)
+    # Weights of a survey: their sum becomes Kish's number; then what rows that depend on each other share.
+    unit = total / squares / _shared(source)
+    total = unit * total
+    median, spread = _middle(Rows(source, mean, sd, n, total, total, unit=unit), mean, sd)
     # The last bits of a sum are of the order of the rows: a row of weight 2 is not summed as two rows are.
     spread = _short(spread)
     scale = np.where(continuous, spread, 1.0)
     if common_scale:
         common = np.exp(np.mean(np.log(scale[continuous])))
         scale = np.where(continuous, float(_short(common)), 1.0)
-    return Rows(source, np.where(continuous, median, 0.0), scale, n, total, effective)
+    center, whole = np.where(continuous, median, 0.0), unit == 1.0
+    return Rows(source, center, scale, n, total, total, unit=unit, counts_whole=whole)
+
+
+def _copies(
+    source: Samples | Stream,
+) -> Callable[[int, Float[np.ndarray, " m"]], Float[np.ndarray, " m"]]:
+    """Returns how many equal rows each stands for, of a block by its first row and its weights."""
+    if isinstance(source, Stream):
+        return lambda _, weights: weights if source.copies else np.ones(len(weights))
+    times = source.frequencies
+    if times is None:
+        return lambda _, weights: np.ones(len(weights))
+    return lambda first, weights: times[first : first + len(weights)]
+
+
+def counts(source: Samples) -> Float[np.ndarray, " n"]:
+    """Returns how many independent rows each row counts for."""
+    given = source.rows.counts
+    alone = np.ones(len(source.values)) if given is None else given
+    return alone / _shared(source)
+
+
+def _shared(source: Samples | Stream) -> float:
+    """Returns how many rows are worth an independent one, by the column in which they are worth least."""
+    if isinstance(source, Stream) or not source.rows.dependent:
+        return 1.0
+    coded = [kind == "category" for kind in source.kinds]
+    length, _ = lasting(list(source.values.T), coded, source.rows)
+    worth = [
+        counts_of(x, source.rows, length, levels=c)
+        for x, c in zip(source.values.T, coded, strict=True)
+    ]
+    given = source.rows.counts
+    whole = float(len(source.values)) if given is None else float(given.sum())
+    return max(1.0, *(whole / float(w.sum()) for w in worth if w is not None))
 
 
 def distinct(rows: Rows) -> Rows:
@@ -275,7 +327,7 @@ def distinct(rows: Rows) -> Rows:
     """
     source = rows.source
     assert isinstance(source, Samples)
-    given = np.ones(len(source.values)) if source.weights is None else source.weights
+    given = np.concatenate([w for _, w in rows.counted(_FIRST)])
     held = given > 0.0
     values, index = np.unique(source.values[held], axis=0, return_inverse=True)
     weights = np.bincount(index.ravel(), weights=given[held], minlength=len(values))
@@ -321,6 +373,7 @@ def _pieces(
     """Yields rows and weights, `size` at a time but for the last, whatever size they are read in."""
     if isinstance(source, Samples):
         weights = np.ones(len(source.values)) if source.weights is None else source.weights
+        weights = weights if source.frequencies is None else weights * source.frequencies
         for i in range(0, len(weights), size):
             yield source.values[i : i + size], weights[i : i + size]
         return

@@ -10,6 +10,7 @@ import numpy as np
 from kullback.core.errors import InputError
 from kullback.tables.files import bundled, open_table
 from kullback.tables.kinds import Kind, Place, check_values
+from kullback.tables.rows import ALL_DATA, RowColumns
 from kullback.tables.table import Numbers, Table, numbers
 from kullback.targets import Samples
 
@@ -31,6 +32,9 @@ def read_samples(
     *,
     columns: Sequence[str] | None = None,
     weights: str | None = None,
+    frequencies: str | None = None,
+    cluster: str | None = None,
+    order: str | None = None,
     counts: Sequence[str] = (),
     kinds: Mapping[str, Kind] | None = None,
     missing: Missing = False,
@@ -40,7 +44,8 @@ def read_samples(
     Args:
         path: a .csv (or .tsv), .parquet or .npy file; "faithful.csv" comes with kullback.
         columns: the names of those to take, in that order; all by default.
-        weights: the name of a column with the weight of each row, which is then no column of data.
+        weights, frequencies, cluster, order: names of columns that say what the rows stand for, as of
+            `Samples`; they are then no columns of data.
         counts: the names of columns that hold numbers of events: the same as kinds={name: "count"}.
         kinds: of columns that are not what they seem, such as {"zip": "category"}.
         missing: what becomes of cells without a value: False refuses them, True keeps them as missing,
@@ -55,8 +60,9 @@ def read_samples(
         (272, 1)
     """
     declared = declared_kinds(counts, kinds)
+    apart = RowColumns(weights, frequencies, cluster, order)
     return samples_of(
-        open_table(path), columns=columns or (), weights=weights, kinds=declared, missing=missing
+        open_table(path), columns=columns or (), apart=apart, kinds=declared, missing=missing
     ).samples
 
 
@@ -80,17 +86,23 @@ def samples_of(
     table: Table,
     *,
     columns: Sequence[str] = (),
-    weights: str | None = None,
+    apart: RowColumns = ALL_DATA,
     kinds: Sequence[Kind] | Mapping[str, Kind] = (),
     missing: Missing = False,
 ) -> Read:
-    """Returns the rows of a table as samples. Arguments and what is raised as of `read_samples`."""
+    """Returns the rows of a table as samples.
+
+    Args:
+        table: the table.
+        apart: the columns that say what the rows stand for.
+        columns, kinds, missing: as of `read_samples`, as what is raised.
+    """
     check_missing(missing)
-    found = numbers(table, names=columns, weights=weights, kinds=kinds)
-    kept = _kept(found, weights, table, missing)
-    values, labels, counted = found.values, found.labels, found.weights
+    found = numbers(table, names=columns, apart=apart, kinds=kinds)
+    kept = _kept(found, apart, table, missing)
+    values, labels, stands = found.values, found.labels, found.account
     if kept is not None:
-        values, counted = values[kept], None if counted is None else counted[kept]
+        values, stands = values[kept], stands.take(kept)
         values, labels = _relabelled(values, labels)
     if not len(values):
         raise InputError(f"{table.source}: there is not a row without missing cells in it")
@@ -99,12 +111,16 @@ def samples_of(
         return table.place(row if kept is None else int(kept[row]))
 
     values.flags.writeable = False
-    if counted is not None:
-        check_weights(counted, str(weights), table.source, place)
+    for role in ("weights", "frequencies"):
+        if getattr(apart, role) is not None:
+            check_weights(getattr(stands, role), getattr(apart, role), table.source, place)
     check_values(values, found.names, found.kinds, labels, table.source, place)
     samples = Samples(
         values,
-        counted,
+        stands.weights,
+        frequencies=stands.frequencies,
+        cluster=stands.cluster,
+        order=stands.order,
         columns=found.names,
         kinds=found.kinds,
         labels=labels,
@@ -159,17 +175,18 @@ def check_cells(
         )
 
 
-def _kept(found: Numbers, weights: str | None, table: Table, missing: Missing) -> np.ndarray | None:
+def _kept(found: Numbers, apart: RowColumns, table: Table, missing: Missing) -> np.ndarray | None:
     """Returns the index of the rows to keep, None for all; raises InputError for cells that may not be."""
     for i, name in enumerate(found.names):
         check_cells(
             found.values[:, i], name, table.source, table.place, missing=missing is not False
         )
     lacking = np.isnan(found.values).any(axis=1)
-    if found.weights is not None:
-        drops = missing == "drop"
-        check_cells(found.weights, str(weights), table.source, table.place, missing=drops)
-        lacking |= np.isnan(found.weights)
+    for role in ("weights", "frequencies"):
+        cells, name = getattr(found.account, role), getattr(apart, role)
+        if name is not None:
+            check_cells(cells, name, table.source, table.place, missing=missing == "drop")
+            lacking |= np.isnan(cells)
     return np.flatnonzero(~lacking) if missing == "drop" and lacking.any() else None
 
 

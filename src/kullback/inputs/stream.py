@@ -32,6 +32,7 @@ from kullback.tables.parquet import (
     rows_in,
     schema_of,
 )
+from kullback.tables.rows import ALL_DATA, RowColumns
 from kullback.tables.table import chosen
 from kullback.targets import Stream
 
@@ -120,6 +121,7 @@ def scan(
     *,
     columns: Sequence[str] | None = None,
     weights: str | None = None,
+    frequencies: str | None = None,
     counts: Sequence[str] = (),
     kinds: Mapping[str, Kind] | None = None,
     missing: Missing = False,
@@ -132,7 +134,9 @@ def scan(
     Args:
         path: a directory with .parquet files, at any depth; a pattern such as "2024-*.parquet"; or one
             file. Files are read in the order of their names.
-        columns, weights, counts, kinds, missing: as of `read_samples`.
+        columns, counts, kinds, missing: as of `read_samples`.
+        weights, frequencies: the column with the weight of each row, or with the number of equal rows that it
+            stands for; one of the two.
 
     Raises:
         InputError: there are no such files, they are damaged, or their columns differ. In a pass, for
@@ -147,9 +151,15 @@ def scan(
         ('x', 'y')
     """
     check_missing(missing)
+    if weights is not None and frequencies is not None:
+        raise InputError(
+            f"{path}: files that are read in pieces have weights= or frequencies=, not both: multiply them"
+        )
     paths, source = paths_of(path), str(path)
+    apart, copies = RowColumns(weights, frequencies), frequencies is not None
+    weights = weights or frequencies
     schemas = [schema_of(p) for p in paths]
-    wanted = chosen(list(schemas[0]), columns or (), weights, paths[0])
+    wanted = chosen(list(schemas[0]), columns or (), apart, paths[0])
     said = resolve(declared_kinds(counts, kinds), wanted)
     needed = [*wanted, *_named(weights)]
     check_alike(paths, schemas, needed, everything=columns is None)
@@ -164,23 +174,32 @@ def scan(
     labels = tuple(names for _, names in found)
     numeric = tuple(schemas[0][name].is_numeric() for name in wanted)
     parts = _Parts(files, tuple(wanted), known, labels, numeric, weights, missing, source)
-    return Stream(parts, tuple(wanted), known, labels, missing is True, source)
+    return Stream(parts, tuple(wanted), known, labels, missing is True, source, copies)
 
 
 def read_rows(
     path: str | Path,
     *,
     columns: Sequence[str] | None = None,
-    weights: str | None = None,
+    apart: RowColumns = ALL_DATA,
     kinds: Mapping[str, Kind] | None = None,
     missing: Missing = False,
 ) -> Read | Stream:
     """Returns samples, or a stream for a directory, a pattern, or a Parquet file that is too big."""
-    if is_stream(path):
-        return scan(path, columns=columns, weights=weights, kinds=kinds, missing=missing)
-    return samples_of(
-        open_table(path), columns=columns or (), weights=weights, kinds=kinds or {}, missing=missing
-    )
+    if not is_stream(path):
+        return samples_of(
+            open_table(path), columns=columns or (), apart=apart, kinds=kinds or {}, missing=missing
+        )
+    for role in ("cluster", "order"):
+        if getattr(apart, role) is not None:
+            raise InputError(
+                f"{path}: {role}={getattr(apart, role)!r}: rows that are read in pieces are taken for independent; "
+                "give one file that fits into memory"
+            )
+    return scan(
+        path, columns=columns, weights=apart.weights, frequencies=apart.frequencies, kinds=kinds,
+        missing=missing,
+    )  # fmt: skip
 
 
 def is_stream(path: str | Path) -> bool:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, final
@@ -165,15 +165,12 @@ def table_in(thing: object, name: str, verb: str) -> Table:
     if isinstance(thing, Table):
         return thing
     if isinstance(thing, Samples):
-        if thing.weights is not None:
-            raise InputError(
-                f"{name}: Samples have weights of their own; give a data frame and weights="
-            )
         d = len(thing.columns)
-        return of_values(
+        made = of_values(
             thing.values, thing.columns, name, kinds=thing.kinds, labels=thing.labels,
             headed=thing.columns != numbered(d),
         )  # fmt: skip
+        return replace(made, account=thing.rows)
     if holds_rows(thing):
         return of_object(thing, name)
     array = np.asarray(thing) if isinstance(thing, (list, tuple)) else _array(thing)

@@ -1,13 +1,16 @@
 """Calling a loss of JAX, torch or NumPy on float64 arrays, for its value and its gradient."""
 
+import contextlib
 import functools
 import importlib
 import importlib.util
 import inspect
+import itertools
 import sys
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
@@ -20,6 +23,18 @@ Array = np.ndarray
 Arguments = Mapping[str, Any]
 #: The weight of each number of an output of this shape.
 Weigh = Callable[[tuple[int, ...]], Array | float]
+
+
+@final
+@dataclass(frozen=True)
+class Seed:
+    """An argument that is a source of random numbers, in whatever form the library has."""
+
+    number: int
+
+
+#: Repetitions where they cannot be run together.
+_SINGLY = 400
 
 
 class LossCall(ABC):
@@ -36,6 +51,12 @@ class LossCall(ABC):
         Gradients are None where the library has none (NumPy). The precision is 64 or 32 bits.
         """
 
+    @abstractmethod
+    def repeated(
+        self, draw: Arguments, wanted: Sequence[str], weigh: Weigh, count: int
+    ) -> tuple[Array, dict[str, Array] | None]:
+        """Returns the same of one draw, `count` times, each with other random numbers of the loss's own."""
+
 
 def libraries(fn: Callable[..., Any]) -> list[str]:
     """Returns the libraries a function may be written in, the likeliest first."""
@@ -48,20 +69,25 @@ def libraries(fn: Callable[..., Any]) -> list[str]:
     return [n for n in found if importlib.util.find_spec(n) is not None]
 
 
-def loss_call(library: str, fn: Callable[..., Any], positional: Sequence[str]) -> LossCall:
+def loss_call(
+    library: str, fn: Callable[..., Any], positional: Sequence[str], lists: Collection[str] = ()
+) -> LossCall:
     """Returns a loss as one of a library.
 
     Args:
         library: "torch", "jax" or "numpy".
         fn: the loss.
         positional: names that are passed by position, in their order.
+        lists: names of arguments that are passed as lists, along their first axis.
     """
-    bound = functools.partial(_bound, fn, tuple(positional))
+    bound = functools.partial(_bound, fn, tuple(positional), frozenset(lists))
     return {"torch": _Torch, "jax": _Jax, "numpy": _Numpy}[library](bound)
 
 
-def _bound(fn: Callable[..., Any], positional: tuple[str, ...], arguments: Arguments) -> Any:
-    given = dict(arguments)
+def _bound(
+    fn: Callable[..., Any], positional: tuple[str, ...], lists: frozenset[str], arguments: Arguments
+) -> Any:
+    given = {n: list(v) if n in lists else v for n, v in arguments.items()}
     inner = getattr(fn, "func", fn)
     name = getattr(inner, "__name__", type(inner).__name__)
     with warnings.catch_warnings(), user_code(f"the loss {name}"):
@@ -119,12 +145,28 @@ class _Numpy(LossCall):
     def many(
         self, draws: Sequence[Arguments], wanted: Sequence[str], weigh: Weigh
     ) -> tuple[Array, dict[str, Array] | None, int]:
+        sums, bits = self._each(draws, weigh, itertools.repeat(0))
+        return sums, None, bits
+
+    def repeated(
+        self, draw: Arguments, wanted: Sequence[str], weigh: Weigh, count: int
+    ) -> tuple[Array, dict[str, Array] | None]:
+        return self._each([draw] * count, weigh, itertools.count())[0], None
+
+    def _each(
+        self, draws: Sequence[Arguments], weigh: Weigh, seeds: Iterable[int]
+    ) -> tuple[Array, int]:
         sums, bits = [], 64
-        for draw in draws:
-            output = np.asarray(self._bound(_copies(draw)))
-            bits = min(bits, _bits(str(output.dtype)))
-            sums.append(float(np.sum(weigh(output.shape) * output.astype(np.float64))))
-        return np.array(sums), None, bits
+        state = np.random.get_state()  # noqa: NPY002 - what the user's loss may draw from
+        try:
+            for draw, seed in zip(draws, seeds, strict=False):
+                np.random.seed(seed)  # noqa: NPY002
+                output = np.asarray(self._bound(_copies(draw, seed)))
+                bits = min(bits, _bits(str(output.dtype)))
+                sums.append(float(np.sum(weigh(output.shape) * output.astype(np.float64))))
+        finally:
+            np.random.set_state(state)  # noqa: NPY002
+        return np.array(sums), bits
 
 
 @final
@@ -138,24 +180,59 @@ class _Torch(LossCall):
     def many(
         self, draws: Sequence[Arguments], wanted: Sequence[str], weigh: Weigh
     ) -> tuple[Array, dict[str, Array] | None, int]:
+        with self._alone():
+            return self._each(draws, wanted, weigh, itertools.repeat(0))
+
+    def repeated(
+        self, draw: Arguments, wanted: Sequence[str], weigh: Weigh, count: int
+    ) -> tuple[Array, dict[str, Array] | None]:
+        with self._alone():
+            try:
+                return self._together(draw, wanted, weigh, count)
+            except Exception:  # noqa: BLE001 - whatever vmap does not take, one at a time may work
+                few = min(count, _SINGLY)
+                return self._each([draw] * few, wanted, weigh, itertools.count())[:2]
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One thread, and the caller's random numbers as they were."""
         torch = self._torch
         threads, state = torch.get_num_threads(), torch.get_rng_state()
         torch.set_num_threads(1)  # the tensors are tiny: more threads only wait for each other
         try:
-            return self._each(draws, wanted, weigh)
+            yield
         finally:
             torch.set_num_threads(threads)
             torch.set_rng_state(state)
 
+    def _together(
+        self, draw: Arguments, wanted: Sequence[str], weigh: Weigh, count: int
+    ) -> tuple[Array, dict[str, Array]]:
+        torch = self._torch
+        tensors = {n: self._tensor(v, 0) for n, v in draw.items()}
+        leaves = {n: tensors.pop(n) for n in wanted}
+
+        def summed(leaves: dict[str, Any]) -> Any:
+            output = torch.as_tensor(self._bound({**tensors, **leaves}))
+            weights = torch.as_tensor(weigh(tuple(output.shape)), dtype=torch.float64)
+            return (weights * output.to(torch.float64)).sum()
+
+        def one(_: Any) -> Any:
+            return torch.func.grad_and_value(summed)(leaves)
+
+        torch.default_generator.manual_seed(0)
+        found, values = torch.func.vmap(one, randomness="different")(torch.zeros(count))
+        return values.detach().numpy(), {n: g.detach().numpy() for n, g in found.items()}
+
     def _each(
-        self, draws: Sequence[Arguments], wanted: Sequence[str], weigh: Weigh
+        self, draws: Sequence[Arguments], wanted: Sequence[str], weigh: Weigh, seeds: Iterable[int]
     ) -> tuple[Array, dict[str, Array], int]:
         torch = self._torch
         sums, bits = [], 64
         gradients: dict[str, list[Array]] = {name: [] for name in wanted}
-        for draw in draws:
-            torch.default_generator.manual_seed(0)  # every draw from one state of random numbers
-            tensors = {n: self._tensor(v) for n, v in draw.items()}
+        for draw, seed in zip(draws, seeds, strict=False):
+            torch.default_generator.manual_seed(seed)  # every draw from one state of random numbers
+            tensors = {n: self._tensor(v, seed) for n, v in draw.items()}
             leaves = [tensors[name].requires_grad_() for name in wanted]
             with torch.set_grad_enabled(bool(wanted)):
                 output = torch.as_tensor(self._bound(tensors))
@@ -174,7 +251,9 @@ class _Torch(LossCall):
         stacked = {name: np.stack(parts) for name, parts in gradients.items()}
         return np.array(sums), stacked, bits
 
-    def _tensor(self, value: Any) -> Any:
+    def _tensor(self, value: Any, seed: int) -> Any:
+        if isinstance(value, Seed):
+            return self._torch.Generator().manual_seed(seed)
         return self._torch.from_numpy(value.copy()) if isinstance(value, np.ndarray) else value
 
 
@@ -207,6 +286,14 @@ class _Jax(LossCall):
             found = {n: np.asarray(gradients[n], dtype=np.float64) for n in wanted}
             return np.asarray(values, dtype=np.float64), found, self._bits[key]
 
+    def repeated(
+        self, draw: Arguments, wanted: Sequence[str], weigh: Weigh, count: int
+    ) -> tuple[Array, dict[str, Array] | None]:
+        seeds = [n for n, v in draw.items() if isinstance(v, Seed)]
+        draws = [{**draw, **{n: Seed(i) for n in seeds}} for i in range(count)]
+        values, gradients, _ = self.many(draws, wanted, weigh)
+        return values, gradients
+
     def _weighted(self, key: object, fixed: Arguments, weigh: Weigh) -> Callable[..., Any]:
         def summed(leaves: Arguments, others: Arguments) -> Any:
             output = self._jax.numpy.asarray(self._bound({**fixed, **leaves, **others}))
@@ -229,6 +316,13 @@ class _Jax(LossCall):
     def _stacked(
         self, draws: Sequence[Arguments], wanted: Sequence[str]
     ) -> tuple[dict[str, Any], dict[str, Any]]:
+        draws = [
+            {
+                n: np.array([0, v.number], np.uint32) if isinstance(v, Seed) else v
+                for n, v in d.items()
+            }
+            for d in draws
+        ]  # a key of JAX in its raw form
         names = [n for n, v in draws[0].items() if isinstance(v, np.ndarray)]
         arrays = {n: self._jax.numpy.asarray(np.stack([d[n] for d in draws])) for n in names}
         leaves = {n: arrays[n] for n in wanted}
@@ -242,5 +336,12 @@ def _bits(dtype: str) -> int:
     return 32 if dtype.endswith("float32") else 64
 
 
-def _copies(arguments: Arguments) -> dict[str, Any]:
-    return {n: v.copy() if isinstance(v, np.ndarray) else v for n, v in arguments.items()}
+def _copies(arguments: Arguments, seed: int) -> dict[str, Any]:
+    return {
+        n: v.copy()
+        if isinstance(v, np.ndarray)
+        else np.random.default_rng(seed)
+        if isinstance(v, Seed)
+        else v
+        for n, v in arguments.items()
+    }

@@ -23,10 +23,24 @@ from kullback.losses.categorical import (
     label_cross_entropy,
     top_k_kl_lower_bound,
 )
-from kullback.losses.elbo import elbo, iwae, score_function_loss, stick_the_landing_loss
-from kullback.losses.gaussian import full_gaussian_kl, gaussian_kl, gaussian_kl_per_dimension
-from kullback.losses.mixture import gaussian_mixture_kl, gaussian_mixture_log_prob
-from kullback.losses.sampled import forward_kl_surrogate, k1, k2, k3, reverse_kl_surrogate
+from kullback.losses.gaussian import (
+    full_gaussian_kl,
+    gaussian_kl,
+    gaussian_kl_per_dimension,
+    gaussian_mixture_kl,
+    gaussian_mixture_log_prob,
+)
+from kullback.losses.sampled import (
+    elbo,
+    forward_kl_surrogate,
+    iwae,
+    k1,
+    k2,
+    k3,
+    reverse_kl_surrogate,
+    score_function_loss,
+    stick_the_landing_loss,
+)
 
 __all__ = [
     "CONJUGATES",

@@ -9,7 +9,7 @@ from typing import Any, Literal, final
 from jaxtyping import Float
 
 from kullback.core.errors import InputError
-from kullback.losses.gaussian import Array, as_array, namespace
+from kullback.losses.arrays import Array, as_array, namespace
 
 # The f-divergences as a game between a critic and a generator: conjugates and output activations.
 

@@ -10,24 +10,23 @@ from jaxtyping import Float, Int
 
 from kullback.core.errors import InputError
 from kullback.losses.arrays import (
+    Array,
     Reduction,
+    RowFormula,
+    Saved,
+    as_array,
     is_torch,
     log_normalizer,
+    namespace,
+    near_zero,
     reduced,
+    rows,
+    small_excess,
     stopped,
     taken,
     total,
     widened,
 )
-from kullback.losses.gaussian import Array, as_array, namespace
-from kullback.losses.rows import RowFormula, Saved, rows
-
-#: Below this |r| exp(-r) - 1 + r is summed as its series: to r^6 in float32, to r^9 in float64.
-_NEAR = 0.1
-_SERIES = {
-    bits: tuple(1.0 / math.factorial(n) for n in range(last, 1, -1))
-    for bits, last in ((32, 6), (64, 9))
-}
 
 
 def categorical_kl(
@@ -107,13 +106,8 @@ _KL = CategoricalKl()
 
 def excess(mass_p: Array, mass_q: Array, log_ratio: Array, xp: Any) -> Array:
     """Returns q - p + p r >= 0 with r = log p - log q, whose sum is KL(p||q), with its digits near 0."""
-    near = xp.abs(log_ratio) < _NEAR
-    t = xp.where(near, -log_ratio, 0.0 * mass_p)
-    first, *others, last = _SERIES[xp.finfo(t.dtype).bits]
-    series = first * t
-    for coefficient in others:
-        series = (series + coefficient) * t
-    series = mass_p * ((series + last) * t * t)
+    near = near_zero(log_ratio, xp)
+    series = mass_p * small_excess(xp.where(near, -log_ratio, 0.0 * mass_p), xp)
     near = near & (mass_p > 0)
     return xp.where(near, series, mass_q - mass_p + mass_p * log_ratio)
 

@@ -7,13 +7,10 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from kullback.losses.rows import RowFormula, Saved, slope_of, value_of
+from kullback.losses.arrays import RowFormula, Saved, slope_of, value_of
 
 #: Numbers of a block, on accelerators and on the CPU, where they stay in the cache.
 _BLOCK = (2**26, 2**18)
-
-#: What the backward pass needs: logits of p and q, what the formula saved, who is differentiated.
-Residuals = tuple[jax.Array, jax.Array, Saved, bool, bool]
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -28,7 +25,7 @@ def _value(formula: RowFormula, p: jax.Array, q: jax.Array) -> tuple[jax.Array, 
         value, saved = value_of(formula, p, q, jnp)
         return value, *saved
 
-    value, *saved = (_shaped(x, p.shape[:-1]) for x in _in_blocks(part, (p, q)))
+    value, *saved = (x.reshape(*p.shape[:-1], -1) for x in _in_blocks(part, (p, q)))
     return value[..., 0], tuple(saved)
 
 
@@ -58,23 +55,18 @@ def _in_blocks(
     return lax.fori_loop(0, -(-rows // step), body, outs)
 
 
-def _shaped(rows: jax.Array, leading: tuple[int, ...]) -> jax.Array:
-    return rows.reshape(*leading, rows.shape[-1])
-
-
 def _forward(formula: RowFormula, p, q) -> tuple[jax.Array, tuple]:
     value, saved = _value(formula, p.value, q.value)
-    kept = (p.value, q.value, saved, p.perturbed or None, q.perturbed or None)
-    return value, kept
+    return value, (p.value, q.value, saved, p.perturbed or None, q.perturbed or None)
 
 
 def _backward(formula: RowFormula, kept: tuple, gradient) -> tuple:
-    p, q, saved, needs_p, needs_q = kept
+    p, q, saved, *needed = kept
     if isinstance(gradient, jax.custom_derivatives.SymbolicZero):
         return None, None
-    return (
-        _slope(formula, "p", p, q, saved, gradient) if needs_p is not None else None,
-        _slope(formula, "q", p, q, saved, gradient) if needs_q is not None else None,
+    return tuple(
+        None if need is None else _slope(formula, side, p, q, saved, gradient)
+        for side, need in zip(("p", "q"), needed, strict=True)
     )
 
 
@@ -84,14 +76,11 @@ def _slope(
 ) -> jax.Array:
     dtype = (p if side == "p" else q).dtype
 
-    def part(
-        p: jax.Array, q: jax.Array, gradient: jax.Array, *saved: jax.Array
-    ) -> tuple[jax.Array]:
-        found = slope_of(formula, side, p, q, saved, jnp)
-        return ((gradient * found).astype(dtype),)
+    def part(p: jax.Array, q: jax.Array, rate: jax.Array, *saved: jax.Array) -> tuple[jax.Array]:
+        return ((rate * slope_of(formula, side, p, q, saved, jnp)).astype(dtype),)
 
     (found,) = _in_blocks(part, (p, q, gradient[..., None], *saved))
-    return _shaped(found, p.shape[:-1])
+    return found.reshape(p.shape)
 
 
 rows.defvjp(_forward, _backward, symbolic_zeros=True)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from kullback.losses.rows import RowFormula, slope_of, value_of
+from kullback.losses.arrays import RowFormula, slope_of, value_of
 
 #: Numbers of a block: few enough to stay in the cache between the passes.
 _BLOCK = 2**16
@@ -45,23 +45,17 @@ class _Rows(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         p, q, *saved = ctx.saved_tensors
-        asked = zip(ctx.needs_input_grad[1:3], ("p", "q"), strict=True)
-        if ctx.in_blocks and not torch.is_grad_enabled():
-            found = [
-                _slopes(ctx.formula, s, p, q, saved, gradient) if n else None for n, s in asked
-            ]
-            return None, *found, None
-        if (
-            ctx.in_blocks
-        ):  # a second derivative is wanted: what was saved is a function of p and q, too
-            saved = value_of(ctx.formula, p, q, torch)[1]
-        column = gradient[..., None]
-        found = [
-            (column * slope_of(ctx.formula, side, p, q, tuple(saved), torch)).to(x.dtype)
-            if needed
-            else None
-            for (needed, side), x in zip(asked, (p, q), strict=True)
-        ]
+        in_blocks = ctx.in_blocks and not torch.is_grad_enabled()
+        if ctx.in_blocks and not in_blocks:
+            # A second derivative is wanted: what was saved is a function of p and q, too.
+            saved = list(value_of(ctx.formula, p, q, torch)[1])
+        found: list[Tensor | None] = [None, None]
+        for i, (side, x) in enumerate((("p", p), ("q", q))):
+            if ctx.needs_input_grad[1 + i] and in_blocks:
+                found[i] = _slopes(ctx.formula, side, p, q, saved, gradient)
+            elif ctx.needs_input_grad[1 + i]:
+                slope = slope_of(ctx.formula, side, p, q, tuple(saved), torch)
+                found[i] = (gradient[..., None] * slope).to(x.dtype)
         return None, *found, None
 
 

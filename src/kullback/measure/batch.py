@@ -32,6 +32,7 @@ def _excess(m: Numbers, r: Numbers) -> Numbers:
 
 def row_kls(p: Float[np.ndarray, "*b k"], q: Float[np.ndarray, "*b k"]) -> tuple[Numbers, Numbers]:
     """Returns KL(p||q) of rows of probabilities that sum to 1, inf where q is 0 and p is not."""
+    p, q = np.broadcast_arrays(p, q)
     terms = special.rel_entr(p, q) - p + q
     near = np.abs(p - q) < 0.05 * q
     if near.any():

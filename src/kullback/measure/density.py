@@ -7,7 +7,7 @@ from typing import final
 
 import numpy as np
 from jaxtyping import Float
-from scipy import linalg, spatial, special
+from scipy import linalg, special
 
 from kullback.core.errors import DensityError
 from kullback.distributions.base import Array, Distribution, Foreign
@@ -296,8 +296,8 @@ def _on_a_surface(z: Float[np.ndarray, "n d"]) -> bool:
     n, d = z.shape
     if d < 2:
         return False
-    count = 4 * d
-    _, near = spatial.KDTree(z).query(z[:: max(n // 64, 1)], count)
+    some, squares = z[:: max(n // 64, 1)], np.einsum("nd,nd->n", z, z)
+    near = np.argpartition(squares - 2.0 * some @ z.T, 4 * d, axis=1)[:, : 4 * d]
     clouds = z[near] - z[near].mean(axis=1, keepdims=True)
     sizes = np.linalg.svd(clouds, compute_uv=False)
     return bool(np.median(sizes[:, -1] / sizes[:, 0]) < _THIN)

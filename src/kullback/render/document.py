@@ -258,6 +258,16 @@ class Section:
 
 
 @final
+@dataclass(frozen=True)
+class Live:
+    """Two expressions that the live page can be set to, and the unit it begins with."""
+
+    p: str
+    q: str
+    unit: str
+
+
+@final
 @dataclass(frozen=True, eq=False)
 class Document:
     """All that is said of a result, once, for every way to say it.
@@ -271,6 +281,7 @@ class Document:
         notes: what a careful reader should know.
         provenance: how it was made, as name and value.
         banner: the one thing to know before reading on.
+        live: p and q, where they have a place on the live page.
     """
 
     title: str
@@ -281,3 +292,4 @@ class Document:
     notes: tuple[str, ...] = ()
     provenance: tuple[tuple[str, str], ...] = ()
     banner: Banner | None = None
+    live: Live | None = None

@@ -1,7 +1,12 @@
 """A document as HTML: a file that needs nothing else, or an element for a notebook. Escaping is done here only."""
 
+import os
+import platform
 import re
+import sys
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
 from hashlib import blake2b
 from html import escape
 from itertools import count
@@ -20,10 +25,12 @@ from kullback.render.document import (
     Gallery,
     Head,
     Lines,
+    Live,
     Notes,
     Section,
     Table,
 )
+from kullback.render.explore import DARK, LIGHT, page
 from kullback.render.svg import draw, draw_corner
 
 _SIGNS = {"good": "✓", "bad": "✗", "unsure": "?"}
@@ -32,6 +39,8 @@ _HATCH = (
     '<svg class="defs" aria-hidden="true"><defs><pattern id="hatch" width="5" height="5" '
     'patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><path d="M0,0V5"/></pattern></defs></svg>'
 )
+#: Packages whose versions a page says, where they took part.
+_PACKAGES = ("numpy", "scipy", "polars", "jax", "numpyro", "torch")
 #: A column of texts longer than this gets room.
 _LONG = 24
 #: A table of more columns is set smaller.
@@ -45,8 +54,29 @@ def render(document: Document) -> str:
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         f"<title>{title}</title><style>{_SHEET}</style></head>\n<body>{_HATCH}<main>"
-        f"{_content(document)}{_footer(document)}</main></body></html>\n"
+        f"{_content(document)}{_live(document.live)}{_footer(document)}</main>"
+        f"<script>{_SAVING}</script></body></html>\n"
     )
+
+
+def signed(document: Document, rows: tuple[tuple[str, str], ...] = ()) -> Document:
+    """Returns a document whose foot also says when it was made, and with what.
+
+    Args:
+        document: what to sign.
+        rows: what else the foot is to say, as name and value.
+    """
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    now = datetime.fromtimestamp(float(epoch), UTC) if epoch else datetime.now(UTC)
+    loaded = [(n, getattr(sys.modules.get(n), "__version__", "")) for n in _PACKAGES]
+    versions = [f"Python {platform.python_version()}", *(f"{n} {v}" for n, v in loaded if v)]
+    made = (("made", f"{now:%Y-%m-%d %H:%M} UTC"), ("with", ", ".join(versions)))
+    return replace(document, provenance=(*document.provenance, *rows, *made))
+
+
+def signed_page(document: Document) -> str:
+    """Returns a document as an HTML page that says when it was made."""
+    return render(signed(document))
 
 
 def _content(document: Document, prefix: str = "f") -> str:
@@ -187,6 +217,17 @@ def _caption(text: str, tag: str) -> str:
     return f'<{tag} class="caption">{escape(text)}</{tag}>' if text else ""
 
 
+def _live(live: Live | None) -> str:
+    """Returns the live page in a frame that is opened by hand."""
+    if live is None:
+        return ""
+    inside = page(live.p, live.q, live.unit).replace("&", "&amp;").replace("'", "&#39;")
+    return (
+        '<details class="live"><summary>Move p and q: a live page of both</summary>'
+        f'<iframe title="Live page of p and q" loading="lazy" srcdoc=\'{inside}\'></iframe></details>'
+    )
+
+
 def _footer(document: Document) -> str:
     rows = document.provenance
     listed = "".join(f"<div><dt>{escape(n)}</dt><dd>{escape(v)}</dd></div>" for n, v in rows)
@@ -195,19 +236,6 @@ def _footer(document: Document) -> str:
 
 # How a page looks: one style sheet, for light and dark, wide and narrow, screen and paper.
 
-#: Okabe and Ito's blue and vermilion, told apart by every kind of colour vision.
-_LIGHT = """
---ground:#fff;--paper:#f6f7f9;--ink:#1c2128;--soft:#57606a;--rule:#d8dee4;--grid:#eaeef2;
---p:#4b535d;--forward:#0067b1;--reverse:#d1520a;--q:#00776b;--sample:#6b7480;--neutral:#57606a;
---good:#116b3c;--bad:#b3200e;--unsure:#6a5300;
---good-tint:#dcf3e4;--bad-tint:#fde4df;--unsure-tint:#f6edd0;--band:#8c96a1;
-"""
-_DARK = """
---ground:#14181d;--paper:#1c2228;--ink:#e4e8ec;--soft:#a3adb8;--rule:#38414b;--grid:#272e36;
---p:#aab4bf;--forward:#58b2f4;--reverse:#ff9d5c;--q:#3fc9b6;--sample:#98a3af;--neutral:#a3adb8;
---good:#6fd79a;--bad:#ff9280;--unsure:#e6c867;
---good-tint:#173a27;--bad-tint:#4a1f19;--unsure-tint:#3d3415;--band:#8c96a1;
-"""
 _TEXT = """
 *{box-sizing:border-box}
 body{margin:0;background:var(--ground);color:var(--ink);
@@ -313,6 +341,14 @@ svg.corner text.name{font-size:13px;font-weight:600}
 svg text.bad{fill:var(--bad);font-weight:600}
 svg text.good{fill:var(--good);font-weight:600}
 """
+_MORE = """
+.save{display:flex;gap:8px;margin:6px 0 0}
+.save button{font:inherit;font-size:12.5px;color:var(--soft);background:none;border:1px solid var(--rule);border-radius:6px;padding:1px 8px;cursor:pointer}
+.save button:hover{color:var(--ink);border-color:var(--soft)}
+.live{margin:52px 0 0;padding-top:18px;border-top:1px solid var(--rule)}
+.live summary{font-size:18px;font-weight:650;cursor:pointer}
+.live iframe{width:100%;height:1300px;border:1px solid var(--rule);border-radius:8px;margin-top:12px}
+"""
 _NARROW = """
 main{padding:24px 16px}
 h1{font-size:25px}
@@ -332,16 +368,40 @@ h2{margin-top:28px}
 h2,h3,h4{break-after:avoid}
 figure,.tabled,.fact,tr{break-inside:avoid}
 .scroll{overflow:visible}
+.save,.live{display:none}
 body{font-size:11pt}
 """
 
 _SHEET = (
-    f":root{{color-scheme:light dark;{_LIGHT}}}"
-    f"@media screen and (prefers-color-scheme:dark){{:root{{{_DARK}}}}}"
-    f"{_TEXT}{_FACTS}{_BANNER}{_TABLES}{_PLOTS}"
+    f":root{{color-scheme:light dark;{LIGHT}}}"
+    f"@media screen and (prefers-color-scheme:dark){{:root{{{DARK}}}}}"
+    f"{_TEXT}{_FACTS}{_BANNER}{_TABLES}{_PLOTS}{_MORE}"
     f"@media screen and (max-width:640px){{{_NARROW}}}"
     f"@media print{{{_PAPER}}}"
 ).replace("\n", "")
+
+# Figures as files: the only script of a page, which nothing needs to be read.
+
+#: Copies a figure with the style that it needs, in light colours, and lets the browser keep it.
+_SAVING = """
+function keep(figure,kind){
+const shown=[...figure.querySelectorAll("svg")].find(s=>s.getClientRects().length),copy=shown.cloneNode(true),box=shown.viewBox.baseVal;
+const style=document.createElementNS(shown.namespaceURI,"style"),defs=document.querySelector(".defs defs");
+style.textContent=document.querySelector("style").textContent.replace(/@media[^{]*\\{(?:[^{}]*\\{[^{}]*\\})*[^{}]*\\}/g,"")+"svg{font-family:system-ui,sans-serif}";
+copy.classList.remove("narrow");copy.prepend(style,...(defs?[defs.cloneNode(true)]:[]));
+copy.setAttribute("xmlns",shown.namespaceURI);copy.setAttribute("width",box.width);copy.setAttribute("height",box.height);
+const name=(figure.querySelector("h3,h4")||document.querySelector("h1")).textContent.replace(/[^\\w]+/g,"-").replace(/^-|-$/g,"");
+const give=b=>{const a=document.createElement("a");a.href=URL.createObjectURL(b);a.download=name+"."+kind.toLowerCase();a.click();setTimeout(()=>URL.revokeObjectURL(a.href),1e4)};
+const blob=new Blob([new XMLSerializer().serializeToString(copy)],{type:"image/svg+xml"});
+if(kind==="SVG")return give(blob);
+const image=new Image();
+image.onload=()=>{const c=document.createElement("canvas"),g=c.getContext("2d");c.width=2*box.width;c.height=2*box.height;
+g.fillStyle="#fff";g.fillRect(0,0,c.width,c.height);g.drawImage(image,0,0,c.width,c.height);c.toBlob(give)};
+image.src=URL.createObjectURL(blob)}
+for(const figure of document.querySelectorAll("figure")){const bar=document.createElement("div");bar.className="save";
+for(const kind of ["SVG","PNG"]){const b=document.createElement("button");b.type="button";b.textContent="Download "+kind;b.onclick=()=>keep(figure,kind);bar.append(b)}
+figure.append(bar)}
+""".replace("\n", "")
 
 # A notebook: the page without a frame, whose style touches nothing around it.
 

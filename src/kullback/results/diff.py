@@ -350,7 +350,7 @@ class ColumnProfile:
 
 @final
 @dataclass(frozen=True, eq=False)
-class Profile:
+class Profile(Shown):
     """Counts of the columns of a table; no rows are in it. Profiles add up.
 
     Attributes:

@@ -157,6 +157,10 @@ class Estimate(Shown):
             raise ValueError(f"{self}: it is no number; its value is {self.value:.4g}")
         return self.value
 
+    def __format__(self, spec: str) -> str:
+        """The value by a format such as ".3f"; without one the whole line."""
+        return format(float(self), spec) if spec else str(self)
+
     def called(self, direction: str) -> "Estimate":
         """Returns the same number under another direction, as what was asked of (q, p)."""
         return replace(self, quantity=self.quantity.called(direction))

@@ -270,6 +270,7 @@ class Fit(Shown):
         selection: what the family was chosen from, with the scores; None if it was not.
         likelihood: what is known of the maximum; None unless Gaussians were fitted to samples.
         interrupted: whether somebody stopped it before all was done; `notes` say when.
+        target: p, where it was given as a distribution: what pictures show beside q.
         conditional: how columns depend on those that are given; None unless given= was said.
 
     Example:
@@ -302,6 +303,7 @@ class Fit(Shown):
     selection: Selection | None = None
     likelihood: Likelihood | None = None
     interrupted: bool = field(default=False, metadata=HIDDEN)
+    target: Distribution | None = field(default=None, metadata=HIDDEN | EXPRESSION)
     conditional: ConditionalFit | None = None
 
     @property

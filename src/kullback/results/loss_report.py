@@ -1,5 +1,6 @@
 """What a loss is: as a value and as a gradient, for every way its samples may be drawn."""
 
+import math
 from dataclasses import dataclass, field
 from typing import ClassVar, final
 
@@ -33,6 +34,7 @@ class LossFinding:
         label: the same as a formula, with its numbers; of "none" the nearest.
         scale: the number in front of it.
         scale_words: the scale as it arises, such as "1/V" or "0.5"; "" for 1.
+        powers: exponents of the sizes that go with the number, such as ("V", -1).
         cosine: of the loss's gradients (values) and the label's, over all problems.
         relative_error: of the loss against scale times label, over all problems.
         parameters: numbers that were found with it, such as a temperature.
@@ -48,6 +50,7 @@ class LossFinding:
     label: str
     scale: float = 0.0
     scale_words: str = ""
+    powers: tuple[tuple[str, int], ...] = field(default=(), metadata=PAIRS)
     cosine: float = 0.0
     relative_error: float = 0.0
     parameters: tuple[tuple[str, float], ...] = field(default=(), metadata=PAIRS)
@@ -80,6 +83,27 @@ class LossFinding:
 
 @final
 @dataclass(frozen=True)
+class Gate:
+    """One thing that was expected of a loss.
+
+    Attributes:
+        of: "gradient", "sign", "scale", "value", "detachment" or "mask".
+        expected, found: in words.
+        passes: whether the two agree.
+    """
+
+    of: str
+    expected: str
+    found: str
+    passes: bool
+
+    def __str__(self) -> str:
+        verdict = "" if self.passes else "FAILS: "
+        return f"{verdict}{self.of}: expected {self.expected}, found {self.found}"
+
+
+@final
+@dataclass(frozen=True)
 class LossUnder:
     """Value and gradient under one way of drawing.
 
@@ -104,6 +128,8 @@ class LossUnder:
         if self.drawn not in ("q", "p", "other"):
             return ""
         bias = self.value.bias_reverse
+        if math.isnan(bias):
+            return ""
         words = "unbiased" if abs(bias) < 1e-6 else f"bias {bias:+.0%}"
         return f"; for KL(q||p): {words}, sd of a batch {self.value.deviation:.2g} KL"
 
@@ -124,6 +150,8 @@ class LossReport(Shown):
         notes: what a careful reader should know.
         fixes: lines that mend it.
         expected: the name that was asked for; None if none was.
+        on: what the gates ask of: "tokens", "full", "path", "off_policy" or "critic".
+        gates: what was expected, one by one; empty if nothing was.
         problems: on how many problems.
         seconds: of the check.
 
@@ -147,6 +175,8 @@ class LossReport(Shown):
     expected: str | None
     problems: int
     seconds: float
+    on: str = ""
+    gates: tuple[Gate, ...] = ()
 
     @property
     def value(self) -> LossFinding:
@@ -175,14 +205,12 @@ class LossReport(Shown):
 
     @property
     def passes(self) -> bool:
-        """Whether it descends what was expected; True if nothing was."""
-        if not self.expected or self.name != self.expected:
-            return not self.expected
-        return self.gradient.scale > 0.0 or self.name == "zero"
+        """Whether all is as expected; True if nothing was."""
+        return all(gate.passes for gate in self.gates)
 
     @property
     def status(self) -> Status:
-        """Failed where it does not descend what was expected."""
+        """Failed where a gate fails."""
         return Status.DONE if self.passes else Status.FAILED
 
     def __str__(self) -> str:
@@ -193,6 +221,7 @@ class LossReport(Shown):
             lines += [f"  value     {u.value}{u.quality}", f"  gradient  {u.gradient}"]
         lines += [f"note: {note}" for note in self.notes]
         lines += [f"fix: {fix}" for fix in self.fixes]
+        lines += [f"gate: {gate}" for gate in self.gates]
         return "\n".join(lines)
 
     def _drawn(self, who: str) -> LossUnder | None:

@@ -256,7 +256,7 @@ class Contributions(Shown):
 
 @final
 @dataclass(frozen=True)
-class Score:
+class Score(Shown):
     """The log densities of rows, in short.
 
     Attributes:
@@ -318,7 +318,7 @@ class Coverage:
 
 @final
 @dataclass(frozen=True, eq=False)
-class Demo:
+class Demo(Shown):
     """Everything the demonstration prints and draws.
 
     Attributes:
@@ -366,7 +366,7 @@ class Check:
 
 @final
 @dataclass(frozen=True)
-class DensityReport:
+class DensityReport(Shown):
     """Whether a density is one.
 
     Attributes:

@@ -7,6 +7,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from enum import Enum
+from pathlib import Path
 from typing import Any, TypeVar
 
 from kullback.results.quantity import Units, factor
@@ -28,22 +29,62 @@ PAIRS: dict[str, Any] = {"as": "object"}
 MERGED: dict[str, Any] = {"merged": True}
 
 
-_DRAWERS: list[Callable[[object], str]] = []
+#: Returns a function that shows results, by what it does; nobody shows them where there is none.
+_SHOWING: list[Callable[[str], Callable[..., Any]]] = []
 
 
 class Shown:
-    """A result that a notebook draws. Results know no views: the package says at its door who draws them."""
+    """A result that can be looked at. Results know no views: the package says at its door who shows them."""
 
     __slots__ = ()
 
     def _repr_html_(self) -> str | None:
-        """Returns what a notebook shows; None, which leaves it with the text, where nobody draws."""
-        return _DRAWERS[0](self) if _DRAWERS else None
+        """Returns what a notebook shows; None, which leaves it with the text, where nobody shows it."""
+        return _shows("notebook")(_shows("document")(self)) if _SHOWING else None
+
+    def report(self, path: str | Path) -> Path:
+        """Writes the HTML page of this result, which needs nothing else, and returns its path.
+
+        Raises:
+            InputError: it cannot be written; nothing was left behind.
+        """
+        _shows("write")(path, _shows("page")(_shows("document")(self)))
+        return Path(path)
+
+    def plot(self, ax: Any = None, *, figure: int | str = 0) -> Any:
+        """Draws a figure of this result with matplotlib and returns its Axes, to go on working with.
+
+        Args:
+            ax: Axes to draw in; new ones by default. Save with `ax.figure.savefig("x.svg")`.
+            figure: which of its figures: a number from 0, or a part of the title.
+
+        Raises:
+            MissingDependencyError: matplotlib is not installed.
+            UnsupportedError: there is no such figure; the message lists those that there are.
+        """
+        return _shows("plot")(_shows("document")(self), ax, figure)
+
+    def to_frame(self, part: str | None = None, *, library: str = "polars") -> Any:
+        """Returns a part of this result as a data frame: numbers as they are, infinite ones too.
+
+        Args:
+            part: such as "optima", "columns" or "findings"; the main one by default.
+            library: "polars", "pandas" or "pyarrow".
+
+        Raises:
+            InputError: there is no such part; the message lists those that there are.
+            MissingDependencyError: the library is not installed.
+        """
+        return _shows("frame")(self, part, library)
 
 
-def register(draw: Callable[[object], str]) -> None:
-    """Has results drawn by a function that returns HTML, instead of by the one before."""
-    _DRAWERS[:] = [draw]
+def _shows(what: str) -> Callable[..., Any]:
+    return _SHOWING[0](what)
+
+
+def register(showing: Callable[[str], Callable[..., Any]]) -> None:
+    """Has results shown by functions that are found by what they do, instead of by those before."""
+    _SHOWING[:] = [showing]
 
 
 def key(name: str) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from kullback.families import (
 from kullback.fitting.cross_validation import FOLDS, categorical, mean_score, moments
 from kullback.fitting.cross_validation import held_out as cross_validation_held_out
 from kullback.fitting.kernel_density import kernel_density
+from kullback.fitting.rows import counts
 from kullback.interop.families import scalar_family
 from kullback.measure.question import CROSS_ENTROPY
 from kullback.measure.table import label
@@ -232,10 +233,11 @@ def in_memory(p: Samples | Stream) -> Samples:
     if isinstance(p, Samples):
         return p
     pieces = list(p.read())
-    weights = [np.ones(len(x)) if w is None else w for x, w in pieces]
+    weights = np.concatenate([np.ones(len(x)) if w is None else w for x, w in pieces])
     return Samples(
         np.concatenate([x for x, _ in pieces]),
-        np.concatenate(weights),
+        None if p.copies else weights,
+        frequencies=weights if p.copies else None,
         columns=p.columns,
         kinds=p.kinds,
         labels=p.labels,
@@ -244,12 +246,12 @@ def in_memory(p: Samples | Stream) -> Samples:
 
 
 def rows(p: Samples) -> tuple[Float[np.ndarray, "n d"], Values]:
-    """Returns the rows that have a weight, and the weights.
+    """Returns the rows that have a weight, and how many independent rows each counts for.
 
     Raises:
         InputError: a value is missing.
     """
-    weights = np.ones(len(p.values)) if p.weights is None else p.weights
+    weights = counts(p)
     lost = np.isnan(p.values).sum(axis=0)
     if lost.any():
         at = int(np.argmax(lost))
@@ -274,7 +276,7 @@ def check_numbers(p: Samples | Stream, why: str, *, remedy: str) -> None:
 def check_rows(p: Samples, family: ScalarFamily) -> None:
     """Raises InputError where a family of scalars cannot have the rows, naming the first."""
     x, name = p.values[:, 0], p.columns[0]
-    used = np.ones(len(x), dtype=bool) if p.weights is None else p.weights > 0.0
+    used = np.ones(len(x), dtype=bool) if p.rows.counts is None else p.rows.counts > 0.0
     bad = family.domain.outside(x) & used
     if bad.any():
         at = int(np.argmax(bad))

@@ -13,10 +13,11 @@ from kullback.families import FullRank, Gaussians, as_recipe, components, is_dia
 from kullback.fitting.components import Chart
 from kullback.fitting.gaussians import descents, moment_matched
 from kullback.fitting.multistart import Basin, Descents
-from kullback.fitting.nodes import Nodes, kl, of_density
+from kullback.fitting.nodes import Nodes, of_density
 from kullback.fitting.parametric import FamilyDivergence, closest
 from kullback.inputs.given import distribution
 from kullback.interop.families import family_of
+from kullback.measure import plane
 from kullback.measure.question import KL
 from kullback.measure.table import Effort, choose, label
 from kullback.results.estimate import Estimate
@@ -155,7 +156,8 @@ def _measured(
     pair = (p, q) if direction == "forward" else (q, p)
     question = replace(KL, quantity=FORWARD_KL if direction == "forward" else REVERSE_KL)
     if p.support.dimension == 2 and nodes is not None and not p.normalized:
-        return label(question, kl(p, q, nodes, direction))
+        corners = nodes.x.min(axis=0), nodes.x.max(axis=0)
+        return label(question, plane.kl(p, q, *corners, direction))
     _, run = choose(question, *pair)
     return label(question, run(Effort()))
 

@@ -1,6 +1,7 @@
 """Columns of whole numbers under a mixture of Gaussians, whose density would be a spike at each of them."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -30,32 +31,40 @@ def ratings_as_categories(p: Samples | Stream) -> tuple[Samples | Stream, tuple[
         return p, ()
     ratings = [
         name for i, name in enumerate(p.columns)
-        if p.kinds[i] == "integer" and is_lattice(p.values[:, i])
+        if p.kinds[i] == "integer" and is_lattice(p.written_out.values[:, i])
     ]  # fmt: skip
     if not ratings:
         return p, ()
-    named = ", ".join(ratings)
     if len(ratings) == len(p.columns):
-        kinds = ", ".join(f'"{name}": "category"' for name in ratings)
-        of_one = 'choose family="categorical" for the share of each, or "poisson"'
-        of_many = f"for classes of rows that go together, say kinds={{{kinds}}}"
-        raise InputError(
-            f"column {named} holds a few whole numbers, each of them often, and a mixture of Gaussians would be "
-            f"spikes at them: {of_one if len(ratings) == 1 else of_many}; for a scale that is continuous all the same, "
-            f'say kinds={{"{ratings[0]}": "continuous"}}'
-        )
+        _refuse_all(p)
+    named = ", ".join(ratings)
     kinds = {
         name: "category" if name in ratings else kind
         for name, kind in zip(p.columns, p.kinds, strict=True)
     }
-    made = Samples(
-        p.values, p.weights, columns=p.columns, kinds=kinds, labels=p.labels, missing=p.missing  # pyright: ignore[reportArgumentType]
-    )  # fmt: skip
+    made = replace(p, kinds=kinds)
     said = (
         f"{named}: a few whole numbers, each of them often, so they are fitted as categories; for a continuous "
         'scale, say kinds={...: "continuous"}'
     )
     return made, (said,)
+
+
+def _refuse_all(p: Samples) -> None:
+    named, first = ", ".join(p.columns), p.columns[0]
+    if len(p.columns) == 1:
+        what = f"column {named} holds a few whole numbers"
+        instead = 'choose family="categorical" for the share of each, or "poisson"'
+    else:
+        rank = np.linalg.matrix_rank(np.nan_to_num(p.values - np.nanmean(p.values, axis=0)))
+        tied = "determine each other exactly and " if rank < len(p.columns) else ""
+        what = f"columns {named} {tied}hold a few whole numbers"
+        kinds = ", ".join(f'"{name}": "category"' for name in p.columns)
+        instead = f"for classes of rows that go together, say kinds={{{kinds}}}"
+    raise InputError(
+        f"{what}, each of them often, and a mixture of Gaussians would be spikes at them: {instead}; for a scale "
+        f'that is continuous all the same, say kinds={{"{first}": "continuous"}}'
+    )
 
 
 def narrow(p: Samples | Stream, q: Distribution) -> tuple[str, ...]:

@@ -208,6 +208,11 @@ def _estimate(
 
 def _check(p: Samples) -> None:
     n, d = p.values.shape
+    if p.rows.dependent:
+        raise UnsupportedError(
+            "reverse fits to samples halve the rows, and rows that are said to depend on each other (cluster=, order=) "
+            'have no independent halves: choose direction="forward", or give rows that are independent'
+        )
     if p.missing and np.isnan(p.values).any():
         raise UnsupportedError(
             "reverse fits to samples need rows without missing values: drop or fill them"
@@ -293,8 +298,8 @@ def halves_doubt(
 def _split(p: Samples, rng: np.random.Generator) -> tuple[Samples, Samples]:
     order = rng.permutation(len(p.values))
     parts = np.array_split(order, 2)
-    kept = [None if p.weights is None else p.weights[part] for part in parts]
     first, second = (
-        Samples(p.values[part], w, columns=p.columns) for part, w in zip(parts, kept, strict=True)
+        Samples(p.values[part], account.weights, frequencies=account.frequencies, columns=p.columns)
+        for part, account in ((part, p.rows.take(part)) for part in parts)
     )
     return first, second

@@ -58,9 +58,13 @@ class Density(DensityMixin, BaseEstimator, abc.ABC):
                 determine each other, NaN or infinite values. The message says which and what to do.
         """
         values = validate_data(self, X, ensure_min_samples=2, **self._checks())
+        weight = None if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
+        # What scikit-learn means by whole weights: rows that are written so many times.
+        whole = weight is not None and weight.any() and np.array_equal(weight, np.floor(weight))
         samples = Samples(
             values,
-            None if sample_weight is None else np.asarray(sample_weight, dtype=np.float64),
+            None if whole else weight,
+            frequencies=weight if whole else None,
             columns=tuple(getattr(self, "feature_names_in_", ())),
             missing=self._takes_gaps(),
         )
@@ -121,7 +125,8 @@ def is_determined(samples: Samples) -> bool:
 
     Copies of a row say no more about a covariance than the row does.
     """
-    held = samples.values if samples.weights is None else samples.values[samples.weights > 0.0]
+    counts = samples.rows.counts
+    held = samples.values if counts is None else samples.values[counts > 0.0]
     count = len(held) if len(held) > _COUNTED else len(np.unique(held, axis=0))
     return count > held.shape[1]
 

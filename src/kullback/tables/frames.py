@@ -1,5 +1,6 @@
 """Objects that hold rows to tables: data frames of any library, relations, trees of draws."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,7 @@ from jaxtyping import Float
 
 from kullback.core.errors import IdentifierError, InputError, UnsupportedError
 from kullback.tables.kinds import MOST_LABELS, Column, names_rows
+from kullback.tables.rows import Rows
 from kullback.tables.table import Table, of_integers, of_values
 
 #: Libraries whose objects are data frames or series.
@@ -83,17 +85,21 @@ def _relation(relation: Any) -> Any:
 def _of_tree(tree: Any, source: str) -> Table:
     """The posterior of an ArviZ tree, its chains one after another, a column for each coordinate."""
     columns: dict[str, np.ndarray] = {}
+    shape: tuple[int, ...] = (1, 0)
     group = getattr(tree.posterior, "dataset", tree.posterior)
     for name in group.data_vars:
         values = np.asarray(group[name].values, dtype=np.float64)
-        flat = values.reshape(values.shape[0] * values.shape[1], -1)
-        shape = values.shape[2:]
+        shape, event = values.shape[:2], values.shape[2:]
+        flat = values.reshape(shape[0] * shape[1], -1)
         for i in range(flat.shape[1]):
-            at = ",".join(str(k) for k in np.unravel_index(i, shape)) if shape else ""
+            at = ",".join(str(k) for k in np.unravel_index(i, event)) if event else ""
             columns[f"{name}[{at}]" if at else str(name)] = flat[:, i]
     if not columns:
         raise InputError(f"{source}: the tree has no variables under its posterior")
-    return of_values(np.column_stack(list(columns.values())), tuple(columns), source)
+    chains, draws = shape
+    chain, draw = np.repeat(np.arange(chains), draws), np.tile(np.arange(draws), chains)
+    made = of_values(np.column_stack(list(columns.values())), tuple(columns), source)
+    return replace(made, account=Rows(cluster=chain, order=draw))
 
 
 def column_of(series: Any) -> Column:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
-from jaxtyping import Float, Integer
+from jaxtyping import Float, Int, Integer
 
 from kullback.core.errors import InputError, UnsupportedError
 from kullback.tables.kinds import (
@@ -20,6 +20,7 @@ from kullback.tables.kinds import (
     listed,
     resolve,
 )
+from kullback.tables.rows import ALL_DATA, PLAIN, RowColumns, Rows
 
 #: More cells than this are refused: 1.6 GB of numbers.
 MAX_CELLS = 200_000_000
@@ -44,6 +45,7 @@ class Table:
         source: what it is, for messages.
         place: where a row is found, in words.
         headed: whether the columns have names of their own, not x0, x1 ...
+        account: what the rows stand for, as far as is said.
     """
 
     names: tuple[str, ...]
@@ -52,6 +54,7 @@ class Table:
     source: str
     place: Place = row_number
     headed: bool = True
+    account: Rows = PLAIN
 
     def declared(self, kinds: Sequence[Kind] | Mapping[str, Kind]) -> "Table":
         """Returns the table with the kinds of some columns declared. Raises InputError for kinds that are none."""
@@ -70,8 +73,9 @@ class Table:
     def part(self, rows: np.ndarray, what: str) -> "Table":
         """Returns some of the rows."""
         return replace(
-            self, rows=len(rows), read=lambda name: self.read(name).take(rows), source=what
-        )
+            self, rows=len(rows), read=lambda name: self.read(name).take(rows), source=what,
+            account=self.account.take(rows),
+        )  # fmt: skip
 
 
 def of_values(
@@ -126,21 +130,21 @@ class Numbers:
     Attributes:
         names, kinds, labels: of the columns; labels are () where there are none.
         values: the numbers, codes in columns of categories.
-        weights: the column that was said to hold them.
+        account: what the rows stand for.
     """
 
     names: tuple[str, ...]
     values: Float[np.ndarray, "n d"]
     kinds: tuple[Kind, ...]
     labels: Labels
-    weights: Float[np.ndarray, " n"] | None
+    account: Rows
 
 
 def numbers(
     table: Table,
     *,
     names: Sequence[str] = (),
-    weights: str | None = None,
+    apart: RowColumns = ALL_DATA,
     kinds: Sequence[Kind] | Mapping[str, Kind] = (),
 ) -> Numbers:
     """Returns columns of a table as numbers: text, booleans and codes become codes with labels.
@@ -148,13 +152,13 @@ def numbers(
     Args:
         table: the table.
         names: the columns to take, in that order; all by default.
-        weights: the column with the weights, which is not one of the data.
+        apart: the columns that say what the rows stand for, which are none of the data.
         kinds: of the columns, or of some by name, where they are not what they seem.
 
     Raises:
         InputError: a column that there is not, or one that is neither numbers nor categories.
     """
-    wanted = chosen(table.names, names, weights, table.source)
+    wanted = chosen(table.names, names, apart, table.source)
     said = resolve(kinds, wanted)
     check_size(table.rows, len(wanted), table.source)
     declared = table.declared(said)
@@ -164,29 +168,58 @@ def numbers(
         np.column_stack([column.values for column in made]),
         tuple("category" if column.labels else column.kind for column in made),
         tuple(column.labels for column in made),
-        None if weights is None else _weights(table, weights),
+        table.account.joined(account_of(table, apart), table.source),
     )
 
 
-def chosen(
-    have: Sequence[str], names: Sequence[str], weights: str | None, source: str
-) -> list[str]:
+def chosen(have: Sequence[str], names: Sequence[str], apart: RowColumns, source: str) -> list[str]:
     """Returns the names of the columns to take. Raises InputError for names that there are not."""
-    if weights is not None and weights not in have:
-        raise InputError(
-            f"{source}: there is no column {weights!r} for weights; it has {listed(tuple(have))}"
-        )
+    for role in ("weights", "frequencies", "cluster", "order"):
+        name = getattr(apart, role)
+        if name is not None and name not in have:
+            raise InputError(
+                f"{source}: there is no column {name!r} for {role}; it has {listed(tuple(have))}"
+            )
+        if name is not None and name in names:
+            raise InputError(f"{source}: {name!r} holds the {role}, so it is no column of data")
     for i, name in enumerate(names):
         if name not in have:
             raise InputError(f"{source}: there is no column {name!r}; it has {listed(tuple(have))}")
         if name in names[:i]:
             raise InputError(f"{source}: column {name!r} is named twice")
-        if name == weights:
-            raise InputError(f"{source}: {name!r} holds the weights, so it is no column of data")
-    wanted = list(names) or [name for name in have if name != weights]
+    wanted = list(names) or [name for name in have if name not in apart.names]
     if not wanted:
         raise InputError(f"{source}: there are no columns of data in it")
     return wanted
+
+
+def account_of(table: Table, apart: RowColumns) -> Rows:
+    """Returns what the columns of a table say of its rows; weights and frequencies may lack where a cell does.
+
+    Raises:
+        InputError: they say nothing of the kind.
+    """
+    weights, frequencies = (
+        None if name is None else _numeric(table, name)
+        for name in (apart.weights, apart.frequencies)
+    )
+    cluster, order = (
+        None if name is None else _places(table, name) for name in (apart.cluster, apart.order)
+    )
+    return Rows(weights, frequencies, cluster, order)
+
+
+def _places(table: Table, name: str) -> Int[np.ndarray, " n"]:
+    """Returns the place of each value among those that differ; a row without one stands alone, at the end."""
+    try:
+        column = table.read(name)
+    except UnsupportedError as error:
+        raise InputError(f"{table.source}: column {name!r} marks no rows: {error}") from None
+    values = column.values if column.whole is None else column.whole
+    # In the order of the integers, which float64 would round together.
+    places = np.unique(values, return_inverse=True)[1].reshape(-1)
+    alone = np.isnan(column.values)
+    return np.where(alone, places.max(initial=0) + 1 + np.arange(len(places)), places)
 
 
 def _column(table: Table, name: str, *, declared: bool) -> Column:
@@ -212,7 +245,7 @@ def _column(table: Table, name: str, *, declared: bool) -> Column:
     return column
 
 
-def _weights(table: Table, name: str) -> Float[np.ndarray, " n"]:
+def _numeric(table: Table, name: str) -> Float[np.ndarray, " n"]:
     try:
         column = table.read(name)
     except UnsupportedError as error:

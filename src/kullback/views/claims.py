@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterator
 from functools import cache
 
+from kullback.api.explore import live_of
 from kullback.expressions.format import format_distribution
 from kullback.render.document import (
     Badge,
@@ -96,7 +97,8 @@ def demo_document(demo: Demo, *, key: object = None) -> Document:
     foot = provenance(key=key, seconds=demo.seconds, clock="CPU", fits=(forward, reverse))
     notes = (*_remarks(demo.claims), f"{demo.seconds:.1f} s of CPU time")
     title = f"What each direction of KL does with {len(cover.modes)} modes"
-    return Document(title, lambda: _values(demo), headline, facts, sections, notes, foot)
+    live = live_of(demo.target, reverse.q, reverse.divergence.unit)
+    return Document(title, lambda: _values(demo), headline, facts, sections, notes, foot, live=live)
 
 
 def _fits(demo: Demo, backdrop: Callable[[], Backdrop]) -> Section:

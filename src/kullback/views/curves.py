@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
@@ -130,6 +130,16 @@ def densities(
         annotations,
         size,
     )
+
+
+def alone(fit: Fit, x_label: str) -> Figure:
+    """Returns q by itself, before its other optima: where p is not at hand."""
+    others = [o.q for o in fit.optima[1:] if o.q.support.dimension == fit.q.support.dimension]
+    behind = of_density(fit.q, others)
+    name = f"q, {fit.direction} fit"
+    series = replace(behind.series, name=name, role=fit.direction)
+    rest = [Curve("other optima", "neutral", q, dashed=True, strength=0.5) for q in others]
+    return densities("The fitted q", "", replace(behind, series=series), rest, x_label=x_label)
 
 
 def snapshots(

@@ -2,16 +2,16 @@
 
 import numpy as np
 
-from kullback.render.document import Document, Section, Table, heads
+from kullback.render.document import Document, Fact, Section, Table, heads
 from kullback.results.batch import EstimateArray
-from kullback.results.diff import Diff
+from kullback.results.diff import Diff, Profile
 from kullback.results.estimate import Estimate
 from kullback.results.fit import Fit
 from kullback.results.logits import LogitsReport
 from kullback.results.loss_report import Gradients, LossReport
-from kullback.results.others import Contributions, Plan, Verification
+from kullback.results.others import Contributions, Demo, DensityReport, Plan, Score, Verification
 from kullback.results.serialise import to_json
-from kullback.views.claims import verification_document
+from kullback.views.claims import demo_document, density_document, verification_document
 from kullback.views.components import fact
 from kullback.views.diff import diff_document
 from kullback.views.fit import fit_document
@@ -44,6 +44,14 @@ def document_of(result: object) -> Document:
             return plan_document(None, result)
         case Contributions():
             return contributions_document(None, result)
+        case Score():
+            return rows_document(result)
+        case DensityReport():
+            return density_document("Is it a density?", result)
+        case Profile():
+            return profile_document(result)
+        case Demo():
+            return demo_document(result)
         case _:
             raise TypeError(f"a {type(result).__name__} has no document")
 
@@ -52,6 +60,26 @@ def estimate_document(e: Estimate) -> Document:
     """Returns what there is to say of one number."""
     notes = e.notes if e.reason is None else e.notes[1:]
     return Document(e.direction, lambda: to_json(e), facts=(fact(e, "neutral"),), notes=notes)
+
+
+def rows_document(score: Score) -> Document:
+    """Returns how probable rows are under a fit whose name is not known."""
+    counts = (("rows", score.rows), ("outside the support of q", score.outside))
+    more = (("with missing cells, not scored", score.left_out),) if score.left_out else ()
+    facts = [Fact(label, "", f"{n:,}", "", f"{n:,}") for label, n in (*counts, *more)]
+    mean = fact(score.mean, "neutral", "mean log density a row")
+    return Document("Scores of rows", lambda: to_json(score), (), (mean, *facts))
+
+
+def profile_document(profile: Profile) -> Document:
+    """Returns which columns were counted, and in how many cells."""
+    rows = tuple((c.name, c.kind, str(len(c.counts) or len(c.levels))) for c in profile.columns)
+    table = Table("", heads("column", "kind", ">cells or levels"), rows)
+    head = f"{profile.rows:,} rows of {len(rows)} column(s), from {profile.source}"
+    return Document(
+        "A profile", lambda: {"source": profile.source, "rows": profile.rows}, (head,),
+        sections=(Section("", "", (table,)),),
+    )  # fmt: skip
 
 
 #: Elements of a batch that are listed.

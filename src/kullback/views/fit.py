@@ -6,6 +6,7 @@ from typing import final
 import numpy as np
 from jaxtyping import Float
 
+from kullback.api.explore import live_of
 from kullback.distributions.base import Distribution
 from kullback.expressions.format import format_distribution
 from kullback.render.document import Block, Detail, Document, Fact, Figure, Gallery, Role, Section
@@ -16,6 +17,7 @@ from kullback.views.components import describe, fact, family, provenance
 from kullback.views.curves import (
     Backdrop,
     Curve,
+    alone,
     densities,
     descent,
     gaps_to_density,
@@ -73,7 +75,7 @@ def fit_document(
 
     Args:
         fit: the result.
-        target: p, where its density is known and is drawn.
+        target: p, where its density is known and is drawn; that of the fit by default.
         samples: draws of p, where these are drawn.
         columns: their names.
         weights: of the samples.
@@ -84,7 +86,9 @@ def fit_document(
         return posterior_document(fit, source=source, key=key)
     d = max(fit.q.support.dimension, 1)
     names = columns or fit.columns or (("x",) if d == 1 else tuple(f"x{i}" for i in range(d)))
-    fitted = _Fitted(fit, target, samples, weights, names)
+    fitted = _Fitted(
+        fit, target or (fit.target if samples is None else None), samples, weights, names
+    )
     aim = _AIMS[fit.direction]
     headline = (
         source or _source(fitted),
@@ -104,6 +108,7 @@ def fit_document(
         sections,
         (*fit.notes, *_measured_notes(fit)),
         provenance(key=key, seconds=fit.seconds, clock="wall-clock", fits=(fit,)),
+        live=None if fitted.target is None else live_of(fitted.target, fit.q, fit.divergence.unit),
     )
 
 
@@ -157,6 +162,8 @@ def _pictures(fitted: _Fitted) -> tuple[Block, ...]:
         return (drawn, *_integrands(fitted, behind))
     if fitted.samples is not None:
         return _clouds(fitted, fitted.samples)
+    if p is None and is_scalar(fit.q):
+        return (alone(fit, x),)
     box = box_of(fit.q, p) if p is not None and p.support.dimension == 2 else None
     if p is None or box is None:
         return ()

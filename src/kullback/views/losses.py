@@ -15,6 +15,8 @@ def loss_document(report: LossReport) -> Document:
     sections += [_under(under) for under in report.under]
     if report.fixes:
         sections.append(Section("", "", (Notes(report.fixes, "fix"),)))
+    if report.gates:
+        sections.append(_gates(report))
     head = f"{report.loss} ({report.library})"
     return Document(
         f"What {report.loss} estimates and descends", lambda: to_json(report), (head,),
@@ -23,14 +25,25 @@ def loss_document(report: LossReport) -> Document:
 
 
 def _banner(report: LossReport) -> Banner | None:
-    if not report.expected:
+    if not report.gates:
         return None
     words = report.under[0].words
     drawn = f", with {words}" if words else ""
-    text = f"{report.expected} was expected, the gradient is {report.name}{drawn}"
+    asked = f"{report.expected} was expected, the gradient is {report.name}{drawn}"
+    failed = [str(g).removeprefix("FAILS: ") for g in report.gates if not g.passes]
+    others = [g for g in failed if not (report.expected and g.startswith("gradient"))]
+    text = "; ".join([*([asked] if report.expected else []), *others])
     if report.passes:
         return Banner("as expected", "good", text)
     return Banner("NOT as expected", "bad", text)
+
+
+def _gates(report: LossReport) -> Section:
+    rows = tuple(
+        (g.of, g.expected, g.found, "" if g.passes else Badge("fails", "bad")) for g in report.gates
+    )
+    asked = f"gates, on {report.on.replace('_', '-')}"
+    return Section("", asked, (Table("", heads("of", "expected", "found", ""), rows),))
 
 
 def _under(under: LossUnder) -> Section:

@@ -4,8 +4,12 @@ import math
 from collections.abc import Callable
 from functools import cache
 
+import numpy as np
+
+from kullback.api.explore import live_of
 from kullback.distributions.base import Distribution
 from kullback.render.document import (
+    Axis,
     Badge,
     Banner,
     Bar,
@@ -14,9 +18,11 @@ from kullback.render.document import (
     Detail,
     Document,
     Fact,
+    Figure,
     Gallery,
     Notes,
     Section,
+    Series,
     Table,
     heads,
 )
@@ -77,8 +83,10 @@ def kl_document(
         why = f"not computed: {sides.missing}"
         facts.append(Fact("reverse", "", "not computed", sides.missing, why, "reverse"))
     sections = [Section("", "", (_both(sides.known),))] if of_kl else []
+    live = None
     if pair is not None:
         once = cache(pair)
+        live = live_of(*once()[:2], sides.forward.value.unit)
         sections += [
             Section("The two distributions", "", (Detail(lambda: _pictures(*once()[:2])),)),
             Section("Which regions contribute", _LEAD, (Detail(lambda: _contributions(*once())),)),
@@ -97,7 +105,7 @@ def kl_document(
     return Document(
         f"{what} of p and q{both}", values, _pq(words), tuple(facts), tuple(sections),
         _notes(sides.known), provenance(key=key, seconds=seconds, clock="CPU"),
-        _banner(sides),
+        _banner(sides), live,
     )  # fmt: skip
 
 
@@ -215,7 +223,8 @@ def contributions_document(words: tuple[str, str] | None, parts: Contributions) 
     )
     low = min((r.contribution.value for r in parts.regions if r.mass_q > r.mass_p), default=0.0)
     less = f"A region may add less than 0 (here {number(low, 4)}): q has more there than p."
-    table = Section("", less if low < 0.0 else "", (regions_table(parts, "forward", ""),))
+    blocks = (regions_table(parts, "forward", ""), Detail(lambda: (_bars(parts),)))
+    table = Section("", less if low < 0.0 else "", blocks)
     return Document(
         f"{total.direction}, region by region",
         lambda: _values(words, parts),
@@ -224,6 +233,17 @@ def contributions_document(words: tuple[str, str] | None, parts: Contributions) 
         (table,),
         total.notes if total.reason is None else total.notes[1:],
     )
+
+
+def _bars(parts: Contributions) -> Figure:
+    """What each region adds, as a bar."""
+    values = np.array([r.contribution.value for r in parts.regions])
+    series = Series("", np.arange(float(len(values))), values, "forward", "bars")
+    names = Axis("", (-0.6, len(values) - 0.4), names=tuple(r.name for r in parts.regions))
+    unit = f", {parts.total.unit}" if parts.total.unit else ""
+    return Figure(
+        "What each region adds", sentence(parts.total), names, Axis(f"adds to {parts.total.direction}{unit}"), (series,)
+    )  # fmt: skip
 
 
 def regions_table(parts: Contributions, direction: Direction, title: str) -> Table:

@@ -11,6 +11,8 @@ from scipy import special
 
 Values = Float[np.ndarray, "_n"]
 Counts = Float[np.ndarray, "_c"]
+#: The rounding of float32, and decimals that are looked for.
+FLOAT32, _DIGITS = 2.0**-23, 6
 #: More different values than this are put into cells, about as many.
 MOST_CELLS = 2000
 #: Cells grow by this factor from the ends inwards, where tails are looked at point by point.
@@ -41,6 +43,38 @@ class Ordered:
     def swapped(self) -> "Ordered":
         """The same with p and q exchanged."""
         return Ordered(self.position, self.q, self.p, self.upper)
+
+
+def decimals(values: Values) -> int | None:
+    """Returns how many decimals values have that are rounded, perhaps in float32; None where they are not.
+
+    Example:
+        >>> decimals(np.array([37.1, 36.9])), decimals(np.array([37.1, 36.9], dtype="float32").astype(float))
+        (1, 1)
+        >>> decimals(np.array([0.12345678, 0.5])) is None
+        True
+    """
+    for digits in range(_DIGITS + 1):
+        if _has(values[:100], digits) and _has(values, digits):
+            return digits
+    return None
+
+
+def _has(values: Values, digits: int) -> bool:
+    near = FLOAT32 * np.maximum(np.abs(values), np.finfo(np.float32).tiny)
+    # A number of fewer digits than float32 holds is no chance.
+    if not (near < 0.01 * 10.0**-digits).all():
+        return False
+    return bool((np.abs(values - np.round(values, digits)) <= near).all())
+
+
+def without_float32(values: Values) -> Values:
+    """Returns the decimals that float32 made of: 37.1 of 37.099998; values that are none as they are."""
+    known = values[np.isfinite(values)]
+    if not len(known) or not (known == known.astype(np.float32)).all():
+        return values
+    digits = decimals(known)
+    return values if digits is None else np.round(values, digits)
 
 
 def ordered(

@@ -14,6 +14,7 @@ from kullback.measure.samples.cells import (
     counted,
     ordered,
     variance,
+    without_float32,
 )
 from kullback.measure.samples.cells import terms as cells_terms
 from kullback.measure.samples.cells import unseen as cells_unseen
@@ -89,6 +90,7 @@ def of_numbers(
         x_weights, y_weights: how many rows each stands for.
         most: about how many cells the ordered values get.
     """
+    x, y = without_float32(x), without_float32(y)
     marks = _special(x, y)
     atoms = _atoms(x[np.isfinite(x)], y[np.isfinite(y)])
     names = [*(_name(mark) for mark in marks), *(_written(a) for a in atoms)]

@@ -1,11 +1,16 @@
 """Rows that are not independent: how many independent ones they are worth."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
 import numpy as np
 from jaxtyping import Float, Int
 from scipy import special
+
+from kullback.measure.samples.cells import FLOAT32, decimals
+from kullback.tables.rows import Rows
 
 Values = Float[np.ndarray, "_n"]
 Groups = Int[np.ndarray, "_n"]
@@ -15,6 +20,51 @@ _DEGREE, _LEVELS = 4, 12
 _FAR = 0.001
 #: Values that repeat less often than this, on average, are not copies.
 _COPIED = 1.3
+#: A part of a step that is none.
+_WHOLE = 1e-3
+#: Rows of a stretch in which dependence is looked for, the deviate from which it is believed (one in 300,000
+#: tables of independent rows has it), and the shortest chain that is looked at.
+_STRETCH, _CLEAR, _SHORTEST = 16, 4.5, 8
+
+
+@final
+@dataclass(frozen=True)
+class Mean:
+    """A mean over rows.
+
+    Attributes:
+        value, error: the mean and its standard error.
+        n: how many rows count, before what they share.
+        effect: by how much the variance exceeds that of independent rows.
+        inferred: whether dependence was not said but seen.
+    """
+
+    value: float
+    error: float
+    n: float
+    effect: float
+    inferred: bool
+
+    @property
+    def note(self) -> str:
+        """What is said of dependence, "" where there is none."""
+        if self.effect <= 1.0:
+            return ""
+        return (
+            depends(self.effect)
+            if self.inferred
+            else (
+                f"rows depend on each other as said: {self.effect:.3g} of them are worth an independent one"
+            )
+        )
+
+
+def depends(length: float) -> str:
+    """Returns what is said where dependence was seen and not said."""
+    return (
+        f"rows depend on those before them: {length:.3g} of them are worth an independent one, and the error "
+        "allows for it; say order=False if their order means nothing"
+    )
 
 
 def design_effect(
@@ -66,36 +116,187 @@ def design_effect(
     return min(found * float(few) if count < len(scores) else found, n)
 
 
-def whole(weights: Values) -> bool:
-    """Whether weights are numbers of rows; fractions are weights of a survey."""
-    return bool(np.array_equal(weights, np.floor(weights)))
+def lasting(columns: Sequence[Values], coded: Sequence[bool], rows: Rows) -> tuple[float, bool]:
+    """Returns how many rows in the order of time are worth an independent one, and whether that was only seen.
 
-
-def blocks(values: Values, *, levels: bool) -> int:
-    """Returns how many consecutive rows depend on each other, from the autocorrelation of the ranks.
+    Where nothing is said of the order, rows as they stand are taken for ordered if each clearly depends on
+    the one before: its rank, less the mean of the sixteen rows around it, so that tables that were sorted or put
+    together of parts do not count. A column that is in order was sorted, and says nothing.
 
     Args:
-        values: a column in the order of time; NaN where one is missing.
+        columns: NaN where a value is missing.
+        coded: which columns hold codes.
+        rows: what they stand for.
+    """
+    if rows.order is False or (rows.order is None and rows.cluster is not None):
+        return 1.0, False
+    seen = rows.order is None
+    if seen and (any(_is_sorted(x) for x in columns) or not any(map(_depends, columns))):
+        return 1.0, False
+    chains = _chains(rows, len(columns[0]))
+    found = [blocks(x, chains, levels=c) for x, c in zip(columns, coded, strict=True)]
+    return max(found), seen and max(found) > 1.0
+
+
+def blocks(values: Values, chains: Sequence[Groups], *, levels: bool) -> float:
+    """Returns how many consecutive rows are worth an independent one, from the autocorrelation of the ranks.
+
+    Args:
+        values: a column; NaN where one is missing.
+        chains: the rows of each chain in the order of time.
         levels: whether values are codes.
     """
-    known = values[~np.isnan(values)]
-    n = len(known)
-    if n < 20:
-        return 1
-    scores = _shares(known) if levels else _polynomials(known, np.ones(n))
-    return max(int(np.ceil(max(_memory(column) for column in scores.T))), 1)
+    known = ~np.isnan(values)
+    if known.sum() < 20:
+        return 1.0
+    made = _shares(values[known]) if levels else _polynomials(values[known], np.ones(known.sum()))
+    scores = np.full((len(values), made.shape[1]), np.nan)
+    scores[known] = made
+    return max(1.0, *(memory(column, chains) for column in scores.T))
 
 
-def _memory(series: Values) -> float:
-    """The sum of autocorrelations over all lags up to the first pair that is not positive."""
+def memory(series: Values, chains: Sequence[Groups]) -> float:
+    """Returns the sum of autocorrelations over all lags up to the first pair that is not positive.
+
+    Chains of different means count as what they are: rows that depend on each other for ever.
+
+    Args:
+        series: numbers; NaN is left out.
+        chains: the rows of each chain in the order of time.
+    """
     # Two seconds to import: for rows in order only.
     from arviz_stats.base import array_stats  # noqa: PLC0415 # pyright: ignore[reportPrivateImportUsage]
 
-    if np.ptp(series) <= 0.0:
+    parts = [series[rows][~np.isnan(series[rows])] for rows in chains]
+    parts = [part for part in parts if len(part) >= _SHORTEST]
+    if not parts or np.ptp(np.concatenate(parts)) <= 0.0:
         return 1.0
-    found = array_stats.ess(series[None, :], method="mean", chain_axis=0, draw_axis=1)
-    effective = float(np.asarray(found))
-    return len(series) / effective if effective > 0.0 else 1.0
+    n = sum(map(len, parts))
+    least = min(map(len, parts))
+    if least < 0.5 * max(map(len, parts)):
+        alone = [memory(part, [np.arange(len(part))]) for part in parts]
+        return max(float(np.average(alone, weights=list(map(len, parts)))), 1.0)
+    together = np.stack([part[:least] for part in parts])
+    found = array_stats.ess(together, method="mean", chain_axis=0, draw_axis=1)
+    effective = float(np.asarray(found)) * n / together.size
+    return max(n / effective, 1.0) if effective > 0.0 else float(n)
+
+
+def _chains(rows: Rows, n: int) -> list[Groups]:
+    """Returns the rows of each chain in the order of time."""
+    order = (
+        np.argsort(rows.order, kind="stable")
+        if isinstance(rows.order, np.ndarray)
+        else np.arange(n)
+    )
+    if rows.cluster is None:
+        return [order]
+    which = rows.cluster[order]
+    by_chain = order[np.argsort(which, kind="stable")]
+    return np.split(by_chain, np.cumsum(np.bincount(which))[:-1])
+
+
+def groups_of(rows: Rows, n: int, length: float) -> Groups | None:
+    """Returns a number for each row: those with one number may depend on each other, others do not.
+
+    Args:
+        rows: what they stand for.
+        n: how many there are.
+        length: how many in the order of time are worth an independent one.
+    """
+    if rows.cluster is not None and not isinstance(rows.order, np.ndarray):
+        return rows.cluster
+    if length <= 1.0:
+        return None
+    made, first = np.empty(n, dtype=np.int64), 0
+    for chain in _chains(rows, n):
+        made[chain] = first + np.arange(len(chain)) // math.ceil(2.0 * length)
+        first += n
+    return made
+
+
+def counts_of(values: Values, rows: Rows, length: float, *, levels: bool) -> Values | None:
+    """Returns how many independent rows each row of a column counts for; None where each counts for one.
+
+    Args:
+        values: of the column; NaN where one is missing.
+        rows: what they stand for.
+        length: how many in the order of time are worth an independent one.
+        levels: whether values are codes.
+    """
+    counts, effect = rows.counts, length
+    clustered = rows.cluster is not None and not isinstance(rows.order, np.ndarray)
+    if clustered or rows.weighted:
+        groups = rows.cluster if clustered else None
+        effect *= design_effect(values, groups, levels=levels, weights=counts)
+    if effect == 1.0:
+        return counts
+    return (np.ones(len(values)) if counts is None else counts) / effect
+
+
+def mean_of(values: Values, rows: Rows, columns: Sequence[Values] = ()) -> Mean:
+    """Returns the mean of a number over rows, with an error by what the rows stand for.
+
+    Args:
+        values: of each row; where a row counts for nothing it may be anything.
+        rows: what they stand for.
+        columns: of the rows, in which dependence is looked for where nothing is said; the values by default.
+    """
+    counts = np.ones(len(values)) if rows.counts is None else rows.counts
+    used = counts > 0.0
+    values = np.where(used, values, 0.0)
+    n = float(counts.sum())
+    mean = float(counts @ values) / n
+    apart = np.where(used, values - mean, 0.0)
+    spread = float(counts @ apart**2) / n
+    alone = spread / max(n - 1.0, 1.0)
+    looked_at = columns or [np.where(used, values, np.nan)]
+    length, inferred = lasting(looked_at, [False] * len(looked_at), rows)
+    effect = 1.0
+    if length > 1.0:
+        effect = memory(np.where(used, apart, np.nan), _chains(rows, len(values)))
+    elif rows.cluster is not None and not isinstance(rows.order, np.ndarray):
+        sums = np.bincount(rows.cluster, counts * apart)
+        g = int(np.count_nonzero(np.bincount(rows.cluster, counts)))
+        held = float(sums @ sums) / n**2 * g / max(g - 1, 1)
+        # Limits of few clusters are those of Student's law: the error is longer by what that takes.
+        few = special.stdtrit(max(g - 1, 1), 0.975) / 1.959964
+        effect = max(held * few**2 / alone, 1.0) if alone > 0.0 else 1.0
+    return Mean(mean, math.sqrt(alone * effect), n, effect, inferred)
+
+
+def _is_sorted(values: Values) -> bool:
+    """Whether a column is in order, or equal values stand together."""
+    known = values[~np.isnan(values)]
+    if len(known) < 2:
+        return False
+    before, after = known[:-1], known[1:]
+    changes = int(np.count_nonzero(before != after))
+    if not changes:
+        return False
+    in_order = bool((before <= after).all() or (before >= after).all())
+    return in_order or changes + 1 == len(np.unique(known)) < len(known)
+
+
+def _depends(values: Values) -> bool:
+    """Whether rows clearly depend on those before them, beyond what whole stretches have in common."""
+    known = values[~np.isnan(values)]
+    whole = len(known) // _STRETCH * _STRETCH
+    if whole < _STRETCH:
+        return False
+    ranks = np.unique(known, return_inverse=True)[1].reshape(-1)[:whole]
+    for series in (ranks, np.abs(ranks - ranks.mean())):
+        apart = series.reshape(-1, _STRETCH) - series.reshape(-1, _STRETCH).mean(
+            axis=1, keepdims=True
+        )
+        total = float(np.sum(apart**2))
+        if total <= 0.0:
+            continue
+        next_to = float(np.sum(apart[:, 1:] * apart[:, :-1])) / total
+        # Of independent rows the mean is -1/16 and the variance about that of a lag over all rows.
+        if (next_to + 1.0 / _STRETCH) * math.sqrt(whole) > _CLEAR:
+            return True
+    return False
 
 
 def _polynomials(values: Values, weights: Values) -> Float[np.ndarray, "n k"]:
@@ -113,9 +314,10 @@ def _shares(codes: Values) -> Float[np.ndarray, "n k"]:
 
 
 def copies(x: Values, y: Values) -> tuple[float, float]:
-    """Returns how often rows of each sample were copied: 1 unless values repeat that the other has not.
+    """Returns how often rows of each sample were copied: 1 unless values repeat that are on no grid.
 
-    Rounding makes values repeat in both samples alike; copying makes those of one repeat.
+    Rounded values repeat, and those of the other sample may be on another grid, moved or in other units. Of numbers
+    with all their digits, copying alone makes those of one repeat.
 
     Args:
         x, y: the finite values of a column of numbers.
@@ -124,7 +326,7 @@ def copies(x: Values, y: Values) -> tuple[float, float]:
     for mine, other in ((x, y), (y, x)):
         distinct = np.unique(mine)
         times = len(mine) / max(len(distinct), 1)
-        if times < _COPIED or len(distinct) <= _LEVELS:
+        if times < _COPIED or len(distinct) <= _LEVELS or _on_grid(distinct):
             found.append(1.0)
             continue
         shared = float(np.isin(mine, np.unique(other)).mean()) if len(other) else 0.0
@@ -132,33 +334,43 @@ def copies(x: Values, y: Values) -> tuple[float, float]:
     return found[0], found[1]
 
 
+def _on_grid(distinct: Values) -> bool:
+    """Whether values are decimals of few digits, perhaps in float32, or all whole numbers of steps apart."""
+    if decimals(distinct) is not None:
+        return True
+    gaps = np.diff(distinct)
+    smallest = float(gaps.min())
+    whole = np.abs(gaps / smallest - np.round(gaps / smallest))
+    return bool(whole.max() < _WHOLE and smallest > FLOAT32 * float(np.abs(distinct).max()))
+
+
 # Rows that are independent draws of one weight, from rows that are not.
 
 Table = Float[np.ndarray, "_n _d"]
-Rows = Int[np.ndarray, "_s"]
+Numbers = Int[np.ndarray, "_s"]
 #: Fewer rows than this share have an equal: chance.
 _SOME = 0.01
 
 
 def independent(
     tables: tuple[Table, Table],
-    weights: tuple[Values | None, Values | None],
+    rows: tuple[Rows, Rows],
     groups: tuple[Groups | None, Groups | None],
     rng: np.random.Generator,
     most: int,
-) -> tuple[Rows, Rows]:
+) -> tuple[Numbers, Numbers]:
     """Returns the numbers of rows of two tables that are independent draws of one weight.
 
     Args:
         tables: values, NaN where one is missing.
-        weights: of the rows; None where all count alike.
+        rows: what they stand for, frequencies written out.
         groups: rows with one number belong together: one of them is taken.
         rng: what is drawn.
         most: rows of a table at most.
 
     Example:
         >>> x, y = np.arange(6.0)[:, None], np.arange(4.0)[:, None]
-        >>> found = independent((np.repeat(x, 2, axis=0), y), (None, None), (None, None),
+        >>> found = independent((np.repeat(x, 2, axis=0), y), (Rows(), Rows()), (None, None),
         ...     np.random.default_rng(0), 100)
         >>> [len(rows) for rows in found]
         [12, 4]
@@ -166,20 +378,17 @@ def independent(
     known = tuple(_comparable(table) for table in tables)
     drawn = []
     for i, table in enumerate(known):
-        rows, weight = np.arange(len(table)), weights[i]
+        chosen, weight = np.arange(len(table)), rows[i].counts
         group = groups[i]
         if group is not None:
-            rows, weight = _one_of_each(group, weight, rng)
-        elif _copied(table, known[1 - i], weight):
-            rows, weight = _distinct(table, weight)
-        elif weight is not None and whole(weight):
-            # Numbers of rows with values that others have too: as if they were written out.
-            ends = np.cumsum(weight)
-            written = rng.choice(int(ends[-1]), min(int(ends[-1]), most), replace=False)
-            rows, weight = np.sort(np.searchsorted(ends, written, side="right")), None
+            chosen, weight = _one_of_each(group, weight, rng)
+        elif _copied(table, known[1 - i]):
+            chosen, weight = _distinct(table, weight)
         if weight is not None and np.ptp(weight) > 0.0:
-            rows = rows[rng.random(len(rows)) < weight / weight.max()]
-        drawn.append(rows if len(rows) <= most else np.sort(rng.choice(rows, most, replace=False)))
+            chosen = chosen[rng.random(len(chosen)) < weight / weight.max()]
+        drawn.append(
+            chosen if len(chosen) <= most else np.sort(rng.choice(chosen, most, replace=False))
+        )
     return drawn[0], drawn[1]
 
 
@@ -191,7 +400,7 @@ def _comparable(table: Table) -> Table:
 
 def _one_of_each(
     groups: Groups, weights: Values | None, rng: np.random.Generator
-) -> tuple[Rows, Values]:
+) -> tuple[Numbers, Values]:
     """Returns a row of each group, drawn by its weight, and what the group weighs."""
     weight = np.ones(len(groups)) if weights is None else weights
     distinct, which = np.unique(groups, return_inverse=True)
@@ -203,7 +412,7 @@ def _one_of_each(
     return order[last], np.bincount(which, weight, minlength=len(distinct))
 
 
-def _distinct(table: Table, weights: Values | None) -> tuple[Rows, Values | None]:
+def _distinct(table: Table, weights: Values | None) -> tuple[Numbers, Values | None]:
     """Returns one of all rows that are equal, and what they weigh together; copies count once."""
     _, first, which = np.unique(table, axis=0, return_index=True, return_inverse=True)
     if weights is None:
@@ -211,15 +420,13 @@ def _distinct(table: Table, weights: Values | None) -> tuple[Rows, Values | None
     return first, np.bincount(which.reshape(-1), weights, minlength=len(first))
 
 
-def _copied(mine: Table, other: Table, weights: Values | None) -> bool:
+def _copied(mine: Table, other: Table) -> bool:
     """Whether rows are equal because they were copied: the other table has not the same.
 
     Levels and rounded values make rows equal in both tables alike.
     """
-    distinct, which, rows = np.unique(mine, axis=0, return_inverse=True, return_counts=True)
+    distinct, rows = np.unique(mine, axis=0, return_counts=True)
     times = rows.astype(np.float64)
-    if weights is not None and whole(weights):
-        times = np.bincount(which.reshape(-1), weights, minlength=len(distinct))
     repeated = times > 1.0
     if float((times - 1.0)[repeated].sum()) < _SOME * float(times.sum()):
         return False

@@ -14,7 +14,14 @@ from kullback.measure.neighbours import MOST_COLUMNS, neighbour_kl
 from kullback.measure.samples.cells import against_known
 from kullback.measure.samples.classifiers import encode, varies
 from kullback.measure.samples.counts import Tallied, Tally, of_codes, of_numbers, tally_kl
-from kullback.measure.samples.dependence import copies, design_effect, independent, whole
+from kullback.measure.samples.dependence import (
+    copies,
+    counts_of,
+    depends,
+    groups_of,
+    independent,
+    lasting,
+)
 from kullback.measure.samples.estimates import LEVELS, RANKS, of_joint, of_tally
 from kullback.measure.samples.joint import (
     FEWEST_ROWS,
@@ -52,30 +59,23 @@ def sampled_kl(p: object, q: object, key: object, *, normalize: bool = False) ->
         return _of_draws(p, q, generator(key), normalize=normalize)
 
 
-def column_tally(p: Samples, q: Samples, i: int = 0) -> Tallied:
-    """Returns the counts of a column of two samples, weights as rows."""
+def column_tally(p: Samples, q: Samples, i: int = 0) -> tuple[Tallied, tuple[str, ...]]:
+    """Returns the counts of a column of two samples, and what is said of rows that are not independent."""
     x, y = p.values[:, i], q.values[:, i]
     coded = p.kinds[i] == "category"
-    of_x, of_y = (_counted(side, i, levels=coded) for side in (p, q))
-    if coded:
-        labels = tuple(dict.fromkeys((*p.labels[i], *q.labels[i])))
-        x, y = recoded(x, p.labels[i], labels), recoded(y, q.labels[i], labels)
-        return of_codes(x, y, labels, of_x, of_y)
-    times = copies(x[np.isfinite(x)], y[np.isfinite(y)])
-    of_x, of_y = (
-        w if t == 1.0 else (np.ones(len(v)) if w is None else w) / t
-        for v, w, t in zip((x, y), (of_x, of_y), times, strict=True)
-    )
-    return of_numbers(x, y, of_x, of_y)
-
-
-def _counted(side: Samples, i: int, *, levels: bool) -> Float[np.ndarray, " n"] | None:
-    """Returns how many independent rows each row of a column counts for."""
-    weights = scaled(side.weights)
-    if weights is None or whole(weights):
-        return weights
-    x = side.values[:, i]
-    return weights / design_effect(x, None, levels=levels, weights=weights)
+    times, counted, notes = (1.0, 1.0), [], []
+    if not coded:
+        times = copies(x[np.isfinite(x)], y[np.isfinite(y)])
+    for values, side, t in zip((x, y), (p, q), times, strict=True):
+        length, inferred = lasting([values], [coded], side.rows)
+        of_side = counts_of(values, side.rows, length * t, levels=coded)
+        counted.append(of_side)
+        notes += [depends(length)] if inferred else []
+    if not coded:
+        return of_numbers(x, y, *counted), tuple(notes)
+    labels = tuple(dict.fromkeys((*p.labels[i], *q.labels[i])))
+    x, y = recoded(x, p.labels[i], labels), recoded(y, q.labels[i], labels)
+    return of_codes(x, y, labels, *counted), tuple(notes)
 
 
 def recoded(
@@ -104,7 +104,7 @@ def _of_draws(p: object, q: object, rng: np.random.Generator, *, normalize: bool
 
 
 def _of_samples(p: Samples, q: Samples, rng: np.random.Generator) -> Estimate:
-    p, q = _alike(p, q)
+    p, q = _alike(p.written_out, q.written_out)
     rows = len(p.values) + len(q.values)
     varying = [
         i
@@ -113,9 +113,17 @@ def _of_samples(p: Samples, q: Samples, rng: np.random.Generator) -> Estimate:
     ]
     if len(varying) < 2:
         at = varying[0] if varying else 0
-        return of_tally(tally_kl(column_tally(p, q, at).tally), _DIRECTION, rows)
-    weights = (scaled(p.weights), scaled(q.weights))
-    rows_p, rows_q = independent((p.values, q.values), weights, (None, None), rng, MOST_ROWS)
+        tallied, notes = column_tally(p, q, at)
+        made = of_tally(tally_kl(tallied.tally), _DIRECTION, rows)
+        return replace(made, notes=(*made.notes, *notes))
+    coded = np.array([kind == "category" for kind in p.kinds])
+    lengths = [lasting(list(s.values.T), list(coded), s.rows) for s in (p, q)]
+    groups = [
+        groups_of(s.rows, len(s.values), k) for s, (k, _) in zip((p, q), lengths, strict=True)
+    ]
+    rows_p, rows_q = independent(
+        (p.values, q.values), (p.rows, q.rows), (groups[0], groups[1]), rng, MOST_ROWS
+    )
     x, y = p.values[rows_p], q.values[rows_q]
     fewer = min(len(x), len(y))
     if fewer < FEWEST_ROWS:
@@ -123,13 +131,13 @@ def _of_samples(p: Samples, q: Samples, rng: np.random.Generator) -> Estimate:
             np.nan, f"{fewer} independent rows are too few to learn from: it takes {FEWEST_ROWS} of each",
             FORWARD_KL, method="scores from other rows", n=rows, at_least=0.0,
         )  # fmt: skip
-    coded = np.array([kind == "category" for kind in p.kinds])
     found = joint_kl(encode(x, y, coded), rng)
     made = of_joint(found, 0, _DIRECTION, len(x) + len(y), x.shape[1])
     if (len(x), len(y)) == (len(p.values), len(q.values)):
         return made
     drawn = f"learned from {len(x):,} and {len(y):,} independent rows drawn of {rows:,}"
-    return replace(made, notes=(*made.notes, drawn))
+    lasts = tuple(depends(k) for k, inferred in lengths if inferred)
+    return replace(made, notes=(*made.notes, drawn, *lasts))
 
 
 def _alike(p: Samples, q: Samples) -> tuple[Samples, Samples]:
@@ -141,9 +149,9 @@ def _alike(p: Samples, q: Samples) -> tuple[Samples, Samples]:
         )
     if set(p.columns) == set(q.columns) and p.columns != q.columns:
         order = [q.columns.index(name) for name in p.columns]
-        q = Samples(
-            q.values[:, order], q.weights, columns=p.columns, kinds=[q.kinds[i] for i in order],
-            labels=tuple(q.labels[i] for i in order), missing=q.missing,
+        q = replace(
+            q, values=q.values[:, order], columns=p.columns, kinds=tuple(q.kinds[i] for i in order),
+            labels=tuple(q.labels[i] for i in order),
         )  # fmt: skip
     for name, a, b in zip(p.columns, p.kinds, q.kinds, strict=True):
         if (a == "category") != (b == "category"):
@@ -163,10 +171,7 @@ def _with_labels(side: Samples, labels: tuple[tuple[str, ...], ...]) -> Samples:
         else side.values[:, i]
         for i, k in enumerate(side.kinds)
     ]
-    return Samples(
-        np.column_stack(columns), side.weights, columns=side.columns, kinds=side.kinds,
-        labels=labels, missing=side.missing,
-    )  # fmt: skip
+    return replace(side, values=np.column_stack(columns), labels=labels)
 
 
 def _against_density(p: Samples, q: Distribution, rng: np.random.Generator) -> Estimate:
@@ -180,7 +185,8 @@ def _against_density(p: Samples, q: Distribution, rng: np.random.Generator) -> E
         )
     if q.support.discrete:
         return _against_masses(p, q)
-    if p.weights is None and not np.isnan(p.values).any():
+    p = p.written_out
+    if _is_plain(p):
         x = p.values[rng.permutation(len(p.values))]
         log_q = q.log_prob(x[:, 0] if q.support.dimension == 0 else x)
         if np.isneginf(log_q).any():
@@ -212,7 +218,9 @@ def _against_masses(p: Samples, q: Distribution) -> Estimate:
         raise UnsupportedError(f"samples against a discrete q on {q.support}: give Counts for both")
     x = p.values[:, 0]
     levels, which = np.unique(x, return_inverse=True)
-    counts = np.bincount(which, scaled(p.weights)).astype(np.float64)
+    length, _ = lasting([x], [False], p.rows)
+    of_rows = counts_of(x, p.rows, length, levels=False)
+    counts = np.bincount(which, of_rows).astype(np.float64)
     return _known_masses(counts, q.log_prob(levels), [f"{v:g}" for v in levels])
 
 
@@ -294,7 +302,7 @@ def method(p: object, q: object, *, normalize: bool = False) -> str:
         _check_columns(p.values.shape[1], q.values.shape[1])
         if p.values.shape[1] > 1:
             return _SCORES
-        return LEVELS if column_tally(p, q).tally.rest is None else RANKS
+        return LEVELS if column_tally(p, q)[0].tally.rest is None else RANKS
     if isinstance(p, Samples):
         return _method_against_density(p, distribution(q, "q", normalize=normalize))
     known = distribution(p, "p", normalize=normalize)
@@ -312,8 +320,7 @@ def _method_against_density(p: Samples, q: Distribution) -> str:
         raise UnsupportedError("q is not normalised: cross_entropy(p, q) is what can be had")
     if q.support.discrete:
         return LEVELS
-    plain = p.weights is None and not np.isnan(p.values).any()
-    if plain and d <= MOST_COLUMNS and min(n, MOST_ROWS) >= max(50 * d, 100):
+    if _is_plain(p) and d <= MOST_COLUMNS and min(n, MOST_ROWS) >= max(50 * d, 100):
         return _NEAR
     return _SCORES if d > 1 else RANKS
 
@@ -323,14 +330,8 @@ def _check_columns(of_p: int, of_q: int) -> None:
         raise InputError(f"p has {of_p} column(s) and q {of_q}: they must have the same")
 
 
-def scaled(weights: Float[np.ndarray, " n"] | None) -> Float[np.ndarray, " n"] | None:
-    """Returns weights as numbers of rows: whole ones as they are, others so that they sum to Kish's number.
-
-    Example:
-        >>> scaled(np.array([2.0, 1.0])).tolist(), scaled(np.array([0.5, 0.5])).tolist()
-        ([2.0, 1.0], [1.0, 1.0])
-    """
-    if weights is None or whole(weights):
-        return weights
-    total = float(weights.sum())
-    return weights * (total / float(weights @ weights))
+def _is_plain(p: Samples) -> bool:
+    """Whether rows are independent, count alike and have no gaps, so that distances between them mean something."""
+    if np.isnan(p.values).any() or not replace(p.rows, frequencies=None).plain:
+        return False
+    return lasting(list(p.values.T), [False] * len(p.columns), p.rows)[0] == 1.0
