@@ -174,10 +174,11 @@ class TableMixture(Distribution):
             raise InputError(f"{self}: there is no row with these values")
         located, roots, df = conditioned(self.means, self.roots, self.df, row[self.reals])
         weights = special.softmax(logs)
-        kinds = tuple(self.kinds[j] for j in np.flatnonzero(wanted))
+        kinds = tuple(self.kinds[int(j)] for j in np.flatnonzero(wanted))
         tables = tuple(t for j, t in zip(self.categories, self.tables, strict=True) if wanted[j])
         rates = self.rates[:, wanted[self.counts]]
-        return _simplest(TableMixture(kinds, weights, located, roots, df, rates, tables))
+        parts = {"means": located, "roots": roots, "df": df, "rates": rates, "tables": tables}
+        return _simplest(replace(self, kinds=kinds, weights=weights, **parts))
 
     def __str__(self) -> str:
         parts = [f"{len(c)} {name}" for name, c in self._by_kind if len(c)]

@@ -245,5 +245,5 @@ def logistic(
         return value, slope.ravel()
 
     begin = np.zeros(codes * features.shape[1]) if start is None else start.coefficients.ravel()
-    end = descend(loss, begin, iterations=_STEPS, gain=1e-10)
+    end = descend(loss, begin, iterations=_STEPS)
     return replace(made, coefficients=end.at.reshape(codes, -1))

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import final
 
 import numpy as np
@@ -44,6 +45,7 @@ _MANY = 5000
 #: Bars of a histogram of the distribution function.
 _BARS = 20
 _HELD_OUT = "rows left out, each scored by a fit to nine tenths"
+_TOO_FEW = f"fewer than {2 * FOLDS} distinct rows, of which none are left out"
 Model = Conditional | Softmax
 
 
@@ -70,10 +72,16 @@ class _Task:
     run: Run
     starts: int | None
 
-    @property
-    def fold(self) -> Values:
-        """The fold of each row."""
-        return folds(len(self.x), self.run.generator("folds"))
+    @cached_property
+    def fold(self) -> Values | None:
+        """The fold of each row, copies of one row in one fold; None where there are too few to leave any out."""
+        which = np.arange(len(self.x))
+        if "continuous" in self.kinds:
+            which = np.unique(self.x, axis=0, return_inverse=True)[1].reshape(-1)
+        count = int(which.max()) + 1
+        if count < 2 * FOLDS:
+            return None
+        return folds(count, self.run.generator("folds"))[which]
 
 
 @final
@@ -98,8 +106,9 @@ class _Candidate:
 
     @property
     def mean(self) -> float:
-        """The mean score."""
-        return float(np.nanmean(self.scores))
+        """The mean score; 0 where there are too few rows to leave any out."""
+        scored = self.scores[~np.isnan(self.scores)]
+        return float(np.mean(scored)) if len(scored) else 0.0
 
 
 def fit(problem: Problem) -> Fit:
@@ -131,10 +140,6 @@ def _task(p: Samples, problem: Problem) -> _Task:
     if not asked:
         raise InputError("given= names every column: leave out those whose density is asked for")
     x, weights = rows(p)
-    if len(x) < 2 * FOLDS:
-        raise InputError(
-            f"{len(x)} rows: a conditional fit needs {2 * FOLDS} at least, to be scored on rows left out"
-        )
     return _Task(
         p, x, weights, likelihoods(p.kinds), given, asked, problem.run, problem.starts
     )  # fmt: skip
@@ -143,6 +148,8 @@ def _task(p: Samples, problem: Problem) -> _Task:
 def _chosen(task: _Task, recipe: object) -> tuple[_Candidate, tuple[str, ...]]:
     """Returns the fit, and what it was chosen from."""
     if isinstance(recipe, Categorical):
+        if task.fold is None:
+            return _logistic(task, recipe, 1.0), ()
         found = [_logistic(task, recipe, spread) for spread in SPREADS]
         best = max(found, key=lambda one: one.mean)
         spread = SPREADS[found.index(best)]
@@ -263,10 +270,10 @@ def _left_out(
     refitted: Callable[[Array, Values], tuple[Model, Callable[[Array], Values]]],
 ) -> tuple[Values, Values, Values | None]:
     """Returns log q(y|x), log q(y) and q(Y <= y|x) of rows by fits to the others; NaN for rows not scored."""
-    fold = task.fold
-    scores, marginal, uniform = (np.full(len(fold), np.nan) for _ in range(3))
-    for i in range(FOLDS if len(fold) <= _MANY else 2):
-        out = fold == i
+    scores, marginal, uniform = (np.full(len(task.x), np.nan) for _ in range(3))
+    parts = FOLDS if len(task.x) <= _MANY else 2
+    for i in range(parts if task.fold is not None else 0):
+        out = task.fold == i
         model, alone = refitted(task.x[~out], task.weights[~out])
         rows_out = task.x[out]
         scores[out], marginal[out] = model.log_prob(rows_out), alone(rows_out)
@@ -291,26 +298,30 @@ def _result(task: _Task, chosen: _Candidate, notes: tuple[str, ...]) -> Fit:
         method="mean over the rows fitted to", n=len(task.x),
     )  # fmt: skip
     scored = ~np.isnan(chosen.scores)
+    known = (
+        _mean(chosen.scores, scored, task, f"{y} | {x}"),
+        _mean(chosen.marginal, scored, task, y),
+    )
     weights = task.weights[scored]
-    held = replace(
-        mean_score(chosen.scores[scored], weights, _HELD_OUT),
-        quantity=LOG_PROB.called(f"E_p[log q({y} | {x})]"),
-    )
-    alone = replace(
-        mean_score(chosen.marginal[scored], weights, _HELD_OUT),
-        quantity=LOG_PROB.called(f"E_p[log q({y})]"),
-    )
     conditional = ConditionalFit(
-        names, asked, alone, _information(chosen, scored, weights, (y, x)),
+        names, asked, known[1], _information(chosen, scored, weights, (y, x)),
         _uniform(chosen, scored, weights, y),
     )  # fmt: skip
     optimum = Optimum(chosen.model, divergence, 1.0)
     return Fit(
         q=chosen.model, direction="forward", family=chosen.family,  # pyright: ignore[reportArgumentType]
-        divergence=divergence, forward_kl=None, reverse_kl=None, held_out=held, optima=(optimum,), path=(),
+        divergence=divergence, forward_kl=None, reverse_kl=None, held_out=known[0], optima=(optimum,), path=(),
         starts=task.starts or 1, evaluations=chosen.evaluations, seconds=task.run.seconds, notes=notes,
         columns=task.p.columns, labels=task.p.labels, conditional=conditional,
     )  # fmt: skip
+
+
+def _mean(scores: Values, scored: Array, task: _Task, words: str) -> Estimate:
+    quantity = LOG_PROB.called(f"E_p[log q({words})]")
+    if not scored.any():
+        return Estimate.unresolved(math.nan, _TOO_FEW, quantity, method=_HELD_OUT)
+    found = mean_score(scores[scored], task.weights[scored], _HELD_OUT)
+    return replace(found, quantity=quantity)
 
 
 def _information(
@@ -321,8 +332,8 @@ def _information(
     gains = (chosen.scores - chosen.marginal)[scored]
     note = "by two densities: less where q(y|x) misses something, more where q(y) does"
     method = f"log q(y|x) - log q(y), {_HELD_OUT}"
-    if not np.isfinite(gains).all():
-        reason = "a row left out has no density"
+    if not (len(gains) and np.isfinite(gains).all()):
+        reason = "a row left out has no density" if len(gains) else _TOO_FEW
         return Estimate.unresolved(math.nan, reason, quantity, method=method)
     value, error = moments(gains, weights)
     return Estimate.sampled(value, error, quantity, method=method, n=len(gains), notes=(note,))
@@ -330,7 +341,7 @@ def _information(
 
 def _uniform(chosen: _Candidate, scored: Array, weights: Values, name: str) -> Goodness | None:
     """Returns whether values under their distribution function, fitted without them, are uniform."""
-    if chosen.uniform is None:
+    if chosen.uniform is None or not scored.any():
         return None
     values = chosen.uniform[scored]
     order = np.argsort(values)
