@@ -108,14 +108,7 @@ def judge(
     *,
     deep: bool,
 ) -> Judged:
-    """Returns what a reading of a loss is.
-
-    Args:
-        call: the loss.
-        experiments: the problems.
-        of_q, of_p: the arguments that are differentiated.
-        deep: whether to search families with parameters as well.
-    """
+    """Returns what a reading of a loss is; `deep` searches families with parameters as well."""
     with np.errstate(all="ignore"):
         seen = [(e, _observe(call, e, of_q, of_p)) for e in experiments]
     policies = list(dict.fromkeys(p for _, found in seen for p in found))
@@ -313,14 +306,7 @@ _OTHER = 1e-3
 def far_notes(
     call: LossCall, far: Sequence[Experiment], of_q: Sequence[str], judged: Judged
 ) -> list[str]:
-    """Returns whether a loss is still what it is where p and q are far apart: clips and epsilons show.
-
-    Args:
-        call: the loss.
-        far: problems with large log-ratios.
-        of_q: the arguments of q.
-        judged: what the loss is on ordinary problems.
-    """
+    """Returns whether a loss is still what it is where p and q are far apart: clips and epsilons show."""
     top = judged.headline
     match = top.gradient
     if match is None or not top.gradient_named or match.terms or match.functional.parameters:
@@ -354,12 +340,6 @@ def truncation_notes(
     """Returns whether the k likeliest outcomes of a side alone matter: no divergence has that.
 
     The tail of p (or of q) is rolled by one place: what depends on all of it changes.
-
-    Args:
-        call: the loss.
-        experiments: problems without draws; the one with most outcomes is used.
-        names: the arguments of "p" and of "q".
-        judged: what the loss is on these.
     """
     experiment = max(experiments, key=lambda e: e.sizes.get("V", 0))
     v = experiment.sizes.get("V", 0)

@@ -9,7 +9,6 @@ import numpy as np
 
 from kullback.check_loss.judging import Judged, Under
 from kullback.check_loss.matching import Match, label, scale_words
-from kullback.check_loss.readings import Reading
 from kullback.results.loss_report import LossFinding, LossReport, LossUnder
 
 #: Names that are no answer as to a gradient, beyond the nearest.
@@ -24,24 +23,22 @@ def report_of(
     best: tuple[Any, Judged],
     expected: str,
 ) -> LossReport:
-    """Returns the report on a reading.
-
-    Args:
-        fn: the loss.
-        parameters: its signature.
-        best: the trial, and what was judged.
-        expected: the name asked for, or "".
-    """
+    """Returns the report on a reading."""
     trial, judged = best
-    constants = _constants(parameters, trial.reading)
-    under = tuple(
-        LossUnder(u.drawn, _value(u, constants), _gradient(u, constants)) for u in judged.under
-    )
+    # The loss's own numbers, by name: defaults, and what was passed.
+    given = {n: p.default for n, p in parameters.items()}
+    given |= {n: r.value for n, r in trial.reading.roles.items() if r.kind == "constant"}
+    constants = {
+        n: float(v)
+        for n, v in given.items()
+        if isinstance(v, int | float) and not isinstance(v, bool) and n != "eps"
+    }
+    inner = getattr(fn, "func", fn)
     report = LossReport(
-        loss=_name(fn),
+        loss=getattr(inner, "__name__", type(inner).__name__),
         library=trial.call.name,
         arguments=tuple((n, str(r)) for n, r in trial.reading.roles.items()),
-        under=under,
+        under=tuple(_under(u, constants) for u in judged.under),
         detached=judged.detached,
         gradient_reaches_p=judged.reaches_p,
         notes=(),
@@ -55,57 +52,40 @@ def report_of(
         for n, r in trial.reading.roles.items()
         if r.side and r.kind not in ("constant", "mask", "other")
     }
-    return advised(report, names, judged.notes)
+    p, q = names.get("p", "log_p"), names.get("q", "log_q")
+    fixes = [*_direction(report, p, q), *_mistakes(report)]
+    notes = (*judged.notes, *_notes(report))
+    return replace(report, notes=notes, fixes=tuple(dict.fromkeys(fixes)))
 
 
-def _name(fn: Callable[..., Any]) -> str:
-    inner = getattr(fn, "func", fn)
-    return getattr(inner, "__name__", type(inner).__name__)
+def _under(under: Under, constants: Mapping[str, float]) -> LossUnder:
+    def bias(divergence: np.ndarray) -> float:
+        return float(np.mean(under.values / divergence - 1.0))
 
-
-def _constants(parameters: Mapping[str, inspect.Parameter], reading: Reading) -> dict[str, float]:
-    """The loss's own numbers, by name: defaults, and what was passed."""
-    found = {n: p.default for n, p in parameters.items()}
-    found |= {n: r.value for n, r in reading.roles.items() if r.kind == "constant"}
-    return {
-        n: float(v)
-        for n, v in found.items()
-        if isinstance(v, int | float) and not isinstance(v, bool) and n != "eps"
-    }
-
-
-def _gradient(under: Under, constants: Mapping[str, float]) -> LossFinding:
-    if under.gradient is None:
-        return LossFinding(of="gradient", name="zero", label="zero")
-    return _finding("gradient", under.gradient, constants, named=under.gradient_named)
-
-
-def _value(under: Under, constants: Mapping[str, float]) -> LossFinding:
-    found = LossFinding(of="value", name="zero", label="zero")
-    if under.value is not None:
-        found = _finding("value", under.value, constants, named=under.value_named)
-    return replace(
-        found,
+    value = replace(
+        _finding("value", under.value, constants, named=under.value_named),
         offset=under.offset if under.value_named else "",
-        bias_forward=_bias(under.values, under.forward),
-        bias_reverse=_bias(under.values, under.reverse),
+        bias_forward=bias(under.forward),
+        bias_reverse=bias(under.reverse),
         deviation=float(np.mean(under.deviations / under.reverse)),
     )
+    gradient = _finding("gradient", under.gradient, constants, named=under.gradient_named)
+    return LossUnder(under.drawn, value, gradient)
 
 
-def _bias(values: np.ndarray, divergence: np.ndarray) -> float:
-    return float(np.mean(values / divergence - 1.0))
-
-
-def _finding(of: str, match: Match, constants: Mapping[str, float], *, named: bool) -> LossFinding:
-    parts = {q.name: c for c, q in match.terms}
-    if set(parts) == {"forward", "uniform"} and min(parts.values()) > 0.0:
-        return _smoothed(of, match, parts, constants)
+def _finding(
+    of: str, match: Match | None, constants: Mapping[str, float], *, named: bool
+) -> LossFinding:
+    if match is None:
+        return LossFinding(of=of, name="zero", label="zero")
+    match = _smoothed(match)
     scale = 1.0 if match.terms else match.scale
     name = "mixture" if match.terms else match.functional.name
     if of == "gradient":
         named = named and name not in _NO_DIVERGENCE
-        name = _gradient_name(name)
+        # The cross-entropies and the divergences they belong to have one gradient.
+        same = {"cross_entropy": "forward", "uniform": "forward_uniform", "labels": "forward"}
+        name = same.get(name, name)
     return LossFinding(
         of=of,
         name=name if named else "none",
@@ -118,49 +98,21 @@ def _finding(of: str, match: Match, constants: Mapping[str, float], *, named: bo
     )
 
 
-def _smoothed(
-    of: str, match: Match, parts: Mapping[str, float], constants: Mapping[str, float]
-) -> LossFinding:
+def _smoothed(match: Match) -> Match:
     """Label smoothing: KL to p with a share of the uniform distribution in it."""
+    parts = {q.name: c for c, q in match.terms}
+    if set(parts) != {"forward", "uniform"} or min(parts.values()) <= 0.0:
+        return match
     scale = sum(parts.values())
-    share = parts["uniform"] / scale
-    return LossFinding(
-        of=of,
-        name="forward",
-        label=f"KL(p'||q), p' = {1.0 - share:.4g} p + {share:.4g}/V",
-        scale=scale,
-        scale_words=scale_words(scale, match.powers, constants),
-        cosine=match.cosine,
-        relative_error=match.error,
-        parameters=(("label_smoothing", share),),
-    )
-
-
-def _gradient_name(name: str) -> str:
-    """The cross-entropies and the divergences they belong to have one gradient."""
-    return {"cross_entropy": "forward", "uniform": "forward_uniform", "labels": "forward"}.get(
-        name, name
-    )
+    found = (("label_smoothing", parts["uniform"] / scale),)
+    forward = next(q for _, q in match.terms if q.name == "forward")
+    return replace(match, functional=replace(forward, parameters=found), scale=scale, terms=())
 
 
 # What a reader should know, and the line that mends a loss.
 
 _OPPOSITE = {"forward": "reverse", "reverse": "forward"}
 _SURROGATE = "losses.{}_kl_surrogate(log_p={}, log_q={})"
-
-
-def advised(report: LossReport, names: Mapping[str, str], notes: tuple[str, ...]) -> LossReport:
-    """Returns the report with its notes and fixes.
-
-    Args:
-        report: what was found.
-        names: the argument of "q" and of "p", by side, as far as there is one.
-        notes: what was noted on the way.
-    """
-    p, q = names.get("p", "log_p"), names.get("q", "log_q")
-    found = [*notes, *_notes(report)]
-    fixes = [*_direction(report, p, q), *_scales(report), *_mistakes(report)]
-    return replace(report, notes=tuple(found), fixes=tuple(dict.fromkeys(fixes)))
 
 
 def _notes(report: LossReport) -> Iterator[str]:
@@ -180,9 +132,15 @@ def _notes(report: LossReport) -> Iterator[str]:
             f"near this end it is about beta (1 - beta) {side}, and goes to 0 with it: losses."
             "generalized_jensen_shannon divides by that, and does not jump"
         )
-    if "temperature" in found and gradient.name in ("forward", "reverse"):
-        yield from _temperature(gradient, found["temperature"])
-    if gradient.named and gradient.name != "zero" and value.named and _differ(gradient, value):
+    shrinks = gradient.name in ("forward", "reverse") and abs(gradient.scale - 1.0) < 1e-3
+    if "temperature" in found and shrinks:
+        yield (
+            f"its gradient shrinks as 1/temperature²; multiply by {found['temperature']:.4g}² to keep its size, as "
+            "in distillation"
+        )
+    of_value = {"cross_entropy": "forward", "labels": "forward"}.get(value.name, value.name)
+    differ = of_value != gradient.name and "zero" not in (of_value, gradient.name)
+    if gradient.named and value.named and differ:
         yield (
             f"value and gradient are of different quantities: the value is {value.words}, what is descended is "
             f"{gradient.words}"
@@ -220,26 +178,13 @@ def _other_draws(report: LossReport) -> Iterator[str]:
         )
 
 
-def _temperature(gradient: LossFinding, temperature: float) -> Iterator[str]:
-    if abs(gradient.scale - 1.0) < 1e-3:
-        yield (
-            f"its gradient shrinks as 1/temperature²; multiply by {temperature:.4g}² to keep its size, as "
-            "in distillation"
-        )
-
-
-def _differ(gradient: LossFinding, value: LossFinding) -> bool:
-    of_value = {"cross_entropy": "forward", "labels": "forward"}.get(value.name, value.name)
-    return of_value != gradient.name and value.name != "zero"
-
-
 def _direction(report: LossReport, p: str, q: str) -> Iterator[str]:
     """Sampled estimators whose value and gradient are not one divergence; what was asked for."""
     top, wanted = report.under[0], report.expected
     if (
         wanted != "forward"
         and top.drawn == "q"
-        and _estimates_reverse(top)
+        and top.value.name in ("reverse", "half_squared_ratio")
         and top.gradient.name in ("zero", "forward")
     ):
         yield (
@@ -267,35 +212,29 @@ def _direction(report: LossReport, p: str, q: str) -> Iterator[str]:
         )
 
 
-def _estimates_reverse(under: LossUnder) -> bool:
-    return under.value.name in ("reverse", "half_squared_ratio")
-
-
-def _scales(report: LossReport) -> Iterator[str]:
-    words = report.gradient.scale_words if report.gradient.named else ""
-    top, _, below = words.partition("/")
-    if report.gradient.scale < 0.0 and report.gradient.named and report.gradient.name != "mixture":
+def _mistakes(report: LossReport) -> Iterator[str]:
+    """What a scale or a name shows to be wrong, with what mends it."""
+    gradient = report.gradient
+    words = gradient.scale_words if gradient.named else ""
+    above, below = ({*part.strip("()").split()} for part in words.partition("/")[::2])
+    if gradient.scale < 0.0 and gradient.named and gradient.name != "mixture":
         yield "the sign is turned: descending it increases the divergence; put a minus in front"
     if "V" in below:
         yield (
             'a mean over the V outcomes where a sum belongs: .sum(-1).mean(), in torch reduction="batchmean" with '
             "rows flattened to (N, V)"
         )
-    if "d" in below.replace("(", "").replace(")", "").split():
+    if "d" in below:
         yield "a mean over the d latent dimensions is beta = 1/d: sum over the last axis, mean over the batch"
-    if "B" in top.split():
+    if "B" in above:
         yield "it sums over the batch, so that the step grows with the batch: divide by the number of examples"
-    if "B" in below.replace("(", "").replace(")", "").split():
+    if "B" in below:
         yield "it is averaged over the batch twice: multiply by the number of examples"
-
-
-def _mistakes(report: LossReport) -> Iterator[str]:
-    label = report.gradient.label
-    if report.gradient.name == "reverse_cross_entropy":
+    if gradient.name == "reverse_cross_entropy":
         yield (
             "the entropy of q is missing: E_q[-log p] alone drives q into the mode of p; add E_q[log q] for KL(q||p)"
         )
-    if report.gradient.name == "entropy":
+    if gradient.name == "entropy":
         yield "only the entropy of q is left: nothing pulls q towards p"
-    if "taken for the sd" in label and report.gradient.relative_error < 1e-4:
+    if "taken for the sd" in gradient.label and gradient.relative_error < 1e-4:
         yield "the log variance is used as log sd: exp(log_variance) is the variance, exp(0.5 * log_variance) the sd"

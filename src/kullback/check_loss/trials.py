@@ -8,9 +8,9 @@ from typing import Any, final
 
 import numpy as np
 
-from kullback.check_loss.critics import judge_critic, outputs
+from kullback.check_loss.critics import judge_critic
 from kullback.check_loss.judging import Judged, far_notes, judge, truncation_notes
-from kullback.check_loss.problems import Experiment, gaussians, pairs, paths, sampled
+from kullback.check_loss.problems import Experiment, gaussians, outputs, pairs, paths, sampled
 from kullback.check_loss.readings import Reading
 from kullback.check_loss.report import report_of
 from kullback.check_loss.roles import roles_of, side_of, words_of
@@ -54,11 +54,7 @@ def best_report(
     expected: str,
     key: int,
 ) -> LossReport:
-    """Returns the report on the likeliest reading that has an answer.
-
-    Raises:
-        InputError: two readings of one rank have different answers, or none can be called.
-    """
+    """Returns the report on the likeliest reading that has an answer."""
     attempts = _Attempts(fn, parameters, key)
     judged = _judged(attempts, readings)
     if not judged:
