@@ -27,6 +27,13 @@ class LossCall(ABC):
 
     name: str
 
+    def __init__(self, bound: Callable[[Arguments], Any]) -> None:
+        self.bound = bound
+        self.library = importlib.import_module(self.name)
+        #: What was compiled and how precise it is, by what it was compiled for.
+        self.programs: dict[str, Callable[..., Any]] = {}
+        self.bits: dict[str, int] = {}
+
     @abstractmethod
     def many(
         self, draws: Sequence[Arguments], wanted: Sequence[str], weigh: Weigh
@@ -49,13 +56,7 @@ def libraries(fn: Callable[..., Any]) -> list[str]:
 
 
 def loss_call(library: str, fn: Callable[..., Any], positional: Sequence[str]) -> LossCall:
-    """Returns a loss as one of a library.
-
-    Args:
-        library: "torch", "jax" or "numpy".
-        fn: the loss.
-        positional: names that are passed by position, in their order.
-    """
+    """Returns a loss as one of "torch", "jax" or "numpy"; `positional` are names passed by position."""
     bound = functools.partial(_bound, fn, tuple(positional))
     return {"torch": _Torch, "jax": _Jax, "numpy": _Numpy}[library](bound)
 
@@ -113,16 +114,14 @@ def _roots(fn: Callable[..., Any]) -> set[str]:
 class _Numpy(LossCall):
     name = "numpy"
 
-    def __init__(self, bound: Callable[[Arguments], Any]) -> None:
-        self._bound = bound
-
     def many(
         self, draws: Sequence[Arguments], wanted: Sequence[str], weigh: Weigh
     ) -> tuple[Array, dict[str, Array] | None, int]:
         sums, bits = [], 64
         for draw in draws:
-            output = np.asarray(self._bound(_copies(draw)))
-            bits = min(bits, _bits(str(output.dtype)))
+            copies = {n: v.copy() if isinstance(v, np.ndarray) else v for n, v in draw.items()}
+            output = np.asarray(self.bound(copies))
+            bits = min(bits, _bits(output.dtype))
             sums.append(float(np.sum(weigh(output.shape) * output.astype(np.float64))))
         return np.array(sums), None, bits
 
@@ -131,116 +130,78 @@ class _Numpy(LossCall):
 class _Torch(LossCall):
     name = "torch"
 
-    def __init__(self, bound: Callable[[Arguments], Any]) -> None:
-        self._bound = bound
-        self._torch = importlib.import_module("torch")
-
     def many(
         self, draws: Sequence[Arguments], wanted: Sequence[str], weigh: Weigh
     ) -> tuple[Array, dict[str, Array] | None, int]:
-        torch = self._torch
+        torch = self.library
         threads, state = torch.get_num_threads(), torch.get_rng_state()
         torch.set_num_threads(1)  # the tensors are tiny: more threads only wait for each other
         try:
-            return self._each(draws, wanted, weigh)
+            found = [self._one(draw, wanted, weigh) for draw in draws]
         finally:
             torch.set_num_threads(threads)
             torch.set_rng_state(state)
+        values, slopes, bits = zip(*found, strict=True)
+        gradients = {name: np.stack([s[i] for s in slopes]) for i, name in enumerate(wanted)}
+        return np.array(values), gradients, min(bits)
 
-    def _each(
-        self, draws: Sequence[Arguments], wanted: Sequence[str], weigh: Weigh
-    ) -> tuple[Array, dict[str, Array], int]:
-        torch = self._torch
-        sums, bits = [], 64
-        gradients: dict[str, list[Array]] = {name: [] for name in wanted}
-        for draw in draws:
-            torch.default_generator.manual_seed(0)  # every draw from one state of random numbers
-            tensors = {n: self._tensor(v) for n, v in draw.items()}
-            leaves = [tensors[name].requires_grad_() for name in wanted]
-            with torch.set_grad_enabled(bool(wanted)):
-                output = torch.as_tensor(self._bound(tensors))
-                bits = min(bits, _bits(str(output.dtype)))
-                weights = torch.as_tensor(weigh(tuple(output.shape)), dtype=torch.float64)
-                summed = (weights * output.to(torch.float64)).sum()
-            found = (
-                torch.autograd.grad(summed, leaves, allow_unused=True)
-                if summed.requires_grad
-                else [None] * len(leaves)
-            )
-            sums.append(summed.item())
-            for name, leaf, gradient in zip(wanted, leaves, found, strict=True):
-                empty = np.zeros(tuple(leaf.shape))
-                gradients[name].append(empty if gradient is None else gradient.numpy())
-        stacked = {name: np.stack(parts) for name, parts in gradients.items()}
-        return np.array(sums), stacked, bits
-
-    def _tensor(self, value: Any) -> Any:
-        return self._torch.from_numpy(value.copy()) if isinstance(value, np.ndarray) else value
+    def _one(
+        self, draw: Arguments, wanted: Sequence[str], weigh: Weigh
+    ) -> tuple[float, list[Array], int]:
+        torch = self.library
+        torch.default_generator.manual_seed(0)  # every draw from one state of random numbers
+        tensors = {
+            n: torch.from_numpy(v.copy()) if isinstance(v, np.ndarray) else v
+            for n, v in draw.items()
+        }
+        leaves = [tensors[name].requires_grad_() for name in wanted]
+        with torch.set_grad_enabled(bool(wanted)):
+            output = torch.as_tensor(self.bound(tensors))
+            weights = torch.as_tensor(weigh(tuple(output.shape)), dtype=torch.float64)
+            summed = (weights * output.to(torch.float64)).sum()
+        found = [None for _ in leaves]
+        if summed.requires_grad:
+            found = torch.autograd.grad(summed, leaves, allow_unused=True)
+        pairs = zip(leaves, found, strict=True)
+        slopes = [np.zeros(tuple(x.shape)) if g is None else g.numpy() for x, g in pairs]
+        return summed.item(), slopes, _bits(output.dtype)
 
 
 @final
 class _Jax(LossCall):
     name = "jax"
 
-    def __init__(self, bound: Callable[[Arguments], Any]) -> None:
-        self._bound = bound
-        self._jax = importlib.import_module("jax")
-        self._compiled: dict[object, Callable[..., Any]] = {}
-        self._bits: dict[object, int] = {}
-
     def many(
         self, draws: Sequence[Arguments], wanted: Sequence[str], weigh: Weigh
     ) -> tuple[Array, dict[str, Array] | None, int]:
-        jax = self._jax
-        with float64():
-            leaves, others = self._stacked(draws, wanted)
-            shapes = {n: v.shape for side in (leaves, others) for n, v in side.items()}
-            fixed = {n: v for n, v in draws[0].items() if n not in shapes}
-            key = repr((tuple(wanted), shapes, fixed))
-            if key not in self._compiled:
-                slopes = jax.value_and_grad(self._weighted(key, fixed, weigh))
-                self._compiled[key] = jax.jit(jax.vmap(slopes))
-            try:
-                values, gradients = self._compiled[key](leaves, others)
-            except Exception:  # noqa: BLE001 - whatever stops a trace, one at a time may work
-                values, gradients = self._singly(key, fixed, weigh, (leaves, others))
-            found = {n: np.asarray(gradients[n], dtype=np.float64) for n in wanted}
-            return np.asarray(values, dtype=np.float64), found, self._bits[key]
-
-    def _weighted(self, key: object, fixed: Arguments, weigh: Weigh) -> Callable[..., Any]:
-        def summed(leaves: Arguments, others: Arguments) -> Any:
-            output = self._jax.numpy.asarray(self._bound({**fixed, **leaves, **others}))
-            self._bits[key] = _bits(str(output.dtype))
-            return (weigh(output.shape) * output.astype(np.float64)).sum()
-
-        return summed
-
-    def _singly(
-        self, key: object, fixed: Arguments, weigh: Weigh, sides: tuple[Arguments, Arguments]
-    ) -> tuple[Array, dict[str, Array]]:
-        slopes = self._jax.value_and_grad(self._weighted(key, fixed, weigh))
-        count = len(next(iter({**sides[0], **sides[1]}.values())))
-        parts = [
-            slopes(*({n: v[i] for n, v in side.items()} for side in sides)) for i in range(count)
-        ]
-        gradients = {n: np.stack([np.asarray(g[n]) for _, g in parts]) for n in sides[0]}
-        return np.array([float(v) for v, _ in parts]), gradients
-
-    def _stacked(
-        self, draws: Sequence[Arguments], wanted: Sequence[str]
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        jax = self.library
         names = [n for n, v in draws[0].items() if isinstance(v, np.ndarray)]
-        arrays = {n: self._jax.numpy.asarray(np.stack([d[n] for d in draws])) for n in names}
-        leaves = {n: arrays[n] for n in wanted}
-        return leaves, {n: v for n, v in arrays.items() if n not in leaves}
+        fixed = {n: v for n, v in draws[0].items() if n not in names}
+        with float64():
+            arrays = {n: jax.numpy.asarray(np.stack([d[n] for d in draws])) for n in names}
+            key = repr((tuple(wanted), {n: v.shape for n, v in arrays.items()}, fixed))
+
+            def summed(leaves: Arguments, others: Arguments) -> Any:
+                output = jax.numpy.asarray(self.bound({**fixed, **leaves, **others}))
+                self.bits[key] = _bits(output.dtype)
+                return (weigh(output.shape) * output.astype(np.float64)).sum()
+
+            slopes = jax.value_and_grad(summed)
+            compiled = self.programs.setdefault(key, jax.jit(jax.vmap(slopes)))
+            leaves = {n: arrays.pop(n) for n in wanted}
+            try:
+                values, gradients = compiled(leaves, arrays)
+            except Exception:  # noqa: BLE001 - whatever stops a trace, one at a time may work
+                each = [
+                    slopes(*({n: v[i] for n, v in side.items()} for side in (leaves, arrays)))
+                    for i in range(len(draws))
+                ]
+                values, gradients = jax.tree.map(lambda *parts: np.stack(parts), *each)
+            found = {n: np.asarray(gradients[n], dtype=np.float64) for n in wanted}
+            return np.asarray(values, dtype=np.float64), found, self.bits[key]
 
 
-def _bits(dtype: str) -> int:
+def _bits(dtype: Any) -> int:
     """The precision of a type by its name; integers count as exact."""
-    if dtype.endswith("16"):
-        return 16
-    return 32 if dtype.endswith("float32") else 64
-
-
-def _copies(arguments: Arguments) -> dict[str, Any]:
-    return {n: v.copy() if isinstance(v, np.ndarray) else v for n, v in arguments.items()}
+    name = str(dtype)
+    return 16 if name.endswith("16") else 32 if name.endswith("float32") else 64
