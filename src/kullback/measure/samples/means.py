@@ -48,8 +48,8 @@ class Mean:
         if not self.heavy:
             return ""
         return (
-            f"a few rows decide the mean: its terms have the tail index {self.tail:.2f}, and from 1/2 on no variance, so its "
-            "error is not known"
+            f"a few rows decide the mean: its terms have the tail index {self.tail:.2f}, and from 1/2 on no variance, "
+            "so its error is not known"
         )
 
     @property
