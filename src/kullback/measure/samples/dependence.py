@@ -2,8 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import final
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -25,38 +23,6 @@ _WHOLE = 1e-3
 #: Rows of a stretch in which dependence is looked for, the deviate from which it is believed (one in 300,000
 #: tables of independent rows has it), and the shortest chain that is looked at.
 _STRETCH, _CLEAR, _SHORTEST = 16, 4.5, 8
-
-
-@final
-@dataclass(frozen=True)
-class Mean:
-    """A mean over rows.
-
-    Attributes:
-        value, error: the mean and its standard error.
-        n: how many rows count, before what they share.
-        effect: by how much the variance exceeds that of independent rows.
-        inferred: whether dependence was not said but seen.
-    """
-
-    value: float
-    error: float
-    n: float
-    effect: float
-    inferred: bool
-
-    @property
-    def note(self) -> str:
-        """What is said of dependence, "" where there is none."""
-        if self.effect <= 1.0:
-            return ""
-        return (
-            depends(self.effect)
-            if self.inferred
-            else (
-                f"rows depend on each other as said: {self.effect:.3g} of them are worth an independent one"
-            )
-        )
 
 
 def depends(length: float) -> str:
@@ -133,7 +99,7 @@ def lasting(columns: Sequence[Values], coded: Sequence[bool], rows: Rows) -> tup
     seen = rows.order is None
     if seen and (any(_is_sorted(x) for x in columns) or not any(map(_depends, columns))):
         return 1.0, False
-    chains = _chains(rows, len(columns[0]))
+    chains = chains_of(rows, len(columns[0]))
     found = [blocks(x, chains, levels=c) for x, c in zip(columns, coded, strict=True)]
     return max(found), seen and max(found) > 1.0
 
@@ -182,7 +148,7 @@ def memory(series: Values, chains: Sequence[Groups]) -> float:
     return max(n / effective, 1.0) if effective > 0.0 else float(n)
 
 
-def _chains(rows: Rows, n: int) -> list[Groups]:
+def chains_of(rows: Rows, n: int) -> list[Groups]:
     """Returns the rows of each chain in the order of time."""
     order = (
         np.argsort(rows.order, kind="stable")
@@ -209,7 +175,7 @@ def groups_of(rows: Rows, n: int, length: float) -> Groups | None:
     if length <= 1.0:
         return None
     made, first = np.empty(n, dtype=np.int64), 0
-    for chain in _chains(rows, n):
+    for chain in chains_of(rows, n):
         made[chain] = first + np.arange(len(chain)) // math.ceil(2.0 * length)
         first += n
     return made
@@ -232,37 +198,6 @@ def counts_of(values: Values, rows: Rows, length: float, *, levels: bool) -> Val
     if effect == 1.0:
         return counts
     return (np.ones(len(values)) if counts is None else counts) / effect
-
-
-def mean_of(values: Values, rows: Rows, columns: Sequence[Values] = ()) -> Mean:
-    """Returns the mean of a number over rows, with an error by what the rows stand for.
-
-    Args:
-        values: of each row; where a row counts for nothing it may be anything.
-        rows: what they stand for.
-        columns: of the rows, in which dependence is looked for where nothing is said; the values by default.
-    """
-    counts = np.ones(len(values)) if rows.counts is None else rows.counts
-    used = counts > 0.0
-    values = np.where(used, values, 0.0)
-    n = float(counts.sum())
-    mean = float(counts @ values) / n
-    apart = np.where(used, values - mean, 0.0)
-    spread = float(counts @ apart**2) / n
-    alone = spread / max(n - 1.0, 1.0)
-    looked_at = columns or [np.where(used, values, np.nan)]
-    length, inferred = lasting(looked_at, [False] * len(looked_at), rows)
-    effect = 1.0
-    if length > 1.0:
-        effect = memory(np.where(used, apart, np.nan), _chains(rows, len(values)))
-    elif rows.cluster is not None and not isinstance(rows.order, np.ndarray):
-        sums = np.bincount(rows.cluster, counts * apart)
-        g = int(np.count_nonzero(np.bincount(rows.cluster, counts)))
-        held = float(sums @ sums) / n**2 * g / max(g - 1, 1)
-        # Limits of few clusters are those of Student's law: the error is longer by what that takes.
-        few = special.stdtrit(max(g - 1, 1), 0.975) / 1.959964
-        effect = max(held * few**2 / alone, 1.0) if alone > 0.0 else 1.0
-    return Mean(mean, math.sqrt(alone * effect), n, effect, inferred)
 
 
 def _is_sorted(values: Values) -> bool:
