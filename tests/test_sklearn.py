@@ -18,6 +18,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from kullback.api.fit import fit
 from kullback.families import LowRank, Mixture
+from kullback.sklearn.conditional import ConditionalDensity
 from kullback.sklearn.estimators import BestDensity, KernelDensity, MixtureDensity
 from kullback.targets import Samples
 
@@ -46,6 +47,7 @@ def _refusals(estimator) -> dict[str, str]:
         MixtureDensity(missing=True),
         KernelDensity(),
         BestDensity(("mean_field", "kde")),
+        ConditionalDensity(),
     ],
     expected_failed_checks=_refusals,
 )
@@ -306,3 +308,41 @@ def test_ctrl_c_is_not_swallowed(monkeypatch):
     monkeypatch.setattr(_portfolio, "climb", stop)
     with pytest.raises(KeyboardInterrupt):
         MixtureDensity(2).fit(load_iris().data)
+
+
+class TestConditionalDensity:
+    """q(y | x), where y is a number and where it is a label."""
+
+    def test_numbers(self):
+        rng = np.random.default_rng(0)
+        x = rng.normal(size=(400, 2))
+        y = x[:, 0] - 2.0 * x[:, 1] + 0.5 * rng.normal(size=400)
+        found = ConditionalDensity(random_state=0).fit(x[:300], y[:300])
+        assert found.classes_ is None
+        sure = -0.5 * np.log(2.0 * np.pi * 0.25) - 0.5
+        assert found.score(x[300:], y[300:]) == pytest.approx(sure, abs=0.15)
+        assert np.std(found.sample(x) - (x[:, 0] - 2.0 * x[:, 1])) == pytest.approx(0.5, abs=0.06)
+        with pytest.raises(AttributeError, match="no category"):
+            found.predict_log_proba(x)
+
+    def test_labels(self):
+        rng = np.random.default_rng(1)
+        x = rng.normal(size=(500, 2))
+        y = np.where(2.0 * x[:, 0] + rng.logistic(size=500) > 0.0, "yes", "no")
+        for k in (1, 2):
+            found = ConditionalDensity(k, random_state=0).fit(x, y)
+            assert found.classes_.tolist() == ["no", "yes"]
+            shares = found.predict_proba(x)
+            assert shares.sum(axis=1) == pytest.approx(1.0)
+            assert shares[:, 1] == pytest.approx(1.0 / (1.0 + np.exp(-2.0 * x[:, 0])), abs=0.2)
+            logs = found.predict_log_proba(x)[np.arange(500), (y == "yes").astype(int)]
+            assert found.score(x, y) == pytest.approx(logs.mean())
+            assert set(found.sample(x)) == {"no", "yes"}
+        assert found.log_density(x[:1], np.array(["maybe"]))[0] == -np.inf
+
+    def test_a_search_over_components(self):
+        rng = np.random.default_rng(2)
+        x = rng.normal(size=(200, 1))
+        y = np.abs(2.0 * x[:, 0]) + 0.3 * rng.normal(size=200)
+        search = GridSearchCV(ConditionalDensity(random_state=0), {"n_components": [1, 3]}, cv=3)
+        assert search.fit(x, y).best_params_ == {"n_components": 3}

@@ -66,15 +66,25 @@ def test_an_option_is_a_row_of_the_table_or_refused(make, family, direction, tmp
             w in str(error) for w in ("those that can:", "draws", "fit in reverse", "fit them")
         )
         return
-    for option, value in (("starts", 7), ("checkpoint", tmp_path / "kept")):
+    for option, value in (("starts", 7), ("checkpoint", tmp_path / "kept"), ("given", ("x0",))):
         run = Run(place=value if option == "checkpoint" else None)
         starts = value if option == "starts" else None
-        problem = Problem(p, recipe, direction, starts, route.solver, run)
+        given = value if option == "given" else ()
+        problem = Problem(p, recipe, direction, starts, route.solver, run, given)
         if option in route.options:
             check_options(route, problem)
         else:
             with pytest.raises(InputError, match=f"{option}=.*leave {option} out"):
                 check_options(route, problem)
+    asked = choose(p, recipe, direction, given=True)
+    problem = Problem(p, recipe, direction, None, asked.solver, Run(), ("x0",))
+    if "given" in asked.options:
+        check_options(asked, problem)
+        with pytest.raises(InputError, match="say given="):
+            check_options(asked, Problem(p, recipe, direction, None, asked.solver, Run()))
+    else:
+        with pytest.raises(InputError, match=r"given=.*leave given out"):
+            check_options(asked, problem)
     here = {r.solver for r in ROUTES if _takes(r, p, recipe, direction)}
     for solver in SOLVERS:
         if solver in here:

@@ -1,6 +1,6 @@
 """Fitting: the q of a family that is closest to p, in a direction that must be said."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -21,6 +21,7 @@ Solver = Literal[
     "score_function",
     "plug_in",
     "adversarial",
+    "conditional_likelihood",
 ]
 
 
@@ -34,6 +35,7 @@ def fit(
     progress: bool | Callable[[int | str], None] | None = None,
     checkpoint: str | Path | None = None,
     solver: Solver | None = None,
+    given: str | Sequence[str] = (),
 ) -> Fit:
     """Returns the member of a family that is closest to the target, and the other optima found.
 
@@ -65,6 +67,9 @@ def fit(
             tuning, or an estimator of the ELBO's gradient for stochastic ascent: "stick_the_landing",
             "reparameterization" or "score_function". For reverse fits of samples: "plug_in", which fits
             p-hat first and minimises KL(q||p-hat), or "adversarial", a game against a critic.
+        given: for forward fits of samples: columns x; q is then a density of the others given x, of greatest
+            conditional likelihood. FullRank() is linear regression, Categorical() logistic regression, Mixture(k) a
+            mixture of regressions whose weights depend on x. `fit.conditional` has the mutual information.
 
     Raises:
         InputError: something given cannot be used, or an option would not be used.
@@ -83,10 +88,15 @@ def fit(
         isinstance(starts, bool) or not isinstance(starts, int) or starts < 1
     ):
         raise InputError(f"starts={starts!r}: at least one start is needed, a whole number")
+    names = (given,) if isinstance(given, str) else tuple(given)
+    if not all(isinstance(name, str) for name in names):
+        raise InputError(
+            f"given={given!r}: give the names of columns; those of an array are x1, x2, ..."
+        )
     recipe, p = recipe_of(family), read(target)
-    route = choose(p, recipe, direction, solver)
+    route = choose(p, recipe, direction, solver, given=bool(names))
     run = Run(key, place=None if checkpoint is None else Path(checkpoint))
-    problem = Problem(p, recipe, direction, starts, route.solver, run)
+    problem = Problem(p, recipe, direction, starts, route.solver, run, names)
     check_options(route, problem)
     with told("fitting", progress) as watch:
         fitted = route.fit(replace(problem, run=replace(run, watch=watch)))

@@ -65,6 +65,7 @@ class Attempts:
     ) -> None:
         self._fn, self._parameters, self._key = fn, parameters, key
         self.failure = ""
+        self.stumbled = ""
         self._libraries = libraries(fn)
         self._lists = [n for n, p in parameters.items() if _is_list(p)]
 
@@ -82,7 +83,7 @@ class Attempts:
             if trial is None:
                 continue
             judged, fault = look(trial, deep=False)
-            self.failure = self.failure or fault
+            self.stumbled = self.stumbled or fault
             if judged is not None and not _nothing(trial):
                 return trial, judged
             empty = empty if judged is None else (trial, judged)

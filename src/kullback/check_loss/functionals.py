@@ -4,7 +4,6 @@ Each is one formula, written out here and not by calling `losses`: what checks m
 checked. Slopes are imaginary parts at complex steps (Squire and Trapp, 1998), exact to rounding.
 """
 
-import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -273,7 +272,7 @@ _SHARES = (
     0.995, 0.999, 0.9999,
 )  # fmt: skip
 #: Temperatures of p and of q from which both are looked for.
-_STARTS = tuple(itertools.product((0.05, 0.2, 1.0, 2.0, 5.0), repeat=2))
+_STARTS = tuple((a, b) for a in (0.05, 0.2, 1.0, 2.0, 5.0) for b in (0.05, 0.2, 1.0, 2.0, 5.0))
 _TEMPERATURES = (0.05, 0.1, 0.25, 0.5, 0.7, 0.9, 1.2, 1.5, 2.0, 3.0, 4.0, 5.0, 8.0, 12.0, 20.0)
 _ALPHAS = (-3.0, -2.0, -0.5, -0.2, 0.1, 0.25, 0.4, 0.6, 0.75, 0.9, 1.2, 1.5, 1.8, 2.5, 3.0, 4.0)
 _ORDERS = (0.1, 0.25, 0.4, 0.5, 0.6, 0.75, 0.9, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0)

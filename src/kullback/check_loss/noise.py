@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import final
 
 import numpy as np
+from scipy import stats
 
 from kullback.check_loss.functionals import Array, Catalogue, Functional
 from kullback.check_loss.judging import Judged, Under, known
@@ -22,8 +23,8 @@ _DRAWS = 4096
 _BATCHES = 64
 #: The largest deviation in standard errors: exceeded by chance in one of 1,000 checks of 50 numbers.
 _FAR = 4.5
-#: The mean square deviation in standard errors that is too large, with parts that depend on each other.
-_MEAN_SQUARE = 2.0
+#: The chance of a mean square deviation as large, half as many parts being taken for independent.
+_CHANCE = 1e-4
 #: A factor, or a rest, of this share of the signal must be visible.
 _PRECISION = 0.1
 #: Factors that are taken for what they nearly are.
@@ -74,8 +75,9 @@ def judge_noisy(
     )
     as_values = [tuple(np.atleast_1d(v) for v in q.values) for q in table.plain]
     value = _best(
-        [(np.array([m.value]), np.array([m.value_error])) for m in seen], table, sizes, as_values
-    )
+        [(np.array([m.value]), np.array([m.value_error])) for m in seen], table, sizes, as_values,
+        like=gradient[0].functional.name if gradient[0] is not None and gradient[1] else "",
+    )  # fmt: skip
     values = np.array([m.value for m in seen])
     under = Under(
         drawn="",
@@ -126,6 +128,8 @@ def _best(
     table: Catalogue,
     sizes: Sequence[dict[str, int]],
     columns: Sequence[Sequence[Array]],
+    *,
+    like: str = "",
 ) -> tuple[Match | None, bool]:
     """The only functional that the means are within their errors, or the nearest; None if they are zero."""
     target = np.concatenate([m for m, _ in seen])
@@ -141,6 +145,8 @@ def _best(
         for powers in monomials(sizes)
     ]
     standing = [fit for fit in fits if fit[0]]
+    alike = [fit for fit in standing if fit[2].functional.name == like]
+    standing = alike or standing
     names = {fit[2].functional.name for fit in standing}
     nearest = min(fits, key=lambda fit: fit[1])[2]
     if len(names) != 1:
@@ -151,7 +157,9 @@ def _best(
 
 def _close(rest: Array, error: Array) -> bool:
     z = rest / error
-    return bool(np.abs(z).max() < _FAR and (z**2).mean() < _MEAN_SQUARE)
+    parts = max(0.5 * len(z), 1.0)
+    limit = float(stats.chi2.isf(_CHANCE, parts)) / parts
+    return bool(np.abs(z).max() < _FAR and (z**2).mean() < limit)
 
 
 def _fit(

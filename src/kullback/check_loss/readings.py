@@ -178,7 +178,7 @@ def _families(roles: Mapping[str, ArgumentRole]) -> Iterator[str]:
         return
     whole = [k for k in kinds if k in _DISTRIBUTIONS]
     spreads = [k for k in kinds if k in _SPREADS]
-    singles = [k for k in kinds if k in ("sampled", "log_ratio", "ratio")]
+    singles = [k for k in kinds if k in ("sampled", "log_ratio", "ratio", "importance_ratio")]
     critics = [k for k in kinds if k in ("real", "fake")]
     drawn = "labels" in kinds or "tokens" in kinds
     if spreads and not whole and not singles and not critics and not drawn:

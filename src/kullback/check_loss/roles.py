@@ -24,7 +24,8 @@ _NUMBERS: tuple[tuple[tuple[str, ...], Any], ...] = (
 #: Kinds of arguments, as the user says them, and how they print where that differs.
 _KINDS = {
     "logits": "", "log_probs": "log-probabilities", "probs": "probabilities",
-    "sampled": "log-probabilities of sampled tokens", "log_ratio": "", "ratio": "", "labels": "", "tokens": "",
+    "sampled": "log-probabilities of sampled tokens", "log_ratio": "", "ratio": "", "importance_ratio": "",
+    "labels": "", "tokens": "",
     "mask": "", "mean": "", "log_variance": "log variance", "variance": "", "sd": "", "log_sd": "log sd",
     "other": "data that say nothing of q", "advantage": "advantages of the sampled tokens",
     "key": "a key of random numbers", "chosen": "log-probabilities of preferred answers",
@@ -63,7 +64,7 @@ class ArgumentRole:
     @property
     def is_ratio(self) -> bool:
         """Whether it is of q and p: of the side over the other."""
-        return self.kind in ("log_ratio", "ratio")
+        return self.kind in ("log_ratio", "ratio", "importance_ratio")
 
     @property
     def sign(self) -> float:
@@ -73,6 +74,8 @@ class ArgumentRole:
     def __str__(self) -> str:
         if self.kind == "constant":
             return f"{self.value!r}, fixed"
+        if self.kind == "importance_ratio":
+            return "q over the policy that drew the tokens"
         if self.is_ratio:
             names = ("q", "p") if self.side == "q" else ("p", "q")
             shown = "log {} - log {}" if self.kind == "log_ratio" else "{} / {}"
@@ -97,13 +100,13 @@ def parse_role(text: str, name: str) -> ArgumentRole:
             f'role "{text}" of {name} is not known: say "q" (trained), "p" or "old" and one of {", ".join(_KINDS)}; '
             f'such as roles={{"{name}": "q logits"}}. A number goes in fixed={{"{name}": 0.1}}'
         )
-    return ArgumentRole(
-        kind, {"real": "", "fake": "", "data": "p"}.get(kind, side or _OWN.get(kind, ""))
-    )
+    return ArgumentRole(kind, _OWN.get(kind, side))
 
 
 #: Sides of kinds that have but one.
-_OWN: dict[str, Side] = {"location": "q", "joint": "q", "marginal": "q"}
+_OWN: dict[str, Side] = {
+    "location": "q", "joint": "q", "marginal": "q", "importance_ratio": "q", "real": "", "fake": "", "data": "p",
+}  # fmt: skip
 
 
 def guesses(name: str, *, beside_mean: bool = False) -> list[ArgumentRole]:
@@ -360,6 +363,12 @@ def _token(name: str) -> list[ArgumentRole]:
     distribution = _logs(name) or {*words} & {"logits", "probs", "prob"}
     if not distribution and ({*words} & _REWARDS or "".join(words) in ("q1", "q2", "minq", "qval")):
         return [ArgumentRole("advantage")]
+    if (
+        {*words} & _RATIOS
+        and {*words} & {"importance", "is", "prob", "policy", "pi"}
+        and "log" not in "".join(words)
+    ):
+        return [ArgumentRole("importance_ratio", "q")]
     if {*words} & _RATIOS:
         kind = "log_ratio" if "log" in "".join(words) else "ratio"
         return [ArgumentRole(kind, "q"), ArgumentRole(kind, "p", 0.05)]

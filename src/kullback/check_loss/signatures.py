@@ -54,7 +54,7 @@ SIGNATURES: dict[str, dict[str, str]] = {
         "generation_logprobs": "old sampled", "reference_policy_logprobs": "p sampled", "advantages": "advantage",
         "token_mask": "mask", "sample_mask": "other", "mask": "mask",
     },
-    "slime.kl": {"log_probs": "q sampled", "log_probs_base": "p sampled", "importance_ratio": "q ratio"},
+    "slime.kl": {"log_probs": "q sampled", "log_probs_base": "p sampled", "importance_ratio": "importance_ratio"},
     "slime.policy": {"ppo_kl": "p log_ratio", "advantages": "advantage"},
     "torchtune.kd": _DISTILLATION,
     "torchtune.dpo": {
@@ -85,7 +85,10 @@ def roles_in(signature: str, parameters: Mapping[str, inspect.Parameter]) -> dic
             f'signature="{signature}" is not known; choose from {", ".join(SIGNATURES)}'
         )
     known = SIGNATURES[signature]
-    found = {name: role for name, role in known.items() if name in parameters}
+    needed = [n for n, p in parameters.items() if p.default is inspect.Parameter.empty]
+    found = {
+        name: role for name, role in known.items() if name in needed
+    }  # defaults keep their value
     if not found:
         raise InputError(
             f'signature="{signature}" has the arguments {", ".join(known)}; the loss has {", ".join(parameters)}: say '
@@ -109,9 +112,6 @@ class _Asked(dict):
     answer: Callable[[str], Any]
     keys_asked: dict[str, None] = field(default_factory=dict)
     attributes: dict[str, None] = field(default_factory=dict)
-
-    def __hash__(self) -> int:
-        return id(self)
 
     def __getitem__(self, key: Any) -> Any:
         if not isinstance(key, str):  # outputs[0]

@@ -47,7 +47,7 @@ def best_report(
     attempts = Attempts(fn, parameters, key)
     judged = _judged(attempts, readings)
     if not judged:
-        raise InputError(_uncallable(readings[0], attempts.failure))
+        raise InputError(_uncallable(readings[0], attempts.stumbled or attempts.failure))
     trial, best = _chosen(judged)
     _ask_if_torn(trial, judged)
     # Densities at reparameterised draws have no mask; a gate asks of tokens.
@@ -68,17 +68,18 @@ def _judged(attempts: Attempts, readings: Sequence[Reading]) -> list[tuple[Trial
     found: list[tuple[Trial, Judged]] = []
     calls = 0
     for reading in readings:
-        sure = [t for t, j in found if j.named and not j.weak]
+        sure = [t for t, j in found if j.named and not _weak(t, j)]
         if sure and reading.cost > sure[0].reading.cost + _SAME_RANK:
             break
-        if found and (reading.last_resort > found[0][0].reading.last_resort):
+        sensible = found and not found[0][0].reading.last_resort
+        if reading.last_resort and (attempts.stumbled or sensible):
             break
         if found and calls > _CALLS:
             break
         here = _layouts_of(attempts, reading)
         found += here
         calls += sum(trial.calls for trial, _ in here)
-    if any(j.named and not j.weak for _, j in found):
+    if any(j.named and not _weak(t, j) for t, j in found):
         return found
     if any(t.reading.family == "critic" for t, _ in found):
         return found
@@ -90,6 +91,18 @@ def _judged(attempts: Attempts, readings: Sequence[Reading]) -> list[tuple[Trial
         if deep[-1][1].named and not trial.reading.guessed_side:
             break
     return [*deep, *order[len(deep) :]]
+
+
+def _weak(trial: Trial, judged: Judged) -> bool:
+    """Whether a name says little, so that another reading may say more: a distance, KL(uniform||q) where p is given."""
+    match, reading = judged.headline.gradient, trial.reading
+    if match is None or match.terms:
+        return judged.weak
+    given = bool(reading.names("p")) or any(r.kind == "labels" for r in reading.roles.values())
+    uniform = match.functional.name == "uniform" and (given or reading.last_resort)
+    # The absolute error of numbers whose names do not say that they are probabilities.
+    absolute = match.functional.name == "total_variation" and reading.cost > 0.05
+    return judged.weak or uniform or absolute
 
 
 def _layouts_of(attempts: Attempts, reading: Reading) -> list[tuple[Trial, Judged]]:
@@ -258,7 +271,7 @@ def _chosen(judged: Sequence[tuple[Trial, Judged]]) -> tuple[Trial, Judged]:
         cost = trial.reading.cost
         if not found.named:
             return (2.0, cost, found.error)
-        return (float(found.weak), found.rank, -logits, cost)
+        return (float(_weak(trial, found)), found.rank, -logits, cost)
 
     return min(judged, key=rank)
 

@@ -27,13 +27,15 @@ from kullback.cli.options import Fitting, Keeping, Output, Reading, Unit, check_
 from kullback.core.errors import InputError
 from kullback.distributions.base import Distribution
 from kullback.expressions.format import format_distribution
-from kullback.families import FullRank, LowRank, MeanField, parse_family
+from kullback.families import FullRank, LowRank, MeanField, parse_family, recipe_of
 from kullback.inputs.given import distribution
 from kullback.inputs.stream import read_rows, some_rows
+from kullback.inputs.target import read
 from kullback.render.document import Document
 from kullback.results.fit import Fit
 from kullback.results.posterior import Diagnosis
 from kullback.results.quantity import Sentence
+from kullback.routes.table import choose
 from kullback.tables.rows import RowColumns
 from kullback.targets import LogDensity, Samples, Stream, Unconstrained
 from kullback.views.fit import fit_document
@@ -65,6 +67,7 @@ def fit(
     place = checkpoint(keeping, source_of(data))
     files = (report_file(report), File("out", "fit", keeping.out))
     with opened(data, how, reading) as target:
+        place = _used(place, target, how, keeping)
         fitted = _named(_fitted(target, how, place, output), target.given)
         keep(fitted, keeping, place)
         shown = as_typed(unit.of(fitted))
@@ -111,8 +114,18 @@ def _fitted(target: Source, how: Fitting, place: Path | None, output: Output) ->
     with progress("fitting", output) as watch:
         return fit_to(
             target.given, how.family or "auto", direction=how.direction, starts=how.starts, key=how.key,
-            progress=watch, checkpoint=place, solver=how.solver,
+            progress=watch, checkpoint=place, solver=how.solver, given=names_of(how.given),
         )  # fmt: skip
+
+
+def _used(place: Path | None, target: Source, how: Fitting, keeping: Keeping) -> Path | None:
+    """Returns where results on the way are kept: beside --out only where the route keeps any."""
+    if place is None or keeping.checkpoint is not None or keeping.resume:
+        return place
+    assert how.direction is not None
+    recipe, p = recipe_of(how.family or "auto"), read(target.given)
+    route = choose(p, recipe, how.direction, how.solver, given=how.given is not None)
+    return place if "checkpoint" in route.options else None
 
 
 def _named(fitted: Fit, given: object) -> Fit:

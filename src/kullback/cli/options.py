@@ -25,6 +25,7 @@ Solver = Literal[
     "stick_the_landing",
     "reparameterization",
     "score_function",
+    "conditional_likelihood",
 ]
 #: What a command returns, by how its answer ended.
 EXIT_CODES = {
@@ -178,6 +179,7 @@ class Fitting:
         direction: forward minimises KL(p||q), reverse KL(q||p). Must be said.
         columns: of the file, separated by commas; all by default.
         counts: columns that hold numbers of events, separated by commas.
+        given: columns of the file, separated by commas: fit a density of the others given these.
         starts: restarts from random points; for FILE.py:NAME searches for modes.
         solver: for rows and reverse: plug_in (the default) minimises to a mixture fitted to the rows
             first, adversarial plays against a critic and gives a lower bound; for FILE.py:NAME
@@ -189,6 +191,7 @@ class Fitting:
     direction: Direction | None = None
     columns: str | None = None
     counts: str | None = None
+    given: str | None = None
     starts: int | None = None
     solver: Solver | None = None
     key: int = 0
@@ -278,6 +281,8 @@ _TYPED = (
     (r"missing=True", "--missing keep"),
     (r"columns=\(\.\.\.\)", "--columns"),
     (r"say columns=", "say --columns "),
+    (r"say given=\[\.\.\.\]", "say --given ..."),
+    (r"\bgiven=(?=\w|takes|names| )", "--given "),
     (r"Samples\(\.\.\.\) if these are draws", "and fit first if these are draws (kullback fit)"),
     (r"\bkinds=\{\"?([^\"{}]+?)\"?: \"?([^\"{}]+?)\"?\}", r"--kind \1=\2"),
     (r"family=\"([^\"]+)\"", r"--family \1"),

@@ -12,32 +12,22 @@ from scipy import linalg, special
 
 from kullback.core.errors import InputError, UnsupportedError
 from kullback.distributions.base import Array, Distribution, Stratum, Support
+from kullback.distributions.columns import (
+    Pattern,
+    asked_row,
+    categorical_logs,
+    conditioned,
+    patterns,
+    poisson_logs,
+)
 from kullback.distributions.compound import Mixture, check_weights
 from kullback.distributions.real import Normal, StudentT
-from kullback.distributions.vector import MultivariateNormal
+from kullback.distributions.vector import Categorical, MultivariateNormal
 from kullback.losses.gaussian import coefficients
 
 _LOG_2PI = math.log(2.0 * math.pi)
 #: Rows at a time: the features and the component densities stay in the cache.
 _ROWS = 4096
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class Pattern:
-    """Rows of which the same real columns are there.
-
-    Attributes:
-        at: the rows.
-        there: which real columns, (d,).
-        distance: squared Mahalanobis distances to every component, over those columns (k, m).
-        log_density: of those columns (k, m).
-    """
-
-    at: Array
-    there: Array
-    distance: Float[np.ndarray, "k m"]
-    log_density: Float[np.ndarray, "k m"]
 
 
 @final
@@ -115,9 +105,9 @@ class TableMixture(Distribution):
         for part in parts:
             logs[:, part.at] += part.log_density
         for column, rate in zip(x[self.counts], self.rates.T, strict=True):
-            logs += _poisson(column, rate)
+            logs += poisson_logs(column, rate)
         for column, table in zip(x[self.categories], self.tables, strict=True):
-            logs += _categorical(column, table)
+            logs += categorical_logs(column, table)
         return logs, parts
 
     def _real_parts(self, x: Float[np.ndarray, "d m"]) -> Iterator[Pattern]:
@@ -168,6 +158,28 @@ class TableMixture(Distribution):
             out[:, column] = (draws[:, None] >= below[:, :-1]).sum(axis=1)
         return out
 
+    def condition(self, x: Float[np.ndarray, " c"]) -> Distribution:
+        """Returns the distribution of the columns that are NaN in a row, given the others, in closed form.
+
+        Args:
+            x: a row; NaN in the columns whose distribution is wanted.
+
+        Raises:
+            InputError: no column is NaN, or the others cannot be.
+        """
+        row = asked_row(x, len(self.kinds))
+        wanted = np.isnan(row)
+        logs = self.log_joint(row[:, None])[0][:, 0]
+        if not np.isfinite(logs.max()):
+            raise InputError(f"{self}: there is no row with these values")
+        located, roots, df = conditioned(self.means, self.roots, self.df, row[self.reals])
+        weights = special.softmax(logs)
+        kinds = tuple(self.kinds[int(j)] for j in np.flatnonzero(wanted))
+        tables = tuple(t for j, t in zip(self.categories, self.tables, strict=True) if wanted[j])
+        rates = self.rates[:, wanted[self.counts]]
+        parts = {"means": located, "roots": roots, "df": df, "rates": rates, "tables": tables}
+        return _simplest(replace(self, kinds=kinds, weights=weights, **parts))
+
     def __str__(self) -> str:
         parts = [f"{len(c)} {name}" for name, c in self._by_kind if len(c)]
         return f"mixture of {len(self.weights)} over {', '.join(parts)} column(s)"
@@ -181,37 +193,20 @@ class TableMixture(Distribution):
         )
 
 
-def patterns(x: Float[np.ndarray, "d m"]) -> Iterator[tuple[Array, Array]]:
-    """Yields the rows that share a pattern of values that are there, with the pattern (d,)."""
-    there = ~np.isnan(x)
-    if there.all():
-        yield np.arange(x.shape[1]), np.ones(len(x), dtype=bool)
-        return
-    packed = np.packbits(there, axis=0)
-    _, first, index = np.unique(packed, axis=1, return_index=True, return_inverse=True)
-    for i, example in enumerate(first):
-        yield np.flatnonzero(index.ravel() == i), there[:, example]
-
-
-def _poisson(x: Float[np.ndarray, " m"], rate: Float[np.ndarray, " k"]) -> Float[np.ndarray, "k m"]:
-    there = ~np.isnan(x)
-    count = np.where(there, x, 0.0)
-    valid = (count >= 0.0) & (count == np.floor(count))
-    safe = np.where(valid, count, 0.0)
-    log_rate = np.log(np.maximum(rate, 1e-300))[:, None]
-    logs = safe * log_rate - rate[:, None] - special.gammaln(safe + 1.0)
-    return np.where(there, np.where(valid, logs, -np.inf), 0.0)
-
-
-def _categorical(
-    x: Float[np.ndarray, " m"], table: Float[np.ndarray, "k l"]
-) -> Float[np.ndarray, "k m"]:
-    there = ~np.isnan(x)
-    code = np.where(there, x, 0.0)
-    valid = (code >= 0.0) & (code < table.shape[1]) & (code == np.floor(code))
-    with np.errstate(divide="ignore"):
-        logs = np.log(table)[:, np.where(valid, code, 0.0).astype(np.int64)]
-    return np.where(there, np.where(valid, logs, -np.inf), 0.0)
+def _simplest(q: TableMixture) -> Distribution:
+    """Returns the same distribution as one of numbers where it has one column, of Gaussians where it can."""
+    if len(q.kinds) == 1 and len(q.categories):
+        return Categorical.from_probabilities(q.weights @ q.tables[0])
+    if len(q.reals) < len(q.kinds):
+        return q
+    if len(q.kinds) == 1:
+        values = zip(q.df, q.means[:, 0], q.roots[:, 0, 0], strict=True)
+        parts = tuple(
+            Normal(float(m), float(s)) if math.isinf(f) else StudentT(float(f), float(m), float(s))
+            for f, m, s in values
+        )
+        return parts[0] if len(parts) == 1 else Mixture(q.weights, parts)
+    return GaussianMixture(q.weights, q.means, q.roots) if np.isinf(q.df).all() else q
 
 
 # Mixtures of Gaussian vectors: densities as matrix products, draws by strata.
@@ -251,6 +246,10 @@ class GaussianMixture(Distribution):
     @property
     def support(self) -> Support:
         return Support("real", dimension=self.means.shape[1])
+
+    def condition(self, x: Float[np.ndarray, " d"]) -> Distribution:
+        """Returns the distribution of the coordinates that are NaN in x, given the others; as of a table."""
+        return table_of(self).condition(x)
 
     @cached_property
     def mean(self) -> Float[np.ndarray, " d"]:

@@ -11,6 +11,8 @@ from scipy import linalg, special
 
 from kullback.core.errors import InputError, UnsupportedError
 from kullback.distributions.base import Array, Distribution, Stratum, Support
+from kullback.distributions.columns import asked_row, conditioned
+from kullback.distributions.real import Normal
 
 
 @final
@@ -55,6 +57,16 @@ class MultivariateNormal(Distribution):
     @cached_property
     def covariance(self) -> Float[np.ndarray, "d d"]:
         return self.scale_tril @ self.scale_tril.T if self.given is None else self.given
+
+    def condition(self, x: Float[np.ndarray, " d"]) -> Distribution:
+        """Returns the distribution of the coordinates that are NaN in x, given the others."""
+        row = asked_row(x, len(self.loc))
+        located, roots, _ = conditioned(
+            self.loc[None], self.scale_tril[None], np.full(1, np.inf), row
+        )
+        if located.shape[1] == 1:
+            return Normal(float(located[0, 0]), float(roots[0, 0, 0]))
+        return MultivariateNormal(located[0], roots[0])
 
     def log_prob(self, x: Array) -> Float[np.ndarray, " n"]:
         z = linalg.solve_triangular(self.scale_tril, (x - self.loc).T, lower=True)

@@ -15,7 +15,8 @@ import numpy as np
 from jaxtyping import Float
 from scipy import optimize, special
 
-from kullback.distributions.gaussian_mixture import Pattern, TableMixture
+from kullback.distributions.columns import Pattern
+from kullback.distributions.gaussian_mixture import TableMixture
 from kullback.fitting.components import Components
 from kullback.fitting.covariances import Prior, Structure
 from kullback.fitting.rows import Rows

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, final
 import numpy as np
 from jaxtyping import Float
 
-from kullback.core.errors import UnsupportedError
+from kullback.core.errors import InputError, UnsupportedError
 from kullback.core.optional import need
 from kullback.core.run import generator
 from kullback.distributions.base import Distribution
@@ -92,6 +92,25 @@ class Learnt:
     excess: float = field(metadata=NATS)
     standard_error: float = field(metadata=NATS)
     unit: Units = "nats"
+
+
+@final
+@dataclass(frozen=True)
+class ConditionalFit:
+    """What a density of some columns given others does on rows left out.
+
+    Attributes:
+        given, asked: the names of the columns x, and of the columns y.
+        marginal: mean log density of y by itself, by a density of the same family.
+        information: by how much more log q(y|x) is, row by row: the mutual information of y and x, which is a KL.
+        goodness: whether q(Y <= y | x) is uniform at rows left out; None unless y is one column of numbers.
+    """
+
+    given: tuple[str, ...]
+    asked: tuple[str, ...]
+    marginal: Estimate
+    information: Estimate
+    goodness: Goodness | None
 
 
 @final
@@ -252,6 +271,7 @@ class Fit(Shown):
         likelihood: what is known of the maximum; None unless Gaussians were fitted to samples.
         interrupted: whether somebody stopped it before all was done; `notes` say when.
         target: p, where it was given as a distribution: what pictures show beside q.
+        conditional: how columns depend on those that are given; None unless given= was said.
 
     Example:
         >>> import kullback as kb
@@ -284,6 +304,7 @@ class Fit(Shown):
     likelihood: Likelihood | None = None
     interrupted: bool = field(default=False, metadata=HIDDEN)
     target: Distribution | None = field(default=None, metadata=HIDDEN | EXPRESSION)
+    conditional: ConditionalFit | None = None
 
     @property
     def elbo(self) -> Estimate:
@@ -372,6 +393,18 @@ class Fit(Shown):
         given = x if isinstance(x, Mapping) else np.asarray(x, dtype=np.float64)
         return self.q.log_prob(given)  # pyright: ignore[reportArgumentType]
 
+    def condition(self, **x: object) -> Distribution:
+        """Returns the distribution of the other columns given values of some, by the names of the columns.
+
+        Args:
+            x: a number, or a label, for each column that is given: fit.condition(age=30, city="Bern").
+
+        Raises:
+            InputError: there is no such column or label, or every column is given.
+            UnsupportedError: q is no density over the columns of a table.
+        """
+        return conditioned(self, x)
+
     def sample(self, n: int, *, key: object = 0) -> Any:
         """Returns n draws of q: an array (n, ...), or a dict of these by parameter."""
         return self.q.sample(generator(key), n)
@@ -384,3 +417,29 @@ class Fit(Shown):
         if self.posterior is None:
             return line
         return f"{line}\n{self.elbo}\n{self.log_evidence}\n{self.diagnosis}"
+
+
+def conditioned(fit: Fit, x: Mapping[str, object]) -> Distribution:
+    """Returns q given values of some columns, by name."""
+    condition = getattr(fit.q, "condition", None)
+    if condition is None or not fit.columns:
+        raise UnsupportedError(
+            f"q is a {type(fit.q).__name__}: only mixtures of Gaussians over several columns of a table, and fits "
+            "with given=, are conditioned on columns"
+        )
+    row = np.full(len(fit.columns), np.nan)
+    for name, value in x.items():
+        if name not in fit.columns:
+            raise InputError(f"{name}: there is no such column; there are {', '.join(fit.columns)}")
+        at = fit.columns.index(name)
+        labels = fit.labels[at] if at < len(fit.labels) else ()
+        if labels and str(value) not in labels:
+            raise InputError(
+                f"{name}={value!r}: there is no such label; there are {', '.join(labels[:8])}"
+            )
+        row[at] = labels.index(str(value)) if labels else float(value)  # pyright: ignore[reportArgumentType]
+    known = fit.conditional
+    lacking = [] if known is None else [name for name in known.given if name not in x]
+    if lacking:
+        raise InputError(f"{lacking[0]}: q is a density given {', '.join(known.given)}: say all of them")  # pyright: ignore[reportOptionalMemberAccess]  # fmt: skip
+    return condition(row)

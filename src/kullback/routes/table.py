@@ -42,6 +42,7 @@ class Problem:
         starts: how many were asked for; None for as many as the route takes.
         solver: the one of the route.
         run: randomness, progress, checkpoint, clock.
+        given: the columns that the others are conditioned on; () for a density of all.
     """
 
     target: Target
@@ -50,6 +51,7 @@ class Problem:
     starts: int | None
     solver: str
     run: Run
+    given: tuple[str, ...] = ()
 
 
 @final
@@ -79,7 +81,7 @@ class Route:
         module: where `fit(problem)` of this route is; "" where there is none.
         needs: what is asked of p.
         gives: what the number is.
-        options: of "starts" and "checkpoint", those that it uses.
+        options: of "starts", "checkpoint" and "given", those that it uses; one that uses given needs it.
         most: coordinates at most.
         remedy: where there is no such route, why, and what to type instead.
     """
@@ -145,11 +147,14 @@ _CODES = Families(
     "categorical, a family of counts such as poisson, a list of families, best",
     lambda f: isinstance(f, Categorical) or _is_scalar(f) or _is_list(f),
 )
+_REGRESSIONS = Families("full_rank, categorical", _is(FullRank, Categorical))
 _EVERY = Families("any family", lambda f: True)
 
 _STARTS, _CHECKPOINT = frozenset({"starts"}), frozenset({"checkpoint"})
 _BOTH = _STARTS | _CHECKPOINT
+_GIVEN = frozenset({"given"})
 _UP_TO = "the cross-entropy: KL(p||q) up to H(p)"
+_OF_Y = "the cross-entropy of y given x, and mutual information"
 _MEASURED = "KL in both directions, measured anew"
 _REPORT = "ELBO, evidence and both KLs on fresh draws, with a verdict"
 
@@ -160,6 +165,10 @@ ROUTES = (
     Route("samples", "forward", _ROWWISE, "maximum_likelihood", "samples_forward", "rows", _UP_TO),
     Route("samples", "forward", _LISTS, "held_out_scores", "selection", "rows", _UP_TO),
     Route("samples", "forward", _SCALARS, "maximum_likelihood", "samples_forward", "one column", _UP_TO),
+    Route("samples", "forward", _REGRESSIONS, "conditional_likelihood", "conditional", "rows, given=", _OF_Y, _GIVEN),
+    Route(
+        "samples", "forward", _MANY, "conditional_likelihood", "conditional", "rows, given=", _OF_Y, _STARTS | _GIVEN,
+    ),
     Route(
         "samples", "reverse", _GAUSSIANS, "plug_in", "samples_reverse", "rows, for p-hat",
         "an estimate of KL(q||p) that rests on p-hat", _STARTS,
@@ -233,6 +242,7 @@ ROUTES = (
 _UNUSED = {
     "starts": "has one optimum and takes no search",
     "checkpoint": "keeps nothing on the way",
+    "given": "fits a density of all columns",
 }
 _OF = {
     "samples": "samples",
@@ -244,9 +254,9 @@ _OF = {
 
 
 def choose(
-    target: Target, family: object, direction: Direction, solver: str | None = None
-) -> Route:
-    """Returns the route of a fit, without fitting.
+    target: Target, family: object, direction: Direction, solver: str | None = None, *, given: bool = False
+) -> Route:  # fmt: skip
+    """Returns the route of a fit, without fitting; where columns are given, one that conditions on them.
 
     Raises:
         InputError: there is no such solver here.
@@ -258,6 +268,8 @@ def choose(
     if solver is not None:
         _check_solver(solver, rows, cell, target, family, direction)
         rows = [r for r in rows if r.solver == solver]
+    elif given:
+        rows = [r for r in rows if "given" in r.options] or rows
     elif target.subsampled:
         rows = [r for r in rows if r.solver == "stick_the_landing"] or rows
     if not rows:
@@ -275,8 +287,14 @@ def choose(
 
 def check_options(route: Route, problem: Problem) -> None:
     """Raises InputError for an option that the route does not use."""
-    given = {"starts": problem.starts, "checkpoint": problem.run.place}
-    for name, value in given.items():
+    asked = {
+        "starts": problem.starts, "checkpoint": problem.run.place, "given": ",".join(problem.given) or None,
+    }  # fmt: skip
+    if "given" in route.options and not problem.given:
+        raise InputError(
+            f'solver="{route.solver}" is for a density given columns: say given=[...], or leave solver out'
+        )
+    for name, value in asked.items():
         if value is not None and name not in route.options:
             raise InputError(
                 f"{name}={value}: {words(problem.family)} is fitted to {_OF[route.known]} by "

@@ -31,7 +31,7 @@ from kullback.views.lines import is_scalar
 from kullback.views.optima import OPTIMA, optima_gallery, optima_table, parameter_table
 from kullback.views.planes import box_of, margins, pair, pairs, plane, thinned
 from kullback.views.posterior import posterior_document
-from kullback.views.samples import sample_sections
+from kullback.views.samples import conditional_sections, sample_sections
 
 _AIMS = {
     "forward": "KL(p||q): q must cover all of p",
@@ -95,15 +95,11 @@ def fit_document(
         f"{fit.direction} fit of {fit.family}, minimising {aim}",
         f"q = {format_distribution(fit.q)}",
     )
-    parameters = tuple(t for t in (parameter_table(fit, names),) if t is not None)
-    optima = (optima_table(fit, ""), Detail(lambda: _drawn_optima(fitted)))
-    sections = (
-        Section("The fit", "", (*parameters, Detail(lambda: _pictures(fitted)))),
-        *sample_sections(fit),
-        Section("Local optima", OPTIMA if fit.starts > 1 else "", optima),
-        Section("Optimisation path", "", (Detail(lambda: _path(fitted)),)),
-    )
-    words = family(fit)
+    if fit.conditional is None:
+        sections, words = _sections(fitted), family(fit)
+    else:
+        sections, words = conditional_sections(fit), ", ".join(fit.conditional.asked)
+        words = f"{words} given {', '.join(fit.conditional.given)},"
     return Document(
         f"{words[:1].upper()}{words[1:]} fitted to p by minimising {aim.partition(':')[0]}",
         lambda: to_json(fit, format_distribution),
@@ -113,6 +109,18 @@ def fit_document(
         (*fit.notes, *_measured_notes(fit)),
         provenance(key=key, seconds=fit.seconds, clock="wall-clock", fits=(fit,)),
         live=None if fitted.target is None else live_of(fitted.target, fit.q, fit.divergence.unit),
+    )
+
+
+def _sections(fitted: _Fitted) -> tuple[Section, ...]:
+    fit = fitted.fit
+    parameters = tuple(t for t in (parameter_table(fit, fitted.columns),) if t is not None)
+    optima = (optima_table(fit, ""), Detail(lambda: _drawn_optima(fitted)))
+    return (
+        Section("The fit", "", (*parameters, Detail(lambda: _pictures(fitted)))),
+        *sample_sections(fit),
+        Section("Local optima", OPTIMA if fit.starts > 1 else "", optima),
+        Section("Optimisation path", "", (Detail(lambda: _path(fitted)),)),
     )
 
 
@@ -138,6 +146,9 @@ def _facts(fit: Fit) -> tuple[Fact, ...]:
         if e is not None and e.direction != fit.divergence.direction
     ]
     held_out = [] if fit.held_out is None else [fact(fit.held_out, "neutral", "rows held out")]
+    if fit.conditional is not None:
+        held_out.append(fact(fit.conditional.marginal, "neutral", "without the given columns"))
+        held_out.append(fact(fit.conditional.information, "forward", "mutual information"))
     return (fact(fit.divergence, fit.direction, "minimised"), *others, *held_out)
 
 

@@ -57,6 +57,22 @@ def sample_sections(fit: Fit) -> list[Section]:
     return sections
 
 
+def conditional_sections(fit: Fit) -> tuple[Section, ...]:
+    """Returns the sections on a density of some columns given others."""
+    found = fit.conditional
+    assert found is not None
+    if found.goodness is None:
+        return ()
+    g = found.goodness
+    lead = (
+        f"{g.column} under its distribution function given the others, each row by a fit without it: uniform where q "
+        f"is right (Kolmogorov-Smirnov distance {number(g.distance, 2)}, p = {number(g.p_value, 2)})."
+    )
+    caption = "A hump in the middle: q is too wide. High ends: its tails are too thin. Dashed: 95 % limits of a bar."
+    drawn = Gallery("", (histogram(g),), caption)
+    return (Section("Goodness of fit", lead, (Detail(lambda: (drawn,)),)),)
+
+
 def _unmeasured(likelihood: Likelihood) -> Notes:
     own = likelihood.parameters / (2.0 * likelihood.weight) * factor("nats", likelihood.unit)
     text = (

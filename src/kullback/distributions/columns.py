@@ -1,0 +1,110 @@
+"""Columns of a table under the components of a mixture: what is there of a row, and what follows for the rest."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+from jaxtyping import Float
+from scipy import special
+
+from kullback.core.errors import InputError
+
+Array = np.ndarray
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Pattern:
+    """Rows of which the same real columns are there.
+
+    Attributes:
+        at: the rows.
+        there: which real columns, (d,).
+        distance: squared Mahalanobis distances to every component, over those columns (k, m).
+        log_density: of those columns (k, m).
+    """
+
+    at: Array
+    there: Array
+    distance: Float[np.ndarray, "k m"]
+    log_density: Float[np.ndarray, "k m"]
+
+
+def patterns(x: Float[np.ndarray, "d m"]) -> Iterator[tuple[Array, Array]]:
+    """Yields the rows that share a pattern of values that are there, with the pattern (d,)."""
+    there = ~np.isnan(x)
+    if there.all():
+        yield np.arange(x.shape[1]), np.ones(len(x), dtype=bool)
+        return
+    packed = np.packbits(there, axis=0)
+    _, first, index = np.unique(packed, axis=1, return_index=True, return_inverse=True)
+    for i, example in enumerate(first):
+        yield np.flatnonzero(index.ravel() == i), there[:, example]
+
+
+def poisson_logs(
+    x: Float[np.ndarray, " m"], rate: Float[np.ndarray, " k"]
+) -> Float[np.ndarray, "k m"]:
+    """Returns the log mass of counts under each rate, 0 where a count is missing."""
+    there = ~np.isnan(x)
+    count = np.where(there, x, 0.0)
+    valid = (count >= 0.0) & (count == np.floor(count))
+    safe = np.where(valid, count, 0.0)
+    log_rate = np.log(np.maximum(rate, 1e-300))[:, None]
+    logs = safe * log_rate - rate[:, None] - special.gammaln(safe + 1.0)
+    return np.where(there, np.where(valid, logs, -np.inf), 0.0)
+
+
+def categorical_logs(
+    x: Float[np.ndarray, " m"], table: Float[np.ndarray, "k l"]
+) -> Float[np.ndarray, "k m"]:
+    """Returns the log probability of codes under each table, 0 where a code is missing."""
+    there = ~np.isnan(x)
+    code = np.where(there, x, 0.0)
+    valid = (code >= 0.0) & (code < table.shape[1]) & (code == np.floor(code))
+    with np.errstate(divide="ignore"):
+        logs = np.log(table)[:, np.where(valid, code, 0.0).astype(np.int64)]
+    return np.where(there, np.where(valid, logs, -np.inf), 0.0)
+
+
+def conditioned(
+    means: Float[np.ndarray, "k d"],
+    roots: Float[np.ndarray, "k d d"],
+    df: Float[np.ndarray, " k"],
+    x: Float[np.ndarray, " d"],
+) -> tuple[Float[np.ndarray, "k r"], Float[np.ndarray, "k r r"], Float[np.ndarray, " k"]]:
+    """Returns locations, roots and degrees of freedom of the coordinates that are NaN, given the others.
+
+    Args:
+        means, roots: of Gaussians, or of Student's t, over all coordinates.
+        df: infinite for Gaussians.
+        x: the coordinates that are given; NaN for the rest.
+
+    Source: Ding (2016), On the conditional distribution of the multivariate t distribution.
+    """
+    there = ~np.isnan(x)
+    if not there.any() or there.all():
+        return means[:, ~there], roots[:, ~there][:, :, ~there], df
+    covariances = roots @ roots.transpose(0, 2, 1)
+    inner, across = covariances[:, there][:, :, there], covariances[:, ~there][:, :, there]
+    slopes = np.linalg.solve(inner, across.transpose(0, 2, 1)).transpose(0, 2, 1)
+    moved = x[there] - means[:, there]
+    located = means[:, ~there] + np.einsum("krg,kg->kr", slopes, moved)
+    left = covariances[:, ~there][:, :, ~there] - slopes @ across.transpose(0, 2, 1)
+    distance = np.einsum("kg,kg->k", moved, np.linalg.solve(inner, moved[:, :, None])[:, :, 0])
+    count = float(there.sum())
+    finite = np.isfinite(df)
+    stretch = np.ones(len(df))
+    stretch[finite] = (df[finite] + distance[finite]) / (df[finite] + count)
+    return located, np.linalg.cholesky(stretch[:, None, None] * left), df + count
+
+
+def asked_row(x: Array, columns: int) -> Float[np.ndarray, " c"]:
+    """Returns a row some of whose columns are asked for by NaN. Raises InputError for any other."""
+    row = np.asarray(x, dtype=np.float64)
+    if row.shape != (columns,) or not np.isnan(row).any() or np.isinf(row).any():
+        raise InputError(
+            f"condition(x): x must be a row of {columns} numbers, NaN in the columns whose distribution is asked for"
+        )
+    return row

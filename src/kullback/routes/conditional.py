@@ -1,0 +1,355 @@
+"""Forward fits of some columns given others: maximum conditional likelihood, scored on rows left out."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import final
+
+import numpy as np
+from jaxtyping import Float
+from scipy import stats
+
+from kullback.core.errors import InputError, UnsupportedError
+from kullback.core.numerics import one_thread
+from kullback.core.run import Run
+from kullback.distributions.conditional import Conditional, Softmax, marginal_of
+from kullback.distributions.gaussian_mixture import (
+    GaussianMixture,
+    TableMixture,
+    components_of,
+    table_of,
+)
+from kullback.distributions.vector import Categorical as Shares
+from kullback.families import Auto, Categorical, FullRank, Mixture
+from kullback.fitting.conditional import SPREADS, ascend, logistic
+from kullback.fitting.cross_validation import FOLDS, folds, mean_score, moments
+from kullback.results.estimate import Estimate
+from kullback.results.fit import ConditionalFit, Fit, Goodness, Optimum
+from kullback.results.quantity import CROSS_ENTROPY, LOG_PROB, MUTUAL_INFORMATION
+from kullback.routes.families import check_numbers, in_memory, rows
+from kullback.routes.lattice import ratings_as_categories
+from kullback.routes.samples_forward import fit_samples
+from kullback.routes.table import Problem
+from kullback.tables.kinds import likelihoods, listed
+from kullback.targets import Samples, Stream
+
+Array = np.ndarray
+Values = Float[np.ndarray, " n"]
+#: Numbers of components that "auto" tries, in order, until one is no better.
+_SIZES = (1, 2, 3, 4, 6, 8, 12)
+#: Rows a component, at least, that "auto" asks for.
+_EACH = 40
+#: With more rows than this, those of two of the ten folds are scored: their error is small enough.
+_MANY = 5000
+#: Bars of a histogram of the distribution function.
+_BARS = 20
+_HELD_OUT = "rows left out, each scored by a fit to nine tenths"
+_TOO_FEW = f"fewer than {2 * FOLDS} distinct rows, of which none are left out"
+Model = Conditional | Softmax
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class _Task:
+    """What is fitted: rows, and which columns are given.
+
+    Attributes:
+        p: the rows.
+        x, weights: their values.
+        kinds: "continuous", "count" or "category", of each column.
+        given, asked: numbers of the columns.
+        run: randomness and someone to tell.
+        starts: of the mixture that the ascent begins at.
+    """
+
+    p: Samples
+    x: Float[np.ndarray, "n d"]
+    weights: Values
+    kinds: tuple[str, ...]
+    given: tuple[int, ...]
+    asked: tuple[int, ...]
+    run: Run
+    starts: int | None
+
+    @cached_property
+    def fold(self) -> Values | None:
+        """The fold of each row, copies of one row in one fold; None where there are too few to leave any out."""
+        which = np.arange(len(self.x))
+        if "continuous" in self.kinds:
+            which = np.unique(self.x, axis=0, return_inverse=True)[1].reshape(-1)
+        count = int(which.max()) + 1
+        if count < 2 * FOLDS:
+            return None
+        return folds(count, self.run.generator("folds"))[which]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class _Candidate:
+    """A fit, and how it does on rows left out.
+
+    Attributes:
+        model: q(y|x), fitted to all rows.
+        family: what it was chosen from.
+        scores, marginal: log q(y|x) and log q(y) of rows left out, and NaN for rows not scored.
+        uniform: q(Y <= y | x) of these; None where y is not one column of numbers.
+        evaluations: of the likelihood.
+    """
+
+    model: Model
+    family: object
+    scores: Values
+    marginal: Values
+    uniform: Values | None
+    evaluations: int
+
+    @property
+    def mean(self) -> float:
+        """The mean score; 0 where there are too few rows to leave any out."""
+        scored = self.scores[~np.isnan(self.scores)]
+        return float(np.mean(scored)) if len(scored) else 0.0
+
+
+def fit(problem: Problem) -> Fit:
+    """Returns the member of a family under which y is likeliest given x."""
+    recipe, given = problem.family, problem.target.given
+    assert isinstance(given, (Samples, Stream))
+    p: Samples | Stream = in_memory(given)
+    notes: tuple[str, ...] = ()
+    if isinstance(recipe, FullRank):
+        check_numbers(p, f"{recipe} is for", remedy="choose Mixture(2), which treats them")
+    elif not isinstance(recipe, Categorical):
+        p, notes = ratings_as_categories(p)
+    assert isinstance(p, Samples)
+    task = _task(p, problem)
+    with one_thread():  # products are small
+        chosen, tried = _chosen(task, recipe)
+    return _result(task, chosen, (*notes, *tried))
+
+
+def _task(p: Samples, problem: Problem) -> _Task:
+    """Returns the rows with the numbers of their columns. Raises InputError for names that there are not."""
+    unknown = [name for name in problem.given if name not in p.columns]
+    if unknown:
+        raise InputError(
+            f"given={unknown[0]!r}: there is no such column; there are {listed(p.columns)}"
+        )
+    given = tuple(j for j, name in enumerate(p.columns) if name in problem.given)
+    asked = tuple(j for j in range(len(p.columns)) if j not in given)
+    if not asked:
+        raise InputError("given= names every column: leave out those whose density is asked for")
+    x, weights = rows(p)
+    return _Task(
+        p, x, weights, likelihoods(p.kinds), given, asked, problem.run, problem.starts
+    )  # fmt: skip
+
+
+def _chosen(task: _Task, recipe: object) -> tuple[_Candidate, tuple[str, ...]]:
+    """Returns the fit, and what it was chosen from."""
+    if isinstance(recipe, Categorical):
+        if task.fold is None:
+            return _logistic(task, recipe, 1.0), ()
+        found = [_logistic(task, recipe, spread) for spread in SPREADS]
+        best = max(found, key=lambda one: one.mean)
+        spread = SPREADS[found.index(best)]
+        said = f"the prior of the coefficients, sd {spread:g} of {SPREADS}, has the best score on rows left out"
+        return best, (said,)
+    if isinstance(recipe, FullRank):
+        return _mixture(task, Mixture(1), recipe), ()
+    mixture = Mixture("auto") if isinstance(recipe, Auto) else recipe
+    assert isinstance(mixture, Mixture)
+    full = mixture.covariance == "full" or isinstance(mixture.covariance, FullRank)
+    if not full or mixture.tails == "student_t":
+        raise UnsupportedError(
+            f"{mixture}: given= takes mixtures of Gaussians with full covariances, such as Mixture({mixture.k!r})"
+        )
+    if mixture.k != "auto":
+        return _mixture(task, mixture, mixture), ()
+    tried: list[tuple[int, _Candidate]] = []
+    for k in _SIZES:
+        if k > 1 and len(task.x) < _EACH * k:
+            break
+        tried.append((k, _mixture(task, replace(mixture, k=k), replace(mixture, k=k))))
+        best = max(one.mean for _, one in tried)
+        if tried[-1][1].mean < best:
+            break
+    k, best_one = max(tried, key=lambda pair: pair[1].mean)
+    sizes = ", ".join(str(size) for size, _ in tried)
+    said = f"{k} component(s), of {sizes}, have the best score on rows left out, which is optimistic by the choice"
+    return best_one, (said,)
+
+
+# One family: a fit to all rows, and to those of each fold's complement.
+
+
+def _mixture(task: _Task, recipe: Mixture, family: object) -> _Candidate:
+    start = _joint(task, recipe)
+    spent = 0
+
+    def fitted(x: Array, weights: Values, near: TableMixture, given: tuple[int, ...]) -> TableMixture:  # fmt: skip
+        nonlocal spent
+        if len(near.weights) == 1 and len(near.reals) == len(near.kinds):
+            return _gaussian(x, weights)
+        found = ascend(near, x, weights, given)
+        spent += found.evaluations
+        return found.q
+
+    whole = fitted(task.x, task.weights, start, task.given)
+    alone = marginal_of(start, task.asked)
+    of_y = tuple(task.asked)
+    alone = fitted(task.x[:, of_y], task.weights, alone, ())
+
+    def refitted(x: Array, weights: Values) -> tuple[Model, Callable[[Array], Values]]:
+        near = Conditional(fitted(x, weights, whole, task.given), task.given)
+        by_itself = fitted(x[:, of_y], weights, alone, ())
+        return near, lambda rows: by_itself.log_prob(rows[:, of_y])
+
+    scores, marginal, uniform = _left_out(task, refitted)
+    model = Conditional(whole, task.given)
+    return _Candidate(model, family, scores, marginal, uniform, spent)
+
+
+def _joint(task: _Task, recipe: Mixture) -> TableMixture:
+    """Returns the mixture over whole rows that the ascent begins at: that of greatest likelihood."""
+    if recipe.k == 1 and all(kind == "continuous" for kind in task.kinds):
+        return _gaussian(task.x, task.weights)
+    found = fit_samples(task.p, recipe, starts=task.starts, run=task.run, hold_out=False)
+    q = components_of(found.q)
+    return table_of(q) if isinstance(q, GaussianMixture) else q
+
+
+def _gaussian(x: Array, weights: Values) -> TableMixture:
+    """Returns the Gaussian of greatest likelihood, whose density of y given x is linear regression's."""
+    share = weights / weights.sum()
+    mean = share @ x
+    moved = x - mean
+    covariance = (moved * share[:, None]).T @ moved
+    try:
+        root = np.linalg.cholesky(covariance)
+    except np.linalg.LinAlgError:
+        raise InputError(
+            "the columns determine each other, or one is constant: leave one of them out"
+        ) from None
+    if np.any(np.diag(root) ** 2 <= 1e-12 * np.diag(covariance)):
+        raise InputError(
+            "the columns determine each other, or one is constant: leave one of them out"
+        )
+    return table_of(GaussianMixture(np.ones(1), mean[None], root[None]))
+
+
+def _logistic(task: _Task, recipe: Categorical, spread: float) -> _Candidate:
+    (column, *more) = task.asked
+    if more or task.kinds[column] != "category":
+        names = listed([task.p.columns[j] for j in task.asked])
+        raise UnsupportedError(
+            f"{recipe}: given= takes one column of categories, not {names}: choose Mixture(k) or FullRank(), or say "
+            'kinds={...: "category"}'
+        )
+    counted = [j for j in task.given if task.kinds[j] == "category"]
+    sizes = {j: int(task.x[:, j].max()) + 1 for j in (*counted, column)}
+    levels = tuple(sizes.get(j, 0) for j in task.given)
+    codes = max(sizes[column], len(task.p.labels[column]))
+
+    def fitted(x: Array, weights: Values, near: Softmax | None) -> Softmax:
+        return logistic(x, weights, column, levels, codes, spread, near)
+
+    whole = fitted(task.x, task.weights, None)
+
+    def refitted(x: Array, weights: Values) -> tuple[Model, Callable[[Array], Values]]:
+        counts = np.bincount(x[:, column].astype(np.int64), weights, minlength=codes)
+        shares = Shares.from_probabilities((counts + 0.5) / (counts + 0.5).sum())
+        return fitted(x, weights, whole), lambda rows: shares.log_prob(rows[:, column])
+
+    scores, marginal, _ = _left_out(task, refitted)
+    return _Candidate(whole, recipe, scores, marginal, None, 0)
+
+
+def _left_out(
+    task: _Task,
+    refitted: Callable[[Array, Values], tuple[Model, Callable[[Array], Values]]],
+) -> tuple[Values, Values, Values | None]:
+    """Returns log q(y|x), log q(y) and q(Y <= y|x) of rows by fits to the others; NaN for rows not scored."""
+    scores, marginal, uniform = (np.full(len(task.x), np.nan) for _ in range(3))
+    parts = FOLDS if len(task.x) <= _MANY else 2
+    for i in range(parts if task.fold is not None else 0):
+        out = task.fold == i
+        model, alone = refitted(task.x[~out], task.weights[~out])
+        rows_out = task.x[out]
+        scores[out], marginal[out] = model.log_prob(rows_out), alone(rows_out)
+        if isinstance(model, Conditional):
+            values = model.distribution_function(rows_out)
+            uniform[out] = np.nan if values is None else values
+        task.run.watch(f"rows left out, part {i + 1}")
+    return scores, marginal, None if np.isnan(uniform).all() else uniform
+
+
+# What is said of it.
+
+
+def _result(task: _Task, chosen: _Candidate, notes: tuple[str, ...]) -> Fit:
+    inside = chosen.model.log_prob(task.x)
+    value, error = moments(-inside, task.weights)
+    names = tuple(task.p.columns[j] for j in task.given)
+    asked = tuple(task.p.columns[j] for j in task.asked)
+    y, x = ", ".join(asked), ", ".join(names)
+    divergence = Estimate.sampled(
+        value, error, CROSS_ENTROPY.called(f"E_p[-log q({y} | {x})]"),
+        method="mean over the rows fitted to", n=len(task.x),
+    )  # fmt: skip
+    scored = ~np.isnan(chosen.scores)
+    known = (
+        _mean(chosen.scores, scored, task, f"{y} | {x}"),
+        _mean(chosen.marginal, scored, task, y),
+    )
+    weights = task.weights[scored]
+    conditional = ConditionalFit(
+        names, asked, known[1], _information(chosen, scored, weights, (y, x)),
+        _uniform(chosen, scored, weights, y),
+    )  # fmt: skip
+    optimum = Optimum(chosen.model, divergence, 1.0)
+    return Fit(
+        q=chosen.model, direction="forward", family=chosen.family,  # pyright: ignore[reportArgumentType]
+        divergence=divergence, forward_kl=None, reverse_kl=None, held_out=known[0], optima=(optimum,), path=(),
+        starts=task.starts or 1, evaluations=chosen.evaluations, seconds=task.run.seconds, notes=notes,
+        columns=task.p.columns, labels=task.p.labels, conditional=conditional,
+    )  # fmt: skip
+
+
+def _mean(scores: Values, scored: Array, task: _Task, words: str) -> Estimate:
+    quantity = LOG_PROB.called(f"E_p[log q({words})]")
+    if not scored.any():
+        return Estimate.unresolved(math.nan, _TOO_FEW, quantity, method=_HELD_OUT)
+    found = mean_score(scores[scored], task.weights[scored], _HELD_OUT)
+    return replace(found, quantity=quantity)
+
+
+def _information(
+    chosen: _Candidate, scored: Array, weights: Values, names: tuple[str, str]
+) -> Estimate:
+    """Returns by how much x makes y more probable a row: mutual information, as far as the densities hold."""
+    quantity = MUTUAL_INFORMATION.called(f"I({names[0]}; {names[1]})")
+    gains = (chosen.scores - chosen.marginal)[scored]
+    note = "by two densities: less where q(y|x) misses something, more where q(y) does"
+    method = f"log q(y|x) - log q(y), {_HELD_OUT}"
+    if not (len(gains) and np.isfinite(gains).all()):
+        reason = "a row left out has no density" if len(gains) else _TOO_FEW
+        return Estimate.unresolved(math.nan, reason, quantity, method=method)
+    value, error = moments(gains, weights)
+    return Estimate.sampled(value, error, quantity, method=method, n=len(gains), notes=(note,))
+
+
+def _uniform(chosen: _Candidate, scored: Array, weights: Values, name: str) -> Goodness | None:
+    """Returns whether values under their distribution function, fitted without them, are uniform."""
+    if chosen.uniform is None or not scored.any():
+        return None
+    values = chosen.uniform[scored]
+    order = np.argsort(values)
+    above = np.cumsum(weights[order]) / weights.sum()
+    below = np.concatenate([[0.0], above[:-1]])
+    u = values[order]
+    distance = float(max(np.max(above - u), np.max(u - below)))
+    n = max(round(float(weights.sum()) ** 2 / float(weights @ weights)), 1)
+    bars = np.histogram(values, bins=_BARS, range=(0.0, 1.0), weights=weights / weights.sum())[0]
+    p_value = float(stats.kstwo.sf(distance, n))
+    return Goodness(name, distance, p_value, n, tuple(float(b) for b in bars))
