@@ -331,6 +331,7 @@ class TestConditionalDensity:
         y = np.where(2.0 * x[:, 0] + rng.logistic(size=500) > 0.0, "yes", "no")
         for k in (1, 2):
             found = ConditionalDensity(k, random_state=0).fit(x, y)
+            assert found.classes_ is not None
             assert found.classes_.tolist() == ["no", "yes"]
             shares = found.predict_proba(x)
             assert shares.sum(axis=1) == pytest.approx(1.0)

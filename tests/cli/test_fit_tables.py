@@ -71,3 +71,27 @@ def test_one_gaussian_has_no_place_for_counts(run, table, direction):
     assert ran.code == 2
     assert "column visits holds counts" in ran.err
     assert "or leave visits out" in ran.err
+
+
+def test_columns_given_others(run):
+    args = ("fit", "faithful.csv", "--family", "full_rank", "--direction", "forward", "--no-report")
+    ran = run(*args, "--given", "waiting", "--out", "m.kb")
+    assert ran.code == 0
+    assert "E_p[log q(eruptions | waiting)]" in " ".join(ran.out.split())
+    assert "mutual information" in ran.out
+    scored = run("score", "m.kb", "faithful.csv", "--json").json
+    answer = run(*args, "--given", "waiting", "--json").json
+    assert scored["mean"]["value"] == pytest.approx(-answer["divergence"]["value"])
+    assert answer["conditional"]["given"] == ["waiting"]
+    refused = run(*args[:3], "gamma", *args[4:], "--columns", "waiting", "--given", "waiting")
+    assert refused.code == 2
+    assert "leave given out" in refused.err
+
+
+def test_a_fit_that_keeps_nothing_on_the_way_is_written_all_the_same(run):
+    args = ("fit", "faithful.csv", "--columns", "waiting", "--family", "gamma")
+    args += ("--direction", "forward", "--no-report", "--out", "m.kb")
+    assert run(*args).code == 0
+    refused = run(*args, "--checkpoint", "kept")
+    assert refused.code == 2
+    assert "leave checkpoint out" in refused.err

@@ -196,6 +196,7 @@ class TestFits:
         copied = fit(np.repeat(rows, weights, axis=0), "full_rank", direction="forward", given="x0")
         assert weighted.divergence.value == pytest.approx(copied.divergence.value, abs=1e-9)
 
+    @pytest.mark.slow
     def test_auto_takes_the_size_that_predicts_best(self):
         found = fit(sine(np.random.default_rng(9), 400), "mixture:auto", direction="forward", given="x0")  # fmt: skip
         assert isinstance(found.family, Mixture)

@@ -191,6 +191,25 @@ def test_lists_are_read_as_interfaces_write_them(text, tmp_path):
     assert loss.kind == "estimate"  # the token that came is always listed
 
 
+def test_log_probabilities_of_sampled_tokens_are_enough(tmp_path):
+    """A trainer and a rollout engine: the difference of their losses is KL(rollout||trainer), without bias."""
+    rng = np.random.default_rng(9)
+    p, q = (special.log_softmax(x) for x in 0.6 * rng.normal(size=(2, 20)))
+    truth = float(np.sum(np.exp(p) * (p - q)))
+    tokens = rng.choice(20, size=4000, p=np.exp(p))
+    for name, logs in (("rollout", p), ("trainer", q)):
+        lines = [
+            {"document": i // 40, "token": int(t), "logprob": float(logs[t])}
+            for i, t in enumerate(tokens)
+        ]
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(json.dumps(line) for line in lines))
+    model = logits_kl(tmp_path / "rollout.jsonl", tmp_path / "trainer.jsonl").models[0]
+    assert model.loss is not None
+    assert abs(model.loss.value - truth) < 4.0 * model.loss.standard_error
+    assert model.forward.kind == "lower_bound"
+    assert 0.0 < model.forward.value < truth
+
+
 # Errors that know documents and neighbours.
 
 

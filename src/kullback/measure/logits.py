@@ -19,7 +19,7 @@ from kullback.tables.logits import Block, Dense, Packed, TopK
 Array = np.ndarray
 Values = Float[np.ndarray, " n"]
 #: Entries of an array that stays in the cache of a core.
-_CACHED = 2**16
+_CACHED = 2**17
 #: A row of 16 bits is cut where its codes span llama.cpp's 16 nats.
 _SPAN = 16.0
 #: Half a step and the rounding of the numbers from which a code is made, in steps.
@@ -83,14 +83,19 @@ def token_values(base: Block, others: list[Block], tokens: Array, first: int) ->
     widths = [_width(block) for block in (base, *others)]
     lists = any(isinstance(block, TopK) for block in (base, *others))
     step = max(1, _CACHED // (max(widths) * (min(widths) if lists else 1)))
+    halves = np.zeros((len(others) + 1, len(tokens)))
     for at in range(0, len(tokens), step):
         part = slice(at, min(at + step, len(tokens)))
         side = _side(base, part, tokens[part], first)
-        for other, values in zip(others, found, strict=True):
+        halves[0, part] = side.half
+        for other, values, half in zip(others, found, halves[1:], strict=True):
             mine, its = side, _side(other, part, tokens[part], first)
+            half[part] = its.half
             if isinstance(base, TopK) or isinstance(other, TopK):
                 mine, its = _matched(side, its)
             _compare(mine, its, values, part)
+    for values, half in zip(found, halves[1:], strict=True):
+        _bound(values, halves[0], half)
     return found
 
 
@@ -298,7 +303,6 @@ def _compare(p: _Side, q: _Side, found: TokenValues, part: slice) -> None:
     found.below[part] = np.maximum(p.below, q.below)
     found.agrees[part] = p.likeliest == q.likeliest
     found.top[part], found.cut[part], found.other_cut[part] = 1.0 / zp, rp, rq
-    _bound(found, part, p.half, q.half)
 
 
 def _both(mine: Array | None, other: Array | None, dtype: np.dtype) -> Array | None:
@@ -373,7 +377,7 @@ def _mixed(p: _Side, q: _Side, both: Array | None, zp: Values, zq: Values, of_p:
     return of_p + _dot(t, ratio) / zq
 
 
-def _bound(found: TokenValues, part: slice, p_half: Values, q_half: Values) -> None:
+def _bound(found: TokenValues, p_half: Values, q_half: Values) -> None:
     """Writes how far rounding of the log probabilities may have moved each number.
 
     Every log probability, normalised, is off by 2 half steps at most. To first order KL(p||q) moves by at most
@@ -383,11 +387,11 @@ def _bound(found: TokenValues, part: slice, p_half: Values, q_half: Values) -> N
     p_off, q_off = 2.0 * p_half, 2.0 * q_half
     square = (p_off + q_off) ** 2
     for name, mine, its in (("forward", p_off, q_off), ("reverse", q_off, p_off)):
-        value = getattr(found, name)[part]
+        value = getattr(found, name)
         root = np.sqrt(2.0 * value)
         with np.errstate(invalid="ignore"):
             bound = np.where(np.isinf(value), 0.0, np.expm1(mine) * (value + root) + its * root + square)  # fmt: skip
-        getattr(found, f"{name}_rounding")[part] = bound
-    value = found.jensen_shannon[part]
+        getattr(found, f"{name}_rounding")[:] = bound
+    value = found.jensen_shannon
     half = 0.5 * (np.expm1(p_off) + np.expm1(q_off))
-    found.jensen_shannon_rounding[part] = half * 2.0 * (value + np.sqrt(value)) + square
+    found.jensen_shannon_rounding[:] = half * 2.0 * (value + np.sqrt(value)) + square
