@@ -64,7 +64,9 @@ def vectorized(
         if _attempt(mapped, pair).shape == (2,):
             from kullback.interop.jax_function import in_counts  # noqa: PLC0415 - JAX is loaded
 
-            return lambda x: called(lambda x: in_counts(mapped, x), x, name, of)
+            return lambda x: np.asarray(
+                called(lambda x: in_counts(mapped, x), x, name, of), dtype=np.float64
+            )
     return lambda x: np.array([one(row) for row in x])
 
 
