@@ -4,6 +4,7 @@ A library is imported only when an object of it is given.
 """
 
 import importlib
+from functools import lru_cache
 from typing import Any
 
 from kullback.distributions.base import Distribution
@@ -44,10 +45,8 @@ def as_distribution(thing: object) -> Distribution | None:
         return thing
     if isinstance(thing, type):
         return None
-    for name, reader in _LIBRARIES.items():
-        if any(_within(cls.__module__, name) for cls in type(thing).__mro__):
-            return importlib.import_module(reader).read(thing)
-    return None
+    module = _module(type(thing))
+    return None if module is None else module.read(thing)
 
 
 def batch_shape(thing: object) -> tuple[int, ...]:
@@ -75,8 +74,14 @@ def normals(thing: object) -> Any:
 def _reader(thing: object) -> Any:
     if isinstance(thing, (Distribution, type, str)):
         return None
+    return _module(type(thing))
+
+
+@lru_cache(maxsize=256)
+def _module(cls: type) -> Any:
+    """What reads objects of a class; None if nothing does."""
     for name, reader in _LIBRARIES.items():
-        if any(_within(cls.__module__, name) for cls in type(thing).__mro__):
+        if any(_within(base.__module__, name) for base in cls.__mro__):
             return importlib.import_module(reader)
     return None
 
