@@ -133,6 +133,42 @@ RIGHT = {
 }  # fmt: skip
 
 
+def ring(x):
+    return np.where(abs(np.sum(x * x, axis=-1) - 1.0) < 0.02, -np.log(0.04 * np.pi), -np.inf)
+
+
+def ring_draws(rng, n):
+    angle, radius = rng.uniform(0, 2 * np.pi, n), np.sqrt(1 + rng.uniform(-0.02, 0.02, n))
+    return np.column_stack([radius * np.cos(angle), radius * np.sin(angle)])
+
+
+@pytest.mark.parametrize(
+    ("log_prob", "sample", "d"),
+    [
+        (ring, ring_draws, 2),
+        (lambda x: np.where((x > 0).all(axis=-1), -x.sum(axis=-1), -np.inf), lambda g, n: g.exponential(size=(n, 10)), 10),
+    ],
+)  # fmt: skip
+def test_right_densities_of_which_a_reference_sees_little(log_prob, sample, d):
+    """Few draws of the reference count: the larger statistic is to stay below its bound, at 1e-3, for 60 keys."""
+    q = distribution(known(log_prob, sample, d), "q")
+    worst = [density.check(q, draws=4096, key=key).worst for key in range(60)]
+    assert max(worst) < np.sqrt(2.0 * np.log(2.0 * 2 * (2 * d + 2) / 1e-3))
+
+
+def test_right_densities_of_the_line_with_gaps_and_poles():
+    gap = scalar(
+        lambda x: np.where((abs(x) < 1) | (abs(x - 1000) < 1), np.log(0.25), -np.inf),
+        lambda g, n: np.where(g.random(n) < 0.5, 0, 1000) + g.uniform(-1, 1, n),
+    )
+    pole = stats.beta(0.02, 0.03)
+    hidden = kb.Known(pole.logpdf, lambda g, n: pole.rvs(n, random_state=g), 0.5, support="unit")
+    for q in (gap, hidden):
+        assert kb.check_density(q).passes
+    # What floats near 1 cannot see is not called missing, nor is it called seen.
+    assert kb.kl_divergence(hidden, "beta(2, 2)").kind == "unresolved"
+
+
 @pytest.mark.parametrize(
     "name",
     [n if n in ("banana", "box") else pytest.param(n, marks=pytest.mark.slow) for n in RIGHT],

@@ -1,5 +1,6 @@
 """Infinite and bounds are proofs: ends by arithmetic, masses left out, underflow, kinks, heavy sums, verdicts on tails."""
 
+import itertools
 import math
 
 import numpy as np
@@ -8,8 +9,10 @@ import scipy.stats as st
 from mpmath import mp
 
 import kullback as kb
+from kullback.distributions.compound import Mixture
 from kullback.inputs.given import distribution
-from kullback.measure.quadrature import kinks
+from kullback.interop import as_distribution
+from kullback.measure.support import kinks
 from kullback.solvers.quadrature import add_up
 
 
@@ -193,3 +196,161 @@ def test_a_density_that_changes_its_argument_cannot():
 
     p = kb.Known(log_prob, lambda rng, n: rng.normal(1, 1, n))
     holds(kb.kl_divergence(p, "normal(0, sd=2)"), math.log(2) + 0.25 - 0.5, 1e-12)
+
+
+def mixed(weight, *parts):
+    return Mixture(np.array([weight, 1.0 - weight]), tuple(as_distribution(d) for d in parts))
+
+
+def new(family, scale, loc, **shapes):
+    return st.make_distribution(family)(**shapes) * scale + loc
+
+
+#: Found by benchmarks/pairs, one of each kind; the values are in 30 digits.
+KINDS = {
+    "a component begins inside p's support": (
+        st.betaprime(0.4684394447336903, 1.9615465591312715, 0, 0.2841353964676415),
+        mixed(0.3298314549131863, st.halflogistic(0, 0.5451111407862261),
+              st.halfgennorm(1.4661889382922184, 2.4605316779998607, 0.6509410779057675)),
+        2.8241953953374135,
+    ),
+    "a kink behind a map": (
+        st.johnsonsb(-0.3597931455633848, 1.6199902676002476, 0.10000000000000009, 0.2),
+        new(st.triang, 0.2, 0.1, c=0.26007467345893853),
+        0.41793908695828763,
+    ),
+    "a curvature that jumps": (
+        st.crystalball(2.9725084995325033, 3.128588173199306, 2.9249795805407706, 1.8425425538637386),
+        st.skewcauchy(0.26836666254773545, -0.6709653762322224, 3.75338842713041),
+        0.9190246368163667,
+    ),
+    "poles of somebody else's density": (
+        mixed(0.1635768242966429, new(st.dweibull, 0.7771342262383664, 0.5818586215310839, c=0.47300164897409874),
+              st.gennorm(1.0947804017334866, 0, 0.9934552854667626)),
+        mixed(0.6973734106566143, new(st.loggamma, 0.8981583793639385, 0.0, c=4.623845244023942),
+              st.dweibull(1.0331167907714744, 0, 0.8813373883481785)),
+        0.6621087722784618,
+    ),
+    "SciPy's log of what underflows: rice": (
+        st.rel_breitwigner(0.939205653584379, 0, 0.5928978973790163),
+        st.rice(0.6762560795481624, 0, 0.49735835319852273),
+        0.2653448570823005,
+    ),
+    "SciPy's log of what underflows: johnsonsb": (
+        st.trapezoid(0.8956609161000397, 0.9009429336231788),
+        st.johnsonsb(-1.4146932155368472, 2.935175571887235),
+        4.70070796565537,
+    ),
+    "SciPy's log of what underflows: johnsonsu": (
+        st.invweibull(0.41862803034909507, 0.0187980404874987, 0.2792184627638564),
+        st.johnsonsu(1.0314118937181456, 0.5331626615294013, 0.9134784006639771, 0.40210883908535866),
+        2.7637769395224288,
+    ),
+    "SciPy's infinity less infinity": (
+        st.exponpow(2.4481653446755747, 0, 0.0008896852950205466),
+        st.rice(1.5535022630807402, 0, 1.4805537598575035e-17),
+        1.1363466086005291e27,
+    ),
+    "SciPy's cancellation": (
+        st.jf_skew_t(1.174516455043799, 1.8670456272844254, 0.7152400388125011, 5.315748929687534),
+        st.logistic(-1.8001791605056117, 1.4762306596656194),
+        1.6960751169597275,
+    ),
+    "an end at 0 and a scale of 1e40": (
+        st.mielke(0.8761435479129407, 12.0, 0, 4.281057235653478e40),
+        st.nakagami(1.588266160446235, 0, 5.837372190983995e29),
+        2.772036646134292e21,
+    ),
+    "a log ratio of 1e21, times the rounding of p": (
+        st.chi2(94.13855887596768, 0, 8.76992578978661e31),
+        st.exponweib(0.6089655765492177, 0.7446574593014517, 0, 69753.47154392042),
+        4.453462737760415e21,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_kinds_of_faults_that_random_pairs_found(kind):
+    p, q, truth = KINDS[kind]
+    estimate = kb.kl_divergence(p, q)
+    holds(estimate, truth)
+    assert estimate.standard_error < 1e-6 * truth
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e-150, 1e150, 1e200])
+@pytest.mark.parametrize("family", [st.burr12, st.gompertz])
+def test_units_of_any_size(family, scale):
+    shapes = ((2.0, 3.0), (3.0, 3.0)) if family is st.burr12 else ((0.3,), (0.7,))
+    plain = kb.kl_divergence(*(family(*s) for s in shapes))
+    holds(kb.kl_divergence(*(family(*s, 0, scale) for s in shapes)), plain.value, 1e-11)
+
+
+def test_a_tail_that_wins_only_beyond_all_floats():
+    # exp(-x^.81) against exp(-exp(x / 2e4)): p's mass where the log ratio grows is below 1e-(1e27).
+    q = st.gumbel_r(6.086655211358672, 22857.373400528082)
+    narrow = lambda power: st.gennorm(power, 0, 0.0062633064381628035)
+    assert kb.kl_divergence(narrow(0.81), q).kind == "infinite"
+    assert kb.kl_divergence(narrow(1.2), q).kind == "numeric"
+    assert kb.kl_divergence(st.expon(), st.exponpow(1.1, 0, 50.0)).kind == "infinite"
+    assert kb.kl_divergence(st.expon(), st.exponpow(0.9, 0, 50.0)).kind == "numeric"
+
+
+def test_a_sum_of_logs_is_not_called_infinite():
+    # E[log k] of zipf(1.0001) is finite, and of the size of 1e4.
+    assert kb.kl_divergence(st.zipf(1.0001), st.zipf(1.001)).kind == "unresolved"
+    assert kb.kl_divergence(st.zipf(2.0), st.geom(0.5)).kind == "infinite"
+
+
+def test_an_empty_bin_is_empty():
+    histogram = st.rv_histogram(([1, 0, 1], [0, 1, 2, 3]))
+    holds(kb.kl_divergence(histogram, st.uniform(0, 3)), math.log(1.5))
+    assert kb.kl_divergence(st.uniform(0, 3), histogram).kind == "infinite"
+
+
+def test_a_truncated_pareto_that_rises():
+    # p is proportional to x^b on (1, c).
+    b, c = 1.8, 3.0
+    norm = (c ** (b + 1) - 1) / (b + 1)
+    mean_log = (c ** (b + 1) * (math.log(c) / (b + 1) - 1 / (b + 1) ** 2) + 1 / (b + 1) ** 2) / norm
+    truth = b * mean_log - math.log(norm) + math.log(c - 1)
+    holds(kb.kl_divergence(st.truncpareto(-b - 1, c), st.uniform(1, c - 1)), truth, 1e-13)
+
+
+@pytest.mark.parametrize("away", [1e-15, 1e-8, 1e-3, 0.2, 0.6, 3.0, 1e8])
+def test_normals_to_the_rounding_that_is_said(away):
+    rng = np.random.default_rng(0)
+    for sign, move in itertools.product((-1.0, 1.0), (0.0, 1e-9, 1e-2, 3.0)):
+        loc, scale = rng.normal(), np.exp(rng.normal())
+        other = scale * (1.0 + sign * away) if sign * away > -1.0 else scale / (1.0 + away)
+        numbers = (loc, scale, loc + move * scale, other)
+        with mp.workdps(60):
+            a, s, b, t = map(mp.mpf, numbers)
+            truth = ((s / t) ** 2 - 1 - 2 * mp.log(s / t) + ((a - b) / t) ** 2) / 2
+        p, q = st.norm(*numbers[:2]), st.norm(*numbers[2:])
+        alone, batch = kb.kl_divergence(p, q), kb.kl_divergence(st.norm([loc], [scale]), q)
+        for value, error in (
+            (alone.value, alone.standard_error),
+            (batch.value[0], batch.standard_error[0]),
+        ):
+            assert abs(mp.mpf(float(value)) - truth) <= error
+            assert error <= 1e-14 * value
+
+
+def test_gaussian_vectors_far_apart_and_close():
+    rng = np.random.default_rng(0)
+    d = 40
+    root = np.tril(rng.normal(size=(d, d))) * 0.1 + np.diag(np.exp(rng.normal(size=d) * 0.2))
+    covariance = root @ root.T
+    for step in (1e-9, 1e-3, 0.1, 3.0):
+        other = covariance * (1.0 + step)
+        truth = 0.5 * d * (math.log1p(step) - step / (1.0 + step))
+        p = st.multivariate_normal(np.zeros(d), covariance)
+        q = st.multivariate_normal(np.zeros(d), other)
+        estimate = kb.kl_divergence(p, q)
+        assert abs(estimate.value / truth - 1.0) < (1e-10 if step > 1e-4 else 1e-5)
+
+
+def test_integers_of_which_one_law_knows_more():
+    holds(kb.kl_divergence(st.randint(0, 5), st.randint(0, 41)), math.log(41 / 5))
+    holds(kb.cross_entropy(st.randint(0, 5), st.randint(0, 41)), math.log(41))
+    assert kb.kl_divergence(st.randint(0, 41), st.randint(0, 5)).kind == "infinite"

@@ -236,12 +236,14 @@ def _each(question: Question, p: Batch, q: Batch, effort: Effort, method: str | 
         found = row_kls(p.rows, q.rows)
     if found is not None and not np.isnan(found[0]).any():
         value, error = (np.broadcast_to(a, shape) for a in found)
-        kind = np.where(np.isinf(value), "infinite", "exact")
+        endless = np.isinf(value)
+        kind = np.full(shape, "exact", dtype="<U8")
+        kind[endless] = "infinite"
         nowhere: tuple[str, ...] = ("support: q is 0 where p is not",)
         notes: dict[tuple[int, ...], tuple[str, ...]] = {
-            tuple(map(int, at)): nowhere for at in np.argwhere(np.isinf(value))
+            tuple(map(int, at)): nowhere for at in np.argwhere(endless)
         }
-        error = np.where(np.isinf(value), 0.0, error)
+        error = np.where(endless, 0.0, error)
         ends = np.stack([value - error, value + error], axis=-1)
         return EstimateArray(
             value, error, ends, kind, question.quantity, "closed form", None, notes
@@ -276,8 +278,8 @@ def _one_by_one(
 
 
 def _number(outcome: Outcome) -> Outcome:
-    """NaN is no number, whatever computed it: it is said, with no value that looks like one."""
-    if not math.isnan(outcome.value) or outcome.kind == "unresolved":
+    """NaN is no number and no error, whatever computed it: it is said, with no value that looks like one."""
+    if outcome.kind == "unresolved" or not (math.isnan(outcome.value) or math.isnan(outcome.error)):
         return outcome
     reason = "the arithmetic left the range of float64: no number came out"
     return unresolved(math.nan, reason, outcome.method, outcome.n)

@@ -151,6 +151,8 @@ class Foreign(Distribution):
                 f"{self.name}: the log density of {len(x)} points has shape {values.shape}; "
                 f"it must be ({len(x)},), one number for each point"
             )
+        if np.isposinf(values).any():
+            values = self._beside(np.asarray(x), values)
         bad = np.isnan(values) | (values == np.inf)
         if bad.any():
             at = np.asarray(x)[np.argmax(bad)]
@@ -158,6 +160,24 @@ class Foreign(Distribution):
                 f"{self.name}: the log density is {values[np.argmax(bad)]} at x = {at} "
                 f"({bad.sum()} of {len(x)} points); return -inf where there is no mass"
             )
+        return values
+
+    def _beside(self, x: Array, values: Array) -> Array:
+        """Where a density of the line is infinite at a point only, as at the pole of x^-1/2, its value beside it."""
+        if self.region.dimension or self.region.discrete:
+            return values
+        # An absolute step where the relative one underflows.
+        for least in (1e-299, 1e-250, 1e-200, 1e-150, 1e-100):
+            pole = np.flatnonzero(np.isposinf(values))
+            step = np.maximum(1e-9 * np.abs(x[pole]), least)
+            around = np.stack([x[pole] - step, x[pole] + step])
+            with np.errstate(all="ignore"):
+                near = np.asarray(self.density(read_only(around.ravel())), dtype=np.float64)
+            # At an end, one side has no mass.
+            values = values.copy()
+            values[pole] = np.fmax(*near.reshape(2, -1))
+            if not np.isposinf(values).any():
+                break
         return values
 
     def sample(self, rng: np.random.Generator, n: int) -> Array:

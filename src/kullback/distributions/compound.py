@@ -115,15 +115,19 @@ class Transformed(Distribution):
         for f in reversed(self.maps):
             y = f.inverse(y)
             slope = slope + f.log_slope(y)
+        inside &= np.isfinite(y)
+        if not inside.any():
+            return np.full(y.shape, -math.inf)
         with np.errstate(invalid="ignore"):
-            total = self.base.log_prob(np.where(inside, y, np.nan)) - slope
+            # Somebody else's density is asked about events only.
+            total = self.base.log_prob(np.where(inside, y, y[inside][0])) - slope
         return np.where(inside & ~np.isnan(total), total, -math.inf)
 
     def sample(self, rng: np.random.Generator, n: int) -> Array:
-        return self._push(self.base.sample(rng, n))
+        return self.push(self.base.sample(rng, n))
 
     def landmarks(self) -> Float[np.ndarray, " m"]:
-        points = np.sort(self._push(self.base.landmarks()))
+        points = np.sort(self.push(self.base.landmarks()))
         support = self.support
         return np.unique(
             points[np.isfinite(points) & (points > support.low) & (points < support.high)]
@@ -131,7 +135,7 @@ class Transformed(Distribution):
 
     def strata(self) -> tuple[Stratum, ...]:
         return tuple(
-            Stratum(s.weight, s.dimension, lambda z, t=s.transport: self._push(t(z)))
+            Stratum(s.weight, s.dimension, lambda z, t=s.transport: self.push(t(z)))
             for s in self.base.strata()
         )
 
@@ -141,7 +145,8 @@ class Transformed(Distribution):
             x = f.inverse(x)
         return x
 
-    def _push(self, x: Array) -> Array:
+    def push(self, x: Array) -> Array:
+        """Returns what events of the base are mapped to."""
         for f in self.maps:
             x = f.forward(x)
         return x

@@ -30,7 +30,7 @@ class MultivariateNormal(Distribution):
             raise InputError(
                 f"MultivariateNormal: loc has {d} coordinates, scale_tril shape {self.scale_tril.shape}"
             )
-        diagonal = np.diag(self.scale_tril)
+        diagonal = self.scale_tril.diagonal()
         if not (np.isfinite(self.loc).all() and np.isfinite(self.scale_tril).all()):
             raise InputError("MultivariateNormal: loc and covariance must be finite")
         if not (diagonal > 0.0).all():

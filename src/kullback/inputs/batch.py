@@ -38,12 +38,20 @@ def is_batch(thing: object) -> bool:
     return _is_table(thing) or bool(batch_shape(thing))
 
 
+#: What normals of other libraries are objects of.
+_NORMALS = ("Normal", "rv_continuous_frozen")
+
+
 def plain_normal(thing: object) -> Normal | None:
     """Returns another library's normal as ours, without reading anything else; None for what is not one."""
-    if type(thing).__name__ != "Normal" or isinstance(thing, Normal) or batch_shape(thing):
+    if type(thing).__name__ not in _NORMALS or isinstance(thing, Normal):
         return None
     found = normals(thing)
-    return None if found is None else Normal(float(found[0]), float(found[1]))
+    if found is None or found[0].ndim:
+        return None
+    loc, scale = float(found[0]), float(found[1])
+    usable = math.isfinite(loc) and 0.0 < scale < math.inf
+    return Normal(loc, scale) if usable else None
 
 
 def batch(thing: object, name: str, *, normalize: bool = False) -> Batch:

@@ -4,6 +4,7 @@ A library is imported only when an object of it is given.
 """
 
 import importlib
+from functools import lru_cache
 from typing import Any
 
 from kullback.distributions.base import Distribution
@@ -68,7 +69,13 @@ def normals(thing: object) -> Any:
 def _reader(thing: object) -> Any:
     if isinstance(thing, (Distribution, type, str)):
         return None
+    return _module(type(thing))
+
+
+@lru_cache(maxsize=256)
+def _module(cls: type) -> Any:
+    """What reads objects of a class; None if nothing does."""
     for name, reader in _LIBRARIES.items():
-        if any(f"{cls.__module__}.".startswith(f"{name}.") for cls in type(thing).__mro__):
+        if any(f"{base.__module__}.".startswith(f"{name}.") for base in cls.__mro__):
             return importlib.import_module(reader)
     return None

@@ -54,8 +54,10 @@ def batches(
         if not (type(thing).__name__ == "Normal" and library.owns(type(thing))):
             return None
         shape = tuple(thing.batch_shape)
-        loc, scale = (np.broadcast_to(library.array(v), shape) for v in (thing.loc, thing.scale))
-        return loc, scale
+        arrays = library.array(thing.loc), library.array(thing.scale)
+        if not shape and not arrays[0].shape and not arrays[1].shape:
+            return arrays
+        return np.broadcast_to(arrays[0], shape), np.broadcast_to(arrays[1], shape)
 
     return shape_of, normals, lambda thing: read_batch(thing, library)
 

@@ -13,6 +13,7 @@ from scipy import stats
 
 from kullback.core.errors import InputError, UnsupportedError
 from kullback.distributions.base import Distribution, Foreign, Support
+from kullback.distributions.bounded import Beta, LogUniform
 from kullback.distributions.compound import Bijection, Truncated
 from kullback.distributions.counting import Chance, Geometric
 from kullback.distributions.family import spelled
@@ -30,6 +31,7 @@ from kullback.interop.maps import (
     nearest,
     push,
 )
+from kullback.interop.scipy_logs import read_by_log
 from kullback.interop.scipy_vectors import kernel_density
 from kullback.interop.scipy_vectors import read as scipy_vectors_read
 
@@ -51,15 +53,27 @@ _STANDARD: dict[str, Callable[..., Distribution]] = {
     "weibull_max_gen": lambda c: _reflected(GeneralizedGamma(1.0, 1.0, c)),
     "levy_gen": lambda: GeneralizedGamma(1.0, 0.5, -1.0, 0.5),
     "levy_l_gen": lambda: _reflected(GeneralizedGamma(1.0, 0.5, -1.0, 0.5)),
+    "johnsonsb_gen": lambda a, b: push(Normal(-a / b, 1.0 / b), Bijection("sigmoid"), "johnsonsb"),
+    "foldnorm_gen": lambda c: fold(Normal(c, 1.0), "foldnorm"),
     "lomax_gen": lambda c: push(Pareto(1.0, c), affine(-1.0, 1.0), "lomax"),
     "genpareto_gen": lambda c: generalized_pareto(0.0, 1.0, c),
 }
+
+
+def _power(b: float, high: float) -> Distribution:
+    """A density like x^(-b - 1) that covers (1, high)."""
+    if b > 0.0:
+        return Pareto(1.0, b)
+    if b == 0.0:
+        return LogUniform(1.0, high)
+    return push(Beta(-b, 1.0), affine(0.0, high), "truncpareto")
+
 
 #: Cut from a family at ends given in standard units: the family and the ends, by the shapes.
 _CUT: dict[str, Callable[..., tuple[Distribution, float, float]]] = {
     "truncnorm_gen": lambda a, b: (Normal(0.0, 1.0), a, b),
     "truncexpon_gen": lambda b: (GeneralizedGamma(1.0, 1.0), 0.0, b),
-    "truncpareto_gen": lambda b, c: (Pareto(1.0, b), 1.0, c),
+    "truncpareto_gen": lambda b, c: (_power(b, c), 1.0, c),
     "truncweibull_min_gen": lambda c, a, b: (GeneralizedGamma(1.0, 1.0, c), a, b),
 }
 
@@ -124,7 +138,7 @@ def _recognise(family: Any, shapes: list[float], loc: float, scale: float) -> Di
                 "that can be stretched"
             )
         return VonMises(math.remainder(loc, 2.0 * math.pi), shapes[0])
-    standard = _standard(cls.__name__, shapes)
+    standard = _standard(cls.__name__, shapes) or read_by_log(family, shapes)
     if standard is not None and not standard.support.discrete:
         return push(standard, affine(loc, scale), name)
     if cls.__name__ in _CUT:
@@ -208,6 +222,7 @@ def _called(
         thing.logpmf if discrete else thing.logpdf,
         draw,
         inverse,
+        strict=len(edges) > 0,  # a bin of a histogram that holds nothing holds nothing
         hints=tuple(float(e) for e in edges),
     )
 
@@ -340,10 +355,19 @@ def shape_of(thing: Any) -> tuple[int, ...]:
 def normals(thing: Any) -> tuple[np.ndarray, np.ndarray] | None:
     """Returns loc and scale of a batch of normals; None for others."""
     family: Any = getattr(thing, "dist", None)
+    if _name(thing) == "Normal" and not vars(thing)["_any_invalid"]:
+        return _together(*(vars(thing)["_parameters"][name] for name in ("mu", "sigma")))
     if type(family).__name__ != "norm_gen" or type(family).__module__ not in _HOMES:
         return None
     _, loc, scale = family._parse_args(*thing.args, **thing.kwds)  # noqa: SLF001
-    found = np.broadcast_arrays(np.asarray(loc, np.float64), np.asarray(scale, np.float64))
+    return _together(loc, scale)
+
+
+def _together(loc: Any, scale: Any) -> tuple[np.ndarray, np.ndarray]:
+    pair = np.asarray(loc, np.float64), np.asarray(scale, np.float64)
+    if pair[0].shape == pair[1].shape:
+        return pair
+    found = np.broadcast_arrays(*pair)
     return found[0], found[1]
 
 

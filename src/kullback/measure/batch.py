@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy import special
 
-from kullback.measure.closed_form import excess, phi
+from kullback.measure.closed_form import NORMAL_ERROR, is_near, near_excess, phi
 
 Numbers = Float[np.ndarray, " *b"]
 
@@ -17,17 +17,12 @@ def normal_kls(
         r = (scale_p - scale_q) / scale_q
         z = (loc_p - loc_q) / scale_q
         m = r * (2.0 + r)
-        value = 0.5 * (_excess(m, r) + z * z)
-    return value, 8.0 * 2.0**-52 * np.abs(value)
-
-
-def _excess(m: Numbers, r: Numbers) -> Numbers:
-    """m - log(1 + m) with 1 + m = (1 + r)^2"""
-    far = m - 2.0 * np.log1p(r)
-    near = np.abs(m) < 0.05
-    if near.any():
-        far[near] = excess(m[near])
-    return far
+        spread = np.asarray(m - 2.0 * np.log(scale_p / scale_q))
+        near = is_near(m)
+        if near.any():
+            spread[near] = near_excess(m[near])
+        value = 0.5 * (spread + z * z)
+    return value, NORMAL_ERROR * np.abs(value)
 
 
 def row_kls(p: Float[np.ndarray, "*b k"], q: Float[np.ndarray, "*b k"]) -> tuple[Numbers, Numbers]:

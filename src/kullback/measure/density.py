@@ -12,6 +12,7 @@ from scipy import linalg, special
 from kullback.core.errors import DensityError
 from kullback.distributions.base import Array, Distribution, Foreign
 from kullback.distributions.compound import Mixture, Product, Transformed, Truncated
+from kullback.measure.support import in_units, kinks, unit_of
 from kullback.solvers.quadrature import add_up, fill, integrate, tails
 
 #: Draws of q and as many of the references; half of q's place these and are not tested.
@@ -62,6 +63,13 @@ def guard(d: Distribution, name: str, *, drawn: bool) -> tuple[str, ...]:
             raise DensityError(f"{_title(part, name)}: {verdict.problems[0]}")
         remarks += [f"{_title(part, name)}: {remark}" for remark in verdict.remarks]
     return tuple(remarks)
+
+
+def missing(d: Distribution) -> float:
+    """Returns how far from 1 the mass of what is not ours in a scalar was found to be: its constant is as wrong."""
+    found = [vars(part).get("_verdicts", {}).values() for part in _strangers(d)]
+    gaps = [abs(v.mass - 1.0) for verdicts in found for v in verdicts if v.error < _MISSING]
+    return max(gaps, default=0.0)
 
 
 def _title(part: Foreign, name: str) -> str:
@@ -133,6 +141,8 @@ def _merged(first: Verdict, second: Verdict) -> Verdict:
 
 def _on_the_line(d: Distribution) -> Verdict:
     """The mass of a scalar, by quadrature or a sum."""
+    if not d.support.discrete:
+        d = in_units(d, unit_of(d))
     s = d.support
     if s.discrete:
         start = _middle(d)
@@ -140,7 +150,7 @@ def _on_the_line(d: Distribution) -> Verdict:
         whole, error = float(found.value[0]), float(found.beyond[0])
         looked = start + np.arange(-500.0, 501.0)
     else:
-        points = d.landmarks()
+        points = np.concatenate([d.landmarks(), kinks(d)])
         points = points[(points > s.low) & (points < s.high)]
         if not len(points):
             points = np.array([0.5 * (s.low + s.high) if math.isfinite(s.low + s.high) else 0.0])
@@ -148,7 +158,7 @@ def _on_the_line(d: Distribution) -> Verdict:
         found = integrate(
             lambda x, speed: np.exp(d.log_prob(x) + speed)[:, None], points, s.low, s.high
         )
-        whole, error = float(found.value[0]), float(found.error[0])
+        whole, error = float(found.value[0]), float(found.error[0]) + _hidden(d, points)
         looked = np.concatenate([points, *(t(t.panels()) for t in tails(points, s.low, s.high))])
     remarks = _precision(d, looked[(looked >= s.low) & (looked <= s.high)])
     if not math.isfinite(whole):
@@ -156,6 +166,21 @@ def _on_the_line(d: Distribution) -> Verdict:
     if abs(whole - 1.0) > _MISSING + 4.0 * error:
         return Verdict((_integrates(whole, error),), remarks, whole, error)
     return Verdict((), remarks, whole, error)
+
+
+def _hidden(d: Distribution, points: Float[np.ndarray, " m"]) -> float:
+    """About how much mass a pole at an end has where floats are too coarse to see it: x^(b - 1) has x^b / b below x."""
+    hidden = 0.0
+    for tail in tails(points, d.support.low, d.support.high):
+        if tail.infinite or tail.factor == 0.0 or tail.anchor == 0.0:
+            continue
+        t = np.array([0.5, 1.0]) * tail.seen
+        with np.errstate(all="ignore"):
+            sizes = d.log_prob(tail(t)) + tail.log_speed(t)
+        decay = float(sizes[0] - sizes[1]) / (0.5 * tail.seen)
+        if math.isfinite(decay) and decay < 0.7:
+            hidden += math.exp(min(float(sizes[1]), 0.0)) / max(decay, 1e-3)
+    return hidden
 
 
 def _middle(d: Distribution) -> float:
@@ -259,16 +284,16 @@ def _by_draws(d: Distribution, draws: int, key: int) -> Verdict:
     remarks = _precision(d, x)
     if d.support.discrete or d.support.kind not in ("real", "interval"):
         return Verdict(remarks=(*remarks, f"the sampler is not checked on {d.support}"))
-    repeated = 1.0 - len(np.unique(log_q)) / draws
     rows = x.reshape(draws, -1)
+    repeated = 1.0 - len(np.unique(rows[:, 0])) / draws
     half = draws // 2
     references = _references(rows[:half])
     if not references:
         return Verdict(remarks=(*remarks, "the draws span no volume: the density is not checked"))
     tests = [_tested(d, r, rows[half:], log_q[half:], rng) for r in references]
     count = sum(len(t.scores) for t in tests)
-    limit = float(-special.ndtri(0.5 * LEVEL / count))
-    worst = max(float(np.abs(t.scores).max()) for t in tests)
+    limit = math.sqrt(2.0 * math.log(2.0 * count / LEVEL))
+    worst = max(float(t.scores.max()) for t in tests)
     whole, error = min(((t.mass, t.error) for t in tests), key=lambda pair: pair[1] / pair[0])
     if worst <= limit:
         weak = error > 0.2 * whole
@@ -276,7 +301,7 @@ def _by_draws(d: Distribution, draws: int, key: int) -> Verdict:
         return Verdict((), remarks + (said if weak else ()), whole, error, worst)
     if _on_a_surface(references[0].whiten(rows)):
         return Verdict(remarks=(*remarks, _SURFACE))
-    constant = max(abs(float(t.scores[0])) for t in tests) > limit
+    constant = max(float(t.scores[0]) for t in tests) > limit
     problem = (
         f"the sampler is not of the density: its draws are {worst:.1f} standard errors from it"
         + (f" ({repeated:.0%} of them repeat)" if repeated > 0.01 else "")
@@ -361,12 +386,32 @@ def _tested(
     def terms(log_mass: float) -> tuple[Array, Array]:
         return special.expit(log_mass - of_q), special.expit(of_r - log_mass)
 
-    left, right = (t[:, None] * f for t, f in zip(terms(0.0), features, strict=True))
-    variance = np.sum(left**2, axis=0) - left.sum(axis=0) ** 2 / n
-    variance += np.sum(right**2, axis=0) - right.sum(axis=0) ** 2 / n
-    scores = (left.sum(axis=0) - right.sum(axis=0)) / np.sqrt(np.maximum(variance, 1e-12))
+    scores = _scores(*terms(0.0), *features)
     log_mass, error = _best_mass(terms, n)
     return _Tests(scores, math.exp(log_mass), error)
+
+
+def _scores(
+    left: Float[np.ndarray, " k"], right: Float[np.ndarray, " n"], of_left: Array, of_right: Array
+) -> Float[np.ndarray, " m"]:
+    """Differences of sums of bounded terms, so scaled that sqrt(2 log(2 / a)) is exceeded with chance a at most.
+
+    The identity holds for the squares of the features as well, and gives the variance twice: from the draws of q and
+    from those of the reference. The better of the two is taken, since where few draws count, a sum that is too small
+    has a variance of its own that is too small. The rest is Bernstein's inequality.
+    """
+    sums, squares, blurs, largest = [], [], [], []
+    for t, f in ((left[:, None], of_left), (right[:, None], of_right)):
+        terms = t * f
+        sums.append(terms.sum(axis=0))
+        squares.append((terms * f).sum(axis=0))
+        blurs.append(((terms * f) ** 2).sum(axis=0))
+        largest.append(np.abs(terms).max(axis=0, initial=0.0))
+    weight = (blurs[1] + 1e-300) / (blurs[0] + blurs[1] + 2e-300)
+    second = weight * squares[0] + (1.0 - weight) * squares[1]
+    variance = np.maximum(second - (sums[0] ** 2 + sums[1] ** 2) / len(right), 0.5 * second)
+    gap = np.abs(sums[0] - sums[1])
+    return gap / np.sqrt(np.maximum(variance + np.maximum(*largest) * gap / 3.0, 1e-12))
 
 
 def _features(z: Array, radius: float) -> Float[np.ndarray, "n m"]:

@@ -1,6 +1,5 @@
 """Quadrature on the line: panels between the landmarks of p and q, and separate tests of the tails."""
 
-import itertools
 import math
 from dataclasses import dataclass, replace
 from typing import final
@@ -9,10 +8,11 @@ import numpy as np
 from jaxtyping import Float
 
 from kullback.core.errors import DensityError
-from kullback.distributions.base import Distribution, Foreign
+from kullback.distributions.base import Distribution
+from kullback.measure.density import missing
 from kullback.measure.question import Question
-from kullback.measure.support import certainly_empty, common, mass_outside
-from kullback.measure.tails import Remainder, examine, improper, rounding
+from kullback.measure.support import certainly_empty, common, in_units, kinks, mass_outside, unit_of
+from kullback.measure.tails import Remainder, examine, improper, ratio, rounding
 from kullback.results.estimate import Outcome, infinite, unresolved
 from kullback.results.quantity import Sentence
 from kullback.solvers.quadrature import Integral, fill, integrate, tails
@@ -43,6 +43,9 @@ class _Line:
 @np.errstate(all="ignore")
 def measure_by_quadrature(question: Question, p: Distribution, q: Distribution) -> Outcome:
     """Returns the answer with an error bound; infinite or unresolved with the reason."""
+    if not question.of_scale and p.normalized and q.normalized:
+        unit = unit_of(p)
+        p, q = in_units(p, unit), in_units(q, unit)
     line = _line(question, p, q)
     log_masses = (log_mass(p, line.points), log_mass(q, line.points))
     if question.name == "total_variation":
@@ -67,6 +70,7 @@ def measure_by_quadrature(question: Question, p: Distribution, q: Distribution) 
         missed, unsure = mass_outside(q, line.low, line.high)
         left_out = (missed * scale, unsure * scale)
     value, error = _value(question, integral, found, left_out)
+    error += missing(q) if question.of_logs else 0.0
     answer = question.finish(value)
     if not math.isfinite(answer):
         return infinite("support: p and q do not overlap", _METHOD)
@@ -87,9 +91,8 @@ def _line(question: Question, p: Distribution, q: Distribution) -> _Line:
     elif question.over_q:
         low, high = min(low, q.support.low), max(high, q.support.high)
     ends = [q.support.low, q.support.high, p.support.low, p.support.high]
-    own = np.concatenate([p.landmarks(), kinks(p)])
-    own.sort()
-    others = np.concatenate([q.landmarks(), kinks(q)])
+    own, others = (np.concatenate([d.landmarks(), kinks(d)]) for d in (p, q))
+    own = np.sort(own[np.isfinite(own)])
     if not question.over_q and len(own):
         # q's features matter where p has mass; far ones would only stretch the panels.
         reach = 1e3 * max(float(np.ptp(own)), 1e-300)
@@ -102,42 +105,6 @@ def _line(question: Question, p: Distribution, q: Distribution) -> _Line:
         points = np.array([0.5 * (low + high) if math.isfinite(low + high) else 0.0])
     points = fill(_where_q_is_known(points, q), low, high)
     return _Line(points, low, high)
-
-
-#: A slope that jumps bends this many times more than what is around it, at every scale.
-_JUMP = 30.0
-_ZOOMS, _GRID = 7, 48
-
-
-def kinks(d: Distribution) -> Float[np.ndarray, " m"]:
-    """Returns where the slope of a log density that is not ours jumps: a panel's two rules may both miss it."""
-    if not isinstance(d, Foreign) or d.ours or d.support.discrete:
-        return np.zeros(0)
-    if "_kinks" not in vars(d):
-        marks = d.landmarks()
-        pairs = itertools.pairwise(marks)
-        # Neighbours overlap: a kink at a landmark is one already.
-        grids = [np.linspace(a, b, _GRID) for a, b in pairs if b > a]
-        found = [place for grid in grids for place in _jumps(d, grid, _ZOOMS)]
-        vars(d)["_kinks"] = np.unique(np.array(found, dtype=np.float64))
-    return vars(d)["_kinks"]
-
-
-def _jumps(d: Distribution, x: Float[np.ndarray, " n"], zooms: int) -> list[float]:
-    with np.errstate(all="ignore"):
-        values = d.log_prob(x)
-    slopes = np.diff(values) / np.diff(x)
-    bends = np.abs(np.diff(slopes))
-    if not np.isfinite(bends).all() or len(bends) < 8:
-        return []
-    at = int(np.argmax(bends))
-    noise = 1e-14 * float(np.abs(values).max() + 1.0) / float(np.diff(x).min())
-    if bends[at] < _JUMP * float(np.median(bends)) + 20.0 * noise:
-        return []
-    low, high = x[max(at - 1, 0)], x[min(at + 3, len(x) - 1)]
-    if zooms == 0 or high - low < 1e-9 * max(abs(low), abs(high), 1e-300):
-        return [float(x[at + 1])]
-    return _jumps(d, np.linspace(low, high, _GRID), zooms - 1)
 
 
 #: Where two densities cross, |p - q| has a kink: looked for at so many points between two cuts.
@@ -218,7 +185,7 @@ def _integrals(
         empty = np.isneginf(log_q) & ~np.isneginf(log_p)
         outside = empty & certainly_empty(q, x)
         felt = mass_q if question.bounded else mass_p
-        noise = mass_p * rounding(p, x, log_p) + felt * rounding(q, x, log_q)
+        noise = mass_p * rounding(p, x, log_p) * ratio(log_p, log_q) + felt * rounding(q, x, log_q)
         if question.needs_support:
             # Both kinds of emptiness are judged by their mass, in columns of their own.
             log_q = np.where(empty, log_p, log_q)

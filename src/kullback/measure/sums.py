@@ -10,7 +10,7 @@ from kullback.distributions.vector import Categorical
 from kullback.measure.quadrature import BEYOND_UNDERFLOW, UNDERFLOW
 from kullback.measure.question import Question
 from kullback.measure.support import certainly_empty, mass_outside
-from kullback.measure.tails import rounding
+from kullback.measure.tails import ratio, rounding
 from kullback.results.estimate import Outcome, infinite, unresolved
 from kullback.solvers.quadrature import Sum, Terms, add_up
 
@@ -36,7 +36,11 @@ def measure(question: Question, p: Distribution, q: Distribution) -> Outcome:
         reason = f"q's log mass underflows to -inf where p has mass {found.value[_UNDERFLOW]:.2g}"
         return unresolved(float(found.value[_MAIN]), reason, _METHOD, found.terms)
     if found.slope > -1.0 - 1e-3:
-        return infinite("tails: p's tail is too heavy for q; the sum diverges", _METHOD)
+        reason = "tails: p's tail is too heavy for q; the sum diverges"
+        if _grows(p, q, low):
+            return infinite(reason, _METHOD)
+        reason = "tails: p falls so slowly that whether the sum converges cannot be told"
+        return unresolved(float(found.value[_MAIN]), reason, _METHOD, found.terms)
     if np.isposinf(found.value[_MAIN]):
         return infinite("tails: p's tail is too heavy for q; the terms grow without bound", _METHOD)
     mass = float(found.value[_MASS_P])
@@ -52,13 +56,20 @@ def measure(question: Question, p: Distribution, q: Distribution) -> Outcome:
     return Outcome(answer, width, "numeric", _METHOD, found.terms)
 
 
+def _grows(p: Distribution, q: Distribution, low: float) -> bool:
+    """Whether the log ratio grows like a power far out: where it only grows like a log, p's own mass decides."""
+    far = (0.0 if math.isinf(low) else low) + 2.0 ** np.array([200.0, 201.0])
+    sizes = np.abs(p.log_prob(far) - q.log_prob(far))
+    return not float(sizes[1]) < 1.2 * float(sizes[0])
+
+
 def _columns(question: Question, p: Distribution, q: Distribution) -> Terms:
     def columns(x: np.ndarray) -> np.ndarray:
         log_p, log_q = p.log_prob(x), q.log_prob(x)
         mass_p = np.exp(log_p)
         empty = np.isneginf(log_q) & ~np.isneginf(log_p)
         outside = empty & certainly_empty(q, x)
-        noise = mass_p * (rounding(p, x, log_p) + rounding(q, x, log_q))
+        noise = mass_p * (rounding(p, x, log_p) * ratio(log_p, log_q) + rounding(q, x, log_q))
         if question.needs_support:
             log_q = np.where(empty, log_p, log_q)
         zeros = np.zeros_like(log_p)

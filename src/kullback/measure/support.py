@@ -1,11 +1,12 @@
 """Is q positive wherever p is? Where it is not, the KL is infinite, and this says where."""
 
+import itertools
 import math
 
 import numpy as np
 
 from kullback.distributions.base import Array, Distribution, Foreign
-from kullback.distributions.compound import Mixture, Product, Transformed, Truncated
+from kullback.distributions.compound import Bijection, Mixture, Product, Transformed, Truncated
 from kullback.distributions.scalar import Scalar
 from kullback.distributions.vector import Categorical
 from kullback.measure.question import Question
@@ -207,6 +208,99 @@ def _inner(low: float, high: float) -> np.ndarray:
 
 def _words(value: float) -> str:
     return f"{value:.3g}" if value > 0.0 else "below 1e-300"
+
+
+# Units: x is not followed beyond 1e150, and that is to be far for every distribution.
+
+#: Sizes of x between which it is measured as it is.
+_ORDINARY_SIZES = (1e-60, 1e60)
+
+
+def unit_of(d: Distribution) -> float:
+    """Returns a power of two near the size of a scalar's values where that is extreme, else 1."""
+    marks = d.landmarks()
+    size = float(np.median(np.abs(marks))) if len(marks) else 0.0
+    least, most = _ORDINARY_SIZES
+    return 1.0 if least < size < most or size == 0.0 else 2.0 ** round(math.log2(size))
+
+
+def in_units(d: Distribution, unit: float) -> Distribution:
+    """Returns the law of x / unit."""
+    if unit == 1.0:
+        return d
+    base, maps = (d.base, d.maps) if isinstance(d, Transformed) else (d, ())
+    return Transformed(base, (*maps, Bijection("affine", 0.0, 1.0 / unit)))
+
+
+# Where a density is not smooth.
+
+#: A slope or a curvature that jumps bends this many times more than what is around it, at every scale.
+_JUMP = 30.0
+_ZOOMS, _GRID = 7, 48
+
+
+def kinks(d: Distribution) -> Array:
+    """Returns where a density jumps, or the slope of one that is not ours: a panel's two rules may both miss it."""
+    match d:
+        case Mixture():
+            ends = [end for c in d.components for end in (c.support.low, c.support.high)]
+            return np.concatenate([np.array(ends), *(kinks(c) for c in d.components)])
+        case Transformed():
+            return d.push(kinks(d.base))
+        case Truncated():
+            return kinks(d.base)
+        case Foreign() if not d.ours and not d.support.discrete:
+            return _foreign_kinks(d)
+        case _:
+            return np.zeros(0)
+
+
+def _foreign_kinks(d: Foreign) -> Array:
+    if "_kinks" not in vars(d):
+        marks = d.landmarks()
+        pairs = itertools.pairwise(marks)
+        # Neighbours overlap: a kink at a landmark is one already.
+        grids = [np.linspace(a, b, _GRID) for a, b in pairs if b > a]
+        found = [place for grid in grids for place in _jumps(d, grid, _ZOOMS)]
+        found += _edges(d, np.unique(np.concatenate(grids))) if grids else []
+        vars(d)["_kinks"] = np.unique(np.array(found, dtype=np.float64))
+    return vars(d)["_kinks"]
+
+
+def _jumps(d: Distribution, x: Array, zooms: int) -> list[float]:
+    with np.errstate(all="ignore"):
+        values = d.log_prob(x)
+    size = 1e-14 * float(np.abs(values).max() + 1.0)
+    # The slope jumps where second differences stand out, the curvature where third ones do.
+    for order in (2, 3):
+        if not np.isfinite(values).all() or len(values) < 12:
+            return []
+        bends = np.abs(np.diff(values, n=order))
+        at = int(np.argmax(bends))
+        # A pole of the log at an end bends most at the edge of the grid.
+        edge = order == 3 and at in (0, len(bends) - 1)
+        if edge or bends[at] < _JUMP * float(np.median(bends)) + 20.0 * size:
+            continue
+        low, high = x[max(at - 1, 0)], x[min(at + order + 1, len(x) - 1)]
+        if zooms == 0 or high - low < 1e-9 * max(abs(low), abs(high), 1e-300):
+            return [float(x[at + 1])]
+        return _jumps(d, np.linspace(low, high, _GRID), zooms - 1) or (
+            [0.5 * float(low + high)] if order == 3 else []
+        )
+    return []
+
+
+def _edges(d: Distribution, x: Array) -> list[float]:
+    """Where a density becomes 0 at once, by bisection."""
+    with np.errstate(all="ignore"):
+        empty = np.isneginf(d.log_prob(x))
+        at = np.flatnonzero(empty[1:] != empty[:-1])
+        low, high, left = x[at], x[at + 1], empty[at]
+        for _ in range(60 if len(at) else 0):
+            middle = 0.5 * (low + high)
+            same = np.isneginf(d.log_prob(middle)) == left
+            low, high = np.where(same, middle, low), np.where(same, high, middle)
+    return [float(v) for v in high]
 
 
 # Where a log density of -inf means no mass, and where it is only too small for a float64.

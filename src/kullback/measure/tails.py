@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from kullback.distributions.base import Array, Distribution, Foreign
-from kullback.distributions.compound import Mixture
+from kullback.distributions.compound import Mixture, Transformed
 from kullback.distributions.scalar import Scalar
 from kullback.measure.density import in_single
 from kullback.measure.question import Question
@@ -38,6 +38,10 @@ def rounding(
     """Returns a bound on the rounding error of log_prob at n points."""
     if isinstance(d, Scalar):
         return 8.0 * _EPSILON * (1.0 + d.magnitude(x))
+    if isinstance(d, Transformed):
+        with np.errstate(all="ignore"):
+            inner = rounding(d.base, d.pull(x), log_prob)
+        return inner + 8.0 * _EPSILON * np.where(np.isfinite(log_prob), np.abs(log_prob), 0.0)
     if isinstance(d, Mixture):
         parts = [rounding(c, x, log_prob) for c in d.components]
         # The component that matters at x is not the far one whose terms are large.
@@ -48,6 +52,14 @@ def rounding(
     if isinstance(d, Foreign) and not d.ours and not d.support.discrete:
         single = in_single(d, x)
     return 8.0 * (2.0**-23 if single else _EPSILON) * (1.0 + sizes)
+
+
+def ratio(
+    log_p: Float[np.ndarray, " n"], log_q: Float[np.ndarray, " n"]
+) -> Float[np.ndarray, " n"]:
+    """Returns what a relative error of p is multiplied by, at least 1: the log ratio."""
+    size = np.abs(log_p - log_q)
+    return np.maximum(1.0, np.where(np.isfinite(size), size, 1.0))
 
 
 #: A log size that no convergent integral comes to.
@@ -94,6 +106,9 @@ def _side(
     over = np.flatnonzero(np.isposinf(view.size))
     length = float(view.t[over[0] - 1]) if len(over) and over[0] > 0 else tail.seen
     view = _look(question, p, q, tail, np.linspace(0.3, 1.0, 61) * length, log_masses)
+    if len(over) and over[0] > 0 and _outgrown(p, q, tail, length, question):
+        where = _words(end, view.log_p, view.log_q)
+        return Remainder(reason=f"tails: {where}, far out", diverges=True)
     mass = _extrapolate(view.t, view.mass, 1.0, "", tail.length)
     if mass.reason is not None:
         mass = Remainder()
@@ -105,6 +120,31 @@ def _side(
         # Floats are too coarse close to such an end to tell a divergence from rounding.
         return Remainder(reason=f"{beyond.reason}, as far as floats can tell")
     return replace(beyond, mass=mass.value, error=beyond.error + mass.error)
+
+
+#: How much larger one exponent of growth must be than another to count as such.
+_EXPONENTS = 0.02
+
+
+def _outgrown(
+    p: Distribution, q: Distribution, tail: Tail, length: float, question: Question
+) -> bool:
+    """Whether log |log q| grows faster than -log p towards where log q overflows, so that it wins further out.
+
+    Both as powers of the distance: -log p = x^a, log |log q| = x^b with b > a. p's mass there may be below anything.
+    """
+    if question.name not in ("kl", "forward_kl", "cross_entropy", "jeffreys"):
+        return False
+    # Two distances, the further of which is just before.
+    back = np.array([0.7, 0.02])
+    t = length - back
+    if t[0] <= 0.0 or (not tail.infinite and tail.anchor != 0.0):
+        return False
+    x = tail(t)
+    with np.errstate(all="ignore"):
+        falls, rises = np.log(-p.log_prob(x)), np.log(np.log(-q.log_prob(x)))
+    a, b = (float(v[1] - v[0]) / 0.68 for v in (falls, rises))
+    return math.isfinite(a) and math.isfinite(b) and b > a + _EXPONENTS
 
 
 def improper(

@@ -96,7 +96,7 @@ class Tail:
             reach = math.log(FAR) - math.log(width)
             return cls(point, math.copysign(width, end), infinite=True, length=reach, seen=reach)
         reach, seen = (
-            math.log(max(abs(point - end) / max(abs(end) * close, 1e-300), 2.0))
+            max(math.log(abs(point - end)) - math.log(max(abs(end) * close, 1e-300)), math.log(2.0))
             for close in (1e-15, 1e-12)
         )
         return cls(end, point - end, infinite=False, length=reach, seen=seen)
@@ -233,6 +233,8 @@ def _coarseness(tail: Tail | None, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """How many times the width of a panel its distance from 0 is: points there are rounded."""
     if tail is None:
         ratio = np.maximum(np.abs(a), np.abs(b)) / (b - a)
+    elif tail.anchor == 0.0:
+        ratio = np.zeros_like(a)
     else:
         ratio = abs(tail.anchor) / (abs(tail.factor) * np.exp(a if tail.infinite else -b)) / (b - a)
     return ratio[:, None]
