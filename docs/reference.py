@@ -12,6 +12,7 @@ MODULES = (
     "kullback",
     "kullback.losses",
     "kullback.sklearn",
+    "kullback.testing",
     "kullback.inputs",
     "kullback.interop.models",
 )

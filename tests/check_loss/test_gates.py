@@ -1,5 +1,8 @@
 """Gates: gradient, sign, scale, value and detachment are asked apart."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from kullback.api.check_loss import check_loss
@@ -88,3 +91,48 @@ def test_an_assertion_for_the_tests_of_training_code():
         AssertionError, match=r"(?s)mean is not the loss.*FAILS: scale: expected 1, found 1/V"
     ):
         assert_loss(mean, gradient="forward", on="full", scale=1)
+
+
+def guide():
+    """The rows of the guide's table: value, gradient, and both for draws of an older policy."""
+    found = {}
+    text = (Path(__file__).parents[2] / "docs/guides/a-loss.md").read_text()
+    for line in text.splitlines():
+        cells = [c.strip().replace("\\", "") for c in re.split(r"(?<!\\)\|", line)[1:-1]]
+        if cells and re.match(r"k[123] [=×]", cells[0]):
+            found[cells[0].partition(" =")[0]] = (*cells[1:3], *cells[3].split(", "))
+    return found
+
+
+GUIDE = guide()
+NAMES = {"KL(q||p)": "reverse", "KL(p||q)": "forward", "zero": "zero"}
+
+
+def estimator(name, log_p, log_q):
+    gap = log_p - log_q
+    return {"k1": -gap, "k2": 0.5 * gap**2, "k3": torch.exp(gap) - 1 - gap}[name[:2]]
+
+
+@pytest.mark.parametrize("row", GUIDE)
+def test_the_table_of_the_guide(row):
+    def alone(log_p, log_q):
+        return estimator(row, log_p, log_q).mean()
+
+    def weighed(log_p, log_q, importance_ratio):
+        ratio = importance_ratio.detach() if "detached" in row else importance_ratio
+        return (ratio * estimator(row, log_p, log_q)).mean()
+
+    report = check_loss(weighed if "ratio" in row else alone, on="tokens")
+    found = (report.on_policy, report.off_policy)
+    findings = [finding for under in found for finding in (under.value, under.gradient)]
+    for said, finding in zip(GUIDE[row], findings, strict=True):
+        if said in NAMES:
+            assert finding.name == NAMES[said], str(report)
+            assert finding.name == "zero" or finding.relative_error < 1e-12
+        else:
+            assert said in ("neither", "none of the KLs")
+            assert finding.name not in NAMES.values(), str(report)
+
+
+def test_the_table_of_the_guide_is_whole():
+    assert len(GUIDE) == 9

@@ -13,7 +13,8 @@ from kullback.families import FullRank
 from kullback.fitting.components import Components
 from kullback.fitting.reverse import Climbs
 from kullback.fitting.stochastic import stochastic_fit
-from kullback.interop.subsampled import subsampled
+from kullback.interop.functions import unconstrained
+from kullback.interop.jax_function import subsampled
 from kullback.solvers.modes import CountedDensity
 from kullback.targets import LogDensity
 
@@ -36,7 +37,8 @@ def log_likelihood(b, row):
 
 @pytest.fixture(scope="module")
 def both():
-    return subsampled(LogDensity(prior, np.zeros(D)), log_likelihood, (X, Y), 100)
+    whole, minibatch = subsampled(LogDensity(prior, np.zeros(D)), log_likelihood, (X, Y), 100)
+    return unconstrained(whole), minibatch
 
 
 def test_the_estimate_is_unbiased(both):

@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from kullback.core.errors import DensityError
+from kullback.interop.callables import TracingError
 from kullback.interop.jax_function import compiled
-from kullback.interop.tracing import TracingError
 
 CALLS = []
 

@@ -8,10 +8,9 @@ import pytest
 from scipy import stats
 
 from kullback.core.errors import DensityError, InputError, MissingDependencyError
+from kullback.interop.functions import numpy_function, torch_function
 from kullback.interop.models import recognise
-from kullback.interop.numpy_function import numpy_function
 from kullback.interop.stan_program import stan_program
-from kullback.interop.torch_function import torch_function
 
 PRECISION = np.array([[2.0, 0.3], [0.3, 0.5]])
 CENTRE = np.array([1.0, -200.0])
@@ -153,7 +152,7 @@ def raises(x):
         (raises, np.zeros(2), "no such row"),
         (raises, {"a": 1.0}, "^'no such row' .KeyError raised .* at {'a': .*test_models_numpy.py"),
         (lambda x: x, np.zeros(2), r"shape \(2,\)"),
-        (lambda p: p["a"], {"a": np.zeros(3)}, r"ndarray of shape \(3,\): .* sum it"),
+        (lambda p: p["a"], {"a": np.zeros(3)}, r"returned shape \(3,\): .* sum it"),
         (lambda p: None, {"a": 1.0}, "returned None"),
     ],
 )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kullback.core.errors import DensityError, InputError
-from kullback.interop.torch_function import torch_function
+from kullback.interop.functions import torch_function
 
 torch = pytest.importorskip("torch")
 

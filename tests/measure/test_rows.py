@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from kullback import KullbackError, Mixture, Samples, cross_entropy, diff, fit, kl_divergence, score
 from kullback.core.errors import InputError
-from kullback.measure.samples.dependence import lasting, mean_of
+from kullback.measure.samples.dependence import lasting
+from kullback.measure.samples.means import mean_of
 from kullback.tables.rows import Rows, account
 
 N = 400

@@ -16,7 +16,7 @@ from scipy import special
 from kullback.core.errors import InputError
 from kullback.core.run import Watch
 from kullback.measure.logits import TokenValues, joined, token_values
-from kullback.measure.samples.dependence import grouped_mean, stretches
+from kullback.measure.samples.means import grouped_mean, stretches
 from kullback.results.estimate import Estimate
 from kullback.results.logits import (
     AGREEMENT,

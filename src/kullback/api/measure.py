@@ -1,6 +1,7 @@
 """Measuring: the divergence between p and q, with its error."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -294,11 +295,14 @@ def _over_samples(p: Samples | Counts, q: Distribution) -> Estimate:
         reason = f"support: q is 0 at row {at}"
         return label(CROSS_ENTROPY, Outcome(np.inf, 0.0, "infinite", "samples", notes=(reason,)))
     # Here and not above: a closed form needs none of it.
-    from kullback.measure.samples.dependence import mean_of  # noqa: PLC0415
+    from kullback.measure.samples.means import mean_of  # noqa: PLC0415
 
     found = mean_of(losses, account, list(values.T))
     notes = (found.note,) if found.note else ()
     n = len(losses) if account.weighted else round(found.n)
+    if found.reason and isinstance(p, Samples):
+        outcome = unresolved(found.value, found.reason, "mean over samples", n)
+        return label(CROSS_ENTROPY, replace(outcome, notes=(*outcome.notes, *notes)))
     outcome = Outcome(found.value, found.error, "estimate", "mean over samples", n, notes=notes)
     return label(CROSS_ENTROPY, outcome)
 

@@ -14,7 +14,7 @@ from kullback.distributions.transported import Approximation
 from kullback.inputs.samples import Missing, samples_of
 from kullback.inputs.stream import is_stream, read_rows
 from kullback.inputs.target import table_in
-from kullback.measure.samples.dependence import mean_of
+from kullback.measure.samples.means import mean_of
 from kullback.results.estimate import Estimate
 from kullback.results.fit import Fit
 from kullback.results.others import Score
@@ -161,7 +161,8 @@ def _of_rows(scores: Array, data: Samples, tally: "_Tally") -> Score:
         return tally.result()
     columns = list(data.values[inside].T)
     found = mean_of(scores[inside], data.rows.take(np.flatnonzero(inside)), columns)
-    return tally.answer(found.value, found.error, (found.note,) if found.note else ())
+    notes = (found.note,) if found.note else ()
+    return tally.answer(found.value, found.error, notes, reason=found.reason)
 
 
 @final
@@ -214,14 +215,22 @@ class _Tally:
             error = math.sqrt(self.scatter / self.weight / max(effective - 1.0, 1e-12))
         return self.answer(self.mean, error)
 
-    def answer(self, value: float, error: float, notes: tuple[str, ...] = ()) -> Score:
-        """Returns a mean and its error as the score."""
+    def answer(
+        self, value: float, error: float, notes: tuple[str, ...] = (), *, reason: str = ""
+    ) -> Score:
+        """Returns a mean and its error as the score; unresolved where there is a reason."""
+        method = "mean over the rows"
+        if reason:
+            mean = Estimate.unresolved(
+                value, reason, LOG_PROB, method=method, n=self.inside, notes=notes
+            )
+            return Score(mean, self.rows, self.outside, self.left_out)
         note = f"over the rows within the support; {self.outside} others have density 0"
         mean = Estimate.sampled(
             value,
             error,
             LOG_PROB,
-            method="mean over the rows",
+            method=method,
             n=self.inside,
             notes=(*((note,) if self.outside else ()), *notes),
             reason="one row has no standard error",

@@ -305,7 +305,9 @@ def _ordered_regions(
         parts = slice(first, last)
         start, stop = rest.parts[first].start, rest.parts[last - 1].stop
         of_p = rest.shares[parts]
-        adds = share * float(of_p @ (rest.log_ratios[parts] + between))
+        # More than log m a row, rows of q cannot show: what a tail may pay beyond is in the interval.
+        most = np.minimum(rest.log_ratios[parts], math.log(m + 1.0)) + between
+        adds = share * float(of_p @ most)
         low = in_words(float(cells.upper[start - 1]), kind) if start else ""
         high = in_words(float(cells.upper[stop - 1]), kind) if stop < len(cells.upper) else ""
         label = (

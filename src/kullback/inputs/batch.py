@@ -12,7 +12,7 @@ from kullback.core.errors import InputError
 from kullback.distributions.base import Distribution
 from kullback.distributions.real import Normal
 from kullback.inputs.given import distribution, probabilities
-from kullback.interop import as_batch, batch_shape, normals
+from kullback.interop import batch_shape, elements, normals
 
 
 @final
@@ -58,7 +58,7 @@ def batch(thing: object, name: str, *, normalize: bool = False) -> Batch:
         one = distribution(thing, name, normalize=normalize)
         rows = getattr(one, "probabilities", None) if _is_vector(thing) else None
         return Batch((), lambda _: one, _normal(one), rows)
-    normal, read = as_batch(thing)
+    normal = normals(thing)
     if normal is not None:
         loc, scale = normal
         if not (np.isfinite(loc).all() and (scale > 0.0).all() and np.isfinite(scale).all()):
@@ -69,7 +69,7 @@ def batch(thing: object, name: str, *, normalize: bool = False) -> Batch:
 
     def element(index: tuple[int, ...]) -> Distribution:
         if not found:
-            found.append(read())
+            found.append(elements(thing))
         return found[0][index]
 
     return Batch(batch_shape(thing), element, normal)

@@ -74,15 +74,16 @@ class Target:
         if isinstance(given, Unconstrained):
             return given, None
         if isinstance(given, LogDensity):
-            from kullback.interop.log_density import unconstrained  # noqa: PLC0415
+            from kullback.interop.functions import unconstrained  # noqa: PLC0415
 
             if given.subsample is None:
                 return unconstrained(given), None
             few = given.subsample
-            subsampled = need(
-                "kullback.interop.subsampled", "Subsample", "kullback[jax]"
-            ).subsampled
-            return subsampled(given, few.log_likelihood, few.rows, few.size)
+            jax_function = need("kullback.interop.jax_function", "Subsample", "kullback[jax]")
+            whole, minibatch = jax_function.subsampled(
+                given, few.log_likelihood, few.rows, few.size
+            )
+            return unconstrained(whole), minibatch
         return _differentiated(self.density), None
 
 
@@ -253,7 +254,7 @@ def _is_discrete(p: LogDensity) -> bool:
         or np.asarray(p.example).dtype.kind not in "iub"
     ):
         return False
-    from kullback.interop.numpy_function import categories  # noqa: PLC0415 - a light path needs none of it
+    from kullback.interop.functions import categories  # noqa: PLC0415 - a light path needs none of it
 
     return categories(p) is not None
 
@@ -269,7 +270,7 @@ def _size(example: object) -> int:
 
 def _differentiated(p: Distribution) -> Unconstrained:
     """A distribution's log density over the whole space, its gradient by differences."""
-    from kullback.interop.numpy_function import numpy_function  # noqa: PLC0415 - a light path needs none of it
+    from kullback.interop.functions import numpy_function  # noqa: PLC0415 - a light path needs none of it
 
     support = p.support
     if support.kind not in ("interval", "real"):

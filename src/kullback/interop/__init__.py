@@ -8,7 +8,7 @@ from typing import Any
 
 from kullback.distributions.base import Distribution
 
-__all__ = ["as_batch", "as_distribution", "batch_shape", "normals"]
+__all__ = ["as_distribution", "batch_shape", "elements", "normals"]
 
 #: Where a library's distribution classes live, and the module here that reads them.
 _LIBRARIES = {
@@ -42,12 +42,8 @@ def as_distribution(thing: object) -> Distribution | None:
     """
     if isinstance(thing, Distribution):
         return thing
-    if isinstance(thing, type):
-        return None
-    for name, reader in _LIBRARIES.items():
-        if any(_within(cls.__module__, name) for cls in type(thing).__mro__):
-            return importlib.import_module(reader).read(thing)
-    return None
+    module = _reader(thing)
+    return None if module is None else module.read(thing)
 
 
 def batch_shape(thing: object) -> tuple[int, ...]:
@@ -56,14 +52,11 @@ def batch_shape(thing: object) -> tuple[int, ...]:
     return () if module is None else module.shape_of(thing)
 
 
-def as_batch(thing: object) -> Any:
-    """Returns loc and scale of a batch of normals, None for others; and what reads it element by element.
-
-    The second is a function that returns an array of our distributions.
-    """
+def elements(thing: object) -> Any:
+    """Returns a batch of distributions of another library as an array of ours."""
     module = _reader(thing)
     assert module is not None
-    return module.normals(thing), lambda: module.each(thing)
+    return module.each(thing)
 
 
 def normals(thing: object) -> Any:
@@ -76,10 +69,6 @@ def _reader(thing: object) -> Any:
     if isinstance(thing, (Distribution, type, str)):
         return None
     for name, reader in _LIBRARIES.items():
-        if any(_within(cls.__module__, name) for cls in type(thing).__mro__):
+        if any(f"{cls.__module__}.".startswith(f"{name}.") for cls in type(thing).__mro__):
             return importlib.import_module(reader)
     return None
-
-
-def _within(module: str, package: str) -> bool:
-    return module == package or module.startswith(f"{package}.")

@@ -40,61 +40,59 @@ class Interval:
         """Returns the interval as people write it."""
         return f"({self.low:g}, {self.high:g})"
 
+    @property
+    def _half(self) -> tuple[float, float] | None:
+        """The end of a half line and the sign towards its inside; None for other intervals."""
+        match math.isfinite(self.low), math.isfinite(self.high):
+            case True, False:
+                return self.low, 1.0
+            case False, True:
+                return self.high, -1.0
+        return None
+
     def constrain(self, u: Any, xp: Any) -> Any:
         """Returns the points of the interval that coordinates u stand for."""
-        match math.isfinite(self.low), math.isfinite(self.high):
-            case False, False:
-                return u
-            case True, False:
-                x = self.low + xp.exp(xp.clip(u, _LOWEST, _HIGHEST))
-            case False, True:
-                x = self.high - xp.exp(xp.clip(u, _LOWEST, _HIGHEST))
-            case _:
-                # Measured from the nearer end, so that both ends are approached with all digits.
-                logistic = expit if xp is np else sys.modules["jax"].nn.sigmoid
-                width = self.high - self.low
-                x = xp.where(
-                    u < 0.0, self.low + width * logistic(u), self.high - width * logistic(-u)
-                )
+        if self == REAL:
+            return u
+        if self._half is not None:
+            end, sign = self._half
+            x = end + sign * xp.exp(xp.clip(u, _LOWEST, _HIGHEST))
+        else:
+            # Measured from the nearer end, so that both ends are approached with all digits.
+            logistic = expit if xp is np else sys.modules["jax"].nn.sigmoid
+            width = self.high - self.low
+            below, above = self.low + width * logistic(u), self.high - width * logistic(-u)
+            x = xp.where(u < 0.0, below, above)
         return xp.clip(x, _beside(self.low, np.inf), _beside(self.high, -np.inf))
 
     def log_jacobian(self, u: Any, xp: Any) -> Any:
         """Returns log |dx / du| of each coordinate."""
-        match math.isfinite(self.low), math.isfinite(self.high):
-            case False, False:
-                return xp.zeros_like(u)
-            case True, True:
-                both = xp.logaddexp(0.0, u) + xp.logaddexp(0.0, -u)
-                return math.log(self.high - self.low) - both
-            case _:
-                return u
+        if self == REAL:
+            return xp.zeros_like(u)
+        if self._half is not None:
+            return u
+        both = xp.logaddexp(0.0, u) + xp.logaddexp(0.0, -u)
+        return math.log(self.high - self.low) - both
 
     def slopes(self, u: Array) -> tuple[Array, Array]:
         """Returns dx / du of each coordinate, and d log |dx / du| / du."""
         rate = np.exp(np.clip(self.log_jacobian(u, np), _LOWEST, _HIGHEST))
-        match math.isfinite(self.low), math.isfinite(self.high):
-            case False, False:
-                return np.ones_like(u), np.zeros_like(u)
-            case True, True:
-                return rate, expit(-u) - expit(u)
-            case _:
-                moves = (u >= _LOWEST) & (u <= _HIGHEST)  # beyond, the point is held off the end
-                return np.where(
-                    moves, rate if math.isfinite(self.low) else -rate, 0.0
-                ), np.ones_like(u)
+        if self == REAL:
+            return rate, np.zeros_like(u)
+        if self._half is None:
+            return rate, expit(-u) - expit(u)
+        moves = (u >= _LOWEST) & (u <= _HIGHEST)  # beyond, the point is held off the end
+        return np.where(moves, self._half[1] * rate, 0.0), np.ones_like(u)
 
     def unconstrain(self, x: Array) -> Array:
         """Returns the coordinates of points; those on an end are moved off it."""
         x = np.clip(x, _beside(self.low, np.inf), _beside(self.high, -np.inf))
-        match math.isfinite(self.low), math.isfinite(self.high):
-            case False, False:
-                return x
-            case True, False:
-                return np.log(x - self.low)
-            case False, True:
-                return np.log(self.high - x)
-            case _:
-                return np.log(x - self.low) - np.log(self.high - x)
+        if self == REAL:
+            return x
+        if self._half is not None:
+            end, sign = self._half
+            return np.log(sign * (x - end))
+        return np.log(x - self.low) - np.log(self.high - x)
 
     def contains(self, x: Array) -> Array:
         """Whether points lie inside, the ends excluded; NaN does not."""
@@ -129,16 +127,7 @@ WORDS = (*_INTERVALS, *CURVED)
 
 
 def read_support(given: Any, name: str) -> Support:
-    """Returns a support as a bijection.
-
-    Args:
-        given: a word, two ends, a NumPyro constraint, or None for the whole space.
-        name: of the parameter, for messages.
-
-    Raises:
-        InputError: it is none of these.
-        UnsupportedError: there is no bijection onto it.
-    """
+    """Returns a support, a word, two ends, a NumPyro constraint, or None for the whole space, as a bijection."""
     match given:
         case None:
             return REAL

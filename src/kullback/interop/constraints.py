@@ -13,10 +13,10 @@ from numpyro.distributions import biject_to, constraints
 from kullback.core.errors import UnsupportedError
 from kullback.core.numerics import float64
 from kullback.interop.bijections import CURVED, REAL, WORDS, Support, interval
+from kullback.interop.jax_function import in_chunks
 
 Array = np.ndarray
 Program = Callable[[Any], Any]
-_ROWS = 256
 
 
 @final
@@ -94,12 +94,7 @@ def named(word: str) -> Curved:
 
 
 def from_constraint(given: Any, name: str) -> Support:
-    """Returns a constraint of NumPyro's as a bijection.
-
-    Raises:
-        InputError: it is an empty interval.
-        UnsupportedError: there is no bijection onto it.
-    """
+    """Returns a constraint of NumPyro's as a bijection."""
     base = given
     while hasattr(base, "base_constraint"):
         base = base.base_constraint
@@ -130,28 +125,3 @@ def _same(bound: Any) -> float | str | None:
         return None
     values = np.unique(np.asarray(bound, dtype=np.float64))
     return float(values[0]) if len(values) == 1 else "mixed"
-
-
-def in_chunks(program: Program, rows: Any) -> Any:
-    """Returns a program of n rows, compiled for 256 of them; the last are padded with the first.
-
-    Args:
-        program: a compiled function of 256 rows, from a pytree of arrays to one.
-        rows: a pytree of arrays (n, ...).
-
-    Returns:
-        What the program returns for the n rows, in NumPy.
-    """
-    n = len(jax.tree.leaves(rows)[0])
-    out = []
-    with float64():
-        for start in range(0, max(n, 1), _ROWS):
-            part = jax.tree.map(functools.partial(_padded, start=start), rows)
-            out.append(jax.tree.map(lambda v: np.asarray(v)[: n - start], program(part)))  # noqa: B023
-    return jax.tree.map(lambda *parts: np.concatenate(parts), *out)
-
-
-def _padded(rows: Array, start: int) -> Array:
-    part = np.asarray(rows[start : start + _ROWS], dtype=np.float64)
-    filler = part[:1] if len(part) else np.zeros((1, *part.shape[1:]))
-    return np.concatenate([part, np.repeat(filler, _ROWS - len(part), axis=0)])

@@ -1,4 +1,7 @@
-"""SciPy's families on the integers by log mass functions of our own: SciPy's take the log of a mass that underflows."""
+"""Laws on the integers that are no family of ours, by log mass functions of our own.
+
+SciPy's take the log of a mass that underflows, and JAX's log beta function is off by up to 1e-6.
+"""
 
 import math
 from collections.abc import Callable
@@ -6,56 +9,126 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 from scipy import special
 
+from kullback.core.errors import InputError, UnsupportedError
 from kullback.distributions.base import Array, Distribution, Foreign, Support
 from kullback.distributions.counting import Chance, Geometric
 from kullback.distributions.statistics import log_beta
 from kullback.distributions.vector import Categorical
-from kullback.interop.maps import beta_binomial, beta_negative_binomial, categorical
+from kullback.interop.maps import categorical
 
-#: The log mass at integers inside the support, from these and the shape parameters in SciPy's order.
-LogMass = Callable[..., Array]
+#: The log mass at integers inside the support.
+LogMass = Callable[[Array], Array]
+Sampler = Callable[[np.random.Generator, int], Array]
+Quantile = Callable[[Array], Array]
+#: A discrete uniform with more outcomes is kept as a formula, not a table.
+_TABLE = 1_000_000
 
 
-def read_count(frozen: Any, shapes: list[float], loc: float) -> Distribution | None:
-    """Returns one of SciPy's discrete families behind its own log masses; None for any other.
-
-    Args:
-        frozen: the frozen distribution, for its sampler and quantiles.
-        shapes: its shape parameters in SciPy's order, in range.
-        loc: an integer by which it is moved.
-    """
-    cls = type(frozen.dist).__name__
-    if cls == "planck_gen":
-        return Geometric(Chance(logit=_log_expm1(shapes[0])), loc)
-    if cls == "betabinom_gen" and loc == 0.0:
-        return beta_binomial(shapes[1], shapes[2], shapes[0])
-    if cls == "betanbinom_gen" and loc == 0.0:
-        return beta_negative_binomial(shapes[2], shapes[1], shapes[0])  # of failures
-    if cls == "poisson_binom_gen":
-        return shifted(_poisson_binomial(np.array(shapes)), loc)
-    if cls not in _LOG_MASSES:
-        return None
-    low, high = (float(end) for end in frozen.support())
-    log_mass = _LOG_MASSES[cls]
+def _law(
+    name: str,
+    ends: tuple[float, float],
+    log_mass: LogMass,
+    draw: Sampler,
+    quantile: Quantile | None = None,
+) -> Foreign:
+    """Returns the law with a log mass at the integers between two ends."""
+    low, high = ends
 
     def density(x: Array) -> Array:
         k = np.asarray(x, dtype=np.float64)
         inside = (k >= low) & (k <= high) & (k == np.floor(k))
-        safe = np.where(inside, k, low if math.isfinite(low) else loc) - loc
+        safe = np.where(inside, k, low if math.isfinite(low) else 0.0)
         with np.errstate(all="ignore"):
-            return np.where(inside, log_mass(safe, *shapes), -np.inf)
+            return np.where(inside, log_mass(safe), -np.inf)
 
-    return Foreign(
-        f"scipy.stats.{frozen.dist.name}",
-        Support("integers", low, high),
-        density,
-        sampler=lambda rng, n: frozen.rvs(size=n, random_state=rng),
-        inverse=_quantiles(frozen, density, low, high),
-        strict=True,
-        ours=True,
+    support = Support("integers", low, high)
+    return Foreign(name, support, density, draw, quantile, strict=True, ours=True)
+
+
+def point(value: float, what: str) -> Distribution:
+    """Returns the point mass at an integer."""
+    if value != math.floor(value):
+        raise UnsupportedError(
+            f"{what} is a point mass at {value}: the KL from a point mass to a continuous q is "
+            "infinite; use -q.log_prob(value) if that is what is wanted"
+        )
+    return Geometric(Chance(probability=1.0), value)
+
+
+def integers(low: float, high: float) -> Distribution:
+    """Returns the uniform distribution on low, low + 1, ..., high."""
+    if not (low == math.floor(low) and high == math.floor(high) and low <= high):
+        raise InputError(f"a discrete uniform needs integers low <= high, got {low} and {high}")
+    count = high - low + 1.0
+    if low == 0.0 and count <= _TABLE:
+        return Categorical.from_logits(np.zeros(int(count)))
+    return _law(
+        f"the uniform distribution on {low:g}, ..., {high:g}",
+        (low, high),
+        lambda k: np.full_like(k, -math.log(count)),
+        lambda rng, n: rng.integers(int(low), int(high) + 1, n).astype(np.float64),
+        lambda u: low + np.minimum(np.floor(u * count), count - 1.0),
     )
+
+
+def beta_binomial(a: float, b: float, total: float) -> Distribution:
+    """Returns the law of a Binomial(total, p) with p of Beta(a, b)."""
+    return _law(
+        _checked("BetaBinomial", a, b),
+        (0.0, total),
+        lambda k: _log_choose(total, k) + log_beta(k + a, total - k + b) - log_beta(a, b),
+        lambda rng, n: rng.binomial(int(total), rng.beta(a, b, n)),
+    )
+
+
+def beta_negative_binomial(a: float, b: float, size: float) -> Distribution:
+    """Returns the law of a NegativeBinomial(size, p) with p, a failure's chance, of Beta(a, b)."""
+
+    def log_mass(k: Array) -> Array:
+        rising = -np.log(size + k) - log_beta(size, k + 1.0)
+        return rising + log_beta(a + k, b + size) - log_beta(a, b)
+
+    return _law(
+        _checked("BetaNegativeBinomial", a, b, size),
+        (0.0, math.inf),
+        log_mass,
+        lambda rng, n: rng.negative_binomial(size, 1.0 - rng.beta(a, b, n)),
+    )
+
+
+def dirichlet_multinomial(concentration: Float[np.ndarray, " k"], total: float) -> Distribution:
+    """Returns the law of a Multinomial(total, p) with p of Dirichlet(concentration)."""
+    name = _checked("DirichletMultinomial", *(float(c) for c in concentration))
+    mass = concentration.sum()
+
+    def density(x: Array) -> Array:
+        inside = compositions(x, total)
+        k = np.where(inside[:, None], x, 0.0)
+        whole = special.gammaln(total + 1.0) - special.gammaln(total + mass) + special.gammaln(mass)
+        parts = special.gammaln(k + concentration) - special.gammaln(k + 1.0)
+        log_p = whole + np.sum(parts - special.gammaln(concentration), axis=1)
+        return np.where(inside, log_p, -np.inf)
+
+    def sampler(rng: np.random.Generator, n: int) -> Array:
+        return rng.multinomial(int(total), rng.dirichlet(concentration, n))
+
+    support = Support("counts", 0.0, total, len(concentration))
+    return Foreign(name, support, density, sampler, strict=True, ours=True)
+
+
+def compositions(x: Array, total: float) -> Array:
+    """Returns which rows are counts of a sum."""
+    return ((x >= 0.0) & (x == np.floor(x))).all(axis=1) & (x.sum(axis=1) == total)
+
+
+def _checked(name: str, *parameters: float) -> str:
+    bad = [p for p in parameters if not 0.0 < p < np.inf]
+    if bad:
+        raise InputError(f"{name}: parameters must be positive and finite, got {bad[0]}")
+    return name
 
 
 def shifted(p: Distribution, loc: float) -> Distribution:
@@ -64,29 +137,48 @@ def shifted(p: Distribution, loc: float) -> Distribution:
         return p
     if isinstance(p, Geometric):
         return replace(p, start=p.start + loc)
-    s = p.support
-    return Foreign(
+    marks = np.arange(len(p.probabilities)) if isinstance(p, Categorical) else p.landmarks()
+    marks = np.asarray(marks, dtype=np.float64) + loc
+    return _law(
         f"{p} + {loc:g}",
-        Support("integers", s.low + loc, s.high + loc),
-        lambda x: p.log_prob(np.asarray(x, dtype=np.float64) - loc),
-        sampler=lambda rng, n: p.sample(rng, n) + loc,
-        inverse=_moved_quantile(p, loc),
-        strict=True,
-        ours=True,
+        (p.support.low + loc, p.support.high + loc),
+        lambda k: p.log_prob(k - loc),
+        lambda rng, n: p.sample(rng, n) + loc,
+        lambda u: np.interp(u, np.linspace(0.0, 1.0, len(marks)), marks),
     )
 
 
-def _moved_quantile(p: Distribution, loc: float) -> Callable[[Array], Array]:
-    marks = np.arange(len(p.probabilities)) if isinstance(p, Categorical) else p.landmarks()
-    marks = np.asarray(marks, dtype=np.float64) + loc
-    return lambda u: np.interp(u, np.linspace(0.0, 1.0, len(marks)), marks)
+# SciPy's families.
+
+
+def read_count(frozen: Any, shapes: list[float], loc: float) -> Distribution | None:
+    """Returns one of SciPy's discrete families, its shapes in range, behind its own log masses; None for any other."""
+    cls = type(frozen.dist).__name__
+    if cls == "planck_gen":
+        return Geometric(Chance(logit=shapes[0] + math.log(-math.expm1(-shapes[0]))), loc)
+    if cls == "betabinom_gen" and loc == 0.0:
+        return beta_binomial(shapes[1], shapes[2], shapes[0])
+    if cls == "betanbinom_gen" and loc == 0.0:
+        return beta_negative_binomial(shapes[2], shapes[1], shapes[0])  # of failures
+    if cls == "poisson_binom_gen":
+        return shifted(_poisson_binomial(shapes), loc)
+    if cls not in _LOG_MASSES:
+        return None
+    low, high = (float(end) for end in frozen.support())
+    found = _law(
+        f"scipy.stats.{frozen.dist.name}",
+        (low, high),
+        lambda k: _LOG_MASSES[cls](k - loc, *shapes),
+        lambda rng, n: frozen.rvs(size=n, random_state=rng),
+    )
+    return replace(found, inverse=_quantiles(frozen, found.density, low, high))
 
 
 #: Masses from the low end among which quantiles are looked for: sums start in the bulk, wherever they end.
 _FIRST = 20_000.0
 
 
-def _quantiles(frozen: Any, density: LogMass, low: float, high: float) -> Callable[[Array], Array]:
+def _quantiles(frozen: Any, density: LogMass, low: float, high: float) -> Quantile:
     """Quantiles from sums of the masses; SciPy searches heavy tails integer by integer."""
     if not math.isfinite(low):
         return frozen.ppf
@@ -97,24 +189,8 @@ def _quantiles(frozen: Any, density: LogMass, low: float, high: float) -> Callab
     return lambda u: x[np.searchsorted(below, u).clip(0, len(x) - 1)]
 
 
-def _log_expm1(x: float) -> float:
-    return x + math.log(-math.expm1(-x))
-
-
 def _log_choose(n: Array | float, k: Array | float) -> Array:
     return -np.log1p(n) - log_beta(n - k + 1.0, k + 1.0)
-
-
-def _boltzmann(k: Array, rate: float, count: float) -> Array:
-    return -rate * k + math.log(-math.expm1(-rate)) - math.log(-math.expm1(-rate * count))
-
-
-def _log_series(k: Array, p: float) -> Array:
-    return k * math.log(p) - np.log(k) - math.log(-math.log1p(-p))
-
-
-def _zipfian(k: Array, a: float, count: float) -> Array:
-    return -a * np.log(k) - math.log(_harmonic(a, count))
 
 
 def _harmonic(a: float, count: float) -> float:
@@ -132,10 +208,6 @@ def _harmonic(a: float, count: float) -> float:
     )
     ends = 0.5 * (high**-a - low**-a) - a / 12.0 * (high ** (-a - 1.0) - low ** (-a - 1.0))
     return whole + integral + ends
-
-
-def _yule_simon(k: Array, alpha: float) -> Array:
-    return math.log(alpha) + log_beta(k, alpha + 1.0)
 
 
 def _skellam(k: Array, first: float, second: float) -> Array:
@@ -184,11 +256,6 @@ def _negative_hypergeometric(k: Array, total: float, successes: float, failures:
     return ahead + behind - _log_choose(total, successes)
 
 
-def _hypergeometric(k: Array, total: float, successes: float, draws: float) -> Array:
-    inside = _log_choose(successes, k) + _log_choose(total - successes, draws - k)
-    return inside - _log_choose(total, draws)
-
-
 def _fisher(k: Array, total: float, successes: float, draws: float, odds: float) -> Array:
     every = np.arange(max(0.0, draws - total + successes), min(successes, draws) + 1.0)
 
@@ -200,21 +267,27 @@ def _fisher(k: Array, total: float, successes: float, draws: float, odds: float)
 
 
 #: SciPy's class to its log mass at integers of the support with loc = 0.
-_LOG_MASSES: dict[str, LogMass] = {
-    "boltzmann_gen": _boltzmann,
+_LOG_MASSES: dict[str, Callable[..., Array]] = {
+    "boltzmann_gen": lambda k, rate, count: (
+        -rate * k + math.log(-math.expm1(-rate)) - math.log(-math.expm1(-rate * count))
+    ),
     "dlaplace_gen": lambda k, a: math.log(math.tanh(0.5 * a)) - a * np.abs(k),
-    "logser_gen": _log_series,
+    "logser_gen": lambda k, p: k * math.log(p) - np.log(k) - math.log(-math.log1p(-p)),
     "zipf_gen": lambda k, a: -a * np.log(k) - math.log(special.zeta(a)),
-    "zipfian_gen": _zipfian,
-    "yulesimon_gen": _yule_simon,
+    "zipfian_gen": lambda k, a, count: -a * np.log(k) - math.log(_harmonic(a, count)),
+    "yulesimon_gen": lambda k, alpha: math.log(alpha) + log_beta(k, alpha + 1.0),
     "skellam_gen": _skellam,
     "nhypergeom_gen": _negative_hypergeometric,
-    "hypergeom_gen": _hypergeometric,
+    "hypergeom_gen": lambda k, total, successes, draws: (
+        _log_choose(successes, k)
+        + _log_choose(total - successes, draws - k)
+        - _log_choose(total, draws)
+    ),
     "nchypergeom_fisher_gen": _fisher,
 }
 
 
-def _poisson_binomial(chances: Array) -> Distribution:
+def _poisson_binomial(chances: list[float]) -> Distribution:
     """Returns the law of a sum of independent zeros and ones, its masses added up without cancelling."""
     masses = np.ones(1)
     for p in chances:

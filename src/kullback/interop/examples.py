@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from kullback.core.errors import InputError
-from kullback.core.numerics import float64
 
 Array = np.ndarray
 #: What puts the parts of an event in their places.
@@ -18,7 +17,8 @@ Build = Callable[[Sequence[Any]], Any]
 def apart(tree: Any) -> tuple[list[tuple[str, Any]], Build]:
     """Returns the parts of an event with their dotted names, in the user's own order, and what makes one of parts.
 
-    Dicts, lists, tuples and named tuples are taken apart, and what is registered with JAX, where it is loaded.
+    Dicts, lists, tuples and named tuples are taken apart, and what is registered with JAX, where it is loaded;
+    lists of numbers are arrays.
     """
     children, join = _children(tree)
     if children is None:
@@ -41,14 +41,14 @@ def _children(tree: Any) -> tuple[list[tuple[str, Any]] | None, Build]:
     kind: Any = type(tree)
     if tree is None:
         return [], lambda values: None
-    if kind in (dict, OrderedDict):
-        return [(str(k), v) for k, v in tree.items()], lambda values: kind(
-            zip(tree, values, strict=True)
-        )
+    if isinstance(tree, dict):
+        make = OrderedDict if kind is OrderedDict else dict
+        items = [(str(k), v) for k, v in tree.items()]
+        return items, lambda values: make(zip(tree, values, strict=True))
     if isinstance(tree, tuple) and hasattr(tree, "_fields"):
         return list(zip(kind._fields, tree, strict=True)), lambda values: kind(*values)
     if kind in (list, tuple):
-        return [(str(i), v) for i, v in enumerate(tree)], kind
+        return (None if _is_numbers(tree) else [(str(i), v) for i, v in enumerate(tree)]), kind
     jax = sys.modules.get("jax")
     if jax is None or isinstance(tree, (np.ndarray, np.generic, jax.Array, str, bytes, int, float)):
         return None, list
@@ -64,23 +64,6 @@ def _word(key: Any) -> str:
         if hasattr(key, attribute):
             return str(getattr(key, attribute))
     return str(key)
-
-
-def as_arrays(example: Any) -> Any:
-    """Returns an example whose lists of numbers are arrays, and whose numbers are too."""
-    if isinstance(example, dict):
-        return {k: as_arrays(v) for k, v in example.items()}
-    if type(example) in (list, tuple):
-        if _is_numbers(example):
-            return np.asarray(example)
-        return type(example)(as_arrays(v) for v in example)
-    jax = sys.modules.get("jax")
-    if isinstance(example, (int, float, np.generic, str, bytes)) or (
-        jax is not None and isinstance(example, jax.Array)
-    ):
-        with float64():
-            return np.asarray(example)
-    return example
 
 
 def _is_numbers(value: Any) -> bool:

@@ -1,5 +1,7 @@
 """Families that `fit` takes, as maps of unconstrained parameters: our own, and classes of NumPyro."""
 
+import functools
+import importlib
 import importlib.util
 import itertools
 import math
@@ -81,23 +83,16 @@ class _Chart:
 
     def contained(self, families: Contains) -> tuple[tuple[Parametric, Embed], ...]:
         """Returns families of ours within this one, with the maps of their parameters to its own."""
-        return tuple(self._within(FAMILIES[name], larger) for name, larger in families.items())
 
-    def _within(self, row: Family, larger: Callable[..., dict[str, float]]) -> Any:
-        inner = _chart_of(row)
-        return _of_row(row), lambda at, n: self.vector(larger(n, **inner.values(at)))
+        def embed(inner: "_Chart", larger: Callable[..., dict[str, float]]) -> Embed:
+            return lambda at, n: self.vector(larger(n, **inner.values(at)))
+
+        rows = [(FAMILIES[name], larger) for name, larger in families.items()]
+        return tuple((_of_row(row), embed(_chart_of(row), larger)) for row, larger in rows)
 
 
 def family_of(family: object) -> Parametric:
-    """Returns a family of scalars by its unconstrained parameters, with those that it contains.
-
-    Args:
-        family: a name of ours, such as "gamma", or a class of NumPyro, or the name of one.
-
-    Raises:
-        InputError: no such family.
-        UnsupportedError: its parameters are of a kind that is not fitted here.
-    """
+    """Returns a family of scalars, by a name or a class of NumPyro, by its unconstrained parameters."""
     name = family if isinstance(family, str) else _name_in_numpyro(family)
     row = None if name is None else row_named(name)
     if row is not None and issubclass(row.cls, Scalar):
@@ -128,7 +123,6 @@ def _of_row(row: Family) -> Parametric:
 def _of_class(cls: Any) -> Parametric:
     words = {n: _word(c) for n, c in cls.arg_constraints.items() if n != "validate_args"}
     chart = _Chart({n: _known(cls.__name__, n, word) for n, word in words.items()})
-    evaluate: list[Any] = []
 
     def exactly(vector: Vector) -> Distribution:
         try:
@@ -144,27 +138,18 @@ def _of_class(cls: Any) -> Parametric:
         made = exactly(vector)
         if not isinstance(made, Foreign):
             return made
-        if not evaluate:
-            from kullback.interop.numpyro import of_parameters  # noqa: PLC0415 - loads JAX
+        return evaluator()(made, list(chart.values(vector).values()))
 
-            evaluate.append(of_parameters(cls, tuple(words)))
-        return evaluate[0](made, list(chart.values(vector).values()))
+    @functools.cache
+    def evaluator() -> Callable[[Foreign, list[float]], Foreign]:
+        return importlib.import_module("kullback.interop.numpyro").of_parameters(cls, tuple(words))
 
     contained = chart.contained(_CONTAINED.get(cls.__name__, {}))
     return Parametric(cls.__name__, build, exactly, chart.guesses, contained)
 
 
 def scalar_family(recipe: object) -> ScalarFamily:
-    """Returns a family of scalars for maximum likelihood: our own if we have it, which takes no JAX.
-
-    Args:
-        recipe: a NumPyro class, a function of NumPyro that stands for two, such as Bernoulli, a name, or
-            Bernoulli().
-
-    Raises:
-        InputError: no such family.
-        UnsupportedError: its parameters are of a kind that is not fitted here.
-    """
+    """Returns a family of scalars for maximum likelihood: our own if we have it, which takes no JAX."""
     recipe = "bernoulli" if isinstance(recipe, Bernoulli) else recipe
     name = recipe if isinstance(recipe, str) else _name_in_numpyro(recipe)
     ours = None if name is None else by_name(name)

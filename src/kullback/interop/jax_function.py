@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -11,41 +12,32 @@ import numpy as np
 from jax.core import eval_jaxpr
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
-from kullback.core.errors import DensityError
+from kullback.core.errors import DensityError, InputError
 from kullback.core.numerics import float64
-from kullback.core.user_code import guarded
-from kullback.interop.tracing import TracingError, described, explained
+from kullback.core.user_code import guarded, raised
+from kullback.interop.callables import TracingError, described, explained
+from kullback.interop.parameters import layout
+from kullback.targets import LogDensity
 
 Array = np.ndarray
 Evaluate = Callable[[Array], tuple[Array, Array]]
 Program = Callable[[Array], tuple[Any, Any]]
 
 #: Rows of the large program, if its intermediate arrays allow; and how many rows go one by one.
-_ROWS, _FEW = 256, 4
+ROWS, _FEW = 256, 4
+#: Numbers of rows that other programs are compiled for.
+COUNTS = (64, 512, 4096, 32768)
 #: Numbers that one intermediate array of the large program may hold (256 MiB).
 _NUMBERS = 2**25
 
 
 def compiled(log_density: Callable[[jax.Array], Any], d: int, *, name: str = "p") -> Evaluate:
-    """Returns a JAX log density of one point as values and gradients of n points.
+    """Returns a JAX log density of one point (d,) as values (n,) and gradients (n, d) of n points, in NumPy.
 
     The function is called once, here, to trace it. At the first evaluation two programs are
     compiled side by side, for one row and for 256 (fewer where an intermediate array would be
     huge); the large one is waited for when more than four rows are asked for. Everything is
-    float64, whatever the caller's flags.
-
-    Args:
-        log_density: maps u of shape (d,) to a number.
-        d: the dimension.
-        name: what the density is called in messages.
-
-    Returns:
-        A function from u (n, d) to log densities (n,) and their gradients (n, d), in NumPy. NaN and
-        infinities are passed on.
-
-    Raises:
-        TracingError: a `DensityError`: JAX cannot trace it, or it raises.
-        DensityError: it does not return one number.
+    float64, whatever the caller's flags. NaN and infinities are passed on.
 
     Example:
         >>> evaluate = compiled(lambda u: -0.5 * (u**2).sum(), 2)
@@ -61,12 +53,12 @@ def compiled(log_density: Callable[[jax.Array], Any], d: int, *, name: str = "p"
         few = len(u) <= _FEW or rows == 1
         chosen, size = (single, 1) if few else (batch, rows)
         try:
-            with float64():
-                return _in_chunks(chosen.result(), u, size)
+            found = in_chunks(chosen.result(), u, size)
         except jax.errors.JaxRuntimeError as error:
             raise DensityError(
                 f"{str(error).strip()} (raised while the log density of {name} was computed)"
             ) from error
+        return found[0], found[1]
 
     return evaluate
 
@@ -138,20 +130,107 @@ def _fitting_rows(jaxpr: ClosedJaxpr) -> int:
     """The rows of the large program: a power of two, 256 unless an array would be huge."""
     sizes = [np.prod(getattr(v.aval, "shape", ())) for e in jaxpr.eqns for v in e.outvars]
     largest = max((int(s) for s in sizes), default=1)
-    rows = _ROWS
+    rows = ROWS
     while rows > 1 and rows * largest > _NUMBERS:
         rows //= 2
     return rows
 
 
-def _in_chunks(program: Program, u: Array, size: int) -> tuple[Array, Array]:
-    """Calls a program for `size` rows on any number of rows, the last chunk padded."""
-    values, gradients = np.empty(len(u)), np.empty(u.shape)
-    for start in range(0, len(u), size):
-        rows = u[start : start + size]
-        padding = np.broadcast_to(rows[:1], (size - len(rows), u.shape[1]))
-        chunk = np.concatenate([rows, padding]) if len(padding) else rows
-        value, gradient = program(chunk)
-        values[start : start + size] = np.asarray(value)[: len(rows)]
-        gradients[start : start + size] = np.asarray(gradient)[: len(rows)]
-    return values, gradients
+def in_chunks(program: Callable[[Any], Any], rows: Any, size: int = ROWS) -> Any:
+    """Returns a program of `size` rows at n rows, in NumPy; the last are padded with the first.
+
+    Args:
+        program: a compiled function, from a pytree of arrays to one.
+        rows: a pytree of arrays (n, ...).
+        size: the rows that the program takes.
+    """
+    n = len(jax.tree.leaves(rows)[0])
+    out = []
+    with float64():
+        for start in range(0, max(n, 1), size):
+            part = jax.tree.map(lambda leaf: _filled(leaf[start : start + size], size), rows)  # noqa: B023
+            out.append(jax.tree.map(lambda v: np.asarray(v)[: n - start], program(part)))  # noqa: B023
+    return jax.tree.map(lambda *parts: np.concatenate(parts), *out) if len(out) > 1 else out[0]
+
+
+def in_counts(program: Callable[[Any], Any], rows: Array) -> Any:
+    """Returns a program at n rows, called with a few numbers of them only: it is compiled for each."""
+    return in_chunks(program, rows, count(len(rows)))
+
+
+def count(n: int) -> int:
+    """Returns the smallest number of rows a program is compiled for that holds n, or the largest."""
+    return next((c for c in COUNTS if c >= n), COUNTS[-1])
+
+
+def _filled(rows: Array, size: int) -> Array:
+    part = np.asarray(rows, dtype=rows.dtype if rows.dtype.kind in "iu" else np.float64)
+    if len(part) == size:
+        return part
+    filler = part[:1] if len(part) else np.zeros((1, *part.shape[1:]), part.dtype)
+    return np.concatenate([part, np.repeat(filler, size - len(part), axis=0)])
+
+
+# A log density that is a sum over rows, estimated from a few of them.
+
+#: Values and gradients at n points, from rows drawn anew.
+Minibatch = Callable[[Array, np.random.Generator], tuple[Array, Array]]
+#: Rows of all the data that are looked at together.
+_TOGETHER = 4096
+
+
+def subsampled(
+    p: LogDensity, log_likelihood: Callable[[Any, Any], Any], rows: Any, size: int
+) -> tuple[LogDensity, Minibatch]:
+    """Returns log p(x) = fn(x) + sum_i log_likelihood(x, row_i), and an estimate of it and its gradient.
+
+    The estimate is unbiased: the sum over rows is replaced by N / size times that over rows drawn without
+    replacement, the same for all points of a call.
+
+    Args:
+        p: what does not depend on the rows: fn is the log prior.
+        log_likelihood: maps an event and a row to a number; a JAX function.
+        rows: an array (N, ...), or a pytree of these with the same N.
+        size: how many rows a step sees, from 1 to N.
+
+    Raises:
+        InputError: the rows are not arrays of one length, or the size is not from 1 to N.
+    """
+    data = jax.tree.map(np.asarray, rows)
+    lengths = {leaf.shape[0] if leaf.ndim else 0 for leaf in jax.tree.leaves(data)}
+    if len(lengths) != 1 or 0 in lengths:
+        raise InputError(f"rows must be arrays of one length N > 0, got lengths {sorted(lengths)}")
+    total = lengths.pop()
+    if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= total:
+        raise InputError(f"size={size!r}: a step sees from 1 to N = {total} rows")
+
+    prior: Callable[[Any], Any] = guarded(p.fn, "the log prior")
+    log_likelihood = guarded(log_likelihood, "log_likelihood")
+
+    def whole(x: Any) -> Any:
+        terms = jax.lax.map(lambda row: log_likelihood(x, row), data, batch_size=_TOGETHER)
+        return prior(x) + jnp.sum(terms)
+
+    parts = layout(p.example, p.support)
+
+    def one(u: jax.Array, some: Any) -> Any:
+        x = parts.constrain_one(u)
+        terms = jax.vmap(lambda row: log_likelihood(x, row))(some)
+        return prior(x) + parts.log_jacobian_one(u) + (total / size) * jnp.sum(terms)
+
+    program = jax.jit(jax.vmap(jax.value_and_grad(one), (0, None)))
+
+    def minibatch(u: Array, rng: np.random.Generator) -> tuple[Array, Array]:
+        chosen = rng.choice(total, size, replace=False, shuffle=False)
+        some = jax.tree.map(lambda leaf: leaf[chosen], data)
+        with float64():
+            try:
+                value, gradient = program(np.asarray(u, dtype=np.float64), some)
+            except Exception as error:
+                text, kind = raised(error)
+                raise DensityError(
+                    f"{text} ({kind} raised by log_likelihood or the log prior)"
+                ) from error
+        return np.asarray(value), np.asarray(gradient)
+
+    return replace(p, fn=whole), minibatch

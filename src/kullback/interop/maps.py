@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 from mpmath import mp
-from scipy import linalg, special
+from scipy import linalg
 
 from kullback.core.errors import InputError, UnsupportedError
 from kullback.distributions.base import Array, Distribution, Foreign, Support
 from kullback.distributions.bounded import Beta
 from kullback.distributions.compound import Bijection, Mixture, Product, Transformed
-from kullback.distributions.counting import Chance, Geometric
+from kullback.distributions.counting import Chance
 from kullback.distributions.gaussian_mixture import GaussianMixture
 from kullback.distributions.positive import (
     GeneralizedGamma,
@@ -25,7 +25,7 @@ from kullback.distributions.positive import (
 )
 from kullback.distributions.real import Laplace, Normal, StudentT
 from kullback.distributions.scalar import Scalar, roles
-from kullback.distributions.statistics import Real, log_beta
+from kullback.distributions.statistics import Real
 from kullback.distributions.vector import Categorical, MultivariateNormal
 
 #: Where each map is defined; the others take the whole line.
@@ -37,11 +37,7 @@ _DOMAINS = {
 
 
 def affine(loc: Real, scale: Real) -> Bijection:
-    """Returns x -> loc + scale x.
-
-    Raises:
-        InputError: a number is not finite, or the scale is 0.
-    """
+    """Returns x -> loc + scale x."""
     if not (math.isfinite(loc) and math.isfinite(scale)) or scale == 0:
         raise InputError(
             f"an affine map needs a finite loc and a scale not 0, got {loc} and {scale}"
@@ -57,11 +53,7 @@ def inverse_affine(loc: Real, scale: Real) -> Bijection:
 
 
 def push(p: Distribution, f: Bijection, what: str) -> Distribution:
-    """Returns the law of f(x), x of p, in the simplest form.
-
-    Raises:
-        UnsupportedError: p is discrete, or has mass where f is not defined.
-    """
+    """Returns the law of f(x), x of p, in the simplest form."""
     _check_domain(p, f, what)
     if f.name == "affine":
         return _push_affine(p, Fraction(f.loc), Fraction(f.scale))
@@ -97,11 +89,7 @@ def generalized_pareto(loc: float, scale: float, shape: float) -> Distribution:
 
 
 def fold(p: Distribution, what: str) -> Distribution:
-    """Returns the law of |x|, x of p: both preimages of a point count.
-
-    Raises:
-        UnsupportedError: p is discrete or a vector.
-    """
+    """Returns the law of |x|, x of p: both preimages of a point count."""
     support = p.support
     if support.kind != "interval":
         raise UnsupportedError(f"{what}: the absolute value of {support} is not known here")
@@ -223,8 +211,6 @@ def logarithm(value: Real) -> Fraction:
 
 #: Probabilities whose sum is this close to 1 are kept as given.
 _SUM = 1e-12
-#: A discrete uniform with more outcomes is kept as a formula, not a table.
-_TABLE = 1_000_000
 
 
 def positive_fraction(value: float, what: str) -> Fraction:
@@ -267,43 +253,6 @@ def probabilities(values: Float[np.ndarray, " k"], what: str) -> Float[np.ndarra
     return values if abs(total - 1.0) < _SUM else values / total
 
 
-def point(value: float, what: str) -> Distribution:
-    """Returns the point mass at an integer.
-
-    Raises:
-        UnsupportedError: the value is not an integer.
-    """
-    if value != math.floor(value):
-        raise UnsupportedError(
-            f"{what} is a point mass at {value}: the KL from a point mass to a continuous q is "
-            "infinite; use -q.log_prob(value) if that is what is wanted"
-        )
-    return Geometric(Chance(probability=1.0), value)
-
-
-def integers(low: float, high: float) -> Distribution:
-    """Returns the uniform distribution on low, low + 1, ..., high."""
-    if not (low == math.floor(low) and high == math.floor(high) and low <= high):
-        raise InputError(f"a discrete uniform needs integers low <= high, got {low} and {high}")
-    count = high - low + 1.0
-    if low == 0.0 and count <= _TABLE:
-        return Categorical.from_logits(np.zeros(int(count)))
-
-    def density(x: Array) -> Array:
-        inside = (x >= low) & (x <= high) & (x == np.floor(x))
-        return np.where(inside, -math.log(count), -math.inf)
-
-    return Foreign(
-        f"the uniform distribution on {low:g}, ..., {high:g}",
-        Support("integers", low, high),
-        density,
-        sampler=lambda rng, n: rng.integers(int(low), int(high) + 1, n).astype(np.float64),
-        inverse=lambda u: low + np.minimum(np.floor(u * count), count - 1.0),
-        strict=True,
-        ours=True,
-    )
-
-
 def tril_of_precision(precision: Float[np.ndarray, "d d"]) -> Float[np.ndarray, "d d"]:
     """Returns the Cholesky factor of the inverse of a positive-definite matrix."""
     flipped = cholesky(precision[::-1, ::-1], "the precision matrix")[::-1, ::-1]
@@ -334,7 +283,7 @@ def mixture(weights: Float[np.ndarray, " k"], components: Sequence[Any]) -> Dist
     weights = probabilities(weights, "Mixture")
     if len(components) == 1:
         return components[0]
-    gaussians = [_gaussian_vector(c) for c in components]
+    gaussians = [gaussian_vector(c) for c in components]
     known = [g for g in gaussians if g is not None]
     if len(known) < len(components) or len({len(loc) for loc, _ in known}) > 1:
         return Mixture(weights, tuple(components))
@@ -342,75 +291,13 @@ def mixture(weights: Float[np.ndarray, " k"], components: Sequence[Any]) -> Dist
     return GaussianMixture(weights, means, np.stack([root for _, root in known]))
 
 
-def _gaussian_vector(p: Distribution) -> tuple[Array, Array] | None:
-    """The mean and Cholesky factor of a Gaussian vector; None for anything else."""
+def gaussian_vector(p: Distribution) -> tuple[Array, Array] | None:
+    """Returns the mean and Cholesky factor of a Gaussian vector; None for anything else."""
     if isinstance(p, MultivariateNormal):
         return p.loc, p.scale_tril
-    if isinstance(p, Product) and all(isinstance(part, Normal) for part in p.parts):
-        normals: Any = p.parts
-        return np.array([n.loc for n in normals]), np.diag([float(n.scale) for n in normals])
-    return None
-
-
-# Compound counts, by SciPy's special functions: JAX's log beta function is off by up to 1e-6.
-
-
-def beta_binomial(a: float, b: float, total: float) -> Distribution:
-    """Returns the law of a Binomial(total, p) with p of Beta(a, b)."""
-    name = _checked("BetaBinomial", a, b)
-
-    def density(x: Array) -> Array:
-        inside = (x >= 0.0) & (x <= total) & (x == np.floor(x))
-        k = np.where(inside, x, 0.0)
-        log_choose = -np.log1p(total) - log_beta(total - k + 1.0, k + 1.0)
-        log_p = log_choose + log_beta(k + a, total - k + b) - log_beta(a, b)
-        return np.where(inside, log_p, -np.inf)
-
-    def sampler(rng: np.random.Generator, n: int) -> Array:
-        return rng.binomial(int(total), rng.beta(a, b, n))
-
-    return Foreign(name, Support("integers", 0.0, total), density, sampler, strict=True, ours=True)
-
-
-def beta_negative_binomial(a: float, b: float, size: float) -> Distribution:
-    """Returns the law of a NegativeBinomial(size, p) with p, a failure's chance, of Beta(a, b)."""
-    name = _checked("BetaNegativeBinomial", a, b, size)
-
-    def density(x: Array) -> Array:
-        inside = (x >= 0.0) & (x == np.floor(x))
-        k = np.where(inside, x, 0.0)
-        rising = -np.log(size + k) - log_beta(size, k + 1.0)
-        log_p = rising + log_beta(a + k, b + size) - log_beta(a, b)
-        return np.where(inside, log_p, -np.inf)
-
-    def sampler(rng: np.random.Generator, n: int) -> Array:
-        return rng.negative_binomial(size, 1.0 - rng.beta(a, b, n))
-
-    return Foreign(name, Support("integers", 0.0), density, sampler, strict=True, ours=True)
-
-
-def dirichlet_multinomial(concentration: Float[np.ndarray, " k"], total: float) -> Distribution:
-    """Returns the law of a Multinomial(total, p) with p of Dirichlet(concentration)."""
-    name = _checked("DirichletMultinomial", *(float(c) for c in concentration))
-    mass = concentration.sum()
-
-    def density(x: Array) -> Array:
-        inside = (x >= 0.0).all(axis=1) & (x == np.floor(x)).all(axis=1) & (x.sum(axis=1) == total)
-        k = np.where(inside[:, None], x, 0.0)
-        whole = special.gammaln(total + 1.0) - special.gammaln(total + mass) + special.gammaln(mass)
-        parts = special.gammaln(k + concentration) - special.gammaln(k + 1.0)
-        log_p = whole + np.sum(parts - special.gammaln(concentration), axis=1)
-        return np.where(inside, log_p, -np.inf)
-
-    def sampler(rng: np.random.Generator, n: int) -> Array:
-        return rng.multinomial(int(total), rng.dirichlet(concentration, n))
-
-    support = Support("counts", 0.0, total, len(concentration))
-    return Foreign(name, support, density, sampler, strict=True, ours=True)
-
-
-def _checked(name: str, *parameters: float) -> str:
-    bad = [p for p in parameters if not 0.0 < p < np.inf]
-    if bad:
-        raise InputError(f"{name}: parameters must be positive and finite, got {bad[0]}")
-    return name
+    parts: Any = p.parts if isinstance(p, Product) else ()
+    if not parts or not all(isinstance(part, (Normal, MultivariateNormal)) for part in parts):
+        return None
+    roots = [q.scale_tril if isinstance(q, MultivariateNormal) else float(q.scale) for q in parts]
+    loc = np.concatenate([np.atleast_1d(np.float64(q.loc)) for q in parts])
+    return loc, np.asarray(linalg.block_diag(*roots))

@@ -4,9 +4,8 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from kullback.core.optional import need
-from kullback.interop.numpy_function import numpy_function
+from kullback.interop.functions import numpy_function, torch_function
 from kullback.interop.stan_program import stan_program
-from kullback.interop.torch_function import torch_function
 from kullback.targets import Unconstrained
 
 if TYPE_CHECKING:
@@ -30,11 +29,7 @@ _MODELS = (
 
 
 def __getattr__(name: str) -> Any:
-    """Imports what needs JAX when it is asked for.
-
-    Raises:
-        MissingDependencyError: JAX is not installed.
-    """
+    """Imports what needs JAX when it is asked for."""
     if name not in ("numpyro_model", "pymc_model"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(need(f"kullback.interop.{name}", name, "kullback[jax]"), name)

@@ -4,9 +4,8 @@ import inspect
 import itertools
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, final
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -38,67 +37,43 @@ _LEAST_ROWS = 256
 _TRIED = 3
 
 
-@final
-@dataclass(frozen=True, eq=False)
-class _Compiled:
-    """A class with its parameters on the whole line, compiled.
-
-    Attributes:
-        cls: of NumPyro.
-        maps: from the whole line to where each parameter may be.
-        loss: maps (parameters, rows, weights) to the mean of -log q and its gradient.
-        log_prob: maps (parameters, rows) to log densities.
-    """
-
-    cls: Any
-    maps: dict[str, Any]
-    loss: Callable[..., Any]
-    log_prob: Callable[..., Any]
-
-    def values(self, at: Vector) -> dict[str, float]:
-        """Returns the parameters by name."""
-        with float64():
-            return {
-                name: float(forward(jnp.asarray(t)))
-                for (name, forward), t in zip(self.maps.items(), at, strict=True)
-            }
-
-
 @lru_cache(maxsize=64)
-def numpyro_family(cls: type) -> ScalarFamily:
-    """Returns a NumPyro class of scalars, of real, positive, unit or interval parameters, as a family.
-
-    Args:
-        cls: such as numpyro.distributions.ZeroInflatedPoisson.
-
-    Raises:
-        UnsupportedError: its events are no scalars, or a parameter is an integer, a vector or a matrix.
-    """
-    name = cls.__name__
-    made = _compiled(cls)
+def numpyro_family(cls: Any) -> ScalarFamily:
+    """Returns a NumPyro class of scalars, of real, positive, unit or interval parameters, as a family."""
+    maps = _maps(cls)
+    loss, log_prob = _compiled(cls, maps)
     domain = _domain(cls)
-    centred = set(made.maps) >= {"loc", "scale"} and cls.support is constraints.real
+    centred = {*maps} >= {"loc", "scale"} and cls.support is constraints.real
 
     def maximise(x: Values, weights: Values, near: Best | None = None, /) -> Best:
         moved = (frame(x, weights) if near is None else near.frame) if centred else (0.0, 1.0)
         z = (x - moved[0]) / moved[1]
-        rows, shares = _shared(z, weights / weights.sum(), whole=domain.integers)
-        objective = _objective(made, rows, shares)
-        starts = _starts(made, z) if near is None or near.at is None else [near.at]
-        end, spent = _climbed(objective, starts, name)
-        values = made.values(end.at)
+        objective = _objective(loss, z, weights / weights.sum(), whole=domain.integers)
+        starts = _starts(maps, z) if near is None or near.at is None else [near.at]
+        end, spent = _climbed(objective, starts, cls.__name__)
+        with float64():
+            values = {
+                n: float(f(t)) for (n, f), t in zip(maps.items(), jnp.asarray(end.at), strict=True)
+            }
         if centred:
             values["loc"] = moved[0] + moved[1] * values["loc"]
             values["scale"] *= moved[1]
-        q = as_distribution(made.cls(**values))
+        q = as_distribution(cls(**values))
         assert q is not None
-        score = _score(made, end.at, moved)
-        return Best(q, _notes(list(made.maps), end), spent, end.at, moved, score)
 
-    return ScalarFamily(name, len(made.maps), domain, maximise)
+        def score(x: Values) -> Values:
+            rows = _padded((x - moved[0]) / moved[1])
+            with float64():
+                logs = np.asarray(log_prob(jnp.asarray(end.at), jnp.asarray(rows)))[: len(x)]
+            return np.where(np.isnan(logs), -np.inf, logs) - math.log(moved[1])
+
+        return Best(q, _notes(list(maps), end), spent, end.at, moved, score)
+
+    return ScalarFamily(cls.__name__, len(maps), domain, maximise)
 
 
-def _compiled(cls: Any) -> _Compiled:
+def _maps(cls: Any) -> dict[str, Any]:
+    """The maps from the whole line to where each parameter of a class may be."""
     accepted = inspect.signature(cls.__init__).parameters
     given = {n: c for n, c in cls.arg_constraints.items() if n in accepted}
     scalar = is_dependent(cls.support) or cls.support.event_dim == 0
@@ -107,7 +82,11 @@ def _compiled(cls: Any) -> _Compiled:
             f"{cls.__name__} is not a family of scalars with parameters of its own: give a class such as "
             "numpyro.distributions.Gamma"
         )
-    maps = {name: _mapped(cls.__name__, name, c) for name, c in given.items()}
+    return {name: _mapped(cls.__name__, name, c) for name, c in given.items()}
+
+
+def _compiled(cls: Any, maps: dict[str, Any]) -> tuple[Any, Any]:
+    """The mean of -log q with its gradient, of (parameters, rows, weights), and log q, of (parameters, rows)."""
 
     def log_prob(at: Any, x: Any) -> Any:
         values = {n: f(t) for (n, f), t in zip(maps.items(), at, strict=True)}
@@ -117,7 +96,7 @@ def _compiled(cls: Any) -> _Compiled:
         # Rows without weight may have no density: 0 times infinity must not reach the gradient.
         return -jnp.sum(jnp.where(shares > 0.0, shares * log_prob(at, x), 0.0))
 
-    return _Compiled(cls, maps, jax.jit(jax.value_and_grad(loss)), jax.jit(log_prob))
+    return jax.jit(jax.value_and_grad(loss)), jax.jit(log_prob)
 
 
 def _mapped(family: str, name: str, constraint: Any) -> Any:
@@ -134,23 +113,18 @@ def _mapped(family: str, name: str, constraint: Any) -> Any:
     )
 
 
-def _shared(z: Values, shares: Values, *, whole: bool) -> tuple[Padded, Padded]:
-    """Returns padded rows and shares; of whole numbers only the different ones."""
-    if whole:
+def _objective(
+    loss: Callable[..., Any], z: Values, shares: Values, *, whole: bool
+) -> Callable[[Vector], tuple[float, Vector]]:
+    if whole:  # only the different ones
         z, index = np.unique(z, return_inverse=True)
         shares = np.bincount(index, shares)
-    return _padded(z), _padded(shares, fill=0.0)
-
-
-def _objective(
-    made: _Compiled, rows: Padded, shares: Padded
-) -> Callable[[Vector], tuple[float, Vector]]:
     with float64():
-        held = jnp.asarray(rows), jnp.asarray(shares)
+        held = jnp.asarray(_padded(z)), jnp.asarray(_padded(shares, fill=0.0))
 
     def objective(at: Vector) -> tuple[float, Vector]:
         with float64():
-            value, gradient = made.loss(jnp.asarray(at), *held)
+            value, gradient = loss(jnp.asarray(at), *held)
             return float(value), np.asarray(gradient)
 
     return objective
@@ -176,13 +150,13 @@ def _climbed(
     return min(ends, key=lambda e: e.value), spent
 
 
-def _starts(made: _Compiled, z: Values) -> list[Vector]:
+def _starts(maps: dict[str, Any], z: Values) -> list[Vector]:
     """Returns unconstrained parameters to try: products of a few guesses for each."""
     middle, spread = float(np.mean(z)), float(np.std(z)) or 1.0
     size = abs(middle) + spread
     guesses = []
     with float64():
-        for forward in made.maps.values():
+        for forward in maps.values():
             word = forward.codomain
             if word is constraints.real:
                 found = {0.0, middle, math.log(size)}
@@ -197,16 +171,6 @@ def _starts(made: _Compiled, z: Values) -> list[Vector]:
     return [np.array(s) for s in itertools.product(*guesses)]
 
 
-def _score(made: _Compiled, at: Vector, moved: tuple[float, float]) -> Callable[[Values], Values]:
-    def score(x: Values) -> Values:
-        rows = _padded((x - moved[0]) / moved[1])
-        with float64():
-            logs = np.asarray(made.log_prob(jnp.asarray(at), jnp.asarray(rows)))[: len(x)]
-        return np.where(np.isnan(logs), -np.inf, logs) - math.log(moved[1])
-
-    return score
-
-
 def _padded(values: Values, *, fill: float | None = None) -> Padded:
     """Returns values repeated (or filled) to a power of two, so that a class is compiled a few times only."""
     size = max(_LEAST_ROWS, 2 ** math.ceil(math.log2(len(values))))
@@ -216,19 +180,17 @@ def _padded(values: Values, *, fill: float | None = None) -> Padded:
 
 
 def _notes(names: list[str], end: Stationary) -> tuple[str, ...]:
-    notes = []
     extreme = [n for n, t in zip(names, end.at, strict=True) if abs(t) > 30.0]
+    simpler = "a simpler family describes the rows as well"
     if end.bound.any() or (extreme and end.flat):
         held = ", ".join(extreme) or "a parameter"
-        notes.append(
-            f"{held} ran to the end of its range: a simpler family describes the rows as well"
-        )
-    elif end.flat:
-        notes.append(
-            "the parameters are not identified: others have the same likelihood to nine digits; "
-            "a simpler family describes the rows as well"
-        )
-    return tuple(notes)
+        return (f"{held} ran to the end of its range: {simpler}",)
+    if not end.flat:
+        return ()
+    return (
+        "the parameters are not identified: others have the same likelihood to nine digits; "
+        + simpler,
+    )
 
 
 def _domain(cls: Any) -> Domain:

@@ -18,10 +18,9 @@ from kullback.core.errors import InputError, KullbackError, UnsupportedError
 from kullback.core.numerics import float64
 from kullback.core.optional import need
 from kullback.core.user_code import guarded
-from kullback.interop.constraints import in_chunks
-from kullback.interop.jax_function import compiled
-from kullback.interop.parameters import Layout, from_shapes
-from kullback.interop.tracing import explained
+from kullback.interop.callables import explained
+from kullback.interop.jax_function import compiled, in_chunks
+from kullback.interop.parameters import ParameterLayout, from_shapes, in_order, nan_words
 from kullback.targets import Unconstrained
 
 Array = np.ndarray
@@ -53,8 +52,9 @@ def numpyro_model(model: Callable[..., Any], *args: Any, **kwargs: Any) -> Uncon
         ('share',)
     """
     name = getattr(model, "__name__", type(model).__name__)
+    model = functools.partial(model, *args, **kwargs)
     with float64():
-        sites = _sites(model, args, kwargs, name)
+        sites = _sites(model, name)
         latent = _latent(sites, name)
         _check_data(sites)
         fixed = {k: s["value"] for k, s in sites.items() if s["type"] in ("param", "mutable")}
@@ -63,20 +63,19 @@ def numpyro_model(model: Callable[..., Any], *args: Any, **kwargs: Any) -> Uncon
             {k: np.shape(s["value"]) for k, s in latent.items()},
             {k: s["fn"].support for k, s in latent.items()},
         )
-        moving = _moving(model, args, kwargs, latent)
-    density = _density(ready, args, kwargs, layout, _dense(ready, sites), moving=moving)
-    names = [k for k, s in sites.items() if k in latent or s["type"] == "deterministic"]
-    replay = functools.partial(_replay, ready, args, kwargs, layout)
-    several = _batched(lambda u: replay(u)[0])
-    plain = not moving and len(names) == len(latent)
+        moving = _moving(model, latent)
+    replay = functools.partial(_replay, ready, layout)
+    density = _density(_dense(ready, sites), layout, replay if moving else None)
     target = layout.target(
         compiled(density, layout.dimension, name=name), gradient="automatic", origin="NumPyro model"
     )
-    if not plain:
-        target = replace(target, constrain=lambda u: _in_order(several(u), names))
+    names = [k for k, s in sites.items() if k in latent or s["type"] == "deterministic"]
+    if moving or len(names) > len(latent):
+        several = _batched(lambda u: [*map(replay(u)[0].__getitem__, names)])
+        target = replace(target, constrain=lambda u: dict(zip(names, several(u), strict=True)))
     if not moving:
         return target
-    jacobian, inverse = _batched(lambda u: replay(u)[1]), _inverse(ready, args, kwargs, layout)
+    jacobian, inverse = _batched(lambda u: replay(u)[1]), _inverse(ready, list(latent))
     return replace(target, log_jacobian=jacobian, unconstrain=inverse, layout=None)
 
 
@@ -84,43 +83,40 @@ def has_sites(model: Callable[..., Any]) -> bool:
     """Whether a function without arguments is a model: whether it draws by `numpyro.sample`."""
     try:
         with float64():
-            return bool(_trace(model, (), {}, getattr(model, "__name__", "model"), radius=0))
+            return bool(_sites(model, getattr(model, "__name__", "model")))
     except KullbackError:
         return False
 
 
 def _density(
-    model: Any, args: Any, kwargs: Any, layout: Layout, dense: Callable[..., Any], *, moving: bool
+    dense: Callable[[dict[str, Any]], Any],
+    layout: ParameterLayout,
+    replay: Callable[..., Any] | None,
 ) -> Callable[[jax.Array], jax.Array]:
-    """Returns the log density of one point u.
+    """Returns the log density of one point u; by a replay of the model if its supports move.
 
-    Constrained values are put into the model and the Jacobian is added outside it: the layout's
+    Otherwise constrained values are put into the model and the Jacobian is added outside it: the layout's
     bijections keep off the ends of an interval, NumPyro's do not.
     """
 
     def fixed(u: jax.Array) -> jax.Array:
-        return dense(args, kwargs, layout.constrain_one(u)) + layout.log_jacobian_one(u)
+        return dense(layout.constrain_one(u)) + layout.log_jacobian_one(u)
 
     def replayed(u: jax.Array) -> jax.Array:
-        values, jacobian = _replay(model, args, kwargs, layout, u)
-        return (
-            dense(args, kwargs, {leaf.name: values[leaf.name] for leaf in layout.leaves}) + jacobian
-        )
+        assert replay is not None
+        values, jacobian = replay(u)
+        return dense({leaf.name: values[leaf.name] for leaf in layout.leaves}) + jacobian
 
-    return replayed if moving else fixed
-
-
-def _sites(model: Any, args: Any, kwargs: Any, name: str) -> dict[str, Site]:
-    """Returns the sites of a model at the point u = 0."""
-    return _trace(model, args, kwargs, name, radius=0)
+    return fixed if replay is None else replayed
 
 
-def _trace(model: Any, args: Any, kwargs: Any, name: str, *, radius: int) -> dict[str, Site]:
+def _sites(model: Callable[[], Any], name: str, *, radius: int = 0) -> dict[str, Site]:
+    """Returns the sites of a model at the point u = 0, or at one within a radius of it."""
     started = handlers.substitute(
         handlers.seed(model, jax.random.key(1)), substitute_fn=init_to_uniform(radius=radius)
     )
     try:
-        return guarded(handlers.trace(started).get_trace, f"the model of {name}")(*args, **kwargs)
+        return guarded(handlers.trace(started).get_trace, f"the model of {name}")()
     except KullbackError:
         raise
     except Exception as error:
@@ -128,12 +124,7 @@ def _trace(model: Any, args: Any, kwargs: Any, name: str, *, radius: int) -> dic
 
 
 def _latent(sites: Mapping[str, Site], name: str) -> dict[str, Site]:
-    """Returns the continuous latent sites.
-
-    Raises:
-        InputError: there are none.
-        UnsupportedError: a site cannot be fitted.
-    """
+    """Returns the continuous latent sites."""
     out = {}
     for key, site in sites.items():
         if site["type"] == "plate":
@@ -172,36 +163,29 @@ def _check_data(sites: Mapping[str, Site]) -> None:
     for name, site in sites.items():
         if site["type"] != "sample" or not site["is_observed"]:
             continue
-        data = np.asarray(site["value"])
-        if data.dtype.kind != "f" or not np.isnan(data).any():
-            continue
-        fn = site["fn"]
-        seen = np.asarray(getattr(fn, "_mask", True))
-        seen = np.reshape(seen, (*seen.shape, *(1 for _ in fn.event_shape)))
-        bad = np.argwhere(np.isnan(data) & np.broadcast_to(seen, data.shape))
-        if len(bad):
-            first = ", ".join(map(str, bad[0])) or "()"
+        seen = np.asarray(getattr(site["fn"], "_mask", True))
+        seen = np.reshape(seen, (*seen.shape, *(1 for _ in site["fn"].event_shape)))
+        bad = nan_words(site["value"], seen)
+        if bad:
             raise InputError(
-                f"site {name}: the data have {len(bad)} NaN, first at index {first}; drop them, "
-                "fill them, or leave them out with handlers.mask"
+                f"site {name}: the data have {bad}; drop them, fill them, or leave them out with "
+                "handlers.mask"
             )
 
 
-def _moving(model: Any, args: Any, kwargs: Any, latent: Mapping[str, Site]) -> bool:
+def _moving(model: Callable[[], Any], latent: Mapping[str, Site]) -> bool:
     """Whether a support depends on other latent sites: it differs at another point."""
-    arrays = [k for k, s in latent.items() if any(np.ndim(b) or not _plain(b) for b in _bounds(s))]
+    arrays = [
+        k for k, s in latent.items() if any(not isinstance(b, (int, float)) for b in _bounds(s))
+    ]
     if not arrays:
         return False
-    other = _trace(model, args, kwargs, "model", radius=1)
+    other = _sites(model, "model", radius=1)
     return any(
         not np.array_equal(a, b)
         for k in arrays
         for a, b in zip(_bounds(latent[k]), _bounds(other[k]), strict=True)
     )
-
-
-def _plain(bound: object) -> bool:
-    return isinstance(bound, (int, float))
 
 
 def _bounds(site: Site) -> list[Any]:
@@ -212,7 +196,7 @@ def _bounds(site: Site) -> list[Any]:
     return [e for e in ends if e is not None]
 
 
-def _dense(model: Any, sites: Mapping[str, Site]) -> Callable[[Any, Any, Any], Any]:
+def _dense(model: Any, sites: Mapping[str, Site]) -> Callable[[dict[str, Any]], Any]:
     """Returns the log joint density of a model at constrained values, discrete sites summed out."""
     discrete = [
         s
@@ -220,7 +204,7 @@ def _dense(model: Any, sites: Mapping[str, Site]) -> Callable[[Any, Any, Any], A
         if s["type"] == "sample" and not s["is_observed"] and s["fn"].support.is_discrete
     ]
     if not discrete:
-        return lambda args, kwargs, values: log_density(model, args, kwargs, values)[0]
+        return lambda values: log_density(model, (), {}, values)[0]
     site = f"site {discrete[0]['name']} is enumerated, which"
     need("funsor", site, "kullback[enumerate]")
     funsor = importlib.import_module("numpyro.contrib.funsor")
@@ -228,11 +212,11 @@ def _dense(model: Any, sites: Mapping[str, Site]) -> Callable[[Any, Any, Any], A
         (-f.dim for s in sites.values() for f in s.get("cond_indep_stack", ()) if f.dim), default=0
     )
     summed = funsor.enum(funsor.config_enumerate(model), -nesting - 1)
-    return lambda args, kwargs, values: funsor.log_density(summed, args, kwargs, values)[0]
+    return lambda values: funsor.log_density(summed, (), {}, values)[0]
 
 
 def _replay(
-    model: Any, args: Any, kwargs: Any, layout: Layout, u: jax.Array
+    model: Any, layout: ParameterLayout, u: jax.Array
 ) -> tuple[dict[str, jax.Array], jax.Array]:
     """Returns all latent and deterministic values at u, and the log Jacobian; traceable."""
     own = {leaf.name: leaf.take(u) for leaf in layout.leaves}
@@ -246,42 +230,25 @@ def _replay(
         jacobians.append(jnp.sum(transform.log_abs_det_jacobian(own[site["name"]], value)))
         return value
 
-    found = handlers.trace(handlers.substitute(model, substitute_fn=place)).get_trace(
-        *args, **kwargs
-    )
+    found = handlers.trace(handlers.substitute(model, substitute_fn=place)).get_trace()
     names = [k for k, s in found.items() if k in own or s["type"] == "deterministic"]
     values = {k: jnp.asarray(found[k]["value"]) for k in names}
     return values, sum(jacobians, start=jnp.zeros((), u.dtype))
 
 
-def _inverse(
-    model: Any, args: Any, kwargs: Any, layout: Layout
-) -> Callable[[Mapping[str, Array]], Array]:
+def _inverse(model: Any, names: list[str]) -> Callable[[Mapping[str, Array]], Array]:
     """Returns the way back from values by name when supports depend on each other."""
-    names = [leaf.name for leaf in layout.leaves]
 
-    def one(values: dict[str, jax.Array]) -> jax.Array:
-        found = handlers.trace(handlers.substitute(model, data=values)).get_trace(*args, **kwargs)
-        parts = [biject_to(found[k]["fn"].support).inv(values[k]) for k in names]
+    def one(values: list[jax.Array]) -> jax.Array:
+        data = dict(zip(names, values, strict=True))
+        found = handlers.trace(handlers.substitute(model, data=data)).get_trace()
+        parts = [biject_to(found[k]["fn"].support).inv(data[k]) for k in names]
         return jnp.concatenate([jnp.ravel(p) for p in parts])
 
     batched = _batched(one)
-
-    def call(values: Mapping[str, Array]) -> Array:
-        missing = [k for k in names if k not in values]
-        if missing:
-            raise InputError(f"no values of {', '.join(missing)}; there are {', '.join(values)}")
-        return batched({k: np.asarray(values[k], dtype=np.float64) for k in names})
-
-    return call
-
-
-def _in_order(values: dict[str, Array], names: list[str]) -> dict[str, Array]:
-    """Returns values in the order of the model; JAX sorts them by name."""
-    return {name: values[name] for name in names}
+    return lambda values: batched(in_order(values, names))
 
 
 def _batched(fn: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """Returns a traceable function of one point as one of n points, by NumPy."""
-    program = jax.jit(jax.vmap(fn))
-    return lambda rows: in_chunks(program, rows)
+    return functools.partial(in_chunks, jax.jit(jax.vmap(fn)))

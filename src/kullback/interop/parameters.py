@@ -3,16 +3,16 @@
 import json
 import math
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, final
 
 import numpy as np
 from jaxtyping import Float
 
-from kullback.core.errors import InputError, UnsupportedError
+from kullback.core.errors import InputError
 from kullback.interop.bijections import REAL, Interval, Support, read_support, words
-from kullback.interop.examples import Build, apart, as_arrays, number_array
+from kullback.interop.examples import Build, apart, number_array
 from kullback.targets import Unconstrained
 
 Array = np.ndarray
@@ -57,14 +57,13 @@ class Leaf:
         own = u[..., self.offset : self.offset + self.size]
         return own.reshape((*u.shape[:-1], *self.free_shape))
 
-    def unconstrain(self, values: object) -> Array:
+    def unconstrain(self, x: Array) -> Array:
         """Returns the coordinates (n, size) of n values.
 
         Raises:
             InputError: values of another shape, or outside the support; those on an end of an
                 interval, where rounding puts them, are inside.
         """
-        x = np.asarray(values, dtype=np.float64)
         if x.shape[1:] != self.shape:
             raise InputError(f"{self.name} has shape {x.shape}; it must be (n, *{self.shape})")
         inside = self._contains(x, closed=True)
@@ -96,7 +95,7 @@ class Leaf:
 
 @final
 @dataclass(frozen=True, eq=False)
-class Layout:
+class ParameterLayout:
     """The user's parameters as a vector u of R^d, and back.
 
     Attributes:
@@ -136,9 +135,7 @@ class Layout:
 
     def constrain_one(self, u: Any) -> Any:
         """Returns an event as the user's function takes it, from u (d,); traceable."""
-        return self.assemble(
-            {leaf.name: leaf.support.constrain(leaf.take(u), _jnp()) for leaf in self.leaves}
-        )
+        return self.assemble(self.constrain(u, _jnp()))
 
     def assemble(self, values: Mapping[str, Any]) -> Any:
         """Returns an event as the user's function takes it, from its parts by name."""
@@ -155,25 +152,19 @@ class Layout:
 
     def log_jacobian_one(self, u: Any) -> Any:
         """Returns log |d constrain(u) / du| at u (d,); traceable."""
-        jnp = _jnp()
-        parts = [
-            jnp.sum(leaf.support.log_jacobian(leaf.take(u), jnp))
-            for leaf in self.leaves
-            if leaf.support is not REAL
-        ]
-        return sum(parts, start=jnp.zeros((), dtype=u.dtype))
+        return self.log_jacobian(u, _jnp())
 
-    def constrain(self, u: Float[np.ndarray, "n d"]) -> dict[str, Array]:
+    def constrain(self, u: Float[Any, "*n d"], xp: Any = np) -> dict[str, Any]:
         """Returns n events by name, each of shape (n, *shape)."""
-        return {leaf.name: leaf.support.constrain(leaf.take(u), np) for leaf in self.leaves}
+        return {leaf.name: leaf.support.constrain(leaf.take(u), xp) for leaf in self.leaves}
 
-    def log_jacobian(self, u: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
+    def log_jacobian(self, u: Float[Any, "*n d"], xp: Any = np) -> Float[Any, " *n"]:
         """Returns log |d constrain(u) / du| at n points."""
-        total = np.zeros(len(u))
+        total = xp.zeros(u.shape[:-1], u.dtype)
         for leaf in self.leaves:
             if leaf.support is not REAL and len(u):
-                parts = leaf.support.log_jacobian(leaf.take(u), np)
-                total += parts.reshape(len(u), -1).sum(axis=1)
+                part = leaf.support.log_jacobian(leaf.take(u), xp)
+                total = total + part.reshape(*u.shape[:-1], -1).sum(axis=-1)
         return total
 
     def unconstrain(self, values: Mapping[str, Array]) -> Float[np.ndarray, "n d"]:
@@ -182,10 +173,9 @@ class Layout:
         Raises:
             InputError: a parameter is missing, of another shape, or outside its support.
         """
-        missing = [leaf.name for leaf in self.leaves if leaf.name not in values]
-        if missing:
-            raise InputError(f"no values of {', '.join(missing)}; there are {', '.join(values)}")
-        return np.concatenate([leaf.unconstrain(values[leaf.name]) for leaf in self.leaves], axis=1)
+        listed = in_order(values, [leaf.name for leaf in self.leaves])
+        parts = [leaf.unconstrain(x) for leaf, x in zip(self.leaves, listed, strict=True)]
+        return np.concatenate(parts, axis=1)
 
     def target(
         self,
@@ -210,33 +200,39 @@ class Layout:
             plain=self.plain,
         )
 
-    def spec(self) -> dict[str, Any]:
-        """Returns what `from_spec` needs to build this again, as plain JSON.
-
-        Raises:
-            UnsupportedError: a support is known only as an object of NumPyro's.
-        """
-        rows = []
-        for leaf in self.leaves:
-            word = words(leaf.support)
-            if word is None:
-                raise UnsupportedError(
-                    f"{leaf.name}: {leaf.support.describe()} cannot be written to a file; use a "
-                    "word such as 'positive' or 'simplex', or a pair (low, high)"
-                )
-            rows.append({"name": leaf.name, "shape": list(leaf.shape), "support": word})
-        return {"bare": self.bare, "leaves": rows, "start": self.start.tolist()}
-
     @property
     def saved(self) -> dict[str, Any] | None:
-        """As `spec`; None where that cannot be."""
-        try:
-            return self.spec()
-        except UnsupportedError:
+        """What `from_spec` needs to build this again, as plain JSON; None if an object of NumPyro's is a support."""
+        known = [words(leaf.support) for leaf in self.leaves]
+        if None in known:
             return None
+        rows = [
+            {"name": leaf.name, "shape": list(leaf.shape), "support": word}
+            for leaf, word in zip(self.leaves, known, strict=True)
+        ]
+        return {"bare": self.bare, "leaves": rows, "start": self.start.tolist()}
 
 
-def layout(example: object, support: object = None) -> Layout:
+def in_order(values: Mapping[str, Any], names: Sequence[str]) -> list[Array]:
+    """Returns values in the order of names."""
+    missing = [n for n in names if n not in values]
+    if missing:
+        raise InputError(f"no values of {', '.join(missing)}; there are {', '.join(values)}")
+    return [np.asarray(values[n], dtype=np.float64) for n in names]
+
+
+def nan_words(data: Any, counted: Array | bool = True) -> str:  # noqa: FBT001, FBT002 - a mask
+    """Returns how many NaN there are among data that count, and the first's index; "" for none."""
+    array = np.asarray(data)
+    if array.dtype.kind != "f":
+        return ""
+    bad = np.argwhere(np.isnan(array) & np.broadcast_to(counted, array.shape))
+    return (
+        f"{len(bad)} NaN, first at index {', '.join(map(str, bad[0])) or '()'}" if len(bad) else ""
+    )
+
+
+def layout(example: object, support: object = None) -> ParameterLayout:
     """Returns the parameters of an example, with their supports, as a vector over the whole space.
 
     Args:
@@ -257,10 +253,9 @@ def layout(example: object, support: object = None) -> Layout:
         >>> parts.constrain(np.zeros((1, 3)))
         {'mu': array([0.]), 'sd': array([[1., 1.]])}
     """
-    tree = as_arrays(example)
-    bare = isinstance(tree, np.ndarray)
-    parts, build = apart(tree)
-    names = [BARE if bare else name for name, _ in parts]
+    parts, build = apart(example)
+    bare = [name for name, _ in parts] == [""]
+    names = [BARE] if bare else [name for name, _ in parts]
     values = [number_array(v, name) for (_, v), name in zip(parts, names, strict=True)]
     _check_names(names, values)
     chosen = _by_name(support, names)
@@ -270,33 +265,26 @@ def layout(example: object, support: object = None) -> Layout:
     start = np.concatenate(
         [leaf.unconstrain(v[None])[0] for leaf, v in zip(leaves, values, strict=True)]
     )
-    result = Layout(tuple(leaves), start, bare, build)
+    result = ParameterLayout(tuple(leaves), start, bare, build)
     _check_start(result, values)
     return result
 
 
-def from_shapes(shapes: Mapping[str, tuple[int, ...]], supports: Mapping[str, object]) -> Layout:
-    """Returns parameters of given shapes and supports, by name, that start where u = 0.
-
-    Raises:
-        InputError: a support is unknown, or not one of values of its shape.
-        UnsupportedError: there is no bijection onto a support.
-    """
+def from_shapes(
+    shapes: Mapping[str, tuple[int, ...]], supports: Mapping[str, object]
+) -> ParameterLayout:
+    """Returns parameters of given shapes and supports, by name, that start where u = 0."""
     leaves = _leaves([(name, tuple(shape), supports.get(name)) for name, shape in shapes.items()])
-    return Layout(tuple(leaves), np.zeros(sum(leaf.size for leaf in leaves)), bare=False)
+    return ParameterLayout(tuple(leaves), np.zeros(sum(leaf.size for leaf in leaves)), bare=False)
 
 
-def from_spec(spec: Mapping[str, Any]) -> Layout:
-    """Returns the layout that `Layout.spec` described.
-
-    Raises:
-        InputError: it is not such a description.
-    """
+def from_spec(spec: Mapping[str, Any]) -> ParameterLayout:
+    """Returns the layout that `ParameterLayout.saved` described."""
     try:
         rows = [(r["name"], tuple(map(int, r["shape"])), r["support"]) for r in spec["leaves"]]
         leaves = _leaves(rows)
         start = np.array(spec["start"], dtype=np.float64)
-        result = Layout(tuple(leaves), start, bool(spec["bare"]))
+        result = ParameterLayout(tuple(leaves), start, bool(spec["bare"]))
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"this is not a description of parameters: {json.dumps(spec, default=str)[:200]} "
@@ -353,7 +341,7 @@ def _check_names(names: list[str], values: list[Array]) -> None:
         raise InputError(f"two parameters of the example are called {double!r}; rename one")
 
 
-def _check_start(result: Layout, values: list[Array]) -> None:
+def _check_start(result: ParameterLayout, values: list[Array]) -> None:
     """Raises InputError if the example is so near an end that the way back is lost."""
     if result.is_real:
         return
@@ -374,7 +362,7 @@ def _jnp() -> Any:
 # Gradients over a user's parameters as gradients over the whole space.
 
 
-def pullback(parts: Layout) -> Callable[[Array, Array], Array]:
+def pullback(parts: ParameterLayout) -> Callable[[Array, Array], Array]:
     """Returns the map from gradients over events to those over u, the Jacobian's part added.
 
     The map takes points u (n, d) and gradients (n, e) of a density over events, these being the

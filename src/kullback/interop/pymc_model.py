@@ -11,14 +11,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.flatten_util import ravel_pytree
 
 from kullback.core.errors import DensityError, InputError, UnsupportedError
 from kullback.core.numerics import float64
 from kullback.core.optional import need
 from kullback.core.user_code import guarded, raised
-from kullback.interop.constraints import in_chunks
-from kullback.interop.jax_function import Evaluate, compiled
-from kullback.interop.parameters import Layout, from_shapes
+from kullback.interop.jax_function import Evaluate, compiled, in_chunks
+from kullback.interop.parameters import ParameterLayout, from_shapes, in_order, nan_words
 from kullback.targets import Unconstrained
 
 Array = np.ndarray
@@ -53,7 +53,7 @@ def pymc_model(model: Any) -> Unconstrained:
     _check(model)
     with _jax_flag_kept():
         point = model.initial_point()
-        names = {v.name: _rv_name(model, v) for v in model.value_vars}
+        names = {v.name: model.values_to_rvs[v].name for v in model.value_vars}
         layout = from_shapes({names[k]: np.shape(v) for k, v in point.items() if k in names}, {})
         start = np.concatenate([np.ravel(point[v.name]) for v in model.value_vars])
         outputs, free = _outputs(model)
@@ -89,7 +89,7 @@ def _global_flag() -> bool:
 
 
 def _check(model: Any) -> None:
-    discrete = [_rv_name(model, v) for v in model.discrete_value_vars]
+    discrete = [model.values_to_rvs[v].name for v in model.discrete_value_vars]
     if discrete:
         raise UnsupportedError(
             f"{', '.join(discrete)} is discrete: a density over real vectors cannot hold it; sum it "
@@ -98,25 +98,11 @@ def _check(model: Any) -> None:
     if not model.value_vars:
         raise InputError("the PyMC model has no free variables: there is nothing to fit")
     for rv in model.observed_RVs:
-        data = _data(model.rvs_to_values[rv])
-        if data is not None and data.dtype.kind == "f" and np.isnan(data).any():
-            bad = np.argwhere(np.isnan(data))
-            first = ", ".join(map(str, bad[0])) or "()"
-            raise InputError(
-                f"variable {rv.name}: the data have {len(bad)} NaN, first at index {first}; drop "
-                "them, or fill them"
-            )
-
-
-def _data(value: Any) -> Array | None:
-    """Returns observed data, if they are a constant or a container of them."""
-    if hasattr(value, "data"):
-        return np.asarray(value.data)
-    return np.asarray(value.get_value()) if hasattr(value, "get_value") else None
-
-
-def _rv_name(model: Any, value: Any) -> str:
-    return model.values_to_rvs[value].name
+        value = model.rvs_to_values[rv]  # a constant, a container of one, or neither
+        data = getattr(value, "data", value.get_value() if hasattr(value, "get_value") else ())
+        bad = nan_words(data)
+        if bad:
+            raise InputError(f"variable {rv.name}: the data have {bad}; drop them, or fill them")
 
 
 def _outputs(model: Any) -> tuple[list[Any], list[str]]:
@@ -140,7 +126,7 @@ def _outputs(model: Any) -> tuple[list[Any], list[str]]:
 
 
 def _functions(
-    model: Any, layout: Layout, outputs: list[Any]
+    model: Any, layout: ParameterLayout, outputs: list[Any]
 ) -> tuple[Evaluate, Callable[[Array], list[Array]], Callable[[Array], Array]]:
     """Returns the density, the user's variables and the log Jacobian as functions of n points."""
     try:
@@ -165,7 +151,7 @@ def _jaxified(inputs: list[Any], outputs: list[Any]) -> Callable[..., Any]:
 
 
 def _by_pytensor(
-    model: Any, layout: Layout, outputs: list[Any]
+    model: Any, layout: ParameterLayout, outputs: list[Any]
 ) -> tuple[Evaluate, Callable[[Array], list[Array]], Callable[[Array], Array]]:
     """As `_functions`, by PyTensor's own compiled functions, row by row."""
     both = model.logp_dlogp_function(ravel_inputs=True)
@@ -203,11 +189,11 @@ def _check_sign(pymc: Any, model: Any, point: Values, found: float) -> None:
 
 def _inverse(model: Any) -> Callable[[Mapping[str, Array]], Array]:
     """Returns the map from the user's variables, by name, to the value variables."""
-    names = [_rv_name(model, v) for v in model.value_vars]
+    rvs = [model.values_to_rvs[v] for v in model.value_vars]
+    names = [rv.name for rv in rvs]
 
     @functools.cache
     def program() -> Any:
-        rvs = [model.values_to_rvs[v] for v in model.value_vars]
         given = [rv.type(name=rv.name) for rv in rvs]
         moved = []
         for rv, x in zip(rvs, given, strict=True):
@@ -217,14 +203,6 @@ def _inverse(model: Any) -> Callable[[Mapping[str, Array]], Array]:
         graphs = replace(moved, dict(zip(rvs, given, strict=True)))
         with _jax_flag_kept():
             graph = _jaxified(given, graphs)
-        return jax.jit(
-            jax.vmap(lambda xs: jnp.concatenate([jnp.ravel(jnp.asarray(v)) for v in graph(*xs)]))
-        )
+        return jax.jit(jax.vmap(lambda xs: ravel_pytree(graph(*xs))[0]))
 
-    def unconstrain(values: Mapping[str, Array]) -> Array:
-        missing = [n for n in names if n not in values]
-        if missing:
-            raise InputError(f"no values of {', '.join(missing)}; there are {', '.join(values)}")
-        return in_chunks(program(), [np.asarray(values[n], dtype=np.float64) for n in names])
-
-    return unconstrain
+    return lambda values: in_chunks(program(), in_order(values, names))

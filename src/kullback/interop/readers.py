@@ -5,7 +5,7 @@ on top of a batch (Independent, a mixture) takes its pieces from there.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, final
 
@@ -16,9 +16,10 @@ from kullback.core.errors import InputError, KullbackError, UnsupportedError
 from kullback.distributions.base import Array, Distribution, Foreign
 from kullback.distributions.bounded import Beta
 from kullback.distributions.compound import Truncated
-from kullback.interop.library import Library, foreign
-from kullback.interop.maps import fold, mixture, point, product
-from kullback.interop.names import ROWS, Row, given
+from kullback.interop.counts import point
+from kullback.interop.library import Batch, Library, built, foreign, parameter_of
+from kullback.interop.maps import fold, mixture, product
+from kullback.interop.names import ROWS, ClassRow
 from kullback.interop.transforms import (
     all_linear,
     check_bijective,
@@ -32,18 +33,11 @@ from kullback.interop.transforms import (
 #: A batch of more foreign densities is evaluated as one: piece by piece would be quadratic.
 _PIECES = 64
 
-#: An object array of distributions, of an object's batch_shape.
-Batch = Any
 Reader = Callable[[Any, Library], Batch]
 
 
 def read_one(thing: Any, library: Library) -> Distribution:
-    """Returns an object as one distribution of ours.
-
-    Raises:
-        InputError: it is a batch, or a parameter is out of range.
-        UnsupportedError: it has no density that can be compared.
-    """
+    """Returns an object as one distribution of ours."""
     library.check_single(thing)
     return read_batch(thing, library)[()]
 
@@ -69,18 +63,19 @@ def batches(
 def read_batch(thing: Any, library: Library) -> Batch:
     """Returns the distributions of an object, an array of its batch_shape."""
     found = library.lookup(thing, _TABLE)
-    if isinstance(found, Row):
+    if isinstance(found, ClassRow):
         return _from_row(thing, library, found)
-    return _whole(thing, library) if found is None else found(thing, library)
+    return foreign(thing, library) if found is None else found(thing, library)
 
 
-def _from_row(thing: Any, library: Library, row: Row) -> Batch:
+def _from_row(thing: Any, library: Library, row: ClassRow) -> Batch:
     batch = tuple(thing.batch_shape)
+    axes_of = row.axes or (0,) * len(row.parameters)
     columns = [
         _parameter(thing, library, name, axes, batch)
-        for name, axes in zip(row.parameters, row.axes, strict=True)
+        for name, axes in zip(row.parameters, axes_of, strict=True)
     ]
-    return _array([row.build(*(c(i) for c in columns)) for i in np.ndindex(*batch)], batch)
+    return built(batch, lambda index: row.build(*(column(index) for column in columns)))
 
 
 def _parameter(
@@ -91,7 +86,7 @@ def _parameter(
         plain = getattr(thing, name[:-1])
         return lambda index: plain
     if "|" in name:
-        label, raw = given(thing, name.split("|"))
+        label, raw = parameter_of(thing, name.split("|"))
         pick = _picker(library.array(raw), axes, batch)
         return lambda index: (label, pick(index))
     return _picker(library.array(getattr(thing, name)), axes, batch)
@@ -100,25 +95,15 @@ def _parameter(
 def _picker(
     values: Array, axes: int, batch: tuple[int, ...]
 ) -> Callable[[tuple[int, ...]], float | Array]:
-    event = values.shape[values.ndim - axes :]
-    spread = np.broadcast_to(values, batch + event)
-    if axes == 0 and not batch:
-        one = float(values)
-        return lambda index: one
-    if axes == 0:
-        return lambda index: float(spread[index])
-    return lambda index: np.array(spread[index])
+    spread = np.broadcast_to(values, batch + values.shape[values.ndim - axes :])
+    return lambda index: np.array(spread[index]) if axes else float(spread[index])
 
 
-def _array(items: Sequence[Any], shape: tuple[int, ...]) -> Batch:
-    out = np.empty(len(items), dtype=object)
-    for i, item in enumerate(items):
-        out[i] = item
-    return out.reshape(shape)
-
-
-def _whole(thing: Any, library: Library) -> Batch:
-    return _array(foreign(thing, library), tuple(thing.batch_shape))
+def _elementwise(build: Callable[..., Distribution], shape: tuple[int, ...], *parts: Any) -> Batch:
+    """Returns what is built of the elements of arrays, which broadcast to a shape."""
+    out = np.empty(shape, dtype=object)
+    out[...] = np.frompyfunc(build, len(parts), 1)(*parts)
+    return out
 
 
 def _is_large(parts: Batch) -> bool:
@@ -131,10 +116,9 @@ def _independent(thing: Any, library: Library) -> Batch:
     if taken == 0:
         return parts
     if _is_large(parts):
-        return _whole(thing, library)
-    batch = parts.shape[: parts.ndim - taken]
-    rows = parts.reshape(math.prod(batch), -1)
-    return _array([product(list(row), library.name(thing)) for row in rows], batch)
+        return foreign(thing, library)
+    batch, name = parts.shape[: parts.ndim - taken], library.name(thing)
+    return built(batch, lambda index: product(list(np.ravel(parts[index])), name))
 
 
 def _expanded(thing: Any, library: Library) -> Batch:
@@ -156,39 +140,35 @@ def _transformed(thing: Any, library: Library) -> Batch:
     steps = transform_steps(thing.transforms, library)
     if steps is not None:
         bases = read_batch(thing.base_dist, library)
-        moved = [
-            move(bases[i], [s.at(i, batch, event) for s in steps], event, name)
-            for i in np.ndindex(*batch)
-        ]
-        if all(m is not None for m in moved):
-            return _array(moved, batch)
+        moved = built(
+            batch, lambda i: move(bases[i], [s.at(i, batch, event) for s in steps], event, name)
+        )
+        if all(m is not None for m in moved.flat):
+            return moved
     check_bijective(thing.transforms, library, name)
     if not batch and all_linear(thing.transforms, library):
         gaussian = linear(
             read_batch(thing.base_dist, library)[()],
-            lambda x: library.apply(
+            lambda x: library.applied(
                 thing.transforms, x.reshape(len(x), *thing.base_dist.event_shape)
             ),
         )
         if gaussian is not None:
-            return _array([gaussian], batch)
+            return built((), lambda _: gaussian)
     return _with_sources(thing, library)
 
 
 def _with_sources(thing: Any, library: Library) -> Batch:
     """Behind its own log density; what is mapped, and by what, is kept where it is known."""
-    whole = _whole(thing, library)
+    whole = foreign(thing, library)
     try:
         bases = read_batch(thing.base_dist, library)
     except KullbackError:
         return whole
     if bases.shape != whole.shape:
         return whole
-    by = tuple(
-        (*_signature(t, library), inverted) for t, inverted in flat(thing.transforms, library)
-    )
-    kept = [replace(d, source=(base, by)) for d, base in zip(whole.flat, bases.flat, strict=True)]
-    return _array(kept, whole.shape)
+    by = tuple((*_signature(t, library), back) for t, back in flat(thing.transforms, library))
+    return _elementwise(lambda d, base: replace(d, source=(base, by)), whole.shape, whole, bases)
 
 
 def _signature(thing: Any, library: Library) -> tuple[object, ...]:
@@ -230,22 +210,21 @@ class _Same:
 
 def _correlations(thing: Any, library: Library) -> Batch:
     """LKJ: the canonical partial correlations are independent Betas (Lewandowski et al., 2009)."""
-    whole = _whole(thing, library)
+    whole, name = foreign(thing, library), library.name(thing)
     d = int(getattr(thing, "dimension", getattr(thing, "dim", 0)))
-    shapes = np.broadcast_to(library.array(thing.concentration), whole.shape)
-    if d < 2:
-        return whole
-    kept = []
-    for found, shape in zip(whole.flat, np.ravel(shapes), strict=True):
-        betas = [float(shape) + 0.5 * (d - 1 - k) for k in range(1, d) for _ in range(d - k)]
-        source = product([Beta(b, b) for b in betas], library.name(thing))
-        kept.append(replace(found, source=(source, ("partial correlations", d))))
-    return _array(kept, whole.shape)
+
+    def with_source(found: Foreign, shape: float) -> Foreign:
+        betas = [shape + 0.5 * (d - 1 - k) for k in range(1, d) for _ in range(d - k)]
+        source = product([Beta(b, b) for b in betas], name)
+        return replace(found, source=(source, ("partial correlations", d)))
+
+    shapes = library.array(thing.concentration)
+    return whole if d < 2 else _elementwise(with_source, whole.shape, whole, shapes)
 
 
 def _folded(thing: Any, library: Library) -> Batch:
-    parts = read_batch(thing.base_dist, library)
-    return _array([fold(p, library.name(thing)) for p in parts.flat], parts.shape)
+    parts, name = read_batch(thing.base_dist, library), library.name(thing)
+    return _elementwise(lambda p: fold(p, name), parts.shape, parts)
 
 
 def _mixture(thing: Any, library: Library) -> Batch:
@@ -261,42 +240,39 @@ def _mixture(thing: Any, library: Library) -> Batch:
     else:
         parts = np.stack([np.broadcast_to(read_batch(c, library), batch) for c in listed], axis=-1)
     if _is_large(parts):
-        return _whole(thing, library)
+        return foreign(thing, library)
     weights = np.broadcast_to(_weights(mixing, library), (*batch, parts.shape[-1]))
     parts = np.broadcast_to(parts, weights.shape)
-    return _array([mixture(weights[i], list(parts[i])) for i in np.ndindex(*batch)], batch)
+    return built(batch, lambda index: mixture(weights[index], list(parts[index])))
 
 
 def _weights(mixing: Any, library: Library) -> Array:
-    name, raw = given(mixing, ["probs", "logits"])
+    name, raw = parameter_of(mixing, ["probs", "logits"])
     values = library.array(raw)
     return special.softmax(values, axis=-1) if name == "logits" else values
 
 
 def _truncated(thing: Any, library: Library) -> Batch:
-    batch = tuple(thing.batch_shape)
-    bases = np.broadcast_to(read_batch(thing.base_dist, library), batch)
     ends = [
-        np.broadcast_to(library.array(getattr(thing, name, default)), batch)
+        library.array(getattr(thing, name, default))
         for name, default in (("low", -math.inf), ("high", math.inf))
     ]
-    pieces: list[Any] = list(np.ravel(bases))
-    low, high = (np.ravel(end) for end in ends)
-    cut = [Truncated(p, float(a), float(b)) for p, a, b in zip(pieces, low, high, strict=True)]
-    return _array(cut, batch)
+    bases = read_batch(thing.base_dist, library)
+    return _elementwise(Truncated, tuple(thing.batch_shape), bases, *ends)
 
 
 def _zero_inflated(thing: Any, library: Library) -> Batch:
-    batch = tuple(thing.batch_shape)
-    bases = np.broadcast_to(read_batch(thing.base_dist, library), batch)
-    name, raw = given(thing, ["gate_logits", "gate"])
-    gate = np.broadcast_to(library.array(raw), batch)
-    pair = (
-        (special.expit(gate), special.expit(-gate)) if name == "gate_logits" else (gate, 1.0 - gate)
-    )
+    name, raw = parameter_of(thing, ["gate_logits", "gate"])
+    gate = library.array(raw)
+    logits = name == "gate_logits"
+    shares = (special.expit(gate), special.expit(-gate)) if logits else (gate, 1.0 - gate)
     zero = point(0.0, library.name(thing))
-    weights = np.stack(pair, axis=-1)
-    return _array([mixture(weights[i], [zero, bases[i]]) for i in np.ndindex(*batch)], batch)
+
+    def inflated(base: Distribution, *weights: float) -> Distribution:
+        return mixture(np.array(weights), [zero, base])
+
+    bases = read_batch(thing.base_dist, library)
+    return _elementwise(inflated, tuple(thing.batch_shape), bases, *shares)
 
 
 def _delta(thing: Any, library: Library) -> Batch:
@@ -304,13 +280,17 @@ def _delta(thing: Any, library: Library) -> Batch:
     if np.any(library.array(thing.log_density) != 0.0):
         raise InputError(f"{name} with a log_density is not normalised; give one without")
     values = library.array(thing.v).reshape(*batch, -1)
-    rows = [[point(float(v), name) for v in values[i]] for i in np.ndindex(*batch)]
-    return _array([r[0] if not thing.event_shape else product(r, name) for r in rows], batch)
+
+    def one(index: tuple[int, ...]) -> Distribution:
+        points = [point(float(v), name) for v in values[index]]
+        return product(points, name) if thing.event_shape else points[0]
+
+    return built(batch, one)
 
 
 def _hurdle(thing: Any, library: Library) -> Batch:
     discrete = vars(thing)["_is_discrete"]
-    return _whole(thing, library) if discrete else _MIXED_HURDLE(thing, library)
+    return foreign(thing, library) if discrete else _MIXED_HURDLE(thing, library)
 
 
 def _refuse(reason: str) -> Reader:
@@ -360,4 +340,4 @@ _READERS: dict[str, Reader] = {
     "HurdleLogits": _hurdle,
 }
 
-_TABLE: dict[str, Row | Reader] = {**ROWS, **_READERS}
+_TABLE: dict[str, ClassRow | Reader] = {**ROWS, **_READERS}

@@ -19,13 +19,12 @@ from kullback.distributions.family import spelled
 from kullback.distributions.positive import GeneralizedGamma, Pareto
 from kullback.distributions.real import Laplace, LogGamma, Logistic, Normal, StudentT, VonMises
 from kullback.distributions.registry import SCIPY
-from kullback.interop.counts import read_count, shifted
+from kullback.interop.counts import integers, read_count, shifted
 from kullback.interop.maps import (
     affine,
     categorical,
     fold,
     generalized_pareto,
-    integers,
     logarithm,
     mixture,
     nearest,
@@ -78,31 +77,26 @@ _SHIFTED: dict[str, Callable[..., Distribution]] = {
 }
 
 
-def read_frozen(frozen: Any) -> Distribution:
-    """Returns a frozen distribution as one of ours.
-
-    Raises:
-        InputError: a parameter is an array or out of range.
-        UnsupportedError: a discrete distribution does not live on the integers.
-    """
+def _read_frozen(frozen: Any) -> Distribution:
     family = frozen.dist
     shapes, loc, scale = family._parse_args(*frozen.args, **frozen.kwds)  # noqa: SLF001
     name = f"scipy.stats.{family.name}"
-    numbers = check_single([*shapes, loc, scale], name)
-    *shapes, loc, scale = numbers
+    *shapes, loc, scale = _check_single([*shapes, loc, scale], name)
     if not (scale > 0.0 and math.isfinite(loc) and math.isfinite(scale)):
         raise InputError(f"{name}: needs a finite loc and a positive scale, got {loc} and {scale}")
-    found = recognise(family, shapes, loc, scale)
+    found = _recognise(family, shapes, loc, scale)
     if found is not None:
         return found
     if not np.all(family._argcheck(*shapes)):  # noqa: SLF001
         raise InputError(f"{name}: a shape parameter is out of range: {tuple(shapes)}")
     if hasattr(frozen, "logpmf") and loc == math.floor(loc):
         found = read_count(frozen, shapes, loc)
-    return _called(frozen, name) if found is None else found
+    if found is not None:
+        return found
+    return _called(frozen, name, lambda rng, n: frozen.rvs(size=n, random_state=rng), frozen.ppf)
 
 
-def check_single(parameters: list[Any], name: str) -> list[float]:
+def _check_single(parameters: list[Any], name: str) -> list[float]:
     """Returns parameters as numbers. Raises InputError if one is an array."""
     shape = np.broadcast_shapes(*(np.shape(p) for p in parameters))
     if shape:
@@ -114,15 +108,8 @@ def check_single(parameters: list[Any], name: str) -> list[float]:
     return [float(p) for p in parameters]
 
 
-def recognise(family: Any, shapes: list[float], loc: float, scale: float) -> Distribution | None:
-    """Returns a distribution of one of SciPy's families in closed form; None if it has none here.
-
-    Args:
-        family: the rv_generic object.
-        shapes: its shape parameters in SciPy's order.
-        loc: its location.
-        scale: its scale; 1 for a discrete one.
-    """
+def _recognise(family: Any, shapes: list[float], loc: float, scale: float) -> Distribution | None:
+    """Returns a distribution of one of SciPy's families in closed form; None if it has none here."""
     cls = type(family)
     name = f"scipy.stats.{family.name}"
     if cls.__name__ == "rv_sample":
@@ -131,7 +118,12 @@ def recognise(family: Any, shapes: list[float], loc: float, scale: float) -> Dis
         return None
     if cls.__name__ == "vonmises_gen" and math.isinf(family.a):
         # The same class with finite ends is vonmises_line.
-        return _circular(shapes[0], loc, scale)
+        if scale != 1.0:
+            raise UnsupportedError(
+                f"{name} lives on the circle and knows no scale, got {scale}; vonmises_line is the one "
+                "that can be stretched"
+            )
+        return VonMises(math.remainder(loc, 2.0 * math.pi), shapes[0])
     standard = _standard(cls.__name__, shapes)
     if standard is not None and not standard.support.discrete:
         return push(standard, affine(loc, scale), name)
@@ -159,12 +151,7 @@ def _standard(cls: str, shapes: list[float]) -> Distribution | None:
 
 
 def _member(cls: str, values: dict[Any, float]) -> Distribution:
-    """Returns a member of the family that a class of SciPy's is.
-
-    Args:
-        cls: the class.
-        values: its parameters, by name or by position; one that is left out is standard.
-    """
+    """Returns a member of the family that a class is; parameters, by name or position, left out are standard."""
     family, names = SCIPY[cls]
     plain = {}
     for i, (theirs, ours) in enumerate(spelled(names)):
@@ -173,15 +160,6 @@ def _member(cls: str, values: dict[Any, float]) -> Distribution:
         elif theirs in values or i in values:
             plain[ours] = values[theirs if theirs in values else i]
     return family.member(plain)
-
-
-def _circular(kappa: float, loc: float, scale: float) -> Distribution:
-    if scale != 1.0:
-        raise UnsupportedError(
-            f"scipy.stats.vonmises lives on the circle and knows no scale, got {scale}; "
-            "vonmises_line is the one that can be stretched"
-        )
-    return VonMises(math.remainder(loc, 2.0 * math.pi), kappa)
 
 
 def _cut(
@@ -214,19 +192,22 @@ def _check_integer(loc: float, name: str) -> None:
         raise UnsupportedError(f"{name}: loc = {loc} moves it off the integers; use an integer")
 
 
-def _called(frozen: Any, name: str) -> Distribution:
-    """A frozen distribution behind its own functions. Its -inf may be underflow of its pdf."""
-    low, high = (float(end) for end in frozen.support())
-    discrete = hasattr(frozen, "logpmf")
+def _called(
+    thing: Any, name: str, draw: Callable[..., Any], inverse: Callable[..., Any]
+) -> Distribution:
+    """A distribution behind its own functions. Its -inf may be underflow of its pdf."""
+    low, high = (float(end) for end in thing.support())
+    names = {cls.__name__ for cls in type(thing).__mro__}
+    discrete = bool(names & {"DiscreteDistribution", "rv_discrete_frozen"})
     if discrete and not all(math.isinf(end) or end == math.floor(end) for end in (low, high)):
         raise UnsupportedError(f"{name}: loc moves it off the integers; use an integer")
-    edges = getattr(frozen.dist, "_hbins", ())
+    edges = getattr(getattr(thing, "dist", None), "_hbins", ())
     return Foreign(
         name,
         Support("integers" if discrete else "interval", low, high),
-        frozen.logpmf if discrete else frozen.logpdf,
-        sampler=lambda rng, n: frozen.rvs(size=n, random_state=rng),
-        inverse=frozen.ppf,
+        thing.logpmf if discrete else thing.logpdf,
+        draw,
+        inverse,
         hints=tuple(float(e) for e in edges),
     )
 
@@ -235,21 +216,16 @@ def _called(frozen: Any, name: str) -> Distribution:
 
 
 def read(thing: Any) -> Distribution | None:
-    """Returns a SciPy distribution as one of ours; None for any other object of SciPy.
-
-    Raises:
-        InputError: it is a batch, is not frozen, or a parameter is out of range.
-        UnsupportedError: it has no density that can be compared.
-    """
+    """Returns a SciPy distribution as one of ours; None for any other object of SciPy."""
     if isinstance(thing, stats.gaussian_kde):
         return kernel_density(thing)
     names = {cls.__name__ for cls in type(thing).__mro__}
     if "rv_frozen" in names:
-        return read_frozen(thing)
+        return _read_frozen(thing)
     if "rv_generic" in names:
-        return read_frozen(_freeze(thing))
-    if "UnivariateDistribution" in names or is_mixture(thing):
-        return read_new(thing)
+        return _read_frozen(_freeze(thing))
+    if "UnivariateDistribution" in names or _name(thing) == "Mixture":
+        return _read_new(thing)
     if "multi_rv_frozen" in names or type(thing).__name__ == "matrix_t_frozen":
         return scipy_vectors_read(thing)
     if "multi_rv_generic" in names:
@@ -277,24 +253,15 @@ def _not_frozen(name: str, arguments: str) -> InputError:
 _NEW_HOMES = ("scipy.stats._new_distributions", "scipy.stats._distribution_infrastructure")
 
 
-def is_mixture(thing: Any) -> bool:
-    """Whether an object is SciPy's Mixture."""
-    return _name(thing) == "Mixture"
-
-
-def read_new(thing: Any) -> Distribution:
-    """Returns a distribution of SciPy's new kind as one of ours.
-
-    Raises:
-        InputError: a parameter is an array or out of range.
-    """
+def _read_new(thing: Any) -> Distribution:
+    """Returns a distribution of SciPy's new kind as one of ours."""
     shape = tuple(vars(thing)["_shape"])
     label = f"scipy.stats {type(thing).__name__}"
     if shape:
-        check_single([np.empty(shape)], label)
-    if is_mixture(thing):
+        _check_single([np.empty(shape)], label)
+    if _name(thing) == "Mixture":
         return mixture(
-            np.array(thing.weights, dtype=np.float64), [read_new(c) for c in thing.components]
+            np.array(thing.weights, dtype=np.float64), [_read_new(c) for c in thing.components]
         )
     if vars(thing)["_any_invalid"]:
         raise InputError(f"{label}: a parameter is out of range: {thing!r}")
@@ -303,7 +270,9 @@ def read_new(thing: Any) -> Distribution:
         parameters = vars(thing)["_parameters"]
         return _member(name, {key: float(value) for key, value in parameters.items()})
     found = _READERS.get(name, _recognised)(thing)
-    return _called_new(thing, label) if found is None else found
+    if found is not None:
+        return found
+    return _called(thing, label, lambda rng, n: thing.sample((n,), rng=rng), thing.icdf)
 
 
 def _name(thing: Any) -> str:
@@ -318,7 +287,7 @@ def _parameter(thing: Any, name: str) -> float:
 
 def _inner(thing: Any) -> Distribution:
     """What a distribution was made from."""
-    return read_new(vars(thing)["_dist"])
+    return _read_new(vars(thing)["_dist"])
 
 
 def _shifted(thing: Any) -> Distribution:
@@ -326,18 +295,10 @@ def _shifted(thing: Any) -> Distribution:
     return push(_inner(thing), map_, "a shifted and scaled distribution")
 
 
-def _truncated(thing: Any) -> Distribution:
-    return Truncated(_inner(thing), _parameter(thing, "lb"), _parameter(thing, "ub"))
-
-
 def _monotone(thing: Any) -> Distribution | None:
     """exp and log are known by the function itself; powers and reciprocals are not."""
-    function = vars(thing)["_g"]
-    if function is np.exp:
-        return push(_inner(thing), Bijection("exp"), "exp of a distribution")
-    if function is np.log:
-        return push(_inner(thing), Bijection("log"), "log of a distribution")
-    return None
+    known = {np.exp: Bijection("exp"), np.log: Bijection("log")}.get(vars(thing)["_g"])
+    return known and push(_inner(thing), known, f"{known.name} of a distribution")
 
 
 def _recognised(thing: Any) -> Distribution | None:
@@ -346,29 +307,19 @@ def _recognised(thing: Any) -> Distribution | None:
         family = getattr(method, "__self__", None)
         if family is not None and hasattr(family, "_shape_info"):
             shapes = [_parameter(thing, info.name) for info in family._shape_info()]  # noqa: SLF001
-            found = recognise(family, shapes, 0.0, 1.0)
+            found = _recognise(family, shapes, 0.0, 1.0)
             if found is None and hasattr(family, "logpmf"):
                 found = read_count(family(*shapes), shapes, 0.0)
             return found
     return None
 
 
-def _called_new(thing: Any, label: str) -> Distribution:
-    discrete = any(cls.__name__ == "DiscreteDistribution" for cls in type(thing).__mro__)
-    low, high = (float(end) for end in thing.support())
-    return Foreign(
-        label,
-        Support("integers" if discrete else "interval", low, high),
-        thing.logpmf if discrete else thing.logpdf,
-        sampler=lambda rng, n: thing.sample((n,), rng=rng),
-        inverse=thing.icdf,
-    )
-
-
 _READERS: dict[str, Callable[[Any], Distribution | None]] = {
     "ShiftedScaledDistribution": _shifted,
     "FoldedDistribution": lambda d: fold(_inner(d), "the absolute value of a distribution"),
-    "TruncatedDistribution": _truncated,
+    "TruncatedDistribution": lambda d: Truncated(
+        _inner(d), _parameter(d, "lb"), _parameter(d, "ub")
+    ),
     "MonotonicTransformedDistribution": _monotone,
 }
 

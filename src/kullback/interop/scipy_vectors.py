@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from scipy import linalg
@@ -20,6 +20,7 @@ from kullback.distributions.vector import (
     MultivariateNormal,
     Wishart,
 )
+from kullback.interop.counts import compositions
 from kullback.interop.maps import categorical, cholesky, mixture, probabilities
 
 #: A kernel density estimate on the line of more points is called, not taken apart.
@@ -27,18 +28,11 @@ _KERNELS = 64
 
 
 def read(frozen: Any) -> Distribution:
-    """Returns a frozen multivariate distribution as one of ours.
-
-    Raises:
-        InputError: a parameter is out of range, or an array where one distribution needs a number.
-        UnsupportedError: it has no density that can be compared.
-    """
-    name = type(frozen).__name__
-    reader = _READERS.get(name)
+    """Returns a frozen multivariate distribution as one of ours."""
+    reader = _READERS.get(type(frozen).__name__)
     if reader is None:
         raise UnsupportedError(
-            f"scipy.stats.{name.removesuffix('_frozen')} can be drawn from only: its density is "
-            "not known here"
+            f"{_name(frozen)} can be drawn from only: its density is not known here"
         )
     return reader(frozen)
 
@@ -72,10 +66,6 @@ def _numbers(value: Any) -> Array:
     return np.asarray(value, dtype=np.float64)
 
 
-def _normal(frozen: Any) -> Distribution:
-    return MultivariateNormal.from_covariance(_numbers(frozen.mean), _numbers(frozen.cov))
-
-
 def _matrix_normal(frozen: Any) -> Distribution:
     """An event is the matrix row after row, with the Kronecker product as covariance."""
     covariance = np.kron(_numbers(frozen.rowcov), _numbers(frozen.colcov))
@@ -99,28 +89,23 @@ def _multinomial(frozen: Any) -> Distribution:
     return Multinomial(int(frozen.n), categorical("probs", _numbers(frozen.p)))
 
 
-def _dirichlet_multinomial(frozen: Any) -> Distribution:
-    _check_one(frozen, {"n": 0, "alpha": 1})
-    counts = Support("counts", 0.0, float(frozen.n), len(frozen.alpha))
-    return _called(frozen, counts, _compositions)
+def _composition(frozen: Any, parameter: str) -> Distribution:
+    """Counts of the sum n, of as many kinds as a parameter is long."""
+    _check_one(frozen, {"n": 0, parameter: 1})
+    n = float(frozen.n)
 
+    def density(x: Array) -> Array:
+        inside, out = compositions(x, n), np.full(len(x), -math.inf)
+        if inside.any():
+            out[inside] = np.atleast_1d(frozen.logpmf(x[inside].astype(np.int64)))
+        return out
 
-def _hypergeometric(frozen: Any) -> Distribution:
-    _check_one(frozen, {"n": 0, "m": 1})
-    counts = Support("counts", 0.0, float(frozen.n), len(frozen.m))
-    return _called(frozen, counts, _compositions)
-
-
-def _compositions(x: Array, frozen: Any) -> Array:
-    """Which events are counts of the right sum."""
-    return (
-        (x >= 0.0).all(axis=1) & (x == np.floor(x)).all(axis=1) & (x.sum(axis=1) == float(frozen.n))
-    )
+    return _called(frozen, Support("counts", 0.0, n, len(getattr(frozen, parameter))), density)
 
 
 def _inverse_wishart(frozen: Any) -> Distribution:
     d = int(frozen.dim)
-    found = _matrices(frozen, (d, d), Support("matrix", dimension=d * d))
+    found = _matrices(frozen, (d, d), "matrix")
     scale = cholesky(np.atleast_2d(_numbers(frozen.scale)), "invwishart: the scale matrix")
     inverse = linalg.cho_solve((scale, True), np.eye(d))
     wishart = Wishart(
@@ -129,9 +114,16 @@ def _inverse_wishart(frozen: Any) -> Distribution:
     return replace(found, source=(wishart, "inverse matrix"))
 
 
-def _matrix_t(frozen: Any) -> Distribution:
-    shape = tuple(int(n) for n in frozen.dims)
-    return _matrices(frozen, shape, Support("real", dimension=math.prod(shape)))
+def _matrices(frozen: Any, shape: tuple[int, ...], kind: Literal["real", "matrix"]) -> Foreign:
+    """An event is one row after another."""
+
+    def density(x: Array) -> Array:
+        matrices = x.reshape(-1, *shape)
+        # SciPy's Wishart family wants the events along the last axis, the others along the first.
+        moved = np.moveaxis(matrices, 0, -1) if kind == "matrix" else matrices
+        return np.asarray(frozen.logpdf(moved)).reshape(len(x))
+
+    return _called(frozen, Support(kind, dimension=int(np.prod(shape))), density)
 
 
 def _normal_inverse_gamma(frozen: Any) -> Distribution:
@@ -145,17 +137,7 @@ def _normal_inverse_gamma(frozen: Any) -> Distribution:
     def sampler(rng: np.random.Generator, n: int) -> Array:
         return np.stack(frozen.rvs(size=(n,), random_state=rng), axis=1)
 
-    return Foreign(
-        "scipy.stats.normal_inverse_gamma", Support("real", dimension=2), density, sampler
-    )
-
-
-def _sphere(frozen: Any) -> Distribution:
-    return Directional(_numbers(frozen.mu), float(frozen.kappa))
-
-
-def _uniform_direction(frozen: Any) -> Distribution:
-    return Directional(np.eye(int(frozen.dim))[0], 0.0)
+    return replace(_called(frozen, Support("real", dimension=2), density), sampler=sampler)
 
 
 def _check_one(frozen: Any, axes: dict[str, int]) -> None:
@@ -163,61 +145,38 @@ def _check_one(frozen: Any, axes: dict[str, int]) -> None:
         extra = np.shape(getattr(frozen, name))[: np.ndim(getattr(frozen, name)) - expected]
         if extra:
             raise InputError(
-                f"scipy.stats.{type(frozen).__name__.removesuffix('_frozen')} has batch_shape "
-                f"{extra}: it is {math.prod(extra)} distributions; give one at a time"
+                f"{_name(frozen)} has batch_shape {extra}: it is {math.prod(extra)} distributions; "
+                "give one at a time"
             )
 
 
-def _called(
-    frozen: Any, support: Support, valid: Callable[[Array, Any], Array] | None = None
-) -> Distribution:
+def _called(frozen: Any, support: Support, density: Callable[[Array], Array]) -> Foreign:
     """A distribution of vectors behind its own functions."""
-    log = frozen.logpmf if hasattr(frozen, "logpmf") else frozen.logpdf
-
-    def density(x: Array) -> Array:
-        if valid is None:
-            return np.asarray(log(x)).reshape(len(x))
-        inside = valid(x, frozen)
-        out = np.full(len(x), -math.inf)
-        if inside.any():
-            out[inside] = np.atleast_1d(log(x[inside].astype(np.int64)))
-        return out
 
     def sampler(rng: np.random.Generator, n: int) -> Array:
         return np.asarray(frozen.rvs(size=n, random_state=rng)).reshape(n, -1)
 
-    name = f"scipy.stats.{type(frozen).__name__.removesuffix('_frozen')}"
-    return Foreign(name, support, density, sampler if hasattr(frozen, "rvs") else None)
+    return Foreign(_name(frozen), support, density, sampler)
 
 
-def _matrices(frozen: Any, shape: tuple[int, ...], support: Support) -> Foreign:
-    """A distribution of matrices behind its own functions: an event is one row after row."""
-
-    def density(x: Array) -> Array:
-        matrices = x.reshape(-1, *shape)
-        # SciPy's Wishart family wants the events along the last axis, the others along the first.
-        moved = np.moveaxis(matrices, 0, -1) if support.kind == "matrix" else matrices
-        return np.asarray(frozen.logpdf(moved)).reshape(len(x))
-
-    def sampler(rng: np.random.Generator, n: int) -> Array:
-        return np.asarray(frozen.rvs(size=n, random_state=rng)).reshape(n, -1)
-
-    name = f"scipy.stats.{type(frozen).__name__.removesuffix('_frozen')}"
-    return Foreign(name, support, density, sampler)
+def _name(frozen: Any) -> str:
+    return f"scipy.stats.{type(frozen).__name__.removesuffix('_frozen')}"
 
 
 _READERS: dict[str, Callable[[Any], Distribution]] = {
-    "multivariate_normal_frozen": _normal,
+    "multivariate_normal_frozen": lambda frozen: MultivariateNormal.from_covariance(
+        _numbers(frozen.mean), _numbers(frozen.cov)
+    ),
     "matrix_normal_frozen": _matrix_normal,
     "multivariate_t_frozen": _student,
     "dirichlet_frozen": lambda frozen: Dirichlet(_numbers(frozen.alpha)),
     "wishart_frozen": _wishart,
     "multinomial_frozen": _multinomial,
-    "vonmises_fisher_frozen": _sphere,
-    "uniform_direction_frozen": _uniform_direction,
+    "vonmises_fisher_frozen": lambda frozen: Directional(_numbers(frozen.mu), float(frozen.kappa)),
+    "uniform_direction_frozen": lambda frozen: Directional(np.eye(int(frozen.dim))[0], 0.0),
     "invwishart_frozen": _inverse_wishart,
-    "matrix_t_frozen": _matrix_t,
-    "dirichlet_multinomial_frozen": _dirichlet_multinomial,
-    "multivariate_hypergeom_frozen": _hypergeometric,
+    "matrix_t_frozen": lambda frozen: _matrices(frozen, frozen.dims, "real"),
+    "dirichlet_multinomial_frozen": lambda frozen: _composition(frozen, "alpha"),
+    "multivariate_hypergeom_frozen": lambda frozen: _composition(frozen, "m"),
     "normal_inverse_gamma_frozen": _normal_inverse_gamma,
 }

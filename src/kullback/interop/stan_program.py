@@ -4,14 +4,16 @@ import contextlib
 import io
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, final
 
 import numpy as np
 
 from kullback.core.errors import DensityError, InputError
 from kullback.core.optional import need
+from kullback.interop.parameters import in_order, nan_words
 from kullback.targets import Unconstrained
 
 Array = np.ndarray
@@ -47,19 +49,16 @@ def stan_program(program: Any, data: Mapping[str, object] | None = None) -> Unco
             f"stan_program takes the text of a program or what stan.build returned, got "
             f"{type(model).__name__}"
         )
-    start = np.zeros(_dimension(model))
-    shapes = _shapes(model, start)
-    evaluate = _evaluator(model)
-    _check_start(model, start)
-    parameters = _parameters(model, start, shapes)
+    found = _Program(model, np.zeros(_dimension(model)))
+    _check_start(model, found.start)
     return Unconstrained(
-        dimension=len(start),
-        evaluate=evaluate,
-        constrain=lambda u: _constrained(model, u, shapes),
-        log_jacobian=lambda u: _log_jacobian(model, u),
-        unconstrain=lambda values: _unconstrained(model, values, parameters, len(start)),
-        start=start,
-        coordinates=_coordinates(model, start, parameters),
+        dimension=len(found.start),
+        evaluate=found.evaluate,
+        constrain=found.constrain,
+        log_jacobian=found.log_jacobian,
+        unconstrain=found.unconstrain,
+        start=found.start,
+        coordinates=found.coordinates,
         origin="Stan program",
     )
 
@@ -74,16 +73,94 @@ class Block:
     offset: int
 
     @property
-    def size(self) -> int:
-        """How many values it has."""
-        return math.prod(self.shape)
+    def end(self) -> int:
+        return self.offset + math.prod(self.shape)
+
+    def of(self, table: Array) -> Array:
+        """Returns its values in n rows of flat values, (n, *shape)."""
+        back = table[:, self.offset : self.end].reshape(len(table), *reversed(self.shape))
+        return back.transpose(0, *range(len(self.shape), 0, -1))
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class _Program:
+    """What pystan built, and the point 0."""
+
+    model: Any
+    start: Array
+
+    def _flat(self, u: Array, *, transformed: bool) -> list[float]:
+        """The values at a point, one after another."""
+        return self.model.constrain_pars(u.tolist(), include_tparams=transformed, include_gqs=False)
+
+    @cached_property
+    def _parameters(self) -> list[Block]:
+        return self._blocks(transformed=False)
+
+    @cached_property
+    def _variables(self) -> list[Block]:
+        """The parameters and the transformed ones."""
+        return self._blocks(transformed=True)
+
+    def _blocks(self, *, transformed: bool) -> list[Block]:
+        count = len(self._flat(self.start, transformed=transformed))
+        blocks: list[Block] = []
+        for name, dims in zip(self.model.param_names, self.model.dims, strict=True):
+            blocks.append(Block(name, tuple(dims), blocks[-1].end if blocks else 0))
+        return [b for b in blocks if b.end <= count]
+
+    def evaluate(self, u: Array) -> tuple[Array, Array]:
+        values, slopes = np.full(len(u), -math.inf), np.full(u.shape, np.nan)
+        for i, point in enumerate(np.asarray(u, dtype=np.float64).tolist()):
+            # A point that the program rejects has no mass.
+            with contextlib.suppress(RuntimeError):
+                values[i], slopes[i] = self.model.log_prob(point), self.model.grad_log_prob(point)
+        return values, slopes
+
+    def constrain(self, u: Array) -> dict[str, Array]:
+        rows = [self._flat(row, transformed=True) for row in u]
+        table = np.array(rows, dtype=np.float64).reshape(len(u), self._variables[-1].end)
+        return {b.name: b.of(table) for b in self._variables}
+
+    def log_jacobian(self, u: Array) -> Array:
+        log_prob = self.model.log_prob
+        return np.array([log_prob(x) - log_prob(x, adjust_transform=False) for x in u.tolist()])
+
+    def unconstrain(self, values: Mapping[str, Array]) -> Array:
+        names = [b.name for b in self._parameters]
+        listed = in_order(values, names)
+        out = np.empty((len(listed[0]), len(self.start)))
+        for i, event in enumerate(zip(*listed, strict=True)):
+            try:
+                out[i] = self.model.unconstrain_pars(
+                    {n: x.tolist() for n, x in zip(names, event, strict=True)}
+                )
+            except RuntimeError as error:
+                raise InputError(f"row {i} is not in the support: {_text(error)}") from error
+        return out
+
+    @property
+    def coordinates(self) -> tuple[str, ...]:
+        """A name for each coordinate: that of the first parameter that it moves."""
+        base, owners = np.array(self._flat(self.start, transformed=False)), []
+        for step in 0.25 * np.eye(len(self.start)):
+            moved = np.flatnonzero(self._flat(self.start + step, transformed=False) != base)
+            first = int(moved[0]) if len(moved) else 0
+            owners.append(next(b for b in self._parameters if b.offset <= first < b.end))
+        return tuple(_names(owners))
 
 
 def _built(code: str, data: Mapping[str, object] | None) -> Any:
     stan = need("stan", "a Stan program", "kullback[stan]")
     given = dict(data or {})
     for name, value in given.items():
-        _check_data(name, value)
+        bad = nan_words(value)
+        if bad:
+            raise InputError(
+                f"data {name}: there are {bad}; Stan has no missing values: drop them, or make them "
+                "parameters"
+            )
     said = io.StringIO()
     try:
         with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
@@ -93,23 +170,10 @@ def _built(code: str, data: Mapping[str, object] | None) -> Any:
         raise InputError(f"the Stan program was not built: {error}\n{text}") from error
 
 
-def _check_data(name: str, value: object) -> None:
-    array = np.asarray(value)
-    if array.dtype.kind == "f" and np.isnan(array).any():
-        bad = np.argwhere(np.isnan(array))
-        first = ", ".join(map(str, bad[0])) or "()"
-        raise InputError(
-            f"data {name}: there are {len(bad)} NaN, first at index {first}; Stan has no missing "
-            "values: drop them, or make them parameters"
-        )
-
-
 def _dimension(model: Any) -> int:
     """Returns d, which pystan does not tell: the length of a vector that Stan does not refuse."""
     sizes = [math.prod(d) for d in model.dims]
-    most = sum(sizes)
-    likely = itertools.accumulate(sizes)
-    for d in dict.fromkeys(itertools.chain(likely, range(1, most + 1))):
+    for d in dict.fromkeys([*itertools.accumulate(sizes), *range(1, sum(sizes) + 1)]):
         try:
             model.log_prob([0.0] * d)
         except RuntimeError as error:
@@ -126,41 +190,6 @@ def _text(error: Exception) -> str:
     return message.split(": `", 1)[-1].rstrip("`").removeprefix("Exception: ")
 
 
-def _shapes(model: Any, start: Array) -> list[Block]:
-    """Returns the parameters and transformed parameters."""
-    count = len(model.constrain_pars(start.tolist(), include_tparams=True, include_gqs=False))
-    blocks, offset = [], 0
-    for name, dims in zip(model.param_names, model.dims, strict=True):
-        block = Block(name, tuple(dims), offset)
-        offset += block.size
-        if offset <= count:
-            blocks.append(block)
-    return blocks
-
-
-def _parameters(model: Any, start: Array, shapes: list[Block]) -> list[Block]:
-    """Returns the parameters alone."""
-    count = len(model.constrain_pars(start.tolist(), include_tparams=False, include_gqs=False))
-    return [b for b in shapes if b.offset + b.size <= count]
-
-
-def _evaluator(model: Any) -> Callable[[Array], tuple[Array, Array]]:
-    def one(u: Array) -> tuple[float, Array]:
-        point = u.tolist()
-        try:
-            return model.log_prob(point), np.array(model.grad_log_prob(point))
-        except RuntimeError:
-            # A point that the program rejects has no mass.
-            return -math.inf, np.full(len(u), np.nan)
-
-    def evaluate(u: Array) -> tuple[Array, Array]:
-        rows = [one(row) for row in np.asarray(u, dtype=np.float64)]
-        values = np.array([value for value, _ in rows])
-        return values, np.array([slope for _, slope in rows]).reshape(u.shape)
-
-    return evaluate
-
-
 def _check_start(model: Any, start: Array) -> None:
     """Raises DensityError, with Stan's own words, if no point near 0 has a density."""
     rng, said = np.random.default_rng(0), ""
@@ -174,64 +203,12 @@ def _check_start(model: Any, start: Array) -> None:
     raise DensityError(f"{said} (the Stan program rejects all of 5 points within 2 of 0)")
 
 
-def _constrained(model: Any, u: Array, shapes: list[Block]) -> dict[str, Array]:
-    rows = [model.constrain_pars(r.tolist(), include_tparams=True, include_gqs=False) for r in u]
-    table = np.array(rows, dtype=np.float64).reshape(len(u), -1 if len(u) else _end(shapes))
-    return {b.name: _folded(table[:, b.offset : b.offset + b.size], b.shape) for b in shapes}
-
-
-def _end(shapes: list[Block]) -> int:
-    return sum(b.size for b in shapes)
-
-
-def _folded(flat: Array, shape: tuple[int, ...]) -> Array:
-    """Returns n rows of column-major values as n arrays of a shape."""
-    back = flat.reshape(len(flat), *reversed(shape))
-    return back.transpose(0, *range(len(shape), 0, -1))
-
-
-def _log_jacobian(model: Any, u: Array) -> Array:
-    points = [row.tolist() for row in u]
-    return np.array([model.log_prob(p) - model.log_prob(p, adjust_transform=False) for p in points])
-
-
-def _unconstrained(
-    model: Any, values: Mapping[str, Array], parameters: list[Block], d: int
-) -> Array:
-    missing = [b.name for b in parameters if b.name not in values]
-    if missing:
-        raise InputError(f"no values of {', '.join(missing)}; there are {', '.join(values)}")
-    n = len(next(iter(values.values())))
-    out = np.empty((n, d))
-    for i in range(n):
-        event = {b.name: np.asarray(values[b.name][i]).tolist() for b in parameters}
-        try:
-            out[i] = model.unconstrain_pars(event)
-        except RuntimeError as error:
-            raise InputError(f"row {i} is not in the support: {_text(error)}") from error
-    return out
-
-
-def _coordinates(model: Any, start: Array, parameters: list[Block]) -> tuple[str, ...]:
-    """Returns a name for each coordinate: that of the first parameter that it moves."""
-
-    def values(u: Array) -> Array:
-        return np.array(model.constrain_pars(u.tolist(), include_tparams=False, include_gqs=False))
-
-    base, owners = values(start), []
-    for i in range(len(start)):
-        moved = np.flatnonzero(values(start + 0.25 * np.eye(len(start))[i]) != base)
-        first = int(moved[0]) if len(moved) else 0
-        owners.append(next(b for b in parameters if b.offset <= first < b.offset + b.size))
-    return tuple(_names(owners))
-
-
 def _names(owners: list[Block]) -> Iterator[str]:
     for block, own in itertools.groupby(owners):
         count = len(list(own))
         if not block.shape:
             yield block.name
-        elif count == block.size:
+        elif count == math.prod(block.shape):
             # As Stan counts: from 1, the first index fastest.
             for index in np.ndindex(*reversed(block.shape)):
                 yield f"{block.name}[{','.join(str(i + 1) for i in reversed(index))}]"

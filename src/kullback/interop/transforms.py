@@ -12,10 +12,9 @@ from scipy import linalg
 from kullback.core.errors import UnsupportedError
 from kullback.distributions.base import Array, Distribution
 from kullback.distributions.compound import Bijection, Product
-from kullback.distributions.real import Normal
 from kullback.distributions.vector import MultivariateNormal
 from kullback.interop.library import Library
-from kullback.interop.maps import affine, fold, inverse_affine, product, push
+from kullback.interop.maps import affine, fold, gaussian_vector, inverse_affine, product, push
 
 #: What a coordinate goes through: maps, or None for the absolute value.
 Maps = list[Bijection | None]
@@ -155,22 +154,12 @@ def all_linear(transforms: list[Any], library: Library) -> bool:
 def linear(base: Distribution, apply: Callable[[Array], Array]) -> Distribution | None:
     """Returns the Gaussian that a linear map makes of a Gaussian; None if base is not one.
 
-    Args:
-        base: what is mapped.
-        apply: maps n points, as rows, to n events; it is x -> A x + b, read off at the origin and
-            at the unit vectors.
+    `apply` maps n points, as rows, to n events: x -> A x + b, read off at the origin and at the unit vectors.
     """
-    if isinstance(base, MultivariateNormal):
-        loc, root = base.loc, base.scale_tril
-    elif isinstance(base, Product) and all(isinstance(p, Normal) for p in base.parts):
-        normals: Any = base.parts
-        loc, root = np.array([p.loc for p in normals]), np.diag([float(p.scale) for p in normals])
-    elif isinstance(base, Product) and all(isinstance(p, MultivariateNormal) for p in base.parts):
-        vectors: Any = base.parts
-        loc = np.concatenate([p.loc for p in vectors])
-        root = linalg.block_diag(*(p.scale_tril for p in vectors))
-    else:
+    found = gaussian_vector(base)
+    if found is None:
         return None
+    loc, root = found
     images = apply(np.concatenate([np.zeros((1, len(loc))), np.eye(len(loc))]))
     flat = images.reshape(len(images), -1)
     origin, matrix = flat[0], (flat[1:] - flat[0]).T

@@ -11,7 +11,7 @@ from kullback.diagnostics.verdict import Remedies
 from kullback.distributions.vector import Independent
 from kullback.families import Bernoulli, Categorical
 from kullback.fitting.discrete import STARTS, discrete_fit
-from kullback.interop.numpy_function import Values, discrete_values
+from kullback.interop.functions import Values, discrete_values
 from kullback.results.fit import Fit, Optimum
 from kullback.routes.table import Problem
 from kullback.targets import LogDensity

@@ -1,5 +1,6 @@
 """Forward fits of mixtures to samples: maximum likelihood, the score on rows left out, and its error."""
 
+import math
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import final
@@ -243,9 +244,11 @@ def _optima(job: _Job, mixed: Mixed) -> tuple[Optimum, ...]:
 
 def _loss(job: _Job, end: Climb, rows: Rows) -> Estimate:
     found = score(job.family.final, end.at, rows)
+    # Rows fitted to are too near q by half of this, and those to come too far by the other half (Akaike 1974).
+    optimism = job.family.parameters(len(end.at.weights)) / rows.total
     return Estimate.sampled(
         -found.mean,
-        found.standard_error,
+        math.hypot(found.standard_error, optimism),
         CROSS_ENTROPY.quantity,
         method="mean over the rows fitted to",
         n=rows.n,

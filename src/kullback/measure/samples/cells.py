@@ -221,6 +221,8 @@ class Running:
 def parts_of(cells: Ordered, number: int) -> list[Span]:
     """Returns about so many parts of equal share of both samples, each with enough rows of q."""
     which = np.minimum((cells.position * number).astype(int), number - 1)
+    if len(which) <= number:  # few values, each a part
+        which = np.arange(len(which))
     ends = np.unique(np.append(np.searchsorted(which, np.arange(number)), len(which)))
     runs = _merged(list(zip(ends[:-1].tolist(), ends[1:].tolist(), strict=True)), Running(cells.q))
     if len(runs) == 1:
@@ -230,6 +232,39 @@ def parts_of(cells: Ordered, number: int) -> list[Span]:
     for run in inner:
         parts += _around_gap(cells, *run)
     return [*parts, Span(*last, "right")]
+
+
+#: p has such a share of its rows in a hole of q at least; that a stretch of p's rows without one of q is chance
+#: is less likely than this power of e over q's rows: one of 20 lines without holes seems to have one.
+_HOLE, _CERTAIN = 0.01, 3.0
+
+
+def holes(cells: Ordered) -> float:
+    """Returns the share of p's rows in holes of q: between its rows, where it has none and should have many.
+
+    That is where p's rows there, and the shares of both samples beside them, make one expect many.
+    """
+    n, m = float(cells.p.sum()), float(cells.q.sum())
+    held = np.flatnonzero(cells.q > 0.0)
+    p, q = Running(cells.p), Running(cells.q)
+    share = 0.0
+    for a, b in itertools.pairwise(held.tolist()):
+        rows = p.over(a + 1, b)
+        if rows <= _HOLE * n or min(q.over(0, a + 1), q.over(b, len(cells.q))) < FEWEST:
+            continue
+        sides = _beside(q, 0, a + 1, -1), _beside(q, b, len(cells.q), 1)
+        ratio = min(q.over(*run) / max(p.over(*run), 1.0) for run in sides)
+        # Of a mixture of both, so many rows in a row are p's with probability (1 + ratio)^-rows.
+        share += rows / n if rows * math.log1p(ratio) > math.log(m) + _CERTAIN else 0.0
+    return share
+
+
+def _beside(q: Running, start: int, stop: int, outwards: int) -> tuple[int, int]:
+    """Returns the cells of a run next to one of its ends in which q has about twice the fewest rows."""
+    share = min(2.0 * FEWEST / q.over(start, stop), 1.0)
+    if outwards > 0:
+        return start, max(q.before(share, start, stop), start + 1)
+    return min(q.before(1.0 - share, start, stop), stop - 1), stop
 
 
 def is_gap(share_p: float, share_q: float, rows_q: float) -> bool:

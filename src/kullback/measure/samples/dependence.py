@@ -2,8 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import final
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -25,38 +23,6 @@ _WHOLE = 1e-3
 #: Rows of a stretch in which dependence is looked for, the deviate from which it is believed (one in 300,000
 #: tables of independent rows has it), and the shortest chain that is looked at.
 _STRETCH, _CLEAR, _SHORTEST = 16, 4.5, 8
-
-
-@final
-@dataclass(frozen=True)
-class Mean:
-    """A mean over rows.
-
-    Attributes:
-        value, error: the mean and its standard error.
-        n: how many rows count, before what they share.
-        effect: by how much the variance exceeds that of independent rows.
-        inferred: whether dependence was not said but seen.
-    """
-
-    value: float
-    error: float
-    n: float
-    effect: float
-    inferred: bool
-
-    @property
-    def note(self) -> str:
-        """What is said of dependence, "" where there is none."""
-        if self.effect <= 1.0:
-            return ""
-        return (
-            depends(self.effect)
-            if self.inferred
-            else (
-                f"rows depend on each other as said: {self.effect:.3g} of them are worth an independent one"
-            )
-        )
 
 
 def depends(length: float) -> str:
@@ -133,7 +99,7 @@ def lasting(columns: Sequence[Values], coded: Sequence[bool], rows: Rows) -> tup
     seen = rows.order is None
     if seen and (any(_is_sorted(x) for x in columns) or not any(map(_depends, columns))):
         return 1.0, False
-    chains = _chains(rows, len(columns[0]))
+    chains = chains_of(rows, len(columns[0]))
     found = [blocks(x, chains, levels=c) for x, c in zip(columns, coded, strict=True)]
     return max(found), seen and max(found) > 1.0
 
@@ -182,7 +148,7 @@ def memory(series: Values, chains: Sequence[Groups]) -> float:
     return max(n / effective, 1.0) if effective > 0.0 else float(n)
 
 
-def _chains(rows: Rows, n: int) -> list[Groups]:
+def chains_of(rows: Rows, n: int) -> list[Groups]:
     """Returns the rows of each chain in the order of time."""
     order = (
         np.argsort(rows.order, kind="stable")
@@ -209,7 +175,7 @@ def groups_of(rows: Rows, n: int, length: float) -> Groups | None:
     if length <= 1.0:
         return None
     made, first = np.empty(n, dtype=np.int64), 0
-    for chain in _chains(rows, n):
+    for chain in chains_of(rows, n):
         made[chain] = first + np.arange(len(chain)) // math.ceil(2.0 * length)
         first += n
     return made
@@ -232,37 +198,6 @@ def counts_of(values: Values, rows: Rows, length: float, *, levels: bool) -> Val
     if effect == 1.0:
         return counts
     return (np.ones(len(values)) if counts is None else counts) / effect
-
-
-def mean_of(values: Values, rows: Rows, columns: Sequence[Values] = ()) -> Mean:
-    """Returns the mean of a number over rows, with an error by what the rows stand for.
-
-    Args:
-        values: of each row; where a row counts for nothing it may be anything.
-        rows: what they stand for.
-        columns: of the rows, in which dependence is looked for where nothing is said; the values by default.
-    """
-    counts = np.ones(len(values)) if rows.counts is None else rows.counts
-    used = counts > 0.0
-    values = np.where(used, values, 0.0)
-    n = float(counts.sum())
-    mean = float(counts @ values) / n
-    apart = np.where(used, values - mean, 0.0)
-    spread = float(counts @ apart**2) / n
-    alone = spread / max(n - 1.0, 1.0)
-    looked_at = columns or [np.where(used, values, np.nan)]
-    length, inferred = lasting(looked_at, [False] * len(looked_at), rows)
-    effect = 1.0
-    if length > 1.0:
-        effect = memory(np.where(used, apart, np.nan), _chains(rows, len(values)))
-    elif rows.cluster is not None and not isinstance(rows.order, np.ndarray):
-        sums = np.bincount(rows.cluster, counts * apart)
-        g = int(np.count_nonzero(np.bincount(rows.cluster, counts)))
-        held = float(sums @ sums) / n**2 * g / max(g - 1, 1)
-        # Limits of few clusters are those of Student's law: the error is longer by what that takes.
-        few = special.stdtrit(max(g - 1, 1), 0.975) / 1.959964
-        effect = max(held * few**2 / alone, 1.0) if alone > 0.0 else 1.0
-    return Mean(mean, math.sqrt(alone * effect), n, effect, inferred)
 
 
 def _is_sorted(values: Values) -> bool:
@@ -437,98 +372,3 @@ def _copied(mine: Table, other: Table) -> bool:
 
 
 # Means over rows that belong together.
-
-#: Stretches into which rows in order are cut, contexts or documents that are too few first of all: what depends
-#: on each other over less than a fortieth of the rows then adds nothing to the error that is not seen.
-_STRETCHES = 40
-#: Fewer documents than these do not tell the variance of their means.
-_FEW = 10
-
-
-@final
-@dataclass(frozen=True)
-class GroupedMean:
-    """A mean over rows of groups that are independent.
-
-    Attributes:
-        value, standard_error: the error is that of a ratio of sums over groups; inf for one group.
-        interval: where the mean of all such groups lies, longer on the side of the longer tail.
-        quantile: half-width of a symmetric interval in standard errors, of Student's t.
-    """
-
-    value: float
-    standard_error: float
-    interval: tuple[float, float]
-    quantile: float
-
-
-def stretches(documents: Groups, *, consecutive: bool) -> Groups:
-    """Returns groups of neighbouring rows that are taken for independent of each other.
-
-    Args:
-        documents: rows with one number belong together and stand next to each other.
-        consecutive: whether documents are pieces of one text, so that neighbours are no more independent
-            than rows within them.
-
-    Example:
-        >>> [len(np.unique(stretches(np.repeat(np.arange(n), 1000 // n), consecutive=c)))
-        ...     for n, c in ((100, False), (20, False), (2, False), (100, True), (20, True))]
-        [100, 20, 40, 40, 20]
-    """
-    numbers = np.unique(documents, return_inverse=True)[1].reshape(-1)
-    count = int(numbers.max()) + 1
-    if consecutive and count > _STRETCHES:
-        return numbers * _STRETCHES // count
-    if count >= _FEW:
-        return numbers
-    parts = -(-_STRETCHES // count)
-    starts = np.searchsorted(numbers, np.arange(count + 1))
-    within = np.arange(len(numbers)) - starts[numbers]
-    cut = within * parts // np.diff(starts)[numbers]
-    return np.unique(numbers * parts + cut, return_inverse=True)[1].reshape(-1)
-
-
-def grouped_mean(
-    values: Values, groups: Groups, *, ordered: bool = False, level: float = 0.95
-) -> GroupedMean:
-    """Returns the mean over rows, with the error that rows of one group depending on each other leave it.
-
-    Divergences of single rows have a long upper tail, so that a symmetric interval lies too low: this one is
-    Hall's, by the skewness of the sums over groups.
-
-    Args:
-        values: of the rows.
-        groups: numbers from 0; rows with one number belong together.
-        ordered: whether groups with neighbouring numbers are neighbours in a text, so that what runs over
-            from one into the next counts too.
-        level: of the interval.
-
-    Example:
-        >>> rows = np.repeat(np.random.default_rng(0).normal(size=100), 9)
-        >>> found = grouped_mean(rows, np.repeat(np.arange(100), 9))
-        >>> round(found.standard_error, 2), round(float(np.std(rows)) / 30.0, 2)
-        (0.1, 0.03)
-
-    Source: Cochran (1977), Sampling techniques, section 6.3; Hall (1992), On the removal of skewness by
-    transformation, JRSS B 54.
-    """
-    mean = float(np.mean(values))
-    sums = np.bincount(groups, values - mean)[np.bincount(groups) > 0]
-    count, square = len(sums), float(sums @ sums)
-    if count < 2:
-        return GroupedMean(mean, np.inf, (-np.inf, np.inf), np.inf)
-    runs_over = max(2.0 * float(sums[1:] @ sums[:-1]), 0.0) if ordered else 0.0
-    error = float(np.sqrt((square + runs_over) * count / (count - 1))) / len(values)
-    quantile = float(special.stdtrit(count - 1, 0.5 + 0.5 * level))
-    skewness = float(np.mean(sums**3)) / (square / count) ** 1.5 if square > 0.0 else 0.0
-    low, high = (
-        mean - error * _unskewed(q, skewness / np.sqrt(count)) for q in (quantile, -quantile)
-    )
-    return GroupedMean(mean, error, (low, high), quantile)
-
-
-def _unskewed(quantile: float, skewness: float) -> float:
-    """Returns the quantile of a mean over its error, whose skewness is that of the mean."""
-    if abs(skewness) < 1e-6:
-        return quantile
-    return 3.0 / skewness * float(np.cbrt(1.0 + skewness * (quantile - skewness / 6.0)) - 1.0)

@@ -18,6 +18,7 @@ from kullback.measure.samples.cells import (
     Counts,
     Ordered,
     Span,
+    holes,
     is_gap,
     parts_of,
     refined,
@@ -43,6 +44,12 @@ _STEEP = 8.0
 _REACH = 2.0 / 3.0
 #: Nothing sure is said of more than this share of log m, however p and q look.
 _MOST_NATS = 0.5
+#: Tails that may pay more than this, and more than so many times what was measured, leave it unresolved.
+_MORE, _OF_ALL = 0.3, 3.0
+#: So do tails of which a row may pay so many nats, and so many times what a row does in the mean: a gamma law against
+#: an inverse Gaussian one 15 to 40 times, t(3) against a normal law 15 to 150, a normal law against one of half its
+#: width 5 to 10 (1,000 and 10,000 rows).
+_SWING, _TIMES_MEAN = 3.0, 12.0
 #: Fewer rows than this of either sample leave shapes unseen that no error accounts for.
 _FEWEST_ROWS = 100
 
@@ -127,7 +134,7 @@ def _measured(parts: list[Span], cells: Ordered, smooth: LogRatio) -> OrderedKl:
     n = float(p.sum())
     between = terms(p, q)
     within, of_tails, upward = np.zeros(len(parts)), 0.0, 0.0
-    thin, growing, ends = 0.0, [], False
+    thin, growing, ends, swing = 0.0, [], False, 0.0
     for j, part in enumerate(parts):
         run = slice(part.start, part.stop)
         alone = part.stop - part.start == 1
@@ -146,10 +153,15 @@ def _measured(parts: list[Span], cells: Ordered, smooth: LogRatio) -> OrderedKl:
         upward += share * found.upward
         of_q = float(q[j] / q.sum())
         thin += share * (found.exponent > 1.0 and of_q < 0.5 * share)
+        swing = max(swing, found.value + found.upward if share > _LITTLE else 0.0)
         growing += [rate] if _outgrows(part, cells) else []
         ends = ends or ends_early(*wide) or (found.exponent > _STEEP and share > _LITTLE)
     value = float(p @ (between + within)) / n
-    reason = _reason(parts, cells, thin, growing) or _beyond(value, float(q.sum()), ends=ends)
+    reason = (
+        _reason(parts, cells, thin, growing)
+        or _beyond(value, float(q.sum()), ends=ends)
+        or _unbounded(cells, value, upward, swing)
+    )
     total, second = variance(p, q, within)
     bound_total, _ = variance(p, q)
     return OrderedKl(
@@ -247,6 +259,16 @@ def _reason(parts: list[Span], cells: Ordered, thin: float, growing: list[Growth
     together = functools.reduce(Growth.and_also, growing) if growing else None
     if together is not None and max(together.mean, *(rate.mean for rate in growing)) > _HEAVY:
         return "the tail of {p} is so much heavier than that of {q} that it may be infinite"
+    return ""
+
+
+def _unbounded(cells: Ordered, value: float, upward: float, swing: float) -> str:
+    """Returns why nothing limits it from above: holes, or tails that may pay more than all that was measured."""
+    missing = holes(cells)
+    if missing:
+        return f"{100.0 * missing:.2g} % of {{p}}'s rows lie in holes where {{q}} has none, so it may be infinite"
+    if upward > max(_OF_ALL * value, _MORE) or swing > max(_TIMES_MEAN * value, _SWING):
+        return "what {q} has hardly seen of {p} may pay more than all that was measured"
     return ""
 
 

@@ -10,7 +10,7 @@ from kullback.core.numerics import one_thread
 from kullback.core.run import generator
 from kullback.distributions.base import Distribution
 from kullback.inputs.given import distribution
-from kullback.measure.neighbours import MOST_COLUMNS, neighbour_kl
+from kullback.measure.neighbours import MOST_COLUMNS, far_rows, neighbour_kl
 from kullback.measure.samples.cells import against_known
 from kullback.measure.samples.classifiers import encode, varies
 from kullback.measure.samples.counts import Tallied, Tally, of_codes, of_numbers, tally_kl
@@ -105,6 +105,30 @@ def _of_draws(p: object, q: object, rng: np.random.Generator, *, normalize: bool
 
 def _of_samples(p: Samples, q: Samples, rng: np.random.Generator) -> Estimate:
     p, q = _alike(p.written_out, q.written_out)
+    found = _measured(p, q, rng)
+    far = _far(p, q) if found.kind in ("estimate", "lower_bound") else 0
+    if not far:
+        return found
+    low = max(found.interval[0], 0.0)
+    return Estimate.unresolved(
+        np.nan, f"{far} row(s) of p lie so far from all rows of q that they may decide it", FORWARD_KL,
+        method=found.method, n=found.n, at_least=low if np.isfinite(low) else 0.0, notes=found.notes,
+    )  # fmt: skip
+
+
+def _far(p: Samples, q: Samples) -> int:
+    """Returns how many rows of p are far from q, in columns of numbers."""
+    numbers = [
+        i for i, kind in enumerate(p.kinds)
+        if kind == "continuous" and np.isfinite(p.values[:, i]).all() and varies(q.values[:, i])
+    ]  # fmt: skip
+    if not numbers or len(numbers) > MOST_COLUMNS:
+        return 0
+    x, y = (s.values[:, numbers][np.isfinite(s.values[:, numbers]).all(axis=1)] for s in (p, q))
+    return far_rows(x, y)
+
+
+def _measured(p: Samples, q: Samples, rng: np.random.Generator) -> Estimate:
     rows = len(p.values) + len(q.values)
     varying = [
         i
