@@ -166,3 +166,21 @@ def test_looking_costs_nothing_before_one_looks():
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_corner_is_an_array_of_axes(pyplot):
+    from kullback.render.document import Axis, Corner, Document, Section, Series
+    from kullback.render.plot import plot
+
+    draws, x = np.random.default_rng(0).normal(size=(50, 2)), np.linspace(-3.0, 3.0, 20)
+    margins = tuple((Series("q", x, np.exp(-(x**2)), "q"),) for _ in range(2))
+    axes = (Axis("a", (-3.0, 3.0)), Axis("b", (-2.0, 2.0)))
+    corner = Corner("pairs", "", axes, margins, (("q", "q", draws),))
+    document = Document("t", dict, sections=(Section("s", "", (corner,)),))
+    grid = plot(document, None, 0)
+    assert grid.shape == (2, 2)
+    assert not grid[0][1].get_visible()
+    assert grid[1][0].get_ylim() == (-2.0, 2.0)
+    assert len(grid[1][0].get_lines()[0].get_xdata()) == 50
+    with pytest.raises(InputError, match="several axes"):
+        plot(document, pyplot.subplots()[1], 0)

@@ -98,9 +98,7 @@ def explore(
         raise InputError("explore: p and q must both be densities, or both lists of probabilities")
     words = _written(left, "p"), _written(right, "q")
     html = page(*words, units)
-    if path is not None:
-        write_atomic(path, html)
-    return LivePage(*words, html, None if path is None else Path(path))
+    return LivePage(*words, html, None if path is None else write_atomic(path, html))
 
 
 def live_of(p: Distribution, q: Distribution, unit: str) -> Live | None:

@@ -16,8 +16,8 @@ from kullback.core.errors import InputError
 _DEVICES = ("/dev", "/dev/fd", "/proc")
 
 
-def write_atomic(path: str | Path, data: bytes | str) -> None:
-    """Writes a file so that it holds all of the data or stays as it was.
+def write_atomic(path: str | Path, data: bytes | str) -> Path:
+    """Writes a file so that it holds all of the data or stays as it was, and returns its path.
 
     The data go to a new file in the same directory, which then takes the name; a symbolic link
     is replaced, not followed. Devices and pipes are written straight.
@@ -32,6 +32,7 @@ def write_atomic(path: str | Path, data: bytes | str) -> None:
     content = data.encode() if isinstance(data, str) else data
     with opened(path) as file:
         file.write(content)
+    return Path(path)
 
 
 @contextlib.contextmanager

@@ -7,10 +7,14 @@ import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from enum import Enum
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from kullback.results.quantity import Units, factor
+
+if TYPE_CHECKING:
+    from pathlib import Path
+else:  # importing the package waits for no paths
+    Path = object
 
 T = TypeVar("T")
 #: Not in JSON.
@@ -48,8 +52,7 @@ class Shown:
         Raises:
             InputError: it cannot be written; nothing was left behind.
         """
-        _shows("write")(path, _shows("page")(_shows("document")(self)))
-        return Path(path)
+        return _shows("write")(path, _shows("page")(_shows("document")(self)))
 
     def plot(self, ax: Any = None, *, figure: int | str = 0) -> Any:
         """Draws a figure of this result with matplotlib and returns its Axes, to go on working with.
