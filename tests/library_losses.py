@@ -27,6 +27,11 @@ def softmax_over_the_batch(student_logits, teacher_logits):
     return F.kl_div(student, F.softmax(teacher_logits, 0), reduction="batchmean")
 
 
+def batchmean_of_sequences(student_logits, teacher_logits):
+    student = F.log_softmax(student_logits, -1)
+    return F.kl_div(student, F.softmax(teacher_logits, -1), reduction="batchmean")
+
+
 def softmax_over_everything(s_logits, t_logits):
     s, t = s_logits.flatten(), t_logits.flatten()
     return (torch.softmax(t, 0) * (torch.log_softmax(t, 0) - torch.log_softmax(s, 0))).sum()
@@ -168,6 +173,16 @@ def vae_one_draw_without_entropy(mu, logvar):
 def one_draw_jax(key, mean, log_var):
     z = mean + jnp.exp(0.5 * log_var) * jax.random.normal(key, mean.shape)
     return jnp.mean(jnp.sum(0.5 * (z**2 - log_var - (z - mean) ** 2 * jnp.exp(-log_var)), -1))
+
+
+def free_bits(mu, logvar, free_bits=0.5):
+    kl = 0.5 * (mu**2 + logvar.exp() - 1 - logvar)
+    return torch.clamp(kl, min=free_bits).sum(-1).mean()
+
+
+def free_bits_together(z_mean, z_log_var):
+    kl = 0.5 * jnp.sum(z_mean**2 + jnp.exp(z_log_var) - 1 - z_log_var, -1)
+    return jnp.mean(jnp.maximum(kl, 1.0))
 
 
 # Regression.
@@ -367,6 +382,7 @@ LOSSES = [
     (softmax_over_the_batch, {}, "none", "none", None, "another axis", "1/V"),
     (softmax_over_everything, {}, "none", "none", None, "another axis", ""),
     (softmax_over_the_batch_jax, {}, "none", "none", None, "another axis", ""),
+    (batchmean_of_sequences, {}, "forward", "forward", "", "with sequences, (B,T,V), it is T times", ""),
     (layer_lists, {}, "forward", "forward", "L", "", "steps with the batch"),
     (a_batch, {}, "forward", "forward", "", "batch['student_logits']: logits of q", ""),
     (outputs_of_models, {}, "forward", "forward", "", "", "padding"),
@@ -397,6 +413,8 @@ LOSSES = [
     (vae_one_draw_sd_mixed_up, {}, "none", "none", None, "random numbers of its own", ""),
     (vae_one_draw_without_entropy, {}, "reverse_cross_entropy", None, "", "entropy of q is missing", ""),
     (one_draw_jax, {}, "reverse", "reverse", "", "random numbers of its own", ""),
+    (free_bits, {}, "free_bits", "free_bits", "", "of each coordinate not below, free nats = 0.5", ""),
+    (free_bits_together, {}, "free_bits", "free_bits", "", "of each row not below, free nats = 1", ""),
     (F.mse_loss, {}, "forward", "forward", "2/d", "half the squared error", "squared difference"),
     (F.l1_loss, {}, "forward", "forward", "1/d", "Laplace", ""),
     (F.gaussian_nll_loss, {}, "forward", "forward", "1/d", "-log N(data; prediction, variance)", ""),

@@ -6,6 +6,8 @@ from typing import Any
 from kullback.api.check_loss import check_loss
 from kullback.results.loss_report import LossReport
 
+__all__ = ["assert_loss"]
+
 
 def assert_loss(
     fn: Callable[..., Any],

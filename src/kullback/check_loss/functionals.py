@@ -376,4 +376,24 @@ _GAUSSIAN = (
      lambda m, s, n, t: _gaussian_kl(m, 2.0 * s, n, t)),
     ("squared_mean", "the squared distance of the means", lambda m, s, n, t: (m - n) ** 2),
 )  # fmt: skip
-_GAUSSIAN_ONE = (("renyi", "Renyi divergence of p and q", "alpha", _ORDERS[:7], _gaussian_renyi),)
+_FREE = (0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.25, 0.3, 0.4, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 8.0)
+
+
+def _free(m: Array, s: Array, n: Array, t: Array, least: float) -> Any:
+    """max(KL, least) of each coordinate."""
+    kl: Any = _gaussian_kl(m, s, n, t)
+    return np.where(kl.real > least, kl, least)
+
+
+def _free_together(m: Array, s: Array, n: Array, t: Array, least: float) -> Any:
+    """max(KL, least) of each row, spread over its coordinates."""
+    kl: Any = _gaussian_kl(m, s, n, t)
+    total = kl.real.sum(axis=-1, keepdims=True)
+    return np.where(total > least, kl, least / kl.shape[-1])
+
+
+_GAUSSIAN_ONE = (
+    ("renyi", "Renyi divergence of p and q", "alpha", _ORDERS[:7], _gaussian_renyi),
+    ("free_bits", "KL(q||p), of each coordinate not below", "free nats", _FREE, _free),
+    ("free_bits", "KL(q||p), of each row not below", "free nats", _FREE, _free_together),
+)

@@ -198,7 +198,8 @@ def _best_member(target: _Target, family: FunctionalFamily, *fixed: Functional) 
     def error(value: float) -> float:
         return target.error(family.at(value), *fixed)
 
-    i = int(np.argmin([error(value) for value in grid]))
+    errors = [error(value) for value in grid]
+    i = int(np.argmin(errors))
     low, high = grid[max(i - 1, 0)], grid[min(i + 1, len(grid) - 1)]
 
     def best(steps: int) -> Any:
@@ -208,6 +209,8 @@ def _best_member(target: _Target, family: FunctionalFamily, *fixed: Functional) 
         )
 
     found = best(_ROUGH)
+    if errors[i] <= min(found.fun, _EXACT):
+        return family.at(grid[i])  # exact, as where the error is a step function
     return family.at(float((best(80) if found.fun < _PROMISING else found).x))
 
 

@@ -259,7 +259,35 @@ def _with_notes(trial: Trial, judged: Judged, optional: Sequence[str]) -> Judged
     unnamed = not judged.headline.gradient_named and judged.bits > 16
     if reading.family == "pair" and unnamed and not trial.noisy:
         judged = with_truncation(trial.call, trial.experiments, names, judged)
-    return _with_advantages(trial, judged)
+    return _with_advantages(trial, _with_sequences(trial, judged))
+
+
+def _with_sequences(trial: Trial, judged: Judged) -> Judged:
+    """Whether sequences of rows get another factor: a mean over the batch that is a sum over tokens."""
+    top, reading = judged.headline.gradient, trial.reading
+    whole = trial.layout == "(B,V)" and reading.family == "pair" and not trial.noisy
+    if (
+        not whole or top is None or top.terms or trial.call.name == "jax"
+    ):  # there it would compile thrice
+        return judged
+    experiments = [
+        e
+        for e in problems_of(reading, "(B,T,V)", trial.key, (1.0,))
+        if e.weights.keys() == trial.experiments[0].weights.keys()
+    ]
+    try:
+        other = judge(trial.call, experiments, reading.names("q"), [], deep=False).headline
+    except Exception:  # noqa: BLE001 - a loss that takes no sequences
+        return judged
+    found = other.gradient
+    same = found is not None and found.functional.label == top.functional.label
+    if found is None or not (same and other.gradient_named) or ("T", 1) not in found.powers:
+        return judged
+    words = (
+        f"with sequences, (B,T,V), it is T times {top.functional.label}: it sums over the tokens and divides by the "
+        "batch alone, as torch's batchmean does; flatten the rows to (N, V) for a mean over tokens"
+    )
+    return replace(judged, notes=(*judged.notes, words))
 
 
 def _chosen(judged: Sequence[tuple[Trial, Judged]]) -> tuple[Trial, Judged]:
