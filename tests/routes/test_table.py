@@ -15,10 +15,10 @@ from kullback.api.explain import plan
 from kullback.api.fit import fit
 from kullback.core.errors import InputError, KullbackError, UnsupportedError
 from kullback.core.run import Run
-from kullback.families import recipe_of
+from kullback.families import Mixture, recipe_of
 from kullback.inputs.target import read
 from kullback.routes.table import ROUTES, Problem, as_markdown, check_options, choose
-from kullback.targets import Counts, LogDensity, Samples
+from kullback.targets import Counts, LogDensity, Samples, Subsample
 
 RNG = np.random.default_rng(0)
 ROWS = RNG.gamma(2.0, 1.0, 300)
@@ -106,6 +106,10 @@ _USED = [
     ("samples of two columns", "mixture:2", "forward", None),
     pytest.param("samples of two columns", "full_rank", "reverse", None, marks=pytest.mark.slow),
     pytest.param("log density", "full_rank", "reverse", None, marks=pytest.mark.slow),
+    pytest.param("log density", "low_rank:1", "forward", None, marks=pytest.mark.slow),
+    pytest.param(
+        "log density", "mixture:2", "forward", "importance_sampling", marks=pytest.mark.slow
+    ),
     ("discrete log density", "bernoulli", "reverse", None),
     ("density", "normal", "reverse", None),
     pytest.param("density", "laplace", "reverse", None, marks=pytest.mark.slow),
@@ -233,11 +237,27 @@ class TestKnownVectors:
 def test_the_plan_says_how_a_fit_would_be_made():
     found = plan(PLANE, family="mixture:2")
     assert (found.forward.method, found.reverse.method) == ("em", "plug_in")
-    refused = plan(LogDensity(lambda x: -jnp.sum(x**2), np.zeros(5)), family="full_rank")
-    assert refused.reverse.method == "natural_gradient"
-    assert refused.forward.method.startswith("none: forward KL needs means under p")
+    both = plan(LogDensity(lambda x: -jnp.sum(x**2), np.zeros(5)), family="full_rank")
+    assert both.reverse.method == "natural_gradient"
+    assert both.forward.method == "importance_sampling"
+    refused = plan(LogDensity(_two, np.zeros(2, int), support="binary"), family="bernoulli")
+    assert refused.forward.method.startswith("none: forward KL over discrete latents needs means")
     with pytest.raises(InputError, match="give one of them"):
         plan("normal(0, sd=1)")
+
+
+def test_a_plane_is_tabulated_only_where_its_values_are_all_there_is_of_it():
+    """Names, supports and rows of data are part of p: quadrature over an array would leave them out."""
+    plane = LogDensity(lambda x: -0.5 * jnp.sum(x**2), np.zeros(2))
+    assert choose(read(plane), recipe_of("full_rank"), "forward").solver == "moments"
+    for family in ("mixture:auto", "low_rank:1", Mixture(2, "spherical")):
+        assert choose(read(plane), recipe_of(family), "forward").solver == "importance_sampling"
+    named = LogDensity(lambda x: -(x["a"] ** 2) - x["b"] ** 2, {"a": 0.0, "b": 0.0})
+    bounded = LogDensity(lambda x: -jnp.sum(x), np.ones(2), support="positive")
+    few = Subsample(lambda x, row: -0.5 * (row - x[0]) ** 2, np.zeros(50), 5)
+    rows = LogDensity(lambda x: -0.5 * jnp.sum(x**2), np.zeros(2), subsample=few)
+    for p in (named, bounded, rows):
+        assert choose(read(p), recipe_of("full_rank"), "forward").solver == "importance_sampling"
 
 
 def test_the_docs_have_the_table():

@@ -45,11 +45,11 @@ def fit(
 
     Args:
         target: `Samples`, an array (n, d) or a data frame of them, the path of a table, `Counts`; any
-            distribution that `kl_divergence` takes; an unnormalised `LogDensity`, of any number of
-            parameters in reverse; a model of NumPyro, PyMC or Stan.
+            distribution that `kl_divergence` takes; an unnormalised `LogDensity` of any number of
+            parameters; a model of NumPyro, PyMC or Stan.
         family: MeanField(), FullRank(), LowRank(r), Mixture(k), a class of NumPyro with scalar events, or
-            the name of one of these, such as "mixture:2" or "gamma". For reverse fits of log densities
-            also "auto" and "mixture:auto", which take what is needed. For forward fits of samples also
+            the name of one of these, such as "mixture:2" or "gamma". For fits of log densities also
+            "auto" and "mixture:auto", which take what is needed. For forward fits of samples also
             KernelDensity(), Categorical(), a list of families or "best": the one that predicts rows held out
             best, with the table of all in `selection`.
         direction: "forward" or "reverse"; there is no default.
@@ -60,7 +60,7 @@ def fit(
         key: randomness, an int or a JAX key.
         progress: whether to say on a terminal what is being done; by default where somebody sits in
             front of one. Or a function that is called with the number of restarts done, or with words.
-        checkpoint: a file for what is found on the way, for reverse fits of log densities and forward fits
+        checkpoint: a file for what is found on the way, for fits of log densities and forward fits
             of Gaussians to rows: a killed run that is started again goes on from there, and ends with the
             same bits.
         solver: for reverse fits of log densities by one Gaussian: "natural_gradient", which needs no

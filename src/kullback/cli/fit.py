@@ -61,7 +61,7 @@ def fit(
     if how.direction is None:
         raise InputError(_NO_DIRECTION)
     check_starts(how.starts)
-    if how.family is None and not (is_model(data) and how.direction == "reverse"):
+    if how.family is None and not is_model(data):
         raise InputError(_NO_FAMILY)
     check_place(report, inputs=(source_of(data),))
     place = checkpoint(keeping, source_of(data))

@@ -19,6 +19,8 @@ from kullback.solvers.gibbs import Swept
 
 _SIGMAS = 3.0
 _LIGHT = 0.3
+#: Pareto k of weights without a variance.
+_NO_VARIANCE = 0.5
 #: On densities with narrow necks the errors of bridges came out half as large again as they said.
 _ALLOWANCE, _HARDLY = 1.5, 0.5
 #: The share of KL(q||p) that was missed there.
@@ -56,7 +58,7 @@ def weigh_up(weighed: Weighed, afar: Afar, rays: Rays) -> Evidence:
     reached = afar.tempered.complete and second[0] + 4.0 * second[1] > weighed.elbo[0]
     by_weights = reliable and (not reached or _weights_hold(weighed, afar))
     if by_weights:
-        values, method = _weighted(weighed), "importance weighting"
+        values, method = _weighted(weighed, afar), "importance weighting"
     else:
         values, method = _bridged(weighed, afar, reached=reached)
     n, k = len(weighed.x), f"Pareto k = {weighed.pareto_k:.2f}"
@@ -111,21 +113,43 @@ def _gap(weighed: Weighed, afar: Afar) -> Value:
 
 def _weights_hold(weighed: Weighed, afar: Afar) -> bool:
     """Whether weights are to be believed where tempering has arrived too."""
+    if weighed.closer:
+        # A tempered draw that would weigh more than any of thousands: a place that they do not know.
+        return weighed.pareto_k < RELIABLE and not _certain(afar.heavier(weighed))
     gap, error = _gap(weighed, afar)
     agree = abs(gap) <= _SIGMAS * error + 0.02
-    beyond = afar.outside[0] - _SIGMAS * afar.outside[1] > 0.01
+    beyond = _certain(afar.outside)
     # From here on its error, and its bias, are those of a few large weights.
-    light = max(weighed.pareto_k, weighed.own_weights[1]) < _LIGHT
+    light = max(weighed.pareto_k, _tail_of_q(weighed)) < _LIGHT
     # Routes that differ while no draw lies outside q: it is tempering that did not quite arrive.
     nowhere = afar.outside[0] <= 0.0
     return light and (agree or nowhere) and not beyond
 
 
-def _weighted(weighed: Weighed) -> Values:
+def _certain(share: Value) -> bool:
+    """Whether a share of p's mass is more than a hundredth."""
+    return share[0] - _SIGMAS * share[1] > 0.01
+
+
+def _tail_of_q(weighed: Weighed) -> float:
+    """Pareto k of q's own weights, where no draws of a mixture closer to p help them."""
+    return -math.inf if weighed.closer else weighed.own_weights[1]
+
+
+def _weighted(weighed: Weighed, afar: Afar) -> Values:
+    """By weights; where they have a tail without variance, with a half of what tempering differs by beyond chance."""
+    doubt = 0.0
+    if weighed.closer and weighed.pareto_k > _NO_VARIANCE and afar.tempered.complete:
+        gap, error = _gap(weighed, afar)
+        doubt = 0.5 * max(abs(gap) - 2.0 * error, 0.0)
+
+    def doubted(value: Value) -> Value:
+        return value[0], math.hypot(value[1], doubt)
+
     return (
-        weighed.log_evidence,
-        weighed.reverse_kl,
-        weighed.forward_kl,
+        doubted(weighed.log_evidence),
+        doubted(weighed.reverse_kl),
+        doubted(weighed.forward_kl),
         weighed.jeffreys,
         weighed.eubo,
     )
@@ -137,7 +161,13 @@ def _bridged(weighed: Weighed, afar: Afar, *, reached: bool) -> tuple[Values, st
     if not reached:
         return _through(weighed, afar, (weighed.log_evidence[0], math.inf)), method
     middle, method = _sober(afar.bridged(weighed), afar.log_evidence, method)
-    if weighed.own_weights[1] > RELIABLE:
+    if weighed.closer:
+        # Neither the weights nor the tempered draws hold: what they differ by is not known.
+        apart = abs(weighed.log_evidence[0] - afar.log_evidence[0])
+        values = _through(weighed, afar, (middle[0], math.hypot(middle[1], apart)))
+        forward, jeffreys, eubo = ((value, math.inf) for value, _ in values[2:])
+        return (values[0], values[1], forward, jeffreys, eubo), method
+    if max(weighed.pareto_k, _tail_of_q(weighed)) > RELIABLE:
         # Where weights have such a tail, tempered draws too may not enter a narrow neck of p.
         neck = _NECK * max(middle[0] - weighed.elbo[0], 0.0)
         middle = middle[0], math.hypot(middle[1], neck)

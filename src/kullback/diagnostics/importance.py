@@ -26,9 +26,13 @@ Array = np.ndarray
 _FIRST, _MOST = 2048, 16384
 #: The ELBO's standard error that is worth more draws.
 _ERROR = 0.01
-_FREEDOM = 5.0
+#: Degrees of freedom of heavy tails.
+FREEDOM = 5.0
 #: Below this spread log weights are constant up to rounding, and say nothing of what q misses.
 CONSTANT = 1e-6
+#: Pareto k of what draws add to a mean above which it has no variance, or no mean; and how many of the largest are
+#: then as many as may be missing (measured on banana-shaped densities and funnels).
+_HEAVY, _NO_MEAN, _LARGEST = 0.5, 1.0, 20
 #: With no weight above this many times their mean, thousands of weights have no heavy tail.
 _SMALL = 5.0
 
@@ -45,6 +49,8 @@ class Weighed:
         own: how many are of q.
         log_p, log_q, log_r: log densities; r is what all draws together are drawn from.
         gradient: of log p, (n, d).
+        kin: the mixture that the others have, with t tails.
+        closer: whether that is one closer to p, not q itself.
     """
 
     x: Float[np.ndarray, "n d"]
@@ -53,6 +59,14 @@ class Weighed:
     log_q: Float[np.ndarray, " n"]
     log_r: Float[np.ndarray, " n"]
     gradient: Float[np.ndarray, "n d"]
+    kin: Components
+    closer: bool
+
+    def log_r_at(self, x: Array, log_q: Array) -> Float[np.ndarray, " m"]:
+        """Returns the log density of what all draws come from at other points, given log q there."""
+        share = self.own / len(self.x)
+        heavy = heavy_log_prob(self.kin, x)
+        return np.logaddexp(math.log(share) + log_q, math.log1p(-share) + heavy)
 
     @property
     def log_ratio(self) -> Float[np.ndarray, " n"]:
@@ -69,10 +83,13 @@ class Weighed:
         """Weights with mean 1, the log evidence and Pareto k."""
         return smoothed(self.log_p - self.log_r)
 
-    @property
+    @cached_property
     def weights(self) -> Float[np.ndarray, " n"]:
-        """Weights of all draws, smoothed, with mean 1."""
-        return self._smoothed[0]
+        """Weights of all draws with mean 1, smoothed unless they come from a mixture that knows where they matter."""
+        if not self.closer:
+            return self._smoothed[0]
+        weights = np.exp(self.log_p - self.log_r - self._smoothed[1])
+        return weights / weights.mean()
 
     @property
     def pareto_k(self) -> float:
@@ -122,21 +139,40 @@ class Weighed:
         # About the ELBO, so that a large constant is not multiplied by the rounding of the weights.
         level = self.elbo[0]
         value = level + float(np.mean(self.weights * (self._known - level)))
-        return value, self._error(self.weights * (self._known - value), np.zeros(self.own))
+        error = self._error(self.weights * (self._known - value), np.zeros(self.own))
+        return value, math.hypot(error, self._doubt)
+
+    @cached_property
+    def _doubt(self) -> float:
+        """What the largest draws add to the EUBO, where more of their kind may not have been drawn.
+
+        Its error is infinite where the tail of what is added has no mean in sight.
+        """
+        if not self.closer:
+            return 0.0
+        level = self.elbo[0]
+        value = level + float(np.mean(self.weights * (self._known - level)))
+        added = self.weights * np.abs(self._known - value)
+        tail = smoothed(np.log(np.maximum(added, 1e-300)))[2]
+        if tail < _NO_MEAN:
+            return float(np.sort(added)[-_LARGEST:].sum()) / len(added) if tail > _HEAVY else 0.0
+        return math.inf
 
     @property
     def forward_kl(self) -> Value:
         """KL(p||q): the EUBO less the log evidence."""
         upper = self.eubo[0]
         spread = self.weights * (self._known - upper) - self._steadied
-        return upper - self.log_evidence[0], self._error(spread, np.zeros(self.own))
+        error = self._error(spread, np.zeros(self.own))
+        return upper - self.log_evidence[0], math.hypot(error, self._doubt)
 
     @property
     def jeffreys(self) -> Value:
         """KL(q||p) + KL(p||q) = EUBO - ELBO."""
         upper = self.eubo[0]
         spread = self.weights * (self._known - upper)
-        return upper - self.elbo[0], self._error(spread, -self.log_ratio[: self.own])
+        error = self._error(spread, -self.log_ratio[: self.own])
+        return upper - self.elbo[0], math.hypot(error, self._doubt)
 
     @property
     def _known(self) -> Float[np.ndarray, " n"]:
@@ -164,9 +200,10 @@ def smoothed(log_weights: Float[np.ndarray, " n"]) -> tuple[Float[np.ndarray, " 
         return np.exp(finite - level), level, -math.inf
     with np.errstate(all="ignore"):
         normalized, k = array_stats.psislw(-finite)  # it takes minus log weights, as of losses
-    # Smoothing changes the largest only: the smallest tell by how much the sum was divided.
-    low = int(np.argmin(finite))
-    level = float(finite[low] - normalized[low]) - math.log(len(finite))
+    # Smoothing changes the largest only: the others tell by how much the sum was divided. The smallest may be
+    # -1e18, of which float64 keeps no units.
+    middle = int(np.argpartition(finite, len(finite) // 2)[len(finite) // 2])
+    level = float(finite[middle] - normalized[middle]) - math.log(len(finite))
     return np.exp(normalized + math.log(len(finite))), level, float(k)
 
 
@@ -175,8 +212,17 @@ def weigh(
     q: Components,
     log_q: Callable[[Array], Array],
     rng: np.random.Generator,
+    kin: Components | None = None,
 ) -> Weighed:
-    """Returns weighed draws of q, so many that the ELBO is known to a hundredth of a nat if it can be."""
+    """Returns weighed draws of q, so many that the ELBO is known to a hundredth of a nat if it can be.
+
+    Args:
+        density: log p.
+        q: a Gaussian or mixture.
+        log_q: its log density at n points.
+        rng: randomness.
+        kin: a mixture closer to p, which gives as many draws, with t tails; q, which gives half as many, if None.
+    """
     parts: list[tuple[Array, Array, Array, Array]] = []
     log_p = np.empty(0)
     n = _FIRST
@@ -192,7 +238,8 @@ def weigh(
             break
         n = int(min(len(ratio) * min((spread / _ERROR) ** 2, 3.0), _MOST - len(ratio))) or 1
     own = sum(len(p[0]) for p in parts)
-    x = draw(q, rng, own // 2, freedom=_FREEDOM)
+    others = (q, own // 2) if kin is None else (kin, max(own, 2 * _MOST))
+    x = draw(others[0], rng, others[1], freedom=FREEDOM)
     # A fault in the far tails, where q itself was never seen, is no reason to refuse.
     met, faulty = list(density.faults), density.faulty
     log_p, gradient = density(x)
@@ -200,8 +247,8 @@ def weigh(
     parts.append((x, log_p, log_q(x), gradient))
     x, log_p, logs, gradient = (np.concatenate(column) for column in zip(*parts, strict=True))
     shares = np.log([own / len(x), 1.0 - own / len(x)])
-    log_r = np.logaddexp(shares[0] + logs, shares[1] + heavy_log_prob(q, x))
-    return Weighed(x, own, log_p, logs, log_r, gradient)
+    log_r = np.logaddexp(shares[0] + logs, shares[1] + heavy_log_prob(others[0], x))
+    return Weighed(x, own, log_p, logs, log_r, gradient, others[0], closer=kin is not None)
 
 
 def draw(
@@ -222,7 +269,7 @@ def draw(
 def heavy_log_prob(q: Components, x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
     """Returns the log density of q with t tails."""
     d = x.shape[1]
-    v = _FREEDOM
+    v = FREEDOM
     constant = (
         special.gammaln(0.5 * (v + d))
         - special.gammaln(0.5 * v)

@@ -55,6 +55,7 @@ def diagnose(
     log_q: Callable[[Array], Array],
     run: Run,
     remedies: Remedies,
+    kin: Components | None = None,
 ) -> Report:
     """Returns the trust report.
 
@@ -67,6 +68,7 @@ def diagnose(
         log_q: its log density at n points.
         run: randomness and progress.
         remedies: what to type next.
+        kin: a mixture that is closer to p than q, if one is known: the weights of its draws tell more.
 
     Raises:
         DensityError: the log density is no log density where q is: NaN, improper, -inf on a part.
@@ -74,12 +76,12 @@ def diagnose(
     q = made.q
     density.forget()
     run.watch("measuring the ELBO on fresh draws")
-    weighed = weigh(density, q, log_q, run.generator("weights"))
+    weighed = weigh(density, q, log_q, run.generator("weights"), kin)
     check_faults(density, target, weighed)
     rays = check_proper(target, density, q, run.generator("rays", 1))
     run.watch("probing with Langevin steps")
     probed = probe(density, q, log_q, weighed, run.generator("probe"))
-    afar = from_afar(tempered(), found, q, log_q, weighed)
+    afar = from_afar(tempered(), found, log_q, weighed)
     evidence = weigh_up(weighed, afar, rays)
     parameters = _named_parameters(target, made, weighed, afar, run, by_weights=evidence.by_weights)
     draws = _draws_of_fit(target, weighed, probed, afar)
@@ -204,6 +206,8 @@ def _entropy(q: Components, weighed: Weighed) -> Estimate:
 
 # Each parameter under q and under p.
 
+#: A parameter that varies by no more than this share of its size has one value, up to the rounding of a sum.
+_ONE_VALUE = 1e-13
 #: A column per coordinate, by name.
 Columns = dict[str, Float[np.ndarray, " n"]]
 
@@ -248,6 +252,9 @@ def marginals_by_weights(
     out = []
     for name, x in everywhere.items():
         mean_q, sd_q = moments[name]
+        if _one_value(x):
+            out.append(_fixed(name, mean_q, "weights"))
+            continue
         mean = float(np.mean(weights * x))
         moved = weights * (x - mean)
         variance = float(np.mean(weights * (x - mean) ** 2))
@@ -272,6 +279,9 @@ def by_tempering(
     for name in everywhere:
         far = there[name]
         mean_q, sd_q = moments[name]
+        if _one_value(np.concatenate([everywhere[name], far])):
+            out.append(_fixed(name, mean_q, "tempered SMC"))
+            continue
         mean, error = float(far.mean()), afar.error(far)
         squares = (far - mean) ** 2
         variance = float(squares.mean())
@@ -280,6 +290,22 @@ def by_tempering(
             _parameter(name, mean_q, sd_q, (mean, error), variance, doubt, expected, "tempered SMC")
         )
     return out
+
+
+def _one_value(x: Float[np.ndarray, " n"]) -> bool:
+    """Whether a parameter is the same at all draws, up to rounding."""
+    return bool(np.ptp(x) <= _ONE_VALUE * np.abs(x).max())
+
+
+def _fixed(name: str, value: float, method: str) -> Coordinate:
+    """A parameter that is the same everywhere: there is nothing to compare."""
+    shift, ratio = (
+        Estimate.unresolved(
+            math.nan, "it has one value", q.called(f"{q.name}({name})"), method=method
+        )
+        for q in (MEAN_SHIFT, SD_RATIO)
+    )
+    return Coordinate(name, value, 0.0, shift, ratio)
 
 
 def _parameter(

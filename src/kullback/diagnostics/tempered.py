@@ -11,7 +11,7 @@ from jaxtyping import Float
 from scipy import special
 
 from kullback.core.run import Run
-from kullback.diagnostics.importance import Value, Weighed, heavy_log_prob
+from kullback.diagnostics.importance import Value, Weighed
 from kullback.fitting.components import Components
 from kullback.fitting.reverse import Climbs
 from kullback.solvers.modes import CountedDensity, Mode
@@ -108,6 +108,12 @@ class Afar:
         families = int(self.tempered.family.max()) + 1
         return float(beyond.mean()), math.hypot(self.error(beyond), 0.5 / max(families, _CHAINS))
 
+    def heavier(self, weighed: Weighed) -> Value:
+        """Returns the share of the draws that would weigh more than any of the weighed ones."""
+        most = float(np.max(weighed.log_p - weighed.log_r))
+        beyond = (self.tempered.log_p - self.log_r > most).astype(float)
+        return float(beyond.mean()), self.error(beyond)
+
     @property
     def eubo(self) -> Value:
         """E_p[log p - log q] on the draws."""
@@ -155,7 +161,6 @@ def not_tempered(density: CountedDensity, found: Climbs) -> Tempered:
 def from_afar(
     tempered: Tempered,
     found: Climbs,
-    q: Components,
     log_q: Callable[[Array], Array],
     weighed: Weighed,
 ) -> Afar:
@@ -164,9 +169,7 @@ def from_afar(
     missed = tuple(m for m in found.modes if m.proper and float(log_q(m.at[None])[0]) < threshold)
     x = tempered.x
     logs = log_q(x)
-    own = weighed.own / len(weighed.x)
-    log_r = np.logaddexp(math.log(own) + logs, math.log1p(-own) + heavy_log_prob(q, x))
-    return Afar(tempered, logs, log_r, threshold, missed)
+    return Afar(tempered, logs, weighed.log_r_at(x, logs), threshold, missed)
 
 
 def wide_around(found: Climbs) -> tuple[Float[np.ndarray, " d"], Float[np.ndarray, "d d"]]:

@@ -161,7 +161,9 @@ def marginals(parameters: tuple[Coordinate, ...], remedies: Remedies) -> Finding
         log = abs(math.log(max(p.shrinkage.value, 1e-300)))
         return log - _SIGMAS * p.shrinkage.standard_error / max(p.shrinkage.value, 1e-300)
 
-    known = [p for p in parameters if math.isfinite(p.mean_shift.standard_error)]
+    if parameters and all(p.fixed for p in parameters):
+        return Finding(name, "trust", "every parameter has one value only")
+    known = [p for p in parameters if math.isfinite(p.mean_shift.standard_error) and not p.fixed]
     if not known:
         return Finding(name, "caution", "no draws of p to compare with", remedies.richer)
     shifted = max(known, key=least_shift)

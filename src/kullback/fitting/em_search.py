@@ -19,8 +19,10 @@ import numpy as np
 from jaxtyping import Float
 
 from kullback.core.errors import InputError
+from kullback.fitting.components import Components
+from kullback.fitting.covariances import Structure
 from kullback.fitting.em_climb import Climb, climb, climb_together
-from kullback.fitting.mixture_family import Metric, MixtureFamily
+from kullback.fitting.mixture_family import Metric, MixtureFamily, family_of
 from kullback.fitting.rows import Rows
 
 #: Passes of each lap of the race, and the share of the starts that go on after it.
@@ -277,6 +279,28 @@ class _Hunt:
 
     def _words(self, best: Climb) -> str:
         return f"log likelihood {best.value / self.rows.total:.5f} a row"
+
+
+#: Starts and passes of a mixture that need not be the best.
+_ROUGH_KINDS: tuple[Kind, ...] = ("scaled", "white", "points", "spread")
+_ROUGH_PASSES = 30
+
+
+def rough_mixture(rows: Rows, k: int, rng: np.random.Generator) -> Components:
+    """Returns a mixture of k Gaussians that is close to rows, by a few passes from a few starts.
+
+    Raises:
+        InputError: columns determine each other, or there are fewer distinct rows than components.
+    """
+    family = family_of(Structure("full", len(rows.center)), rows, k)
+    metrics: tuple[Metric, ...] = ("scaled", "white", "units")
+    points: dict[Metric, Float[np.ndarray, "c n"]] = {m: family.points(rows, m) for m in metrics}
+    weights = rows.whole()[1]
+    kinds = _ROUGH_KINDS if k > 1 else _ROUGH_KINDS[:1]
+    starts = [family.from_shares(rows, shares_of(kind, points, weights, k, rng)) for kind in kinds]
+    ends = climb_together(family.model, rows, starts, _ROUGH_PASSES if k > 1 else 1)
+    best = max(ends, key=lambda end: end.value)
+    return best.at.moved(rows.center, np.diag(rows.scale))
 
 
 def distinct_ends(ends: Sequence[Climb]) -> list[Climb]:

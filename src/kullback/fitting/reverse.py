@@ -15,7 +15,7 @@ from kullback.fitting.components import Components, Vector, one
 from kullback.fitting.covariances import Structure
 from kullback.fitting.mixture_family import family_of
 from kullback.fitting.natural_gradient import Ascent, ascend, slope_at
-from kullback.fitting.rows import rows_of
+from kullback.fitting.rows import Rows, rows_of
 from kullback.solvers.modes import CountedDensity, Mode, climb, find, mode_at, whitened
 from kullback.targets import Samples
 
@@ -348,7 +348,8 @@ def reverse_mixture(
         diagonal: whether coordinates are independent within a component.
     """
     z = _mixture_draws(density, k, run)
-    starts = [_by_likelihood(draws, k, run.generator("mixture start", k), diagonal=diagonal)]
+    rows = rows_of(Samples(draws))
+    starts = [by_likelihood(rows, k, run.generator("mixture start", k), diagonal=diagonal)]
     at_modes = _by_modes(found, k, diagonal=diagonal)
     if at_modes is not None:
         starts.append(at_modes)
@@ -406,7 +407,8 @@ def with_another(
     z = _mixture_draws(density, k, run)
     shape = 0.7 * q.roots[q.heaviest(1)[0]]
     starts = [q.with_another(0.1, at, shape) for at in _worst(draws, log_ratio)]
-    starts.append(_by_likelihood(draws, k, run.generator("mixture start", k), diagonal=q.diagonal))
+    rows = rows_of(Samples(draws))
+    starts.append(by_likelihood(rows, k, run.generator("mixture start", k), diagonal=q.diagonal))
     return best_of(density, starts, z, run, f"{k} components")
 
 
@@ -430,11 +432,9 @@ def _worst(
     return [draws[order[0]], np.median(worst, axis=0)]
 
 
-def _by_likelihood(
-    draws: Float[np.ndarray, "n d"], k: int, rng: np.random.Generator, *, diagonal: bool
-) -> Components:
-    """The mixture that is closest to draws of p in the other direction: it covers all of them."""
-    rows, d = rows_of(Samples(draws)), draws.shape[1]
+def by_likelihood(rows: Rows, k: int, rng: np.random.Generator, *, diagonal: bool) -> Components:
+    """Returns the mixture that is closest to draws of p in the other direction: it covers all of them."""
+    d = len(rows.center)
     try:
         family = family_of(Structure("diagonal" if diagonal else "full", d), rows, k)
     except InputError:  # columns that determine each other, as far as float64 tells

@@ -47,6 +47,19 @@ class Target:
         """Whether a step of a fit sees some of the rows of data only."""
         return isinstance(self.given, LogDensity) and self.given.subsample is not None
 
+    @property
+    def by_values(self) -> bool:
+        """Whether p is a function of a number, or of a vector anywhere, that holds all there is of it."""
+        if not isinstance(self.given, LogDensity):
+            return not isinstance(self.given, Unconstrained)
+        example, support = self.given.example, self.given.support
+        nested = isinstance(example, (Mapping, tuple, list)) and not _is_vector(example)
+        if self.subsampled or nested or np.ndim(example) > 1:  # pyright: ignore[reportArgumentType]
+            return False
+        if np.ndim(example) == 1:  # pyright: ignore[reportArgumentType]
+            return support is None or support == "real"
+        return support is None or isinstance(support, (str, tuple))
+
     @cached_property
     def density(self) -> Distribution:
         """p by its values. Raises UnsupportedError where it is known by gradients or draws only."""
@@ -257,6 +270,11 @@ def _is_discrete(p: LogDensity) -> bool:
     from kullback.interop.functions import categories  # noqa: PLC0415 - a light path needs none of it
 
     return categories(p) is not None
+
+
+def _is_vector(example: object) -> bool:
+    """Whether an example is a sequence of numbers."""
+    return isinstance(example, Sequence) and all(isinstance(v, (int, float)) for v in example)
 
 
 def _size(example: object) -> int:

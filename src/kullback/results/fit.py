@@ -33,6 +33,13 @@ _CITATIONS = (
 )
 
 
+_COVERING = (
+    "Cappé, Douc, Guillin, Marin, Robert (2008), Adaptive importance sampling in general mixture classes",
+    "Cornuet, Marin, Mira, Robert (2012), Adaptive multiple importance sampling",
+    "Owen, Zhou (2000), Safe and effective importance sampling",
+)
+
+
 @final
 @dataclass(frozen=True, eq=False)
 class Optimum:
@@ -264,7 +271,7 @@ class Fit(Shown):
         evaluations: of the objective, over all restarts.
         seconds: wall time.
         notes: what a careful reader should know.
-        posterior: the trust report; None unless p is a log density fitted in reverse.
+        posterior: the trust report; None unless p is a log density, fitted by its gradients.
         columns: the names of the columns fitted to; () where p is no table.
         labels: of the codes of each column, () for numbers; () where p is no table.
         selection: what the family was chosen from, with the scores; None if it was not.
@@ -334,7 +341,7 @@ class Fit(Shown):
     def _report(self, what: str) -> Posterior:
         if self.posterior is None:
             raise UnsupportedError(
-                f"fit.{what} belongs to reverse fits of a log density: "
+                f"fit.{what} belongs to fits of a log density: "
                 'fit(LogDensity(fn, example), family, direction="reverse")'
             )
         return self.posterior
@@ -368,7 +375,9 @@ class Fit(Shown):
 
     def citations(self) -> tuple[str, ...]:
         """Returns the sources of the methods used."""
-        return _CITATIONS if self.posterior is not None else ()
+        if self.posterior is None:
+            return ()
+        return _CITATIONS if self.direction == "reverse" else (*_CITATIONS, *_COVERING)
 
     def to_datatree(self) -> Any:
         """Returns an ArviZ DataTree: q's draws as one chain, with log p, log q and weights.

@@ -98,6 +98,11 @@ class Coordinate:
     shrinkage: Estimate
     expected_shrinkage: float | None = None
 
+    @property
+    def fixed(self) -> bool:
+        """Whether it has one value only, as the corner of a correlation's Cholesky factor: no shift, no ratio."""
+        return math.isnan(self.mean_shift.value)
+
 
 @final
 @dataclass(frozen=True)
@@ -168,7 +173,7 @@ class FitError:
 @final
 @dataclass(frozen=True, eq=False)
 class Posterior:
-    """What a reverse fit to a log density says of p beside q.
+    """What a fit to a log density says of p beside q.
 
     Attributes:
         elbo, entropy, energy: the ELBO and its two parts, H(q) and E_q[log p].

@@ -59,13 +59,20 @@ Recipe = MeanField | FullRank | LowRank | Mixture | Auto
 
 def fit(problem: Problem) -> Fit:
     """Returns the closest member of a family in KL(q||p), with its trust report."""
-    target, recipe, run = problem.target.unconstrained, problem.family, problem.run
+    recipe = problem.family
     assert isinstance(recipe, Recipe)
-    run = replace(run, checkpoint=_checkpoint(target, recipe, problem.solver, run))
     solver: Any = problem.solver
-    job = Job(target, run, problem.starts or _CLIMBS, solver, problem.target.minibatch)
+    job = job_of(problem, solver)
     with np.errstate(all="ignore"):
         return _fitted(job, recipe)
+
+
+def job_of(problem: Problem, solver: Solver) -> "Job":
+    """Returns what is fitted, with what an interrupted run left of it."""
+    target, run = problem.target.unconstrained, problem.run
+    name = f"{problem.family} by {problem.solver}"
+    run = replace(run, checkpoint=_checkpoint(target, name, run))
+    return Job(target, run, problem.starts or _CLIMBS, solver, problem.target.minibatch)
 
 
 @final
@@ -139,14 +146,14 @@ def _stopped(job: Job, made: ReverseFit) -> bool:
     return made.interrupted or job.stopped or job.tempered.interrupted
 
 
-def _checkpoint(target: Unconstrained, recipe: Recipe, solver: str, run: Run) -> Checkpoint:
+def _checkpoint(target: Unconstrained, family: str, run: Run) -> Checkpoint:
     """What an interrupted run left in a file. Raises InputError if that was another fit."""
     if run.place is None:
         return run.checkpoint
     value, gradient = target.evaluate(target.start[None])
     mark = {
         "coordinates": tuple(target.coordinates),
-        "family": f"{recipe} by {solver}",
+        "family": family,
         "key": str(run.key),
         "at the start": (float(value[0]), *map(float, gradient[0])),
     }
@@ -368,11 +375,12 @@ def _report(job: Job, recipe: Recipe, made: ReverseFit) -> Report:
         made,
         made.q.distribution().log_prob,
         job.run,
-        _remedies(recipe),
+        remedies(recipe),
     )
 
 
-def _remedies(recipe: Recipe) -> Remedies:
+def remedies(recipe: Recipe) -> Remedies:
+    """Returns what to type where a fit of a family is not to be trusted."""
     match recipe:
         case MeanField() | LowRank():
             return Remedies('try family="full_rank", or family="auto"', 'try family="mixture:auto"')

@@ -119,6 +119,23 @@ def fit_samples(
         return _answer(job, p, hold_out=hold_out)
 
 
+def likeliest(
+    p: Samples, recipe: MixtureRecipe, *, starts: int | None, run: Run
+) -> tuple[list[Components], Mixed]:
+    """Returns the Gaussians that maximise the likelihood of rows, and other optima, best first, with the search.
+
+    Args:
+        p, recipe, starts, run: as of `fit_samples`.
+    """
+    k = recipe.k if isinstance(recipe, Mixture) and recipe.k != "auto" else 1
+    job = _job(p, recipe, starts or _STARTS + _STARTS_EACH * k, run)
+    with one_thread():
+        mixed, _ = _fitted(job)
+    ends = [mixed.end, *distinct_ends(mixed.found.ends)[1:]]
+    rows = job.rows
+    return [end.at.moved(rows.center, np.diag(rows.scale)) for end in ends], mixed
+
+
 def _answer(job: _Job, p: Samples | Stream, *, hold_out: bool) -> Fit:
     run = job.run
     mixed, selection = _fitted(job)
@@ -162,7 +179,7 @@ def _answer(job: _Job, p: Samples | Stream, *, hold_out: bool) -> Fit:
 
 def _job(p: Samples | Stream, recipe: MixtureRecipe, starts: int, run: Run) -> _Job:
     k = recipe.k if isinstance(recipe, Mixture) else 1
-    structure = _structure(recipe, likelihoods(p.kinds).count("continuous"))
+    structure = structure_of(recipe, likelihoods(p.kinds).count("continuous"))
     rows = rows_of(p, common_scale=structure.name == "spherical")
     if k != "auto" and k > rows.n:
         raise InputError(f"Mixture(k={k}) has more components than there are samples, n={rows.n}")
@@ -196,7 +213,8 @@ def _memo(rows: Rows, recipe: MixtureRecipe, starts: int, run: Run) -> Memo:
     return Memo(kept)
 
 
-def _structure(recipe: MixtureRecipe, d: int) -> Structure:
+def structure_of(recipe: MixtureRecipe, d: int) -> Structure:
+    """Returns how a family restricts covariances of d columns."""
     covariance = recipe.covariance if isinstance(recipe, Mixture) else recipe
     if isinstance(covariance, LowRank):
         return (

@@ -97,6 +97,10 @@ class Route:
     most: int = _ANY
     remedy: str = ""
 
+    def reaches(self, target: Target) -> bool:
+        """Whether p has no more coordinates and, where they are few, is a function of them that can be tabulated."""
+        return target.dimension <= self.most and (self.most == _ANY or target.by_values)
+
     def fit(self, problem: Problem) -> Fit:
         """Returns the fit, by the module of this route, imported only now."""
         return import_module(f"kullback.routes.{self.module}").fit(problem)
@@ -116,6 +120,18 @@ def _is_scalar(family: object) -> bool:
 
 
 _GAUSSIANS = Families("full_rank, mean_field, mixture:k", _is(FullRank, MeanField, Mixture))
+_TABULATED = Families(
+    "full_rank, mean_field, mixture:k",
+    lambda f: (
+        isinstance(f, (FullRank, MeanField))
+        or (
+            isinstance(f, Mixture)
+            and f.k != "auto"
+            and f.tails == "gaussian"
+            and f.covariance in ("full", "diagonal")
+        )
+    ),
+)
 _ONE = Families("full_rank, mean_field", _is(FullRank, MeanField))
 _CLOSED = Families(
     "full_rank, mean_field, normal",
@@ -185,17 +201,15 @@ ROUTES = (
     ),
     Route("log density", "forward", _CLOSED, "moments", "known", "log p on the line or a plane", _MEASURED, most=2),
     Route(
-        "log density", "forward", _GAUSSIANS, "quadrature", "known", "log p on the line or a plane",
+        "log density", "forward", _TABULATED, "quadrature", "known", "log p on the line or a plane",
         _MEASURED, _STARTS, 2,
     ),
     Route(
         "log density", "forward", _SCALARS, "quadrature", "known", "log p on the line", _MEASURED, _STARTS, 1,
     ),
     Route(
-        "log density", "forward", _EVERY, "", "", "", "",
-        remedy="forward KL needs means under p, which a log density alone gives in one or two coordinates "
-        "only: draw from p, for example fit(p, \"auto\", direction=\"reverse\").draws.tempered or a sampler such "
-        "as NUTS, and fit(Samples(draws), family, direction=\"forward\")",
+        "log density", "forward", _ALL, "importance_sampling", "log_density_forward", "log p and its gradient",
+        _REPORT, _BOTH,
     ),
     Route(
         "log density", "reverse", _ALL, "natural_gradient", "log_density_reverse", "log p and its gradient",
@@ -264,7 +278,7 @@ def choose(
             message says which ones are taken, or what to do instead.
     """
     cell = [r for r in ROUTES if r.known == target.known and r.direction == direction]
-    rows = [r for r in cell if r.families.hold(family) and target.dimension <= r.most]
+    rows = [r for r in cell if r.families.hold(family) and r.reaches(target)]
     if solver is not None:
         _check_solver(solver, rows, cell, target, family, direction)
         rows = [r for r in rows if r.solver == solver]
@@ -273,9 +287,7 @@ def choose(
     elif target.subsampled:
         rows = [r for r in rows if r.solver == "stick_the_landing"] or rows
     if not rows:
-        taken = ", ".join(
-            dict.fromkeys(r.families.words for r in cell if target.dimension <= r.most)
-        )
+        taken = ", ".join(dict.fromkeys(r.families.words for r in cell if r.reaches(target)))
         raise UnsupportedError(
             f"family {words(family)} cannot be fitted to {_OF[target.known]} in the {direction} direction; "
             f"those that can: {taken}"

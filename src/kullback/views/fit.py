@@ -30,13 +30,8 @@ from kullback.views.curves import (
 from kullback.views.lines import is_scalar
 from kullback.views.optima import OPTIMA, optima_gallery, optima_table, parameter_table
 from kullback.views.planes import box_of, margins, pair, pairs, plane, thinned
-from kullback.views.posterior import posterior_document
+from kullback.views.posterior import AIMS, posterior_document
 from kullback.views.samples import conditional_sections, sample_sections
-
-_AIMS = {
-    "forward": "KL(p||q): q must cover all of p",
-    "reverse": "KL(q||p): q seeks a part of p that it can match",
-}
 
 
 @final
@@ -89,7 +84,7 @@ def fit_document(
     fitted = _Fitted(
         fit, target or (fit.target if samples is None else None), samples, weights, names
     )
-    aim = _AIMS[fit.direction]
+    aim = AIMS[fit.direction]
     headline = (
         source or _source(fitted),
         f"{fit.direction} fit of {fit.family}, minimising {aim}",

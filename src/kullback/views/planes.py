@@ -238,6 +238,8 @@ def worst(parameters: tuple[Coordinate, ...]) -> list[str]:
 
 def distance(p: Coordinate) -> float:
     """Returns how far a parameter is off: its shift in sds, or the log ratio of sds if that is more."""
+    if p.fixed:
+        return -math.inf
     shift, ratio = abs(p.mean_shift.value), p.shrinkage.value
     log_ratio = abs(math.log(ratio)) if ratio > 0.0 else math.inf
     return math.inf if math.isnan(shift + log_ratio) else max(shift, log_ratio)

@@ -38,10 +38,19 @@ from kullback.views.components import described, fact, gaussian_values, in_words
 from kullback.views.numbers import kind_of, near, number, with_error
 from kullback.views.planes import pictures
 
+#: What is minimised, and what that does to q.
+AIMS = {
+    "forward": "KL(p||q): q must cover all of p",
+    "reverse": "KL(q||p): q seeks a part of p that it can match",
+}
 _TONES: dict[str, Tone] = {"trust": "good", "caution": "unsure", "do not use": "bad"}
 #: Parameters in a terminal's table.
 _BRIEF = 30
-_ROUTES = ("  importance sampling from q", "  tempered SMC, independent of q")
+_TEMPERED = "  tempered SMC, independent of q"
+_ROUTES = {
+    "reverse": ("  importance sampling from q", _TEMPERED),
+    "forward": ("  importance sampling from mixtures", _TEMPERED),
+}
 _NO_TAIL = "no weight is far above their mean, so there is no tail to fit"
 _PARETO = "of q's own draws; above 0.7 importance sampling is unreliable"
 _BARS = "Bars: shifts up to 1 sd, and ratios from half to twice as wide; hatched where q is lower or narrower."
@@ -62,7 +71,7 @@ def posterior_document(fit: Fit, *, source: str = "", key: object = None) -> Doc
     d = len(posterior.parameters)
     headline = (
         f"{source or 'p: a log density'}, {d} parameter{'' if d == 1 else 's'}",
-        f"q: {in_words(fit.family, full=True)}, by minimising KL(q||p): q seeks a part of p that it can match",
+        f"q: {in_words(fit.family, full=True)}, by minimising {AIMS[fit.direction]}",
     )
     bars = Detail(lambda: (Notes((_BARS,)),))
     ladder = Section("Families tried", _LADDER, _ladder(posterior))
@@ -77,7 +86,7 @@ def posterior_document(fit: Fit, *, source: str = "", key: object = None) -> Doc
     )
     family = in_words(fit.family, full=True)
     return Document(
-        f"{family[:1].upper()}{family[1:]} fitted to p by minimising KL(q||p)",
+        f"{family[:1].upper()}{family[1:]} fitted to p by minimising {fit.divergence.direction}",
         lambda: _values(fit, posterior),
         headline,
         _facts(fit, posterior),
@@ -99,9 +108,14 @@ def _banner(diagnosis: Diagnosis) -> Banner:
 
 
 def _facts(fit: Fit, posterior: Posterior) -> tuple[Fact, ...]:
+    both: list[tuple[Estimate | None, Role]] = [
+        (fit.reverse_kl, "reverse"),
+        (fit.forward_kl, "forward"),
+    ]
+    first, second = both if fit.direction == "reverse" else both[::-1]
     known: list[tuple[Estimate | None, str, Role]] = [
-        (fit.reverse_kl, "minimised", "reverse"),
-        (fit.forward_kl, "of the same q", "forward"),
+        (first[0], "minimised", first[1]),
+        (second[0], "of the same q", second[1]),
         (posterior.jeffreys, "Jeffreys", "neutral"),
         (posterior.elbo, "", "reverse"),
         (posterior.log_evidence, "", "q"),
@@ -120,16 +134,16 @@ def _outside(mass: Estimate) -> Fact:
 
 
 def _numbers(fit: Fit, posterior: Posterior) -> Table:
-    mass = posterior.outside
+    mass, forward = posterior.outside, fit.direction == "forward"
     known = [
         ("ELBO", posterior.elbo),
         ("= E_q[log p]", posterior.energy),
         ("+ H(q)", posterior.entropy),
         ("log evidence", posterior.log_evidence),
-        *zip(_ROUTES, posterior.routes, strict=True),
+        *zip(_ROUTES[fit.direction], posterior.routes, strict=True),
         ("  difference of the two", posterior.agreement),
-        ("KL(q||p), minimised", fit.reverse_kl),
-        ("KL(p||q), of the same q", fit.forward_kl),
+        (f"KL(q||p), {'of the same q' if forward else 'minimised'}", fit.reverse_kl),
+        (f"KL(p||q), {'minimised' if forward else 'of the same q'}", fit.forward_kl),
         (posterior.jeffreys.direction, posterior.jeffreys),
         ("EUBO - ELBO, a few steps from q", posterior.probe),
     ]
@@ -245,6 +259,8 @@ def _parameters(parameters: tuple[Coordinate, ...]) -> Table:
 
 def _row(p: Coordinate, *, expected: bool) -> tuple[Cell, ...]:
     shift, ratio = p.mean_shift, p.shrinkage
+    if p.fixed:
+        return (p.name, f"{p.mean:.6g}", "0", "one value", "one value", *([""] if expected else []))
     log_ratio = math.log2(ratio.value) if ratio.value > 0.0 else -math.inf
     cells: list[Cell] = [
         p.name,
@@ -270,7 +286,8 @@ def _share(value: float) -> float:
 
 def _others(fit: Fit) -> Table:
     rows = tuple((f"#{i}", with_error(o.divergence)) for i, o in enumerate(fit.optima, start=1))
-    return Table("", heads("optimum", f">KL(q||p), {fit.divergence.unit}"), rows, _OTHERS)
+    kl = fit.divergence
+    return Table("", heads("optimum", f">{kl.direction}, {kl.unit}"), rows, _OTHERS)
 
 
 def _notes(fit: Fit, posterior: Posterior) -> tuple[str, ...]:

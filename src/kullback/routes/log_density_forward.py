@@ -1,0 +1,180 @@
+"""Forward fits to log densities: maximum likelihood on weighted draws that cover p, then everything measured again."""
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from kullback.core.errors import UnsupportedError
+from kullback.diagnostics.adaptive import Cover, cover, enough, samples, towards
+from kullback.diagnostics.integrability import look_out
+from kullback.diagnostics.posterior import diagnose
+from kullback.diagnostics.tempered import overall_root
+from kullback.families import Auto, FullRank, Mixture
+from kullback.fitting.components import Components
+from kullback.fitting.reverse import MOST_COMPONENTS, WORTH, ReverseFit, reverse_fit
+from kullback.results.estimate import Estimate
+from kullback.results.fit import Fit, Optimum
+from kullback.results.posterior import Report
+from kullback.results.quantity import FORWARD_KL
+from kullback.routes.log_density_reverse import Job, job_of, named, remedies
+from kullback.routes.samples_forward import MixtureRecipe, likeliest, structure_of
+from kullback.routes.table import Problem
+from kullback.targets import Samples
+
+#: Other optima that are reported.
+_OTHERS = 4
+
+
+def fit(problem: Problem) -> Fit:
+    """Returns the closest member of a family in KL(p||q), with its trust report.
+
+    Raises:
+        UnsupportedError: KL(p||q) is infinite for every Gaussian q, or the family is none of Gaussians.
+    """
+    recipe = Mixture("auto") if isinstance(problem.family, Auto) else problem.family
+    assert isinstance(recipe, MixtureRecipe)
+    if isinstance(recipe, Mixture) and recipe.tails != "gaussian":
+        raise UnsupportedError(
+            f"{recipe} is for samples: to a log density fit Gaussians, Mixture({recipe.k!r}), or draw from p "
+            "and fit Samples(draws)"
+        )
+    job = job_of(problem, "natural_gradient")
+    with np.errstate(all="ignore"):
+        return _fitted(job, recipe, problem.starts)
+
+
+def _fitted(job: Job, recipe: MixtureRecipe, asked: int | None) -> Fit:
+    drawn = _drawn(job, recipe)
+    rows, found = samples(drawn, job.target.coordinates)
+    ends, starts = _likeliest(rows, recipe, asked, job)
+    q = ends[0]
+    error, k = found.error, len(q.weights)
+    if k > 1:
+        error = structure_of(recipe, job.target.dimension).parameters(k) / (2.0 * drawn.effective)
+    spent = job.density.count
+    level = float(np.mean(drawn.weights * (drawn.log_p - q.log_prob(drawn.x))))
+    last = towards(
+        job.density, drawn, lambda c: c.log_p - q.log_prob(c.x) - level, job.run, "log ratio"
+    )
+    made = ReverseFit(q, (), (), (error, found.sds), len(drawn.x), grown=False)
+
+    def report() -> Report:
+        log_q = q.distribution().log_prob
+        return diagnose(
+            job.target, job.density, job.everywhere, lambda: job.tempered, made, log_q, job.run,
+            remedies(recipe), last.proposal,
+        )  # fmt: skip
+
+    try:
+        measured = report()
+    except KeyboardInterrupt:
+        job.stopped = True
+        measured = report()
+    return _result(job, recipe, ends, drawn, measured, (starts, spent))
+
+
+def _drawn(job: Job, recipe: MixtureRecipe) -> Cover:
+    """Weighted draws of p, as many as the family has numbers to be learnt from."""
+    density, run = job.density, job.run
+    anchor = reverse_fit(density, job.search, FullRank(), run).q
+    _refuse_heavy(job, anchor)
+    k = recipe.k if isinstance(recipe, Mixture) else 1
+    wanted = MOST_COMPONENTS // 2 if k == "auto" else k
+    size = structure_of(recipe, density.dimension).parameters(wanted)
+
+    def compute() -> dict[str, Any]:
+        found = cover(density, anchor, job.search, job.tempered, run)
+        found = enough(density, found, size if wanted > 1 else 0, run)
+        return {"x": found.x, "log_p": found.log_p, "rounds": found.rounds}
+
+    kept = run.once("draws that cover p", density, compute)
+    return Cover(kept["x"], kept["log_p"], kept["rounds"], anchor)
+
+
+def _refuse_heavy(job: Job, q: Components) -> None:
+    """Raises UnsupportedError where p has no variance, so that no Gaussian is close to it."""
+    rays = look_out(job.density, q.means[0], overall_root(q), job.run.generator("rays"))
+    if rays.without_variance is not None:
+        raise UnsupportedError(
+            f"KL(p||q) is infinite for every Gaussian q: p falls as distance^-{rays.heavy:.1f}, so it has no "
+            'variance; choose direction="reverse", or draw from p and fit Mixture(k, tails="student_t") to '
+            "Samples(draws)"
+        )
+
+
+def _likeliest(
+    rows: Samples, recipe: MixtureRecipe, asked: int | None, job: Job
+) -> tuple[list[Components], int]:
+    """The fit and other optima, and how many starts were made: of climbs to the modes for a single Gaussian."""
+    run = replace(job.run, place=None)
+    if not isinstance(recipe, Mixture):
+        return likeliest(rows, recipe, starts=1, run=run)[0], job.search.climbs
+    if recipe.k != "auto":
+        ends, mixed = likeliest(rows, recipe, starts=asked, run=run)
+        return ends, mixed.found.starts if recipe.k > 1 else job.search.climbs
+    assert rows.weights is not None
+    best, starts, total = None, 0, float(rows.weights.sum())
+    for k in range(1, MOST_COMPONENTS + 1):
+        ends, mixed = likeliest(rows, replace(recipe, k=k), starts=asked, run=run)
+        starts += mixed.found.starts
+        value = mixed.end.sums.log_likelihood / total
+        if best is not None and value - best[0] < WORTH:
+            break
+        best = value, ends
+    assert best is not None
+    return best[1], starts
+
+
+def _result(
+    job: Job, recipe: MixtureRecipe, ends: list[Components], drawn: Cover, report: Report,
+    counts: tuple[int, int],
+) -> Fit:  # fmt: skip
+    q, (starts, spent) = ends[0], counts
+    counted = replace(recipe, k=len(q.weights)) if isinstance(recipe, Mixture) else recipe
+    interrupted = job.stopped or job.tempered.interrupted
+    k = "" if drawn.pareto_k == -math.inf else f", Pareto k {drawn.pareto_k:.2f}"
+    notes = [
+        f"maximum likelihood on {len(drawn.x):,} weighted draws of p, worth {drawn.effective:,.0f}{k}",
+        f"gradient evaluations: {spent:,} for the fit, {job.density.count - spent:,} for diagnostics",
+        f"{job.target.gradient} derivatives of a {job.target.origin}",
+    ]
+    if isinstance(recipe, Mixture) and recipe.k == "auto":
+        notes.append(
+            f"{len(q.weights)} component(s), added while one gained more than {WORTH} nats"
+        )
+    if interrupted:
+        notes.insert(0, "interrupted during the report: what was measured until then")
+    best = Optimum(named(job.target, q), report.forward_kl, math.nan)
+    others = tuple(_other(job, q, o, drawn, report.forward_kl) for o in ends[1 : _OTHERS + 1])
+    return Fit(
+        q=best.q,
+        direction="forward",
+        family=counted,
+        divergence=report.forward_kl,
+        forward_kl=report.forward_kl,
+        reverse_kl=report.reverse_kl,
+        held_out=None,
+        optima=(best, *others),
+        path=(),
+        starts=starts,
+        evaluations=job.density.count,
+        seconds=job.run.seconds,
+        notes=tuple(notes),
+        posterior=report.posterior,
+        interrupted=interrupted,
+    )
+
+
+def _other(job: Job, best: Components, q: Components, drawn: Cover, kl: Estimate) -> Optimum:
+    """Another optimum: what it loses on the draws comes on top of the KL of the best."""
+    lost = best.log_prob(drawn.x) - q.log_prob(drawn.x)
+    weights = drawn.weights / len(drawn.x)
+    mean = float(weights @ lost)
+    error = math.sqrt(float(np.sum((weights * (lost - mean)) ** 2)))
+    value = kl.value + mean
+    measured = Estimate.sampled(
+        value, math.hypot(kl.standard_error, error), FORWARD_KL, method=kl.method, n=len(drawn.x)
+    )
+    return Optimum(named(job.target, q), measured, math.nan)
