@@ -211,7 +211,8 @@ def _moved_case(row: Row, shapes: Any, loc: Any, scale: Any, thing: Any, label: 
     inner = (low, high)
 
     def log(x: Any) -> Any:
-        z = (x - loc) / scale
+        z = mp.fsub(x, loc, exact=True)  # what is close to an end stays so
+        z = z if scale == 1 else z / scale
         return base(z) - log_scale if inner[0] < z < inner[1] else -mp.inf
 
     growths = (

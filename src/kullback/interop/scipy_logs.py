@@ -43,7 +43,8 @@ def read_by_log(family: Any, shapes: list[float]) -> Distribution | None:
     if log is None:
         return None
     frozen = family(*shapes)
-    region = Support("interval", *(float(end) for end in frozen.support()))
+    low, high = (float(end) for end in frozen.support())
+    region = Support("interval", low, high)
 
     def density(x: Array) -> Array:
         inside = (x > region.low) & (x < region.high)

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from mpmath import mp
 from scipy import linalg, special
+from scipy.linalg.lapack import dtrtri  # pyright: ignore[reportAttributeAccessIssue]
 
 from kullback.distributions.base import Distribution
 from kullback.distributions.compound import Product
@@ -22,6 +23,7 @@ from kullback.distributions.vector import (
     MultivariateNormal,
     Wishart,
 )
+from kullback.measure.batch import NORMAL_ERROR, excess, is_near, near_excess, phi
 from kullback.measure.question import Question
 from kullback.results.estimate import Outcome, exact, infinite
 
@@ -147,24 +149,6 @@ def _relative(
         return np.expm1(shift - np.log1p(np.sum(b * np.expm1(np.minimum(shift, 700.0)))))
 
 
-def phi(r: Float[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
-    """Returns (1 + r) log(1 + r) - r >= 0 for |r| < 0.6, to rounding."""
-    found = special.xlog1py(1.0 + r, r) - r
-    near = np.abs(r) < 0.3
-    if near.any():
-        s = r[near] / (2.0 + r[near])
-        found[near] = 2.0 * s * s * (1.0 + (1.0 + s) * s * _atanh_rest(s, 11)) / (1.0 - s)
-    return found
-
-
-def _atanh_rest(s: Any, terms: int) -> Any:
-    """(atanh(s) - s) / s^3 by its series; log(1 + x) is 2 atanh(x / (2 + x))."""
-    square, total = s * s, 0.0 * s
-    for k in range(2 * terms + 1, 1, -2):
-        total = total * square + 1.0 / k
-    return total
-
-
 def _dirichlet(a: Float[np.ndarray, " k"], b: Float[np.ndarray, " k"]) -> Outcome | None:
     if len(a) != len(b):
         return None
@@ -286,7 +270,7 @@ def gaussian_kl(p: MultivariateNormal, q: MultivariateNormal) -> Outcome:
 
 def _inverse(root: Float[np.ndarray, "d d"]) -> Float[np.ndarray, "d d"]:
     """Returns the inverse of a triangular root: four products with it cost less than four solves."""
-    return linalg.lapack.dtrtri(root, lower=1)[0]
+    return dtrtri(root, lower=1)[0]
 
 
 def _condition(root: Float[np.ndarray, "d d"], inverse: Float[np.ndarray, "d d"]) -> float:
@@ -346,27 +330,6 @@ def _covariance_part(
     return float(diagonal.sum() - log_det.sum())
 
 
-def excess(x: Float[np.ndarray, " *n"]) -> Float[np.ndarray, " *n"]:
-    """Returns x - log(1 + x) >= 0, accurate near 0."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        value = x - np.log1p(x)
-    near = is_near(x)
-    if near.any():
-        value[near] = near_excess(x[near])
-    return value
-
-
-def is_near(x: Any) -> Any:
-    """Returns whether x is so close to 0 that x - log(1 + x) is taken by a series."""
-    return (x > -0.5) & (x < 1.0)
-
-
-def near_excess(x: Any) -> Any:
-    """Returns x - log(1 + x) for -0.5 < x < 1, by x s - 2 (atanh(s) - s), s = x / (2 + x): no digits cancel."""
-    s = x / (2.0 + x)
-    return s * (x - 2.0 * s * s * _atanh_rest(s, 16))
-
-
 def _kl_in_many_digits(p: MultivariateNormal, q: MultivariateNormal, digits: int) -> float:
     d = len(p.loc)
     with mp.workdps(digits):
@@ -405,8 +368,6 @@ def statistic_kl(p: Scalar, q: Scalar) -> Outcome | None:
 
 #: Values whose squares neither overflow nor lose digits.
 _ORDINARY = (1e-280, 1e280)
-#: The rounding of the few operations that take the KL of two normals from their parameters.
-NORMAL_ERROR = 16.0 * 2.0**-52
 
 
 def _normals(p: Normal, q: Normal) -> Outcome | None:

@@ -95,8 +95,10 @@ class Tail:
         if math.isinf(end):
             reach = math.log(FAR) - math.log(width)
             return cls(point, math.copysign(width, end), infinite=True, length=reach, seen=reach)
+        # At an end itself, the distance is 0 and nothing is followed.
+        log_distance = math.log(max(abs(point - end), 5e-324))
         reach, seen = (
-            max(math.log(abs(point - end)) - math.log(max(abs(end) * close, 1e-300)), math.log(2.0))
+            max(log_distance - math.log(max(abs(end) * close, 1e-300)), math.log(2.0))
             for close in (1e-15, 1e-12)
         )
         return cls(end, point - end, infinite=False, length=reach, seen=seen)
