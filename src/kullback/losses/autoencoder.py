@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 
 from kullback.core.errors import InputError
 from kullback.losses.arrays import Array, as_array, namespace
-from kullback.losses.gaussian import DiagonalGaussian, gaussian_kl_per_dimension
+from kullback.losses.gaussian import DiagonalGaussian, gaussian_kl, gaussian_kl_per_dimension
 
 _REMEDY = {
     "none": "",
@@ -117,10 +117,10 @@ def posterior_collapse(
         Burda, Grosse and Salakhutdinov, "Importance weighted autoencoders" (2016), section 5.2.
     """
     if isinstance(posterior, tuple):
-        pair, base = as_numbers(posterior), None if prior is None else as_numbers(prior)
+        pair, base = _as_numbers(posterior), None if prior is None else _as_numbers(prior)
         kls, mean_variance = gaussian_kl_per_dimension(pair, base), _mean_variance(pair[0], base)
     else:
-        kls, mean_variance = _as_numbers(posterior), None
+        kls, mean_variance = _as_array(posterior), None
     kl_per_dimension = _mean_over_examples(kls)
     active = kl_per_dimension > kl_threshold
     if mean_variance is not None:
@@ -130,17 +130,13 @@ def posterior_collapse(
     )
 
 
-def as_numbers(gaussian: DiagonalGaussian) -> DiagonalGaussian:
-    """Returns a Gaussian of any namespace with NumPy's arrays, float64.
-
-    Raises:
-        InputError: one holds NaN.
-    """
+def _as_numbers(gaussian: DiagonalGaussian) -> DiagonalGaussian:
+    """A Gaussian of any namespace with NumPy's arrays, float64."""
     mean, log_variance = gaussian
-    return _as_numbers(mean), _as_numbers(log_variance)
+    return _as_array(mean), _as_array(log_variance)
 
 
-def _as_numbers(array: Array) -> Float[np.ndarray, "..."]:
+def _as_array(array: Array) -> Float[np.ndarray, "..."]:
     plain = array.detach().cpu() if hasattr(array, "detach") else array
     found = np.asarray(plain, dtype=np.float64)
     if np.isnan(found).any():
@@ -354,8 +350,8 @@ def recognize_kl(
         as a loss it has beta = 0.5 (KL = 1.66667 nats per example)
     """
     value = float(value)
-    pair, base = as_numbers(posterior), None if prior is None else as_numbers(prior)
-    kl = _batch_mean(gaussian_kl_per_dimension(pair, base))
+    pair, base = _as_numbers(posterior), None if prior is None else _as_numbers(prior)
+    kl = _batch_mean_kl(pair, base)
     if not math.isfinite(value) or not math.isfinite(kl) or kl == 0.0:
         raise InputError(
             f"value {value:g} cannot be compared with a KL of {kl:g}: both must be finite and the KL "
@@ -368,9 +364,9 @@ def _readings(
     value: float, posterior: DiagonalGaussian, prior: DiagonalGaussian | None, tolerance: float
 ) -> tuple[str, ...]:
     found: dict[int, list[str]] = {}
-    for (base, number), *faults in itertools.product(
-        _bases(posterior, prior).items(), *_faults(*_sizes(posterior))
-    ):
+    d = posterior[0].shape[-1]
+    steps = _faults(posterior[0].size // d, d)
+    for (base, number), *faults in itertools.product(_bases(posterior, prior).items(), *steps):
         present = [text for text, _ in faults if text]
         predicted = number * math.prod(factor for _, factor in faults)
         if math.isclose(value, predicted, rel_tol=tolerance):
@@ -384,15 +380,14 @@ def _readings(
 def _bases(posterior: DiagonalGaussian, prior: DiagonalGaussian | None) -> dict[str, float]:
     mean, log_variance = posterior
     other = (0.0 * mean, 0.0 * log_variance) if prior is None else prior
-    kl = _batch_mean(gaussian_kl_per_dimension(posterior, prior))
-    taken = gaussian_kl_per_dimension((mean, 2.0 * log_variance), prior)
+    kl = _batch_mean_kl(posterior, prior)
     return {
         _KL: kl,
         "the KL in bits": kl / math.log(2.0),
-        "KL(p(z)||q(z|x)), the other direction": _batch_mean(
-            gaussian_kl_per_dimension(other, posterior)
+        "KL(p(z)||q(z|x)), the other direction": _batch_mean_kl(other, posterior),
+        "the KL with exp(log variance) taken for the sd": _batch_mean_kl(
+            (mean, 2.0 * log_variance), prior
         ),
-        "the KL with exp(log variance) taken for the sd": _batch_mean(taken),
     }
 
 
@@ -412,10 +407,5 @@ def _faults(n: int, d: int) -> list[list[tuple[str, float]]]:
     ]
 
 
-def _sizes(posterior: DiagonalGaussian) -> tuple[int, int]:
-    d = posterior[0].shape[-1]
-    return posterior[0].size // d, d
-
-
-def _batch_mean(kls: np.ndarray) -> float:
-    return float(kls.sum(axis=-1).mean())
+def _batch_mean_kl(p: DiagonalGaussian, q: DiagonalGaussian | None) -> float:
+    return float(gaussian_kl(p, q).mean())

@@ -12,19 +12,21 @@ from kullback.core.errors import InputError
 from kullback.losses.arrays import (
     Array,
     Reduction,
+    RowFormula,
+    Saved,
     as_array,
     is_torch,
     log_normalizer,
     namespace,
     near_zero,
     reduced,
+    rows,
     small_excess,
     stopped,
     taken,
     total,
     widened,
 )
-from kullback.losses.rows import RowFormula, Saved, rows
 
 
 def categorical_kl(

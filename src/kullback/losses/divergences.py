@@ -20,7 +20,7 @@ Contribution = Callable[[Logs, Logs], Logs]
 
 @final
 @dataclass(frozen=True)
-class Divergence:
+class PointwiseDivergence:
     """One row of the table.
 
     Attributes:
@@ -67,10 +67,6 @@ def _expm1_minus(t: Logs) -> Logs:
     return np.where(near, series, np.expm1(np.minimum(t, 700.0)) - t)
 
 
-def _reverse_kl(log_p: Logs, log_q: Logs) -> Logs:
-    return forward_kl(log_q, log_p)
-
-
 def _jeffreys(log_p: Logs, log_q: Logs) -> Logs:
     """(p - q) (log p - log q)"""
     with np.errstate(invalid="ignore"):
@@ -91,10 +87,6 @@ def _chi_square(log_p: Logs, log_q: Logs) -> Logs:
         far = np.exp(log_p + ratio) - 2.0 * np.exp(log_p) + np.exp(log_q)
     terms = np.where(ratio > 30.0, far, near)
     return np.where(np.isneginf(log_p) & np.isneginf(log_q), 0.0, terms)
-
-
-def _neyman(log_p: Logs, log_q: Logs) -> Logs:
-    return _chi_square(log_q, log_p)
 
 
 def _squared_hellinger(log_p: Logs, log_q: Logs) -> Logs:
@@ -140,22 +132,24 @@ def _alpha(alpha: float) -> Contribution:
 _PLAIN = {
     row.kind: row
     for row in [
-        Divergence("forward_kl", "KL(p||q)", forward_kl, needs_q=False),
-        Divergence("reverse_kl", "KL(q||p)", _reverse_kl),
-        Divergence("jeffreys", "J(p,q)", _jeffreys, convention="KL(p||q) + KL(q||p), not its half"),
-        Divergence(
+        PointwiseDivergence("forward_kl", "KL(p||q)", forward_kl, needs_q=False),
+        PointwiseDivergence("reverse_kl", "KL(q||p)", lambda a, b: forward_kl(b, a)),
+        PointwiseDivergence(
+            "jeffreys", "J(p,q)", _jeffreys, convention="KL(p||q) + KL(q||p), not its half"
+        ),
+        PointwiseDivergence(
             "jensen_shannon",
             "JS(p,q)",
             _jensen_shannon,
             convention="mean of KL(p||m) and KL(q||m), m = (p+q)/2; at most log 2",
         ),
-        Divergence(
+        PointwiseDivergence(
             "jensen_shannon_sum",
             "2JS(p,q)",
             lambda a, b: 2.0 * _jensen_shannon(a, b),
             convention="sum of KL(p||m) and KL(q||m), m = (p+q)/2; at most 2 log 2",
         ),
-        Divergence(
+        PointwiseDivergence(
             "jensen_shannon_distance",
             "sqrt JS(p,q)",
             _jensen_shannon,
@@ -163,7 +157,7 @@ _PLAIN = {
             convention="square root of the Jensen-Shannon divergence in nats, a metric",
             finish=lambda v: math.sqrt(max(v, 0.0)),
         ),
-        Divergence(
+        PointwiseDivergence(
             "pearson_chi2",
             "chi2(p||q)",
             _chi_square,
@@ -171,15 +165,15 @@ _PLAIN = {
             convention="integral of (p - q)^2 / q",
             order=2.0,
         ),
-        Divergence(
+        PointwiseDivergence(
             "neyman_chi2",
             "chi2(q||p)",
-            _neyman,
+            lambda a, b: _chi_square(b, a),
             unit="",
             convention="integral of (p - q)^2 / p",
             order=-1.0,
         ),
-        Divergence(
+        PointwiseDivergence(
             "squared_hellinger",
             "H2(p,q)",
             _squared_hellinger,
@@ -187,7 +181,7 @@ _PLAIN = {
             convention="half the integral of (sqrt p - sqrt q)^2; at most 1",
             order=0.5,
         ),
-        Divergence(
+        PointwiseDivergence(
             "total_variation",
             "TV(p,q)",
             _total_variation,
@@ -200,7 +194,7 @@ _PLAIN = {
 KINDS = (*_PLAIN, "alpha", "renyi")
 
 
-def divergence_row(kind: str, alpha: float | None = None) -> Divergence:
+def divergence_row(kind: str, alpha: float | None = None) -> PointwiseDivergence:
     """Returns the row of a kind; `alpha` is required by "alpha" and "renyi" and by no other.
 
     Raises:
@@ -218,7 +212,7 @@ def divergence_row(kind: str, alpha: float | None = None) -> Divergence:
         return _renyi(alpha)
     if alpha in (0.0, 1.0):
         return _PLAIN["forward_kl" if alpha == 1.0 else "reverse_kl"]
-    return Divergence(
+    return PointwiseDivergence(
         "alpha",
         f"D_alpha={alpha:g}(p||q)",
         _alpha(alpha),
@@ -227,7 +221,7 @@ def divergence_row(kind: str, alpha: float | None = None) -> Divergence:
     )
 
 
-def _renyi(alpha: float) -> Divergence:
+def _renyi(alpha: float) -> PointwiseDivergence:
     if alpha <= 0.0:
         raise InputError(f'kind="renyi" needs alpha > 0, got {alpha}')
     if alpha == 1.0:
@@ -237,7 +231,7 @@ def _renyi(alpha: float) -> Divergence:
         inside = alpha * (alpha - 1.0) * value
         return math.log1p(inside) / (alpha - 1.0) if inside > -1.0 else math.inf
 
-    return Divergence(
+    return PointwiseDivergence(
         "renyi",
         f"R_alpha={alpha:g}(p||q)",
         _alpha(alpha),

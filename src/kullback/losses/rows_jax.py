@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from kullback.losses.rows import RowFormula, Saved, slope_of, value_of
+from kullback.losses.arrays import RowFormula, Saved, slope_of, value_of
 
 #: Numbers of a block, on accelerators and on the CPU, where they stay in the cache.
 _BLOCK = (2**26, 2**18)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from kullback.losses.rows import RowFormula, slope_of, value_of
+from kullback.losses.arrays import RowFormula, slope_of, value_of
 
 #: Numbers of a block: few enough to stay in the cache between the passes.
 _BLOCK = 2**16

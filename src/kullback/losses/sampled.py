@@ -133,11 +133,7 @@ def _log_ratio(log_p: Array, log_q: Array, mask: Array | None, per: str) -> tupl
 
 
 def _both(log_p: Array, log_q: Array) -> tuple[Array, Array, Any]:
-    """Returns two arrays of one shape, of at least float32, and their namespace.
-
-    Raises:
-        InputError: the shapes differ.
-    """
+    """Returns two arrays of one shape, of at least float32, and their namespace."""
     xp = namespace(log_p, log_q)
     log_p, log_q = widened(as_array(log_p, xp), xp), widened(as_array(log_q, xp), xp)
     if tuple(log_p.shape) != tuple(log_q.shape):
@@ -148,11 +144,7 @@ def _both(log_p: Array, log_q: Array) -> tuple[Array, Array, Any]:
 
 
 def _over(array: Array, per: str, xp: Any) -> Array:
-    """Returns an array as it is, or summed over its last axis.
-
-    Raises:
-        InputError: `per` is another word.
-    """
+    """Returns an array as it is, or summed over its last axis."""
     if per not in ("token", "sequence"):
         raise InputError(f'per="{per}" is not known: say "token" or "sequence"')
     return array if per == "token" else xp.sum(array, -1)

@@ -7,7 +7,7 @@ from typing import final
 import numpy as np
 from jaxtyping import Float
 
-from kullback.losses.divergences import Divergence, excess_kl, forward_kl
+from kullback.losses.divergences import PointwiseDivergence, excess_kl, forward_kl
 from kullback.results import quantity
 from kullback.results.quantity import Quantity
 
@@ -25,9 +25,9 @@ class Question:
         contribution: what a point adds, from log p, log q and the log of a factor dx/dt.
         nonnegative: another integrand with the same integral that never cancels, if there is one.
         finish: from the integral to the answer.
-        convention: as of a Divergence.
+        convention: as of a PointwiseDivergence.
         over_q: whether places where only q has mass add something.
-        order: as of a Divergence.
+        order: as of a PointwiseDivergence.
     """
 
     quantity: Quantity
@@ -102,7 +102,7 @@ CROSS_ENTROPY = Question(quantity.CROSS_ENTROPY, _cross)
 ENTROPY = Question(quantity.ENTROPY, _cross)
 
 
-def of_divergence(row: Divergence) -> Question:
+def of_divergence(row: PointwiseDivergence) -> Question:
     """Returns the question that a symmetric or other f-divergence asks."""
     return Question(
         Quantity(row.kind, row.label, row.unit, nonnegative=True),
