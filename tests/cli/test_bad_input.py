@@ -109,12 +109,12 @@ def test_escapes_do_not_reach_the_terminal(run, write):
 
 
 def test_bugs_are_not_hidden_and_are_no_failed_gates(run, monkeypatch):
-    from kullback.cli import densities
+    from kullback.cli import plans
 
     def broken(*args, **kwargs):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(densities, "plan_of", broken)
+    monkeypatch.setattr(plans, "plan_of", broken)
     ran = run("plan", SHARP, SHARP)
     assert (ran.code, ran.out) == (70, "")
     assert "ZeroDivisionError" in ran.err
@@ -122,11 +122,11 @@ def test_bugs_are_not_hidden_and_are_no_failed_gates(run, monkeypatch):
 
 
 def test_ctrl_c(run, monkeypatch):
-    from kullback.cli import densities
+    from kullback.cli import plans
 
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(densities, "plan_of", interrupted)
+    monkeypatch.setattr(plans, "plan_of", interrupted)
     ran = run("plan", SHARP, SHARP)
     assert (ran.code, ran.out, ran.err) == (130, "", "error: interrupted\n")

@@ -84,7 +84,7 @@ def test_whatever_else_leaves_is_no_success(capsys, monkeypatch, leaving):
     def left(*args, **kwargs):
         raise leaving
 
-    monkeypatch.setattr("kullback.cli.densities.plan_of", left)
+    monkeypatch.setattr("kullback.cli.plans.plan_of", left)
     monkeypatch.setattr("kullback.render.terminal.abandon_stdout", lambda: None)
     assert main(("plan", "normal(0, sd=1)", "normal(0, sd=2)")) == 2
     assert "error: " in capsys.readouterr().err

@@ -364,6 +364,11 @@ WRONG = [
     ("mvnormal(0, sd=[1])", "loc must be a list"),
     # names
     ("nrmal(0, sd=1)", r"there is no 'nrmal'; did you mean normal or mvnormal\? Known: normal, "),
+    ("exp(2)", r"there is no 'exp'; did you mean exponential\?"),
+    ("U(0, 1)", r"there is no 'U'; did you mean uniform\?"),
+    ("truncnorm(0, 1)", r"there is no 'truncnorm'; did you mean truncated\?"),
+    ("bin(5, 0.3)", r"there is no 'bin'; did you mean binomial\?"),
+    ("delta(0)", r"there is no 'delta'; did you mean categorical\?"),
     ("Normal(0, sd=1)", r"there is no 'Normal'; did you mean normal\? Known"),
     ("foo(1)", r"there is no 'foo'\. Known: normal, .* truncated"),
     ("normal(x, sd=1)", r"there is no 'x'.*\(column 8 of 'normal\(x, sd=1\)'\)"),

@@ -7,7 +7,7 @@ import numpy as np
 from kullback.check_loss.functionals import Array, LogitPair, catalogue
 from kullback.check_loss.judging import Judged, under
 from kullback.check_loss.matching import Observations
-from kullback.check_loss.problems import Arguments, Experiment, Roles, constant
+from kullback.check_loss.problems import Experiment, Roles
 from kullback.interop.loss_calls import LossCall
 
 #: Outputs of the critic that are tried; kinks of usual losses (0, 1, -1) lie on it.
@@ -15,41 +15,8 @@ _GRID = np.linspace(-15.0, 15.0, 1501)
 _TOLERANCE = 2e-5
 
 
-def outputs(roles: Roles, layout: str) -> list[Experiment]:
-    """Returns the one problem of a critic: its outputs at real and at fake samples are the parameters.
-
-    Args:
-        roles: what the arguments are.
-        layout: "logits (B)", "probs (B)", and the same with "(B,1)".
-    """
-    shape = (2, 1) if layout.endswith(",1)") else (2,)
-
-    def at(theta: Array) -> list[Arguments]:
-        shown = 1.0 / (1.0 + np.exp(-theta)) if layout.startswith("probs") else theta
-        values = {"real": shown[0], "fake": shown[1]}
-        return [
-            {
-                name: constant(role.value, {"B": 2})
-                if role.kind == "constant"
-                else np.full(shape, values.get(role.kind, 1.0))
-                for name, role in roles.items()
-            }
-        ]
-
-    start = np.array([-1.5, -0.7])
-    weights = {"critic": np.ones(1)}
-    return [Experiment({"B": 2}, (2,), at, start, weights, lambda g, w: np.zeros(2), None)]
-
-
 def judge_critic(call: LossCall, experiment: Experiment, roles: Roles, key: int) -> Judged:
-    """Returns which divergence a critic's or a generator's loss stands for.
-
-    Args:
-        call: the loss.
-        experiment: of `outputs`.
-        roles: what the arguments are.
-        key: of the random problems.
-    """
+    """Returns which divergence a critic's or a generator's loss stands for."""
     rng = np.random.default_rng(key)
     pairs = [LogitPair(*(0.4 * rng.normal(size=(2, 1, v)))) for v in (3, 5, 5, 8, 8, 8)]
     at_real, at_fake, additive = _curves(call, experiment)

@@ -254,13 +254,7 @@ _NEAR = 1e-4
 def scale_words(
     scale: float, powers: Sequence[tuple[str, int]], constants: Mapping[str, float]
 ) -> str:
-    """Returns a scale as it arises: "" for 1, such as "1/V", "0.5 B", "temperature²".
-
-    Args:
-        scale: the number.
-        powers: exponents of sizes.
-        constants: the loss's own numbers by name, in which the scale may be recognised.
-    """
+    """Returns a scale as it arises: "" for 1, such as "1/V", "0.5 B", "temperature²", by the loss's own numbers."""
     above = [n for n, e in powers if e > 0]
     below = [n for n, e in powers if e < 0]
     number = _number_words(abs(scale), constants)

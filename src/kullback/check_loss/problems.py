@@ -320,13 +320,7 @@ _GAUSSIAN = ((3, 2), (2, 4), (4, 7))
 
 
 def gaussians(roles: Roles, layout: str, key: int) -> list[Experiment]:
-    """Returns problems for a loss of means and (log) variances; p is N(0, I) where it is not an argument.
-
-    Args:
-        roles: what the arguments are.
-        layout: "(B,d)" or "(d)".
-        key: of the random numbers.
-    """
+    """Returns problems for a loss of means and (log) variances; p is N(0, I) where it is not an argument."""
     rng = np.random.default_rng(key)
     with_p = any(role.side == "p" for role in roles.values())
     experiments = []
@@ -422,3 +416,26 @@ def _path(roles: Roles, m: float, s: float, m_p: float, s_p: float) -> Experimen
         roles, {"B": 2}, (2,), np.array([m, s]), {"path": _PROBABILITIES}, pair,
         values=values, slope=slope,
     )  # fmt: skip
+
+
+# Critics, by their outputs.
+
+
+def outputs(roles: Roles, layout: str) -> list[Experiment]:
+    """Returns the one problem of a critic: its outputs at real and at fake samples are the parameters.
+
+    The layout is "logits (B)", "probs (B)", or the same with "(B,1)".
+    """
+    shape = (2, 1) if layout.endswith(",1)") else (2,)
+
+    def values(theta: Array) -> Callable[[ArgumentRole, int], Array]:
+        shown = 1.0 / (1.0 + np.exp(-theta)) if layout.startswith("probs") else theta
+        at = {"real": shown[0], "fake": shown[1]}
+        return lambda role, _: np.full(shape, at[role.kind])
+
+    start, weights = np.array([-1.5, -0.7]), {"critic": np.ones(1)}
+    one = _posed(
+        roles, {"B": 2}, shape, start, weights, None, values=values, slope=lambda *_: np.zeros(2),
+        others=[np.ones(shape)],
+    )  # fmt: skip
+    return [one]

@@ -44,11 +44,7 @@ class Reading:
 
 
 def parameters_of(fn: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    """Returns the parameters of a loss; those of `forward` for a torch module.
-
-    Raises:
-        InputError: it is a class, or has no signature.
-    """
+    """Returns the parameters of a loss; those of `forward` for a torch module."""
     if inspect.isclass(fn):
         raise InputError(
             f"{fn.__name__} is a class, not a loss: make an instance, check_loss({fn.__name__}(...))"
@@ -70,11 +66,7 @@ def readings_of(
     fixed: Mapping[str, Any],
     student: str | None,
 ) -> list[Reading]:
-    """Returns the readings of a signature, the likeliest first.
-
-    Raises:
-        InputError: a name or role is unknown, or an argument cannot be guessed.
-    """
+    """Returns the readings of a signature, the likeliest first."""
     options = _options(parameters, roles, fixed)
     optional = _optional(parameters, options)
     telling = [n for n, found in options.items() if not found or any(not r.inert for r in found)]

@@ -85,11 +85,7 @@ class ArgumentRole:
 
 
 def parse_role(text: str, name: str) -> ArgumentRole:
-    """Returns a role as the user writes it, such as "q logits" or "mask".
-
-    Raises:
-        InputError: it is none.
-    """
+    """Returns a role as the user writes it, such as "q logits" or "mask"."""
     sides: dict[str, Side] = {"q": "q", "student": "q", "policy": "q", "p": "p", "teacher": "p", "reference": "p",
              "prior": "p", "old": "old"}  # fmt: skip
     words = text.replace("-", "_").split()

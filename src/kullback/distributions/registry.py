@@ -242,6 +242,14 @@ _ELSEWHERE = {
     "geom": "geometric",
     "pois": "poisson",
     "unif": "uniform",
+    "u": "uniform",
+    "exp": "exponential",
+    "expo": "exponential",
+    "bin": "binomial",
+    "truncnorm": "truncated",
+    "truncatednormal": "truncated",
+    "delta": "categorical",
+    "dirac": "categorical",
     "dir": "dirichlet",
 }
 
