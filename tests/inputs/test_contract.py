@@ -133,7 +133,7 @@ VERBS = {
 _ROWS_VERBS = {"fit", "diff", "profile", "score"}
 #: What each verb answers.
 TAKES = {
-    "fit": {*TABLES, *ARRAYS, *PIECES, *DENSITIES},
+    "fit": {*TABLES, *ARRAYS, *PIECES, *DENSITIES, *MODELS},
     "diff": {*TABLES, *ARRAYS, "directory"},
     "profile": {*TABLES, *ARRAYS, "directory"},
     "score": {*TABLES, *ARRAYS, *PIECES},

@@ -16,7 +16,7 @@ from kullback.distributions.base import Distribution
 from kullback.distributions.conditional import Conditional, Softmax
 from kullback.families import Categorical, FullRank, Mixture
 from kullback.results.fit import Fit
-from kullback.sklearn.density import key_of
+from kullback.sklearn.density import key_of, said
 from kullback.targets import Samples
 
 
@@ -85,7 +85,7 @@ class ConditionalDensity(BaseEstimator):
         kinds = ["continuous"] * len(names)
         if is_category:
             kinds[-1] = "category"
-        samples = Samples(rows, weights, columns=names, kinds=kinds)  # pyright: ignore[reportArgumentType]
+        samples = Samples(rows, **said(weights), columns=names, kinds=kinds)  # pyright: ignore[reportArgumentType]
         one = Categorical() if is_category else FullRank()
         recipe = one if self.n_components == 1 else Mixture(self.n_components)  # pyright: ignore[reportArgumentType]
         self.fit_: Fit = fit(

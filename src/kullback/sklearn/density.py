@@ -19,6 +19,12 @@ from kullback.targets import Samples
 _COUNTED = 20_000
 
 
+def said(weight: Float[np.ndarray, " n"] | None) -> dict[str, Any]:
+    """Returns what scikit-learn means by weights: by whole ones, rows that are written so many times."""
+    whole = weight is not None and weight.any() and np.array_equal(weight, np.floor(weight))
+    return {"frequencies" if whole else "weights": weight}
+
+
 class Density(DensityMixin, BaseEstimator, abc.ABC):
     """A density fitted to rows by maximum likelihood: the direction KL(p||q), up to the entropy of p."""
 
@@ -59,12 +65,9 @@ class Density(DensityMixin, BaseEstimator, abc.ABC):
         """
         values = validate_data(self, X, ensure_min_samples=2, **self._checks())
         weight = None if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
-        # What scikit-learn means by whole weights: rows that are written so many times.
-        whole = weight is not None and weight.any() and np.array_equal(weight, np.floor(weight))
         samples = Samples(
             values,
-            None if whole else weight,
-            frequencies=weight if whole else None,
+            **said(weight),
             columns=tuple(getattr(self, "feature_names_in_", ())),
             missing=self._takes_gaps(),
         )

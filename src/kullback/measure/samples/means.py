@@ -96,7 +96,8 @@ def mean_of(values: Values, rows: Rows, columns: Sequence[Values] = ()) -> Mean:
         few = special.stdtrit(max(g - 1, 1), 0.975) / 1.959964
         effect = max(held * few**2 / alone, 1.0) if alone > 0.0 else 1.0
     tail = tail_index((counts * apart)[used])
-    heavy = is_heavy(tail, int(np.count_nonzero(used)))
+    # Rows that depend on each other say less of a tail.
+    heavy = is_heavy(tail, int(np.count_nonzero(used) / effect))
     return Mean(mean, math.sqrt(alone * effect), n, effect, inferred, tail, heavy)
 
 
