@@ -197,7 +197,7 @@ def _fact(e: Estimate, of: str) -> Fact:
 
 def _sections(diff: Diff, prefix: str) -> list[Section]:
     rows = f"{diff.rows[0]:,} and {diff.rows[1]:,} rows" if prefix else ""
-    sections = [Section(f"{prefix}Head by column", rows, (_table(diff),))]
+    sections = [Section(f"{prefix}Column by column", rows, (_table(diff),))]
     differing = diff.differing
     if differing:
         more = len(differing) - _DRAWN

@@ -235,8 +235,8 @@ def parts_of(cells: Ordered, number: int) -> list[Span]:
 
 
 #: p has such a share of its rows in a hole of q at least; that a stretch of p's rows without one of q is chance
-#: is less likely than this power of e over q's rows: one of 150 lines without holes seems to have one, so that tables of
-#: many columns that do not differ are not held up.
+#: is less likely than this power of e over q's rows: one of 150 lines without holes seems to have one, so that
+#: tables of many columns that do not differ are not held up.
 _HOLE, _CERTAIN = 0.01, 5.0
 
 
