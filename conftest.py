@@ -4,19 +4,19 @@ from importlib.util import find_spec
 
 _TORCH = [
     "src/kullback/interop/torch.py",
-    "src/kullback/interop/torch_function.py",
     "src/kullback/losses/rows_torch.py",
     "tests/training_losses.py",
+    "tests/library_losses.py",
 ]
 _JAX = [
     "src/kullback/fitting/adversarial.py",
     "src/kullback/losses/rows_jax.py",
     "tests/training_losses.py",
+    "tests/library_losses.py",
     *(
         f"src/kullback/interop/{name}.py"
         for name in ("constraints", "jax_function", "numpyro", "numpyro_family", "numpyro_model")
     ),
-    "src/kullback/interop/subsampled.py",
 ]
 _OPTIONAL = {
     "torch": _TORCH,

@@ -11,7 +11,7 @@ from scipy import signal, special
 from kullback.api.logits import logits_kl
 from kullback.core.errors import InputError
 from kullback.measure.logits import token_values
-from kullback.measure.samples.dependence import grouped_mean, stretches
+from kullback.measure.samples.means import grouped_mean, stretches
 from kullback.results.serialise import in_unit, to_json
 from kullback.results.status import Status
 from kullback.tables.logits import Dense, TopK, open_logits
