@@ -41,7 +41,7 @@ def vectorized(
         other = event + 0.01 * (1.0 + np.abs(event)) * steps
     pair = np.stack([event, other])
 
-    def one(x: np.ndarray) -> float:
+    def one(x: Any) -> float:
         return number(called(fn, x, name, of), name, of)
 
     def batch(x: np.ndarray) -> np.ndarray:

@@ -141,7 +141,7 @@ def _measured(p: Samples, q: Samples, rng: np.random.Generator) -> Estimate:
         made = of_tally(tally_kl(tallied.tally), _DIRECTION, rows)
         return replace(made, notes=(*made.notes, *notes))
     coded = np.array([kind == "category" for kind in p.kinds])
-    lengths = [lasting(list(s.values.T), list(coded), s.rows) for s in (p, q)]
+    lengths = [lasting(list(s.values.T), [bool(c) for c in coded], s.rows) for s in (p, q)]
     groups = [
         groups_of(s.rows, len(s.values), k) for s, (k, _) in zip((p, q), lengths, strict=True)
     ]
