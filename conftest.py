@@ -4,6 +4,7 @@ from importlib.util import find_spec
 
 _TORCH = [
     "src/kullback/interop/torch.py",
+    "src/kullback/interop/functions.py",
     "src/kullback/losses/rows_torch.py",
     "tests/training_losses.py",
     "tests/library_losses.py",

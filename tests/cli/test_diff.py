@@ -35,17 +35,7 @@ class TestDiff:
 
     def test_gate(self, run):
         assert run("diff", "ref.parquet", "cur.parquet", "--no-joint", "--max-kl", "0.1").code == 1
-        # The days alone are unresolved: with 800 rows a tail may pay more than was measured.
-        ran = run(
-            "diff",
-            "ref.parquet",
-            "same.parquet",
-            "--no-joint",
-            "--max-kl",
-            "0.5",
-            "--columns",
-            "x,city",
-        )
+        ran = run("diff", "ref.parquet", "same.parquet", "--no-joint", "--max-kl", "0.5")
         assert ran.code == 0
         assert "gate passed" in ran.out
 

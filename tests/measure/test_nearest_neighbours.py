@@ -45,24 +45,21 @@ def test_intervals_cover(name, d):
         rng = np.random.default_rng([key, d])
         x = p.sample(rng, 600)
         found.append(neighbour_kl(x, q.log_prob(x), q, rng))
-    # A few rows at random may look like a tail.
-    found = [e for e in found if e.kind == "estimate"]
-    assert len(found) >= 20
-    assert sum(e.interval[0] <= truth <= e.interval[1] for e in found) >= len(found) - 4
+    assert sum(e.interval[0] <= truth <= e.interval[1] for e in found) >= 21
     bias = np.mean([e.value for e in found]) - truth
     assert abs(bias) < np.mean([e.standard_error for e in found])
 
 
 def test_heavy_tails():
-    p, q = StudentT(15.0, 0.0, 1.0), Normal(0.0, math.sqrt(15.0 / 13.0))
+    p, q = StudentT(5.0, 0.0, 1.0), Normal(0.0, math.sqrt(5.0 / 3.0))
     truth = kl_divergence(p, q).value
     rng = np.random.default_rng(3)
     x = p.sample(rng, 3000)
     found = neighbour_kl(x[:, None], q.log_prob(x), q, rng)
     assert found.value == pytest.approx(truth, abs=3.0 * found.standard_error)
     assert found.standard_error < 0.05
-    # log q of t(3) has no variance: means of it have errors that are not known.
-    x = StudentT(3.0, 0.0, 1.0).sample(rng, 3000)
+    # log q of t(2) has no variance: means of it have errors that are not known.
+    x = StudentT(2.0, 0.0, 1.0).sample(rng, 3000)
     assert neighbour_kl(x[:, None], q.log_prob(x), q, rng).kind == "unresolved"
 
 

@@ -14,7 +14,7 @@ from scipy import spatial, special
 
 from kullback.core.errors import UnsupportedError
 from kullback.distributions.base import Distribution
-from kullback.measure.samples.means import is_heavy, tail_index
+from kullback.measure.samples.means import tail_index
 from kullback.results.estimate import Estimate
 from kullback.results.quantity import FORWARD_KL
 
@@ -32,6 +32,10 @@ _SHARED = 1.6
 #: Rows of p are far from q at so many times the distance of any of its own, and apart from all others at so many:
 #: two of them, and one. Of two samples of t(3) one pair in 50 has such rows.
 _BEYOND, _TWO_APART, _ONE_APART = 5.0, 2.5, 6.0
+#: Terms of a tail index above 1/2 have no variance, and their mean no error. The index is known to about .1 from 3,000
+#: rows: that of t(5) under a normal law, .4, is found above this once in twenty; that of a gamma law under an inverse
+#: Gaussian one, 1 and more, below it in none of 300 samples of 1,000.
+_NO_VARIANCE = 0.58
 #: A column of which more values than this repeat is rounded, or no density.
 _TIED = 0.01
 #: A rounded column may have steps up to this share of its quartiles' distance.
@@ -68,7 +72,7 @@ def neighbour_kl(x: Table, log_q: Values, q: Distribution, rng: np.random.Genera
     reason = _refused(x)
     if reason:
         return _unresolved(reason, n)
-    if ruled_by_one(log_q) or is_heavy(tail_index(log_q), n):
+    if ruled_by_one(log_q) or tail_index(log_q) > _NO_VARIANCE:
         return _unresolved("a few rows decide the mean of log q: p has tails that q has not", n)
     smooth, rounded = dithered(x, rng)
     if _copied(smooth):

@@ -101,7 +101,7 @@ class Coordinate:
     @property
     def fixed(self) -> bool:
         """Whether it has one value only, as the corner of a correlation's Cholesky factor: no shift, no ratio."""
-        return math.isnan(self.mean_shift.value)
+        return self.sd == 0.0
 
 
 @final

@@ -134,7 +134,7 @@ def _measured(parts: list[Span], cells: Ordered, smooth: LogRatio) -> OrderedKl:
     n = float(p.sum())
     between = terms(p, q)
     within, of_tails, upward = np.zeros(len(parts)), 0.0, 0.0
-    thin, growing, ends, swing = 0.0, [], False, 0.0
+    thin, growing, ends, doubt, swing = 0.0, [], False, 0.0, 0.0
     for j, part in enumerate(parts):
         run = slice(part.start, part.stop)
         alone = part.stop - part.start == 1
@@ -142,6 +142,7 @@ def _measured(parts: list[Span], cells: Ordered, smooth: LogRatio) -> OrderedKl:
             within[j] = _inside(cells.p[run], cells.q[run], smooth.values[run], n / q.sum())
             if is_gap(p[j] / n, q[j] / q.sum(), float(q[j])):
                 upward += float(p[j]) / n * _HALF * float(between[j])
+                doubt += float(p[j]) / n * _HALF * float(between[j])
             continue
         outwards = 1 if part.side == "left" else -1
         wide = _around(part, cells)
@@ -153,14 +154,16 @@ def _measured(parts: list[Span], cells: Ordered, smooth: LogRatio) -> OrderedKl:
         upward += share * found.upward
         of_q = float(q[j] / q.sum())
         thin += share * (found.exponent > 1.0 and of_q < 0.5 * share)
-        swing = max(swing, found.value + found.upward if share > _LITTLE else 0.0)
-        growing += [rate] if _outgrows(part, cells) else []
+        if _outgrows(part, cells):
+            growing.append(rate)
+            doubt += share * found.upward
+            swing = max(swing, found.value + found.upward)
         ends = ends or ends_early(*wide) or (found.exponent > _STEEP and share > _LITTLE)
     value = float(p @ (between + within)) / n
     reason = (
         _reason(parts, cells, thin, growing)
         or _beyond(value, float(q.sum()), ends=ends)
-        or _unbounded(cells, value, upward, swing)
+        or _unbounded(cells, value, doubt, swing)
     )
     total, second = variance(p, q, within)
     bound_total, _ = variance(p, q)
@@ -262,12 +265,15 @@ def _reason(parts: list[Span], cells: Ordered, thin: float, growing: list[Growth
     return ""
 
 
-def _unbounded(cells: Ordered, value: float, upward: float, swing: float) -> str:
-    """Returns why nothing limits it from above: holes, or tails that may pay more than all that was measured."""
+def _unbounded(cells: Ordered, value: float, doubt: float, swing: float) -> str:
+    """Returns why nothing limits it from above: holes, or tails that may pay more than all that was measured.
+
+    Tails are asked where p has clearly more rows than q: elsewhere the interval is long enough.
+    """
     missing = holes(cells)
     if missing:
         return f"{100.0 * missing:.2g} % of {{p}}'s rows lie in holes where {{q}} has none, so it may be infinite"
-    if upward > max(_OF_ALL * value, _MORE) or swing > max(_TIMES_MEAN * value, _SWING):
+    if doubt > max(_OF_ALL * value, _MORE) or swing > max(_TIMES_MEAN * value, _SWING):
         return "what {q} has hardly seen of {p} may pay more than all that was measured"
     return ""
 
