@@ -8,8 +8,8 @@ from kullback.core.user_code import user_code
 from kullback.distributions.base import Distribution, Foreign
 from kullback.inputs.given import distribution
 from kullback.measure.density import DRAWS, check
+from kullback.results.density_report import DensityReport
 from kullback.results.estimate import Estimate
-from kullback.results.others import DensityReport
 from kullback.results.quantity import MASS
 from kullback.targets import LogDensity
 

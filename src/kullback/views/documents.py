@@ -4,13 +4,18 @@ import numpy as np
 
 from kullback.render.document import Document, Fact, Section, Table, heads
 from kullback.results.batch import EstimateArray
+from kullback.results.contributions import Contributions
+from kullback.results.demo import Demo
+from kullback.results.density_report import DensityReport
 from kullback.results.diff import Diff, Profile
 from kullback.results.estimate import Estimate
 from kullback.results.fit import Fit
 from kullback.results.logits import LogitsReport
 from kullback.results.loss_report import Gradients, LossReport
-from kullback.results.others import Contributions, Demo, DensityReport, Plan, Score, Verification
+from kullback.results.plan import Plan
+from kullback.results.score import Score
 from kullback.results.serialise import to_json
+from kullback.results.verification import Verification
 from kullback.views.claims import demo_document, density_document, verification_document
 from kullback.views.components import fact
 from kullback.views.diff import diff_document
