@@ -41,8 +41,6 @@ def _refusals(estimator) -> dict[str, str]:
         MixtureDensity(),
         MixtureDensity(2, covariance="full", starts=1),
         KernelDensity(),
-        BestDensity(("mean_field", "kde")),
-        ConditionalDensity(),
     ],
     expected_failed_checks=_refusals,
 )
@@ -59,6 +57,8 @@ def test_scikit_learns_own_checks(estimator, check):
         MixtureDensity(covariance="low_rank:1"),
         MixtureDensity(tails="student_t"),
         MixtureDensity(missing=True),
+        BestDensity(("mean_field", "kde")),
+        ConditionalDensity(),
     ],
     expected_failed_checks=_refusals,
 )
@@ -352,6 +352,7 @@ class TestConditionalDensity:
             assert set(found.sample(x)) == {"no", "yes"}
         assert found.log_density(x[:1], np.array(["maybe"]))[0] == -np.inf
 
+    @pytest.mark.slow
     def test_a_search_over_components(self):
         rng = np.random.default_rng(2)
         x = rng.normal(size=(200, 1))

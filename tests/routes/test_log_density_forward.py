@@ -119,6 +119,7 @@ class TestGaussians:
 class TestMoments:
     """Full rank has the mean and the covariance of p; its KL follows from p's entropy."""
 
+    @pytest.mark.slow
     def test_skewed(self):
         p, mean, covariance, entropy, log_evidence = skewed()
         found = _forward(p, "full_rank")

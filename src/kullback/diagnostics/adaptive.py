@@ -20,9 +20,10 @@ from jaxtyping import Float
 from kullback.core.errors import InputError
 from kullback.core.run import Run
 from kullback.diagnostics.importance import FREEDOM, draw, heavy_log_prob, smoothed
+from kullback.fitting.climbs import Climbs
 from kullback.fitting.components import Components, joined
 from kullback.fitting.em_search import rough_mixture
-from kullback.fitting.reverse import NATS, Climbs
+from kullback.fitting.reverse import NATS
 from kullback.fitting.rows import rows_of
 from kullback.solvers.modes import CountedDensity
 from kullback.solvers.tempering import Points, Tempered, move

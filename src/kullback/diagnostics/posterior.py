@@ -15,10 +15,11 @@ from kullback.diagnostics.importance import (
 )
 from kullback.diagnostics.integrability import Rays, check_faults, check_proper
 from kullback.diagnostics.tempered import Afar, Probe, from_afar, mode_share, probe
-from kullback.diagnostics.verdict import UNSEEN_MODES, Remedies
+from kullback.diagnostics.verdict import Remedies, unseen_modes
 from kullback.diagnostics.verdict import findings as verdict_findings
+from kullback.fitting.climbs import Climbs
 from kullback.fitting.components import Components
-from kullback.fitting.reverse import Climbs, ReverseFit
+from kullback.fitting.reverse import ReverseFit
 from kullback.results.estimate import Estimate
 from kullback.results.posterior import (
     Coordinate,
@@ -96,7 +97,7 @@ def diagnose(
         nowhere=afar.outside[0] <= 0.0,
         probed=("Langevin probe", probed.acceptance),
     )
-    diagnosis = Diagnosis((*findings, *_tails(rays)), UNSEEN_MODES)
+    diagnosis = Diagnosis((*findings, *_tails(rays)), unseen_modes(found.looks, found.narrowest))
     posterior = replace(posterior, diagnosis=diagnosis)
     return Report(posterior, evidence.reverse_kl, evidence.forward_kl, afar.threshold)
 
@@ -147,7 +148,7 @@ def _posterior_of_draws(
         draws=draws,
         trace=made.trace,
         fit_error=FitError(*made.noise),
-        diagnosis=Diagnosis((), UNSEEN_MODES),
+        diagnosis=Diagnosis((), ""),
     )
 
 

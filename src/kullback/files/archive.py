@@ -26,9 +26,9 @@ from kullback.core.run import Checkpoint
 from kullback.distributions.base import Distribution, Foreign, Stratum
 from kullback.distributions.transported import Approximation
 from kullback.files.atomic import write_atomic
+from kullback.fitting.climbs import Climbs
 from kullback.fitting.components import Components
 from kullback.fitting.natural_gradient import Ascent, Slope
-from kullback.fitting.reverse import Climbs
 from kullback.results.fit import Fit
 from kullback.results.quantity import Sentence
 from kullback.solvers.tempering import Points, Tempered

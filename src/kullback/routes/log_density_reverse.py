@@ -18,19 +18,17 @@ from kullback.distributions.base import Distribution
 from kullback.distributions.transported import Approximation
 from kullback.families import Auto, FullRank, LowRank, MeanField, Mixture, is_diagonal
 from kullback.files.archive import resumed
+from kullback.fitting.climbs import Climbs, look_around, search
 from kullback.fitting.components import Components, one
 from kullback.fitting.elbo_gradients import Estimator
 from kullback.fitting.low_rank import low_rank_fit
 from kullback.fitting.reverse import (
     MOST_COMPONENTS,
     WORTH,
-    Climbs,
     ReverseFit,
     from_elsewhere,
-    look_around,
     reverse_fit,
     reverse_mixture,
-    search,
     with_another,
 )
 from kullback.fitting.stochastic import Minibatch, stochastic_fit
