@@ -101,6 +101,14 @@ def diagnose(
     return Report(posterior, evidence.reverse_kl, evidence.forward_kl, afar.threshold)
 
 
+ON_FRESH_DRAWS = "mean over fresh draws of q"
+
+
+def elbo_estimate(weighed: Weighed) -> Estimate:
+    """Returns the ELBO of draws of q."""
+    return Estimate.sampled(*weighed.elbo, ELBO, method=ON_FRESH_DRAWS, n=weighed.own)
+
+
 def _posterior_of_draws(
     made: ReverseFit,
     weighed: Weighed,
@@ -112,12 +120,7 @@ def _posterior_of_draws(
 ) -> Posterior:
     """All that was measured, not yet judged."""
     return Posterior(
-        elbo=Estimate.sampled(
-            *weighed.elbo,
-            ELBO,
-            method="mean over fresh draws of q",
-            n=weighed.own,
-        ),
+        elbo=elbo_estimate(weighed),
         entropy=_entropy(made.q, weighed),
         energy=Estimate.sampled(
             *weighed.energy,

@@ -75,7 +75,7 @@ def posterior_document(fit: Fit, *, source: str = "", key: object = None) -> Doc
     )
     bars = Detail(lambda: (Notes((_BARS,)),))
     ladder = Section("Families tried", _LADDER, _ladder(posterior))
-    others = Section("Other optima", "", (_others(fit),))
+    others = Section("Other optima", "", (other_optima(fit),))
     sections = (
         Section("", "", (_numbers(fit, posterior), Detail(lambda: _evidence(fit, posterior)))),
         Section("All parameters", "", (_parameters(posterior.parameters), bars)),
@@ -150,8 +150,8 @@ def _numbers(fit: Fit, posterior: Posterior) -> Table:
     share = f"{100.0 * mass.value:.2f} ± {100.0 * mass.standard_error:.2f} %"
     k = posterior.pareto_k
     rows = (
-        *((name, with_error(e), _how(e)) for name, e in known if e is not None),
-        (mass.direction, mass.kind if mass.kind == "unresolved" else share, _how(mass)),
+        *((name, with_error(e), how(e)) for name, e in known if e is not None),
+        (mass.direction, mass.kind if mass.kind == "unresolved" else share, how(mass)),
         (
             "Pareto k of the weights",
             *(("none", _NO_TAIL) if k == -math.inf else (f"{k:.2f}", _PARETO)),
@@ -160,7 +160,8 @@ def _numbers(fit: Fit, posterior: Posterior) -> Table:
     return Table("", heads("", fit.divergence.unit, "method"), rows)
 
 
-def _how(e: Estimate) -> str:
+def how(e: Estimate) -> str:
+    """Returns the method of an estimate, or why there is none."""
     count = "" if e.n is None else f", n = {e.n}"
     return e.reason or f"{e.method}{count}"
 
@@ -170,10 +171,10 @@ def _findings(diagnosis: Diagnosis) -> Table:
         (f.name, Badge(f.verdict, _TONES[f.verdict]), f.text.removeprefix(f"{f.name} = "), f.remedy)
         for f in diagnosis.findings
     ]
-    columns = heads("finding", "verdict", "evidence", "what to do")
+    head = heads("finding", "verdict", "evidence", "what to do")
     if not any(f.remedy for f in diagnosis.findings):
-        columns, rows = columns[:-1], [row[:-1] for row in rows]
-    return Table("", columns, tuple(rows), "The verdict is that of the worst finding.")
+        head, rows = head[:-1], [row[:-1] for row in rows]
+    return Table("", head, tuple(rows), "The verdict is that of the worst finding.")
 
 
 def _evidence(fit: Fit, posterior: Posterior) -> tuple[Block, ...]:
@@ -230,7 +231,7 @@ def _window(elbo: np.ndarray, final: float, top: float) -> tuple[float, float]:
 
 
 def _ladder(posterior: Posterior) -> tuple[Block, ...]:
-    columns = heads(
+    head = heads(
         "family", f">ELBO, {posterior.elbo.unit}", ">gain", ">KL(q||p)", "verdict", ">gradients"
     )
     best, rows = -math.inf, []
@@ -243,18 +244,18 @@ def _ladder(posterior: Posterior) -> tuple[Block, ...]:
             )
         )  # fmt: skip
         best = max(best, r.elbo.value)
-    return (Table("", columns, tuple(rows)), Detail(lambda: (Gallery("", (ladder(posterior),)),)))
+    return (Table("", head, tuple(rows)), Detail(lambda: (Gallery("", (ladder(posterior),)),)))
 
 
 def _parameters(parameters: tuple[Coordinate, ...]) -> Table:
     expected = any(p.expected_shrinkage is not None for p in parameters)
-    columns = heads(
+    head = heads(
         "parameter", ">mean of q", ">sd of q", ">mean of p: shift, sds", ">sd of q / sd of p",
         *([">expected"] if expected else []),
     )  # fmt: skip
     linear = "Expected: the ratio that linear response predicts for mean field." if expected else ""
     rows = tuple(_row(p, expected=expected) for p in parameters)
-    return Table("", columns, rows, linear, brief=_BRIEF)
+    return Table("", head, rows, linear, brief=_BRIEF)
 
 
 def _row(p: Coordinate, *, expected: bool) -> tuple[Cell, ...]:
@@ -284,7 +285,8 @@ def _share(value: float) -> float:
     return 0.0 if math.isnan(value) else min(max(value, -1.0), 1.0)
 
 
-def _others(fit: Fit) -> Table:
+def other_optima(fit: Fit) -> Table:
+    """Returns where restarts ended."""
     rows = tuple((f"#{i}", with_error(o.divergence)) for i, o in enumerate(fit.optima, start=1))
     kl = fit.divergence
     return Table("", heads("optimum", f">{kl.direction}, {kl.unit}"), rows, _OTHERS)
