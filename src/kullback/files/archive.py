@@ -30,6 +30,7 @@ from kullback.fitting.climbs import Climbs
 from kullback.fitting.components import Components
 from kullback.fitting.natural_gradient import Ascent, Slope
 from kullback.results.fit import Fit
+from kullback.results.judgement import Judgement
 from kullback.results.quantity import Sentence
 from kullback.solvers.tempering import Points, Tempered
 
@@ -107,7 +108,7 @@ _CLASSES: dict[str, type] = {
     _name(known): known
     for known in (
         *_of_distributions(),
-        *(part for whole in (Fit, *_STAGES) for part in reachable(whole)),
+        *(part for whole in (Fit, Judgement, *_STAGES) for part in reachable(whole)),
     )
 }
 _LARGEST = 2**31
@@ -129,6 +130,20 @@ def write_fit(fit: Fit, path: str | Path) -> None:
     _write({"fit": fit}, path)
 
 
+def write_judgement(judgement: Judgement, path: str | Path) -> None:
+    """Writes a judgement; raises InputError if the file cannot be written."""
+    _write({"judgement": judgement}, path)
+
+
+def read_result(path: str | Path, rebuild: Rebuild) -> Fit | Judgement:
+    """Reads a fit or a judgement; arguments and errors as of `read_fit`."""
+    found = _read(path, rebuild)
+    judgement = found.get("judgement")
+    if isinstance(judgement, Judgement):
+        return judgement
+    return _usable(found.get("fit"), path)
+
+
 def read_fit(path: str | Path, rebuild: Rebuild) -> Fit:
     """Reads a fit.
 
@@ -140,7 +155,10 @@ def read_fit(path: str | Path, rebuild: Rebuild) -> Fit:
     Raises:
         InputError: there is no such file, it is damaged, or it is something else.
     """
-    fit = _read(path, rebuild).get("fit")
+    return _usable(_read(path, rebuild).get("fit"), path)
+
+
+def _usable(fit: object, path: str | Path) -> Fit:
     if not isinstance(fit, Fit):
         raise InputError(f"{path}: there is no fit in it; it may be a checkpoint")
     try:

@@ -1,5 +1,8 @@
 """The ratio of two integrals, from draws of both densities: the bridge of least variance."""
 
+import math
+from collections.abc import Callable
+
 import numpy as np
 from jaxtyping import Float, Int
 from scipy import optimize, special
@@ -15,6 +18,7 @@ def bridge(
     *,
     groups: tuple[Int[np.ndarray, " n"] | None, Int[np.ndarray, " m"] | None] = (None, None),
     weights: Float[np.ndarray, " n"] | None = None,
+    error_1: Callable[[Float[np.ndarray, " m"]], float] | None = None,
 ) -> tuple[float, float]:
     """Returns log(Z_1 / Z_0) by the bridge of least variance, and its standard error.
 
@@ -23,6 +27,7 @@ def bridge(
         log_ratio_1: the same at draws of f_1.
         groups: which draws belong together, such as to one chain; every draw for itself if None.
         weights: of the draws of f_0, with mean 1; 1 if not given.
+        error_1: gives the standard error of a mean over the draws of f_1, where these are in no groups.
 
     Source: Bennett (1976); Meng and Wong (1996).
     """
@@ -52,13 +57,12 @@ def bridge(
         optimize.brentq(excess, middle - reach, middle + reach, xtol=1e-9, maxiter=500)  # pyright: ignore[reportArgumentType]
     )
     down, up = sides(found)
-    error = np.hypot(_relative_error(down, groups[0]), _relative_error(up, groups[1]))
-    return found, float(error)
-
-
-def _relative_error(values: Float[np.ndarray, " n"], group: Array | None) -> float:
-    """The standard error of a mean, in units of the mean."""
-    return standard_error(values, group) / max(float(values.mean()), 1e-300)
+    errors = (
+        standard_error(down, groups[0]),
+        standard_error(up, groups[1]) if error_1 is None else error_1(up),
+    )
+    means = (max(float(side.mean()), 1e-300) for side in (down, up))
+    return found, math.hypot(*(e / m for e, m in zip(errors, means, strict=True)))
 
 
 def standard_error(values: Float[np.ndarray, " n"], group: Array | None = None) -> float:
