@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     )
     from kullback.diff.driver import diff
     from kullback.diff.profile import profile
+    from kullback.diff.watch import watch
     from kullback.families import (
         Bernoulli,
         Categorical,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from kullback.results.estimate import Estimate
     from kullback.results.fit import Fit
     from kullback.results.loss_report import LossReport
+    from kullback.results.watch import Watch
     from kullback.targets import Counts, Grid, Known, LogDensity, Samples
 
 
@@ -64,6 +66,7 @@ _HOMES = {
     "kullback.api.gradients": ("explain_gradients",),
     "kullback.api.fit": ("fit",),
     "kullback.diff.profile": ("profile",),
+    "kullback.diff.watch": ("watch",),
     "kullback.api.score": ("score",),
     "kullback.api.store": ("load", "save"),
     "kullback.api.verify": ("verify",),
@@ -83,6 +86,7 @@ _HOMES = {
     "kullback.results.estimate": ("Estimate",),
     "kullback.targets": ("Counts", "Grid", "Known", "LogDensity", "Samples"),
     "kullback.results.loss_report": ("LossReport",),
+    "kullback.results.watch": ("Watch",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -102,6 +106,7 @@ __all__ = [  # noqa: RUF022 - by layer, as in _HOMES
     "logits_kl",
     "diff",
     "profile",
+    "watch",
     "explain",
     "explain_gradients",
     "explore",
@@ -120,6 +125,7 @@ __all__ = [  # noqa: RUF022 - by layer, as in _HOMES
     "Mixture",
     "Diff",
     "Profile",
+    "Watch",
     "Estimate",
     "Fit",
     "Counts",
@@ -152,7 +158,8 @@ class _Package(ModuleType):
 sys.modules[__name__].__class__ = _Package
 
 
-#: Who shows results, joined here, since results know no views and views no HTML: by what is done.
+#: Who shows results, and goes on with them, joined here, since results know no views and views no HTML: by what
+#: is done.
 _SHOWING = {
     "document": ("kullback.views.documents", "document_of"),
     "notebook": ("kullback.render.html", "write_notebook"),
@@ -160,6 +167,7 @@ _SHOWING = {
     "plot": ("kullback.render.plot", "plot"),
     "frame": ("kullback.views.frames", "frame_of"),
     "write": ("kullback.files.atomic", "write_atomic"),
+    "update": ("kullback.diff.watch", "updated"),
 }
 
 

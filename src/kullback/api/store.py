@@ -6,17 +6,18 @@ from typing import Any
 import numpy as np
 
 from kullback.distributions.transported import Approximation
-from kullback.files.archive import read_fit, write_fit
+from kullback.files.archive import read_fit, read_saved, write_fit, write_watch
 from kullback.files.profiles import is_profile, read_profile, write_profile
 from kullback.results.diff import Profile
 from kullback.results.fit import Fit
+from kullback.results.watch import Watch
 
 
-def save(result: Fit | Profile, path: str | Path) -> None:
-    """Writes a fit or a profile to a file, whole or not at all: plain arrays and JSON.
+def save(result: Fit | Profile | Watch, path: str | Path) -> None:
+    """Writes a fit, a profile or a watch to a file, whole or not at all: plain arrays and JSON.
 
     Args:
-        result: any fit of Gaussians, or a profile of a table.
+        result: any fit of Gaussians, a profile of a table, or a watch on one.
         path: of the file, such as "posterior.kullback".
 
     Raises:
@@ -33,12 +34,14 @@ def save(result: Fit | Profile, path: str | Path) -> None:
     """
     if isinstance(result, Profile):
         write_profile(path, result)
+    elif isinstance(result, Watch):
+        write_watch(result, path)
     else:
         write_fit(result, path)
 
 
-def load(path: str | Path) -> Fit | Profile:
-    """Returns the fit or the profile in a file. Nothing in it is executed: there is no pickle in it.
+def load(path: str | Path) -> Fit | Profile | Watch:
+    """Returns the fit, the profile or the watch in a file. Nothing in it is executed: there is no pickle in it.
 
     Args:
         path: as of `save`.
@@ -51,7 +54,7 @@ def load(path: str | Path) -> Fit | Profile:
         Traceback (most recent call last):
         kullback.core.errors.InputError: none.kb...
     """
-    return read_profile(path) if is_profile(path) else load_fit(path)
+    return read_profile(path) if is_profile(path) else read_saved(path, _rebuild)
 
 
 def load_fit(path: str | Path) -> Fit:
