@@ -47,7 +47,7 @@ Cells = Int[np.ndarray, "_l"]
 _FEWEST_ROWS, _LEAST, _MOST = 40, 100, 2000
 #: Cells of a column of numbers, named levels; a cell or a name of fewer rows would tell of single ones.
 _CELLS, _NAMED, _FEWEST = 32, 30, 10
-#: Whole numbers that are all different name rows, from so many rows on. Shares that are shown.
+#: Rows from which on whole numbers may be seen to count them. Shares that are shown.
 _KEY, _SHOWN = 20, 5
 _DEPEND = (
     "rows look as if each depended on the one before; the evidence takes them for independent, so an alarm may be "
@@ -210,12 +210,19 @@ def _check_watched(column: Column, *, asked: bool) -> None:
         return
     if column.scale == "dates":
         raise UnsupportedError("dates go on with the days; name it in columns= to watch it")
-    known = column.values[~np.isnan(column.values)]
-    whole = column.scale == "numbers" and bool((known == np.floor(known)).all())
-    if whole and len(known) >= _KEY and len(np.unique(known)) == len(known):
+    if column.scale == "numbers" and _counts_rows(column.values[~np.isnan(column.values)]):
         raise UnsupportedError(
-            "whole numbers that are all different look like numbers of rows; name it in columns= to watch it"
+            "whole numbers, all different and in order, are numbers of rows; name it in columns= to watch it"
         )
+
+
+def _counts_rows(known: Values) -> bool:
+    """Whether numbers go on with the rows: whole, all different, and in the order of the rows or without gaps."""
+    if len(known) < _KEY or (known != np.floor(known)).any() or np.ptp(known) <= 0.0:
+        return False
+    steps = np.diff(known)
+    dense = np.ptp(known) < 2.0 * len(known) and len(np.unique(known)) == len(known)
+    return bool((steps > 0.0).all() or (steps < 0.0).all() or dense)
 
 
 # Cells, which one part of the reference makes, and groups, which ranks of the other part end.

@@ -15,15 +15,15 @@ Cells = Int[np.ndarray, "_l"]
 _DAILY = 5
 #: Of all that is staked, on a change from the first day; the others share the rest in proportion to t^-1.5, as
 #: light a tail as leaves something for late days: 1.5 log t nats.
-_FIRST, _TAIL = 0.4, 1.5
+_FIRST, _TAIL = 0.5, 1.5
 #: Shifts of a normal in its standard deviations, and what is staked on each; ratios of spreads.
 _SHIFTS = ((0.1, 0.1), (0.2, 0.2), (0.3, 0.25), (0.45, 0.2), (0.7, 0.1), (1.1, 0.1), (2.0, 0.05))
 _SPREADS = (0.4, 0.6, 0.8, 1.25, 1.6, 2.5)
-#: Shares of rows that move into one group, and what is left of it; odds of a level; what a Dirichlet law is worth, in rows.
-_MOVED, _LEFT = (0.003, 0.03, 0.3), (0.5, 0.1, 0.01)
+#: Shares of rows that move into one group, and what is left of it; odds of a level; rows that a Dirichlet law is worth.
+_MOVED, _LEFT = (0.003, 0.03, 0.3, 0.95), (0.5, 0.1, 0.01)
 _ODDS, _WORTH = (0.25, 0.5, 2.0, 4.0), (2.0, 20.0, 200.0)
 #: What is staked on each kind of bet.
-_STAKES = {"shift": 0.45, "spread": 0.15, "moved": 0.2, "free": 0.2}
+_STAKES = {"shift": 0.5, "spread": 0.15, "moved": 0.175, "free": 0.175}
 #: Groups of ordered values that a Dirichlet law is of, where it is of few.
 _FEW = 6
 
