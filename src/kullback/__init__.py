@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     )
     from kullback.diff.driver import diff
     from kullback.diff.profile import profile
+    from kullback.diff.watch import watch
     from kullback.families import (
         Bernoulli,
         Categorical,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from kullback.results.fit import Fit
     from kullback.results.judgement import Judgement
     from kullback.results.loss_report import LossReport
+    from kullback.results.watch import Watch
     from kullback.targets import Counts, Grid, Known, LogDensity, Samples
 
 
@@ -67,6 +69,7 @@ _HOMES = {
     "kullback.api.fit": ("fit",),
     "kullback.api.judge": ("judge",),
     "kullback.diff.profile": ("profile",),
+    "kullback.diff.watch": ("watch",),
     "kullback.api.score": ("score",),
     "kullback.api.store": ("load", "save"),
     "kullback.api.verify": ("verify",),
@@ -87,6 +90,7 @@ _HOMES = {
     "kullback.results.estimate": ("Estimate",),
     "kullback.targets": ("Counts", "Grid", "Known", "LogDensity", "Samples"),
     "kullback.results.loss_report": ("LossReport",),
+    "kullback.results.watch": ("Watch",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -106,6 +110,7 @@ __all__ = [  # noqa: RUF022 - by layer, as in _HOMES
     "logits_kl",
     "diff",
     "profile",
+    "watch",
     "explain",
     "explain_gradients",
     "explore",
@@ -125,6 +130,7 @@ __all__ = [  # noqa: RUF022 - by layer, as in _HOMES
     "Mixture",
     "Diff",
     "Profile",
+    "Watch",
     "Estimate",
     "Fit",
     "Judgement",
@@ -158,7 +164,8 @@ class _Package(ModuleType):
 sys.modules[__name__].__class__ = _Package
 
 
-#: Who shows results, joined here, since results know no views and views no HTML: by what is done.
+#: Who shows results, and goes on with them, joined here, since results know no views and views no HTML: by what
+#: is done.
 _SHOWING = {
     "document": ("kullback.views.documents", "document_of"),
     "notebook": ("kullback.render.html", "write_notebook"),
@@ -166,6 +173,7 @@ _SHOWING = {
     "plot": ("kullback.render.plot", "plot"),
     "frame": ("kullback.views.frames", "frame_of"),
     "write": ("kullback.files.atomic", "write_atomic"),
+    "update": ("kullback.diff.watch", "updated"),
 }
 
 

@@ -45,6 +45,7 @@ from kullback.files.archive import _CLASSES, _STAGES, _of_distributions, reachab
 from kullback.results.estimate import Estimate
 from kullback.results.fit import Fit, Optimum
 from kullback.results.quantity import FORWARD_KL
+from kullback.results.watch import Watch
 
 ROOT = np.array([[1.0, 0.0], [0.3, 2.0]])
 HALF = np.array([0.25, 0.75])
@@ -255,6 +256,6 @@ def test_files_of_another_version_are_refused_by_name(tamper):
 
 
 def test_no_two_classes_of_one_name():
-    wholes = (Fit, *_STAGES)
+    wholes = (Fit, Watch, *_STAGES)
     every = {*_of_distributions(), *(c for w in wholes for c in reachable(w))}
     assert every - {Support} == set(_CLASSES.values()) - {Support}

@@ -36,11 +36,12 @@ def results():
         "score": kb.score(kb.fit(rows, kb.FullRank(), direction="forward"), rows),
         "density": kb.check_density(stats.skewnorm(2.0)),
         "profile": kb.profile(rows),
+        "watch": kb.watch(rows).update(rows + np.array([2.0, 0.0])),
         "loss": kb.check_loss(lambda p, q: np.sum(p * np.log(p / q)), roles={"p": "p probs", "q": "q probs"}),
     }  # fmt: skip
 
 
-NAMES = ["estimate", "many", "fit", "rows", "gamma", "diff", "explain", "plan", "verify", "score", "density", "profile", "loss"]  # fmt: skip
+NAMES = ["estimate", "many", "fit", "rows", "gamma", "diff", "explain", "plan", "verify", "score", "density", "profile", "watch", "loss"]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NAMES)

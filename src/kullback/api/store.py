@@ -6,18 +6,19 @@ from typing import Any
 import numpy as np
 
 from kullback.distributions.transported import Approximation
-from kullback.files.archive import read_fit, read_result, write_fit, write_judgement
+from kullback.files.archive import read_fit, read_result, write_fit, write_judgement, write_watch
 from kullback.files.profiles import is_profile, read_profile, write_profile
 from kullback.results.diff import Profile
 from kullback.results.fit import Fit
 from kullback.results.judgement import Judgement
+from kullback.results.watch import Watch
 
 
-def save(result: Fit | Judgement | Profile, path: str | Path) -> None:
-    """Writes a fit, a judgement or a profile to a file, whole or not at all: plain arrays and JSON.
+def save(result: Fit | Judgement | Profile | Watch, path: str | Path) -> None:
+    """Writes a fit, a judgement, a profile or a watch to a file, whole or not at all: plain arrays and JSON.
 
     Args:
-        result: any fit of Gaussians, a judgement, or a profile of a table.
+        result: any fit of Gaussians, a judgement, a profile of a table, or a watch on one.
         path: of the file, such as "posterior.kullback".
 
     Raises:
@@ -36,12 +37,14 @@ def save(result: Fit | Judgement | Profile, path: str | Path) -> None:
         write_profile(path, result)
     elif isinstance(result, Judgement):
         write_judgement(result, path)
+    elif isinstance(result, Watch):
+        write_watch(result, path)
     else:
         write_fit(result, path)
 
 
-def load(path: str | Path) -> Fit | Judgement | Profile:
-    """Returns the fit, the judgement or the profile in a file. Nothing in it is executed: there is no pickle in it.
+def load(path: str | Path) -> Fit | Judgement | Profile | Watch:
+    """Returns what is in a file: a fit, a judgement, a profile or a watch. Nothing in it is executed.
 
     Args:
         path: as of `save`.

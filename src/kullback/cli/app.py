@@ -25,7 +25,7 @@ _DONE, _BAD_INPUT, _BUG, _INTERRUPTED = 0, 2, 70, 130
 
 _HELP = "Measure, minimise and explain KL divergence in both directions."
 _EPILOGUE = """
-Exit codes: 0 done; 1 a gate failed (verify, --max-kl, --expect); 2 usage or
+Exit codes: 0 done; 1 a gate failed (verify, watch, --max-kl, --expect); 2 usage or
 bad input; 3 the answer cannot be trusted; 70 a bug of kullback. Results go to
 stdout, progress and messages to stderr.
 """

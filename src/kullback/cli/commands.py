@@ -23,6 +23,7 @@ from kullback.cli.options import (
     OUTPUT,
     READING,
     UNIT,
+    WATCHING,
     Checking,
     Comparing,
     Fitting,
@@ -32,6 +33,7 @@ from kullback.cli.options import (
     Output,
     Reading,
     Unit,
+    Watching,
 )
 
 #: A report that is written unless --no-report is said.
@@ -238,6 +240,37 @@ def diff(
 
     return tables.diff(
         reference, current, how, max_kl=max_kl, report=report, unit=unit, output=output
+    )
+
+
+def watch(
+    state: Path,
+    current: str | None = None,
+    /,
+    *,
+    reference: str | None = None,
+    how: Watching = WATCHING,
+    report: Path | None = None,
+    unit: Unit = UNIT,
+    output: Output = OUTPUT,
+) -> int:
+    """Whether what comes day after day is still of the law of a reference.
+
+    The first call makes STATE from --reference; each call adds the rows of CURRENT, one day,
+    and rewrites STATE, which holds no row. At most 5 % of watches on which nothing changes ever
+    alarm, all columns and days together. Without CURRENT: how it stands. Exit code 1 from the
+    first alarm on.
+
+    Args:
+        state: file that keeps the watch.
+        current: file, directory or pattern of the rows of a day, as in kullback diff.
+        reference: file, directory or pattern of the rows to compare with; begins the watch.
+        report: write an HTML report to this file.
+    """
+    from kullback.cli import tables
+
+    return tables.watch(
+        state, current, reference=reference, how=how, report=report, unit=unit, output=output
     )
 
 
@@ -490,6 +523,6 @@ def _caches() -> Path:
 
 #: In the order of --help.
 COMMANDS = (
-    demo, kl, fit, judge, diff, logits, profile, score, sample, check_loss, check_density, verify, plan, explain,
+    demo, kl, fit, judge, diff, watch, logits, profile, score, sample, check_loss, check_density, verify, plan, explain,
     explore, doctor,
 )  # fmt: skip

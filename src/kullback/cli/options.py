@@ -232,6 +232,27 @@ class Comparing:
 @final
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
+class Watching:
+    """What is watched.
+
+    Attributes:
+        columns: with --reference: those to watch, separated by commas; all but dates and numbers of rows by
+            default.
+        kind: with --reference: what a column is where it is not what it seems, NAME=KIND, such as
+            zip=category; may be said several times.
+        key: with --reference: randomness.
+        day: the name of the day; a day counts once.
+    """
+
+    columns: str | None = None
+    kind: tuple[str, ...] = ()
+    key: int | None = None
+    day: str | None = None
+
+
+@final
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
 class Checking:
     """How a loss is checked.
 
@@ -270,6 +291,7 @@ KEEPING = Keeping()
 UNIT = Unit()
 HOW = Measuring()
 COMPARING = Comparing()
+WATCHING = Watching()
 
 
 # Remedies that are spelled for Python, and what they are here.
@@ -280,6 +302,7 @@ _TYPED = (
     (r"missing=[\"']drop[\"']", "--missing drop"),
     (r"missing=True", "--missing keep"),
     (r"columns=\(\.\.\.\)", "--columns"),
+    (r"name it in columns=", "name it in --columns"),
     (r"say columns=", "say --columns "),
     (r"say given=\[\.\.\.\]", "say --given ..."),
     (r"\bgiven=(?=\w|takes|names| )", "--given "),

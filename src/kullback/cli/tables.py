@@ -1,4 +1,4 @@
-"""`kullback diff`, `logits`, `profile`, `score` and `sample`: tables of rows."""
+"""`kullback diff`, `watch`, `logits`, `profile`, `score` and `sample`: tables of rows."""
 
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -12,20 +12,24 @@ from kullback.api.score import score as score_rows
 from kullback.api.store import load_fit
 from kullback.cli.answer import File, answer, progress, report_file
 from kullback.cli.inputs import check_place, kinds_of, names_of
-from kullback.cli.options import Comparing, Output, Reading, Unit, typed
+from kullback.cli.options import Comparing, Output, Reading, Unit, Watching, typed
 from kullback.core.errors import InputError
 from kullback.diff.driver import diff as diff_of
 from kullback.diff.profile import profile as profile_of
+from kullback.diff.watch import watch as watch_of
+from kullback.files.archive import read_watch, write_watch
 from kullback.files.profiles import opened, read_profile, write_profile
 from kullback.files.writing import as_csv, check_format, column, write_columns
 from kullback.render.document import Document
 from kullback.render.terminal import show_text
 from kullback.results.diff import Diff
 from kullback.results.quantity import factor
+from kullback.results.watch import Watch
 from kullback.tables.rows import RowColumns
 from kullback.views.diff import diff_document
 from kullback.views.logits import logits_document
 from kullback.views.samples import score_document
+from kullback.views.watch import watch_document
 
 
 def diff(
@@ -50,6 +54,45 @@ def _as_typed(difference: Diff) -> Diff:
     """Returns it with remedies as they are typed here."""
     notes = tuple(typed(note) for note in difference.notes)
     return replace(difference, notes=notes)
+
+
+def watch(
+    state: Path, current: str | None, *, reference: str | None, how: Watching, report: Path | None, unit: Unit,
+    output: Output,
+) -> int:  # fmt: skip
+    """Goes on with a watch, or begins one, writes it, prints how it stands and returns the exit code."""
+    check_place(state, "STATE", inputs=(current, reference))
+    check_place(report, inputs=(current, reference, state))
+    if reference is None:
+        if not state.exists():
+            raise InputError(
+                f"{state}: there is no such file; the first call says --reference FILE"
+            )
+        if how.columns or how.kind or how.key is not None:
+            raise InputError("--columns, --kind and --key: they are said once, with --reference")
+        watched = read_watch(state)
+    elif state.exists():
+        raise InputError(
+            f"--reference {reference}: {state} has its reference already; leave it out, or begin another file"
+        )
+    else:
+        watched = watch_of(
+            reference, columns=names_of(how.columns), kinds=kinds_of(how.kind), key=how.key or 0
+        )
+    if current is None and how.day is not None:
+        raise InputError(f"--day {how.day}: say CURRENT, the rows of that day")
+    if current is not None:
+        watched = watched.update(current, day=how.day)
+    if current is not None or reference is not None:
+        write_watch(watched, state)
+    document = watch_document(unit.of(_typed_notes(watched)))
+    files = (File("state", "state", state), report_file(report))
+    return answer("watch", document, output, files=files, status=watched.status)
+
+
+def _typed_notes(watched: Watch) -> Watch:
+    left = tuple((name, typed(reason)) for name, reason in watched.left_out)
+    return replace(watched, left_out=left, notes=tuple(map(typed, watched.notes)))
 
 
 def logits(

@@ -1,4 +1,4 @@
-"""Fits as files: a zip of plain arrays and one JSON text. Nothing in it is ever executed or unpickled."""
+"""Fits and watches as files: a zip of plain arrays and one JSON text. Nothing in it is ever executed or unpickled."""
 
 import dataclasses
 import io
@@ -29,9 +29,11 @@ from kullback.files.atomic import write_atomic
 from kullback.fitting.climbs import Climbs
 from kullback.fitting.components import Components
 from kullback.fitting.natural_gradient import Ascent, Slope
+from kullback.measure.samples.bets import is_start
 from kullback.results.fit import Fit
 from kullback.results.judgement import Judgement
 from kullback.results.quantity import Sentence
+from kullback.results.watch import Watch, WatchedGroups
 from kullback.solvers.tempering import Points, Tempered
 
 
@@ -108,7 +110,7 @@ _CLASSES: dict[str, type] = {
     _name(known): known
     for known in (
         *_of_distributions(),
-        *(part for whole in (Fit, Judgement, *_STAGES) for part in reachable(whole)),
+        *(part for whole in (Fit, Judgement, Watch, *_STAGES) for part in reachable(whole)),
     )
 }
 _LARGEST = 2**31
@@ -135,15 +137,6 @@ def write_judgement(judgement: Judgement, path: str | Path) -> None:
     _write({"judgement": judgement}, path)
 
 
-def read_result(path: str | Path, rebuild: Rebuild) -> Fit | Judgement:
-    """Reads a fit or a judgement; arguments and errors as of `read_fit`."""
-    found = _read(path, rebuild)
-    judgement = found.get("judgement")
-    if isinstance(judgement, Judgement):
-        return judgement
-    return _usable(found.get("fit"), path)
-
-
 def read_fit(path: str | Path, rebuild: Rebuild) -> Fit:
     """Reads a fit.
 
@@ -155,10 +148,19 @@ def read_fit(path: str | Path, rebuild: Rebuild) -> Fit:
     Raises:
         InputError: there is no such file, it is damaged, or it is something else.
     """
-    return _usable(_read(path, rebuild).get("fit"), path)
+    return _fit(path, _read(path, rebuild).get("fit"))
 
 
-def _usable(fit: object, path: str | Path) -> Fit:
+def read_result(path: str | Path, rebuild: Rebuild) -> Fit | Judgement | Watch:
+    """Returns the fit, the judgement or the watch in a file; arguments and exceptions as of `read_fit`."""
+    content = _read(path, rebuild)
+    if "watch" in content:
+        return _watch(path, content["watch"])
+    judgement = content.get("judgement")
+    return judgement if isinstance(judgement, Judgement) else _fit(path, content.get("fit"))
+
+
+def _fit(path: str | Path, fit: object) -> Fit:
     if not isinstance(fit, Fit):
         raise InputError(f"{path}: there is no fit in it; it may be a checkpoint")
     try:
@@ -167,6 +169,40 @@ def _usable(fit: object, path: str | Path) -> Fit:
     except _DAMAGE as error:
         raise InputError(_damaged(path, error)) from None
     return fit
+
+
+def write_watch(watched: Watch, path: str | Path) -> None:
+    """Writes a watch: no row of a table is in it."""
+    _write({"watch": watched}, path)
+
+
+def read_watch(path: str | Path) -> Watch:
+    """Returns the watch in a file. Raises InputError if it is damaged, or anything else."""
+    return _watch(path, _read(path, _never).get("watch"))
+
+
+def _watch(path: str | Path, watched: object) -> Watch:
+    if not isinstance(watched, Watch):
+        raise InputError(f"{path}: there is no watch in it, but another result")
+    days = len(watched.days)
+    starts = sum(map(is_start, range(days)))
+    if not watched.columns or not all(
+        _is_watched(c.groups, starts) and c.history.shape == (days,) for c in watched.columns
+    ):
+        raise InputError(_damaged(path, ValueError("its counts are none")))
+    return watched
+
+
+def _is_watched(groups: WatchedGroups, starts: int) -> bool:
+    """Whether groups are what a watch can go on from."""
+    size = len(groups.gaps)
+    sizes = (len(groups.names), len(groups.first), len(groups.ends) + 1, groups.counts.shape[1])
+    alike = set(sizes) == {size} and groups.counts.shape[0] == starts
+    return (
+        alike and 0 <= groups.values < size and bool((groups.gaps >= 1.0).all() and (groups.counts >= 0).all())
+        and all(bool((np.diff(x) >= 0.0).all()) for x in (groups.edges, groups.ends))
+        and bool(np.isfinite(groups.gaps).all() and np.isfinite(groups.edges).all())
+    )  # fmt: skip
 
 
 def write_stages(stages: dict[str, Any], path: str | Path) -> None:

@@ -44,7 +44,7 @@ class Shown:
 
     def _repr_html_(self) -> str | None:
         """Returns what a notebook shows; None, which leaves it with the text, where nobody shows it."""
-        return _shows("notebook")(_shows("document")(self)) if _SHOWING else None
+        return shows("notebook")(shows("document")(self)) if _SHOWING else None
 
     def report(self, path: str | Path) -> Path:
         """Writes the HTML page of this result, which needs nothing else, and returns its path.
@@ -52,7 +52,7 @@ class Shown:
         Raises:
             InputError: it cannot be written; nothing was left behind.
         """
-        return _shows("write")(path, _shows("page")(_shows("document")(self)))
+        return shows("write")(path, shows("page")(shows("document")(self)))
 
     def plot(self, ax: Any = None, *, figure: int | str = 0) -> Any:
         """Draws a figure of this result with matplotlib and returns its Axes, to go on working with.
@@ -65,7 +65,7 @@ class Shown:
             MissingDependencyError: matplotlib is not installed.
             UnsupportedError: there is no such figure; the message lists those that there are.
         """
-        return _shows("plot")(_shows("document")(self), ax, figure)
+        return shows("plot")(shows("document")(self), ax, figure)
 
     def to_frame(self, part: str | None = None, *, library: str = "polars") -> Any:
         """Returns a part of this result as a data frame: numbers as they are, infinite ones too.
@@ -78,10 +78,11 @@ class Shown:
             InputError: there is no such part; the message lists those that there are.
             MissingDependencyError: the library is not installed.
         """
-        return _shows("frame")(self, part, library)
+        return shows("frame")(self, part, library)
 
 
-def _shows(what: str) -> Callable[..., Any]:
+def shows(what: str) -> Callable[..., Any]:
+    """Returns the function that does something with results which they know nothing of."""
     return _SHOWING[0](what)
 
 

@@ -17,6 +17,7 @@ from kullback.results.plan import Plan
 from kullback.results.score import Score
 from kullback.results.serialise import to_json
 from kullback.results.verification import Verification
+from kullback.results.watch import Watch
 from kullback.views.claims import demo_document, density_document, verification_document
 from kullback.views.components import fact
 from kullback.views.diff import diff_document
@@ -26,6 +27,7 @@ from kullback.views.logits import logits_document
 from kullback.views.losses import gradients_document, loss_document
 from kullback.views.measure import contributions_document, plan_document
 from kullback.views.numbers import error_of, kind_of, value_of
+from kullback.views.watch import watch_document
 
 
 def document_of(result: object) -> Document:
@@ -59,6 +61,8 @@ def document_of(result: object) -> Document:
             return density_document("Is it a density?", result)
         case Profile():
             return profile_document(result)
+        case Watch():
+            return watch_document(result)
         case Demo():
             return demo_document(result)
         case _:

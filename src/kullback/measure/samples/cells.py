@@ -71,8 +71,9 @@ def _has(values: Values, digits: int) -> bool:
 def without_float32(values: Values) -> Values:
     """Returns the decimals that float32 made of: 37.1 of 37.099998; values that are none as they are."""
     known = values[np.isfinite(values)]
-    if not len(known) or not (known == known.astype(np.float32)).all():
-        return values
+    with np.errstate(over="ignore"):
+        if not len(known) or not (known == known.astype(np.float32)).all():
+            return values
     digits = decimals(known)
     return values if digits is None else np.round(values, digits)
 
