@@ -180,7 +180,7 @@ def theirs(x: Rows, k: int) -> list[Fitted]:
         try:
             q = GaussianMixture(k, random_state=start, max_iter=1000, tol=1e-7).fit(x)
         except ValueError:  # a component collapsed
-            made.append(Fitted(-np.inf, True, time.process_time() - began))
+            made.append(Fitted(-np.inf, spike=True, seconds=time.process_time() - began))
             continue
         spent = time.process_time() - began
         spike = spiked(q.weights_, q.covariances_, q.predict_proba(x), x)
