@@ -6,7 +6,6 @@ import sys
 import kullback as kb
 from kullback import __all__
 
-
 #: Each by its kind: a name that is not of one of these has no place here.
 VERBS = (
     "kl_divergence cross_entropy entropy divergence fit judge plan diff watch profile explore verify explain "
@@ -23,7 +22,7 @@ ERRORS = (
 def test_every_public_name_is_there_and_of_a_kind():
     for name in __all__:
         assert getattr(kb, name) is not None
-    kinds = " ".join([VERBS, KNOWN_OF_P, FAMILIES, RESULTS, ERRORS, "__version__"])
+    kinds = f"{VERBS} {KNOWN_OF_P} {FAMILIES} {RESULTS} {ERRORS} __version__"
     assert sorted(__all__) == sorted(kinds.split())
 
 
