@@ -81,7 +81,7 @@ def read_draws(thing: object, target: Unconstrained) -> Drawn:
     shapes = {name: value.shape[1:] for name, value in first.items()}
     names = tuple(columns(first, bare=target.bare))
     thing = _opened(thing)
-    if isinstance(thing, Mapping):
+    if isinstance(thing, Mapping) and not holds_rows(thing):
         values, rows = _of_mapping(thing, shapes, target)
     else:
         flat, rows = _of_rows(thing, names, target)
