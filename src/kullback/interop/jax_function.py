@@ -91,8 +91,24 @@ def compiled_with(
     return at
 
 
+#: What JAX 0.10 says of arrays that it has traced in float32 before, as a sampler does, and remembers so.
+_MIXED = "requires arguments to have the same dtypes"
+
+
 def _trace(log_density: Callable[..., Any], d: int, data: list[Kind], name: str) -> ClosedJaxpr:
-    """Returns value and gradient of one point, traced."""
+    """Returns value and gradient of one point, traced; anew where JAX takes float64 for what it had in float32."""
+    try:
+        return _trace_once(log_density, d, data, name)
+    except TracingError as error:
+        if _MIXED not in str(error):
+            raise
+    jax.clear_caches()
+    return _trace_once(log_density, d, data, name)
+
+
+def _trace_once(
+    log_density: Callable[..., Any], d: int, data: list[Kind], name: str
+) -> ClosedJaxpr:
     point = jax.ShapeDtypeStruct((d,), np.float64)
     with float64():
         value = _traced(lambda u, *y: _number(log_density(u, *y), name), (point, *data), name)
