@@ -34,6 +34,7 @@ from kullback.results.estimate import Estimate
 from kullback.results.judgement import Judged, Judgement
 from kullback.results.posterior import Coordinate, Diagnosis
 from kullback.results.quantity import (
+    BY_DRAWS,
     LOG_EVIDENCE,
     MASS_OUTSIDE,
     REVERSE_KL,
@@ -49,10 +50,10 @@ Array = np.ndarray
 _MOST = 4096
 #: The share of draws beyond which there are none to speak of, and how many independent ones that is at least.
 _EDGE, _FEW = 0.01, 10.0
+#: Draws with sds below this share of p's at a mode have none to speak of.
+_NARROWEST = 1e-4
 #: One side of a 95 % interval.
 _ONE_SIDED = 1.645
-#: Errors by which two ways may differ.
-_SIGMAS = 3.0
 _BY_DRAWS = "bridge sampling, the draws to a mixture fitted to half of them"
 
 
@@ -64,7 +65,7 @@ class Series:
     Attributes:
         index: which draws, (n,).
         chains: places in `index` of each chain, in order; () where draws are independent.
-        length: how many draws are worth an independent one, at worst.
+        length: how many draws are worth an independent one, for the mean of the slowest parameter.
     """
 
     index: Array
@@ -85,9 +86,10 @@ class Series:
 def in_chains(columns: Mapping[str, Array], rows: Rows, n: int) -> Series:
     """Returns all draws in their chains, and how long they remember."""
     series = list(columns.values())
-    length, _ = lasting(series, [False] * len(series), rows)
-    chains = tuple(chains_of(rows, n)) if length > 1.0 or rows.dependent else ()
-    return Series(np.arange(n), chains, length)
+    if not rows.dependent and lasting(series, [False] * len(series), rows)[0] <= 1.0:
+        return Series(np.arange(n), (), 1.0)
+    chains = tuple(chains_of(rows, n))
+    return Series(np.arange(n), chains, max(memory(x, chains) for x in series))
 
 
 def halves(every: Series) -> tuple[Series, Series]:
@@ -111,7 +113,7 @@ class Held:
 
     Attributes:
         series: which draws these are.
-        log_p, log_q, log_r: log densities of p, of the mixture, and of what the weighed draws come from.
+        log_p, log_q: log densities of p and of the mixture.
         most: the largest log p - log q on the first half.
         least: the smallest log q on all draws.
     """
@@ -119,7 +121,6 @@ class Held:
     series: Series
     log_p: Float[np.ndarray, " n"]
     log_q: Float[np.ndarray, " n"]
-    log_r: Float[np.ndarray, " n"]
     most: float
     least: float
 
@@ -144,25 +145,39 @@ class Held:
         return self.series.error((self.log_q < self.edge).astype(float))
 
     def log_evidence(self, weighed: Weighed) -> Value:
-        """Returns the log evidence by a bridge from the weighed draws of the mixture."""
-        flat, ours = weighed.log_p - weighed.log_r, self.log_p - self.log_r
+        """Returns the log evidence by a bridge from draws of the mixture, which knows p by these draws alone."""
+        own = weighed.log_ratio[: weighed.own]
+        ours = self.log_p - self.log_q
         return bridge(
-            np.where(np.isfinite(flat), flat, -1e300),
+            np.where(np.isfinite(own), own, -1e300),
             np.where(np.isfinite(ours), ours, -1e300),
             error_1=self.series.error,
         )
 
 
-def close_to(x: Float[np.ndarray, "n d"], worth: float, rng: np.random.Generator) -> Components:
-    """Returns a mixture of Gaussians close to draws worth so many; one with a shrunk covariance where these are few."""
-    found = mixture_of(x, np.ones(len(x)), worth, rng)
+def close_to(
+    x: Float[np.ndarray, "n d"],
+    worth: float,
+    rng: np.random.Generator,
+    least: Float[np.ndarray, " d"] | float = 0.0,
+) -> Components:
+    """Returns a mixture of Gaussians close to draws worth so many; one with a shrunk covariance where these are few.
+
+    Args:
+        x: the draws.
+        worth: how many independent ones they are worth.
+        rng: randomness.
+        least: sds; draws that are narrower are taken to have these.
+    """
+    narrow = x.std(axis=0) <= least
+    found = None if narrow.any() else mixture_of(x, np.ones(len(x)), worth, rng)
     if found is not None:
         return found
     covariance = np.atleast_2d(np.cov(x.T))
-    scale = np.maximum(np.diag(covariance), 1e-300)
+    scale = np.maximum(np.diag(covariance), np.broadcast_to(np.square(least), x.shape[1]))
     keep = worth / (worth + 2.0 * x.shape[1])
-    mixed = keep * covariance + (1.0 - keep) * np.diag(scale) + 1e-10 * np.diag(scale)
-    return one(x.mean(axis=0), np.linalg.cholesky(mixed))
+    mixed = keep * covariance + (1.0 - keep + 1e-10) * np.diag(scale)
+    return one(x.mean(axis=0), np.linalg.cholesky(mixed + np.diag(np.where(narrow, scale, 0.0))))
 
 
 def judge_draws(
@@ -191,25 +206,29 @@ def judge_draws(
     every = in_chains(drawn.columns, drawn.rows, drawn.n)
     first, second = halves(every)
     run.watch("fitting a mixture to half of the draws")
-    q = close_to(drawn.u[first.index], first.worth, run.generator("mixture of draws"))
     start = found.starts[0]
     anchor = one(start.means[0], start.matrices[0])
+    q = close_to(
+        drawn.u[first.index],
+        first.worth,
+        run.generator("mixture of draws"),
+        _NARROWEST * anchor.sds[0],
+    )
     ours = cover(density, anchor, found, tempered, run).proposal
     density.forget()
     run.watch("weighing draws of both mixtures")
     weighed = weigh(density, q, q.log_prob, run.generator("weights"), ours)
-    held = _held(density, q, weighed, drawn, (first, second))
+    held = _held(density, q, drawn, (first, second))
     check_found(density, target)
-    rays = check_proper(target, density, q, run.generator("rays", 1))
+    rays = check_proper(target, density, anchor, run.generator("rays", 1))
     afar = from_afar(tempered, found, q.log_prob, weighed)
     missed = tuple(m for m in found.modes if m.proper and q.log_prob(m.at[None])[0] < held.least)
     afar = replace(afar, threshold=held.edge, modes=missed)
     evidence = weigh_up(weighed, afar, rays)
     mass = _missed(held, evidence, weighed, afar)
     by_draws = Estimate.sampled(
-        *held.log_evidence(weighed), LOG_EVIDENCE, method=_BY_DRAWS, n=len(second.index)
+        *held.log_evidence(weighed), BY_DRAWS, method=_BY_DRAWS, n=len(second.index)
     )
-    log_evidence = _best(evidence, by_draws, mass)
     parameters = _parameters(target, weighed, afar, drawn, every, by_weights=evidence.by_weights)
     kls = _reverse(held, evidence), _forward(held, evidence, weighed, afar)
     agreement = _agreement(evidence, by_draws)
@@ -217,7 +236,12 @@ def judge_draws(
     spread = marginals(parameters, remedies)
     diagnosis = Diagnosis(
         (
-            missed_mass(outside(mass, share, remedies), spread, separate=share, remedies=remedies),
+            missed_mass(
+                outside(mass, share, remedies, seen=math.inf),
+                spread,
+                separate=share,
+                remedies=remedies,
+            ),
             at_least(kls[0], remedies),
             at_least(kls[1], remedies),
             spread,
@@ -229,8 +253,9 @@ def judge_draws(
     chains = max(len(every.chains), 1)
     return Judgement(
         judged=Judged(drawn.n, chains, every.worth, len(q.weights)),
-        log_evidence=log_evidence,
-        routes=(*evidence.routes, by_draws),
+        log_evidence=evidence.log_evidence,
+        by_draws=by_draws,
+        routes=evidence.routes,
         reverse_kl=kls[0],
         forward_kl=kls[1],
         outside=mass,
@@ -246,7 +271,6 @@ def judge_draws(
 def _held(
     density: CountedDensity,
     q: Components,
-    weighed: Weighed,
     drawn: Drawn,
     parts: tuple[Series, Series],
 ) -> Held:
@@ -256,7 +280,7 @@ def _held(
     alive = np.isfinite(own)
     most = float(np.max((own - known)[alive], initial=-math.inf))
     least = float(min(known.min(), log_q.min()))
-    return Held(parts[1], log_p, log_q, weighed.log_r_at(second, log_q), most, least)
+    return Held(parts[1], log_p, log_q, most, least)
 
 
 def _missed(held: Held, evidence: Evidence, weighed: Weighed, afar: Afar) -> Estimate:
@@ -286,10 +310,6 @@ def _weighted(weighed: Weighed, values: Float[np.ndarray, " n"]) -> Value:
     return mean, float(np.std(weights * (values - mean))) / math.sqrt(len(values))
 
 
-def _certain(mass: Estimate) -> bool:
-    return mass.value - _SIGMAS * mass.standard_error > 0.01
-
-
 def _agreement(evidence: Evidence, by_draws: Estimate) -> Estimate:
     """By how much the log evidence of the draws differs from that which owes little to them."""
     ours = evidence.log_evidence
@@ -300,29 +320,6 @@ def _agreement(evidence: Evidence, by_draws: Estimate) -> Estimate:
         LOG_EVIDENCE.called("by the draws - without them"),
         method="difference of the two estimates",
         reason="one of its parts has no answer",
-    )
-
-
-def _best(evidence: Evidence, by_draws: Estimate, mass: Estimate) -> Estimate:
-    """The log evidence of p: by the draws where nothing speaks against them and they tell more."""
-    ours = evidence.log_evidence
-    if by_draws.kind == "unresolved":
-        return ours
-    if ours.kind == "unresolved":
-        return Estimate.unresolved(
-            by_draws.value, "it rests on the draws alone, which nothing confirms", LOG_EVIDENCE,
-            method=by_draws.method, n=by_draws.n,
-        )  # fmt: skip
-    gap = abs(by_draws.value - ours.value)
-    agree = gap <= _SIGMAS * math.hypot(by_draws.standard_error, ours.standard_error)
-    if not agree or mass.kind == "unresolved" or _certain(mass):
-        return ours
-    # What may be missed is missed in the evidence too.
-    error = math.hypot(by_draws.standard_error, mass.standard_error)
-    if error >= ours.standard_error:
-        return ours
-    return Estimate.sampled(
-        by_draws.value, error, LOG_EVIDENCE, method=by_draws.method, n=by_draws.n
     )
 
 

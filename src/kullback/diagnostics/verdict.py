@@ -170,8 +170,10 @@ def routes(agreement: Estimate, *, nowhere: bool) -> Finding:
     )
 
 
-def outside(share: Estimate, mode_share: float, remedies: Remedies) -> Finding:
-    """Judges the share of p that q does not reach."""
+def outside(
+    share: Estimate, mode_share: float, remedies: Remedies, *, seen: float = _SEEN
+) -> Finding:
+    """Judges the share of p that q does not reach; from `seen` on it is no chance."""
     name = "mass outside q"
     if share.kind == "unresolved":
         return Finding(name, "caution", "unknown: tempered SMC gave no draws of p", remedies.modes)
@@ -184,7 +186,7 @@ def outside(share: Estimate, mode_share: float, remedies: Remedies) -> Finding:
     verdict: Verdict = "trust"
     if worst > _FAIR_MASS:
         verdict = "do not use"
-    elif worst > _FINE_MASS or share.value > _SEEN:
+    elif worst > _FINE_MASS or share.value > seen:
         verdict = "caution"
     return Finding(name, verdict, text, "" if verdict == "trust" else remedies.modes)
 

@@ -1,7 +1,7 @@
 """Draws of the parameters of a log density, in whatever they came: by name, with their chains."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
@@ -77,11 +77,12 @@ def read_draws(thing: object, target: Unconstrained) -> Drawn:
             f"a {target.origin} does not give the way back from its parameters to coordinates, in which draws are "
             "judged: give p as LogDensity(fn, example, support=...)"
         )
-    first = target.constrain(target.start[None])
+    back = target.unconstrain
+    first = _latent(target.constrain(target.start[None]), back, target.dimension)
     shapes = {name: value.shape[1:] for name, value in first.items()}
     names = tuple(columns(first, bare=target.bare))
     thing = _opened(thing)
-    if isinstance(thing, Mapping):
+    if isinstance(thing, Mapping) and not holds_rows(thing):
         values, rows = _of_mapping(thing, shapes, target)
     else:
         flat, rows = _of_rows(thing, names, target)
@@ -94,7 +95,25 @@ def read_draws(thing: object, target: Unconstrained) -> Drawn:
             raise InputError(
                 f"draws of {name} are not finite: leave out what a sampler did not return"
             )
-    return Drawn(target.unconstrain(values), columns(values, bare=target.bare), rows)
+    u = back(values)
+    return Drawn(u, columns(target.constrain(u), bare=target.bare), rows)
+
+
+def _latent(
+    first: dict[str, np.ndarray], back: Callable[[Mapping[str, np.ndarray]], np.ndarray], d: int
+) -> dict[str, np.ndarray]:
+    """The parameters that coordinates are had from: a model's deterministic sites follow from the others."""
+    if sum(value[0].size for value in first.values()) == d:
+        return first
+    needed = dict(first)
+    for name in first:
+        rest = {k: v for k, v in needed.items() if k != name}
+        try:
+            back(rest)
+        except (InputError, KeyError):
+            continue
+        needed = rest
+    return needed
 
 
 def _opened(thing: object) -> object:

@@ -80,20 +80,35 @@ def compiled_with(
             chosen, size = (single, 1) if few else (batch, rows)
             program = chosen.result()
             try:
-                found = in_chunks(lambda rows: program(held, rows), u, size)
+                return _of_rows(program, held, u, size)
             except jax.errors.JaxRuntimeError as error:
                 raise DensityError(
                     f"{str(error).strip()} (raised while the log density of {name} was computed)"
                 ) from error
-            return found[0], found[1]
 
         return evaluate
 
     return at
 
 
+#: What JAX 0.10 says of arrays that it has traced in float32 before, as a sampler does, and remembers so.
+_MIXED = "requires arguments to have the same dtypes"
+
+
 def _trace(log_density: Callable[..., Any], d: int, data: list[Kind], name: str) -> ClosedJaxpr:
-    """Returns value and gradient of one point, traced."""
+    """Returns value and gradient of one point, traced; anew where JAX takes float64 for what it had in float32."""
+    try:
+        return _trace_once(log_density, d, data, name)
+    except TracingError as error:
+        if _MIXED not in str(error):
+            raise
+    jax.clear_caches()
+    return _trace_once(log_density, d, data, name)
+
+
+def _trace_once(
+    log_density: Callable[..., Any], d: int, data: list[Kind], name: str
+) -> ClosedJaxpr:
     point = jax.ShapeDtypeStruct((d,), np.float64)
     with float64():
         value = _traced(lambda u, *y: _number(log_density(u, *y), name), (point, *data), name)
@@ -158,6 +173,19 @@ def _lowered(
 def _compile(lowered: Any, held: list[Any]) -> Program:
     with float64():
         return functools.partial(lowered.compile(), held)
+
+
+def _of_rows(program: Program, held: list[Any], u: Array, size: int) -> tuple[Array, Array]:
+    """The values and gradients of n points: `in_chunks` without its trees, which take as long as a small density."""
+    n = len(u)
+    values, gradients = np.empty(n), np.empty(u.shape)
+    with float64():
+        for start in range(0, n, size):
+            part = u[start : start + size]
+            value, gradient = program(held, part if len(part) == size else _filled(part, size))
+            values[start : start + size] = np.asarray(value)[: n - start]
+            gradients[start : start + size] = np.asarray(gradient)[: n - start]
+    return values, gradients
 
 
 def _fitting_rows(jaxpr: ClosedJaxpr) -> int:

@@ -38,8 +38,10 @@ class Judgement(Shown):
 
     Attributes:
         judged: the draws; None where a density was judged.
-        log_evidence: the log of the integral of p, the best known.
-        routes: the same by each way: importance weights, tempered SMC and, of draws, a bridge to these.
+        log_evidence: the log of the integral of p, whatever the draws are like.
+        by_draws: the same if the draws follow p: by a bridge between them and a mixture; None where a density
+            was judged.
+        routes: the log evidence by importance weights, and by tempered SMC.
         reverse_kl, forward_kl: KL(q||p) and KL(p||q); of draws lower bounds, at the 95 % level.
         outside: the share of p's mass where q has none.
         parameters: of each coordinate the mean and sd of q, the shift of p's mean and the ratio of sds.
@@ -64,6 +66,7 @@ class Judgement(Shown):
 
     judged: Judged | None
     log_evidence: Estimate
+    by_draws: Estimate | None
     routes: tuple[Estimate, ...]
     reverse_kl: Estimate
     forward_kl: Estimate
@@ -97,5 +100,5 @@ class Judgement(Shown):
         return f"<judgement: {self.diagnosis}>"
 
     def __str__(self) -> str:
-        found = (self.log_evidence, self.reverse_kl, self.forward_kl, self.outside)
-        return "\n".join([*map(str, found), str(self.diagnosis)])
+        found = (self.log_evidence, self.by_draws, self.reverse_kl, self.forward_kl, self.outside)
+        return "\n".join([*(str(e) for e in found if e is not None), str(self.diagnosis)])

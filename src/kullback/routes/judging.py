@@ -74,6 +74,7 @@ def _of_density(job: Job, q: Distribution) -> Judgement:
     return Judgement(
         judged=None,
         log_evidence=found.log_evidence,
+        by_draws=None,
         routes=found.routes,
         reverse_kl=report.reverse_kl,
         forward_kl=report.forward_kl,
@@ -97,14 +98,13 @@ def _over_coordinates(
         UnsupportedError: q is over something else than p, or it cannot be drawn from.
         DensityError: q is no density.
     """
-    same = isinstance(q, Approximation) and q.coordinates == target.coordinates
-    base = q.base if same else q  # pyright: ignore[reportAttributeAccessIssue]
-    if same or target.plain is not None:
+    base = q.base if isinstance(q, Approximation) and q.coordinates == target.coordinates else q
+    if base is not q or target.plain is not None:
         _check_size(base, target)
         exact = _components(base)
         if exact is not None:
             return exact, exact.distribution().log_prob, None
-    log_q, sample = (base.log_prob, base.sample) if same else _of_events(q, target)
+    log_q, sample = _of_events(base, target, plain=base is not q)
     if isinstance(base, Foreign) and not base.ours:
         problems = check(base).problems
         if problems:
@@ -131,20 +131,22 @@ def _check_size(q: Distribution, target: Unconstrained) -> None:
         )
 
 
-def _of_events(q: Distribution, target: Unconstrained) -> tuple[Callable[[Array], Array], Sampler]:
-    """The log density and the sampler of a q over p's events, over coordinates: with the Jacobian."""
+def _of_events(
+    q: Distribution, target: Unconstrained, *, plain: bool
+) -> tuple[Callable[[Array], Array], Sampler]:
+    """The log density over coordinates and the sampler of a q over p's events or, if plain, over coordinates."""
+    if plain:
+        return q.log_prob, lambda rng, n: np.asarray(q.sample(rng, n))
     if target.unconstrain is None or not (target.bare or isinstance(q, Approximation)):
         raise UnsupportedError(
             "q must be over what p is over: a fit of p, or a density of arrays where p is a function of one array"
         )
-    back, (name, first) = (
-        target.unconstrain,
-        next(iter(target.constrain(target.start[None]).items())),
-    )
+    back, first = target.unconstrain, target.constrain(target.start[None])
+    name, event = next(iter(first.items()))
     scalar = q.support.dimension == 0
-    if not isinstance(q, Approximation) and first[0].size != max(q.support.dimension, 1):
+    if not isinstance(q, Approximation) and event[0].size != max(q.support.dimension, 1):
         raise UnsupportedError(
-            f"q has {max(q.support.dimension, 1)} coordinates, and p has {first[0].size}"
+            f"q has {max(q.support.dimension, 1)} coordinates, and p has {event[0].size}"
         )
 
     def events(u: Array) -> Any:
@@ -158,7 +160,7 @@ def _of_events(q: Distribution, target: Unconstrained) -> tuple[Callable[[Array]
 
     def sample(rng: np.random.Generator, n: int) -> Array:
         drawn: Any = q.sample(rng, n)
-        named = drawn if isinstance(drawn, dict) else {name: drawn.reshape(n, *first.shape[1:])}
+        named = drawn if isinstance(drawn, dict) else {name: drawn.reshape(n, *event.shape[1:])}
         return back(named)
 
     return log_q, sample

@@ -28,7 +28,7 @@ from kullback.views.posterior import (
     row_of,
 )
 
-_WAYS = ("importance weights", "tempered SMC", "the draws, bridged to a mixture of half of them")
+_WAYS = ("importance weights", "tempered SMC")
 
 
 def judgement_document(
@@ -80,14 +80,15 @@ def _facts(found: Judgement) -> tuple[Fact, ...]:
 
 
 def _numbers(found: Judgement) -> Table:
-    mass = found.outside
+    mass, draws = found.outside, found.by_draws
     share = f"{100.0 * mass.value:.2f} ± {100.0 * mass.standard_error:.2f} %"
     rows = (
         *(
             (name, with_error(e), how(e))
             for name, e in (
                 ("log evidence", found.log_evidence),
-                *((f"  {way}", e) for way, e in zip(_WAYS, found.routes, strict=False)),
+                *((f"  {way}", e) for way, e in zip(_WAYS, found.routes, strict=True)),
+                *([] if draws is None else [("  the draws, if they follow p", draws)]),
                 (found.reverse_kl.direction, found.reverse_kl),
                 (found.forward_kl.direction, found.forward_kl),
             )
@@ -101,7 +102,9 @@ def _evidence(found: Judgement) -> tuple[Block, ...]:
     caption = "Bars are 95 % intervals. Tempered SMC and the weights of its mixtures owe nothing to what is judged."
     if found.judged is None:
         caption = "Bars are 95 % intervals. Tempered SMC owes nothing to what is judged."
-    rows = [row_of(way, e, "q") for way, e in zip(_WAYS, found.routes, strict=False)]
+    rows = [row_of(way, e, "q") for way, e in zip(_WAYS, found.routes, strict=True)]
+    if found.by_draws is not None:
+        rows.append(row_of("the draws", found.by_draws, "sample"))
     figure = interval_plot("Log evidence, each way", caption, rows, found.log_evidence.unit)
     return (Gallery("Log evidence", (figure,)),)
 
