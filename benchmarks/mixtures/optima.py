@@ -152,8 +152,8 @@ def spiked(weights: np.ndarray, covariances: np.ndarray, shares: np.ndarray, x: 
     numbers = np.unique(x, axis=0, return_inverse=True)[1].ravel()
     distinct = [len(np.unique(numbers[share > 0.5])) for share in shares.T]
     few = weights * len(x) < 4 * (d + 1)
-    noise = np.maximum(steps(x), 1e-150)
     unit = x.std(axis=0)
+    noise = np.maximum(steps(x), 1e-9 * unit)
     by_rounding = np.linalg.eigvalsh(covariances / np.outer(noise, noise))[:, 0]
     least = np.linalg.eigvalsh(covariances / np.outer(unit, unit))[:, 0]
     plane = least < np.where(few, 10.0 * NARROW, NARROW) ** 2

@@ -184,7 +184,7 @@ class _State:
                 began = self.count + _PATIENCE
 
     def bound(self, q: Components) -> bool:
-        """Whether some component is no wider than rounding, or narrower."""
+        """Whether some component is no wider than rounding."""
         return bool((self.model.prior.narrow(q) > 1.0 - _AT_BOUND).any())
 
     def leap(self) -> float:
@@ -232,8 +232,7 @@ class _State:
             iterations=max(min(passes - self.count, _DESCENT), 1),
             gain=0.1 * tolerance / total,
         )
-        q = chart.unpack(end.at)
-        seen = self.look(q)
+        seen = self.look(q := chart.unpack(end.at))
         self.history.clear()
         self.gains.clear()
         if seen[1] > self.value:

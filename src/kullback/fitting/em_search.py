@@ -21,30 +21,35 @@ from jaxtyping import Float
 from kullback.core.errors import InputError
 from kullback.fitting.components import Components
 from kullback.fitting.covariances import Structure
-from kullback.fitting.em_climb import Climb, climb, climb_together
+from kullback.fitting.em_climb import Climb, climb, climb_together, leads_nowhere
 from kullback.fitting.mixture_family import Metric, MixtureFamily, family_of
+from kullback.fitting.offspring import crossed, moved, moves, replaced, shuffled
 from kullback.fitting.rows import Rows
 
 #: Passes of each lap of the race, and the share of the starts that go on after it.
 _LAPS = ((10, 0.6), (20, 0.5), (40, 0.6))
 #: So many go on after each lap, and are carried to their ends.
 _FEWEST = 10
-#: So many go on without the prior too, where rows are so few that it sways which optimum is the best.
-_FREE, _FREE_PASSES, _SWAYED = 6, 15, 5000
 #: More rows than this are raced on in part, and so many ends are carried on over all.
 _PART, _ON_ALL = 5000, 3
 #: Passes at most of a climb that is carried to its end, and nats that may be left to gain.
 _LONG, _LEFT = 200, 0.01
-#: Splits and merges tried at a time, passes given to each, how many of the best go on, and rounds without a gain.
-_MOVES, _MOVE_PASSES, _BEST, _ROUNDS = 12, 20, 3, 4
-#: Rounds of moves cost at most so many times what the race did.
-_EFFORT = 3.0
-#: Of few rows passes cost little, and optima are many: so many times as many rounds.
-_SMALL, _SMALL_ROWS = 3, 1000
+#: Splits and merges tried at a time, crosses of two ends, and components spread over other rows; passes given to
+#: each and how often they go on, and how many of them do.
+_MOVES, _CROSSES, _REPLACED, _MOVE_PASSES, _MORE, _GROWN = 12, 8, 8, 20, 2, 6
+#: Ends that offspring is made of, and nats in which two climbs may differ that are about to be at one optimum.
+_POOL, _MOST_LEFT = 8, 1.0
+#: Rounds of offspring without a gain, after which a search ends, and after which one does that need not be the best.
+_ROUNDS, _FEW_ROUNDS = 12, 4
+#: Offspring costs at most so many times what the race did, or so many rows passed over, in so many passes.
+_EFFORT, _ROUGH, _LEAST, _MOST_PASSES = 5.0, 3.0, 8e6, 16_000
 #: Climbs on one way up agree to so many nats after as many passes.
 _ALIKE = 0.01
 #: Values of one optimum agree to this many nats, over all rows.
 SAME = 0.05
+
+
+Offspring = Literal["none", "some", "much"]
 
 
 @final
@@ -54,7 +59,6 @@ class Search:
 
     Attributes:
         ends: where climbs that were carried to their ends did, best first.
-        free: the best climb without the prior from a start, if it needs none.
         starts: how many were made.
         reached: the share of the starts, and of the moves that helped, that led to the best end.
         passes: over the rows searched.
@@ -63,7 +67,6 @@ class Search:
     """
 
     ends: tuple[Climb, ...]
-    free: tuple[Climb, ...]
     starts: int
     reached: tuple[float, ...]
     passes: int
@@ -80,7 +83,7 @@ def search(
     rng: np.random.Generator,
     watch: Callable[[str], None],
     seeds: tuple[Any, ...] = (),
-    moves: bool = True,
+    offspring: Offspring = "much",
 ) -> Search:
     """Returns the best of a race of starts, with splits and merges.
 
@@ -92,7 +95,7 @@ def search(
         rng: randomness.
         watch: told what is being done.
         seeds: parameters that are starts too.
-        moves: whether splits and merges are tried.
+        offspring: how much of it is made of the best ends.
 
     Raises:
         InputError: there are fewer distinct rows than components.
@@ -102,8 +105,8 @@ def search(
     interrupted = False
     try:
         hunt.race(1 if k == 1 else starts, seeds)
-        if moves:
-            hunt.moves()
+        if k > 1 and offspring != "none":
+            hunt.improve(thorough=offspring == "much")
         if part is not rows:
             hunt.on_all(rows)
     except KeyboardInterrupt:
@@ -114,14 +117,18 @@ def search(
     ends = hunt.ranked([end for end in found if end is not None])
     total = max(hunt.starts + hunt.helped, 1)
     reached = tuple(found[end] / total for end in ends)
-    return Search(
-        tuple(ends), tuple(hunt.free), hunt.starts, reached, hunt.passes, hunt.helped, interrupted
-    )
+    return Search(tuple(ends), hunt.starts, reached, hunt.passes, hunt.helped, interrupted)
 
 
 # Rows shared out to components, to start from: by k-means in some metric, or around random rows.
 
 Kind = Literal["scaled", "units", "white", "spread", "column", "points"]
+
+
+def _alike(one: Climb, other: Climb) -> bool:
+    """Whether two climbs are, or are about to be, at one optimum."""
+    left = min(max(one.remaining, 0.0), max(other.remaining, 0.0), _MOST_LEFT)
+    return abs(one.value - other.value) < max(SAME, left)
 
 
 class _Hunt:
@@ -142,7 +149,6 @@ class _Hunt:
         }
         self.weights = rows.whole()[1]
         self.ends: Counter[Climb] = Counter()
-        self.free: list[Climb] = []
         self.last: Climb | None = None
         self.starts = self.passes = self.helped = 0
 
@@ -155,10 +161,8 @@ class _Hunt:
     def race(self, starts: int, seeds: tuple[Any, ...]) -> None:
         """Short climbs from all starts, longer ones from those that are ahead, to the ends of the best."""
         going: dict[Any, int] = dict.fromkeys([*self._begun(starts), *seeds], 1)
-        for lap, (passes, share) in enumerate(_LAPS):
+        for passes, share in _LAPS:
             ways = self._alike(self.together(list(going), passes), list(going.values()))
-            if lap == 0:
-                self._free(list(ways)[:_FREE])
             most = max(math.ceil(share * len(going)), _FEWEST)
             going = dict(list(ways.items())[:most])
             if len(going) == 1:
@@ -214,16 +218,6 @@ class _Hunt:
         for end in self.ranked(list(found))[:_ON_ALL]:
             self._carry(Climb(end.at, end.sums, end.value, math.inf, 0, (), end.path), found[end])
 
-    def _free(self, tried: list[Climb]) -> None:
-        """Lets some of the starts go on without the prior, and keeps the best that needs none."""
-        final = self.family.final
-        if final.columns is not None or self.rows.n > _SWAYED:
-            return
-        ends = climb_together(final, self.rows, [trial.at for trial in tried], _FREE_PASSES)
-        self.passes += sum(end.passes for end in ends)
-        sound = [end for end in ends if self.family.sound(end.sums)]
-        self.free = sorted(sound, key=lambda end: -end.value)[:1]
-
     def together(self, starts: Sequence[Any], passes: int) -> list[Climb]:
         """Short climbs."""
         model = self.family.model
@@ -244,34 +238,72 @@ class _Hunt:
         if any(end.interrupted for end in ends):
             raise KeyboardInterrupt
 
-    def moves(self) -> None:
-        """Merges two components and splits a third, as long as it helps; halves of the rows for two."""
-        more = _SMALL if self.rows.n <= _SMALL_ROWS else 1
-        budget = (1.0 + more * _EFFORT) * self.passes
-        here = self.ranked(list(self.ends))[0]
-        # Where most starts agree, moves seldom help.
-        rounds = more * _ROUNDS if 2 * self.ends[here] < self.starts else 1
-        ahead, idle = self._ahead(here.at), 0
-        while idle < rounds and self.passes < budget:
-            tried = list(itertools.islice(ahead, _MOVES))
-            if not tried:
-                return
-            going = self._alike(self.together(tried, _MOVE_PASSES), [1] * len(tried))
-            going = [end for end in going if abs(end.value - here.value) > SAME][:_BEST]
-            going = self.together(going, _MOVE_PASSES) if going else []
-            best = self.ranked([here, *(self._climb(end) for end in going)])[0]
+    def improve(self, *, thorough: bool) -> None:
+        """Offspring of the best ends, as long as it helps: moves of single components, and crosses of two ends."""
+        plain = self.family.model.columns is None
+        least = min(_LEAST / len(self.weights), _MOST_PASSES) if thorough and plain else 0.0
+        budget = self.passes + max((_EFFORT if thorough else _ROUGH) * self.passes, least)
+        pool = self.ranked(list(self.ends))[:_POOL]
+        ahead, idle = self._ahead(pool[0].at), 0
+        while idle < (_ROUNDS if thorough else _FEW_ROUNDS) and self.passes < budget:
+            tried = [*itertools.islice(ahead, _MOVES), *self._crossed(pool)]
+            best = pool[0]
+            pool = self.ranked([*pool, *self._grown(tried, pool)])[:_POOL]
             idle += 1
-            if best is not here and abs(best.value - here.value) > SAME:
-                here, ahead, idle = best, self._ahead(best.at), 0
-                self.ends[best] = 1
+            if abs(pool[0].value - best.value) > SAME:
+                ahead, idle = self._ahead(pool[0].at), 0
                 self.helped += 1
-                self.watch(f"splits and merges: {self.helped} helped, {self._words(best)}")
+                self.watch(f"splits, merges, crosses: {self.helped} helped, {self._words(pool[0])}")
+        for end in pool:
+            if end.remaining < _MOST_LEFT:
+                self.ends[end] = max(self.ends[end], 1)
+
+    def _grown(self, young: list[Any], pool: list[Climb]) -> list[Climb]:
+        """The best of the young that are new, those that may pass the best of the pool climbed to their ends."""
+        going = self.together(young, _MOVE_PASSES)
+        for _ in range(_MORE):
+            going = self._new(going, pool)
+            if not going:
+                return []
+            going = self.together(going, _MOVE_PASSES)
+        kept = list(pool)
+        for one in self._new(going, pool):
+            ahead = not leads_nowhere(one.trace, one.remaining, pool[0].value)
+            end = self._climb(one) if ahead else one
+            if not any(_alike(end, other) for other in kept):
+                kept.append(end)
+        return kept[len(pool) :]
+
+    def _new(self, going: list[Climb], pool: list[Climb]) -> list[Climb]:
+        """Those that are not where others are and lead to where the last of the pool is, or higher."""
+        kept = list(pool)
+        for one in self.ranked(going):
+            if not any(_alike(one, other) for other in kept) and not leads_nowhere(
+                one.trace, one.remaining, pool[-1].value
+            ):
+                kept.append(one)
+        return kept[len(pool) :][:_GROWN]
+
+    def _crossed(self, pool: list[Climb]) -> list[Any]:
+        """Ends of which a component is put elsewhere, and crosses of two ends."""
+        family, rng = self.family, self.rng
+        often = _REPLACED if family.structure.d else 0
+        young = [replaced(family, self.rows, self._one_of(pool).at, rng) for _ in range(often)]
+        if len(pool) > 1:
+            for i in range(_CROSSES):
+                one, other = rng.choice(len(pool), 2, replace=False)
+                cross = crossed if i % 2 else shuffled
+                young.append(cross(family, pool[one].at, pool[other].at, rng))
+        return young
+
+    def _one_of(self, pool: list[Climb]) -> Climb:
+        return pool[min(self.rng.integers(len(pool)), self.rng.integers(len(pool)))]
 
     def _ahead(self, here: Any) -> Iterator[Any]:
         """Mixtures that a move leads to, the most promising first."""
         if self.k > 2:
             yield from (
-                self.family.moved(here, move) for move in self.family.moves(self.rows, here)
+                moved(self.family, here, move) for move in moves(self.family, self.rows, here)
             )
         if self.k == 2:  # the rows on both sides of the middle of each coordinate
             for z in np.concatenate([self.points["white"][::-1], self.points["scaled"]]):

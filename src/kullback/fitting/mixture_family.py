@@ -1,8 +1,6 @@
 """Mixtures as a family: its models, starts, moves of components, and the distribution it ends as."""
 
-import itertools
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal, final
 
@@ -23,7 +21,7 @@ from kullback.measure.samples.dependence import step_of
 Array = np.ndarray
 #: While starts are compared, a component is pulled towards this share of the covariance of all rows, with
 #: the force of one row: no start wins by shrinking a component to a point.
-_ROWS, _SHARE = 1.0, 0.003
+_ROWS, _SHARE = 0.01, 0.01
 #: Components of fewer rows than this many times the columns and one may lie close to a plane by chance.
 _PLANE = 4
 #: A row that is so many times as frequent as half of the rows are is an atom, as zeros among measured values
@@ -35,17 +33,8 @@ FLOOR = 1e-8
 _AT_BOUND, _ROUNDING = 1e-6, 0.5
 #: Columns whose correlations leave less than this of some direction are not independent.
 _SINGULAR = 1e-12
-#: How far from the mean, in sds along the longest axis, the halves of a split component are.
-_APART = 0.8
-#: How far the rates and tables of the halves of a component are apart, as a factor and a power.
-_APART_IN_TABLES = 1.3
 #: Degrees of freedom of starts: -(log h - digamma h + 1) at h = 5.
 _TEN = -1.1033237
-_TOP = 10
-#: Axes that a component is split along, and how many places in the order of moves each comes later.
-_AXES, _ASIDE = 3, 3
-#: Merge two components, and split a third, or what they became, along one of its axes, the longest being 0.
-Move = tuple[int, int, int, int]
 Metric = Literal["scaled", "white", "units"]
 
 
@@ -137,94 +126,6 @@ class MixtureFamily:
         """Returns the responsibilities of the components for each row."""
         size = block_size(len(q.weights), self.structure.width)
         return np.concatenate([self.model.shares(q, x) for x, _ in rows.blocks(size)], axis=1)
-
-    def moves(self, rows: Rows, q: Any) -> Iterator[Move]:
-        """Yields moves, the most promising first."""
-        x, weights = rows.whole()
-        shares = self.shares(rows, q)
-        overlap = (shares * weights) @ shares.T
-        lengths = np.sqrt(np.maximum(np.diag(overlap), 1e-300))
-        overlap /= np.outer(lengths, lengths)
-        both = list(itertools.combinations(range(len(q.weights)), 2))
-        # Two that overlap, or that lose little when one covers both: the first of either kind come first.
-        order = {pair: i for i, pair in enumerate(sorted(both, key=lambda p: -overlap[p]))}
-        costs = sorted(both, key=lambda p: self._cost(reals_of(q), p))
-        pairs = sorted(both, key=lambda p: (min(order[p], costs.index(p)), order[p]))[:_TOP]
-        misfit = self._misfits(q, x, shares * weights)
-        worst = [int(c) for c in np.argsort(misfit)[::-1][:_TOP]]
-        axes = range(min(max(self.structure.d, 1), _AXES))
-        ranked = sorted(
-            (a + b + _ASIDE * axis, pair, c, axis)
-            for a, pair in enumerate(pairs)
-            for b, c in enumerate(worst)
-            for axis in axes
-            # What two became along its longest axis is what they were.
-            if c != pair[1] and (c != pair[0] or axis)
-        )
-        yield from ((*pair, c, axis) for _, pair, c, axis in ranked)
-
-    def _misfits(self, q: Any, x: np.ndarray, held: np.ndarray) -> list[float]:
-        reals = x if self._columns is None else np.nan_to_num(x[self._columns.example.reals])
-        if not len(reals):
-            return list(held.sum(axis=1))
-        return [_misfit(reals_of(q), i, reals, held[i]) for i in range(len(held))]
-
-    def _cost(self, q: Components, pair: tuple[int, int]) -> float:
-        """What one Gaussian in place of two that do not overlap loses, in nats a row."""
-        at = list(pair)
-        weights, whole = q.weights[at], q.weights[at].sum()
-        if not self.structure.d:
-            return 0.0
-        _, covariance = Components(weights / whole, q.means[at], q.roots[at]).moments
-        spread = 0.5 * whole * np.linalg.slogdet(covariance)[1] - weights @ q.log_dets[at]
-        return float(spread - whole * np.log(whole) + np.sum(weights * np.log(weights)))
-
-    def moved(self, q: Any, move: Move) -> Any:
-        """Returns components after a merge and a split."""
-        i, j, c, axis = move
-        share = q.weights[[i, j]] / q.weights[[i, j]].sum()
-        weights, means, roots = q.weights.copy(), q.means.copy(), q.roots.copy()
-        weights[i] = q.weights[i] + q.weights[j]
-        weights[[j, c]] = 0.5 * weights[c]
-        if self.structure.d:
-            means[i], covariance = Components(share, q.means[[i, j]], q.roots[[i, j]]).moments
-            roots[i] = self._root(covariance)
-            means[c], means[j], roots[[j, c]] = self._halves(means[c], roots[c], axis)
-        base = Components(weights, means, roots)
-        if self._columns is None:
-            return base
-        df, rates = q.df.copy(), q.rates.copy()
-        tables = tuple(t.copy() for t in q.tables)
-        for held in (df, rates, *tables):
-            held[i] = share @ held[[i, j]]
-            held[j] = held[c]
-        return _tilted(replace(q, **_reals(base), df=df, rates=rates, tables=tables), c, j)
-
-    def split(self, q: Any, c: int) -> Any:
-        """Returns one component more, of which c has been halved."""
-        k = len(q.weights)
-        index = [*range(k), c]
-        weights, means, roots = q.weights[index], q.means[index], q.roots[index]
-        weights[[c, k]] *= 0.5
-        if self.structure.d:
-            means[c], means[k], roots[[c, k]] = self._halves(q.means[c], q.roots[c])
-        base = Components(weights, means, roots)
-        if self._columns is None:
-            return base
-        tables = tuple(t[index] for t in q.tables)
-        made = replace(q, **_reals(base), df=q.df[index], rates=q.rates[index], tables=tables)
-        return _tilted(made, c, k)
-
-    def _halves(self, mean: Array, root: Array, axis: int = 0) -> tuple[Array, Array, Array]:
-        covariance = root @ root.T
-        values, vectors = np.linalg.eigh(covariance)
-        step = _APART * np.sqrt(values[-1 - axis]) * vectors[:, -1 - axis]
-        return mean - step, mean + step, self._root(covariance - np.outer(step, step))
-
-    def _root(self, covariance: Float[np.ndarray, "d d"]) -> Float[np.ndarray, "d d"]:
-        if self.structure.by_square:
-            return np.diag(np.sqrt(np.diag(covariance)))
-        return np.linalg.cholesky(covariance)
 
     def spikes(self, sums: Sums) -> list[int]:
         """Returns the components that maximum likelihood shrinks: onto few rows, or onto rows that are tied."""
@@ -339,7 +240,7 @@ class MixtureFamily:
                 for f, m, r in zip(df, means, roots, strict=True)
             )
             return parts[0] if len(parts) == 1 else Mixture(weights, parts)
-        made = _reals(Components(weights, means, roots))
+        made = gaussian_fields(Components(weights, means, roots))
         tables = tuple(t[index] for t in q.tables)
         return replace(q, **made, df=df, rates=q.rates[index], tables=tables)
 
@@ -404,7 +305,8 @@ def _columns_of(rows: Rows, d: int, *, heavy: bool) -> Columns:
     return Columns(example, heavy, np.array([float(np.nanmean(c)) for c in counts]))
 
 
-def _reals(q: Components) -> dict[str, np.ndarray]:
+def gaussian_fields(q: Components) -> dict[str, np.ndarray]:
+    """Returns the fields that a mixture of tables shares with one of Gaussians."""
     return {"weights": q.weights, "means": q.means, "roots": q.roots}
 
 
@@ -453,17 +355,6 @@ def with_components(family: MixtureFamily, k: int) -> MixtureFamily:
     return replace(family, model=replace(family.model, prior=prior), final=final)
 
 
-def _misfit(
-    q: Components, k: int, x: Float[np.ndarray, "d n"], weights: Float[np.ndarray, " n"]
-) -> float:
-    """How far the fourth moment of a component's rows is from a Gaussian's (Mardia's kurtosis)."""
-    z = np.linalg.solve(q.roots[k], x - q.means[k][:, None])
-    distance = np.einsum("dn,dn->n", z, z)
-    d = len(x)
-    mean = float(weights @ distance**2) / max(float(weights.sum()), 1e-300)
-    return abs(mean / (d * (d + 2.0)) - 1.0) * float(weights.sum())
-
-
 def _refuse_dependent(columns: list[str], direction: Float[np.ndarray, " d"]) -> None:
     names = [columns[i] for i in np.flatnonzero(np.abs(direction) > 0.05)]
     listed = ", ".join(names[:6]) + (" ..." if len(names) > 6 else "")
@@ -471,15 +362,3 @@ def _refuse_dependent(columns: list[str], direction: Float[np.ndarray, " d"]) ->
         f"columns {listed} determine each other exactly, so the density is infinite along some line; "
         "drop one of them, or choose covariance='diagonal'"
     )
-
-
-def _tilted(q: TableMixture, a: int, b: int) -> TableMixture:
-    """Returns components of which a and b, halves of one, differ in counts and categories too."""
-    rates = q.rates.copy()
-    rates[a] *= _APART_IN_TABLES
-    rates[b] /= _APART_IN_TABLES
-    tables = tuple(t.copy() for t in q.tables)
-    for table in tables:
-        table[a], table[b] = table[a] ** _APART_IN_TABLES, table[b] ** (1.0 / _APART_IN_TABLES)
-    summing = tuple(t / t.sum(axis=1, keepdims=True) for t in tables)
-    return replace(q, rates=rates, tables=summing)

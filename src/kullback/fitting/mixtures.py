@@ -11,9 +11,10 @@ from kullback.core.run import Run
 from kullback.families import Recipe
 from kullback.fitting.components import Components
 from kullback.fitting.em import block_size
-from kullback.fitting.em_climb import Climb, Last, climb, final_climb, leads_nowhere
-from kullback.fitting.em_search import SAME, Search, distinct_ends, search
+from kullback.fitting.em_climb import Climb, Last, climb, final_climb
+from kullback.fitting.em_search import Offspring, Search, distinct_ends, search
 from kullback.fitting.mixture_family import MixtureFamily, with_components
+from kullback.fitting.offspring import split
 from kullback.fitting.rows import Rows
 from kullback.results.estimate import Estimate
 from kullback.results.fit import Candidate, Selection
@@ -165,7 +166,7 @@ def _try(
     seeds: tuple[Components, ...] = ()
     if before:
         last = before[-1].mixed.end.at
-        seeds = tuple(here.split(last, int(i)) for i in np.argsort(last.weights)[::-1][:3])
+        seeds = tuple(split(here, last, int(i)) for i in np.argsort(last.weights)[::-1][:3])
     mixed = fit_mixture(
         here,
         rows,
@@ -175,6 +176,7 @@ def _try(
         rng=run.generator("starts", k),
         watch=run.watch,
         seeds=seeds,
+        offspring="some",
     )
     q = mixed.end.at
     log_likelihood = rows.total * score(here.final, q, rows).mean
@@ -256,10 +258,8 @@ TOLERANCE, _EACH, _CREEPING = 1e-5, 1e-10, 5e-3
 _PRECISE, _MOST_PASSES = 200, 2000
 #: More rows than this are led up to by a climb over some of them.
 _HUGE, _PART = 2_000_000, 400_000
-#: Optima that are compared without the prior, where the rows are few, after so many passes at most.
-_FINALISTS, _COMPARED = 6, 30
-#: Of these, so many are carried to their last digits, as long as some component shrinks there.
-_TRIED = 4
+#: So many optima are climbed without the prior, as long as some component shrinks there.
+_FINALISTS = 4
 
 
 def fit_mixture(
@@ -272,6 +272,7 @@ def fit_mixture(
     rng: np.random.Generator,
     watch: Callable[[str], None],
     seeds: tuple[Components, ...] = (),
+    offspring: Offspring = "much",
 ) -> Mixed:
     """Returns the mixture of k components that maximises the likelihood of the rows.
 
@@ -284,36 +285,38 @@ def fit_mixture(
         rng: randomness.
         watch: told what is being done.
         seeds: parameters that are starts too.
+        offspring: how much the search makes of its best ends.
     """
-    found = search(family, sample, k, starts=starts, rng=rng, watch=watch, seeds=seeds)
+    how = {"starts": starts, "rng": rng, "watch": watch, "seeds": seeds, "offspring": offspring}
+    found = search(family, sample, k, **how)
     if found.interrupted:
         return Mixed(found.ends[0], found, 0, math.nan, (), interrupted=True)
     told = _teller(watch, rows)
     ends = distinct_ends(found.ends)[: 1 if sample.n < rows.n else _FINALISTS]
-    free = found.free if sample.n == rows.n else ()
     if rows.n > _HUGE:
         # Most of the way is made on a part of the rows, which is close to where all of them lead.
         part = rows.sample(_PART, np.random.default_rng(0))
         watch(f"climbing on {_PART:,} of {rows.n:,} rows")
         ends = [climb(family.model, part, ends[0].at, tolerance=1.0, before=ends[0].path)]
-    found_ends, passes = _compared_ends(family, rows, ends, free, told)
     done: list[Last] = []
-    for one in found_ends[:_TRIED]:
-        done.append(_finished(family, rows, one, told))
+    for end in ends:
+        done.append(_finished(family, rows, end, told))
         # A component that shrinks at the last only sends the search on to the next optimum.
-        if done[-1].end.interrupted or family.sound(done[-1].end.sums):
+        if done[-1].end.interrupted or _rank(family, done[-1])[0]:
             break
     last = max(done, key=lambda one: _rank(family, one))
-    passes += sum(one.passes for one in done)
+    passes = sum(one.passes for one in done)
     cost = family.floor_cost(last.end.at, last.kept)
     return Mixed(last.end, found, passes, cost, last.kept, done[-1].end.interrupted)
 
 
 def _finished(
-    family: MixtureFamily, rows: Rows, last: Last, told: Callable[[int, float], None]
+    family: MixtureFamily, rows: Rows, end: Climb, told: Callable[[int, float], None]
 ) -> Last:
-    """The last digits of an optimum, and the passes they took."""
-    passes, tolerance = 0, max(TOLERANCE, _EACH * rows.total)
+    """The maximum of the likelihood near an optimum, to its last digits, and the passes it took."""
+    # What was left with the prior says nothing of what is left without.
+    last, passes = Last(replace(end, remaining=math.inf), (), 0), 0
+    tolerance = max(TOLERANCE, _EACH * rows.total)
     for near, most in ((tolerance, _PRECISE), (max(tolerance, _CREEPING), _MOST_PASSES)):
         if last.end.interrupted or last.end.remaining <= near:
             break
@@ -329,40 +332,6 @@ def _rank(family: MixtureFamily, one: Last) -> tuple[bool, float]:
     """Higher is better: an optimum that owes its likelihood to ties is behind all others."""
     sums = one.end.sums
     return family.sound(sums), sums.log_likelihood - family.charge(sums)
-
-
-def _compared_ends(
-    family: MixtureFamily,
-    rows: Rows,
-    ends: list[Climb],
-    free: tuple[Climb, ...],
-    told: Callable[[int, float], None],
-) -> tuple[list[Last], int]:
-    """The optima, that which is best without the prior first, before their last digits, and passes.
-
-    Those of `free` climbed without the prior already.
-    """
-    if len(ends) + len(free) == 1:
-        # What was left with the prior says nothing of what is left without.
-        return [Last(replace(ends[0], remaining=math.inf), (), 0)], 0
-    found: list[Last] = []
-    for end in (*ends, *free):
-        values = [one.end.sums.log_likelihood for one in found]
-        if end in free and _adds_nothing(end, values):
-            continue
-        how = {"tolerance": SAME, "passes": _COMPARED, "watch": told, "before": end.path}
-        found.append(final_climb(family, rows, end.at, **how))
-        if found[-1].end.interrupted:
-            break
-    ranked = sorted(found, key=lambda one: _rank(family, one), reverse=True)
-    return ranked, sum(one.passes for one in found)
-
-
-def _adds_nothing(end: Climb, values: list[float]) -> bool:
-    """Whether a climb without the prior is at an optimum of these values, or leads to none as high."""
-    here = end.sums.log_likelihood
-    at = end.remaining < SAME and any(abs(here - value) < SAME for value in values)
-    return at or leads_nowhere(end.trace, end.remaining, max(values))
 
 
 def _teller(watch: Callable[[str], None], rows: Rows) -> Callable[[int, float], None]:

@@ -22,6 +22,7 @@ from kullback.fitting.em_search import search
 from kullback.fitting.mixture_family import MixtureFamily, family_of, with_components
 from kullback.fitting.multistart import gather
 from kullback.fitting.natural_gradient import Ascent, ascend
+from kullback.fitting.offspring import split
 from kullback.fitting.rows import Rows, distinct, rows_of
 from kullback.solvers.minimise import Minimum
 from kullback.solvers.modes import CountedDensity, whitened
@@ -243,7 +244,7 @@ def _trial(
     """The best of some starts with k components, on all rows, under the weak prior."""
     seeds: tuple[Components, ...] = ()
     if before is not None:
-        seeds = tuple(family.split(before.at, i) for i in before.at.heaviest(_HALVED))
+        seeds = tuple(split(family, before.at, i) for i in before.at.heaviest(_HALVED))
     found = search(family, few, k, starts=_STARTS, rng=rng, watch=_p_hat_unwatched, seeds=seeds)
     if found.interrupted:
         raise KeyboardInterrupt

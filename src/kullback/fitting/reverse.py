@@ -301,7 +301,7 @@ def by_likelihood(rows: Rows, k: int, rng: np.random.Generator, *, diagonal: boo
     except InputError:  # columns that determine each other, as far as float64 tells
         family = family_of(Structure("diagonal", d), rows, k)
     how = {"starts": _EM_STARTS, "rng": rng, "watch": lambda _: None}
-    found = em_search.search(family, rows, k, moves=False, **how)
+    found = em_search.search(family, rows, k, offspring="none", **how)
     best = found.ends[0].at.moved(rows.center, np.diag(rows.scale))
     return replace(best, roots=best.sds) if diagonal else best
 

@@ -327,8 +327,8 @@ _FEW_ROWS = (
     "{:.2g} {unit} over all rows; ask for fewer components"
 )
 _ROUNDED = (
-    "{} component(s) would be narrower in some direction than the rounding of the values, and are held at "
-    "its variance, step^2/12; ask for fewer components"
+    "{} component(s) would be narrower in some direction than the rounding of the values, and are held at its "
+    "variance, step^2/12; ask for fewer components"
 )
 
 
