@@ -1,5 +1,6 @@
 """`watch`: tables that come day after day, against a reference, with one level for all of them."""
 
+import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -49,6 +50,8 @@ _FEWEST_ROWS, _LEAST, _MOST = 40, 100, 2000
 _CELLS, _NAMED, _FEWEST = 32, 30, 10
 #: Rows from which on whole numbers may be seen to count them. Shares that are shown.
 _KEY, _SHOWN = 20, 5
+#: A column of so many rows is read once and kept; a longer one is read twice.
+_SMALL = 20_000
 _DEPEND = (
     "rows look as if each depended on the one before; the evidence takes them for independent, so an alarm may be "
     "due to that: give rows that are independent, or say order=False if their order means nothing"
@@ -176,6 +179,8 @@ def _independent(table: Table, columns: Sequence[str]) -> tuple[Table, tuple[str
     if index is not None:
         return table.part(index, table.source), ()
     notes: tuple[str, ...] = ()
+    if table.rows <= _SMALL:
+        table = replace(table, read=functools.cache(table.read))
     found, copied = [], False
     for name in columns:
         try:
