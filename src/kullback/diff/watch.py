@@ -1,6 +1,7 @@
 """`watch`: tables that come day after day, against a reference, with one level for all of them."""
 
 import functools
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -125,10 +126,13 @@ def updated(watched: Watch, current: object, day: str | None = None) -> Watch:
     """Returns a watch with the rows of one day more; arguments as of `Watch.update`."""
     if watched.unit != "nats":
         watched = in_unit(watched, "nats")
-    day = f"day {len(watched.days) + 1}" if day is None else day
+    had = [d.name for d in watched.days]
+    if day is None:
+        free = (f"day {n}" for n in itertools.count(len(had) + 1))
+        day = next(name for name in free if name not in had)
     if not isinstance(day, str) or not day:
         raise InputError(f"day={day!r}: give the name of the day, a text")
-    if day in [d.name for d in watched.days]:
+    if day in had:
         raise InputError(f"{day!r} is in the watch already: a day counts once")
     if isinstance(current, Profile):
         raise InputError("watch takes the rows of each day: a profile has none, only counts")
