@@ -7,7 +7,12 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FILES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-SLOW = ("docs/guides/a-log-density.md", "docs/guides/reverse-from-samples.md")
+SLOW = tuple(
+    f"docs/guides/{name}.md"
+    for name in (
+        "a-log-density", "a-loss", "a-table", "reverse-from-samples", "scikit-learn", "two-distributions", "two-tables",
+    )
+)  # fmt: skip
 BLOCK = re.compile(r"^```python[ ]*\n(.*?)^```[ ]*$", re.MULTILINE | re.DOTALL)
 
 

@@ -40,19 +40,30 @@ def _refusals(estimator) -> dict[str, str]:
     [
         MixtureDensity(),
         MixtureDensity(2, covariance="full", starts=1),
+        KernelDensity(),
+    ],
+    expected_failed_checks=_refusals,
+)
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_scikit_learns_own_checks(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.slow
+@parametrize_with_checks(
+    [
         MixtureDensity(2, covariance="tied", starts=1),
         MixtureDensity(2, covariance="diagonal", starts=2),
         MixtureDensity(covariance="low_rank:1"),
         MixtureDensity(tails="student_t"),
         MixtureDensity(missing=True),
-        KernelDensity(),
         BestDensity(("mean_field", "kde")),
         ConditionalDensity(),
     ],
     expected_failed_checks=_refusals,
 )
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_scikit_learns_own_checks(estimator, check):
+def test_scikit_learns_own_checks_of_other_recipes(estimator, check):
     check(estimator)
 
 
@@ -341,6 +352,7 @@ class TestConditionalDensity:
             assert set(found.sample(x)) == {"no", "yes"}
         assert found.log_density(x[:1], np.array(["maybe"]))[0] == -np.inf
 
+    @pytest.mark.slow
     def test_a_search_over_components(self):
         rng = np.random.default_rng(2)
         x = rng.normal(size=(200, 1))

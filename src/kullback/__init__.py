@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from kullback.api.explore import explore
     from kullback.api.fit import fit
     from kullback.api.gradients import explain_gradients
+    from kullback.api.judge import judge
     from kullback.api.logits import logits_kl
     from kullback.api.measure import cross_entropy, divergence, entropy, kl_divergence
     from kullback.api.score import score
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from kullback.results.diff import Diff, Profile
     from kullback.results.estimate import Estimate
     from kullback.results.fit import Fit
+    from kullback.results.judgement import Judgement
     from kullback.results.loss_report import LossReport
     from kullback.results.watch import Watch
     from kullback.targets import Counts, Grid, Known, LogDensity, Samples
@@ -65,6 +67,7 @@ _HOMES = {
     "kullback.api.explore": ("explore",),
     "kullback.api.gradients": ("explain_gradients",),
     "kullback.api.fit": ("fit",),
+    "kullback.api.judge": ("judge",),
     "kullback.diff.profile": ("profile",),
     "kullback.diff.watch": ("watch",),
     "kullback.api.score": ("score",),
@@ -81,6 +84,7 @@ _HOMES = {
     ),
     "kullback.results.diff": ("Diff", "Profile"),
     "kullback.results.fit": ("Fit",),
+    "kullback.results.judgement": ("Judgement",),
     "kullback.api.logits": ("logits_kl",),
     "kullback.api.measure": ("cross_entropy", "divergence", "entropy", "kl_divergence"),
     "kullback.results.estimate": ("Estimate",),
@@ -111,6 +115,7 @@ __all__ = [  # noqa: RUF022 - by layer, as in _HOMES
     "explain_gradients",
     "explore",
     "fit",
+    "judge",
     "plan",
     "score",
     "load",
@@ -128,6 +133,7 @@ __all__ = [  # noqa: RUF022 - by layer, as in _HOMES
     "Watch",
     "Estimate",
     "Fit",
+    "Judgement",
     "Counts",
     "LossReport",
     "Grid",

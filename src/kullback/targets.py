@@ -3,12 +3,13 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal, final
+from typing import Any, Literal, final
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from kullback.core.errors import InputError
+from kullback.core.user_code import read_only
 from kullback.tables.frames import holds_rows, of_object
 from kullback.tables.kinds import (
     Kind,
@@ -246,19 +247,40 @@ class LogDensity:
         gradient: for fits of functions that JAX cannot trace: a function that returns the gradient at an
             event, or "differences" for central differences.
         subsample: for reverse fits: rows whose log likelihoods are added to fn, a few of them a step.
+        data: handed to fn, and to gradient, after the event: arrays and numbers, in dicts, lists or tuples. A JAX
+            function is compiled once for all data of the same shapes; it must depend on its arguments alone.
 
     Example:
         >>> LogDensity(lambda x: -0.5 * x**2, 0.0).normalized
         False
+        >>> float(LogDensity(lambda x, y: -0.5 * (y - x) ** 2, 0.0, data=3.0).of_event(1.0))
+        -2.0
     """
 
-    fn: Callable[[Array], object]
+    fn: Callable[..., object]
     example: object = 0.0
     support: SupportWords = None
     sample: Callable[[np.random.Generator, int], Array] | None = None
     normalized: bool = False
-    gradient: Callable[[Array], object] | Literal["differences"] | None = None
+    gradient: Callable[..., object] | Literal["differences"] | None = None
     subsample: Subsample | None = None
+    data: object = None
+
+    @property
+    def of_event(self) -> Callable[[Any], object]:
+        """fn of an event alone, at these data."""
+        return self._at_data(self.fn)
+
+    @property
+    def gradient_of_event(self) -> Callable[[Any], object] | None:
+        """The gradient of an event alone, at these data; None where no function gives it."""
+        return self._at_data(self.gradient) if callable(self.gradient) else None
+
+    def _at_data(self, fn: Callable[..., object]) -> Callable[[Any], object]:
+        if self.data is None:
+            return fn
+        data = read_only(self.data)
+        return lambda x: fn(x, data)
 
 
 @final

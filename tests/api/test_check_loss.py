@@ -106,7 +106,10 @@ def test_no_name_for_smooth_functions(seed):
 
 
 @pytest.mark.parametrize("size", [pytest.param(1e-1, marks=pytest.mark.slow), 1e-3])
-@pytest.mark.parametrize("kind", ["square", "weights", "power", "sine"])
+@pytest.mark.parametrize(
+    "kind",
+    ["square", "sine", *(pytest.param(k, marks=pytest.mark.slow) for k in ("weights", "power"))],
+)
 def test_no_name_for_perturbed_losses(kind, size):
     base = zoo.swapped if kind in ("square", "power") else zoo.masked
 

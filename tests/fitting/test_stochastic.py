@@ -6,8 +6,8 @@ import pytest
 from kullback.core.errors import InputError
 from kullback.core.run import Run
 from kullback.families import FullRank, MeanField
+from kullback.fitting.climbs import Climbs
 from kullback.fitting.components import Chart, Components
-from kullback.fitting.reverse import Climbs
 from kullback.fitting.stochastic import stochastic_fit
 from kullback.solvers.modes import CountedDensity
 

@@ -10,8 +10,8 @@ import numpy as np
 from kullback.core.errors import InputError
 from kullback.core.run import Run
 from kullback.families import FullRank
+from kullback.fitting.climbs import Climbs
 from kullback.fitting.components import Components
-from kullback.fitting.reverse import Climbs
 from kullback.fitting.stochastic import stochastic_fit
 from kullback.interop.functions import unconstrained
 from kullback.interop.jax_function import subsampled

@@ -228,6 +228,7 @@ def test_draws_on_a_surface_are_not_compared_with_a_density_of_volume():
     assert density.check(near).problems
 
 
+@pytest.mark.slow
 def test_relaxed_one_hot_vectors_of_any_size():
     # Against draws and log densities of torch's own.
     torch = pytest.importorskip("torch")

@@ -36,6 +36,7 @@ def test_forced_method_answers_within_what_it_states(row, method):
     assert problem is None
 
 
+@pytest.mark.slow
 def test_plan_resolves_nearly_every_row():
     unresolved = [_name(row) for row in ROWS if audit.ask(row).kind == "unresolved"]
     assert len(unresolved) <= 0.01 * len(ROWS), unresolved

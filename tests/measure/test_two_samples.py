@@ -58,7 +58,7 @@ def test_intervals_cover_on_the_line(name, n):
         assert np.median([e.interval[1] - e.interval[0] for e in printed]) < 0.12 + 1.5 * kl
 
 
-@pytest.mark.parametrize("n", [2000, 50_000])
+@pytest.mark.parametrize("n", [2000, pytest.param(50_000, marks=pytest.mark.slow)])
 def test_a_heavy_tail_that_histograms_lose_is_inside_the_interval(n):
     found = [
         kl_divergence(

@@ -298,7 +298,9 @@ return { out, clipped, texts };
 
 
 @needs_browser
-@pytest.mark.parametrize("width", [1200, 800, 400, 320])
+@pytest.mark.parametrize(
+    "width", [1200, 320, *(pytest.param(w, marks=pytest.mark.slow) for w in (800, 400))]
+)
 @pytest.mark.parametrize(
     ("p", "q"),
     [

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import kullback as kb
-from kullback.results.others import Verification
+from kullback.results.verification import Verification
 from tests.render.pages import _Page
 
 

@@ -23,11 +23,12 @@ from kullback.cli.options import EXIT_CODES
 from kullback.diff.driver import diff
 from kullback.families import FullRank, Mixture
 from kullback.measure.question import KL
+from kullback.results.directions import Side, Sides
 from kullback.results.estimate import Estimate
-from kullback.results.others import Side, Sides, Verification
 from kullback.results.quantity import ELBO, FORWARD_KL, Sentence, factor
 from kullback.results.serialise import in_unit, to_json
 from kullback.results.status import Status
+from kullback.results.verification import Verification
 from kullback.targets import LogDensity, Samples
 
 P, Q = "normal(0, sd=2)", "normal(0, sd=3)"

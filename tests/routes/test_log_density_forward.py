@@ -80,7 +80,7 @@ def skewed():
 class TestGaussians:
     """Where p is a Gaussian, q is p, exactly: no draw adds noise."""
 
-    @pytest.mark.parametrize("d", [3, 12])
+    @pytest.mark.parametrize("d", [3, pytest.param(12, marks=pytest.mark.slow)])
     def test_full_rank_is_p(self, d):
         mean, covariance = np.arange(d) - 1.0, rotated(d, 100.0)
         found = _forward(gaussian(mean, covariance, log_evidence=2.5), "full_rank")
@@ -106,6 +106,7 @@ class TestGaussians:
         )
         assert _z(found.reverse_kl, reverse) < 4.0
 
+    @pytest.mark.slow
     def test_low_rank_has_a_factor(self):
         covariance = np.diag([1.0, 2.0, 0.5, 1.5]) + 3.0 * np.outer(
             [1, 1, -1, 0.5], [1, 1, -1, 0.5]
@@ -118,6 +119,7 @@ class TestGaussians:
 class TestMoments:
     """Full rank has the mean and the covariance of p; its KL follows from p's entropy."""
 
+    @pytest.mark.slow
     def test_skewed(self):
         p, mean, covariance, entropy, log_evidence = skewed()
         found = _forward(p, "full_rank")
@@ -128,8 +130,9 @@ class TestMoments:
         assert _z(found.forward_kl, truth) < 4.0
         assert _z(found.log_evidence, log_evidence) < 4.0
 
-    @pytest.mark.parametrize("d", [2, pytest.param(8, marks=pytest.mark.slow)])
-    @pytest.mark.parametrize("key", [0, pytest.param(1, marks=pytest.mark.slow)])
+    @pytest.mark.slow
+    @pytest.mark.parametrize("d", [2, 8])
+    @pytest.mark.parametrize("key", [0, 1])
     def test_two_modes(self, d, key):
         p, mean, covariance = two_balls(d)
         found = _forward(p, "full_rank", key=key)
@@ -167,7 +170,7 @@ def _balls(d, n):
 
 
 class TestMixtures:
-    @pytest.mark.parametrize("family", ["mixture:2", "auto"])
+    @pytest.mark.parametrize("family", ["mixture:2", pytest.param("auto", marks=pytest.mark.slow)])
     def test_of_two_modes_is_p(self, family):
         found = _forward(two_balls(3)[0], family)
         assert found.family == Mixture(2)
@@ -176,12 +179,14 @@ class TestMixtures:
         assert found.diagnosis.verdict == "trust"
         assert _z(found.log_evidence, 1.5) < 4.0
 
+    @pytest.mark.slow
     def test_covariances_that_are_asked_for(self):
         found = _forward(two_balls(3)[0], Mixture(2, "spherical"))
         assert found.forward_kl.value < 0.01
         with pytest.raises(UnsupportedError, match="fit Gaussians"):
             _forward(two_balls(3)[0], Mixture(2, tails="student_t"))
 
+    @pytest.mark.slow
     def test_of_the_line(self):
         p = modes([-3.0, 4.0], [0.4, 0.6], 1.0)
         found = _forward(p, "mixture:2", starts=13)
@@ -209,6 +214,7 @@ class TestWhatWeightsDoNotTell:
 
 
 class TestTheRest:
+    @pytest.mark.slow
     def test_the_report_says_which_kl_was_minimised(self):
         found = _forward(skewed()[0], FullRank())
         told = fit_document(found)
@@ -226,6 +232,7 @@ class TestTheRest:
         x = found.sample(5)
         assert again.log_prob(x).tolist() == found.log_prob(x).tolist()
 
+    @pytest.mark.slow
     def test_the_same_key_has_the_same_bits_after_a_kill(self, tmp_path):
         p, kept = two_balls(2)[0], tmp_path / "kept"
         whole = _forward(p, "full_rank", checkpoint=kept)

@@ -66,11 +66,18 @@ def test_an_option_is_a_row_of_the_table_or_refused(make, family, direction, tmp
             w in str(error) for w in ("those that can:", "draws", "fit in reverse", "fit them")
         )
         return
-    for option, value in (("starts", 7), ("checkpoint", tmp_path / "kept"), ("given", ("x0",))):
+    options = (
+        ("starts", 7),
+        ("checkpoint", tmp_path / "kept"),
+        ("given", ("x0",)),
+        ("report", False),
+    )
+    for option, value in options:
         run = Run(place=value if option == "checkpoint" else None)
         starts = value if option == "starts" else None
         given = value if option == "given" else ()
-        problem = Problem(p, recipe, direction, starts, route.solver, run, given)
+        report = option != "report"
+        problem = Problem(p, recipe, direction, starts, route.solver, run, given, report)
         if option in route.options:
             check_options(route, problem)
         else:

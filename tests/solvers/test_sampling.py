@@ -3,8 +3,9 @@ import math
 import numpy as np
 import pytest
 
+from kullback.solvers.bridge import bridge
 from kullback.solvers.modes import CountedDensity, find, reach, whitened
-from kullback.solvers.tempering import Points, bridge, move, temper
+from kullback.solvers.tempering import Points, move, temper
 from tests.posteriors import banana, gaussian, modes, rotated
 
 
@@ -49,7 +50,11 @@ def test_moves_leave_the_density_as_it_is():
     ("p", "times"),
     [
         (gaussian(np.arange(5.0), rotated(5, 100.0), log_evidence=2.0), 20.0),
-        (gaussian(np.zeros(30), rotated(30, 1e4), log_evidence=-7.0), 10.0),
+        pytest.param(
+            gaussian(np.zeros(30), rotated(30, 1e4), log_evidence=-7.0),
+            10.0,
+            marks=pytest.mark.slow,
+        ),
         (modes([-6.0, 0.0, 6.0], [0.3, 0.4, 0.3], 0.3), 60.0),
     ],
 )

@@ -14,18 +14,13 @@ from kullback.distributions.vector import MultivariateNormal
 from kullback.expressions.parse import parse
 from kullback.families import FullRank, Mixture
 from kullback.render.html import render
+from kullback.results.contributions import Coverage, ModeCover
+from kullback.results.demo import Demo
+from kullback.results.directions import Side, Sides
 from kullback.results.estimate import Estimate
 from kullback.results.fit import Optimum
-from kullback.results.others import (
-    ClaimFinding,
-    Coverage,
-    Demo,
-    ModeCover,
-    Side,
-    Sides,
-    Verification,
-)
 from kullback.results.quantity import FORWARD_KL, REVERSE_KL
+from kullback.results.verification import ClaimFinding, Verification
 from kullback.views.claims import (
     demo_document,
     verification_document,

@@ -17,9 +17,11 @@ from kullback.distributions.compound import Mixture
 from kullback.expressions.format import format_distribution
 from kullback.expressions.parse import parse
 from kullback.families import Mixture as MixtureRecipe
+from kullback.results.contributions import Coverage
+from kullback.results.demo import Demo
 from kullback.results.estimate import Estimate
-from kullback.results.others import Check, Coverage, Demo
 from kullback.results.quantity import FORWARD_KL
+from kullback.results.verification import Check
 
 
 def demo(

@@ -8,8 +8,8 @@ from kullback.core.user_code import user_code
 from kullback.distributions.base import Distribution, Foreign
 from kullback.inputs.given import distribution
 from kullback.measure.density import DRAWS, check
+from kullback.results.density_report import DensityReport
 from kullback.results.estimate import Estimate
-from kullback.results.others import DensityReport
 from kullback.results.quantity import MASS
 from kullback.targets import LogDensity
 
@@ -75,7 +75,8 @@ def _values(d: Distribution, q: object) -> tuple[str, ...]:
 
 def _gradient(q: object) -> tuple[str, ...]:
     """Holds a gradient that was given beside central differences."""
-    if not isinstance(q, LogDensity) or not callable(q.gradient):
+    gradient = q.gradient_of_event if isinstance(q, LogDensity) else None
+    if not isinstance(q, LogDensity) or gradient is None:
         return ()
     x = np.asarray(q.example, dtype=np.float64)
     rng = np.random.default_rng(0)
@@ -83,8 +84,8 @@ def _gradient(q: object) -> tuple[str, ...]:
         at = x + rng.standard_normal(x.shape)
         way = rng.standard_normal(x.shape)
         with user_code("the log density or its gradient"), float64():
-            ends = [float(np.asarray(q.fn(at + s * _STEP * way))) for s in (1.0, -1.0)]
-            slope = float(np.sum(np.asarray(q.gradient(at), dtype=np.float64) * way))
+            ends = [float(np.asarray(q.of_event(at + s * _STEP * way))) for s in (1.0, -1.0)]
+            slope = float(np.sum(np.asarray(gradient(at), dtype=np.float64) * way))
         found = (ends[0] - ends[1]) / (2.0 * _STEP)
         if np.isfinite(found) and abs(found - slope) > _APART * (1.0 + abs(found)):
             problem = (

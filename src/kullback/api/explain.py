@@ -10,7 +10,8 @@ from kullback.inputs.given import is_sampled
 from kullback.inputs.target import Target, read, sampled
 from kullback.measure.question import CROSS_ENTROPY, ENTROPY, KL
 from kullback.measure.table import METHODS, Effort, choose, label
-from kullback.results.others import Cell, Contributions, Plan, PlanRow, Region
+from kullback.results.contributions import Contributions, Region
+from kullback.results.plan import Cell, Plan, PlanRow
 from kullback.results.status import Status
 from kullback.routes.table import DOES, EXPECTATION, NEEDS, ROUTES, Route
 from kullback.routes.table import choose as choose_route

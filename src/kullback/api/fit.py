@@ -36,6 +36,7 @@ def fit(
     checkpoint: str | Path | None = None,
     solver: Solver | None = None,
     given: str | Sequence[str] = (),
+    report: bool = True,
 ) -> Fit:
     """Returns the member of a family that is closest to the target, and the other optima found.
 
@@ -70,6 +71,9 @@ def fit(
         given: for forward fits of samples: columns x; q is then a density of the others given x, of greatest
             conditional likelihood. FullRank() is linear regression, Categorical() logistic regression, Mixture(k) a
             mixture of regressions whose weights depend on x. `fit.conditional` has the mutual information.
+        report: for fits of log densities: False leaves the report out, for many small fits: what is there is q and
+            its ELBO, which is `divergence`; KLs, evidence and verdict are None, and a q that misses a part of p
+            is not found out. Refused by family="auto", which climbs by verdicts.
 
     Raises:
         InputError: something given cannot be used, or an option would not be used.
@@ -96,7 +100,7 @@ def fit(
     recipe, p = recipe_of(family), read(target)
     route = choose(p, recipe, direction, solver, given=bool(names))
     run = Run(key, place=None if checkpoint is None else Path(checkpoint))
-    problem = Problem(p, recipe, direction, starts, route.solver, run, names)
+    problem = Problem(p, recipe, direction, starts, route.solver, run, names, bool(report))
     check_options(route, problem)
     with told("fitting", progress) as watch:
         fitted = route.fit(replace(problem, run=replace(run, watch=watch)))

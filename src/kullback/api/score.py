@@ -17,8 +17,8 @@ from kullback.inputs.target import table_in
 from kullback.measure.samples.means import mean_of
 from kullback.results.estimate import Estimate
 from kullback.results.fit import Fit
-from kullback.results.others import Score
 from kullback.results.quantity import LOG_PROB
+from kullback.results.score import Score
 from kullback.tables.kinds import Kind, listed
 from kullback.tables.rows import ALL_DATA, RowColumns
 from kullback.tables.table import MAX_CELLS, Table, numbered

@@ -1,4 +1,4 @@
-"""Fits written to files and read again."""
+"""Fits, judgements and profiles written to files and read again."""
 
 from pathlib import Path
 from typing import Any
@@ -6,18 +6,19 @@ from typing import Any
 import numpy as np
 
 from kullback.distributions.transported import Approximation
-from kullback.files.archive import read_fit, read_saved, write_fit, write_watch
+from kullback.files.archive import read_fit, read_result, write_fit, write_judgement, write_watch
 from kullback.files.profiles import is_profile, read_profile, write_profile
 from kullback.results.diff import Profile
 from kullback.results.fit import Fit
+from kullback.results.judgement import Judgement
 from kullback.results.watch import Watch
 
 
-def save(result: Fit | Profile | Watch, path: str | Path) -> None:
-    """Writes a fit, a profile or a watch to a file, whole or not at all: plain arrays and JSON.
+def save(result: Fit | Judgement | Profile | Watch, path: str | Path) -> None:
+    """Writes a fit, a judgement, a profile or a watch to a file, whole or not at all: plain arrays and JSON.
 
     Args:
-        result: any fit of Gaussians, a profile of a table, or a watch on one.
+        result: any fit of Gaussians, a judgement, a profile of a table, or a watch on one.
         path: of the file, such as "posterior.kullback".
 
     Raises:
@@ -34,14 +35,16 @@ def save(result: Fit | Profile | Watch, path: str | Path) -> None:
     """
     if isinstance(result, Profile):
         write_profile(path, result)
+    elif isinstance(result, Judgement):
+        write_judgement(result, path)
     elif isinstance(result, Watch):
         write_watch(result, path)
     else:
         write_fit(result, path)
 
 
-def load(path: str | Path) -> Fit | Profile | Watch:
-    """Returns the fit, the profile or the watch in a file. Nothing in it is executed: there is no pickle in it.
+def load(path: str | Path) -> Fit | Judgement | Profile | Watch:
+    """Returns what is in a file: a fit, a judgement, a profile or a watch. Nothing in it is executed.
 
     Args:
         path: as of `save`.
@@ -54,7 +57,7 @@ def load(path: str | Path) -> Fit | Profile | Watch:
         Traceback (most recent call last):
         kullback.core.errors.InputError: none.kb...
     """
-    return read_profile(path) if is_profile(path) else read_saved(path, _rebuild)
+    return read_profile(path) if is_profile(path) else read_result(path, _rebuild)
 
 
 def load_fit(path: str | Path) -> Fit:

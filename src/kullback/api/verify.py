@@ -17,8 +17,8 @@ from kullback.expressions.parse import readings
 from kullback.inputs.given import probabilities
 from kullback.losses.divergences import KINDS
 from kullback.results.estimate import Estimate
-from kullback.results.others import ClaimFinding, Stamp, Verification
 from kullback.results.quantity import Sentence, Units
+from kullback.results.verification import ClaimFinding, Stamp, Verification
 
 _KEYS = {
     "what", "quantity", "p", "q", "value", "unit", "tolerance", "digits", "of", "fit", "alpha",

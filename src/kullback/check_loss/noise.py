@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import final
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from kullback.check_loss.functionals import Array, Catalogue, Functional
 from kullback.check_loss.judging import Judged, Under, known
@@ -158,7 +158,7 @@ def _best(
 def _close(rest: Array, error: Array) -> bool:
     z = rest / error
     parts = max(0.5 * len(z), 1.0)
-    limit = float(stats.chi2.isf(_CHANCE, parts)) / parts
+    limit = float(special.chdtri(parts, _CHANCE)) / parts
     return bool(np.abs(z).max() < _FAR and (z**2).mean() < limit)
 
 

@@ -127,6 +127,38 @@ def fit(
     return run.fit(data, how, reading, keeping, report, unit=unit, output=output)
 
 
+def judge(
+    p: str,
+    q: str,
+    /,
+    *,
+    reading: Reading = READING,
+    key: int = 0,
+    report: Path | None = None,
+    unit: Unit = UNIT,
+    output: Output = OUTPUT,
+) -> int:
+    """How far draws, or a density, are from a log density.
+
+    P is a log density in a Python file, such as model.py:log_posterior, as in kullback fit, or an
+    expression. Q is a file of draws of its parameters (.csv, .tsv, .parquet with a column for each;
+    .npy of shape (n, d) or (chains, n, d); .nc of ArviZ), a saved fit (.kb), or an expression. Says the
+    log evidence, KL in both directions, missed mass, the means and sds of all parameters, and a verdict.
+    Exit code 3 if Q should not be used for P.
+
+    Args:
+        p: FILE.py:NAME or expression.
+        q: file of draws, file of a fit, or expression.
+        key: randomness.
+        report: write an HTML report to this file.
+    """
+    if ".py" in p:
+        keep_compilations()
+    from kullback.cli import judge as run
+
+    return run.judge(p, q, reading, report, key=key, unit=unit, output=output)
+
+
 def score(
     model: Path,
     data: str,
@@ -491,6 +523,6 @@ def _caches() -> Path:
 
 #: In the order of --help.
 COMMANDS = (
-    demo, kl, fit, diff, watch, logits, profile, score, sample, check_loss, check_density, verify, plan, explain,
+    demo, kl, fit, judge, diff, watch, logits, profile, score, sample, check_loss, check_density, verify, plan, explain,
     explore, doctor,
 )  # fmt: skip

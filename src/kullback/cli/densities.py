@@ -13,8 +13,9 @@ from kullback.cli.options import Measuring, Output, Unit
 from kullback.core.errors import InputError, UnsupportedError
 from kullback.distributions.base import Distribution
 from kullback.inputs.given import distribution
+from kullback.results.contributions import Contributions
+from kullback.results.directions import Side, Sides
 from kullback.results.estimate import Estimate
-from kullback.results.others import Contributions, Side, Sides
 from kullback.views.measure import Pair, kl_document
 from kullback.views.numbers import exchanged, swapped
 

@@ -20,9 +20,10 @@ from jaxtyping import Float
 from kullback.core.errors import InputError
 from kullback.core.run import Run
 from kullback.diagnostics.importance import FREEDOM, draw, heavy_log_prob, smoothed
+from kullback.fitting.climbs import Climbs
 from kullback.fitting.components import Components, joined
 from kullback.fitting.em_search import rough_mixture
-from kullback.fitting.reverse import NATS, Climbs
+from kullback.fitting.reverse import NATS
 from kullback.fitting.rows import rows_of
 from kullback.solvers.modes import CountedDensity
 from kullback.solvers.tempering import Points, Tempered, move
@@ -142,9 +143,9 @@ def _learnt(
     """The mixture that weighted draws teach or, where few of them weigh much, chains from them."""
     rng = run.generator("learning to cover", index)
     if now.pareto_k < _HEAVY and now.effective > _SHARE * len(now.x):
-        return _mixture(now.x, now.weights, now.effective * _EACH_AT_FIRST / _EACH, rng)
+        return mixture_of(now.x, now.weights, now.effective * _EACH_AT_FIRST / _EACH, rng)
     x = _moved(density, now, tempered, rng)
-    return _mixture(x, np.ones(len(x)), _WORTH * _CHAINS, rng)
+    return mixture_of(x, np.ones(len(x)), _WORTH * _CHAINS, rng)
 
 
 def _repaired(q: Components, now: Cover, tempered: Tempered) -> Components:
@@ -217,7 +218,7 @@ def towards(
         before, worth = worth, float(heavy.sum() ** 2 / (heavy @ heavy))
         if i and worth < _BETTER * before * len(now.x) / (len(now.x) - _ROUND):
             break
-        found = _mixture(now.x, heavy, worth * _EACH_AT_FIRST / _EACH, run.generator(name, i))
+        found = mixture_of(now.x, heavy, worth * _EACH_AT_FIRST / _EACH, run.generator(name, i))
         both = base if found is None else joined([base, found])
         now = now.with_more(
             density, replace(both, weights=both.weights / both.weights.sum()), _ROUND, run
@@ -260,14 +261,16 @@ def _first(anchor: Components, found: Climbs, tempered: Tempered, run: Run) -> C
         parts.append(Components(weights / weights.sum(), *places))
     if tempered.complete:
         rng, n = run.generator("around tempered draws"), len(tempered.x)
-        around = _mixture(tempered.x, np.ones(n), float(n), rng)
+        around = mixture_of(tempered.x, np.ones(n), float(n), rng)
         parts += [] if around is None else [around]
     all_of_them = joined(parts)
     return replace(all_of_them, weights=all_of_them.weights / len(parts))
 
 
-def _mixture(x: Array, weights: Array, worth: float, rng: np.random.Generator) -> Components | None:
-    """The mixture of lowest BIC for weighted draws worth so many; None where they are too few."""
+def mixture_of(
+    x: Array, weights: Array, worth: float, rng: np.random.Generator
+) -> Components | None:
+    """Returns the mixture of lowest BIC for weighted draws worth so many; None where they are too few."""
     d = x.shape[1]
     size = 1 + d + d * (d + 1) // 2
     if len(x) > _ROUND:

@@ -14,8 +14,8 @@ from kullback.measure.quadrature import over
 from kullback.measure.question import KL
 from kullback.measure.support import mass, share_nothing
 from kullback.measure.table import Effort, choose
+from kullback.results.contributions import Coverage, ModeCover
 from kullback.results.estimate import Outcome, exact, infinite
-from kullback.results.others import Coverage, ModeCover
 from kullback.solvers.quadrature import fill
 
 #: Outcomes of a discrete distribution that get a row of their own.

@@ -37,6 +37,8 @@ _HEAVY, _NO_MEAN, _LARGEST = 0.5, 1.0, 20
 _SMALL = 5.0
 
 Value = tuple[float, float]
+#: Gives n draws.
+Sampler = Callable[[np.random.Generator, int], Float[np.ndarray, "n d"]]
 
 
 @final
@@ -213,21 +215,23 @@ def weigh(
     log_q: Callable[[Array], Array],
     rng: np.random.Generator,
     kin: Components | None = None,
+    sample: Sampler | None = None,
 ) -> Weighed:
     """Returns weighed draws of q, so many that the ELBO is known to a hundredth of a nat if it can be.
 
     Args:
         density: log p.
-        q: a Gaussian or mixture.
-        log_q: its log density at n points.
+        q: a Gaussian or mixture; one close to q where it is something else.
+        log_q: the log density of q at n points.
         rng: randomness.
         kin: a mixture closer to p, which gives as many draws, with t tails; q, which gives half as many, if None.
+        sample: gives draws of q, where it is no mixture.
     """
     parts: list[tuple[Array, Array, Array, Array]] = []
     log_p = np.empty(0)
     n = _FIRST
     while True:
-        x = draw(q, rng, n)
+        x = draw(q, rng, n) if sample is None else sample(rng, n)
         values, gradient = density(x)
         parts.append((x, values, log_q(x), gradient))
         ratio = np.concatenate([p[1] - p[2] for p in parts])

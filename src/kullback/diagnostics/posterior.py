@@ -9,16 +9,14 @@ from jaxtyping import Float
 
 from kullback.core.run import Run
 from kullback.diagnostics.evidence import Evidence, weigh_up
-from kullback.diagnostics.importance import (
-    Weighed,
-    weigh,
-)
+from kullback.diagnostics.importance import Sampler, Weighed, weigh
 from kullback.diagnostics.integrability import Rays, check_faults, check_proper
 from kullback.diagnostics.tempered import Afar, Probe, from_afar, mode_share, probe
-from kullback.diagnostics.verdict import UNSEEN_MODES, Remedies
+from kullback.diagnostics.verdict import Remedies, unseen_modes
 from kullback.diagnostics.verdict import findings as verdict_findings
+from kullback.fitting.climbs import Climbs
 from kullback.fitting.components import Components
-from kullback.fitting.reverse import Climbs, ReverseFit
+from kullback.fitting.reverse import ReverseFit
 from kullback.results.estimate import Estimate
 from kullback.results.posterior import (
     Coordinate,
@@ -44,6 +42,9 @@ from kullback.solvers.tempering import Tempered
 from kullback.targets import Unconstrained
 
 Array = np.ndarray
+#: A column per coordinate, and its mean and sd, by name.
+Columns = dict[str, Float[np.ndarray, " n"]]
+Moments = dict[str, tuple[float, float]]
 
 
 def diagnose(
@@ -56,6 +57,7 @@ def diagnose(
     run: Run,
     remedies: Remedies,
     kin: Components | None = None,
+    sample: Sampler | None = None,
 ) -> Report:
     """Returns the trust report.
 
@@ -69,6 +71,7 @@ def diagnose(
         run: randomness and progress.
         remedies: what to type next.
         kin: a mixture that is closer to p than q, if one is known: the weights of its draws tell more.
+        sample: gives draws of q, where that is no mixture and `made` holds one that is close to it.
 
     Raises:
         DensityError: the log density is no log density where q is: NaN, improper, -inf on a part.
@@ -76,16 +79,23 @@ def diagnose(
     q = made.q
     density.forget()
     run.watch("measuring the ELBO on fresh draws")
-    weighed = weigh(density, q, log_q, run.generator("weights"), kin)
+    weighed = weigh(density, q, log_q, run.generator("weights"), kin, sample)
     check_faults(density, target, weighed)
     rays = check_proper(target, density, q, run.generator("rays", 1))
     run.watch("probing with Langevin steps")
     probed = probe(density, q, log_q, weighed, run.generator("probe"))
     afar = from_afar(tempered(), found, log_q, weighed)
     evidence = weigh_up(weighed, afar, rays)
-    parameters = _named_parameters(target, made, weighed, afar, run, by_weights=evidence.by_weights)
+    moments = of_q(target, q, run.generator("moments"), sample)
+    expected = expected_shrinkage(target, made.curvature, q)
+    parameters = named_parameters(
+        target, weighed, afar, moments, expected, by_weights=evidence.by_weights
+    )
     draws = _draws_of_fit(target, weighed, probed, afar)
-    posterior = _posterior_of_draws(made, weighed, probed, afar, evidence, parameters, draws)
+    entropy = _entropy(q if sample is None else None, weighed)
+    posterior = _posterior_of_draws(
+        made, weighed, probed, afar, evidence, parameters, draws, entropy
+    )
     findings = verdict_findings(
         posterior,
         (evidence.reverse_kl, evidence.forward_kl),
@@ -96,9 +106,17 @@ def diagnose(
         nowhere=afar.outside[0] <= 0.0,
         probed=("Langevin probe", probed.acceptance),
     )
-    diagnosis = Diagnosis((*findings, *_tails(rays)), UNSEEN_MODES)
+    diagnosis = Diagnosis((*findings, *_tails(rays)), unseen_modes(found.looks, found.narrowest))
     posterior = replace(posterior, diagnosis=diagnosis)
     return Report(posterior, evidence.reverse_kl, evidence.forward_kl, afar.threshold)
+
+
+ON_FRESH_DRAWS = "mean over fresh draws of q"
+
+
+def elbo_estimate(weighed: Weighed) -> Estimate:
+    """Returns the ELBO of draws of q."""
+    return Estimate.sampled(*weighed.elbo, ELBO, method=ON_FRESH_DRAWS, n=weighed.own)
 
 
 def _posterior_of_draws(
@@ -109,16 +127,12 @@ def _posterior_of_draws(
     evidence: Evidence,
     parameters: list[Coordinate],
     draws: Draws,
+    entropy: Estimate,
 ) -> Posterior:
     """All that was measured, not yet judged."""
     return Posterior(
-        elbo=Estimate.sampled(
-            *weighed.elbo,
-            ELBO,
-            method="mean over fresh draws of q",
-            n=weighed.own,
-        ),
-        entropy=_entropy(made.q, weighed),
+        elbo=elbo_estimate(weighed),
+        entropy=entropy,
         energy=Estimate.sampled(
             *weighed.energy,
             ENERGY,
@@ -147,21 +161,20 @@ def _posterior_of_draws(
         draws=draws,
         trace=made.trace,
         fit_error=FitError(*made.noise),
-        diagnosis=Diagnosis((), UNSEEN_MODES),
+        diagnosis=Diagnosis((), ""),
     )
 
 
-def _named_parameters(
+def named_parameters(
     target: Unconstrained,
-    made: ReverseFit,
     weighed: Weighed,
     afar: Afar,
-    run: Run,
+    moments: Moments,
+    expected: Mapping[str, float],
     *,
     by_weights: bool,
 ) -> list[Coordinate]:
-    moments = of_q(target, made.q, run.generator("moments"))
-    expected = expected_shrinkage(target, made.curvature, made.q)
+    """Returns each parameter under q, whose moments are known, and under p, by weights or tempered draws."""
     here = columns(target.constrain(weighed.x), bare=target.bare)
     if by_weights or not afar.tempered.complete:
         return marginals_by_weights(weighed, here, moments, expected)
@@ -189,9 +202,10 @@ def _draws_of_fit(target: Unconstrained, weighed: Weighed, probed: Probe, afar: 
     )
 
 
-def _entropy(q: Components, weighed: Weighed) -> Estimate:
-    d = q.means.shape[1]
-    if len(q.weights) == 1:
+def _entropy(q: Components | None, weighed: Weighed) -> Estimate:
+    """The entropy of a Gaussian or mixture; of anything else, by its draws."""
+    if q is not None and len(q.weights) == 1:
+        d = q.means.shape[1]
         value = 0.5 * d * math.log(2.0 * math.pi * math.e) + float(q.log_dets[0])
         return Estimate.exact(value, ENTROPY_OF_Q, method="closed form")
     own = -weighed.log_q[: weighed.own]
@@ -208,20 +222,20 @@ def _entropy(q: Components, weighed: Weighed) -> Estimate:
 
 #: A parameter that varies by no more than this share of its size has one value, up to the rounding of a sum.
 _ONE_VALUE = 1e-13
-#: A column per coordinate, by name.
-Columns = dict[str, Float[np.ndarray, " n"]]
+#: Draws from which the means and sds of q itself are taken: of a mixture, and of what is none.
+_EXACT, _MANY = 4096, 2**15
 
 
-#: Draws from which the means and sds of q itself are taken.
-_EXACT = 4096
-Moments = dict[str, tuple[float, float]]
-
-
-def of_q(target: Unconstrained, q: Components, rng: np.random.Generator) -> Moments:
+def of_q(
+    target: Unconstrained, q: Components, rng: np.random.Generator, sample: Sampler | None = None
+) -> Moments:
     """Returns the mean and sd of each parameter under q: exact where it is a coordinate of q itself.
 
-    The draws have q's mean and covariance exactly, component by component.
+    The draws have q's mean and covariance exactly, component by component; those of a sampler have not.
     """
+    if sample is not None:
+        drawn = columns(target.constrain(sample(rng, _MANY)), bare=target.bare)
+        return {name: (float(x.mean()), float(x.std())) for name, x in drawn.items()}
     z = whitened(target.dimension, max(_EXACT, 2 * target.dimension), rng)
     places = q.place(z)
     k, n, d = places.shape

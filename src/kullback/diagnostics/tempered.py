@@ -12,10 +12,11 @@ from scipy import special
 
 from kullback.core.run import Run
 from kullback.diagnostics.importance import Value, Weighed
+from kullback.fitting.climbs import Climbs
 from kullback.fitting.components import Components
-from kullback.fitting.reverse import Climbs
+from kullback.solvers.bridge import bridge, standard_error
 from kullback.solvers.modes import CountedDensity, Mode
-from kullback.solvers.tempering import Points, Tempered, bridge, move, standard_error, temper
+from kullback.solvers.tempering import Points, Tempered, move, temper
 
 Array = np.ndarray
 
@@ -134,12 +135,16 @@ class Afar:
 
 
 def tempered_draws(density: CountedDensity, found: Climbs, run: Run) -> Tempered:
-    """Returns draws of p by tempering from a normal many times as wide as p is at its modes."""
+    """Returns draws of p by tempering from a normal many times as wide as p is at its modes.
+
+    Where modes have very different widths, half of the draws start at them, from normals twice as wide.
+    """
     center, root = wide_around(found)
     return temper(
         density,
         center,
         root,
+        narrow=_unlike(found),
         chains=_CHAINS,
         length=_LENGTH,
         rng=run.generator("tempering"),
@@ -186,6 +191,21 @@ def wide_around(found: Climbs) -> tuple[Float[np.ndarray, " d"], Float[np.ndarra
     scale = np.sqrt(np.diag(covariance))
     white = covariance / scale / scale[:, None]
     return center, scale[:, None] * np.linalg.cholesky(white + 1e-12 * np.eye(d))
+
+
+#: Modes lighter than the heaviest by more nats than this count for nothing; whose volumes differ by more than
+#: this, tempering from one wide normal does not keep apart: what narrows first takes all points.
+_LIGHTER, _UNLIKE = 5.0, 1.5
+
+
+def _unlike(found: Climbs) -> tuple[tuple[Array, Array], ...]:
+    """Normals twice as wide as the modes, where those are of very different widths."""
+    modes = [m for m in found.modes if m.proper]
+    heavy = [m for m in modes if m.log_mass > max(o.log_mass for o in modes) - _LIGHTER]
+    volumes = [m.log_mass - m.value for m in heavy]
+    if not heavy or max(volumes) - min(volumes) < _UNLIKE:
+        return ()
+    return tuple((m.at, 2.0 * m.root) for m in heavy)
 
 
 def mode_share(modes: tuple[Mode, ...], log_evidence: float) -> float:

@@ -19,16 +19,33 @@ _SEEN = 0.015
 #: Shifts of means in sds of p, and ratios of sds, likewise.
 _FINE_SHIFT, _FAIR_SHIFT = 0.3, 1.0
 _FINE_RATIO, _FAIR_RATIO = 1.3, 2.5
+#: Independent draws from which means and sds are known well enough (Vehtari et al. 2021).
+_ENOUGH = 100.0
 #: Errors of a finding beyond which it is not chance; many parameters are looked at.
 _SIGMAS = 3.0
 #: Above this Pareto k importance sampling is not reliable (Vehtari et al. 2024).
 RELIABLE = 0.7
 
-ROUTES = "two estimates of the log evidence"
+ROUTES, ERROR_OF_FIT = "two estimates of the log evidence", "error of the fit"
 UNSEEN_MODES = (
     "a mode that both the restarts and tempered SMC missed cannot be detected: where p is known to have "
     "others, start there with example="
 )
+
+
+def unseen_modes(looks: int, narrowest: float) -> str:
+    """Returns what the search for modes would have met, and what it may have missed.
+
+    Args:
+        looks: points that it looked at.
+        narrowest: sds of the first mode that another has at least, if the looks meet it with 95 %.
+    """
+    if narrowest >= 1.0:
+        return UNSEEN_MODES
+    return (
+        f"{looks:,} looks, 3 to 100 sds away from the first mode, meet another that is {narrowest:.2f} times "
+        f"as wide, or wider, with a probability of 95 %; {UNSEEN_MODES.replace('a mode', 'a narrower one', 1)}"
+    )
 
 
 @final
@@ -93,6 +110,45 @@ def divergence(kl: Estimate, remedies: Remedies) -> Finding:
     upper = max(kl.value, kl.value + 2.0 * kl.standard_error - 0.5 * _FINE)
     verdict = _level(upper, _FINE, _FAIR, sure=kl.value - 2.0 * kl.standard_error)
     return Finding(name, verdict, Sentence("{}", kl), "" if verdict == "trust" else remedies.richer)
+
+
+def missed_mass(lost: Finding, spread: Finding, *, separate: float, remedies: Remedies) -> Finding:
+    """Names what mass outside q means: separate modes that it misses, or means and sds that are off.
+
+    Args:
+        lost, spread: what is judged of the mass outside q, and of means and sds.
+        separate: the share of p's mass at separate modes.
+        remedies: what to type next.
+    """
+    if lost.verdict == "trust":
+        return lost
+    if spread.verdict == "trust" or separate > _FINE_MASS:
+        return replace(lost, name="misses mass")
+    text = f"{spread.text}, and {lost.text}"
+    return Finding("too narrow, or shifted", lost.verdict, text, remedies.richer)
+
+
+def at_least(bound: Estimate, remedies: Remedies) -> Finding:
+    """Judges a KL of which a lower bound is known."""
+    name = bound.direction
+    if bound.kind in ("infinite", "unresolved"):
+        return replace(
+            divergence(bound, remedies),
+            verdict="do not use" if bound.kind == "infinite" else "caution",
+        )
+    verdict = _level(bound.value, _FINE, _FAIR, sure=bound.value)
+    return Finding(
+        name, verdict, Sentence("{}", bound), "" if verdict == "trust" else remedies.richer
+    )
+
+
+def effective_size(worth: float, draws: int) -> Finding:
+    """Judges whether draws are worth enough independent ones."""
+    text = f"{draws} draws are worth {worth:.0f} independent ones"
+    if worth < _ENOUGH:
+        remedy = "draw for longer, or reparametrise what moves slowly"
+        return Finding("effective size", "caution", text, remedy)
+    return Finding("effective size", "trust", text)
 
 
 def routes(agreement: Estimate, *, nowhere: bool) -> Finding:
@@ -216,7 +272,7 @@ def sandwich(elbo: Estimate, log_evidence: Estimate, eubo: Estimate) -> Finding:
 
 def error_of_fit(error: FitError, draws: int) -> Finding:
     """Judges whether the draws of the fit were enough."""
-    name = "error of the fit"
+    name = ERROR_OF_FIT
     of_sds = f"{100.0 * error.sds:.1f} % of an sd"
     text = Sentence("{:.1g} {unit}, {}, from {} draws", error.kl, of_sds, draws)
     if error.kl > 0.05 or error.sds > 0.1 or not np.isfinite(error.kl):

@@ -26,11 +26,12 @@ from kullback.core.run import Checkpoint
 from kullback.distributions.base import Distribution, Foreign, Stratum
 from kullback.distributions.transported import Approximation
 from kullback.files.atomic import write_atomic
+from kullback.fitting.climbs import Climbs
 from kullback.fitting.components import Components
 from kullback.fitting.natural_gradient import Ascent, Slope
-from kullback.fitting.reverse import Climbs
 from kullback.measure.samples.bets import is_start
 from kullback.results.fit import Fit
+from kullback.results.judgement import Judgement
 from kullback.results.quantity import Sentence
 from kullback.results.watch import Watch, WatchedGroups
 from kullback.solvers.tempering import Points, Tempered
@@ -109,7 +110,7 @@ _CLASSES: dict[str, type] = {
     _name(known): known
     for known in (
         *_of_distributions(),
-        *(part for whole in (Fit, Watch, *_STAGES) for part in reachable(whole)),
+        *(part for whole in (Fit, Judgement, Watch, *_STAGES) for part in reachable(whole)),
     )
 }
 _LARGEST = 2**31
@@ -131,6 +132,11 @@ def write_fit(fit: Fit, path: str | Path) -> None:
     _write({"fit": fit}, path)
 
 
+def write_judgement(judgement: Judgement, path: str | Path) -> None:
+    """Writes a judgement; raises InputError if the file cannot be written."""
+    _write({"judgement": judgement}, path)
+
+
 def read_fit(path: str | Path, rebuild: Rebuild) -> Fit:
     """Reads a fit.
 
@@ -145,10 +151,13 @@ def read_fit(path: str | Path, rebuild: Rebuild) -> Fit:
     return _fit(path, _read(path, rebuild).get("fit"))
 
 
-def read_saved(path: str | Path, rebuild: Rebuild) -> Fit | Watch:
-    """Returns the fit or the watch in a file; arguments and exceptions as of `read_fit`."""
+def read_result(path: str | Path, rebuild: Rebuild) -> Fit | Judgement | Watch:
+    """Returns the fit, the judgement or the watch in a file; arguments and exceptions as of `read_fit`."""
     content = _read(path, rebuild)
-    return _watch(path, content["watch"]) if "watch" in content else _fit(path, content.get("fit"))
+    if "watch" in content:
+        return _watch(path, content["watch"])
+    judgement = content.get("judgement")
+    return judgement if isinstance(judgement, Judgement) else _fit(path, content.get("fit"))
 
 
 def _fit(path: str | Path, fit: object) -> Fit:

@@ -22,6 +22,8 @@ Name = Literal["full", "diagonal", "tied", "spherical", "low_rank"]
 _LOG_2PI = math.log(2.0 * math.pi)
 #: The least share of a column's variance in a component that is not explained by its factors.
 _LEAST_NOISE = 1e-6
+#: Ratios of variances that are equal but for rounding.
+_CLOSE = 1e-9
 
 
 @final
@@ -35,10 +37,39 @@ class Prior:
     Attributes:
         rows: how many rows it counts for; for all components, or for each (k,).
         scatter: (d, d), or for each component (k, d, d).
+        least: the sds that rounding alone gives columns (d,), 0 where values are not rounded: no covariance is
+            less than diag(least^2) in any direction (Hathaway 1985). None where there is no such bound.
     """
 
     rows: float | Float[np.ndarray, " k"]
     scatter: Float[np.ndarray, "d d"] | Float[np.ndarray, "k d d"]
+    least: Float[np.ndarray, " d"] | None = None
+
+    def narrow(self, q: Components) -> Float[np.ndarray, " k"]:
+        """Returns the greatest ratio of diag(least^2) to the covariance of each component, over all directions."""
+        if self.least is None:
+            return np.zeros(len(q.weights))
+        turned = q.inverses * self.least
+        ratios = np.sum(turned**2, axis=(1, 2))  # their sum, which is no less
+        at = np.flatnonzero(ratios > 1.0)
+        if len(at):
+            ratios[at] = np.linalg.norm(turned[at], 2, axis=(1, 2)) ** 2
+        return ratios
+
+    def widened(self, q: Components) -> Components:
+        """Returns the most likely components that are no less than the bound.
+
+        In coordinates in which a covariance is the identity and the bound diagonal, the greater of both.
+        """
+        at = np.flatnonzero(self.narrow(q) > 1.0 + _CLOSE)
+        if not len(at):
+            return q
+        turned = q.inverses[at] * self.least
+        axes, ratios, _ = np.linalg.svd(turned)
+        wide = q.roots[at] @ (axes * np.maximum(ratios, 1.0)[:, None])
+        roots = q.roots.copy()
+        roots[at] = np.linalg.cholesky(wide @ wide.transpose(0, 2, 1))
+        return Components(q.weights, q.means, roots)
 
     def pulls(self, q: Components) -> Float[np.ndarray, " k"]:
         """Returns the trace of scatter times precision of each component."""
@@ -193,6 +224,8 @@ def _diagonal(
 ) -> Float[np.ndarray, "k d d"]:
     added = np.diagonal(prior.scatter, axis1=-2, axis2=-1)
     variances = (scatter + added) / (rows + prior.rows)[:, None]
+    if prior.least is not None:
+        variances = np.maximum(variances, prior.least**2)
     return _diagonals(np.sqrt(variances))
 
 
@@ -201,6 +234,8 @@ def _spherical(
 ) -> Float[np.ndarray, "k d d"]:
     total = scatter.sum(axis=1) + np.trace(prior.scatter, axis1=-2, axis2=-1)
     variance = total / (s.d * (rows + prior.rows))
+    if prior.least is not None:
+        variance = np.maximum(variance, np.max(prior.least) ** 2)
     return _diagonals(np.sqrt(np.repeat(variance[:, None], s.d, axis=1)))
 
 
@@ -208,13 +243,16 @@ def _low_rank(
     s: Structure, rows: Array, scatter: Array, prior: Prior
 ) -> Float[np.ndarray, "k d d"]:
     covariances = (scatter + prior.scatter) / (rows + prior.rows)[:, None, None]
-    return np.linalg.cholesky(np.array([_factors(c, s.rank) for c in covariances]))
+    least = np.zeros(s.d) if prior.least is None else prior.least**2
+    return np.linalg.cholesky(np.array([_factors(c, s.rank, least) for c in covariances]))
 
 
-def _factors(covariance: Float[np.ndarray, "d d"], rank: int) -> Float[np.ndarray, "d d"]:
+def _factors(
+    covariance: Float[np.ndarray, "d d"], rank: int, least: Float[np.ndarray, " d"]
+) -> Float[np.ndarray, "d d"]:
     """The closest diag(noise) + rank outer products by maximum likelihood (Jöreskog 1967).
 
-    For given noise the loadings are leading eigenvectors; the noise is found by L-BFGS.
+    For given noise the loadings are leading eigenvectors; the noise is found by L-BFGS, no less than `least`.
 
     Raises:
         numpy.linalg.LinAlgError: it is no covariance, as steps beyond plain EM may ask for.
@@ -234,8 +272,11 @@ def _factors(covariance: Float[np.ndarray, "d d"], rank: int) -> Float[np.ndarra
         left = np.diag(found @ found.T) + noise - variances
         return float(np.sum(rest - np.log(rest) - 1.0)), left / noise
 
+    lowest = np.maximum(_LEAST_NOISE * variances, least)
+    most = np.maximum(variances, lowest)
     start = np.log(np.clip(1.0 / np.diag(np.linalg.inv(covariance)), 1e-3 * variances, variances))
-    bounds = list(zip(np.log(_LEAST_NOISE * variances), np.log(variances), strict=True))
+    start = np.clip(start, np.log(lowest), np.log(most))
+    bounds = list(zip(np.log(lowest), np.log(most), strict=True))
     options = {"maxiter": 200, "ftol": 1e-14, "gtol": 1e-9}
     found = optimize.minimize(
         objective, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options

@@ -190,6 +190,8 @@ class MixtureModel:
             self.structure.roots(totals, scatter, self.prior) if d else np.zeros((len(means), 0, 0))
         )
         q = Components(totals / totals.sum(), means, roots)
+        if self.prior.least is not None and self.structure.name in ("full", "tied"):
+            q = self.prior.widened(q)
         return q if self.columns is None else self.columns.completed(q, sums)
 
     def log_prior(self, q: Any) -> float:

@@ -28,6 +28,8 @@ _MEMORY = 8
 _PATIENCE = 20
 #: and for how many steps: components that shrink to lines or points do so in few passes of EM.
 _DESCENT = 80
+#: Gradients are no guide where a covariance is at its bound, but for this share.
+_AT_BOUND = 1e-6
 #: Passes that together gain less than is asked for, after which a climb ends.
 _IDLE = 40
 #: The path is kept of mixtures with so many numbers in their covariances: each early pass, then few.
@@ -177,9 +179,13 @@ class _State:
                 return
             if gain < 0.1 * tolerance and self.checked(tolerance):
                 return
-            if self.count - began > _PATIENCE and self.model.smooth:
+            if self.count - began > _PATIENCE and self.model.smooth and not self.bound(self.q):
                 self.descend(tolerance, passes)
                 began = self.count + _PATIENCE
+
+    def bound(self, q: Components) -> bool:
+        """Whether some component is no wider than rounding, or narrower."""
+        return bool((self.model.prior.narrow(q) > 1.0 - _AT_BOUND).any())
 
     def leap(self) -> float:
         """The combination of the last passes with the least residual, else plain EM; returns the gain."""
@@ -213,6 +219,8 @@ class _State:
         def objective(vector: Vector) -> tuple[float, Vector]:
             try:
                 q = chart.unpack(vector)
+                if self.bound(q):
+                    return math.inf, np.zeros_like(vector)
                 sums, value = self.look(q)
             except (np.linalg.LinAlgError, KullbackError):
                 return math.inf, np.zeros_like(vector)

@@ -8,9 +8,10 @@ import numpy as np
 from jaxtyping import Float
 
 from kullback.core.run import Run
+from kullback.fitting.climbs import Climbs
 from kullback.fitting.components import Components, one
 from kullback.fitting.natural_gradient import slope_at
-from kullback.fitting.reverse import NATS, Climbs, ReverseFit, settled
+from kullback.fitting.reverse import NATS, ReverseFit, settled
 from kullback.solvers.minimise import descend
 from kullback.solvers.modes import CountedDensity, whitened
 

@@ -1,6 +1,7 @@
 """Mixtures as a family: its models, starts, moves of components, and the distribution it ends as."""
 
 import itertools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal, final
@@ -17,6 +18,7 @@ from kullback.fitting.components import Components, order_of
 from kullback.fitting.covariances import Prior, Structure
 from kullback.fitting.em import Columns, MixtureModel, Sums, block_size, reals_of
 from kullback.fitting.rows import Rows
+from kullback.measure.samples.dependence import step_of
 
 Array = np.ndarray
 #: While starts are compared, a component is pulled towards this share of the covariance of all rows, with
@@ -29,6 +31,8 @@ _PLANE = 4
 _ATOM = 20.0
 #: The floor of the final fit: the covariance that 1e-8 rows add to a component.
 FLOOR = 1e-8
+#: A component this close to the width of rounding is held there, and its bound is at most this share of an sd.
+_AT_BOUND, _ROUNDING = 1e-6, 0.5
 #: Columns whose correlations leave less than this of some direction are not independent.
 _SINGULAR = 1e-12
 #: How far from the mean, in sds along the longest axis, the halves of a split component are.
@@ -55,6 +59,7 @@ class MixtureFamily:
         final: with a floor only: maximum likelihood.
         metric: rows are compared as metric @ x.
         shape: of the priors: the correlations of the columns, or the identity.
+        rounding: the sds that rounding gives columns, which several components are no narrower than.
         atom: whether some row is there so often that a component on it is p's own.
     """
 
@@ -62,6 +67,7 @@ class MixtureFamily:
     final: MixtureModel
     metric: Float[np.ndarray, "d d"]
     shape: Float[np.ndarray, "d d"]
+    rounding: Float[np.ndarray, " d"] | None = None
     atom: bool = False
 
     @property
@@ -224,13 +230,15 @@ class MixtureFamily:
         """Returns the components that maximum likelihood shrinks: onto few rows, or onto rows that are tied."""
         if self.structure.name == "tied" or not self.structure.d:
             return []
-        # Rows that are tied in some direction have no more spread there than the floor.
-        return [int(k) for k in np.flatnonzero(self._few(sums) | (self._scatters(sums)[0] < FLOOR))]
+        # Rows that are tied in some direction have no more spread there than the floor, but for rounding.
+        tied = self._scatters(sums, rounding=True)[0] < FLOOR
+        return [int(k) for k in np.flatnonzero(self._few(sums) | tied)]
 
     def sound(self, sums: Sums) -> bool:
         """Returns whether no component owes its density to rows that are tied, or lie close to a plane by chance.
 
-        One of no more rows than columns keeps the prior, and owes its density to that; so does one on an atom.
+        Rows are tied that spread no further than rounding does. A component of no more rows than columns keeps the
+        prior, and owes its density to that; so does one on an atom.
         """
         d = self.structure.d
         if self.structure.name == "tied" or not d:
@@ -239,7 +247,18 @@ class MixtureFamily:
         few = rows < _PLANE * (d + 1)
         flat = (least < _SHARE * len(rows) ** (-2.0 / d)) & few
         own = self.atom & (most < FLOOR) & ~few
-        return not bool((((least < FLOOR) | flat) & ~self._few(sums) & ~own).any())
+        tied = (least < FLOOR) | self._rounded(sums)
+        return not bool(((tied | flat) & ~self._few(sums) & ~own).any())
+
+    def rounded(self, sums: Sums) -> list[int]:
+        """Returns the components that would be narrower than rounding in some direction, but for the bound."""
+        return [int(k) for k in np.flatnonzero(self._rounded(sums) & ~self._few(sums))]
+
+    def _rounded(self, sums: Sums) -> np.ndarray:
+        if self.final.prior.least is None or not self.structure.d:
+            return np.zeros(len(sums.rows), dtype=bool)
+        q = reals_of(self.final.maximize(sums))
+        return self.final.prior.narrow(q) > 1.0 - _AT_BOUND
 
     def atoms(self, sums: Sums) -> list[int]:
         """Returns the components whose rows are all equal in the continuous columns."""
@@ -260,9 +279,22 @@ class MixtureFamily:
         s = self.structure
         return sums.rows < (1.5 if s.by_square or s.rank else s.d + 0.5)
 
-    def _scatters(self, sums: Sums) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, " k"]]:
-        """The scatter of each component where it is least and where it is most, beside that of all rows."""
+    def _scatters(
+        self, sums: Sums, *, rounding: bool = False
+    ) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, " k"]]:
+        """The scatter of each component where it is least and where it is most, beside that of all rows.
+
+        Args:
+            sums: of a pass.
+            rounding: whether to add what rounding alone gives.
+        """
         scatter = self.structure.moments(sums.values)[2]
+        bound = self.final.prior.least
+        if rounding and bound is not None:
+            held = sums.rows[:, None] * bound**2
+            scatter = scatter + (
+                held if scatter.ndim == 2 else held[:, :, None] * np.eye(len(bound))
+            )
         if scatter.ndim == 2:
             if self.structure.name == "spherical":
                 return scatter.sum(axis=1), scatter.sum(axis=1)
@@ -277,7 +309,8 @@ class MixtureFamily:
         chosen = np.isin(np.arange(k), few)
         rows = np.where(chosen, prior.rows, floor.rows)
         scatter = np.where(chosen[:, None, None], prior.scatter, floor.scatter)
-        return replace(self.final, prior=Prior(rows, scatter)) if few else self.final
+        prior = replace(floor, rows=rows, scatter=scatter)
+        return replace(self.final, prior=prior) if few else self.final
 
     def floor_cost(self, q: Any, kept_prior: tuple[int, ...]) -> float:
         """Returns what floor or prior take from the log likelihood, in nats, to first order."""
@@ -328,8 +361,21 @@ def family_of(structure: Structure, rows: Rows, k: int, *, heavy: bool = False) 
     reals = np.arange(structure.d) if columns is None else columns.example.reals
     shape, metric = shape_of(structure, rows, reals)
     final = MixtureModel(structure, Prior(0.0, FLOOR * shape), columns)
-    family = MixtureFamily(final, final, metric, shape, _has_atom(rows, reals))
-    return with_components(family, k)
+    atom, least = _has_atom(rows, reals), _rounding(rows, reals)
+    return with_components(MixtureFamily(final, final, metric, shape, least, atom), k)
+
+
+def _rounding(rows: Rows, reals: np.ndarray) -> Float[np.ndarray, " d"] | None:
+    """The sd that rounding alone gives each column (Sheppard), 0 of those that are not rounded; None of no column."""
+    x, _ = rows.whole()
+    found = np.zeros(len(reals))
+    for at, i in enumerate(reals):
+        column = x[i][~np.isnan(x[i])]
+        values = np.unique(rows.center[i] + rows.scale[i] * column)
+        step = step_of(values) / rows.scale[i]
+        # A column of few rare values may spread less than its grid.
+        found[at] = min(step / math.sqrt(12.0), _ROUNDING * column.std())
+    return found if found.any() else None
 
 
 def _has_atom(rows: Rows, reals: np.ndarray) -> bool:
@@ -400,8 +446,11 @@ def with_components(family: MixtureFamily, k: int) -> MixtureFamily:
     Components share the space, but an atom's spread, which is the prior's, must not be more likely for more of them.
     """
     share = _SHARE * (1 if family.atom else k) ** (-2.0 / max(family.structure.d, 1))
-    model = replace(family.model, prior=Prior(_ROWS, share * family.shape))
-    return replace(family, model=model)
+    # The one Gaussian of greatest likelihood needs no bound.
+    least = family.rounding if k > 1 else None
+    prior = Prior(_ROWS, share * family.shape, least)
+    final = replace(family.final, prior=replace(family.final.prior, least=least))
+    return replace(family, model=replace(family.model, prior=prior), final=final)
 
 
 def _misfit(

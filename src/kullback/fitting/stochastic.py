@@ -15,9 +15,10 @@ from scipy import linalg
 
 from kullback.core.run import Run
 from kullback.families import FullRank, MeanField, is_diagonal
+from kullback.fitting.climbs import Climbs
 from kullback.fitting.components import Chart
 from kullback.fitting.elbo_gradients import Drawn, Estimator, check_estimator, drawn_at
-from kullback.fitting.reverse import NATS, Climbs, ReverseFit, settled
+from kullback.fitting.reverse import NATS, ReverseFit, settled
 from kullback.solvers.minimise import Adam
 from kullback.solvers.modes import CountedDensity, Evaluate
 

@@ -60,7 +60,7 @@ def distribution(thing: object, name: str, *, normalize: bool = False) -> Distri
             return parse(thing)
         case LogDensity():
             return _density(
-                thing.fn,
+                thing.of_event,
                 thing.example,
                 thing.support,
                 thing.sample,

@@ -2,7 +2,9 @@
 
 import importlib.util
 import math
-from collections.abc import Callable
+import sys
+import weakref
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -38,23 +40,79 @@ def unconstrained(p: LogDensity) -> Unconstrained:
     if not callable(p.fn):
         raise InputError(f"LogDensity: fn must be a function, got {type(p.fn).__name__}")
     if p.gradient is not None or importlib.util.find_spec("jax") is None:
-        gradient = None if isinstance(p.gradient, str) else p.gradient
-        return numpy_function(p.fn, p.example, gradient=gradient, support=p.support)
-    from kullback.interop.jax_function import compiled  # noqa: PLC0415 - JAX is optional
-
+        gradient = None if isinstance(p.gradient, str) else p.gradient_of_event
+        return numpy_function(p.of_event, p.example, gradient=gradient, support=p.support)
     parts = layout(p.example, p.support)
-    fn: Callable[[Any], Any] = guarded(p.fn, "the log density of p")
-
-    def log_density(u: Any) -> Any:
-        return fn(parts.constrain_one(u)) + parts.log_jacobian_one(u)
-
     try:
-        evaluate = compiled(fn if parts.plain == "vector" else log_density, parts.dimension)
+        evaluate = _evaluate(p, parts)
     except TracingError as error:
         if error.obstacle not in ("array", "number"):
             raise
-        return numpy_function(p.fn, p.example, gradient=None, support=p.support)
+        return numpy_function(p.of_event, p.example, gradient=None, support=p.support)
     return parts.target(evaluate, gradient="automatic", origin="JAX function")
+
+
+def _evaluate(p: LogDensity, parts: ParameterLayout) -> Evaluate:
+    """Returns values and gradients by JAX: of data by a function that is traced and compiled once for their shapes."""
+    from kullback.interop import jax_function  # noqa: PLC0415 - JAX is optional
+
+    fn: Callable[..., Any] = guarded(p.fn, "the log density of p")
+
+    def log_density(u: Any, *more: Any) -> Any:
+        if parts.plain == "vector":
+            return fn(u, *more)
+        return fn(parts.constrain_one(u), *more) + parts.log_jacobian_one(u)
+
+    if p.data is None:
+        return jax_function.compiled(log_density, parts.dimension)
+    arrays, mark, assemble = _apart(p.data)
+    key = (mark, parts.marked(p.example))
+    try:
+        kept = _COMPILED.setdefault(p.fn, {})
+    except TypeError:  # no weak reference, or no hash: a partial of a list, say
+        kept = {}
+    if key not in kept:
+        made = jax_function.compiled_with(
+            lambda u, *y: log_density(u, assemble(y)), parts.dimension, arrays
+        )
+        while len(kept) >= _STRUCTURES:
+            kept.pop(next(iter(kept)))
+        kept[key] = made
+    return kept[key](arrays)
+
+
+#: What was compiled of functions of an event and data, by the structure of both; of each function so many at most.
+_COMPILED: weakref.WeakKeyDictionary[Callable[..., Any], dict[Any, Any]] = (
+    weakref.WeakKeyDictionary()
+)
+_STRUCTURES = 8
+
+
+def _apart(data: object) -> tuple[list[Array], Any, Callable[[Sequence[Any]], Any]]:
+    """Returns the arrays in data, what tells their structure, and what puts arrays in their places.
+
+    Python's whole numbers, booleans and texts belong to the structure: ranges and choices may depend on them.
+    """
+    leaves, structure = sys.modules["jax"].tree.flatten(data)
+    fixed = [isinstance(v, (bool, int, str)) for v in leaves]
+    arrays = [_array_of(v) for v, is_fixed in zip(leaves, fixed, strict=True) if not is_fixed]
+    rest = [(type(v), v) if is_fixed else None for v, is_fixed in zip(leaves, fixed, strict=True)]
+
+    def assemble(values: Sequence[Any]) -> Any:
+        ahead = iter(values)
+        return structure.unflatten([next(ahead) if v is None else v[1] for v in rest])
+
+    kinds = tuple((y.shape, y.dtype.str) for y in arrays)
+    return arrays, (structure, tuple(rest), kinds), assemble
+
+
+def _array_of(value: object) -> Array:
+    array = np.asarray(value)
+    if array.dtype.kind not in "biufc":
+        raise InputError(
+            f"data has {type(value).__name__} in it: give arrays and numbers, in dicts, lists or tuples"
+        )
+    return array
 
 
 def numpy_function(
@@ -239,7 +297,7 @@ def discrete_values(p: LogDensity) -> tuple[Values, tuple[int, ...], int]:
         raise InputError(f"example={p.example!r}: its values must be among 0 .. {k - 1}")
     example = example.astype(np.int64)
     other = (example + (1 + np.arange(example.size) % 2).reshape(example.shape)) % k
-    call = vectorized(p.fn, example, "p", other=other, of="log probability")
+    call = vectorized(p.of_event, example, "p", other=other, of="log probability")
 
     def values(codes: Array) -> Array:
         found = call(codes.reshape(-1, *example.shape))

@@ -1,7 +1,7 @@
 """A JAX log density as a compiled function of many points: traced once, compiled in two shapes."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -21,7 +21,9 @@ from kullback.targets import LogDensity
 
 Array = np.ndarray
 Evaluate = Callable[[Array], tuple[Array, Array]]
-Program = Callable[[Array], tuple[Any, Any]]
+#: From data and points to values and gradients.
+Program = Callable[[list[Any], Array], tuple[Any, Any]]
+Kind = jax.ShapeDtypeStruct
 
 #: Rows of the large program, if its intermediate arrays allow; and how many rows go one by one.
 ROWS, _FEW = 256, 4
@@ -44,41 +46,69 @@ def compiled(log_density: Callable[[jax.Array], Any], d: int, *, name: str = "p"
         >>> evaluate(np.array([[1.0, 2.0]]))
         (array([-2.5]), array([[-1., -2.]]))
     """
-    jaxpr = _trace(guarded(log_density, f"the log density of {name}"), d, name)
-    programs = functools.cache(lambda: _start(jaxpr, d, name))
-
-    def evaluate(u: Array) -> tuple[Array, Array]:
-        u = np.ascontiguousarray(u, dtype=np.float64)
-        single, batch, rows = programs()
-        few = len(u) <= _FEW or rows == 1
-        chosen, size = (single, 1) if few else (batch, rows)
-        try:
-            found = in_chunks(chosen.result(), u, size)
-        except jax.errors.JaxRuntimeError as error:
-            raise DensityError(
-                f"{str(error).strip()} (raised while the log density of {name} was computed)"
-            ) from error
-        return found[0], found[1]
-
-    return evaluate
+    return compiled_with(log_density, d, (), name=name)(())
 
 
-def _trace(log_density: Callable[[jax.Array], Any], d: int, name: str) -> ClosedJaxpr:
+def compiled_with(
+    log_density: Callable[..., Any], d: int, data: Sequence[Array], *, name: str = "p"
+) -> Callable[[Sequence[Array]], Evaluate]:
+    """Returns what makes of arrays a log density as `compiled` does, traced and compiled once for all of them.
+
+    Args:
+        log_density: of a point (d,) and of arrays.
+        d: numbers in a point.
+        data: arrays of the shapes and types that all have; their values are not looked at.
+        name: of the density, in messages.
+
+    Example:
+        >>> about = compiled_with(lambda u, y: -0.5 * ((y - u) ** 2).sum(), 1, [np.zeros(2)])
+        >>> [float(about([y])(np.zeros((1, 1)))[0][0]) for y in (np.ones(2), np.full(2, 3.0))]
+        [-1.0, -9.0]
+    """
+    kinds = [jax.ShapeDtypeStruct(y.shape, y.dtype) for y in data]
+    jaxpr = _trace(guarded(log_density, f"the log density of {name}"), d, kinds, name)
+    programs = functools.cache(lambda: _start(jaxpr, d, kinds, name))
+
+    def at(data: Sequence[Array]) -> Evaluate:
+        with float64():
+            held = [jax.device_put(np.array(y)) for y in data]  # the caller may change them
+
+        def evaluate(u: Array) -> tuple[Array, Array]:
+            u = np.ascontiguousarray(u, dtype=np.float64)
+            single, batch, rows = programs()
+            few = len(u) <= _FEW or rows == 1
+            chosen, size = (single, 1) if few else (batch, rows)
+            program = chosen.result()
+            try:
+                found = in_chunks(lambda rows: program(held, rows), u, size)
+            except jax.errors.JaxRuntimeError as error:
+                raise DensityError(
+                    f"{str(error).strip()} (raised while the log density of {name} was computed)"
+                ) from error
+            return found[0], found[1]
+
+        return evaluate
+
+    return at
+
+
+def _trace(log_density: Callable[..., Any], d: int, data: list[Kind], name: str) -> ClosedJaxpr:
     """Returns value and gradient of one point, traced."""
     point = jax.ShapeDtypeStruct((d,), np.float64)
     with float64():
-        value = _traced(lambda u: _number(log_density(u), name), point, name)
+        value = _traced(lambda u, *y: _number(log_density(u, *y), name), (point, *data), name)
+        slope = jax.value_and_grad(lambda u, *y: jaxpr_as_fun(value)(u, *y)[0])
         try:
-            return _traced(jax.value_and_grad(lambda u: jaxpr_as_fun(value)(u)[0]), point, name)
+            return _traced(slope, (point, *data), name)
         except TracingError as error:
             raise TracingError(
                 f'{error}: JAX has no gradient of it; say gradient="differences"', "number"
             ) from error
 
 
-def _traced(fn: Callable[[jax.Array], Any], point: jax.ShapeDtypeStruct, name: str) -> ClosedJaxpr:
+def _traced(fn: Callable[..., Any], given: Sequence[Kind], name: str) -> ClosedJaxpr:
     try:
-        return jax.make_jaxpr(fn)(point)
+        return jax.make_jaxpr(fn)(*given)
     except DensityError:
         raise
     except Exception as error:
@@ -93,37 +123,41 @@ def _number(value: Any, name: str) -> jax.Array:
     return jnp.reshape(jnp.asarray(value, dtype=jnp.float64), ())
 
 
-def _start(jaxpr: ClosedJaxpr, d: int, name: str) -> tuple[Future[Program], Future[Program], int]:
+def _start(
+    jaxpr: ClosedJaxpr, d: int, kinds: list[Kind], name: str
+) -> tuple[Future[Program], Future[Program], int]:
     """Starts both compilations; they run outside Python's lock, in threads of their own.
 
     Lowering does not, and it may call code with global state: it stays in this thread.
     """
     rows, pool = _fitting_rows(jaxpr), ThreadPoolExecutor(2)
     with float64():
-        # The data are arguments: as constants, XLA would fold them for seconds.
-        data = [jax.device_put(c) for c in jaxpr.consts]
-        single = pool.submit(_compile, _lowered(jaxpr, data, (1, d), name), data)
+        # What the function holds is an argument too: as constants, XLA would fold it for seconds.
+        held = [jax.device_put(c) for c in jaxpr.consts]
+        single = pool.submit(_compile, _lowered(jaxpr, held, kinds, (1, d), name), held)
         batch = single
         if rows > 1:
-            batch = pool.submit(_compile, _lowered(jaxpr, data, (rows, d), name), data)
+            batch = pool.submit(_compile, _lowered(jaxpr, held, kinds, (rows, d), name), held)
     pool.shutdown(wait=False)
     return single, batch, rows
 
 
-def _lowered(jaxpr: ClosedJaxpr, data: list[Any], shape: tuple[int, int], name: str) -> Any:
-    def one(data: list[Any], u: jax.Array) -> list[Any]:
-        return eval_jaxpr(jaxpr.jaxpr, data, u)
+def _lowered(
+    jaxpr: ClosedJaxpr, held: list[Any], kinds: list[Kind], shape: tuple[int, int], name: str
+) -> Any:
+    def one(held: list[Any], data: list[Any], u: jax.Array) -> list[Any]:
+        return eval_jaxpr(jaxpr.jaxpr, held, u, *data)
 
     points = jax.ShapeDtypeStruct(shape, np.float64)
     try:
-        return jax.jit(jax.vmap(one, (None, 0))).lower(data, points)
+        return jax.jit(jax.vmap(one, (None, None, 0))).lower(held, kinds, points)
     except Exception as error:
         raise explained(error, name) from error
 
 
-def _compile(lowered: Any, data: list[Any]) -> Program:
+def _compile(lowered: Any, held: list[Any]) -> Program:
     with float64():
-        return functools.partial(lowered.compile(), data)
+        return functools.partial(lowered.compile(), held)
 
 
 def _fitting_rows(jaxpr: ClosedJaxpr) -> int:
@@ -204,7 +238,7 @@ def subsampled(
     if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= total:
         raise InputError(f"size={size!r}: a step sees from 1 to N = {total} rows")
 
-    prior: Callable[[Any], Any] = guarded(p.fn, "the log prior")
+    prior: Callable[[Any], Any] = guarded(p.of_event, "the log prior")
     log_likelihood = guarded(log_likelihood, "log_likelihood")
 
     def whole(x: Any) -> Any:
@@ -233,4 +267,4 @@ def subsampled(
                 ) from error
         return np.asarray(value), np.asarray(gradient)
 
-    return replace(p, fn=whole), minibatch
+    return replace(p, fn=whole, data=None), minibatch

@@ -35,6 +35,8 @@ class Seed:
 
 #: Repetitions where they cannot be run together.
 _SINGLY = 400
+#: Programs that run a few times on small arrays: XLA's optimisations take twice the time that compiling needs.
+_QUICKLY = {"xla_backend_optimization_level": 0}
 
 
 class LossCall(ABC):
@@ -278,7 +280,7 @@ class _Jax(LossCall):
             key = repr((tuple(wanted), shapes, fixed))
             if key not in self._compiled:
                 slopes = jax.value_and_grad(self._weighted(key, fixed, weigh))
-                self._compiled[key] = jax.jit(jax.vmap(slopes))
+                self._compiled[key] = jax.jit(jax.vmap(slopes), compiler_options=_QUICKLY)
             try:
                 values, gradients = self._compiled[key](leaves, others)
             except Exception:  # noqa: BLE001 - whatever stops a trace, one at a time may work

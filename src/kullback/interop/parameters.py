@@ -3,7 +3,7 @@
 import json
 import math
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, final
 
@@ -132,6 +132,11 @@ class ParameterLayout:
             return None
         shape = self.leaves[0].shape
         return "scalar" if shape == () else "vector" if len(shape) == 1 else None
+
+    def marked(self, example: object) -> Hashable:
+        """Returns what tells these parameters from others: their places in an example, shapes and supports."""
+        structure = sys.modules["jax"].tree.structure(example)
+        return structure, tuple((leaf.name, leaf.shape, leaf.support) for leaf in self.leaves)
 
     def constrain_one(self, u: Any) -> Any:
         """Returns an event as the user's function takes it, from u (d,); traceable."""

@@ -15,29 +15,15 @@ from kullback.distributions.base import Distribution
 from kullback.distributions.transported import Approximation
 from kullback.families import Recipe
 from kullback.results.estimate import Estimate
-from kullback.results.posterior import Diagnosis, Draws, Posterior
-from kullback.results.quantity import Units
+from kullback.results.posterior import CITATIONS, COVERING, Diagnosis, Draws, Posterior
+from kullback.results.quantity import ELBO, Units
 from kullback.results.serialise import ALWAYS_NATS, EXPRESSION, HIDDEN, NATS, PRINTED, Shown
 from kullback.results.status import Status, status_of
 
 Direction = Literal["forward", "reverse"]
 
-_CITATIONS = (
-    "Lin, Khan, Schmidt (2019), Fast and simple natural-gradient variational inference",
-    "Giordano, Ingram, Broderick (2024), Black box variational inference with a deterministic objective",
-    "Arenz et al. (2023), A unified perspective on natural gradient variational inference with mixtures",
-    "Del Moral, Doucet, Jasra (2006), Sequential Monte Carlo samplers",
-    "Dau, Chopin (2022), Waste-free sequential Monte Carlo",
-    "Meng, Wong (1996), Simulating ratios of normalizing constants via a simple identity",
-    "Vehtari, Simpson, Gelman, Yao, Gabry (2024), Pareto smoothed importance sampling",
-)
-
-
-_COVERING = (
-    "Cappé, Douc, Guillin, Marin, Robert (2008), Adaptive importance sampling in general mixture classes",
-    "Cornuet, Marin, Mira, Robert (2012), Adaptive multiple importance sampling",
-    "Owen, Zhou (2000), Safe and effective importance sampling",
-)
+#: What a fit with report=False says of the rest.
+NOT_ASKED = "KL(q||p), KL(p||q), log evidence, verdict: not asked for (report=False)"
 
 
 @final
@@ -261,7 +247,7 @@ class Fit(Shown):
         q: the fitted distribution, with `log_prob` and `sample`.
         direction: "forward" minimises KL(p||q), "reverse" KL(q||p).
         family: what q was chosen from: a recipe, or the name of a family of scalars.
-        divergence: what was minimised, measured anew after the fit.
+        divergence: what was minimised, measured anew after the fit; the ELBO where no report was asked for.
         forward_kl, reverse_kl: both directions at q; None where p's density is not known. Of a p known by
             samples, forward_kl is an estimate by nearest neighbours, None where that does not resolve.
         held_out: mean log-probability of rows not fitted to; None unless p is known by samples.
@@ -271,7 +257,7 @@ class Fit(Shown):
         evaluations: of the objective, over all restarts.
         seconds: wall time.
         notes: what a careful reader should know.
-        posterior: the trust report; None unless p is a log density, fitted by its gradients.
+        posterior: the trust report; None unless p is a log density, fitted by its gradients, or with report=False.
         columns: the names of the columns fitted to; () where p is no table.
         labels: of the codes of each column, () for numbers; () where p is no table.
         selection: what the family was chosen from, with the scores; None if it was not.
@@ -316,7 +302,12 @@ class Fit(Shown):
     @property
     def elbo(self) -> Estimate:
         """E_q[log p - log q] on fresh draws: a lower bound of the log evidence."""
-        return self._report("elbo").elbo
+        return self.divergence if self.unreported else self._report("elbo").elbo
+
+    @property
+    def unreported(self) -> bool:
+        """Whether it was made with report=False: q and its ELBO are all there is."""
+        return self.posterior is None and self.divergence.quantity.name == ELBO.name
 
     @property
     def log_evidence(self) -> Estimate:
@@ -339,6 +330,10 @@ class Fit(Shown):
         return self._report("draws").draws
 
     def _report(self, what: str) -> Posterior:
+        if self.unreported:
+            raise UnsupportedError(
+                f"fit.{what} was not asked for: this fit was made with report=False; leave that out"
+            )
         if self.posterior is None:
             raise UnsupportedError(
                 f"fit.{what} belongs to fits of a log density: "
@@ -377,7 +372,7 @@ class Fit(Shown):
         """Returns the sources of the methods used."""
         if self.posterior is None:
             return ()
-        return _CITATIONS if self.direction == "reverse" else (*_CITATIONS, *_COVERING)
+        return CITATIONS if self.direction == "reverse" else (*CITATIONS, *COVERING)
 
     def to_datatree(self) -> Any:
         """Returns an ArviZ DataTree: q's draws as one chain, with log p, log q and weights.
@@ -423,6 +418,8 @@ class Fit(Shown):
 
     def __str__(self) -> str:
         line = f"{self.direction} fit of {self.family}: {self.divergence}"
+        if self.unreported:
+            return f"{line}\n{NOT_ASKED}"
         if self.posterior is None:
             return line
         return f"{line}\n{self.elbo}\n{self.log_evidence}\n{self.diagnosis}"

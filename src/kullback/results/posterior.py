@@ -226,3 +226,20 @@ class Report:
     reverse_kl: Estimate
     forward_kl: Estimate
     threshold: float = -math.inf
+
+
+#: The methods of reverse fits and of what is measured of them, and of draws that cover p.
+CITATIONS = (
+    "Lin, Khan, Schmidt (2019), Fast and simple natural-gradient variational inference",
+    "Giordano, Ingram, Broderick (2024), Black box variational inference with a deterministic objective",
+    "Arenz et al. (2023), A unified perspective on natural gradient variational inference with mixtures",
+    "Del Moral, Doucet, Jasra (2006), Sequential Monte Carlo samplers",
+    "Dau, Chopin (2022), Waste-free sequential Monte Carlo",
+    "Meng, Wong (1996), Simulating ratios of normalizing constants via a simple identity",
+    "Vehtari, Simpson, Gelman, Yao, Gabry (2024), Pareto smoothed importance sampling",
+)
+COVERING = (
+    "Cappé, Douc, Guillin, Marin, Robert (2008), Adaptive importance sampling in general mixture classes",
+    "Cornuet, Marin, Mira, Robert (2012), Adaptive multiple importance sampling",
+    "Owen, Zhou (2000), Safe and effective importance sampling",
+)

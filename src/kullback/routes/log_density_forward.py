@@ -15,10 +15,10 @@ from kullback.families import Auto, FullRank, Mixture
 from kullback.fitting.components import Components
 from kullback.fitting.reverse import MOST_COMPONENTS, WORTH, ReverseFit, reverse_fit
 from kullback.results.estimate import Estimate
-from kullback.results.fit import Fit, Optimum
+from kullback.results.fit import NOT_ASKED, Fit, Optimum
 from kullback.results.posterior import Report
 from kullback.results.quantity import FORWARD_KL
-from kullback.routes.log_density_reverse import Job, job_of, named, remedies
+from kullback.routes.log_density_reverse import Job, elbo_of, job_of, named, remedies, threads
 from kullback.routes.samples_forward import MixtureRecipe, likeliest, structure_of
 from kullback.routes.table import Problem
 from kullback.targets import Samples
@@ -41,12 +41,12 @@ def fit(problem: Problem) -> Fit:
             "and fit Samples(draws)"
         )
     job = job_of(problem, "natural_gradient")
-    with np.errstate(all="ignore"):
-        return _fitted(job, recipe, problem.starts)
+    with np.errstate(all="ignore"), threads(job.target.dimension):
+        return _fitted(job, recipe, problem)
 
 
-def _fitted(job: Job, recipe: MixtureRecipe, asked: int | None) -> Fit:
-    drawn = _drawn(job, recipe)
+def _fitted(job: Job, recipe: MixtureRecipe, problem: Problem) -> Fit:
+    asked, drawn = problem.starts, _drawn(job, recipe)
     rows, found = samples(drawn, job.target.coordinates)
     ends, starts = _likeliest(rows, recipe, asked, job)
     q = ends[0]
@@ -54,6 +54,8 @@ def _fitted(job: Job, recipe: MixtureRecipe, asked: int | None) -> Fit:
     if k > 1:
         error = structure_of(recipe, job.target.dimension).parameters(k) / (2.0 * drawn.effective)
     spent = job.density.count
+    if not problem.report:
+        return _result(job, recipe, ends, drawn, elbo_of(job, q), (starts, spent))
     level = float(np.mean(drawn.weights * (drawn.log_p - q.log_prob(drawn.x))))
     last = towards(
         job.density, drawn, lambda c: c.log_p - q.log_prob(c.x) - level, job.run, "log ratio"
@@ -128,10 +130,13 @@ def _likeliest(
 
 
 def _result(
-    job: Job, recipe: MixtureRecipe, ends: list[Components], drawn: Cover, report: Report,
+    job: Job, recipe: MixtureRecipe, ends: list[Components], drawn: Cover, found: Report | Estimate,
     counts: tuple[int, int],
 ) -> Fit:  # fmt: skip
+    """The fit with its report, or with its ELBO alone."""
     q, (starts, spent) = ends[0], counts
+    report = found if isinstance(found, Report) else None
+    measured = found.forward_kl if isinstance(found, Report) else found
     counted = replace(recipe, k=len(q.weights)) if isinstance(recipe, Mixture) else recipe
     interrupted = job.stopped or job.tempered.interrupted
     k = "" if drawn.pareto_k == -math.inf else f", Pareto k {drawn.pareto_k:.2f}"
@@ -146,15 +151,18 @@ def _result(
         )
     if interrupted:
         notes.insert(0, "interrupted during the report: what was measured until then")
-    best = Optimum(named(job.target, q), report.forward_kl, math.nan)
-    others = tuple(_other(job, q, o, drawn, report.forward_kl) for o in ends[1 : _OTHERS + 1])
+    if report is None:
+        notes.insert(0, NOT_ASKED)
+    best = Optimum(named(job.target, q), measured, math.nan)
+    rest = [] if report is None else ends[1 : _OTHERS + 1]
+    others = tuple(_other(job, q, o, drawn, measured) for o in rest)
     return Fit(
         q=best.q,
         direction="forward",
         family=counted,
-        divergence=report.forward_kl,
-        forward_kl=report.forward_kl,
-        reverse_kl=report.reverse_kl,
+        divergence=measured,
+        forward_kl=None if report is None else report.forward_kl,
+        reverse_kl=None if report is None else report.reverse_kl,
         held_out=None,
         optima=(best, *others),
         path=(),
@@ -162,7 +170,7 @@ def _result(
         evaluations=job.density.count,
         seconds=job.run.seconds,
         notes=tuple(notes),
-        posterior=report.posterior,
+        posterior=None if report is None else report.posterior,
         interrupted=interrupted,
     )
 

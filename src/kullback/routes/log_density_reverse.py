@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, final
@@ -9,35 +10,35 @@ from typing import Any, Literal, final
 import numpy as np
 
 from kullback.core.errors import DensityError
+from kullback.core.numerics import one_thread
 from kullback.core.run import Checkpoint, Run
-from kullback.diagnostics.integrability import check_found, check_proper
-from kullback.diagnostics.posterior import diagnose
+from kullback.diagnostics.importance import weigh
+from kullback.diagnostics.integrability import check_faults, check_found, check_proper
+from kullback.diagnostics.posterior import ON_FRESH_DRAWS, diagnose, elbo_estimate
 from kullback.diagnostics.tempered import not_tempered, tempered_draws, wide_around
 from kullback.diagnostics.verdict import Remedies
 from kullback.distributions.base import Distribution
 from kullback.distributions.transported import Approximation
 from kullback.families import Auto, FullRank, LowRank, MeanField, Mixture, is_diagonal
 from kullback.files.archive import resumed
+from kullback.fitting.climbs import Climbs, look_around, search
 from kullback.fitting.components import Components, one
 from kullback.fitting.elbo_gradients import Estimator
 from kullback.fitting.low_rank import low_rank_fit
 from kullback.fitting.reverse import (
     MOST_COMPONENTS,
     WORTH,
-    Climbs,
     ReverseFit,
     from_elsewhere,
-    look_around,
     reverse_fit,
     reverse_mixture,
-    search,
     with_another,
 )
 from kullback.fitting.stochastic import Minibatch, stochastic_fit
 from kullback.results.estimate import Estimate
-from kullback.results.fit import Fit, Optimum
+from kullback.results.fit import NOT_ASKED, Fit, Optimum
 from kullback.results.posterior import Report, Rung
-from kullback.results.quantity import REVERSE_KL
+from kullback.results.quantity import ELBO, REVERSE_KL
 from kullback.routes.table import Problem
 from kullback.solvers.modes import CountedDensity
 from kullback.solvers.tempering import Tempered
@@ -46,6 +47,8 @@ from kullback.targets import Unconstrained
 Watch = Callable[[str], None]
 #: Climbs to modes, unless said.
 _CLIMBS = 8
+#: Coordinates up to which linear algebra gains nothing by several threads.
+_NARROW = 64
 
 
 #: The first needs no tuning; the others are estimators of the ELBO's gradient.
@@ -63,8 +66,10 @@ def fit(problem: Problem) -> Fit:
     assert isinstance(recipe, Recipe)
     solver: Any = problem.solver
     job = job_of(problem, solver)
-    with np.errstate(all="ignore"):
-        return _fitted(job, recipe)
+    with np.errstate(all="ignore"), threads(job.target.dimension):
+        if problem.report:
+            return _fitted(job, recipe)
+        return _result(job, recipe, fit_one(job, recipe), None)
 
 
 def job_of(problem: Problem, solver: Solver) -> "Job":
@@ -195,51 +200,75 @@ def _ladder(job: Job) -> Fit:
     return _result(job, recipe, made, report)
 
 
-def _result(job: Job, recipe: Recipe, made: ReverseFit, report: Report) -> Fit:
-    log_evidence = report.posterior.log_evidence
+def threads(d: int) -> AbstractContextManager[object]:
+    """Returns a context in which a fit of d coordinates has the threads that it can use: one, unless d is large.
+
+    L-BFGS in ten coordinates took six times as long on two threads, which wait for each other.
+    """
+    return one_thread() if d <= _NARROW else nullcontext()
+
+
+def elbo_of(job: Job, q: Components) -> Estimate:
+    """Returns the ELBO on fresh draws, where no report is asked for.
+
+    Raises:
+        DensityError: the log density is none where q is.
+    """
+    job.density.forget()
+    weighed = weigh(job.density, q, q.distribution().log_prob, job.run.generator("weights"))
+    check_faults(job.density, job.target, weighed)
+    return elbo_estimate(weighed)
+
+
+def _result(job: Job, recipe: Recipe, made: ReverseFit, report: Report | None) -> Fit:
+    spent = made.trace[-1][0] if made.trace else job.density.count
+    measured = elbo_of(job, made.q) if report is None else report.reverse_kl
+    log_evidence = None if report is None else report.posterior.log_evidence
     q = named(job.target, made.q)
     others = tuple(_other(job, o, log_evidence) for o in made.others)
-    spent = made.trace[-1][0] if made.trace else job.density.count
     more = job.density.count - spent
     notes = [f"gradient evaluations: {spent:,} for the fit, {more:,} for diagnostics"]
     notes.append(f"{job.target.gradient} derivatives of a {job.target.origin}")
     if isinstance(recipe, Mixture) and recipe.k == "auto":
         notes.append(f"{len(made.q.weights)} component(s), found by adding them one by one")
-    if _stopped(job, made):
+    interrupted = made.interrupted if report is None else _stopped(job, made)
+    if interrupted:
         where = "the fit" if made.interrupted else "the report on it"
         notes.insert(0, f"interrupted during {where}: this is the best there was")
     return Fit(
         q=q,
         direction="reverse",
         family=_counted(recipe, made.q),
-        divergence=report.reverse_kl,
-        forward_kl=report.forward_kl,
-        reverse_kl=report.reverse_kl,
+        divergence=measured,
+        forward_kl=None if report is None else report.forward_kl,
+        reverse_kl=None if report is None else report.reverse_kl,
         held_out=None,
-        optima=(Optimum(q, report.reverse_kl, math.nan), *others),
+        optima=(Optimum(q, measured, math.nan), *others),
         path=(),
         starts=job.search.climbs,
         evaluations=job.density.count,
         seconds=job.run.seconds,
-        notes=tuple(notes),
-        posterior=report.posterior,
-        interrupted=_stopped(job, made),
+        notes=tuple(notes) if report is not None else (NOT_ASKED, *notes),
+        posterior=None if report is None else report.posterior,
+        interrupted=interrupted,
     )
 
 
-def _other(job: Job, q: Components, log_evidence: Estimate) -> Optimum:
-    """Another optimum, with its KL measured on draws of its own."""
+def _other(job: Job, q: Components, log_evidence: Estimate | None) -> Optimum:
+    """Another optimum, with its KL, or its ELBO where no evidence is known, measured on draws of its own."""
     base = q.distribution()
     x = base.sample(job.run.generator("other", int(1e6 * abs(float(q.means[0, 0]))) % 10**6), 1024)
     ratio = job.density(x)[0] - base.log_prob(x)
-    value = log_evidence.value - float(ratio.mean())
-    error = math.hypot(float(ratio.std()) / 32.0, log_evidence.standard_error)
+    elbo, error = float(ratio.mean()), float(ratio.std()) / 32.0
+    if log_evidence is None:
+        measured = Estimate.sampled(elbo, error, ELBO, method=ON_FRESH_DRAWS, n=len(x))
+        return Optimum(named(job.target, q), measured, math.nan)
     kl = Estimate.sampled(
-        value,
-        error,
+        log_evidence.value - elbo,
+        math.hypot(error, log_evidence.standard_error),
         REVERSE_KL,
         method="log evidence - ELBO",
-        n=1024,
+        n=len(x),
     )
     return Optimum(named(job.target, q), kl, math.nan)
 

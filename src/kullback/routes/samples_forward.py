@@ -326,6 +326,10 @@ _FEW_ROWS = (
     "{} component(s) hold too few rows for a covariance of their own: a weak prior was kept, which costs about "
     "{:.2g} {unit} over all rows; ask for fewer components"
 )
+_ROUNDED = (
+    "{} component(s) would be narrower in some direction than the rounding of the values, and are held at its variance, "
+    "step^2/12; ask for fewer components"
+)
 
 
 def _notes(job: _Job, mixed: Mixed) -> tuple[str, ...]:
@@ -344,6 +348,9 @@ def _notes(job: _Job, mixed: Mixed) -> tuple[str, ...]:
                 mixed.floor_cost,
             )
         )
+    rounded = job.family.rounded(mixed.end.sums)
+    if rounded:
+        notes.append(_ROUNDED.format(len(rounded)))
     if mixed.end.remaining > 0.01:
         notes.append(
             Sentence(

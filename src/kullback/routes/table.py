@@ -43,6 +43,7 @@ class Problem:
         solver: the one of the route.
         run: randomness, progress, checkpoint, clock.
         given: the columns that the others are conditioned on; () for a density of all.
+        report: whether the fit is to be judged.
     """
 
     target: Target
@@ -52,6 +53,7 @@ class Problem:
     solver: str
     run: Run
     given: tuple[str, ...] = ()
+    report: bool = True
 
 
 @final
@@ -81,7 +83,8 @@ class Route:
         module: where `fit(problem)` of this route is; "" where there is none.
         needs: what is asked of p.
         gives: what the number is.
-        options: of "starts", "checkpoint" and "given", those that it uses; one that uses given needs it.
+        options: of "starts", "checkpoint", "given" and "report", those that it uses; one that uses given needs it,
+            and one that uses report can do without its report.
         most: coordinates at most.
         remedy: where there is no such route, why, and what to type instead.
     """
@@ -152,6 +155,11 @@ _ALL = Families(
     "full_rank, mean_field, low_rank:r, mixture:k, mixture:auto, auto",
     _is(FullRank, MeanField, LowRank, Mixture, Auto),
 )
+_AT_ONCE = Families(
+    "full_rank, mean_field, low_rank:r, mixture:k, mixture:auto",
+    _is(FullRank, MeanField, LowRank, Mixture),
+)
+_LADDER = Families("auto", _is(Auto))
 _SCALARS = Families("a family of the line or of counts, such as gamma or poisson", _is_scalar)
 _ROWWISE = Families("kde, categorical", _is(KernelDensity, Categorical))
 _LISTS = Families("a list of families, best", _is_list)
@@ -168,7 +176,7 @@ _EVERY = Families("any family", lambda f: True)
 
 _STARTS, _CHECKPOINT = frozenset({"starts"}), frozenset({"checkpoint"})
 _BOTH = _STARTS | _CHECKPOINT
-_GIVEN = frozenset({"given"})
+_GIVEN, _SILENT = frozenset({"given"}), frozenset({"report"})
 _UP_TO = "the cross-entropy: KL(p||q) up to H(p)"
 _OF_Y = "the cross-entropy of y given x, and mutual information"
 _MEASURED = "KL in both directions, measured anew"
@@ -209,16 +217,20 @@ ROUTES = (
     ),
     Route(
         "log density", "forward", _ALL, "importance_sampling", "log_density_forward", "log p and its gradient",
-        _REPORT, _BOTH,
+        _REPORT, _BOTH | _SILENT,
     ),
     Route(
-        "log density", "reverse", _ALL, "natural_gradient", "log_density_reverse", "log p and its gradient",
+        "log density", "reverse", _AT_ONCE, "natural_gradient", "log_density_reverse", "log p and its gradient",
+        _REPORT, _BOTH | _SILENT,
+    ),
+    Route(
+        "log density", "reverse", _LADDER, "natural_gradient", "log_density_reverse", "log p and its gradient",
         _REPORT, _BOTH,
     ),
     *(
         Route(
             "log density", "reverse", _ONE, solver, "log_density_reverse", "log p and its gradient",
-            _REPORT, _BOTH,
+            _REPORT, _BOTH | _SILENT,
         )
         for solver in ("stick_the_landing", "reparameterization", "score_function")
     ),
@@ -257,6 +269,7 @@ _UNUSED = {
     "starts": "has one optimum and takes no search",
     "checkpoint": "keeps nothing on the way",
     "given": "fits a density of all columns",
+    "report": "needs what it measures",
 }
 _OF = {
     "samples": "samples",
@@ -301,6 +314,7 @@ def check_options(route: Route, problem: Problem) -> None:
     """Raises InputError for an option that the route does not use."""
     asked = {
         "starts": problem.starts, "checkpoint": problem.run.place, "given": ",".join(problem.given) or None,
+        "report": None if problem.report else False,
     }  # fmt: skip
     if "given" in route.options and not problem.given:
         raise InputError(

@@ -193,15 +193,17 @@ def descend(
     from scipy import optimize  # noqa: PLC0415 - closed forms need none
 
     path, values = [start], [math.inf]
+    guarded = _Guarded(objective)
 
     def follow(intermediate_result: Any) -> None:
+        guarded.accept()
         path.append(intermediate_result.x.copy())
         values.append(float(intermediate_result.fun))
         if len(values) > idle and values[-idle] - values[-1] < gain:
             raise StopIteration
 
     found = optimize.minimize(
-        _guarded(objective),
+        guarded,
         start,
         jac=True,
         method="L-BFGS-B",
@@ -278,17 +280,37 @@ def without_gradient(
     return Minimum(best, at, (start, at), spent)
 
 
-def _guarded(objective: Objective) -> Objective:
-    """Far away an objective may overflow: the line search then only needs to know it is bad."""
+@final
+class _Guarded:
+    """An objective for a line search that may go too far, where it overflows or a matrix is singular.
 
-    def safe(x: Vector) -> tuple[float, Vector]:
-        with np.errstate(all="ignore"):
-            value, gradient = objective(x)
-        if not (math.isfinite(value) and np.isfinite(gradient).all()):
+    There it is as much above the last accepted point as its slope would have brought below: halving
+    steps by interpolation goes on from that, while an enormous value would send the step to nothing.
+    """
+
+    def __init__(self, objective: Objective) -> None:
+        self._objective = objective
+        self._last: tuple[Vector, float, Vector] | None = None
+        self._accepted: tuple[Vector, float, Vector] | None = None
+
+    def __call__(self, x: Vector) -> tuple[float, Vector]:
+        try:
+            with np.errstate(all="ignore"):
+                value, gradient = self._objective(x)
+        except np.linalg.LinAlgError:
+            value, gradient = math.nan, np.zeros_like(x)
+        if math.isfinite(value) and np.isfinite(gradient).all():
+            self._last = x.copy(), value, gradient
+            self._accepted = self._accepted or self._last
+            return value, gradient
+        if self._accepted is None:
             return _TOO_FAR, np.zeros_like(x)
-        return value, gradient
+        at, below, slope = self._accepted
+        return below + abs(float(slope @ (x - at))), np.zeros_like(x)
 
-    return safe
+    def accept(self) -> None:
+        """Says that the last point was taken."""
+        self._accepted = self._last
 
 
 def _off_saddle(objective: Objective, minimum: Minimum) -> Minimum:

@@ -14,8 +14,9 @@ from typing import Any, final
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy import optimize, special
+from scipy import linalg
 
+from kullback.solvers.bridge import bridge
 from kullback.solvers.modes import CountedDensity
 
 Array = np.ndarray
@@ -61,6 +62,7 @@ def temper(
     center: Float[np.ndarray, " d"],
     root: Float[np.ndarray, "d d"],
     *,
+    narrow: tuple[tuple[Array, Array], ...] = (),
     chains: int,
     length: int,
     rng: np.random.Generator,
@@ -73,6 +75,8 @@ def temper(
     Args:
         density: p.
         center, root: the mean of the wide normal to start from, and the root of its covariance.
+        narrow: normals by mean and root that half of the points start from: where p is known to have mass
+            that hardly any point of the wide one would find.
         chains: how many.
         length: points kept of each.
         rng: randomness.
@@ -88,8 +92,11 @@ def temper(
         return log_p + log_det, gradient @ root
 
     white = CountedDensity(seen, len(center))
+    base = _base(center, root, narrow)
     if resume is None:
-        points = Points.at(white, rng.standard_normal((chains * length, len(center))))
+        x = np.empty((chains * length, len(center)))
+        x[base.order(chain)] = base.sample(rng, len(x), len(center))
+        points = Points.at(white, x)
         now = _Walk(points, np.arange(chains)[None], 0.0, 1.0, 0, 0.0, 0.0, 0.0)
     else:
         now = _Walk(**resume["walk"])
@@ -98,7 +105,7 @@ def temper(
     interrupted = False
     while now.beta < 1.0 and now.passed < _MOST_TEMPERATURES:
         try:
-            on = _next(white, now, chain, length, rng)
+            on = _next(white, base, now, chain, length, rng)
         except KeyboardInterrupt:
             interrupted = True
             break
@@ -173,13 +180,14 @@ class _Walk:
 
 def _next(
     density: CountedDensity,
+    base: "Base",
     now: _Walk,
     chain: Array,
     length: int,
     rng: np.random.Generator,
 ) -> _Walk | None:
     """The points at the next temperature; None if none of them has any weight there."""
-    log_ratio = now.points.log_p - log_wide(now.points.x)
+    log_ratio = now.points.log_p - base.log_prob(now.points.x)
     rise = _rise(log_ratio, 1.0 - now.beta)
     beta = 1.0 if rise >= 1.0 - now.beta else now.beta + rise
     log_weights = rise * log_ratio
@@ -187,17 +195,20 @@ def _next(
         return None
     root = _root(now.points.x, np.exp(log_weights - log_weights.max()), length)
     chains = len(chain) // length
-    parents = _resampled(log_weights, chains, rng)
+    order = base.order(chain)
+    parents = order[_resampled(log_weights[order], chains, rng)]
     points, step = now.points.take(parents), now.step
     kept = []
     for _ in range(length + (length if beta >= 1.0 else _SETTLE)):
         jittered = step * rng.uniform(0.8, 1.2)
         leaps = int(np.clip(round(_TURN / step), 1, _MOST_LEAPS))
-        points, _, new = move(density, points, root, jittered, rng, leaps=leaps, beta=beta)
+        points, _, new = move(
+            density, points, root, jittered, rng, leaps=leaps, beta=beta, base=base
+        )
         step = min(new * step / jittered, _TURN)
         kept.append(points)
     points = Points.joined(kept[-length:])
-    after = rise * (points.log_p - log_wide(points.x))
+    after = rise * (points.log_p - base.log_prob(points.x))
     gained, error = bridge(log_weights, after, groups=(chain, chain))
     forward = float(np.logaddexp.reduce(log_weights)) - math.log(len(log_weights))
     return _Walk(
@@ -287,6 +298,7 @@ def move(
     *,
     leaps: int = 1,
     beta: float = 1.0,
+    base: "Base | None" = None,
 ) -> tuple[Points, Float[np.ndarray, " n"], float]:
     """Returns the points after a proposal each, the odds of acceptance, and the step to take next.
 
@@ -297,15 +309,17 @@ def move(
         step: the length of a leap, in units of `root`.
         rng: randomness.
         leaps: leapfrog steps to a proposal; 1 is MALA.
-        beta: the target is N(0, I)^(1 - beta) p^beta: p itself at 1.
+        beta: the target is base^(1 - beta) p^beta: p itself at 1.
+        base: the density at beta = 0; N(0, I) if not given.
     """
-    value, slope = _target(points, beta)
+    base = base or Base()
+    value, slope = base.towards(points, beta)
     start = rng.standard_normal(points.x.shape)
     momentum, there, value_there = start, points, value
     for _ in range(leaps):
         momentum = momentum + 0.5 * step * _bounded(_times(slope, root), step)
         there = Points.at(density, there.x + step * _times(momentum, root, turned=True))
-        value_there, slope = _target(there, beta)
+        value_there, slope = base.towards(there, beta)
         momentum = momentum + 0.5 * step * _bounded(_times(slope, root), step)
     with np.errstate(invalid="ignore"):
         log_odds = value_there - value + 0.5 * np.sum(start**2 - momentum**2, axis=1)
@@ -320,16 +334,78 @@ def move(
     return kept, odds, float(step * np.exp(odds.mean() - goal))
 
 
-def _target(points: Points, beta: float) -> tuple[Array, Array]:
-    if beta == 1.0:
-        return points.log_p, points.gradient
-    with np.errstate(invalid="ignore"):
-        value = beta * points.log_p + (1.0 - beta) * log_wide(points.x)
-    return value, beta * points.gradient - (1.0 - beta) * points.x
+# What tempering starts from.
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Base:
+    """N(0, I), or an equal mixture of it and of a few narrow normals.
+
+    Attributes:
+        means, roots: of the narrow ones, (k, d) and (k, d, d), lower.
+    """
+
+    means: Array | None = None
+    roots: Array | None = None
+
+    def sample(self, rng: np.random.Generator, n: int, d: int) -> Float[np.ndarray, "n d"]:
+        """Returns n draws, those of one normal beside each other."""
+        z = rng.standard_normal((n, d))
+        if self.means is None or self.roots is None:
+            return z
+        half = np.array_split(np.arange(n // 2, n), len(self.means))
+        for rows, mean, root in zip(half, self.means, self.roots, strict=True):
+            z[rows] = mean + z[rows] @ root.T
+        return z
+
+    def order(self, chain: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
+        """Returns the order of points in which modes lie together: resampling then keeps their shares."""
+        return np.arange(len(chain)) if self.means is None else np.argsort(chain, kind="stable")
+
+    def log_prob(self, x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
+        """Returns the log density."""
+        return log_wide(x) if self.means is None else self._parts(x)[0]
+
+    def towards(self, points: Points, beta: float) -> tuple[Array, Array]:
+        """Returns the log density of base^(1 - beta) p^beta, and its gradient."""
+        if beta == 1.0:
+            return points.log_p, points.gradient
+        if self.means is None:
+            log_base, slope = log_wide(points.x), -points.x
+        else:
+            log_base, slope = self._parts(points.x)
+        with np.errstate(invalid="ignore"):
+            value = beta * points.log_p + (1.0 - beta) * log_base
+        return value, beta * points.gradient + (1.0 - beta) * slope
+
+    def _parts(self, x: Float[np.ndarray, "n d"]) -> tuple[Array, Array]:
+        assert self.means is not None
+        assert self.roots is not None
+        k, d = self.means.shape
+        logs, slopes = [log_wide(x) + math.log(0.5)], [-x]
+        for mean, root in zip(self.means, self.roots, strict=True):
+            z = linalg.solve_triangular(root, (x - mean).T, lower=True, check_finite=False)
+            log_det = float(np.log(np.abs(np.diag(root))).sum())
+            height = math.log(0.5 / k) - 0.5 * d * math.log(2.0 * math.pi) - log_det
+            logs.append(height - 0.5 * np.sum(z * z, axis=0))
+            slopes.append(-linalg.solve_triangular(root, z, lower=True, trans=1).T)
+        total = np.logaddexp.reduce(logs, axis=0)
+        shares = np.exp(np.stack(logs) - total)
+        return total, np.einsum("kn,knd->nd", shares, np.stack(slopes))
+
+
+def _base(center: Array, root: Array, narrow: tuple[tuple[Array, Array], ...]) -> Base:
+    """The base in coordinates in which the wide normal is N(0, I)."""
+    if not narrow:
+        return Base()
+    means = [linalg.solve_triangular(root, at - center, lower=True) for at, _ in narrow]
+    roots = [linalg.solve_triangular(root, r, lower=True) for _, r in narrow]
+    return Base(np.stack(means), np.stack(roots))
 
 
 def log_wide(x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
-    """Returns the log density of N(0, I), from which tempering starts."""
+    """Returns the log density of N(0, I)."""
     return -0.5 * (np.einsum("nd,nd->n", x, x) + x.shape[1] * np.log(2.0 * np.pi))
 
 
@@ -344,71 +420,3 @@ def _bounded(slope: Array, step: float) -> Array:
     longest = 4.0 * np.sqrt(slope.shape[1]) / step
     length = np.linalg.norm(slope, axis=1, keepdims=True)
     return slope * np.minimum(1.0, longest / np.maximum(length, 1e-300))
-
-
-# The ratio of two integrals, from draws of both densities.
-
-#: No log ratio of integrals is looked for further from the median of the log ratios.
-_FARTHEST = 1e9
-
-
-def bridge(
-    log_ratio_0: Float[np.ndarray, " n"],
-    log_ratio_1: Float[np.ndarray, " m"],
-    *,
-    groups: tuple[Int[np.ndarray, " n"] | None, Int[np.ndarray, " m"] | None] = (None, None),
-    weights: Float[np.ndarray, " n"] | None = None,
-) -> tuple[float, float]:
-    """Returns log(Z_1 / Z_0) by the bridge of least variance, and its standard error.
-
-    Args:
-        log_ratio_0: log f_1 - log f_0 at draws of f_0.
-        log_ratio_1: the same at draws of f_1.
-        groups: which draws belong together, such as to one chain; every draw for itself if None.
-        weights: of the draws of f_0, with mean 1; 1 if not given.
-
-    Source: Bennett (1976); Meng and Wong (1996).
-    """
-    n, m = len(log_ratio_0), len(log_ratio_1)
-    balance = np.log(m / n)
-    w = np.ones(n) if weights is None else weights
-    seen = np.concatenate([log_ratio_0, log_ratio_1])
-    seen = seen[np.isfinite(seen)]
-    if len(seen) == 0:
-        return -np.inf, np.inf
-
-    def sides(log_constant: float) -> tuple[np.ndarray, np.ndarray]:
-        shifted = balance - log_constant
-        return w * special.expit(log_ratio_0 + shifted), special.expit(-(log_ratio_1 + shifted))
-
-    def excess(log_constant: float) -> float:
-        down, up = sides(log_constant)
-        return float(np.log(max(down.mean(), 1e-300) / max(up.mean(), 1e-300))) - balance
-
-    # Log ratios of draws far out may be -1e250: the ratio of the integrals is near the many.
-    middle, reach = float(np.median(seen)), 10.0
-    while excess(middle - reach) * excess(middle + reach) > 0.0:
-        reach *= 4.0
-        if reach > _FARTHEST:
-            return float("nan"), np.inf
-    found = float(
-        optimize.brentq(excess, middle - reach, middle + reach, xtol=1e-9, maxiter=500)  # pyright: ignore[reportArgumentType]
-    )
-    down, up = sides(found)
-    error = np.hypot(_relative_error(down, groups[0]), _relative_error(up, groups[1]))
-    return found, float(error)
-
-
-def _relative_error(values: Float[np.ndarray, " n"], group: Array | None) -> float:
-    """The standard error of a mean, in units of the mean."""
-    return standard_error(values, group) / max(float(values.mean()), 1e-300)
-
-
-def standard_error(values: Float[np.ndarray, " n"], group: Array | None = None) -> float:
-    """Returns the standard error of a mean of values that come in groups of any size (Chan and Lai 2013)."""
-    moved = values - values.mean()
-    sums = moved if group is None else np.bincount(group, moved)
-    if group is not None:
-        sums = sums[np.bincount(group) > 0]
-    few = len(sums) / max(len(sums) - 1, 1)
-    return float(np.sqrt(few * np.sum(sums**2)) / len(values))

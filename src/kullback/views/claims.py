@@ -21,18 +21,13 @@ from kullback.render.document import (
     Tone,
     heads,
 )
+from kullback.results.contributions import Contributions, Coverage
+from kullback.results.demo import Demo
+from kullback.results.density_report import DensityReport
 from kullback.results.estimate import Estimate
 from kullback.results.fit import Direction, Fit
-from kullback.results.others import (
-    Check,
-    ClaimFinding,
-    Contributions,
-    Coverage,
-    Demo,
-    DensityReport,
-    Verification,
-)
 from kullback.results.serialise import to_json
+from kullback.results.verification import Check, ClaimFinding, Verification
 from kullback.views.components import covers, describe, fact, family, provenance
 from kullback.views.curves import (
     Backdrop,

@@ -24,9 +24,9 @@ from kullback.expressions.format import format_distribution
 from kullback.families import FullRank, LowRank, MeanField, Recipe
 from kullback.families import Mixture as MixtureRecipe
 from kullback.render.document import Fact, Role
+from kullback.results.contributions import Coverage, ModeCover
 from kullback.results.estimate import Estimate
 from kullback.results.fit import Fit
-from kullback.results.others import Coverage, ModeCover
 from kullback.views.numbers import error_of, interval_of, kind_of, percent, value_of
 
 #: Labels of a category written out.

@@ -11,9 +11,9 @@ from jaxtyping import Float
 from kullback.distributions.base import Distribution
 from kullback.losses.divergences import forward_kl
 from kullback.render.document import Annotation, Axis, Band, Figure, Role, Series, Size
+from kullback.results.contributions import Contributions, Region
 from kullback.results.estimate import Estimate
 from kullback.results.fit import Direction, Fit
-from kullback.results.others import Contributions, Region
 from kullback.views.lines import Line, Values, ceiling, density, height, line, sounding, steps
 from kullback.views.numbers import exchanged, sentence
 

@@ -4,18 +4,25 @@ import numpy as np
 
 from kullback.render.document import Document, Fact, Section, Table, heads
 from kullback.results.batch import EstimateArray
+from kullback.results.contributions import Contributions
+from kullback.results.demo import Demo
+from kullback.results.density_report import DensityReport
 from kullback.results.diff import Diff, Profile
 from kullback.results.estimate import Estimate
 from kullback.results.fit import Fit
+from kullback.results.judgement import Judgement
 from kullback.results.logits import LogitsReport
 from kullback.results.loss_report import Gradients, LossReport
-from kullback.results.others import Contributions, Demo, DensityReport, Plan, Score, Verification
+from kullback.results.plan import Plan
+from kullback.results.score import Score
 from kullback.results.serialise import to_json
+from kullback.results.verification import Verification
 from kullback.results.watch import Watch
 from kullback.views.claims import demo_document, density_document, verification_document
 from kullback.views.components import fact
 from kullback.views.diff import diff_document
 from kullback.views.fit import fit_document
+from kullback.views.judgement import judgement_document
 from kullback.views.logits import logits_document
 from kullback.views.losses import gradients_document, loss_document
 from kullback.views.measure import contributions_document, plan_document
@@ -32,6 +39,8 @@ def document_of(result: object) -> Document:
             return estimates_document(result)
         case Fit():
             return fit_document(result)
+        case Judgement():
+            return judgement_document(result)
         case Diff():
             return diff_document(result)
         case LogitsReport():

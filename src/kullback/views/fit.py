@@ -9,11 +9,31 @@ from jaxtyping import Float
 from kullback.api.explore import live_of
 from kullback.distributions.base import Distribution
 from kullback.expressions.format import format_distribution
-from kullback.render.document import Block, Detail, Document, Fact, Figure, Gallery, Role, Section
+from kullback.render.document import (
+    Block,
+    Detail,
+    Document,
+    Fact,
+    Figure,
+    Gallery,
+    Role,
+    Section,
+    Table,
+    heads,
+)
 from kullback.results.estimate import Estimate
 from kullback.results.fit import Direction, Fit
+from kullback.results.posterior import columns
 from kullback.results.serialise import to_json
-from kullback.views.components import describe, fact, family, provenance
+from kullback.views.components import (
+    describe,
+    described,
+    fact,
+    family,
+    gaussian_values,
+    in_words,
+    provenance,
+)
 from kullback.views.curves import (
     Backdrop,
     Curve,
@@ -28,9 +48,10 @@ from kullback.views.curves import (
     snapshots,
 )
 from kullback.views.lines import is_scalar
+from kullback.views.numbers import near, with_error
 from kullback.views.optima import OPTIMA, optima_gallery, optima_table, parameter_table
 from kullback.views.planes import box_of, margins, pair, pairs, plane, thinned
-from kullback.views.posterior import AIMS, posterior_document
+from kullback.views.posterior import AIMS, how, other_optima, posterior_document
 from kullback.views.samples import conditional_sections, sample_sections
 
 
@@ -79,6 +100,8 @@ def fit_document(
     """
     if fit.posterior is not None:
         return posterior_document(fit, source=source, key=key)
+    if fit.unreported:
+        return _unreported_document(fit, source, key)
     d = max(fit.q.support.dimension, 1)
     names = columns or fit.columns or (("x",) if d == 1 else tuple(f"x{i}" for i in range(d)))
     fitted = _Fitted(
@@ -104,6 +127,51 @@ def fit_document(
         (*fit.notes, *_measured_notes(fit)),
         provenance(key=key, seconds=fit.seconds, clock="wall-clock", fits=(fit,)),
         live=None if fitted.target is None else live_of(fitted.target, fit.q, fit.divergence.unit),
+    )
+
+
+#: Draws of q from which a fit without a report has its means and sds.
+_SUMMARY = 4096
+
+
+def _unreported_document(fit: Fit, source: str, key: object) -> Document:
+    """What there is to say of a fit to a log density that was made with report=False."""
+    family = in_words(fit.family, full=True)
+    rest = ("KL(q||p)", "KL(p||q)", "log evidence", "verdict")
+    unit, words = fit.divergence.unit, "not asked for"
+    rows = (
+        ("ELBO", with_error(fit.divergence), how(fit.divergence)),
+        *((name, words, "report=False") for name in rest),
+    )
+    others = Section("Other optima", "", (other_optima(fit),))
+    return Document(
+        f"{family[:1].upper()}{family[1:]} fitted to p, not judged",
+        lambda: {**to_json(fit, described), "gaussians": gaussian_values(fit.q), "seconds": fit.seconds},
+        (source or "p: a log density", f"q: {family}, by minimising {AIMS[fit.direction]}"),
+        (fact(fit.divergence, "reverse"),),
+        (
+            Section("", "", (Table("", heads("", unit, "method"), rows),)),
+            Section("All parameters", "", (_summary(fit),)),
+            *([others] if len(fit.optima) > 1 else []),
+        ),
+        fit.notes,
+        provenance(key=key, seconds=fit.seconds, clock="wall-clock", fits=(fit,)),
+    )  # fmt: skip
+
+
+def _summary(fit: Fit) -> Table:
+    drawn = fit.sample(_SUMMARY)
+    by_name = drawn if isinstance(drawn, dict) else {"x": drawn}
+    found = columns(by_name, bare=not isinstance(drawn, dict))
+    rows = tuple(
+        (name, near(x.mean(), x.std()), near(x.std(), x.std())) for name, x in found.items()
+    )
+    return Table(
+        "",
+        heads("parameter", ">mean of q", ">sd of q"),
+        rows,
+        f"From {_SUMMARY} draws.",
+        brief=30,
     )
 
 

@@ -26,10 +26,12 @@ from kullback.render.document import (
     Table,
     heads,
 )
+from kullback.results.contributions import Contributions, Region
+from kullback.results.directions import Side, Sides
 from kullback.results.estimate import Estimate
 from kullback.results.fit import Direction
-from kullback.results.others import Cell as PlanCell
-from kullback.results.others import Contributions, Plan, PlanRow, Region, Side, Sides
+from kullback.results.plan import Cell as PlanCell
+from kullback.results.plan import Plan, PlanRow
 from kullback.results.serialise import to_json
 from kullback.results.status import Status
 from kullback.views.components import describe, fact, provenance

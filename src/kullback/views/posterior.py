@@ -53,7 +53,7 @@ _ROUTES = {
 }
 _NO_TAIL = "no weight is far above their mean, so there is no tail to fit"
 _PARETO = "of q's own draws; above 0.7 importance sampling is unreliable"
-_BARS = "Bars: shifts up to 1 sd, and ratios from half to twice as wide; hatched where q is lower or narrower."
+BARS = "Bars: shifts up to 1 sd, and ratios from half to twice as wide; hatched where q is lower or narrower."
 _LADDER = "Families were tried from the simplest up, until one could be trusted or none was left."
 _OTHERS = "Where the fit from other starting points ended; the first is q."
 
@@ -73,15 +73,15 @@ def posterior_document(fit: Fit, *, source: str = "", key: object = None) -> Doc
         f"{source or 'p: a log density'}, {d} parameter{'' if d == 1 else 's'}",
         f"q: {in_words(fit.family, full=True)}, by minimising {AIMS[fit.direction]}",
     )
-    bars = Detail(lambda: (Notes((_BARS,)),))
+    bars = Detail(lambda: (Notes((BARS,)),))
     ladder = Section("Families tried", _LADDER, _ladder(posterior))
-    others = Section("Other optima", "", (_others(fit),))
+    others = Section("Other optima", "", (other_optima(fit),))
     sections = (
         Section("", "", (_numbers(fit, posterior), Detail(lambda: _evidence(fit, posterior)))),
-        Section("All parameters", "", (_parameters(posterior.parameters), bars)),
+        Section("All parameters", "", (coordinates_table(posterior.parameters), bars)),
         *([ladder] if len(posterior.ladder) > 1 else []),
         *([others] if len(fit.optima) > 1 else []),
-        Section("Findings", "", (_findings(posterior.diagnosis),)),
+        Section("Findings", "", (findings_table(posterior.diagnosis),)),
         Section("q and p", "", (Detail(lambda: _pictures(fit, posterior)),)),
     )
     family = in_words(fit.family, full=True)
@@ -93,11 +93,12 @@ def posterior_document(fit: Fit, *, source: str = "", key: object = None) -> Doc
         sections,
         _notes(fit, posterior),
         provenance(key=key, seconds=fit.seconds, clock="wall-clock", fits=(fit,)),
-        _banner(posterior.diagnosis),
+        banner(posterior.diagnosis),
     )
 
 
-def _banner(diagnosis: Diagnosis) -> Banner:
+def banner(diagnosis: Diagnosis) -> Banner:
+    """Returns the verdict with what decided it."""
     decided, tone = diagnosis.decided_by, _TONES[diagnosis.verdict]
     if decided is None:
         text = f"none of {len(diagnosis.findings)} findings argues against using q for p"
@@ -121,10 +122,11 @@ def _facts(fit: Fit, posterior: Posterior) -> tuple[Fact, ...]:
         (posterior.log_evidence, "", "q"),
     ]
     numbers = (fact(e, role, label, repeated=True) for e, label, role in known if e is not None)
-    return (*numbers, _outside(posterior.outside))
+    return (*numbers, outside_fact(posterior.outside))
 
 
-def _outside(mass: Estimate) -> Fact:
+def outside_fact(mass: Estimate) -> Fact:
+    """Returns the mass of p outside q in percent."""
     name = mass.direction
     if mass.kind == "unresolved":
         return Fact("", name, mass.kind, kind_of(mass), str(mass), repeated=True)
@@ -150,8 +152,8 @@ def _numbers(fit: Fit, posterior: Posterior) -> Table:
     share = f"{100.0 * mass.value:.2f} ± {100.0 * mass.standard_error:.2f} %"
     k = posterior.pareto_k
     rows = (
-        *((name, with_error(e), _how(e)) for name, e in known if e is not None),
-        (mass.direction, mass.kind if mass.kind == "unresolved" else share, _how(mass)),
+        *((name, with_error(e), how(e)) for name, e in known if e is not None),
+        (mass.direction, mass.kind if mass.kind == "unresolved" else share, how(mass)),
         (
             "Pareto k of the weights",
             *(("none", _NO_TAIL) if k == -math.inf else (f"{k:.2f}", _PARETO)),
@@ -160,20 +162,22 @@ def _numbers(fit: Fit, posterior: Posterior) -> Table:
     return Table("", heads("", fit.divergence.unit, "method"), rows)
 
 
-def _how(e: Estimate) -> str:
+def how(e: Estimate) -> str:
+    """Returns the method of an estimate, or why there is none."""
     count = "" if e.n is None else f", n = {e.n}"
     return e.reason or f"{e.method}{count}"
 
 
-def _findings(diagnosis: Diagnosis) -> Table:
+def findings_table(diagnosis: Diagnosis) -> Table:
+    """Returns all findings, each with its verdict."""
     rows: list[tuple[Cell, ...]] = [
         (f.name, Badge(f.verdict, _TONES[f.verdict]), f.text.removeprefix(f"{f.name} = "), f.remedy)
         for f in diagnosis.findings
     ]
-    columns = heads("finding", "verdict", "evidence", "what to do")
+    head = heads("finding", "verdict", "evidence", "what to do")
     if not any(f.remedy for f in diagnosis.findings):
-        columns, rows = columns[:-1], [row[:-1] for row in rows]
-    return Table("", columns, tuple(rows), "The verdict is that of the worst finding.")
+        head, rows = head[:-1], [row[:-1] for row in rows]
+    return Table("", head, tuple(rows), "The verdict is that of the worst finding.")
 
 
 def _evidence(fit: Fit, posterior: Posterior) -> tuple[Block, ...]:
@@ -230,7 +234,7 @@ def _window(elbo: np.ndarray, final: float, top: float) -> tuple[float, float]:
 
 
 def _ladder(posterior: Posterior) -> tuple[Block, ...]:
-    columns = heads(
+    head = heads(
         "family", f">ELBO, {posterior.elbo.unit}", ">gain", ">KL(q||p)", "verdict", ">gradients"
     )
     best, rows = -math.inf, []
@@ -243,18 +247,19 @@ def _ladder(posterior: Posterior) -> tuple[Block, ...]:
             )
         )  # fmt: skip
         best = max(best, r.elbo.value)
-    return (Table("", columns, tuple(rows)), Detail(lambda: (Gallery("", (ladder(posterior),)),)))
+    return (Table("", head, tuple(rows)), Detail(lambda: (Gallery("", (ladder(posterior),)),)))
 
 
-def _parameters(parameters: tuple[Coordinate, ...]) -> Table:
+def coordinates_table(parameters: tuple[Coordinate, ...]) -> Table:
+    """Returns the mean and sd of each parameter under q, against those under p."""
     expected = any(p.expected_shrinkage is not None for p in parameters)
-    columns = heads(
+    head = heads(
         "parameter", ">mean of q", ">sd of q", ">mean of p: shift, sds", ">sd of q / sd of p",
         *([">expected"] if expected else []),
     )  # fmt: skip
     linear = "Expected: the ratio that linear response predicts for mean field." if expected else ""
     rows = tuple(_row(p, expected=expected) for p in parameters)
-    return Table("", columns, rows, linear, brief=_BRIEF)
+    return Table("", head, rows, linear, brief=_BRIEF)
 
 
 def _row(p: Coordinate, *, expected: bool) -> tuple[Cell, ...]:
@@ -284,7 +289,8 @@ def _share(value: float) -> float:
     return 0.0 if math.isnan(value) else min(max(value, -1.0), 1.0)
 
 
-def _others(fit: Fit) -> Table:
+def other_optima(fit: Fit) -> Table:
+    """Returns where restarts ended."""
     rows = tuple((f"#{i}", with_error(o.divergence)) for i, o in enumerate(fit.optima, start=1))
     kl = fit.divergence
     return Table("", heads("optimum", f">{kl.direction}, {kl.unit}"), rows, _OTHERS)
@@ -357,16 +363,16 @@ def sandwich(fit: Fit, posterior: Posterior) -> Figure:
     """Returns ELBO <= log evidence <= EUBO, the log evidence by both routes."""
     eubo = upper_bound(fit, posterior)
     evidence = posterior.log_evidence
-    shown = [_row_of("ELBO", posterior.elbo, "reverse")]
+    shown = [row_of("ELBO", posterior.elbo, "reverse")]
     shown += [
-        _row_of(way, route, "q")
+        row_of(way, route, "q")
         for way, route in zip(
             ("importance sampling", "tempered SMC"), posterior.routes, strict=True
         )
     ]
     if evidence not in posterior.routes:
-        shown.append(_row_of("log evidence", evidence, "q"))
-    shown.append(_row_of("EUBO", eubo, "forward"))
+        shown.append(row_of("log evidence", evidence, "q"))
+    shown.append(row_of("EUBO", eubo, "forward"))
     bands = []
     if _known(evidence):
         if evidence.value > posterior.elbo.value:
@@ -415,7 +421,8 @@ def upper_bound(fit: Fit, posterior: Posterior) -> Estimate:
     return Estimate.sampled(value, error, quantity, method=gap.method, n=gap.n)
 
 
-def _row_of(name: str, e: Estimate, role: Role) -> IntervalRow:
+def row_of(name: str, e: Estimate, role: Role) -> IntervalRow:
+    """Returns an estimate as a row of an interval plot."""
     return IntervalRow(name, e, _plain(e), role)
 
 

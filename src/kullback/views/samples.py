@@ -25,8 +25,8 @@ from kullback.render.document import (
 )
 from kullback.results.estimate import Estimate
 from kullback.results.fit import Candidate, Fit, Goodness, Likelihood, Selection
-from kullback.results.others import Score
 from kullback.results.quantity import LOG_PROB, factor
+from kullback.results.score import Score
 from kullback.results.serialise import to_json
 from kullback.views.components import fact, in_words
 from kullback.views.lines import steps

@@ -271,12 +271,21 @@ def copies(x: Values, y: Values) -> tuple[float, float]:
 
 def _on_grid(distinct: Values) -> bool:
     """Whether values are decimals of few digits, perhaps in float32, or all whole numbers of steps apart."""
-    if decimals(distinct) is not None:
-        return True
+    return decimals(distinct) is not None or step_of(distinct) > 0.0
+
+
+def step_of(distinct: Values) -> float:
+    """Returns the step of a grid that sorted values lie on, whatever its unit; 0 where they lie on none."""
     gaps = np.diff(distinct)
+    if not len(gaps):
+        return 0.0
+    digits = decimals(distinct)
+    if digits is not None:
+        gaps = np.round(gaps, digits)
     smallest = float(gaps.min())
     whole = np.abs(gaps / smallest - np.round(gaps / smallest))
-    return bool(whole.max() < _WHOLE and smallest > FLOAT32 * float(np.abs(distinct).max()))
+    regular = whole.max() < _WHOLE and smallest > FLOAT32 * float(np.abs(distinct).max())
+    return smallest if regular else 0.0 if digits is None else 10.0**-digits
 
 
 # Rows that are independent draws of one weight, from rows that are not.
