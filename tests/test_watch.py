@@ -252,6 +252,11 @@ def test_bad_input(reference):
         kb.watch(reference).update(reference[:50], day=3)
 
 
+def test_days_have_names_of_their_own(reference):
+    watched = kb.watch(reference).update(reference[:50], day="day 2").update(reference[:50])
+    assert [d.name for d in watched.days] == ["day 2", "day 3"]
+
+
 def test_declared_kinds_hold_for_every_day():
     rng = np.random.default_rng(12)
     watched = kb.watch(pl.DataFrame({"zip": rng.integers(1, 6, 500)}), kinds={"zip": "category"})

@@ -49,12 +49,14 @@ class TestWatch:
             (("s.kb", "--day", "monday"), "say CURRENT"),
             (("s.kb", "d1.parquet", "--key", "1"), "said once, with --reference"),
             (("s.kb", "none.parquet"), "none.parquet"),
+            (("new.kb", "--reference", "ref.profile"), "a profile has none"),
             (("ref.parquet", "d1.parquet"), "not a file of kullback's"),
             (("d1.parquet", "d1.parquet"), "overwrite"),
         ],
     )
     def test_bad_input(self, run, typed, words, tmp_path):
         run("watch", "s.kb", "d1.parquet", "--reference", "ref.parquet", "--day", "monday")
+        run("profile", "ref.parquet", "-o", "ref.profile")
         before = (tmp_path / "s.kb").read_bytes()
         ran = run("watch", *typed)
         assert ran.code == 2

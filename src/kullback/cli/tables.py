@@ -77,12 +77,15 @@ def watch(
         )
     else:
         watched = watch_of(
-            reference, columns=names_of(how.columns), kinds=kinds_of(how.kind), key=how.key or 0
+            opened(reference),
+            columns=names_of(how.columns),
+            kinds=kinds_of(how.kind),
+            key=how.key or 0,
         )
     if current is None and how.day is not None:
         raise InputError(f"--day {how.day}: say CURRENT, the rows of that day")
     if current is not None:
-        watched = watched.update(current, day=how.day)
+        watched = watched.update(opened(current), day=how.day)
     if current is not None or reference is not None:
         write_watch(watched, state)
     document = watch_document(unit.of(_typed_notes(watched)))

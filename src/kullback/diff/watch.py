@@ -1,5 +1,7 @@
 """`watch`: tables that come day after day, against a reference, with one level for all of them."""
 
+import functools
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -49,6 +51,8 @@ _FEWEST_ROWS, _LEAST, _MOST = 40, 100, 2000
 _CELLS, _NAMED, _FEWEST = 32, 30, 10
 #: Rows from which on whole numbers may be seen to count them. Shares that are shown.
 _KEY, _SHOWN = 20, 5
+#: A column of so many rows is read once and kept; a longer one is read twice.
+_SMALL = 20_000
 _DEPEND = (
     "rows look as if each depended on the one before; the evidence takes them for independent, so an alarm may be "
     "due to that: give rows that are independent, or say order=False if their order means nothing"
@@ -122,10 +126,13 @@ def updated(watched: Watch, current: object, day: str | None = None) -> Watch:
     """Returns a watch with the rows of one day more; arguments as of `Watch.update`."""
     if watched.unit != "nats":
         watched = in_unit(watched, "nats")
-    day = f"day {len(watched.days) + 1}" if day is None else day
+    had = [d.name for d in watched.days]
+    if day is None:
+        free = (f"day {n}" for n in itertools.count(len(had) + 1))
+        day = next(name for name in free if name not in had)
     if not isinstance(day, str) or not day:
         raise InputError(f"day={day!r}: give the name of the day, a text")
-    if day in [d.name for d in watched.days]:
+    if day in had:
         raise InputError(f"{day!r} is in the watch already: a day counts once")
     if isinstance(current, Profile):
         raise InputError("watch takes the rows of each day: a profile has none, only counts")
@@ -176,6 +183,8 @@ def _independent(table: Table, columns: Sequence[str]) -> tuple[Table, tuple[str
     if index is not None:
         return table.part(index, table.source), ()
     notes: tuple[str, ...] = ()
+    if table.rows <= _SMALL:
+        table = replace(table, read=functools.cache(table.read))
     found, copied = [], False
     for name in columns:
         try:

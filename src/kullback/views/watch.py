@@ -103,10 +103,9 @@ def _row(c: ColumnWatch, limit: float) -> tuple[Cell, ...]:
 def _evidence(watched: Watch) -> Figure:
     days = np.arange(1.0, len(watched.days) + 1.0)
     highest = sorted(watched.columns, key=lambda c: -c.highest)[:_DRAWN]
-    series = (
-        [_line(c, days, watched) for c in reversed(highest)] if len(watched.columns) > 1 else []
-    )
-    series.append(Series("all together", days, watched.history, "forward", "line"))
+    series = [Series("all together", days, watched.history, "forward", "line")]
+    if len(watched.columns) > 1:  # above it, where each is the highest
+        series += [_line(c, days, watched) for c in reversed(highest)]
     line = np.full(2, watched.threshold)
     ends = np.array([0.5, len(days) + 0.5])
     series.append(Series("alarm from here on", ends, line, "neutral", "dashed"))
