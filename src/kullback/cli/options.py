@@ -38,6 +38,8 @@ EXIT_CODES = {
 }
 #: An option without a value.
 Flag = Annotated[bool, Parameter(show_default=False)]
+#: A report that is written unless --no-report is said.
+Report = Annotated[Path | None, Parameter(negative_none="no-")]
 
 
 #: Descents are kept side by side: more than this take hours and find nothing that fewer did not.
