@@ -32,10 +32,8 @@ _OF_DRAWS = Remedies(
     "sample for longer, with smaller steps, or in other parameters",
     "start chains where p has mass too: judgement.starting_points(4), or temper",
 )
-_OF_DENSITY = Remedies(
-    'fit p anew from here: fit(p, "mixture:auto", direction="reverse")',
-    'fit p anew: fit(p, "mixture:auto", direction="reverse")',
-)
+_ANEW = 'fit p with family="mixture:auto"'
+_OF_DENSITY = Remedies(_ANEW, _ANEW)
 
 
 def judge_target(target: Unconstrained, judged: Drawn | Distribution, run: Run) -> Judgement:
