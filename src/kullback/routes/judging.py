@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from kullback.core.errors import DensityError, UnsupportedError
+from kullback.core.errors import DensityError, InputError, UnsupportedError
 from kullback.core.run import Run
 from kullback.diagnostics.draws import close_to, judge_draws
 from kullback.diagnostics.importance import Sampler
@@ -159,6 +159,11 @@ def _of_events(
     def sample(rng: np.random.Generator, n: int) -> Array:
         drawn: Any = q.sample(rng, n)
         named = drawn if isinstance(drawn, dict) else {name: drawn.reshape(n, *event.shape[1:])}
-        return back(named)
+        try:
+            return back(named)
+        except InputError as error:
+            raise InputError(
+                f"q has mass where p has none, so that KL(q||p) is infinite: {error}"
+            ) from None
 
     return log_q, sample
