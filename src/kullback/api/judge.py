@@ -49,9 +49,13 @@ def judge(
     """
     target = read(p)
     if target.known not in ("log density", "density"):
+        instead = (
+            'a fit of it is judged as it is made, fit(p, "bernoulli", direction="reverse")'
+            if target.known == "discrete log density"
+            else "two sets of rows are compared by diff(a, b) and kl_divergence(Samples(a), Samples(b))"
+        )
         raise UnsupportedError(
-            f"p is known by {target.known}, and judging takes a log density over the reals: two sets of rows are "
-            "compared by diff(reference, current) and kl_divergence(Samples(a), Samples(b))"
+            f"p is known by {target.known}, and judging takes a log density over the reals: {instead}"
         )
     judged = q.q if isinstance(q, Fit) else q
     with told("judging", progress) as watch:

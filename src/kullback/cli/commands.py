@@ -94,10 +94,11 @@ def judge(
 ) -> int:
     """How far draws, or a density, are from a log density.
 
-    P is a log density in a Python file, such as model.py:log_posterior, as in kullback fit, or an
-    expression. Q is a file of draws of its parameters (.csv, .tsv, .parquet with a column for each;
-    .npy of shape (n, d) or (chains, n, d); .nc of ArviZ), a saved fit (.kb), or an expression. Says the
-    log evidence, KL in both directions, missed mass, the means and sds of all parameters, and a verdict.
+    P is a log density in a Python file, such as model.py:log_posterior, as in
+    kullback fit, or an expression. Q is a file of draws of its parameters (.csv,
+    .tsv, .parquet with a column for each; .npy of shape (n, d) or (chains, n, d);
+    .nc of ArviZ), a saved fit (.kb), or an expression. Says the log evidence, KL in
+    both directions, missed mass, means and sds of all parameters, and a verdict.
     Exit code 3 if Q should not be used for P.
 
     Args:

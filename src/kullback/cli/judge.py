@@ -7,7 +7,15 @@ from pathlib import Path
 from kullback.api.judge import judge as judge_of
 from kullback.api.store import load_fit
 from kullback.cli.answer import File, answer, progress, report_file
-from kullback.cli.inputs import check_place, expression, is_model, is_rows, model, source_of
+from kullback.cli.inputs import (
+    check_place,
+    expression,
+    is_model,
+    is_rows,
+    kinds_of,
+    model,
+    source_of,
+)
 from kullback.cli.options import Output, Reading, Unit, typed
 from kullback.core.errors import InputError
 from kullback.inputs.draws import is_tree_file
@@ -45,11 +53,17 @@ def _judged(q: str, reading: Reading) -> object:
         raise InputError(f"{q}: q is a file of draws, a saved fit (.kb) or an expression")
     apart = {name: column for name, column in reading.apart.items() if column is not None}
     plain = is_tree_file(q) or q.lower().endswith(".npy")
-    if apart and (plain or not is_rows(q)):
-        raise InputError(f"--{next(iter(apart))}: {q} has no columns by name")
+    options = [
+        *apart,
+        *(["kind"] if reading.kind else []),
+        *(["missing"] if reading.missing else []),
+    ]
+    if options and (plain or not is_rows(q)):
+        raise InputError(f"--{options[0]}: {q} has no columns by name")
     if plain or not is_rows(q):
         return q
-    read = read_rows(q, apart=RowColumns(**reading.apart), missing=reading.absent)
+    kinds = kinds_of(reading.kind)
+    read = read_rows(q, apart=RowColumns(**reading.apart), kinds=kinds, missing=reading.absent)
     return read if isinstance(read, Stream) else read.samples
 
 

@@ -31,7 +31,7 @@ from kullback.fitting.components import Components, one
 from kullback.inputs.draws import Drawn
 from kullback.measure.samples.dependence import chains_of, lasting, memory
 from kullback.results.estimate import Estimate
-from kullback.results.judgement import Judged, Judgement
+from kullback.results.judgement import JudgedDraws, Judgement
 from kullback.results.posterior import Coordinate, Diagnosis
 from kullback.results.quantity import (
     BY_DRAWS,
@@ -252,7 +252,7 @@ def judge_draws(
     )
     chains = max(len(every.chains), 1)
     return Judgement(
-        judged=Judged(drawn.n, chains, every.worth, len(q.weights)),
+        judged=JudgedDraws(drawn.n, chains, every.worth, len(q.weights)),
         log_evidence=evidence.log_evidence,
         by_draws=by_draws,
         routes=evidence.routes,

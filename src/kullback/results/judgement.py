@@ -15,7 +15,7 @@ from kullback.results.status import Status
 
 @final
 @dataclass(frozen=True)
-class Judged:
+class JudgedDraws:
     """The draws that were judged.
 
     Attributes:
@@ -64,7 +64,7 @@ class Judgement(Shown):
 
     derived: ClassVar[dict[str, str]] = {"verdict": "diagnosis.verdict", "status": "status"}
 
-    judged: Judged | None
+    judged: JudgedDraws | None
     log_evidence: Estimate
     by_draws: Estimate | None
     routes: tuple[Estimate, ...]

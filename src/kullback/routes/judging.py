@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from kullback.core.errors import DensityError, UnsupportedError
+from kullback.core.errors import DensityError, InputError, UnsupportedError
 from kullback.core.run import Run
 from kullback.diagnostics.draws import close_to, judge_draws
 from kullback.diagnostics.importance import Sampler
@@ -32,10 +32,8 @@ _OF_DRAWS = Remedies(
     "sample for longer, with smaller steps, or in other parameters",
     "start chains where p has mass too: judgement.starting_points(4), or temper",
 )
-_OF_DENSITY = Remedies(
-    'fit p anew from here: fit(p, "mixture:auto", direction="reverse")',
-    'fit p anew: fit(p, "mixture:auto", direction="reverse")',
-)
+_ANEW = 'fit p with family="mixture:auto"'
+_OF_DENSITY = Remedies(_ANEW, _ANEW)
 
 
 def judge_target(target: Unconstrained, judged: Drawn | Distribution, run: Run) -> Judgement:
@@ -161,6 +159,11 @@ def _of_events(
     def sample(rng: np.random.Generator, n: int) -> Array:
         drawn: Any = q.sample(rng, n)
         named = drawn if isinstance(drawn, dict) else {name: drawn.reshape(n, *event.shape[1:])}
-        return back(named)
+        try:
+            return back(named)
+        except InputError as error:
+            raise InputError(
+                f"q has mass where p has none, so that KL(q||p) is infinite: {error}"
+            ) from None
 
     return log_q, sample
