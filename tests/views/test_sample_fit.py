@@ -8,7 +8,7 @@ import pytest
 from kullback.api.fit import fit as fit_fit
 from kullback.families import FullRank, MeanField, Mixture
 from kullback.render.html import render
-from kullback.results.fit import Goodness
+from kullback.results.likelihood import Goodness
 from kullback.targets import Samples
 from kullback.views.fit import fit_document
 from kullback.views.optima import parameter_table, rounded

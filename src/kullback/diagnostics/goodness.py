@@ -24,7 +24,7 @@ from kullback.measure.neighbours import (
     step,
 )
 from kullback.results.estimate import Estimate
-from kullback.results.fit import Goodness, Learnt, Likelihood
+from kullback.results.likelihood import Goodness, Learnt, Likelihood
 from kullback.results.quantity import LOG_PROB_GAP
 
 Values = Float[np.ndarray, " n"]

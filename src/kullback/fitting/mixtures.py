@@ -17,7 +17,7 @@ from kullback.fitting.mixture_family import MixtureFamily, with_components
 from kullback.fitting.offspring import split
 from kullback.fitting.rows import Rows
 from kullback.results.estimate import Estimate
-from kullback.results.fit import Candidate, Selection
+from kullback.results.likelihood import Candidate, Selection
 from kullback.results.quantity import LOG_PROB, LOG_PROB_DIFFERENCE
 from kullback.targets import Samples
 

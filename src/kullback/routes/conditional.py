@@ -25,7 +25,8 @@ from kullback.families import Auto, Categorical, FullRank, Mixture
 from kullback.fitting.conditional import SPREADS, ascend, logistic
 from kullback.fitting.cross_validation import FOLDS, folds, mean_score, moments
 from kullback.results.estimate import Estimate
-from kullback.results.fit import ConditionalFit, Fit, Goodness, Optimum
+from kullback.results.fit import Fit, Optimum
+from kullback.results.likelihood import ConditionalFit, Goodness
 from kullback.results.quantity import CROSS_ENTROPY, LOG_PROB, MUTUAL_INFORMATION
 from kullback.routes.families import check_numbers, in_memory, rows
 from kullback.routes.lattice import ratings_as_categories

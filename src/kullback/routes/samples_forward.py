@@ -38,7 +38,8 @@ from kullback.fitting.mixtures import (
 from kullback.fitting.rows import Rows, distinct, rows_of
 from kullback.measure.question import CROSS_ENTROPY
 from kullback.results.estimate import Estimate
-from kullback.results.fit import Fit, Likelihood, Optimum, ParameterError, Selection
+from kullback.results.fit import Fit, Optimum
+from kullback.results.likelihood import Likelihood, ParameterError, Selection
 from kullback.results.quantity import Sentence
 from kullback.routes.families import as_rows, check_numbers, fit_family, in_memory
 from kullback.routes.lattice import SPIKE, narrow, ratings_as_categories

@@ -22,7 +22,8 @@ from kullback.families import (
     parse_family,
 )
 from kullback.fitting.cross_validation import FOLDS, difference, folds
-from kullback.results.fit import Candidate, Fit, Selection
+from kullback.results.fit import Fit
+from kullback.results.likelihood import Candidate, Selection
 from kullback.results.quantity import Sentence
 from kullback.routes.families import Fitted, as_rows, fit_family, fitted, in_memory, rows
 from kullback.routes.samples_forward import fit_samples

@@ -21,7 +21,8 @@ from kullback.distributions.gaussian_mixture import (
 )
 from kullback.families import KernelDensity as families_KernelDensity
 from kullback.families import LowRank, Mixture, parse_family
-from kullback.results.fit import Fit, Likelihood
+from kullback.results.fit import Fit
+from kullback.results.likelihood import Likelihood
 from kullback.routes.families import fit_family
 from kullback.routes.samples_forward import fit_samples
 from kullback.sklearn.density import Density, draws, is_determined, key_of, log_prob

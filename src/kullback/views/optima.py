@@ -9,7 +9,8 @@ from jaxtyping import Float
 
 from kullback.expressions.format import format_distribution
 from kullback.render.document import Gallery, Lines, Table, heads
-from kullback.results.fit import Fit, Optimum, ParameterError
+from kullback.results.fit import Fit, Optimum
+from kullback.results.likelihood import ParameterError
 from kullback.views.components import ComponentColumn, Gaussians, components, parts
 from kullback.views.curves import Backdrop, Curve, densities
 from kullback.views.lines import ceiling, density

@@ -24,7 +24,8 @@ from kullback.render.document import (
     heads,
 )
 from kullback.results.estimate import Estimate
-from kullback.results.fit import Candidate, Fit, Goodness, Likelihood, Selection
+from kullback.results.fit import Fit
+from kullback.results.likelihood import Candidate, Goodness, Likelihood, Selection
 from kullback.results.quantity import LOG_PROB, factor
 from kullback.results.score import Score
 from kullback.results.serialise import to_json
