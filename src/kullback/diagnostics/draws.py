@@ -51,6 +51,8 @@ _MOST = 4096
 _EDGE, _FEW = 0.01, 10.0
 #: Draws with sds below this share of p's at a mode have none to speak of.
 _NARROWEST = 1e-4
+#: Errors of one of many parameters that are no chance.
+_SIGMAS = 4.0
 #: One side of a 95 % interval.
 _ONE_SIDED = 1.645
 _BY_DRAWS = "bridge sampling, the draws to a mixture fitted to half of them"
@@ -237,7 +239,7 @@ def judge_draws(
         (
             missed_mass(
                 outside(mass, share, remedies, seen=math.inf),
-                spread,
+                spread if _off(parameters) else None,
                 separate=share,
                 remedies=remedies,
             ),
@@ -283,11 +285,15 @@ def _held(
 
 
 def _missed(held: Held, evidence: Evidence, weighed: Weighed, afar: Afar) -> Estimate:
-    """The share of p where a share of the draws lies, less that share: what they have too little of."""
-    share, method = _beyond(held, evidence, weighed, afar)
+    """The share of p that lies beyond the edge in excess of the draws' own share there: what they miss.
+
+    If the draws follow p on a part of the space, this is p's mass outside that part; if on all of it, 0.
+    """
+    (share, error), method = _beyond(held, evidence, weighed, afar)
+    kept = 1.0 - held.share
     return Estimate.sampled(
-        max(share[0] - held.share, 0.0),
-        math.hypot(share[1], held.edge_error),
+        max((share - held.share) / kept, 0.0),
+        math.hypot(error, held.edge_error * (1.0 - share) / kept) / kept,
         MASS_OUTSIDE,
         method=method,
         n=len(weighed.x if evidence.by_weights else afar.x),
@@ -405,6 +411,16 @@ def _parameters(
     moments = {name: (float(x.mean()), float(x.std())) for name, x in drawn.columns.items()}
     ours = named_parameters(target, weighed, afar, moments, {}, by_weights=by_weights)
     return tuple(c if c.fixed else _doubted(c, drawn.columns[c.name], every) for c in ours)
+
+
+def _off(parameters: tuple[Coordinate, ...]) -> bool:
+    """Whether the mean or the sd of a parameter is off by more than chance and a hundredth."""
+    known = [c for c in parameters if not c.fixed and math.isfinite(c.mean_shift.standard_error)]
+    return any(
+        abs(e.value - right) > _SIGMAS * e.standard_error + 0.01
+        for c in known
+        for e, right in ((c.mean_shift, 0.0), (c.shrinkage, 1.0))
+    )
 
 
 def _doubted(c: Coordinate, x: Array, every: Series) -> Coordinate:
