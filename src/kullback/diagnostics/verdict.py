@@ -97,7 +97,9 @@ def divergence(kl: Estimate, remedies: Remedies) -> Finding:
     return Finding(name, verdict, Sentence("{}", kl), "" if verdict == "trust" else remedies.richer)
 
 
-def missed_mass(lost: Finding, spread: Finding, *, separate: float, remedies: Remedies) -> Finding:
+def missed_mass(
+    lost: Finding, spread: Finding | None, *, separate: float, remedies: Remedies
+) -> Finding:
     """Names what mass outside q means: separate modes that it misses, or means and sds that are off.
 
     Args:
