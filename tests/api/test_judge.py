@@ -163,7 +163,35 @@ class TestWrongDraws:
         assert abs(errors(j.by_draws, -math.log(2.0))) < 4.0
         assert 0.6 < j.reverse_kl.value < math.log(2.0)
         assert j.forward_kl.value > 1.0
-        assert abs(errors(j.outside, 0.495)) < 4.0
+        assert abs(errors(j.outside, 0.5)) < 4.0
+
+    @pytest.mark.slow
+    def test_the_missed_share_and_the_bounds_cover(self):
+        """Chains that remember, in the heavier of two modes of five coordinates: what they miss is .3."""
+        other = np.array([8.0, 0.0, 0.0, 0.0, 0.0])
+
+        def log_p(x):
+            near, far = (-0.5 * np.sum((x - m) ** 2, axis=-1) for m in (0.0, other))
+            return np.logaddexp(math.log(0.7) + near, math.log(0.3) + far)
+
+        def slope(x):
+            share = 1.0 / (1.0 + 3.0 / 7.0 * np.exp(8.0 * x[0] - 32.0))
+            return -share * x - (1.0 - share) * (x - other)
+
+        p, truth = LogDensity(log_p, np.zeros(5), gradient=slope), 2.5 * math.log(2 * math.pi)
+        found = [
+            judge(p, chains(np.random.default_rng(k), (4, 1000, 5), 0.8), key=k) for k in range(6)
+        ]
+        for name, value in (
+            ("outside", 0.3), ("log_evidence", truth), ("by_draws", truth + math.log(0.7)),
+        ):  # fmt: skip
+            z = np.array([errors(getattr(j, name), value) for j in found])
+            assert np.abs(z).max() < 4.0
+            assert np.sum(z**2) < 22.5  # chi-square with 6 degrees of freedom: .1 %
+        assert {j.diagnosis.decided_by.name for j in found} == {"misses mass"}
+        bounds = np.array([j.reverse_kl.value for j in found])
+        assert (bounds > 0.2).all()
+        assert (bounds < -math.log(0.7) + 0.01).all()  # 95 % of them are below it
 
     @pytest.mark.parametrize("sd", [0.5, 0.8, 2.0])
     def test_the_wrong_width(self, sd):

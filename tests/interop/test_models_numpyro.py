@@ -9,9 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
+from numpyro.infer import MCMC, NUTS
 from numpyro.infer.util import potential_energy
 from scipy import stats
 
+from kullback.api.judge import judge
 from kullback.core.errors import DensityError, InputError, UnsupportedError
 from kullback.core.numerics import float64
 from kullback.interop.numpyro_model import numpyro_model
@@ -199,3 +201,29 @@ def pointed():
 def test_what_cannot_be_fitted(model, kind, message):
     with pytest.raises(kind, match=message):
         numpyro_model(model)
+
+
+@pytest.mark.slow
+def test_a_model_that_a_sampler_has_run_in_single_precision():
+    """JAX remembers arrays that it traced in float32; chains of the model are judged all the same."""
+    y, sd = np.array([28.0, 8.0, -3.0, 7.0]), np.array([15.0, 10.0, 16.0, 11.0])
+
+    def model():
+        mu = numpyro.sample("mu", dist.Normal(0.0, 5.0))
+        tau = numpyro.sample("tau", dist.HalfCauchy(5.0))
+        with numpyro.plate("school", 4):
+            z = numpyro.sample("z", dist.Normal(0.0, 1.0))
+            theta = numpyro.deterministic("theta", mu + tau * z)
+            numpyro.sample("y", dist.Normal(theta, sd), obs=y)
+
+    sampler = MCMC(NUTS(model), num_warmup=200, num_samples=200, progress_bar=False)
+    sampler.run(jax.random.key(0))
+    drawn = sampler.get_samples(group_by_chain=True)
+    found = judge(model, drawn)
+    assert found.judged.draws == 200
+    assert abs(found.by_draws.value - found.log_evidence.value) < 4.0 * (
+        found.by_draws.standard_error + found.log_evidence.standard_error
+    )
+    # The deterministic site is had from the others, whether it is among the draws or not.
+    latent = {name: drawn[name] for name in ("mu", "tau", "z")}
+    assert {c.name for c in judge(model, latent).parameters} >= {"mu", "tau", "theta[3]"}

@@ -21,7 +21,7 @@ from kullback.core.errors import InputError
 from kullback.core.run import Run
 from kullback.diagnostics.importance import FREEDOM, draw, heavy_log_prob, smoothed
 from kullback.fitting.climbs import Climbs
-from kullback.fitting.components import Components, joined
+from kullback.fitting.components import Components, joined, one
 from kullback.fitting.em_search import rough_mixture
 from kullback.fitting.reverse import NATS
 from kullback.fitting.rows import rows_of
@@ -290,6 +290,31 @@ def mixture_of(
         risen = 0 if bic < lowest else risen + 1
         best, lowest = (made, bic) if bic < lowest else (best, lowest)
     return best
+
+
+def close_to(
+    x: Float[np.ndarray, "n d"],
+    worth: float,
+    rng: np.random.Generator,
+    least: Float[np.ndarray, " d"] | float = 0.0,
+) -> Components:
+    """Returns a mixture of Gaussians close to draws worth so many; one with a shrunk covariance where these are few.
+
+    Args:
+        x: the draws.
+        worth: how many independent ones they are worth.
+        rng: randomness.
+        least: sds; draws that are narrower are taken to have these.
+    """
+    narrow = x.std(axis=0) <= least
+    found = None if narrow.any() else mixture_of(x, np.ones(len(x)), worth, rng)
+    if found is not None:
+        return found
+    covariance = np.atleast_2d(np.cov(x.T))
+    scale = np.maximum(np.diag(covariance), np.broadcast_to(np.square(least), x.shape[1]))
+    keep = worth / (worth + 2.0 * x.shape[1])
+    mixed = keep * covariance + (1.0 - keep + 1e-10) * np.diag(scale)
+    return one(x.mean(axis=0), np.linalg.cholesky(mixed + np.diag(np.where(narrow, scale, 0.0))))
 
 
 def _whole(q: Components) -> Components:

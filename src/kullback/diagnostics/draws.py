@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from kullback.core.run import Run
-from kullback.diagnostics.adaptive import cover, mixture_of
+from kullback.diagnostics.adaptive import close_to, cover
 from kullback.diagnostics.evidence import Evidence, weigh_up
 from kullback.diagnostics.importance import Value, Weighed, weigh
 from kullback.diagnostics.integrability import check_found, check_proper
@@ -52,6 +52,8 @@ _MOST = 4096
 _EDGE, _FEW = 0.01, 10.0
 #: Draws with sds below this share of p's at a mode have none to speak of.
 _NARROWEST = 1e-4
+#: Errors of one of many parameters that are no chance.
+_SIGMAS = 4.0
 #: One side of a 95 % interval.
 _ONE_SIDED = 1.645
 _BY_DRAWS = "bridge sampling, the draws to a mixture fitted to half of them"
@@ -155,31 +157,6 @@ class Held:
         )
 
 
-def close_to(
-    x: Float[np.ndarray, "n d"],
-    worth: float,
-    rng: np.random.Generator,
-    least: Float[np.ndarray, " d"] | float = 0.0,
-) -> Components:
-    """Returns a mixture of Gaussians close to draws worth so many; one with a shrunk covariance where these are few.
-
-    Args:
-        x: the draws.
-        worth: how many independent ones they are worth.
-        rng: randomness.
-        least: sds; draws that are narrower are taken to have these.
-    """
-    narrow = x.std(axis=0) <= least
-    found = None if narrow.any() else mixture_of(x, np.ones(len(x)), worth, rng)
-    if found is not None:
-        return found
-    covariance = np.atleast_2d(np.cov(x.T))
-    scale = np.maximum(np.diag(covariance), np.broadcast_to(np.square(least), x.shape[1]))
-    keep = worth / (worth + 2.0 * x.shape[1])
-    mixed = keep * covariance + (1.0 - keep + 1e-10) * np.diag(scale)
-    return one(x.mean(axis=0), np.linalg.cholesky(mixed + np.diag(np.where(narrow, scale, 0.0))))
-
-
 def judge_draws(
     target: Unconstrained,
     density: CountedDensity,
@@ -204,55 +181,24 @@ def judge_draws(
         DensityError: the log density is no log density: NaN, or improper.
     """
     every = in_chains(drawn.columns, drawn.rows, drawn.n)
-    first, second = halves(every)
-    run.watch("fitting a mixture to half of the draws")
-    start = found.starts[0]
-    anchor = one(start.means[0], start.matrices[0])
-    q = close_to(
-        drawn.u[first.index],
-        first.worth,
-        run.generator("mixture of draws"),
-        _NARROWEST * anchor.sds[0],
-    )
-    ours = cover(density, anchor, found, tempered, run).proposal
-    density.forget()
-    run.watch("weighing draws of both mixtures")
-    weighed = weigh(density, q, q.log_prob, run.generator("weights"), ours)
-    held = _held(density, q, drawn, (first, second))
-    check_found(density, target)
-    rays = check_proper(target, density, anchor, run.generator("rays", 1))
-    afar = from_afar(tempered, found, q.log_prob, weighed)
-    missed = tuple(m for m in found.modes if m.proper and q.log_prob(m.at[None])[0] < held.least)
-    afar = replace(afar, threshold=held.edge, modes=missed)
-    evidence = weigh_up(weighed, afar, rays)
-    mass = _missed(held, evidence, weighed, afar)
-    by_draws = Estimate.sampled(
-        *held.log_evidence(weighed), BY_DRAWS, method=_BY_DRAWS, n=len(second.index)
-    )
-    parameters = _parameters(target, weighed, afar, drawn, every, by_weights=evidence.by_weights)
-    kls = _reverse(held, evidence), _forward(held, evidence, weighed, afar)
-    agreement = _agreement(evidence, by_draws)
-    share = mode_share(afar.modes, evidence.log_evidence.value)
-    spread = marginals(parameters, remedies)
-    diagnosis = Diagnosis(
-        (
-            missed_mass(
-                outside(mass, share, remedies, seen=math.inf),
-                spread,
-                separate=share,
-                remedies=remedies,
-            ),
-            at_least(kls[0], remedies),
-            at_least(kls[1], remedies),
-            spread,
-            routes(agreement, nowhere=False),
-            effective_size(every.worth, drawn.n),
-        ),
-        UNSEEN_MODES,
+    known = _measured(target, density, (found, tempered), drawn, halves(every), run)
+    held, evidence = known.held, known.evidence
+    mass, by_draws = _missed(known), known.by_draws
+    parameters = _parameters(target, known, drawn, every)
+    kls = _reverse(held, evidence), _forward(known)
+    share = mode_share(known.afar.modes, evidence.log_evidence.value)
+    lost, spread = outside(mass, share, remedies, seen=math.inf), marginals(parameters, remedies)
+    off = spread if _off(parameters) else None
+    findings = (
+        missed_mass(lost, off, separate=share, remedies=remedies),
+        *(at_least(kl, remedies) for kl in kls),
+        spread,
+        routes(_agreement(evidence, by_draws), nowhere=False),
+        effective_size(every.worth, drawn.n),
     )
     chains = max(len(every.chains), 1)
     return Judgement(
-        judged=JudgedDraws(drawn.n, chains, every.worth, len(q.weights)),
+        judged=JudgedDraws(drawn.n, chains, every.worth, known.components),
         log_evidence=evidence.log_evidence,
         by_draws=by_draws,
         routes=evidence.routes,
@@ -260,12 +206,75 @@ def judge_draws(
         forward_kl=kls[1],
         outside=mass,
         parameters=parameters,
-        diagnosis=diagnosis,
-        tempered=target.constrain(afar.x),
+        diagnosis=Diagnosis(findings, UNSEEN_MODES),
+        tempered=target.constrain(tempered.x),
         evaluations=density.count,
         seconds=run.seconds,
         interrupted=tempered.interrupted,
     )
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class _Measured:
+    """What is known of p and of the draws, not yet judged.
+
+    Attributes:
+        held: the second half of the draws.
+        weighed: draws of the mixture fitted to the first half, and of one that covers p.
+        afar: tempered draws; beyond its threshold lie few of the draws.
+        evidence: of p.
+        components: of the mixture.
+    """
+
+    held: Held
+    weighed: Weighed
+    afar: Afar
+    evidence: Evidence
+    components: int
+
+    @property
+    def by_draws(self) -> Estimate:
+        """The log evidence if the draws follow p."""
+        n = len(self.held.series.index)
+        value = self.held.log_evidence(self.weighed)
+        return Estimate.sampled(*value, BY_DRAWS, method=_BY_DRAWS, n=n)
+
+    @property
+    def beyond(self) -> tuple[Value, str]:
+        """The share of p where the mixture has less density than at the edge, and how that was had."""
+        if not self.evidence.by_weights:
+            return self.afar.outside, "tempered SMC"
+        past = (self.weighed.log_q < self.held.edge).astype(float)
+        return _weighted(self.weighed, past), "importance weighting"
+
+
+def _measured(
+    target: Unconstrained,
+    density: CountedDensity,
+    ours: tuple[Climbs, Tempered],
+    drawn: Drawn,
+    parts: tuple[Series, Series],
+    run: Run,
+) -> _Measured:
+    """Fits a mixture to the first half, and measures the second half and p beside it."""
+    (found, tempered), (first, _) = ours, parts
+    run.watch("fitting a mixture to half of the draws")
+    start = found.starts[0]
+    anchor = one(start.means[0], start.matrices[0])
+    least, rng = _NARROWEST * anchor.sds[0], run.generator("mixture of draws")
+    q = close_to(drawn.u[first.index], first.worth, rng, least)
+    covering = cover(density, anchor, found, tempered, run).proposal
+    density.forget()
+    run.watch("weighing draws of both mixtures")
+    weighed = weigh(density, q, q.log_prob, run.generator("weights"), covering)
+    held = _held(density, q, drawn, parts)
+    check_found(density, target)
+    rays = check_proper(target, density, anchor, run.generator("rays", 1))
+    afar = from_afar(tempered, found, q.log_prob, weighed)
+    missed = tuple(m for m in found.modes if m.proper and q.log_prob(m.at[None])[0] < held.least)
+    afar = replace(afar, threshold=held.edge, modes=missed)
+    return _Measured(held, weighed, afar, weigh_up(weighed, afar, rays), len(q.weights))
 
 
 def _held(
@@ -283,24 +292,22 @@ def _held(
     return Held(parts[1], log_p, log_q, most, least)
 
 
-def _missed(held: Held, evidence: Evidence, weighed: Weighed, afar: Afar) -> Estimate:
-    """The share of p where a share of the draws lies, less that share: what they have too little of."""
-    share, method = _beyond(held, evidence, weighed, afar)
+def _missed(known: _Measured) -> Estimate:
+    """The share of p that lies beyond the edge in excess of the draws' own share there: what they miss.
+
+    If the draws follow p on a part of the space, this is p's mass outside that part; if on all of it, 0.
+    """
+    (share, error), method = known.beyond
+    held, by_weights = known.held, known.evidence.by_weights
+    kept = 1.0 - held.share
     return Estimate.sampled(
-        max(share[0] - held.share, 0.0),
-        math.hypot(share[1], held.edge_error),
+        max((share - held.share) / kept, 0.0),
+        math.hypot(error, held.edge_error * (1.0 - share) / kept) / kept,
         MASS_OUTSIDE,
         method=method,
-        n=len(weighed.x if evidence.by_weights else afar.x),
+        n=len(known.weighed.x if by_weights else known.afar.x),
         reason="tempered SMC did not reach p",
     )
-
-
-def _beyond(held: Held, evidence: Evidence, weighed: Weighed, afar: Afar) -> tuple[Value, str]:
-    """The share of p where the mixture has less density than at the edge, and how that was had."""
-    if not evidence.by_weights:
-        return afar.outside, "tempered SMC"
-    return _weighted(weighed, (weighed.log_q < held.edge).astype(float)), "importance weighting"
 
 
 def _weighted(weighed: Weighed, values: Float[np.ndarray, " n"]) -> Value:
@@ -354,8 +361,9 @@ def _reverse(held: Held, evidence: Evidence) -> Estimate:
     return _bound(value, error, evidence.reverse_kl, len(critic))
 
 
-def _forward(held: Held, evidence: Evidence, weighed: Weighed, afar: Afar) -> Estimate:
+def _forward(known: _Measured) -> Estimate:
     """KL(p||q) by the critic held below its largest value on the first half, or by the mass at the edge."""
+    held, evidence, weighed, afar = known.held, known.evidence, known.weighed, known.afar
     n = len(held.log_p)
 
     def cut(log_p: Array, log_q: Array) -> Array:
@@ -374,7 +382,7 @@ def _forward(held: Held, evidence: Evidence, weighed: Weighed, afar: Afar) -> Es
     size = float(raised.mean())
     value = mean - math.log(max(size, 1e-300))
     error = math.hypot(error, held.series.error(raised) / max(size, 1e-300))
-    options = [(value, error), _at_the_edge(held, _beyond(held, evidence, weighed, afar)[0])]
+    options = [(value, error), _at_the_edge(held, known.beyond[0])]
     best = max(options, key=lambda v: v[0] - _ONE_SIDED * v[1])
     return _bound(*best, evidence.forward_kl, n)
 
@@ -394,18 +402,23 @@ def _at_the_edge(held: Held, beyond: Value) -> Value:
 
 
 def _parameters(
-    target: Unconstrained,
-    weighed: Weighed,
-    afar: Afar,
-    drawn: Drawn,
-    every: Series,
-    *,
-    by_weights: bool,
+    target: Unconstrained, known: _Measured, drawn: Drawn, every: Series
 ) -> tuple[Coordinate, ...]:
     """The means and sds of the draws against those of p; errors are of both."""
     moments = {name: (float(x.mean()), float(x.std())) for name, x in drawn.columns.items()}
-    ours = named_parameters(target, weighed, afar, moments, {}, by_weights=by_weights)
+    by_weights = known.evidence.by_weights
+    ours = named_parameters(target, known.weighed, known.afar, moments, {}, by_weights=by_weights)
     return tuple(c if c.fixed else _doubted(c, drawn.columns[c.name], every) for c in ours)
+
+
+def _off(parameters: tuple[Coordinate, ...]) -> bool:
+    """Whether the mean or the sd of a parameter is off by more than chance and a hundredth."""
+    known = [c for c in parameters if not c.fixed and math.isfinite(c.mean_shift.standard_error)]
+    return any(
+        abs(e.value - right) > _SIGMAS * e.standard_error + 0.01
+        for c in known
+        for e, right in ((c.mean_shift, 0.0), (c.shrinkage, 1.0))
+    )
 
 
 def _doubted(c: Coordinate, x: Array, every: Series) -> Coordinate:

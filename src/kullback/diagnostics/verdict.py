@@ -112,17 +112,20 @@ def divergence(kl: Estimate, remedies: Remedies) -> Finding:
     return Finding(name, verdict, Sentence("{}", kl), "" if verdict == "trust" else remedies.richer)
 
 
-def missed_mass(lost: Finding, spread: Finding, *, separate: float, remedies: Remedies) -> Finding:
+def missed_mass(
+    lost: Finding, spread: Finding | None, *, separate: float, remedies: Remedies
+) -> Finding:
     """Names what mass outside q means: separate modes that it misses, or means and sds that are off.
 
     Args:
-        lost, spread: what is judged of the mass outside q, and of means and sds.
+        lost: what is judged of the mass outside q.
+        spread: of means and sds, where these are off; else None.
         separate: the share of p's mass at separate modes.
         remedies: what to type next.
     """
     if lost.verdict == "trust":
         return lost
-    if spread.verdict == "trust" or separate > _FINE_MASS:
+    if spread is None or separate > _FINE_MASS:
         return replace(lost, name="misses mass")
     text = f"{spread.text}, and {lost.text}"
     return Finding("too narrow, or shifted", lost.verdict, text, remedies.richer)

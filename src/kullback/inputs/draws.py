@@ -124,7 +124,8 @@ def _opened(thing: object) -> object:
     if is_tree_file(path):
         if not path.exists():
             raise InputError(f"{path}: there is no such file")
-        need("h5netcdf", f"the file {path.name}", "kullback[arviz]")
+        for module in ("h5netcdf", "h5py"):
+            need(module, f"the file {path.name}", "kullback[arviz]")
         xarray = need("xarray", f"the file {path.name}", "kullback[arviz]")
         try:
             return xarray.load_datatree(path, engine="h5netcdf")

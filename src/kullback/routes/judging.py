@@ -8,7 +8,8 @@ import numpy as np
 
 from kullback.core.errors import DensityError, InputError, UnsupportedError
 from kullback.core.run import Run
-from kullback.diagnostics.draws import close_to, judge_draws
+from kullback.diagnostics.adaptive import close_to
+from kullback.diagnostics.draws import judge_draws
 from kullback.diagnostics.importance import Sampler
 from kullback.diagnostics.posterior import diagnose
 from kullback.diagnostics.verdict import ERROR_OF_FIT, Remedies
