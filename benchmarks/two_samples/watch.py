@@ -121,7 +121,7 @@ def _ratios(urn: np.ndarray, new: np.ndarray, bets: Bets) -> np.ndarray:
             + gammaln(a.sum() + n)
             - gammaln(a.sum())
         )
-    return logsumexp(np.array(logs), axis=0, b=bets.stakes[:, None])
+    return np.asarray(logsumexp(np.array(logs), axis=0, b=bets.stakes[:, None]))
 
 
 def delay(watched: Watch, rng: np.random.Generator, m: int, rows: int, quiet: int) -> float:
