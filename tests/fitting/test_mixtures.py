@@ -399,6 +399,61 @@ def test_no_number_of_components_is_chosen_for_ties():
     assert np.sqrt(least.min()) > 1e-3
 
 
+@pytest.mark.parametrize("covariance", ["full", "tied", "diagonal", "spherical", "low_rank"])
+def test_no_component_is_narrower_than_rounding(covariance):
+    """Steps of .1 and .5: whatever is asked for, covariances are at least the rounding's, in every direction."""
+    x = np.round(RNG(3).normal(size=(200, 3)) * [1.0, 0.3, 4.0] * [10.0, 10.0, 2.0]) / [10, 10, 2]
+    recipe = Mixture(9, covariance=LowRank(1) if covariance == "low_rank" else covariance)
+    found = forward(x, recipe)
+    noise = np.array([0.1, 0.1, 0.5])
+    least = np.linalg.eigvalsh(found.q.covariances / np.outer(noise, noise)).min()
+    assert least > (1.0 - 1e-6) / 12.0
+
+
+def test_the_bound_of_rounding_is_the_most_likely_one():
+    """No covariance above the bound has a greater expected log likelihood."""
+    rng = RNG(0)
+    scatter = np.cov(rng.normal(size=(3, 20)) * [[1.0], [0.01], [0.3]])
+    least = np.array([0.1, 0.1, 0.0])
+    prior = Prior(0.0, np.zeros((3, 3)), least)
+    free = Components(np.ones(1), np.zeros((1, 3)), np.linalg.cholesky(scatter)[None])
+    bound = prior.widened(free).covariances[0]
+    assert np.linalg.eigvalsh(bound - np.diag(least**2)).min() > -1e-12
+
+    def expected(covariance):
+        return -np.linalg.slogdet(covariance)[1] - np.trace(np.linalg.solve(covariance, scatter))
+
+    for _ in range(200):
+        root = rng.normal(size=(3, 3))
+        other = np.diag(least**2) + 1e-9 * np.eye(3) + root @ root.T * rng.random() ** 3
+        mixed = 0.99 * bound + 0.01 * other
+        assert expected(mixed) <= expected(bound) + 1e-12
+        assert expected(other) <= expected(bound)
+
+
+def test_keys_agree_on_rounded_rows():
+    """Iris: what ended in components of sd .008, where values are rounded to .1, ends within a few nats."""
+    x = pytest.importorskip("sklearn.datasets").load_iris().data
+    fits = [forward(x, Mixture(6), key=key) for key in range(3)]
+    values = [log_likelihood(found) for found in fits]
+    assert max(values) - min(values) < 5.0
+    for found in fits:
+        least = np.sqrt(np.linalg.eigvalsh(found.q.covariances).min())
+        assert least > (1.0 - 1e-6) * 0.1 / np.sqrt(12.0)
+        # What is held at the rounding is said.
+        held = any("rounding of the values" in str(note) for note in found.notes)
+        assert held == (least < (1.0 + 1e-6) * 0.1 / np.sqrt(12.0))
+
+
+def test_columns_in_two_units_are_no_spike():
+    """Inches and centimetres of one length differ by their roundings alone: their covariance is that of the data."""
+    cm = RNG(5).normal(size=600) * 20.0 + np.repeat([150.0, 250.0], 300)
+    x = np.column_stack([np.round(cm), np.round(cm / 2.54, 1)])
+    found = forward(x, Mixture(2))
+    for one, part in zip(found.q.covariances, (x[:300], x[300:]), strict=True):
+        assert np.linalg.det(one) == pytest.approx(np.linalg.det(np.cov(part.T)), rel=0.2)
+
+
 def test_one_far_value_does_not_flatten_the_rest():
     x = np.append(RNG(0).normal(size=999), 1e9)
     found = forward(x, Mixture(2))

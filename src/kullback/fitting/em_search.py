@@ -32,6 +32,8 @@ _LAPS = ((10, 0.6), (20, 0.5), (40, 0.6))
 _FEWEST = 10
 #: More rows than this are raced on in part, and so many ends are carried on over all.
 _PART, _ON_ALL = 5000, 3
+#: The same of rows with gaps, counts or labels, whose passes cost a call for each pattern of gaps.
+_PART_OF_TABLE, _FEWEST_OF_TABLE, _ROUGH_OF_TABLE = 2000, 3, 1.0
 #: Passes at most of a climb that is carried to its end, and nats that may be left to gain.
 _LONG, _LEFT = 200, 0.01
 #: Splits and merges tried at a time, crosses of two ends, and components spread over other rows; passes given to
@@ -49,6 +51,7 @@ _ALIKE = 0.01
 SAME = 0.05
 
 
+#: Much where the best optimum is looked for; some where optima are compared, on the part that was searched.
 Offspring = Literal["none", "some", "much"]
 
 
@@ -100,14 +103,15 @@ def search(
     Raises:
         InputError: there are fewer distinct rows than components.
     """
-    part = rows.sample(_PART, rng) if len(rows.whole()[1]) > _PART else rows
+    most = _PART if family.model.columns is None else _PART_OF_TABLE
+    part = rows.sample(most, rng) if len(rows.whole()[1]) > most else rows
     hunt = _Hunt(family, part, k, rng, watch)
     interrupted = False
     try:
         hunt.race(1 if k == 1 else starts, seeds)
         if k > 1 and offspring != "none":
             hunt.improve(thorough=offspring == "much")
-        if part is not rows:
+        if part is not rows and offspring != "some":
             hunt.on_all(rows)
     except KeyboardInterrupt:
         if hunt.last is None:
@@ -148,6 +152,7 @@ class _Hunt:
             metric: family.points(rows, metric) for metric in metrics
         }
         self.weights = rows.whole()[1]
+        self.plain = family.model.columns is None
         self.ends: Counter[Climb] = Counter()
         self.last: Climb | None = None
         self.starts = self.passes = self.helped = 0
@@ -161,13 +166,14 @@ class _Hunt:
     def race(self, starts: int, seeds: tuple[Any, ...]) -> None:
         """Short climbs from all starts, longer ones from those that are ahead, to the ends of the best."""
         going: dict[Any, int] = dict.fromkeys([*self._begun(starts), *seeds], 1)
+        fewest = _FEWEST if self.plain else _FEWEST_OF_TABLE
         for passes, share in _LAPS:
             ways = self._alike(self.together(list(going), passes), list(going.values()))
-            most = max(math.ceil(share * len(going)), _FEWEST)
+            most = max(math.ceil(share * len(going)), fewest)
             going = dict(list(ways.items())[:most])
             if len(going) == 1:
                 break
-        for end, count in list(going.items())[:_FEWEST]:
+        for end, count in list(going.items())[:fewest]:
             self._carry(end, count)
 
     def _begun(self, starts: int) -> list[Any]:
@@ -240,13 +246,16 @@ class _Hunt:
 
     def improve(self, *, thorough: bool) -> None:
         """Offspring of the best ends, as long as it helps: moves of single components, and crosses of two ends."""
-        plain = self.family.model.columns is None
-        least = min(_LEAST / len(self.weights), _MOST_PASSES) if thorough and plain else 0.0
-        budget = self.passes + max((_EFFORT if thorough else _ROUGH) * self.passes, least)
+        least = min(_LEAST / len(self.weights), _MOST_PASSES) if thorough and self.plain else 0.0
+        effort = _ROUGH_OF_TABLE if not self.plain else _EFFORT if thorough else _ROUGH
+        budget = self.passes + max(effort * self.passes, least)
         pool = self.ranked(list(self.ends))[:_POOL]
         ahead, idle = self._ahead(pool[0].at), 0
         while idle < (_ROUNDS if thorough else _FEW_ROUNDS) and self.passes < budget:
-            tried = [*itertools.islice(ahead, _MOVES), *self._crossed(pool)]
+            # Passes over plain rows are shared; over tables one at a time.
+            tried = list(itertools.islice(ahead, _MOVES if self.plain else _MOVES // 3))
+            if self.plain:
+                tried += self._crossed(pool)
             best = pool[0]
             pool = self.ranked([*pool, *self._grown(tried, pool)])[:_POOL]
             idle += 1

@@ -254,12 +254,14 @@ def _behind(one: _Tried, best: _Tried) -> Estimate | None:
 SAMPLE = 20_000
 #: Nats that may be left to gain, over all rows, or if that is more for each row; and where climbs creep.
 TOLERANCE, _EACH, _CREEPING = 1e-5, 1e-10, 5e-3
+#: Numbers of components are compared at so many nats from their optima, or after so many passes.
+_NEARLY, _NEAR_PASSES = 0.05, 60
 #: Passes after which a climb creeps, and after which it ends.
 _PRECISE, _MOST_PASSES = 200, 2000
 #: More rows than this are led up to by a climb over some of them.
 _HUGE, _PART = 2_000_000, 400_000
 #: So many optima are climbed without the prior, as long as some component shrinks there.
-_FINALISTS = 4
+_FINALISTS = 8
 
 
 def fit_mixture(
@@ -300,7 +302,7 @@ def fit_mixture(
         ends = [climb(family.model, part, ends[0].at, tolerance=1.0, before=ends[0].path)]
     done: list[Last] = []
     for end in ends:
-        done.append(_finished(family, rows, end, told))
+        done.append(_finished(family, rows, end, told, rough=offspring == "some"))
         # A component that shrinks at the last only sends the search on to the next optimum.
         if done[-1].end.interrupted or _rank(family, done[-1])[0]:
             break
@@ -311,13 +313,19 @@ def fit_mixture(
 
 
 def _finished(
-    family: MixtureFamily, rows: Rows, end: Climb, told: Callable[[int, float], None]
+    family: MixtureFamily,
+    rows: Rows,
+    end: Climb,
+    told: Callable[[int, float], None],
+    *,
+    rough: bool,
 ) -> Last:
-    """The maximum of the likelihood near an optimum, to its last digits, and the passes it took."""
+    """The maximum of the likelihood near an optimum, to its last digits unless rough, and the passes it took."""
     # What was left with the prior says nothing of what is left without.
     last, passes = Last(replace(end, remaining=math.inf), (), 0), 0
     tolerance = max(TOLERANCE, _EACH * rows.total)
-    for near, most in ((tolerance, _PRECISE), (max(tolerance, _CREEPING), _MOST_PASSES)):
+    laps = ((tolerance, _PRECISE), (max(tolerance, _CREEPING), _MOST_PASSES))
+    for near, most in ((max(tolerance, _NEARLY), _NEAR_PASSES),) if rough else laps:
         if last.end.interrupted or last.end.remaining <= near:
             break
         at, before = last.end.at, last.end.path
