@@ -10,7 +10,8 @@ from kullback.families import FullRank, LowRank, MeanField, Mixture
 from kullback.fitting.components import Chart, Components
 from kullback.fitting.covariances import Prior, Structure
 from kullback.fitting.em import MixtureModel
-from kullback.fitting.em_climb import climb, climb_together
+from kullback.fitting.em_climb import climb
+from kullback.fitting.em_together import climb_together
 from kullback.fitting.rows import rows_of
 from kullback.targets import Samples, Stream
 

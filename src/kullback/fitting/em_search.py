@@ -21,7 +21,8 @@ from jaxtyping import Float
 from kullback.core.errors import InputError
 from kullback.fitting.components import Components
 from kullback.fitting.covariances import Structure
-from kullback.fitting.em_climb import Climb, climb, climb_together, leads_nowhere
+from kullback.fitting.em_climb import Climb, climb
+from kullback.fitting.em_together import climb_together, leads_nowhere
 from kullback.fitting.mixture_family import Metric, MixtureFamily, family_of
 from kullback.fitting.offspring import crossed, moved, moves, replaced, shuffled
 from kullback.fitting.rows import Rows
