@@ -400,7 +400,10 @@ def test_no_number_of_components_is_chosen_for_ties():
     assert np.sqrt(least.min()) > 1e-3
 
 
-@pytest.mark.parametrize("covariance", ["full", "tied", "diagonal", "spherical", "low_rank"])
+@pytest.mark.parametrize(
+    "covariance",
+    ["full", "tied", "diagonal", "spherical", pytest.param("low_rank", marks=pytest.mark.slow)],
+)
 def test_no_component_is_narrower_than_rounding(covariance):
     """Steps of .1 and .5: whatever is asked for, covariances are at least the rounding's, in every direction."""
     x = np.round(RNG(3).normal(size=(200, 3)) * [1.0, 0.3, 4.0] * [10.0, 10.0, 2.0]) / [10, 10, 2]

@@ -64,7 +64,7 @@ class Search:
     Attributes:
         ends: where climbs that were carried to their ends did, best first.
         starts: how many were made.
-        reached: the share of the starts, and of the moves that helped, that led to the best end.
+        reached: of the starts, and of the ends that only moves and crosses led to, the share of each end.
         passes: over the rows searched.
         moves: splits and merges that helped.
         interrupted: whether it was stopped.
@@ -120,7 +120,7 @@ def search(
         interrupted = True
     found = hunt.ends or {hunt.last: 1}
     ends = hunt.ranked([end for end in found if end is not None])
-    total = max(hunt.starts + hunt.helped, 1)
+    total = max(hunt.starts + hunt.later, 1)
     reached = tuple(found[end] / total for end in ends)
     return Search(tuple(ends), hunt.starts, reached, hunt.passes, hunt.helped, interrupted)
 
@@ -137,7 +137,10 @@ def _alike(one: Climb, other: Climb) -> bool:
 
 
 class _Hunt:
-    """A search on the way: `ends` are climbs carried to their ends, with how many ways led there."""
+    """A search on the way: `ends` are climbs carried to their ends, with how many starts led there.
+
+    `later` counts those of them that no start led to.
+    """
 
     def __init__(
         self,
@@ -153,10 +156,11 @@ class _Hunt:
             metric: family.points(rows, metric) for metric in metrics
         }
         self.weights = rows.whole()[1]
-        self.plain = family.model.columns is None
+        # An M-step of a table, or of factors, takes as long as dozens of others.
+        self.quick = family.model.columns is None and family.structure.name != "low_rank"
         self.ends: Counter[Climb] = Counter()
         self.last: Climb | None = None
-        self.starts = self.passes = self.helped = 0
+        self.starts = self.passes = self.helped = self.later = 0
 
     def ranked(self, ends: Sequence[Climb]) -> list[Climb]:
         """Best first; those with a component that shrinks to nothing, or nearly, after all others."""
@@ -167,7 +171,7 @@ class _Hunt:
     def race(self, starts: int, seeds: tuple[Any, ...]) -> None:
         """Short climbs from all starts, longer ones from those that are ahead, to the ends of the best."""
         going: dict[Any, int] = dict.fromkeys([*self._begun(starts), *seeds], 1)
-        fewest = _FEWEST if self.plain else _FEWEST_OF_TABLE
+        fewest = _FEWEST if self.quick else _FEWEST_OF_TABLE
         for passes, share in _LAPS:
             ways = self._alike(self.together(list(going), passes), list(going.values()))
             most = max(math.ceil(share * len(going)), fewest)
@@ -247,15 +251,15 @@ class _Hunt:
 
     def improve(self, *, thorough: bool) -> None:
         """Offspring of the best ends, as long as it helps: moves of single components, and crosses of two ends."""
-        least = min(_LEAST / len(self.weights), _MOST_PASSES) if thorough and self.plain else 0.0
-        effort = _ROUGH_OF_TABLE if not self.plain else _EFFORT if thorough else _ROUGH
+        least = min(_LEAST / len(self.weights), _MOST_PASSES) if thorough and self.quick else 0.0
+        effort = _ROUGH_OF_TABLE if not self.quick else _EFFORT if thorough else _ROUGH
         budget = self.passes + max(effort * self.passes, least)
         pool = self.ranked(list(self.ends))[:_POOL]
         ahead, idle = self._ahead(pool[0].at), 0
         while idle < (_ROUNDS if thorough else _FEW_ROUNDS) and self.passes < budget:
             # Passes over plain rows are shared; over tables one at a time.
-            tried = list(itertools.islice(ahead, _MOVES if self.plain else _MOVES // 3))
-            if self.plain:
+            tried = list(itertools.islice(ahead, _MOVES if self.quick else _MOVES // 3))
+            if self.quick:
                 tried += self._crossed(pool)
             best = pool[0]
             pool = self.ranked([*pool, *self._grown(tried, pool)])[:_POOL]
@@ -266,6 +270,7 @@ class _Hunt:
                 self.watch(f"splits, merges, crosses: {self.helped} helped, {self._words(pool[0])}")
         for end in pool:
             if end.remaining < _MOST_LEFT:
+                self.later += not self.ends[end]
                 self.ends[end] = max(self.ends[end], 1)
 
     def _grown(self, young: list[Any], pool: list[Climb]) -> list[Climb]:
