@@ -61,6 +61,7 @@ def found():
 class TestRightDraws:
     """What draws of p itself are said to be."""
 
+    @pytest.mark.slow
     def test_the_evidence_is_within_its_errors(self, found):
         made, truth = found
         for way in ("log_evidence", "by_draws"):

@@ -14,7 +14,7 @@ from kullback.api.fit import fit
 from kullback.core.errors import KullbackError
 from kullback.families import FullRank, MeanField, Mixture
 from kullback.fitting.components import Chart, Components
-from kullback.fitting.plug_in import closest
+from kullback.fitting.plug_in import closest, fit_p_hat
 from kullback.solvers.modes import whitened
 from kullback.targets import Samples
 
@@ -262,3 +262,9 @@ def test_rounded_rows_make_no_spikes():
     fits = [fit(Samples(v), FullRank(), direction="reverse") for v in (x, np.round(x, 1))]
     assert fits[1].q.scale == pytest.approx(fits[0].q.scale, rel=0.02)
     assert fits[1].divergence.value < 0.02
+
+
+def test_few_rows_of_one_gaussian_are_not_many():
+    for seed in range(3):
+        rows = Samples(np.random.default_rng(seed).normal(size=(60, 2)))
+        assert len(fit_p_hat(rows, 0).weights) <= 3

@@ -435,6 +435,7 @@ def test_the_bound_of_rounding_is_the_most_likely_one():
         assert expected(other) <= expected(bound)
 
 
+@pytest.mark.slow
 def test_keys_agree_on_rounded_rows():
     """Iris: what ended in components of sd .008, where values are rounded to .1, ends within a few nats."""
     x = pytest.importorskip("sklearn.datasets").load_iris().data

@@ -261,6 +261,8 @@ class _Hunt:
             tried = list(itertools.islice(ahead, _MOVES if self.quick else _MOVES // 3))
             if self.quick:
                 tried += self._crossed(pool)
+            if not tried:
+                break
             best = pool[0]
             pool = self.ranked([*pool, *self._grown(tried, pool)])[:_POOL]
             idle += 1

@@ -342,15 +342,23 @@ def shape_of(
     ), metric
 
 
-def with_components(family: MixtureFamily, k: int) -> MixtureFamily:
+def with_components(
+    family: MixtureFamily, k: int, *, force: float = _ROWS, share: float = _SHARE
+) -> MixtureFamily:
     """Returns the family with the prior for k components.
 
     Components share the space, but an atom's spread, which is the prior's, must not be more likely for more of them.
+
+    Args:
+        family: of one component, or some.
+        k: components.
+        force: of the prior, in rows.
+        share: of the covariance of all rows that it pulls one component towards.
     """
-    share = _SHARE * (1 if family.atom else k) ** (-2.0 / max(family.structure.d, 1))
+    share *= (1 if family.atom else k) ** (-2.0 / max(family.structure.d, 1))
     # The one Gaussian of greatest likelihood needs no bound.
     least = family.rounding if k > 1 else None
-    prior = Prior(_ROWS, share * family.shape, least)
+    prior = Prior(force, share * family.shape, least)
     final = replace(family.final, prior=replace(family.final.prior, least=least))
     return replace(family, model=replace(family.model, prior=prior), final=final)
 
