@@ -148,7 +148,8 @@ class Weighed:
     def _doubt(self) -> float:
         """What the largest draws add to the EUBO, where more of their kind may not have been drawn.
 
-        Its error is infinite where the tail of what is added has no mean in sight.
+        Its error is infinite where the tail of what is added has no mean in sight, or no variance under weights
+        that have none.
         """
         if not self.closer:
             return 0.0
@@ -156,7 +157,8 @@ class Weighed:
         value = level + float(np.mean(self.weights * (self._known - level)))
         added = self.weights * np.abs(self._known - value)
         tail = smoothed(np.log(np.maximum(added, 1e-300)))[2]
-        if tail < _NO_MEAN:
+        # Where the weights have no variance either, the largest of what is added have not been drawn.
+        if tail < (_HEAVY if self.pareto_k > _HEAVY else _NO_MEAN):
             return float(np.sort(added)[-_LARGEST:].sum()) / len(added) if tail > _HEAVY else 0.0
         return math.inf
 
