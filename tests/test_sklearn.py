@@ -311,12 +311,14 @@ def test_wrong_numbers_of_draws():
 
 
 def test_ctrl_c_is_not_swallowed(monkeypatch):
-    from kullback.fitting import em_search as _portfolio
+    from kullback.fitting import em_search
 
     def stop(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(_portfolio, "climb", stop)
+    monkeypatch.setattr(
+        em_search, "climb_together", stop
+    )  # what every search of full rows begins with
     with pytest.raises(KeyboardInterrupt):
         MixtureDensity(2).fit(load_iris().data)
 

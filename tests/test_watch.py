@@ -300,3 +300,21 @@ def test_same_law(reference, tmp_path):
     with pytest.raises(AssertionError, match="x: higher values"):
         assert_same_law(reference, _table(rng, 100, 1.0), state=state)
     assert len(kb.load(state).days) == 4
+
+
+@pytest.mark.slow
+def test_the_divergence_of_what_alarms_is_at_most_the_true_one():
+    """Days are looked at until the alarm, and the change is dated by the same rows: the bound holds all the same."""
+    above = alarms = 0
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        watched = kb.watch(rng.normal(size=(2000, 1)), key=seed)
+        for day in range(40):
+            watched = watched.update(rng.normal(0.3 if day >= 5 else 0.0, 1.0, (30, 1)))
+            if watched.alarm:
+                break
+        alarms += watched.alarm
+        bound = watched.columns[0].divergence
+        above += bound is not None and bound.value > 0.5 * 0.3**2
+    assert alarms > 35
+    assert above <= 5

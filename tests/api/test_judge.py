@@ -402,3 +402,17 @@ class TestWhatComesOut:
         starts = narrow.starting_points(3, key=1)
         assert len(starts) == 3
         assert all(abs(s["x"]) < 6.0 for s in starts)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("sd", "keys"), [(0.8, 60), (1.3, 40)])
+def test_bounds_are_below_the_truth_in_95_of_100(sd, keys):
+    """Draws of N(0, sd^2) against N(0, 1): both KLs are known, and chance may lift a few bounds above them."""
+    reverse = 0.5 * (sd**2 - 1.0) - math.log(sd)
+    forward = 0.5 * (sd**-2 - 1.0) + math.log(sd)
+    above = np.zeros(2)
+    for key in range(keys):
+        found = judge("normal(0, sd=1)", np.random.default_rng(key).normal(0.0, sd, 2000), key=key)
+        above += found.reverse_kl.value > reverse, found.forward_kl.value > forward
+        assert found.forward_kl.kind == found.reverse_kl.kind == "lower_bound"
+    assert (above <= stats.binom(keys, 0.05).isf(1e-3)).all()

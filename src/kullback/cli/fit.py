@@ -205,7 +205,11 @@ def as_typed(fit: Fit) -> Fit:
     fit = replace(fit, notes=tuple(n if isinstance(n, Sentence) else typed(n) for n in fit.notes))
     if fit.posterior is None:
         return fit
-    told = fit.posterior.diagnosis
-    findings = tuple(replace(f, remedy=typed(f.remedy)) for f in told.findings)
-    diagnosis = Diagnosis(findings, typed(told.unseen))
+    diagnosis = typed_diagnosis(fit.posterior.diagnosis)
     return replace(fit, posterior=replace(fit.posterior, diagnosis=diagnosis))
+
+
+def typed_diagnosis(told: Diagnosis) -> Diagnosis:
+    """Returns findings whose remedies are spelled as they are typed here."""
+    findings = tuple(replace(f, remedy=typed(f.remedy)) for f in told.findings)
+    return Diagnosis(findings, typed(told.unseen))

@@ -7,6 +7,7 @@ from pathlib import Path
 from kullback.api.judge import judge as judge_of
 from kullback.api.store import load_fit
 from kullback.cli.answer import File, answer, progress, report_file
+from kullback.cli.fit import typed_diagnosis
 from kullback.cli.inputs import (
     check_place,
     expression,
@@ -16,12 +17,10 @@ from kullback.cli.inputs import (
     model,
     source_of,
 )
-from kullback.cli.options import Output, Reading, Unit, typed
+from kullback.cli.options import Output, Reading, Unit
 from kullback.core.errors import InputError
 from kullback.inputs.draws import is_tree_file
 from kullback.inputs.stream import read_rows
-from kullback.results.judgement import Judgement
-from kullback.results.posterior import Diagnosis
 from kullback.tables.rows import RowColumns
 from kullback.targets import Stream
 from kullback.views.judgement import judgement_document
@@ -40,7 +39,7 @@ def judge(
         judged = _judged(q, reading)
         with progress("judging", output) as watch:
             found = unit.of(judge_of(target, judged, key=key, progress=watch))
-    shown = _as_typed(found)
+    shown = replace(found, diagnosis=typed_diagnosis(found.diagnosis))
     document = judgement_document(shown, p=p, q=q, key=key)
     return answer("judge", document, output, files=files, status=found.status)
 
@@ -65,10 +64,3 @@ def _judged(q: str, reading: Reading) -> object:
     kinds = kinds_of(reading.kind)
     read = read_rows(q, apart=RowColumns(**reading.apart), kinds=kinds, missing=reading.absent)
     return read if isinstance(read, Stream) else read.samples
-
-
-def _as_typed(found: Judgement) -> Judgement:
-    """A judgement whose remedies are spelled as they are typed here."""
-    told = found.diagnosis
-    findings = tuple(replace(f, remedy=typed(f.remedy)) for f in told.findings)
-    return replace(found, diagnosis=Diagnosis(findings, typed(told.unseen)))

@@ -17,7 +17,6 @@ from kullback.diagnostics.integrability import check_found, check_proper
 from kullback.diagnostics.posterior import named_parameters
 from kullback.diagnostics.tempered import Afar, from_afar, mode_share
 from kullback.diagnostics.verdict import (
-    UNSEEN_MODES,
     Remedies,
     at_least,
     effective_size,
@@ -25,6 +24,7 @@ from kullback.diagnostics.verdict import (
     missed_mass,
     outside,
     routes,
+    unseen_modes,
 )
 from kullback.fitting.climbs import Climbs
 from kullback.fitting.components import Components, one
@@ -54,14 +54,14 @@ _EDGE, _FEW = 0.01, 10.0
 _NARROWEST = 1e-4
 #: Errors of one of many parameters that are no chance.
 _SIGMAS = 4.0
-#: One side of a 95 % interval.
-_ONE_SIDED = 1.645
+#: One side of a 95 % interval, and of two of which the better is told.
+_ONE_SIDED, _BETTER_OF_TWO = 1.645, 1.96
 _BY_DRAWS = "bridge sampling, the draws to a mixture fitted to half of them"
 
 
 @final
 @dataclass(frozen=True, eq=False)
-class Series:
+class Chained:
     """Draws in the order of their chains.
 
     Attributes:
@@ -85,16 +85,16 @@ class Series:
         return alone * math.sqrt(memory(values, self.chains)) if self.chains else alone
 
 
-def in_chains(columns: Mapping[str, Array], rows: Rows, n: int) -> Series:
+def in_chains(columns: Mapping[str, Array], rows: Rows, n: int) -> Chained:
     """Returns all draws in their chains, and how long they remember."""
     series = list(columns.values())
     if not rows.dependent and lasting(series, [False] * len(series), rows)[0] <= 1.0:
-        return Series(np.arange(n), (), 1.0)
+        return Chained(np.arange(n), (), 1.0)
     chains = tuple(chains_of(rows, n))
-    return Series(np.arange(n), chains, max(memory(x, chains) for x in series))
+    return Chained(np.arange(n), chains, max(memory(x, chains) for x in series))
 
 
-def halves(every: Series) -> tuple[Series, Series]:
+def halves(every: Chained) -> tuple[Chained, Chained]:
     """Returns the first and the second half of each chain, thinned where they are many."""
     parts = every.chains or (every.index,)
     stride = max(1, math.ceil(len(every.index) / (2 * _MOST)))
@@ -102,10 +102,10 @@ def halves(every: Series) -> tuple[Series, Series]:
     return tuple(_picked([c[i][::stride] for c in cut], every, stride) for i in (0, 1))  # pyright: ignore[reportReturnType]
 
 
-def _picked(parts: list[Array], every: Series, stride: int) -> Series:
+def _picked(parts: list[Array], every: Chained, stride: int) -> Chained:
     ends = np.cumsum([len(p) for p in parts])[:-1]
     chains = tuple(np.split(np.arange(sum(map(len, parts))), ends)) if every.chains else ()
-    return Series(np.concatenate(parts), chains, max(every.length / stride, 1.0))
+    return Chained(np.concatenate(parts), chains, max(every.length / stride, 1.0))
 
 
 @final
@@ -120,7 +120,7 @@ class Held:
         least: the smallest log q on all draws.
     """
 
-    series: Series
+    series: Chained
     log_p: Float[np.ndarray, " n"]
     log_q: Float[np.ndarray, " n"]
     most: float
@@ -206,7 +206,7 @@ def judge_draws(
         forward_kl=kls[1],
         outside=mass,
         parameters=parameters,
-        diagnosis=Diagnosis(findings, UNSEEN_MODES),
+        diagnosis=Diagnosis(findings, unseen_modes(found.looks, found.narrowest)),
         tempered=target.constrain(tempered.x),
         evaluations=density.count,
         seconds=run.seconds,
@@ -254,7 +254,7 @@ def _measured(
     density: CountedDensity,
     ours: tuple[Climbs, Tempered],
     drawn: Drawn,
-    parts: tuple[Series, Series],
+    parts: tuple[Chained, Chained],
     run: Run,
 ) -> _Measured:
     """Fits a mixture to the first half, and measures the second half and p beside it."""
@@ -281,7 +281,7 @@ def _held(
     density: CountedDensity,
     q: Components,
     drawn: Drawn,
-    parts: tuple[Series, Series],
+    parts: tuple[Chained, Chained],
 ) -> Held:
     first, second = (drawn.u[part.index] for part in parts)
     own, log_p = density(first)[0], density(second)[0]
@@ -333,8 +333,10 @@ def _agreement(evidence: Evidence, by_draws: Estimate) -> Estimate:
 # Both KLs from below (Donsker and Varadhan 1983), by the critic log of the mixture over p.
 
 
-def _bound(value: float, error: float, of: Estimate, n: int) -> Estimate:
-    low = value - _ONE_SIDED * error
+def _bound(
+    value: float, error: float, of: Estimate, n: int, sigmas: float = _ONE_SIDED
+) -> Estimate:
+    low = value - sigmas * error
     if not math.isfinite(low):
         return Estimate.unresolved(
             value,
@@ -383,8 +385,8 @@ def _forward(known: _Measured) -> Estimate:
     value = mean - math.log(max(size, 1e-300))
     error = math.hypot(error, held.series.error(raised) / max(size, 1e-300))
     options = [(value, error), _at_the_edge(held, known.beyond[0])]
-    best = max(options, key=lambda v: v[0] - _ONE_SIDED * v[1])
-    return _bound(*best, evidence.forward_kl, n)
+    best = max(options, key=lambda v: v[0] - _BETTER_OF_TWO * v[1])
+    return _bound(*best, evidence.forward_kl, n, _BETTER_OF_TWO)
 
 
 def _at_the_edge(held: Held, beyond: Value) -> Value:
@@ -402,7 +404,7 @@ def _at_the_edge(held: Held, beyond: Value) -> Value:
 
 
 def _parameters(
-    target: Unconstrained, known: _Measured, drawn: Drawn, every: Series
+    target: Unconstrained, known: _Measured, drawn: Drawn, every: Chained
 ) -> tuple[Coordinate, ...]:
     """The means and sds of the draws against those of p; errors are of both."""
     moments = {name: (float(x.mean()), float(x.std())) for name, x in drawn.columns.items()}
@@ -421,7 +423,7 @@ def _off(parameters: tuple[Coordinate, ...]) -> bool:
     )
 
 
-def _doubted(c: Coordinate, x: Array, every: Series) -> Coordinate:
+def _doubted(c: Coordinate, x: Array, every: Chained) -> Coordinate:
     """A coordinate whose errors have those of the draws' own mean and sd in them."""
     shift, ratio = c.mean_shift, c.shrinkage
     if not math.isfinite(shift.standard_error) or ratio.value <= 0.0:

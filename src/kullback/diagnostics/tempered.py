@@ -8,7 +8,7 @@ from typing import final
 
 import numpy as np
 from jaxtyping import Float
-from scipy import special
+from scipy import linalg, special
 
 from kullback.core.run import Run
 from kullback.diagnostics.importance import Value, Weighed
@@ -144,7 +144,7 @@ def tempered_draws(density: CountedDensity, found: Climbs, run: Run) -> Tempered
         density,
         center,
         root,
-        narrow=_unlike(found),
+        mixture=_unlike(found, center, root),
         chains=_CHAINS,
         length=_LENGTH,
         rng=run.generator("tempering"),
@@ -198,14 +198,22 @@ def wide_around(found: Climbs) -> tuple[Float[np.ndarray, " d"], Float[np.ndarra
 _LIGHTER, _UNLIKE = 5.0, 1.5
 
 
-def _unlike(found: Climbs) -> tuple[tuple[Array, Array], ...]:
-    """Normals twice as wide as the modes, where those are of very different widths."""
+def _unlike(found: Climbs, center: Array, root: Array) -> Components | None:
+    """The wide normal and, of as much weight, normals twice as wide as the modes, if these are of unlike widths."""
     modes = [m for m in found.modes if m.proper]
     heavy = [m for m in modes if m.log_mass > max(o.log_mass for o in modes) - _LIGHTER]
     volumes = [m.log_mass - m.value for m in heavy]
     if not heavy or max(volumes) - min(volumes) < _UNLIKE:
-        return ()
-    return tuple((m.at, 2.0 * m.root) for m in heavy)
+        return None
+    own = np.full(len(heavy), 0.5 / len(heavy))
+    means, roots = np.stack([m.at for m in heavy]), np.stack([2.0 * m.root for m in heavy])
+    inverse = linalg.solve_triangular(root, np.eye(len(root)), lower=True)
+    wide, at = np.eye(len(root))[None], np.zeros((1, len(root)))
+    return Components(
+        np.concatenate([[0.5], own]),
+        np.concatenate([at, (means - center) @ inverse.T]),
+        np.concatenate([wide, inverse @ roots]),
+    )
 
 
 def mode_share(modes: tuple[Mode, ...], log_evidence: float) -> float:

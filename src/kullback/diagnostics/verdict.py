@@ -27,7 +27,7 @@ _SIGMAS = 3.0
 RELIABLE = 0.7
 
 ROUTES, ERROR_OF_FIT = "two estimates of the log evidence", "error of the fit"
-UNSEEN_MODES = (
+_UNSEEN_MODES = (
     "a mode that both the restarts and tempered SMC missed cannot be detected: where p is known to have "
     "others, start there with example="
 )
@@ -41,10 +41,10 @@ def unseen_modes(looks: int, narrowest: float) -> str:
         narrowest: sds of the first mode that another has at least, if the looks meet it with 95 %.
     """
     if narrowest >= 1.0:
-        return UNSEEN_MODES
+        return _UNSEEN_MODES
     return (
         f"{looks:,} looks, 3 to 100 sds away from the first mode, meet another that is {narrowest:.2f} times "
-        f"as wide, or wider, with a probability of 95 %; {UNSEEN_MODES.replace('a mode', 'a narrower one', 1)}"
+        f"as wide, or wider, with a probability of 95 %; {_UNSEEN_MODES.replace('a mode', 'a narrower one', 1)}"
     )
 
 

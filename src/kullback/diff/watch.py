@@ -266,9 +266,7 @@ def _column(name: str, column: Column, cut: np.ndarray, key: int) -> ColumnWatch
         groups, names=said_of, first=np.array(starts), ends=ends, gaps=gaps, values=values,
         counts=np.zeros((0, len(gaps)), np.int64),
     )  # fmt: skip
-    return ColumnWatch(
-        name, column.scale, 0.0, 0.0, "no evidence", None, "", None, (), np.empty(0), groups
-    )
+    return ColumnWatch(name, column.scale, "no evidence", None, "", None, (), np.empty(0), groups)
 
 
 def _edges(values: Values) -> Values:
@@ -388,10 +386,8 @@ def _bet(
     bets = bets_on(groups.gaps, groups.values, groups.names)
     found = wealth(groups.gaps, counts, np.array([stake(d) for d in starts]), bets)
     best = max(column.highest, found.log_value)
-    made = replace(
-        column, evidence=found.log_value, highest=best, groups=groups,
-        history=np.append(column.history, found.log_value),
-    )  # fmt: skip
+    history = np.append(column.history, found.log_value)
+    made = replace(column, groups=groups, history=history)
     if best < math.log(columns / LEVEL):
         return made
     made = replace(made, finding="differs")

@@ -148,8 +148,6 @@ _LOOKED, _LOOKED_OF_MANY, _NEVER = 2**13, 2**11, 60
 _NEAR, _FAR, _SHELL = 3.0, 100.0, 64
 #: A point is odd if it is higher than the middle of its shell by so many median deviations; the most climbs.
 _ODD, _MOST_ODD = 6.0, 24
-
-
 #: Widths of which the narrowest that is met with this chance is told.
 _WIDTHS, _SURE = np.arange(5, 95, 5) / 100.0, 0.95
 

@@ -19,8 +19,8 @@ from kullback.fitting.rows import Rows
 from kullback.measure.samples.dependence import step_of
 
 Array = np.ndarray
-#: While starts are compared, a component is pulled towards this share of the covariance of all rows, with
-#: the force of one row: no start wins by shrinking a component to a point.
+#: While starts are compared, a component is pulled with the force of so many rows towards this share of the
+#: covariance of all: no start wins by shrinking a component to a point.
 _ROWS, _SHARE = 0.01, 0.01
 #: Components of fewer rows than this many times the columns and one may lie close to a plane by chance.
 _PLANE = 4

@@ -63,9 +63,7 @@ class ColumnWatch:
     Attributes:
         name: of the column.
         kind: "numbers", "levels" or "dates".
-        evidence: the log of its e-value, after the last day.
-        highest: the highest that it has been.
-        finding: "differs" where that is above log(columns / .05).
+        finding: "differs" where the evidence was above log(columns / .05).
         since: the likeliest day of the change; None where there is none. This, and what follows, is of the
             day on which the evidence was highest.
         change: what changed, in words.
@@ -76,10 +74,10 @@ class ColumnWatch:
         unit: of the evidence.
     """
 
+    derived: ClassVar[dict[str, str]] = {"evidence": "evidence", "highest": "highest"}
+
     name: str
     kind: Literal["numbers", "levels", "dates"]
-    evidence: float = field(metadata=NATS)
-    highest: float = field(metadata=NATS)
     finding: Finding
     since: str | None
     change: str
@@ -88,6 +86,16 @@ class ColumnWatch:
     history: Float[np.ndarray, " t"] = field(metadata=NATS | key("evidence_by_day"))
     groups: WatchedGroups = field(metadata=HIDDEN)
     unit: Units = "nats"
+
+    @property
+    def evidence(self) -> float:
+        """The log of its e-value, after the last day."""
+        return float(self.history[-1]) if len(self.history) else 0.0
+
+    @property
+    def highest(self) -> float:
+        """The highest that the evidence has been."""
+        return float(np.max(self.history, initial=0.0))
 
 
 @final

@@ -10,11 +10,10 @@ Sources: Del Moral, Doucet, Jasra (2006); Dau and Chopin (2022); Bennett (1976).
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, Protocol, final
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy import linalg
 
 from kullback.solvers.bridge import bridge
 from kullback.solvers.modes import CountedDensity
@@ -57,12 +56,33 @@ class Tempered:
     interrupted: bool = False
 
 
+class Normals(Protocol):
+    """A mixture of normals, in coordinates in which the wide one is N(0, I)."""
+
+    @property
+    def weights(self) -> Array: ...
+
+    @property
+    def means(self) -> Array: ...
+
+    @property
+    def roots(self) -> Array: ...
+
+    def log_prob(self, x: Array, /) -> Array:
+        """Returns the log density at n points."""
+        ...
+
+    def log_prob_and_score(self, x: Array, /) -> tuple[Array, Array]:
+        """Returns the log density and its gradient at n points."""
+        ...
+
+
 def temper(
     density: CountedDensity,
     center: Float[np.ndarray, " d"],
     root: Float[np.ndarray, "d d"],
     *,
-    narrow: tuple[tuple[Array, Array], ...] = (),
+    mixture: Normals | None = None,
     chains: int,
     length: int,
     rng: np.random.Generator,
@@ -75,8 +95,8 @@ def temper(
     Args:
         density: p.
         center, root: the mean of the wide normal to start from, and the root of its covariance.
-        narrow: normals by mean and root that half of the points start from: where p is known to have mass
-            that hardly any point of the wide one would find.
+        mixture: what to start from instead, in coordinates in which the wide normal is N(0, I): where p is known
+            to have mass that hardly any point of the wide one would find.
         chains: how many.
         length: points kept of each.
         rng: randomness.
@@ -92,7 +112,7 @@ def temper(
         return log_p + log_det, gradient @ root
 
     white = CountedDensity(seen, len(center))
-    base = _base(center, root, narrow)
+    base = Base(mixture)
     if resume is None:
         x = np.empty((chains * length, len(center)))
         x[base.order(chain)] = base.sample(rng, len(x), len(center))
@@ -340,68 +360,38 @@ def move(
 @final
 @dataclass(frozen=True, eq=False)
 class Base:
-    """N(0, I), or an equal mixture of it and of a few narrow normals.
+    """N(0, I), or a mixture in its place."""
 
-    Attributes:
-        means, roots: of the narrow ones, (k, d) and (k, d, d), lower.
-    """
-
-    means: Array | None = None
-    roots: Array | None = None
+    mixture: Normals | None = None
 
     def sample(self, rng: np.random.Generator, n: int, d: int) -> Float[np.ndarray, "n d"]:
-        """Returns n draws, those of one normal beside each other."""
+        """Returns n draws, those of one normal beside each other, as many of each as its weight says."""
         z = rng.standard_normal((n, d))
-        if self.means is None or self.roots is None:
+        if self.mixture is None:
             return z
-        half = np.array_split(np.arange(n // 2, n), len(self.means))
-        for rows, mean, root in zip(half, self.means, self.roots, strict=True):
-            z[rows] = mean + z[rows] @ root.T
-        return z
+        which = np.searchsorted(np.cumsum(self.mixture.weights)[:-1], (np.arange(n) + 0.5) / n)
+        return self.mixture.means[which] + np.einsum("nij,nj->ni", self.mixture.roots[which], z)
 
     def order(self, chain: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
         """Returns the order of points in which modes lie together: resampling then keeps their shares."""
-        return np.arange(len(chain)) if self.means is None else np.argsort(chain, kind="stable")
+        alone = self.mixture is None
+        return np.arange(len(chain)) if alone else np.argsort(chain, kind="stable")
 
     def log_prob(self, x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
         """Returns the log density."""
-        return log_wide(x) if self.means is None else self._parts(x)[0]
+        return log_wide(x) if self.mixture is None else self.mixture.log_prob(x)
 
     def towards(self, points: Points, beta: float) -> tuple[Array, Array]:
         """Returns the log density of base^(1 - beta) p^beta, and its gradient."""
         if beta == 1.0:
             return points.log_p, points.gradient
-        if self.means is None:
+        if self.mixture is None:
             log_base, slope = log_wide(points.x), -points.x
         else:
-            log_base, slope = self._parts(points.x)
+            log_base, slope = self.mixture.log_prob_and_score(points.x)
         with np.errstate(invalid="ignore"):
             value = beta * points.log_p + (1.0 - beta) * log_base
         return value, beta * points.gradient + (1.0 - beta) * slope
-
-    def _parts(self, x: Float[np.ndarray, "n d"]) -> tuple[Array, Array]:
-        assert self.means is not None
-        assert self.roots is not None
-        k, d = self.means.shape
-        logs, slopes = [log_wide(x) + math.log(0.5)], [-x]
-        for mean, root in zip(self.means, self.roots, strict=True):
-            z = linalg.solve_triangular(root, (x - mean).T, lower=True, check_finite=False)
-            log_det = float(np.log(np.abs(np.diag(root))).sum())
-            height = math.log(0.5 / k) - 0.5 * d * math.log(2.0 * math.pi) - log_det
-            logs.append(height - 0.5 * np.sum(z * z, axis=0))
-            slopes.append(-linalg.solve_triangular(root, z, lower=True, trans=1).T)
-        total = np.logaddexp.reduce(logs, axis=0)
-        shares = np.exp(np.stack(logs) - total)
-        return total, np.einsum("kn,knd->nd", shares, np.stack(slopes))
-
-
-def _base(center: Array, root: Array, narrow: tuple[tuple[Array, Array], ...]) -> Base:
-    """The base in coordinates in which the wide normal is N(0, I)."""
-    if not narrow:
-        return Base()
-    means = [linalg.solve_triangular(root, at - center, lower=True) for at, _ in narrow]
-    roots = [linalg.solve_triangular(root, r, lower=True) for _, r in narrow]
-    return Base(np.stack(means), np.stack(roots))
 
 
 def log_wide(x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
