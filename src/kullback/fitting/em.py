@@ -20,8 +20,8 @@ from kullback.distributions.columns import Pattern
 from kullback.distributions.gaussian_mixture import TableMixture
 from kullback.fitting.components import Components
 from kullback.fitting.covariances import Prior, Structure
-from kullback.fitting.passes import added
 from kullback.fitting.rows import Rows
+from kullback.inputs.passes import added
 
 Array = np.ndarray
 #: Degrees of freedom are looked for between these; at the upper end a t is a Gaussian.

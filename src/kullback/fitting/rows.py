@@ -13,22 +13,22 @@ import numpy as np
 from jaxtyping import Float
 
 from kullback.core.errors import InputError
-from kullback.core.executor import Pairwise, Workers
+from kullback.core.executor import Workers
 from kullback.core.run import Memo
-from kullback.fitting.passes import (
+from kullback.inputs.passes import (
     FIRST,
     UNIT,
     added,
     blocks_of,
     counted_weight,
     described,
-    listed,
+    each,
     merged,
+    parts_of,
     picked,
     pieces,
-    reduced,
     summed,
-    tasks,
+    total,
     weight,
 )
 from kullback.measure.samples.dependence import counts_of, lasting
@@ -144,8 +144,7 @@ class Rows:
         if self.workers is None:
             yield from run(self)
             return
-        for results in self.workers.map(partial(listed, run), self._tasks):
-            yield from results
+        yield from each(run, self._tasks, self.workers)
 
     def summed(
         self, run: Callable[["Rows"], Iterator[Any]], combine: Callable[[Any, Any], Any] = added
@@ -153,21 +152,14 @@ class Rows:
         """Returns the sum of what a run yields for each unit, in a fixed order; arguments as of `each`."""
         if self.workers is None:
             return summed(run(self), combine).total()
-        tree = Pairwise(combine)
-        for sums in self.workers.map(partial(reduced, run, combine), self._tasks):
-            for level, value in sums:
-                tree.add(value, level)
-        return tree.total()
+        return total(run, combine, self._tasks, self.workers)
 
     @cached_property
     def _tasks(self) -> list["Rows"]:
         """The rows of each task, as they are sent to workers."""
-        source = self.source
-        assert isinstance(source, Stream)
-        assert source.rows is not None
         return [
-            replace(self, source=source.between(i, j), first=i, workers=None, memo=None)
-            for i, j in tasks(source.rows)
+            replace(self, source=part, first=first, workers=None, memo=None)
+            for first, part in parts_of(self.source)
         ]
 
     def _features(self, features: Features) -> Float[np.ndarray, "f n"] | None:

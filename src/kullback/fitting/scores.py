@@ -10,8 +10,8 @@ import numpy as np
 from kullback.core.executor import Pairwise
 from kullback.fitting.em import block_size
 from kullback.fitting.em_climb import final_climb
-from kullback.fitting.passes import added
 from kullback.fitting.rows import Rows
+from kullback.inputs.passes import added
 from kullback.results.estimate import Estimate
 from kullback.results.quantity import LOG_PROB
 

@@ -1,7 +1,6 @@
 """Forward fits of mixtures to samples: maximum likelihood, the score on rows left out, and its error."""
 
 import math
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import final
 
@@ -50,8 +49,6 @@ MixtureRecipe = MeanField | FullRank | LowRank | Mixture
 _STARTS, _STARTS_EACH = 10, 5
 #: Parameters whose standard errors are given: where the score of rows left out is had, and where it is not.
 _MANY, _FEW = 600, 100
-#: Products of blocks with no more features are done before several threads have begun.
-_NARROW = 100
 _UP_TO = "maximum likelihood: KL(p||q) up to H(p), which samples alone do not give"
 
 
@@ -113,9 +110,8 @@ def fit_samples(
     """
     k = recipe.k if isinstance(recipe, Mixture) and recipe.k != "auto" else 1
     with one_thread():
+        # Several would wait for each other, and the last digits of a sum would be of their number.
         job = _job(p, recipe, starts or _STARTS + _STARTS_EACH * k, run)
-    narrow = job.rows.n <= SAMPLE or job.family.structure.width <= _NARROW
-    with one_thread() if narrow or run.executor is not None else nullcontext():
         return _answer(job, p, hold_out=hold_out)
 
 

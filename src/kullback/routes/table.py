@@ -24,9 +24,9 @@ from kullback.families import (
     is_normal,
     words,
 )
+from kullback.inputs.passes import check_in_files
 from kullback.inputs.target import KnownAs, Target
 from kullback.results.fit import Direction, Fit
-from kullback.targets import Stream
 
 _ANY = 10**9
 
@@ -334,21 +334,7 @@ def check_options(route: Route, problem: Problem) -> None:
                 f"{route.solver}, which {_UNUSED[name]}: leave {name} out"
             )
     if problem.run.executor is not None:
-        _check_in_files(problem.target.given)
-
-
-def _check_in_files(given: object) -> None:
-    """Raises InputError for rows that no worker can read for itself."""
-    if not isinstance(given, Stream):
-        raise InputError(
-            "executor=: these rows are in memory, where one process is enough: give the path of .parquet files, or "
-            "leave executor out"
-        )
-    if given.part is None:
-        raise InputError(
-            f"executor=: {given.source}: which rows a worker has to read is not known where rows are dropped: drop "
-            "them beforehand, say missing=True, or leave executor out"
-        )
+        check_in_files(problem.target.given)
 
 
 def _check_solver(

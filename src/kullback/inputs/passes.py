@@ -4,13 +4,15 @@ A unit is a stretch of 65,536 rows, wherever files begin and end: rows give the 
 file, from many, in one process and on any number of workers. Sums over units are taken in a fixed binary tree.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from kullback.core.executor import Pairwise, alone
+from kullback.core.errors import InputError
+from kullback.core.executor import Pairwise, Workers, alone
 from kullback.targets import Samples, Stream
 
 #: Rows of a unit: .02 s of work for ten components of six columns.
@@ -74,21 +76,51 @@ def added(one: list[Any], other: list[Any]) -> list[Any]:
     return [a + b for a, b in zip(one, other, strict=True)]
 
 
-# What a worker does: it is sent a function with its parameters, and which rows of which files to read.
+def check_in_files(given: object) -> None:
+    """Raises InputError for rows that no worker of an executor can read for itself."""
+    if not isinstance(given, Stream):
+        raise InputError(
+            "executor=: these rows are in memory, where one process is enough: give the path of .parquet files, or "
+            "leave executor out"
+        )
+    if given.part is None:
+        raise InputError(
+            f"executor=: {given.source}: which rows a worker has to read is not known where rows are dropped: drop "
+            "them beforehand, say missing=True, or leave executor out"
+        )
 
 
-def listed(run: Callable[[Any], Iterator[Any]], rows: Any) -> list[Any]:
-    """Returns the results of a run over the units of a task."""
-    alone()
-    return list(run(rows))
+def parts_of(source: Samples | Stream) -> list[tuple[int, Stream]]:
+    """Returns the first row and the rows of each task, as they are sent to workers."""
+    assert isinstance(source, Stream)
+    assert source.rows is not None
+    return [(first, source.between(first, last)) for first, last in tasks(source.rows)]
 
 
-def reduced(
-    run: Callable[[Any], Iterator[Any]], combine: Callable[[Any, Any], Any], rows: Any
-) -> list[tuple[int, Any]]:
-    """Returns the sums of a run over the units of a task, with their levels in the tree."""
-    alone()
-    return summed(run(rows), combine).held
+# A run is a pure function of rows that yields a result for each unit: a partial of a function with arrays, so that it
+# can be sent to another process, as the rows can, which are paths and a range.
+
+
+def each(
+    run: Callable[[Any], Iterator[Any]], parts: Sequence[Any], workers: Workers
+) -> Iterator[Any]:
+    """Yields what a run over the rows of each task yields, in their order, from workers."""
+    for results in workers.map(partial(_listed, run), parts):
+        yield from results
+
+
+def total(
+    run: Callable[[Any], Iterator[Any]],
+    combine: Callable[[Any, Any], Any],
+    parts: Sequence[Any],
+    workers: Workers,
+) -> Any:
+    """Returns the sum of what a run over the rows of each task yields, from workers: of all units in a fixed tree."""
+    tree = Pairwise(combine)
+    for sums in workers.map(partial(_reduced, run, combine), parts):
+        for level, value in sums:
+            tree.add(value, level)
+    return tree.total()
 
 
 def summed(results: Iterator[Any], combine: Callable[[Any, Any], Any]) -> Pairwise:
@@ -97,6 +129,18 @@ def summed(results: Iterator[Any], combine: Callable[[Any, Any], Any]) -> Pairwi
     for result in results:
         tree.add(result)
     return tree
+
+
+def _listed(run: Callable[[Any], Iterator[Any]], rows: Any) -> list[Any]:
+    alone()
+    return list(run(rows))
+
+
+def _reduced(
+    run: Callable[[Any], Iterator[Any]], combine: Callable[[Any, Any], Any], rows: Any
+) -> list[tuple[int, Any]]:
+    alone()
+    return summed(run(rows), combine).held
 
 
 # Runs over rows, as `Rows.each` takes them: what they yield is one result for each unit.

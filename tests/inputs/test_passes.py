@@ -12,17 +12,18 @@ import polars as pl
 import pytest
 
 from kullback.api.fit import fit
+from kullback.api.score import score
 from kullback.core.errors import InputError, WorkerError
 from kullback.core.executor import Pairwise, Workers
 from kullback.core.numerics import one_thread
 from kullback.core.run import Run
 from kullback.families import FullRank, Mixture
-from kullback.fitting import passes
 from kullback.fitting.covariances import Structure
 from kullback.fitting.em import block_size
 from kullback.fitting.mixture_family import family_of
-from kullback.fitting.passes import UNIT, tasks
 from kullback.fitting.rows import distinct, rows_of
+from kullback.inputs import passes
+from kullback.inputs.passes import UNIT, tasks
 from kullback.inputs.samples import read_samples
 from kullback.inputs.stream import scan
 from kullback.routes.samples_forward import fit_samples
@@ -211,3 +212,24 @@ def test_what_an_executor_is_not(files):
 def test_what_cannot_be_sent_is_said(pool):
     with pytest.raises(InputError, match="cannot be sent to another process"):
         list(Workers(pool, print).map(lambda x: x, [1]))
+
+
+def test_scores_are_those_of_one_process(pool, files):
+    """Of the same rows: what is written, in order, and the mean with its error."""
+    fitted = fit(
+        Samples(RNG(3).normal(size=(500, 2)), columns=("x", "y")), FullRank(), direction="forward"
+    )
+    found = []
+    for executor in (None, pool):
+        written = []
+        scored = score(
+            fitted, files, columns=["x", "y"], weights="w", write=written.append, executor=executor
+        )
+        found.append(
+            (np.concatenate(written), [scored.mean.value, scored.mean.standard_error, scored.rows])
+        )
+    np.testing.assert_array_equal(found[1][0], found[0][0])
+    assert found[1][1] == found[0][1]
+    assert len(found[0][0]) == 300_000
+    with pytest.raises(InputError, match="these rows are in memory"):
+        score(fitted, Samples(np.zeros((5, 2)), columns=("x", "y")), executor=pool)
