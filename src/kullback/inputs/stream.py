@@ -75,7 +75,9 @@ class _Parts:
         for file in self.files:
             begin, end = max(first - before, 0), min(last - before, file.rows)
             if begin < end:
-                held.append(replace(file, first=file.first + begin, rows=end - begin))
+                # Other processes may work in another directory.
+                path = str(Path(file.path).absolute())
+                held.append(replace(file, path=path, first=begin, rows=end - begin))
             before += file.rows
         return replace(self, files=tuple(held), whole=False)
 
