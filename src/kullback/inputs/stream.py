@@ -42,6 +42,8 @@ from kullback.targets import Stream
 #: Cells of a piece, and the fewest and the most rows of one.
 _CELLS = 2**20
 _FEWEST, _MOST = 1024, 2**17
+#: Rows of a file of which it is counted how many are kept.
+_STRETCH = 2**16
 Pieces = Iterator[tuple[np.ndarray, np.ndarray | None]]
 
 
@@ -72,11 +74,16 @@ class _Parts:
     source: str
     whole: bool = True
 
+    @property
+    def rows(self) -> int:
+        """How many rows there are."""
+        return sum(file.rows for file in self.files)
+
     def part(self, first: int, last: int) -> "_Parts":
         """Returns what reads the rows from one number up to another."""
         held = []
-        for at in range(bisect_right(self._starts, first) - 1, len(self.files)):
-            file, before = self.files[at], self._starts[at]
+        for at in range(bisect_right(self.starts, first) - 1, len(self.files)):
+            file, before = self.files[at], self.starts[at]
             if before >= last:
                 break
             begin, end = max(first - before, 0), min(last - before, file.rows)
@@ -87,7 +94,7 @@ class _Parts:
         return replace(self, files=tuple(held), whole=False)
 
     @cached_property
-    def _starts(self) -> list[int]:
+    def starts(self) -> list[int]:
         """The number of the first row of each file."""
         return [0, *itertools.accumulate(file.rows for file in self.files[:-1])]
 
@@ -108,10 +115,14 @@ class _Parts:
             what = "there are no rows in it" if self.weights is None else "all weights are 0"
             raise InputError(f"{self.source}: {what}")
 
+    @property
+    def wanted(self) -> list[pl.Expr]:
+        """The columns as numbers, the weights last."""
+        found = [_as_number(*c) for c in zip(self.columns, self.labels, self.numeric, strict=True)]
+        return [*found, *(pl.col(name).cast(pl.Float64) for name in _named(self.weights))]
+
     def _frames(self, file: _File) -> Iterator[pl.DataFrame]:
-        wanted = [_as_number(*c) for c in zip(self.columns, self.labels, self.numeric, strict=True)]
-        if self.weights is not None:
-            wanted.append(pl.col(self.weights).cast(pl.Float64))
+        wanted = self.wanted
         size = min(max(_CELLS // len(wanted), _FEWEST), _MOST)
         with reading(file.path):
             yield from (
@@ -142,6 +153,69 @@ class _Parts:
             return values, None
         check_weights(weights, str(self.weights), source, place)
         return np.ascontiguousarray(values), weights.copy()
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class _Kept:
+    """Rows of files without those that have missing cells; how many are left is counted when it is asked for."""
+
+    whole: _Parts
+
+    @cached_property
+    def _below(self) -> np.ndarray:
+        """How many rows are kept before each stretch of all rows, and in all."""
+        held: list[int] = []
+        for file in self.whole.files:
+            _check_unchanged(file)
+            with reading(file.path):
+                kept = [c.is_not_null() & c.is_not_nan() for c in self.whole.wanted]
+                there = lazily(file.path).select(pl.all_horizontal(kept).alias("kept"))
+                stretch = pl.col("row") // _STRETCH
+                counted = there.with_row_index("row").group_by(stretch).agg(pl.col("kept").sum())
+                held += counted.sort("row").collect(engine="streaming")["kept"].to_list()
+        return np.cumsum([0, *held])
+
+    @cached_property
+    def _stretches(self) -> list[tuple[int, int]]:
+        """The stretches by the first row of each and the first after it, counted before rows are dropped."""
+        starts = [*self.whole.starts, self.whole.rows]
+        return [
+            (i, min(i + _STRETCH, end))
+            for begin, end in itertools.pairwise(starts)
+            for i in range(begin, end, _STRETCH)
+        ]
+
+    @property
+    def rows(self) -> int:
+        """How many are kept."""
+        return int(self._below[-1])
+
+    def part(self, first: int, last: int) -> "_Some":
+        """Returns what reads some of the rows that are kept."""
+        at = int(np.searchsorted(self._below, first, side="right")) - 1
+        end = int(np.searchsorted(self._below, last, side="left"))
+        read = self.whole.part(self._stretches[at][0], self._stretches[end - 1][1])
+        return _Some(read, first - int(self._below[at]), last - first)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class _Some:
+    """Some of the rows that are read, from one on."""
+
+    read: _Parts
+    first: int
+    rows: int
+
+    def __call__(self) -> Pieces:
+        """Yields pieces of them."""
+        before, last = 0, self.first + self.rows
+        for values, weights in self.read():
+            at = slice(max(self.first - before, 0), max(last - before, 0))
+            before += len(values)
+            if len(values[at]):
+                yield values[at], None if weights is None else weights[at]
 
 
 def scan(
@@ -202,9 +276,10 @@ def scan(
     labels = tuple(names for _, names in found)
     numeric = tuple(schemas[0][name].is_numeric() for name in wanted)
     parts = _Parts(files, tuple(wanted), known, labels, numeric, weights, missing, source)
-    # How many rows are dropped is known only after a pass.
-    count, part = (None, None) if missing == "drop" else (rows, parts.part)
-    return Stream(parts, tuple(wanted), known, labels, missing is True, source, copies, count, part)
+    return Stream(
+        parts, tuple(wanted), known, labels, missing is True, source, copies, weights is not None,
+        _Kept(parts) if missing == "drop" else parts,
+    )  # fmt: skip
 
 
 def read_rows(
