@@ -205,6 +205,10 @@ def test_an_executor_that_is_not_used_is_refused(target, family, message):
 def test_what_an_executor_is_not(files):
     with pytest.raises(InputError, match=r"executor=2: give what has map"):
         fit(files, FullRank(), direction="forward", executor=2)
+    executor = ThreadPoolExecutor(1)
+    executor.shutdown()
+    with pytest.raises(InputError, match="was shut down"):
+        fit(files, Mixture(1), direction="forward", executor=executor)
     loose = replace(scan(files), parts=None)
     with ThreadPoolExecutor(1) as executor, pytest.raises(InputError, match="from the first on"):
         fit(loose, Mixture(2), direction="forward", executor=executor)

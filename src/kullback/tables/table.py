@@ -115,7 +115,8 @@ def check_size(rows: int, columns: int, source: str) -> None:
     if rows * columns > MAX_CELLS:
         raise InputError(
             f"{source}: {rows:,} rows of {columns:,} columns are too many; at most "
-            f"{MAX_CELLS:,} cells are read. Take fewer columns or a sample of the rows"
+            f"{MAX_CELLS:,} cells are read. Take fewer columns or a sample of the rows, or write .parquet files, which "
+            "are read in pieces"
         )
 
 
