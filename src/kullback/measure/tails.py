@@ -66,6 +66,8 @@ def ratio(
 _HUGE = 1e4
 #: Standard errors of a decay above which the model of a tail is not believed.
 _ROUGH = 1e-2
+#: No support ends here: a density that is 0, or NaN, from so far on was lost to an overflow.
+_FAR = 1e50
 #: A tail that has fallen this far, in nats below the rest, is not looked at.
 _NEGLIGIBLE = 40.0
 
@@ -102,11 +104,14 @@ def _side(
     if tail.factor == 0.0 or tail.length < 4.0:
         return Remainder()
     view = _look(question, p, q, tail, np.linspace(0.0, tail.seen, 2001), log_masses)
-    # Where log q overflows, what the integrand does up to there has to tell.
-    over = np.flatnonzero(np.isposinf(view.size))
-    length = float(view.t[over[0] - 1]) if len(over) and over[0] > 0 else tail.seen
+    # Where log q overflows, or a square in p, what the integrand does up to there has to tell.
+    over = np.isposinf(view.size)
+    far = np.abs(tail(view.t)) > _FAR if tail.infinite else np.zeros_like(over)
+    lost = np.flatnonzero(over | (far & ~np.isfinite(view.size)))
+    cut = len(lost) > 0 and lost[0] > 0
+    length = float(view.t[lost[0] - 1]) if cut else tail.seen
     view = _look(question, p, q, tail, np.linspace(0.3, 1.0, 61) * length, log_masses)
-    if len(over) and over[0] > 0 and _outgrown(p, q, tail, length, question):
+    if cut and over.any() and _outgrown(p, q, tail, length, question):
         where = _words(end, view.log_p, view.log_q)
         return Remainder(reason=f"tails: {where}, far out", diverges=True)
     mass = _extrapolate(view.t, view.mass, 1.0, "", tail.length)
