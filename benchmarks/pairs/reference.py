@@ -284,8 +284,9 @@ def integral(p: Case, q: Case, *, excess: bool) -> tuple[float, float]:
     slack = mp.fsum(abs(s.fine[0] - s.coarse[0]) for s in pieces)
     if abs(mass - 1) > 1e-13:
         raise NoReferenceError(f"p's mass is {mp.nstr(mass, 16)}")
-    # The finer rule is as good as the square of the coarser one's error, once both are small.
-    return float(value), float(slack * min(slack * 1e3, 1) + abs(value) * 1e-18)
+    # The finer rule is as good as the square of the coarser one's error, once that is small.
+    settled = slack < 1e-9 * (abs(value) + 1)
+    return float(value), float(slack * (slack * 1e3 if settled else 1) + abs(value) * 1e-18)
 
 
 def _thinned(cuts: list[Any], marks: set[Any]) -> list[Any]:

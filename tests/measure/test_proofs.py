@@ -385,3 +385,21 @@ def test_integers_of_which_one_law_knows_more():
     holds(kb.kl_divergence(st.randint(0, 5), st.randint(0, 41)), math.log(41 / 5))
     holds(kb.cross_entropy(st.randint(0, 5), st.randint(0, 41)), math.log(41))
     assert kb.kl_divergence(st.randint(0, 41), st.randint(0, 5)).kind == "infinite"
+
+
+def test_a_formula_that_cancels_is_as_good_as_it_scatters():
+    """A density of somebody else's whose log is off by 1e-9 at random: the error says so."""
+
+    def rough(noise):
+        def log_prob(x):
+            wave = np.sin(1e12 * np.modf(x * 1e3)[0])
+            return -0.5 * x * x - 0.5 * np.log(2.0 * np.pi) + noise * wave
+
+        return kb.Known(log_prob, lambda rng, n: rng.normal(size=n))
+
+    truth = -math.log(1.2) + 0.5 * (1.2**2 + 0.25) - 0.5
+    for noise in (1e-9, 1e-6):
+        found = kb.kl_divergence("normal(0.5, sd=1.2)", rough(noise))
+        assert abs(found.value - truth) <= found.standard_error
+        assert 0.1 * noise < found.standard_error < 20.0 * noise
+    assert kb.kl_divergence("normal(0.5, sd=1.2)", rough(0.0)).standard_error < 1e-13
