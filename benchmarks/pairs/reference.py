@@ -341,7 +341,9 @@ def series(p: Case, q: Case, *, excess: bool) -> tuple[float, float]:
                 break
             y, m = f(k)
             total, mass = total + y, mass + m
-            small = abs(y) + m < mp.mpf(10) ** -32 * (abs(total) + mass) and (mass > most or way < 0)
+            small = abs(y) + m < mp.mpf(10) ** -32 * (abs(total) + mass) and (
+                mass > most or way < 0
+            )
             quiet = quiet + 1 if small and math.isinf(end) else 0
             if quiet > 40:
                 break

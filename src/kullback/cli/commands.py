@@ -235,6 +235,7 @@ def logits(
     /,
     *,
     max_kl: float | None = None,
+    bytes: int | None = None,  # noqa: A002 - what it is
     report: Path | None = None,
     unit: Unit = UNIT,
     output: Output = OUTPUT,
@@ -251,11 +252,14 @@ def logits(
         base: file of the model that is compared with.
         other: file of each other model.
         max_kl: the largest KL(base||other) allowed, in the unit of the answer.
+        bytes: how many the text has at these positions: what is lost is said per byte, too.
         report: write an HTML report to this file.
     """
     from kullback.cli import tables
 
-    return tables.logits(base, other, max_kl=max_kl, report=report, unit=unit, output=output)
+    return tables.logits(
+        base, other, max_kl=max_kl, size=bytes, report=report, unit=unit, output=output
+    )
 
 
 def profile(
