@@ -14,9 +14,7 @@ VERBS = (
 KNOWN_OF_P = "Samples Counts LogDensity Known Grid"
 FAMILIES = "Bernoulli Categorical FullRank KernelDensity LowRank MeanField Mixture"
 RESULTS = "Diff Estimate Fit Judgement LossReport Profile Watch"
-ERRORS = (
-    "DensityError ExpressionError InputError KullbackError MissingDependencyError UnsupportedError"
-)
+ERRORS = "DensityError ExpressionError InputError KullbackError MissingDependencyError UnsupportedError WorkerError"
 
 
 def test_every_public_name_is_there_and_of_a_kind():

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         KullbackError,
         MissingDependencyError,
         UnsupportedError,
+        WorkerError,
     )
     from kullback.diff.driver import diff
     from kullback.diff.profile import profile
@@ -59,6 +60,7 @@ _HOMES = {
         "KullbackError",
         "MissingDependencyError",
         "UnsupportedError",
+        "WorkerError",
     ),
     "kullback.diff.driver": ("diff",),
     "kullback.api.check_loss": ("check_loss",),
@@ -101,6 +103,7 @@ __all__ = [  # noqa: RUF022 - by layer, as in _HOMES
     "KullbackError",
     "MissingDependencyError",
     "UnsupportedError",
+    "WorkerError",
     "check_density",
     "check_loss",
     "cross_entropy",

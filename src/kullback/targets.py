@@ -192,6 +192,10 @@ class Counts:
         object.__setattr__(self, "labels", names)
 
 
+#: Starts a pass over rows, in pieces of any size.
+Reader = Callable[[], Iterator[tuple[Array, Array | None]]]
+
+
 @final
 @dataclass(frozen=True, eq=False)
 class Stream:
@@ -203,15 +207,25 @@ class Stream:
         copies: whether these weights are frequencies.
         columns, kinds, labels, missing: as of `Samples`.
         source: what is read, for messages.
+        rows: how many there are, weightless ones too; None where that is known only after a pass.
+        part: returns what reads the rows from one number up to another: paths and names, so that it can be sent to
+            another process. None where reading begins at the first row.
     """
 
-    read: Callable[[], Iterator[tuple[Array, Array | None]]]
+    read: Reader
     columns: tuple[str, ...]
     kinds: tuple[Kind, ...]
     labels: Labels
     missing: bool = False
     source: str = "rows"
     copies: bool = False
+    rows: int | None = None
+    part: Callable[[int, int], Reader] | None = None
+
+    def between(self, first: int, last: int) -> "Stream":
+        """Returns the stream of the rows from one number up to another, which can be sent to another process."""
+        assert self.part is not None
+        return replace(self, read=self.part(first, last), rows=last - first, part=None)
 
 
 @final

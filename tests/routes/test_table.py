@@ -5,6 +5,8 @@ import pytest
 pytest.importorskip("jax")
 
 import itertools
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -18,7 +20,7 @@ from kullback.core.run import Run
 from kullback.families import Mixture, recipe_of
 from kullback.inputs.target import read
 from kullback.routes.table import ROUTES, Problem, as_markdown, check_options, choose
-from kullback.targets import Counts, LogDensity, Samples, Subsample
+from kullback.targets import Counts, LogDensity, Samples, Stream, Subsample
 
 RNG = np.random.default_rng(0)
 ROWS = RNG.gamma(2.0, 1.0, 300)
@@ -44,6 +46,17 @@ FAMILIES = (
     "full_rank", "mean_field", "mixture:2", "mixture:1", "mixture:auto", "low_rank:1", "auto", "normal", "gamma",
     "poisson", "kde", "categorical", "bernoulli", "best", "gamma,lognormal",
 )  # fmt: skip
+EXECUTOR = ThreadPoolExecutor(1)  # never used
+FILES = read(
+    Stream(
+        lambda: iter(()),
+        ("x0",),
+        ("continuous",),
+        ((),),
+        rows=0,
+        part=lambda i, j: lambda: iter(()),
+    )
+)
 SOLVERS = tuple(dict.fromkeys(r.solver for r in ROUTES if r.solver))
 
 
@@ -71,14 +84,23 @@ def test_an_option_is_a_row_of_the_table_or_refused(make, family, direction, tmp
         ("checkpoint", tmp_path / "kept"),
         ("given", ("x0",)),
         ("report", False),
+        ("executor", EXECUTOR),
     )
     for option, value in options:
-        run = Run(place=value if option == "checkpoint" else None)
+        run = Run(
+            place=value if option == "checkpoint" else None,
+            executor=value if option == "executor" else None,
+        )
         starts = value if option == "starts" else None
         given = value if option == "given" else ()
         report = option != "report"
         problem = Problem(p, recipe, direction, starts, route.solver, run, given, report)
-        if option in route.options:
+        if option == "executor" and option in route.options:
+            # Rows that workers read for themselves: those in memory are refused.
+            check_options(route, replace(problem, target=FILES))
+            with pytest.raises(InputError, match="executor=: these rows are in memory"):
+                check_options(route, problem)
+        elif option in route.options:
             check_options(route, problem)
         else:
             with pytest.raises(InputError, match=f"{option}=.*leave {option} out"):

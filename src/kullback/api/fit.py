@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from kullback.core.errors import InputError
+from kullback.core.executor import Executor, check_executor
 from kullback.core.run import Run
 from kullback.distributions.base import Distribution
 from kullback.families import recipe_of
@@ -37,6 +38,7 @@ def fit(
     solver: Solver | None = None,
     given: str | Sequence[str] = (),
     report: bool = True,
+    executor: Executor | None = None,
 ) -> Fit:
     """Returns the member of a family that is closest to the target, and the other optima found.
 
@@ -74,9 +76,13 @@ def fit(
         report: for fits of log densities: False leaves the report out, for many small fits: what is there is q and
             its ELBO, which is `divergence`; KLs, evidence and verdict are None, and a q that misses a part of p
             is not found out. Refused by family="auto", which climbs by verdicts.
+        executor: for forward fits of Gaussians to .parquet files: where passes over the rows are made, with the same
+            bits as without: a `concurrent.futures` pool of processes (started by "spawn"), Dask's
+            `client.get_executor(retries=2)`, or whatever else has such a `map`.
 
     Raises:
         InputError: something given cannot be used, or an option would not be used.
+        WorkerError: a worker of the executor ended before its work was done.
         UnsupportedError: this direction cannot be fitted from what is known, with what to do instead.
 
     Example:
@@ -97,9 +103,10 @@ def fit(
         raise InputError(
             f"given={given!r}: give the names of columns; those of an array are x1, x2, ..."
         )
-    recipe, p = recipe_of(family), read(target)
+    check_executor(executor)
+    recipe, p = recipe_of(family), read(target, in_pieces=executor is not None)
     route = choose(p, recipe, direction, solver, given=bool(names))
-    run = Run(key, place=None if checkpoint is None else Path(checkpoint))
+    run = Run(key, place=None if checkpoint is None else Path(checkpoint), executor=executor)
     problem = Problem(p, recipe, direction, starts, route.solver, run, names, bool(report))
     check_options(route, problem)
     with told("fitting", progress) as watch:

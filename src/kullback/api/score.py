@@ -2,6 +2,9 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import final
 
@@ -9,8 +12,12 @@ import numpy as np
 from jaxtyping import Float
 
 from kullback.core.errors import DensityError, InputError, UnsupportedError
-from kullback.core.run import generator
+from kullback.core.executor import Executor, Workers, check_executor
+from kullback.core.numerics import one_thread
+from kullback.core.run import generator, silent
+from kullback.distributions.base import Distribution
 from kullback.distributions.transported import Approximation
+from kullback.inputs.passes import UNIT, check_in_files, each, parts_of, pieces
 from kullback.inputs.samples import Missing, samples_of
 from kullback.inputs.stream import is_stream, read_rows
 from kullback.inputs.target import table_in
@@ -19,14 +26,12 @@ from kullback.results.estimate import Estimate
 from kullback.results.fit import Fit
 from kullback.results.quantity import LOG_PROB
 from kullback.results.score import Score
-from kullback.tables.kinds import Kind, listed
+from kullback.tables.kinds import Kind, Labels, listed
 from kullback.tables.rows import ALL_DATA, RowColumns
 from kullback.tables.table import MAX_CELLS, Table, numbered
 from kullback.targets import Samples, Stream
 
 Array = np.ndarray
-#: Rows that are scored at once.
-_CHUNK = 2**16
 
 
 def score(
@@ -40,6 +45,7 @@ def score(
     order: str | None = None,
     missing: Missing = False,
     write: Callable[[Float[np.ndarray, " m"]], object] | None = None,
+    executor: Executor | None = None,
 ) -> Score:
     """Returns the mean log density of rows under a fit, with its standard error.
 
@@ -52,10 +58,12 @@ def score(
         missing: what becomes of rows with cells without a value: False refuses them, True asks q, which
             must know what to do with them, "drop" gives them the score NaN and does not count them.
         write: called with the log densities of the rows, in pieces, in order.
+        executor: for .parquet files: where they are scored, as in `fit`, with the same bits as without.
 
     Raises:
         InputError: the rows have other columns than the model, or there are none.
         UnsupportedError: q is a distribution of something else than rows.
+        WorkerError: a worker of the executor ended before its work was done.
 
     Example:
         >>> from kullback import fit
@@ -63,18 +71,23 @@ def score(
         >>> score(fit(x, "normal", direction="forward"), x).rows
         500
     """
-    apart = RowColumns(weights, frequencies, cluster, order)
-    rows = model_rows(fit, data, columns=columns, apart=apart, missing=missing)
-    tally = _Tally(copies=isinstance(rows, Stream) and rows.copies)
-    found = []
-    for values, counted in _pieces(rows):
-        codes = _recoded(fit, rows, values)
-        for first in range(0, len(codes), _CHUNK):
-            part = slice(first, first + _CHUNK)
-            scores = _log_prob(fit, codes[part], skip_missing=missing == "drop")
+    check_executor(executor)
+    apart, in_pieces = RowColumns(weights, frequencies, cluster, order), executor is not None
+    rows = model_rows(fit, data, columns=columns, apart=apart, missing=missing, in_pieces=in_pieces)
+    kept = write is not None or isinstance(rows, Samples)
+    run = partial(_tallies, _Model(fit.q, fit.columns, fit.labels), missing, kept)
+    if executor is None:
+        results = run(rows)
+    else:
+        check_in_files(rows)
+        parts = [part for _, part in parts_of(rows)]
+        results = each(run, parts, Workers(executor, silent))
+    tally, found = _Tally(copies=isinstance(rows, Stream) and rows.copies), []
+    with one_thread() if isinstance(rows, Stream) else nullcontext():
+        for part, scores in results:
+            tally.join(part)
             if isinstance(rows, Samples):
                 found.append(scores)
-            tally.add(scores, None if counted is None else counted[part])
             if write is not None:
                 write(scores)
     if isinstance(rows, Stream):
@@ -82,9 +95,33 @@ def score(
     return _of_rows(np.concatenate(found), rows, tally)
 
 
+@final
+@dataclass(frozen=True, eq=False)
+class _Model:
+    """What of a fit is asked."""
+
+    q: Distribution
+    columns: tuple[str, ...]
+    labels: Labels
+
+
+def _tallies(
+    model: _Model,
+    missing: Missing,
+    kept: bool,  # noqa: FBT001 - a run is a partial of this
+    rows: Samples | Stream,
+) -> Iterator[tuple["_Tally", Array]]:
+    """Yields for each unit of rows their number, mean and scatter, and their scores, if they are kept."""
+    for values, weights in _pieces(rows):
+        tally = _Tally(copies=False)
+        scores = _log_prob(model, _recoded(model, rows, values), skip_missing=missing == "drop")
+        tally.add(scores, weights)
+        yield tally, scores if kept else scores[:0]
+
+
 def model_rows(
     fit: Fit, data: object, *, columns: Sequence[str] = (), apart: RowColumns = ALL_DATA,
-    missing: Missing = False,
+    missing: Missing = False, in_pieces: bool = False,
 ) -> Samples | Stream:  # fmt: skip
     """Returns rows with the columns of a model, in its order. Arguments as of `score`."""
     if isinstance(data, Stream):
@@ -104,8 +141,10 @@ def model_rows(
         if labels and name in asked and _is_text(table, name)
     }  # fmt: skip
     kept = missing is not False or had_gaps
-    if isinstance(data, (str, Path)) and is_stream(data):
-        found = read_rows(data, columns=asked, apart=apart, kinds=kinds, missing=kept)
+    if isinstance(data, (str, Path)) and (in_pieces or is_stream(data)):
+        found = read_rows(
+            data, columns=asked, apart=apart, kinds=kinds, missing=kept, in_pieces=in_pieces
+        )
         return found if isinstance(found, Stream) else found.samples
     return samples_of(table, columns=asked, apart=apart, kinds=kinds, missing=kept).samples
 
@@ -192,12 +231,27 @@ class _Tally:
         if total <= 0.0:
             return
         mean = float(w @ s) / total
+        self._add(total, mean, float(w @ (s - mean) ** 2), float(w @ w))
+
+    def _add(self, total: float, mean: float, scatter: float, squares: float) -> None:
         both = self.weight + total
         moved = mean - self.mean
-        self.scatter += float(w @ (s - mean) ** 2) + moved**2 * self.weight * total / both
+        self.scatter += scatter + moved**2 * self.weight * total / both
         self.mean += moved * total / both
         self.weight = both
-        self.squares += float(w @ w)
+        self.squares += squares
+
+    def join(self, other: "_Tally") -> None:
+        """Adds the scores of later rows."""
+        self.rows += other.rows
+        self.outside += other.outside
+        self.left_out += other.left_out
+        self.inside += other.inside
+        if self.weight == 0.0:
+            self.weight, self.mean = other.weight, other.mean
+            self.scatter, self.squares = other.scatter, other.squares
+        elif other.weight > 0.0:
+            self._add(other.weight, other.mean, other.scatter, other.squares)
 
     def result(self) -> Score:
         """Returns what was added, of independent rows."""
@@ -239,13 +293,17 @@ class _Tally:
 
 
 def _pieces(data: Samples | Stream) -> Iterator[tuple[Array, Array | None]]:
+    """Yields rows by units, and how many independent ones each counts for."""
     if isinstance(data, Stream):
-        yield from data.read()
-    else:
-        yield data.values, data.rows.counts
+        yield from pieces(data, UNIT)
+        return
+    counts = data.rows.counts
+    for first in range(0, max(len(data.values), 1), UNIT):
+        at = slice(first, first + UNIT)
+        yield data.values[at], None if counts is None else counts[at]
 
 
-def _recoded(fit: Fit, data: Samples | Stream, rows: Array) -> Array:
+def _recoded(fit: _Model, data: Samples | Stream, rows: Array) -> Array:
     """Returns the rows with the model's own codes for labels; unknown labels have the code -1."""
     if not any(fit.labels) and not (any(data.labels) and fit.columns):
         return rows
@@ -278,7 +336,7 @@ def _codes(column: Array, name: str, known: tuple[str, ...], given: tuple[str, .
     return np.where(missing, np.nan, codes)
 
 
-def _log_prob(fit: Fit, rows: Array, *, skip_missing: bool) -> Float[np.ndarray, " m"]:
+def _log_prob(fit: _Model, rows: Array, *, skip_missing: bool) -> Float[np.ndarray, " m"]:
     q = fit.q
     if isinstance(q, Approximation) and not q.bare:
         raise UnsupportedError(

@@ -22,6 +22,7 @@ from kullback.cli.options import (
     READING,
     UNIT,
     WATCHING,
+    WORKING,
     Comparing,
     Fitting,
     Flag,
@@ -31,6 +32,7 @@ from kullback.cli.options import (
     Report,
     Unit,
     Watching,
+    Working,
 )
 from kullback.cli.questions import (
     check_density,
@@ -54,6 +56,7 @@ def fit(
     how: Fitting = FITTING,
     reading: Reading = READING,
     keeping: Keeping = KEEPING,
+    working: Working = WORKING,
     report: Report = _FIT_REPORT,
     unit: Unit = UNIT,
     output: Output = OUTPUT,
@@ -78,7 +81,7 @@ def fit(
         keep_compilations()
     from kullback.cli import fit as run
 
-    return run.fit(data, how, reading, keeping, report, unit=unit, output=output)
+    return run.fit(data, how, reading, keeping, working, report, unit=unit, output=output)
 
 
 def judge(
@@ -121,6 +124,7 @@ def score(
     *,
     columns: str | None = None,
     reading: Reading = READING,
+    working: Working = WORKING,
     out: Path | None = None,
     unit: Unit = UNIT,
     output: Output = OUTPUT,
@@ -139,7 +143,7 @@ def score(
     """
     from kullback.cli import tables
 
-    return tables.score(model, data, columns, reading, out, unit=unit, output=output)
+    return tables.score(model, data, columns, reading, working, out, unit=unit, output=output)
 
 
 def sample(
@@ -271,6 +275,7 @@ def profile(
     merge: Path | None = None,
     columns: str | None = None,
     kind: tuple[str, ...] = (),
+    working: Working = WORKING,
     output: Output = OUTPUT,
 ) -> int:
     """Counts of a table, small enough to commit, for kullback diff.
@@ -289,7 +294,14 @@ def profile(
     from kullback.cli import tables
 
     return tables.profile(
-        table, out, like=like, merge=merge, columns=columns, kind=kind, output=output
+        table,
+        out,
+        like=like,
+        merge=merge,
+        columns=columns,
+        kind=kind,
+        working=working,
+        output=output,
     )
 
 

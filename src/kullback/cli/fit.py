@@ -10,6 +10,7 @@ import numpy as np
 
 from kullback.api.extremes import extremes_told
 from kullback.api.fit import fit as fit_to
+from kullback.cli import workers
 from kullback.cli.answer import File, answer, progress, report_file, report_of
 from kullback.cli.inputs import (
     check_place,
@@ -23,8 +24,18 @@ from kullback.cli.inputs import (
     names_of,
     source_of,
 )
-from kullback.cli.options import Fitting, Keeping, Output, Reading, Unit, check_starts, typed
+from kullback.cli.options import (
+    Fitting,
+    Keeping,
+    Output,
+    Reading,
+    Unit,
+    Working,
+    check_starts,
+    typed,
+)
 from kullback.core.errors import InputError
+from kullback.core.executor import Executor
 from kullback.distributions.base import Distribution
 from kullback.expressions.format import format_distribution
 from kullback.families import FullRank, LowRank, MeanField, parse_family, recipe_of
@@ -55,7 +66,8 @@ _DRAWN = 20_000
 
 
 def fit(
-    data: str, how: Fitting, reading: Reading, keeping: Keeping, report: Path | None, *, unit: Unit, output: Output
+    data: str, how: Fitting, reading: Reading, keeping: Keeping, working: Working, report: Path | None, *,
+    unit: Unit, output: Output,
 ) -> int:  # fmt: skip
     """Prints the fit and returns the exit code."""
     if how.direction is None:
@@ -66,9 +78,10 @@ def fit(
     check_place(report, inputs=(source_of(data),))
     place = checkpoint(keeping, source_of(data))
     files = (report_file(report), File("out", "fit", keeping.out))
-    with opened(data, how, reading) as target:
+    with opened(data, how, reading, in_pieces=working.elsewhere) as target:
         place = _used(place, target, how, keeping)
-        fitted = _named(_fitted(target, how, place, output), target.given)
+        with workers.opened(working.workers, working.scheduler) as executor:
+            fitted = _named(_fitted(target, how, place, output, executor), target.given)
         keep(fitted, keeping, place)
         shown = as_typed(unit.of(fitted))
         document = _document(
@@ -109,12 +122,15 @@ class Source:
                 return f"p: {data}"
 
 
-def _fitted(target: Source, how: Fitting, place: Path | None, output: Output) -> Fit:
+def _fitted(
+    target: Source, how: Fitting, place: Path | None, output: Output, executor: Executor | None
+) -> Fit:
     assert how.direction is not None
     with progress("fitting", output) as watch:
         return fit_to(
             target.given, how.family or "auto", direction=how.direction, starts=how.starts, key=how.key,
             progress=watch, checkpoint=place, solver=how.solver, given=names_of(how.given),
+            executor=executor,
         )  # fmt: skip
 
 
@@ -137,7 +153,9 @@ def _named(fitted: Fit, given: object) -> Fit:
 
 
 @contextmanager
-def opened(data: str, how: Fitting, reading: Reading) -> Iterator[Source]:
+def opened(
+    data: str, how: Fitting, reading: Reading, *, in_pieces: bool = False
+) -> Iterator[Source]:
     """Yields what an argument stands for: a log density of a Python file, rows, or an expression."""
     columns = how.columns
     if is_model(data):
@@ -152,6 +170,7 @@ def opened(data: str, how: Fitting, reading: Reading) -> Iterator[Source]:
             apart=RowColumns(**reading.apart),
             kinds={**dict.fromkeys(names_of(how.counts), "count"), **kinds_of(reading.kind)},
             missing=reading.absent,
+            in_pieces=in_pieces,
         )
         target = Source(read) if isinstance(read, Stream) else Source(read.samples, read.dropped)
         _refuse_categories(target.given, how.family)

@@ -171,6 +171,26 @@ class Keeping:
 @final
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
+class Working:
+    """Where passes over .parquet files are made; the answer has the same bits everywhere.
+
+    Attributes:
+        workers: so many processes on this machine.
+        scheduler: the workers of a scheduler of Dask, such as tcp://host:8786, which see the same files.
+    """
+
+    workers: int | None = None
+    scheduler: str | None = None
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether anything was asked for."""
+        return self.workers is not None or self.scheduler is not None
+
+
+@final
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
 class Fitting:
     """What is fitted, and how.
 
@@ -294,6 +314,7 @@ UNIT = Unit()
 HOW = Measuring()
 COMPARING = Comparing()
 WATCHING = Watching()
+WORKING = Working()
 
 
 # Remedies that are spelled for Python, and what they are here.
@@ -303,6 +324,8 @@ _TYPED = (
     (r", dx=\.\.\. if", ", --dx ... if"),
     (r"missing=[\"']drop[\"']", "--missing drop"),
     (r"missing=True", "--missing keep"),
+    (r"\bexecutor=\w*", "--workers, --scheduler"),
+    (r"leave executor out", "leave them out"),
     (r"columns=\(\.\.\.\)", "--columns"),
     (r"name it in columns=", "name it in --columns"),
     (r"say columns=", "say --columns "),

@@ -10,9 +10,10 @@ from kullback.api.logits import logits_kl
 from kullback.api.score import draws, model_rows
 from kullback.api.score import score as score_rows
 from kullback.api.store import load_fit
+from kullback.cli import workers
 from kullback.cli.answer import File, answer, progress, report_file
 from kullback.cli.inputs import check_place, kinds_of, names_of
-from kullback.cli.options import Comparing, Output, Reading, Unit, Watching, typed
+from kullback.cli.options import Comparing, Output, Reading, Unit, Watching, Working, typed
 from kullback.core.errors import InputError
 from kullback.diff.driver import diff as diff_of
 from kullback.diff.profile import profile as profile_of
@@ -113,7 +114,7 @@ def logits(
 
 def profile(
     table: str, out: Path, *, like: Path | None, merge: Path | None, columns: str | None,
-    kind: Sequence[str], output: Output,
+    kind: Sequence[str], working: Working, output: Output,
 ) -> int:  # fmt: skip
     """Writes the counts and returns the exit code."""
     check_place(out, "--out", inputs=(table, like, merge))
@@ -121,7 +122,10 @@ def profile(
         raise InputError("--like and --merge: merging counts in the cells of that profile already")
     known = merge or like
     cells = None if known is None else read_profile(known)
-    counts = profile_of(table, columns=names_of(columns), kinds=kinds_of(kind), like=cells)
+    with workers.opened(working.workers, working.scheduler) as executor:
+        counts = profile_of(
+            table, columns=names_of(columns), kinds=kinds_of(kind), like=cells, executor=executor
+        )
     if merge is not None and cells is not None:
         counts = cells + counts
     write_profile(out, counts)
@@ -136,7 +140,7 @@ def profile(
 
 
 def score(
-    model: Path, data: str, columns: str | None, reading: Reading, out: Path | None, *,
+    model: Path, data: str, columns: str | None, reading: Reading, working: Working, out: Path | None, *,
     unit: Unit, output: Output,
 ) -> int:  # fmt: skip
     """Prints the mean log density, writes those of the rows, and returns the exit code."""
@@ -147,9 +151,13 @@ def score(
     missing: bool | Literal["drop"] = reading.absent
     with progress("reading", output) as watch:
         rows = model_rows(
-            fit, data, columns=names_of(columns), apart=RowColumns(**reading.apart), missing=missing
-        )
-        with nullcontext() if out is None else column(out, "log_prob") as spool:
+            fit, data, columns=names_of(columns), apart=RowColumns(**reading.apart), missing=missing,
+            in_pieces=working.elsewhere,
+        )  # fmt: skip
+        with (
+            workers.opened(working.workers, working.scheduler) as executor,
+            nullcontext() if out is None else column(out, "log_prob") as spool,
+        ):
 
             def write(scores: object) -> None:
                 nonlocal done
@@ -160,7 +168,7 @@ def score(
                     watch(f"{done:,} rows")
 
             done = 0
-            scores = score_rows(fit, rows, missing=missing, write=write)
+            scores = score_rows(fit, rows, missing=missing, write=write, executor=executor)
     shown, saved = unit.of(scores), replace(fit, held_out=unit.of(fit.held_out))
     document = score_document(saved, shown, model=str(model), data=data, names=rows.columns)
     files = (File("out", "scores", out),)

@@ -7,7 +7,8 @@ KullbackError
 │   └── ExpressionError              an expression or claim could not be read
 ├── UnsupportedError                 what was asked cannot be computed: what to ask instead
 │   └── IdentifierError              text that names rows: there is nothing to compare
-└── MissingDependencyError           an optional package is needed: the line that installs it
+├── MissingDependencyError           an optional package is needed: the line that installs it
+└── WorkerError                      a worker of an executor is gone, and the answer with it
 
 A message says what was asked, what is known, why it cannot be, and the line to type.
 """
@@ -51,3 +52,7 @@ class IdentifierError(UnsupportedError):
 
 class MissingDependencyError(KullbackError):
     """An optional package is needed."""
+
+
+class WorkerError(KullbackError):
+    """A worker of an executor ended before its work was done."""

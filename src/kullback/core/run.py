@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar, final, runtime_checkable
 import numpy as np
 
 from kullback.core.errors import InputError
+from kullback.core.executor import Executor, Workers
 
 #: Seconds between writes within a stage, and the largest share of the time spent on them.
 _EVERY, _SHARE = 2.0, 0.05
@@ -125,6 +126,7 @@ class Run:
         checkpoint: where results of stages are kept.
         place: the file of the checkpoint; None to keep nothing.
         began: by `time.perf_counter`.
+        executor: where passes over rows in files are made; None for this process.
     """
 
     key: object = 0
@@ -132,6 +134,12 @@ class Run:
     checkpoint: Checkpoint = field(default_factory=Checkpoint)
     place: Path | None = None
     began: float = field(default_factory=time.perf_counter)
+    executor: Executor | None = None
+
+    @property
+    def workers(self) -> Workers | None:
+        """The executor, with someone to tell; None for this process."""
+        return None if self.executor is None else Workers(self.executor, self.watch)
 
     @property
     def seconds(self) -> float:

@@ -14,8 +14,8 @@ from kullback.distributions.base import Distribution
 from kullback.distributions.gaussian_mixture import TableMixture
 from kullback.fitting.components import Components
 from kullback.fitting.em_climb import final_climb
-from kullback.fitting.mixtures import MeanScore
 from kullback.fitting.rows import Rows
+from kullback.fitting.scores import MeanScore
 from kullback.measure.neighbours import (
     MOST_COLUMNS,
     MOST_NEIGHBOUR_ROWS,

@@ -3,11 +3,15 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
 from kullback.core.errors import InputError, UnsupportedError
+from kullback.core.executor import Executor, Workers, check_executor
+from kullback.core.run import silent
 from kullback.diff.column import dated, picture_of_counts
 from kullback.diff.tables import EMPTY, ROW_NAMES, check_kinds, names, read_table
 from kullback.measure.samples.cells import of_counts, rounded_up
@@ -59,25 +63,44 @@ def counted(table: Table, *, columns: Sequence[str] = (), like: Profile | None =
         )
     index = table.account.written_out(table.source)
     table = table if index is None else table.part(index, table.source)
+    _check_names(columns, table)
+    found = [_counted_one(table, like, name) for name in columns or table.names]
+    return _profile_of(table, found)
+
+
+def _check_names(columns: Sequence[str], table: Table) -> None:
     for name in columns:
         if name not in table.names:
             raise InputError(f"{table.source}: there is no column {name!r}")
-    found = []
-    for name in columns or table.names:
-        try:
-            cells = table.read(name)
-        except UnsupportedError:
-            continue
-        if cells.declared == "identifier":
-            continue
-        known = like.column(name) if like is not None and name in like.names else None
-        counts = _without_rows(count_column(name, cells, known, fewest=_FEWEST), known)
-        if known is not None and like is not None:
-            check_kinds_of(known, counts, like.source, table.source)
-        found.append(counts)
+
+
+def _profile_of(table: Table, columns: Sequence[ColumnProfile | None]) -> Profile:
+    found = tuple(column for column in columns if column is not None)
     if not found:
         raise InputError(f"{table.source}: there is no column that can be counted")
-    return Profile(table.source, table.rows, tuple(found))
+    return Profile(table.source, table.rows, found)
+
+
+def _counted_one(table: Table, like: Profile | None, name: str) -> ColumnProfile | None:
+    """Returns the counts of a column; None for what cannot be counted."""
+    try:
+        cells = table.read(name)
+    except UnsupportedError:
+        return None
+    if cells.declared == "identifier":
+        return None
+    known = like.column(name) if like is not None and name in like.names else None
+    counts = _without_rows(count_column(name, cells, known, fewest=_FEWEST), known)
+    if known is not None and like is not None:
+        check_kinds_of(known, counts, like.source, table.source)
+    return counts
+
+
+def _counted_there(
+    path: str, kinds: Mapping[str, Kind] | None, like: Profile | None, name: str
+) -> ColumnProfile | None:
+    """The same on a worker, which opens the files for itself."""
+    return _counted_one(read_table(path, "table", "profile", kinds), like, name)
 
 
 def count_column(
@@ -136,6 +159,7 @@ def profile(
     columns: str | Sequence[str] = (),
     like: Profile | None = None,
     kinds: Mapping[str, Kind] | None = None,
+    executor: Executor | None = None,
 ) -> Profile:
     """Returns counts of a table that `diff` takes for its reference: small, without rows, to be added.
 
@@ -144,9 +168,12 @@ def profile(
         columns: those to count; all by default.
         like: count in the cells of this profile, so that both add up exactly.
         kinds: of columns that are not what they seem, as in `diff`.
+        executor: for .parquet files: where columns are counted, one at a time on each worker, as in `fit`. Parts of a
+            table are `sum`med without one: executor.map(partial(profile, like=first), parts).
 
     Raises:
         InputError: it is no table, or has no column that can be counted.
+        WorkerError: a worker of the executor ended before its work was done.
 
     Example:
         >>> made = profile(np.random.default_rng(0).normal(size=(500, 2)))
@@ -157,7 +184,20 @@ def profile(
         raise InputError(f"like={like!r}: give a Profile, which profile(table) returns")
     read = read_table(table, "table", "profile", kinds)
     check_kinds(kinds, read)
-    return counted(read, columns=names(columns), like=like)
+    check_executor(executor)
+    if executor is None:
+        return counted(read, columns=names(columns), like=like)
+    if not (
+        isinstance(table, (str, Path))
+        and (Path(table).suffix == ".parquet" or Path(table).is_dir())
+    ):
+        raise InputError(
+            "executor=: a worker reads the columns of .parquet files for itself: give their path, or leave executor out"
+        )
+    _check_names(names(columns), read)
+    run = partial(_counted_there, str(Path(table).absolute()), kinds, like)
+    found = Workers(executor, silent).map(run, names(columns) or read.names)
+    return _profile_of(read, list(found))
 
 
 def type_of(known: ColumnProfile) -> str:

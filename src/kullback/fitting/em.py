@@ -8,6 +8,7 @@ each row, whose expectation takes part in the sums (Peel and McLachlan 2000).
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -20,6 +21,7 @@ from kullback.distributions.gaussian_mixture import TableMixture
 from kullback.fitting.components import Components
 from kullback.fitting.covariances import Prior, Structure
 from kullback.fitting.rows import Rows
+from kullback.inputs.passes import added
 
 Array = np.ndarray
 #: Degrees of freedom are looked for between these; at the upper end a t is a Gaussian.
@@ -132,12 +134,8 @@ class MixtureModel:
 
     def _expect_table(self, rows: Rows, q: TableMixture, *, heavy: bool) -> Sums:
         k, d = q.means.shape
-        totals = _Totals(q, self.structure, heavy)
-        for x, weights in rows.blocks(block_size(k, self.structure.width + 4 * d)):
-            logs, parts = q.log_joint(x)
-            value, shares = responsibilities(logs, weights)
-            totals.add(x, shares, parts, float(value))
-        return totals.sums()
+        run = _TableRun(q, heavy, block_size(k, self.structure.width + 4 * d))
+        return rows.summed(run, _Totals.joined).sums(q, self.structure, heavy=heavy)
 
     def summed(
         self, rows: Rows, q: Components, likelihoods: Float[np.ndarray, " g"]
@@ -149,18 +147,9 @@ class MixtureModel:
             q: the components of the mixtures, one mixture after another.
             likelihoods: to which the log likelihood of each mixture is added.
         """
-        s = self.structure
-        table = s.coefficients(q)
-        far = _far(table, q)
-        values = np.zeros((len(table), s.width))
-        one = len(likelihoods) == 1
-        for x, features, weights in rows.featured(block_size(len(table), s.width), s, s.features):
-            logs = _logs(table, features, far, q, x)
-            groups = logs if one else logs.reshape(len(likelihoods), -1, logs.shape[1])
-            value, shares = responsibilities(groups, weights)
-            likelihoods += value
-            values += shares.reshape(logs.shape) @ features.T
-        return values
+        value, sums = rows.summed(_Run(self.structure, q, len(likelihoods)))
+        likelihoods += value
+        return sums
 
     def log_joint(self, q: Any, x: Float[np.ndarray, "d m"]) -> Float[np.ndarray, "k m"]:
         """Returns log(weight times density) of every component at rows given as columns."""
@@ -224,12 +213,58 @@ def reals_of(q: Any) -> Components:
     return q if isinstance(q, Components) else Components(q.weights, q.means, q.roots)
 
 
+@final
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """A pass over plain rows: what each unit of them gives to the sums of some mixtures, as `Rows.summed` takes it."""
+
+    structure: Structure
+    q: Components
+    groups: int
+
+    def __call__(self, rows: Rows) -> Iterator[list[Array]]:
+        s, q, table = self.structure, self.q, self.structure.coefficients(self.q)
+        far = _far(table, q)
+        for blocks in rows.units(block_size(len(table), s.width), s.features):
+            value, sums = np.zeros(self.groups), np.zeros((len(table), s.width))
+            for x, features, weights in blocks:
+                logs = _logs(table, features, far, q, x)
+                groups = logs if self.groups == 1 else logs.reshape(self.groups, -1, logs.shape[1])
+                found, shares = responsibilities(groups, weights)
+                value += found
+                sums += shares.reshape(logs.shape) @ features.T
+            yield [value, sums]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class _TableRun:
+    """The same over the rows of a table."""
+
+    q: TableMixture
+    heavy: bool
+    size: int
+
+    def __call__(self, rows: Rows) -> Iterator["_Totals"]:
+        for blocks in rows.units(self.size):
+            totals = _Totals(self.q)
+            for x, _, weights in blocks:
+                logs, parts = self.q.log_joint(x)
+                value, shares = responsibilities(logs, weights)
+                totals.add(self.q, x, shares, float(value))
+                reals = x[self.q.reals]
+                for part in parts:
+                    inside = reals[part.there][:, part.at]
+                    totals.add_reals(self.q, inside, shares[:, part.at], part, heavy=self.heavy)
+            yield totals
+
+
 class _Totals:
     """The sums of a pass over a table, on the way: by pattern of real columns that are there."""
 
-    def __init__(self, q: TableMixture, structure: Structure, heavy: bool) -> None:  # noqa: FBT001
+    def __init__(self, q: TableMixture) -> None:
         k = len(q.weights)
-        self.q, self.structure, self.heavy, self.value = q, structure, heavy, 0.0
+        self.value = 0.0
         self.rows = np.zeros(k)
         self.tails = np.zeros(k)
         self.by_pattern: dict[bytes, list[Array]] = {}
@@ -237,8 +272,24 @@ class _Totals:
         self.events = np.zeros(q.rates.shape)
         self.labels: list[Array] = [np.zeros(t.shape) for t in q.tables]
 
-    def add(self, x: Array, shares: Array, parts: list[Pattern], value: float) -> None:
-        q = self.q
+    def joined(self, other: "_Totals") -> "_Totals":
+        """Adds those of later rows to these."""
+        self.value += other.value
+        self.rows += other.rows
+        self.tails += other.tails
+        self.counted += other.counted
+        self.events += other.events
+        self.labels = added(self.labels, other.labels)
+        for key, sums in other.by_pattern.items():
+            self._put(key, sums)
+        return self
+
+    def _put(self, key: bytes, sums: list[Array]) -> None:
+        held = self.by_pattern.get(key)
+        self.by_pattern[key] = sums if held is None else added(held, sums)
+
+    def add(self, q: TableMixture, x: Array, shares: Array, value: float) -> None:
+        """Adds the rows of a block, but for their real columns."""
         self.value += value
         self.rows += shares.sum(axis=1)
         for i, column in enumerate(x[q.counts]):
@@ -250,14 +301,14 @@ class _Totals:
             codes = column[there].astype(np.int64)
             for k, share in enumerate(shares):
                 held[k] += np.bincount(codes, share[there], minlength=len(held[k]))
-        reals = x[q.reals]
-        for part in parts:
-            self._add_reals(reals[part.there][:, part.at], shares[:, part.at], part)
 
-    def _add_reals(self, x: Array, shares: Array, part: Pattern) -> None:
-        q, d = self.q, len(x)
+    def add_reals(
+        self, q: TableMixture, x: Array, shares: Array, part: Pattern, *, heavy: bool
+    ) -> None:
+        """Adds the real columns of rows of one pattern."""
+        d = len(x)
         pull = shares
-        if self.heavy:
+        if heavy:
             df = q.df[:, None]
             by = (df + d) / (df + part.distance)
             pull = shares * by
@@ -265,21 +316,18 @@ class _Totals:
             self.tails += np.sum(shares * (np.log(by) - by + bend), axis=1)
         moved = x - q.means[:, part.there][:, :, None]
         bent = pull[:, None] * moved
-        found = [
-            shares.sum(axis=1),
-            pull.sum(axis=1),
-            bent.sum(axis=2),
-            bent @ moved.transpose(0, 2, 1),
-        ]
-        key = part.there.tobytes()
-        held = self.by_pattern.get(key)
-        self.by_pattern[key] = (
-            found if held is None else [a + b for a, b in zip(held, found, strict=True)]
+        self._put(
+            part.there.tobytes(),
+            [
+                shares.sum(axis=1),
+                pull.sum(axis=1),
+                bent.sum(axis=2),
+                bent @ moved.transpose(0, 2, 1),
+            ],
         )
 
-    def sums(self) -> Sums:
+    def sums(self, q: TableMixture, structure: Structure, *, heavy: bool) -> Sums:
         """Adds up the patterns, with what is expected of values that are not there."""
-        q = self.q
         k, d = q.means.shape
         pulls, firsts, seconds = np.zeros(k), np.zeros((k, d)), np.zeros((k, d, d))
         covariances = q.roots @ q.roots.transpose(0, 2, 1)
@@ -294,14 +342,14 @@ class _Totals:
         blank = np.maximum(self.rows - seen, 0.0)
         seconds += blank[:, None, None] * covariances
         pulls += blank
-        if self.heavy:
+        if heavy:
             half = 0.5 * q.df
             self.tails += blank * (special.digamma(half) - np.log(half) - 1.0)
         m = q.means
         cross = firsts[:, :, None] * m[:, None, :]
         around = pulls[:, None, None] * m[:, :, None] * m[:, None, :]
         seconds += cross + cross.transpose(0, 2, 1) + around
-        values = self.structure.packed(pulls, firsts + pulls[:, None] * m, seconds)
+        values = structure.packed(pulls, firsts + pulls[:, None] * m, seconds)
         others = (self.rows, self.tails, self.counted, self.events, *self.labels)
         return Sums(self.value, values, others)
 

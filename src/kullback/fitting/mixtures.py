@@ -3,22 +3,22 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, final
+from typing import final
 
 import numpy as np
 
 from kullback.core.run import Run
 from kullback.families import Recipe
 from kullback.fitting.components import Components
-from kullback.fitting.em import block_size
 from kullback.fitting.em_climb import Climb, Last, climb, final_climb
 from kullback.fitting.em_search import Offspring, Search, distinct_ends, search
 from kullback.fitting.mixture_family import MixtureFamily, with_components
 from kullback.fitting.offspring import split
 from kullback.fitting.rows import Rows
+from kullback.fitting.scores import MeanScore, estimate, held_out, score
 from kullback.results.estimate import Estimate
 from kullback.results.likelihood import Candidate, Selection
-from kullback.results.quantity import LOG_PROB, LOG_PROB_DIFFERENCE
+from kullback.results.quantity import LOG_PROB_DIFFERENCE
 from kullback.targets import Samples
 
 #: Give up when BIC has not fallen for so many numbers of components.
@@ -57,31 +57,6 @@ class Mixed:
     def share(self) -> float:
         """Of the starts, how many reached the best value."""
         return self.found.reached[0]
-
-
-# How well a mixture does on rows: mean log density with its error, on rows fitted to or left out.
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class MeanScore:
-    """The mean of log q over rows, with its standard error.
-
-    Attributes:
-        mean: in nats a row, in the units of the data.
-        standard_error: of the mean.
-        rows: how many.
-        values: of each row that has a weight, where they were kept.
-        weights: of these rows.
-        parts: where rows were left out, the parameters fitted to the others and the rows left out.
-    """
-
-    mean: float
-    standard_error: float
-    rows: int
-    values: np.ndarray | None = None
-    weights: np.ndarray | None = None
-    parts: tuple[tuple[Any, Rows], ...] = ()
 
 
 @final
@@ -222,17 +197,6 @@ def _compared(
     return Selection(candidates, tried.index(best), rule)
 
 
-def estimate(found: MeanScore) -> Estimate:
-    """Returns a score as what it is called."""
-    return Estimate.sampled(
-        found.mean,
-        found.standard_error,
-        LOG_PROB,
-        method="rows held out",
-        n=found.rows,
-    )
-
-
 def _behind(one: _Tried, best: _Tried) -> Estimate | None:
     """How far the score of one is below the best's, row by row: far more precise than either."""
     a, b = one.left_out, best.left_out
@@ -347,79 +311,3 @@ def _teller(watch: Callable[[str], None], rows: Rows) -> Callable[[int, float], 
         watch(f"pass {passes} over {rows.n:,} rows, log likelihood {value / rows.total:.5f} a row")
 
     return told
-
-
-#: Folds, where there are up to so many rows; with more a tenth of the rows is left out once.
-_FOLDS = ((20_000, 10), (200_000, 5))
-#: Nats over all rows to which a refit is carried.
-_REFIT = 0.1
-
-
-def score(model: Any, q: Any, rows: Rows) -> MeanScore:
-    """Returns the mean log density of rows, in a pass."""
-    return _summary(rows, [(model, q, rows)])
-
-
-def held_out(
-    family: Any,
-    q: Any,
-    rows: Rows,
-    watch: Callable[[str], None],
-    *,
-    kept_prior: tuple[int, ...],
-) -> MeanScore | None:
-    """Returns the mean log density of rows that a refit has not seen; None if there are too few.
-
-    Each refit starts at q, so it stays at the optimum that all rows chose.
-
-    Args:
-        family: of the mixtures.
-        q: fitted to all rows.
-        rows: all.
-        watch: told what is being done.
-        kept_prior: components that have the prior.
-    """
-    folds = next((f for most, f in _FOLDS if rows.n <= most), 0)
-    if rows.n < 20:
-        return None
-    made = []
-    for i in range(folds or 1):
-        watch(f"rows left out, {i + 1} of {folds or 1}")
-        others = rows.without(i, folds or 10)
-        end = final_climb(family, others, q, kept=kept_prior, tolerance=_REFIT, passes=200).end
-        if end.interrupted:
-            raise KeyboardInterrupt
-        made.append((family.final, end.at, rows.only(i, folds or 10)))
-    return replace(_summary(rows, made), parts=tuple((at, part) for _, at, part in made))
-
-
-def _summary(rows: Rows, parts: list[tuple[Any, Any, Rows]]) -> MeanScore:
-    kept = rows.in_memory
-    values, weights = [], []
-    total = first = second = 0.0
-    shift: float | None = None
-    for model, q, part in parts:
-        for x, given in part.blocks(block_size(len(q.weights), model.structure.width)):
-            used = given > 0.0
-            if not used.any():
-                continue
-            log_q, w = model.log_prob(q, x[:, used]) - part.log_unit(x[:, used]), given[used]
-            shift = float(log_q.mean()) if shift is None else shift
-            total += float(w.sum())
-            first += float(w @ (log_q - shift))
-            second += float(w @ (log_q - shift) ** 2)
-            if kept:
-                values.append(log_q)
-                weights.append(w)
-    assert shift is not None
-    mean = first / total
-    variance = max(second / total - mean * mean, 0.0)
-    effective = rows.effective * total / rows.total
-    error = math.sqrt(variance / max(effective - 1.0, 1.0))
-    return MeanScore(
-        shift + mean,
-        error,
-        sum(part.n for _, _, part in parts),
-        np.concatenate(values) if values else None,
-        np.concatenate(weights) if values else None,
-    )

@@ -6,21 +6,36 @@ the bits of a fit to the array that they hold.
 
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import final
+from functools import cached_property, partial
+from typing import Any, final
 
 import numpy as np
 from jaxtyping import Float
 
 from kullback.core.errors import InputError
+from kullback.core.executor import Workers
 from kullback.core.run import Memo
+from kullback.inputs.passes import (
+    FIRST,
+    UNIT,
+    added,
+    blocks_of,
+    counted_weight,
+    described,
+    each,
+    merged,
+    parts_of,
+    picked,
+    pieces,
+    summed,
+    total,
+    weight,
+)
 from kullback.measure.samples.dependence import counts_of, lasting
 from kullback.tables.kinds import Likelihood, likelihoods
 from kullback.tables.rows import rounded
 from kullback.targets import Samples, Stream
 
-#: Rows a block of the first pass.
-_FIRST = 16384
 #: Arrays of up to this many cells are kept centred and scaled: 32 MB.
 _KEPT = 4_000_000
 #: Of up to so many rows features are kept: more are passed over in the order and the pieces of files.
@@ -30,6 +45,7 @@ _LONG = 1024
 #: The sd of a normal distribution over the distance of its quartiles.
 _QUARTILES = 1.3489795003921634
 
+Features = Callable[[Float[np.ndarray, "d m"]], Float[np.ndarray, "f m"]]
 Block = tuple[Float[np.ndarray, "d m"], Float[np.ndarray, " m"]]
 
 
@@ -47,6 +63,8 @@ class Rows:
         unit: what weights as they are kept are multiplied by, so that their sum is what all rows are worth
             (Kish 1965), and what is left after rows that depend on each other.
         counts_whole: whether weights are numbers of independent rows.
+        workers: where passes are made; None for this process.
+        first: the number of the first row, where these are some of the rows.
         memo: of passes over them; None to keep none.
         fold: (i, of, kept): only the rows of fold i of so many have a weight, or only the others.
     """
@@ -61,6 +79,8 @@ class Rows:
     fold: tuple[int, int, bool] | None = None
     unit: float = 1.0
     counts_whole: bool = True
+    workers: Workers | None = None
+    first: int = 0
 
     @property
     def kinds(self) -> tuple[Likelihood, ...]:
@@ -73,41 +93,79 @@ class Rows:
         return isinstance(self.source, Samples)
 
     def blocks(self, size: int) -> Iterator[Block]:
-        """Yields blocks of `size` rows as columns (d, m), with their weights (m,)."""
-        first = 0
-        for x, weights in self._all(size):
-            yield x, weights if self.fold is None else self._chosen(first, weights)
-            first += len(weights)
+        """Yields blocks of `size` rows as columns (d, m), with their weights (m,): of every unit anew."""
+        for blocks in self.units(size):
+            for x, _, weights in blocks:
+                yield x, weights
 
-    def featured(
-        self,
-        size: int,
-        which: Hashable,
-        features: Callable[[Float[np.ndarray, "d m"]], Float[np.ndarray, "f m"]],
-    ) -> Iterator[
-        tuple[Float[np.ndarray, "d m"], Float[np.ndarray, "f m"], Float[np.ndarray, " m"]]
-    ]:
-        """Yields blocks as `blocks` does, with features of the rows, which of few rows are kept.
+    def units(self, size: int, features: Features | None = None) -> Iterator[Iterator[Any]]:
+        """Yields for each unit its blocks: columns (d, m), features of them and weights (m,).
 
         Args:
             size: of a block, where features are not kept.
-            which: features they are.
-            features: makes them.
+            features: makes them, a bound method whose object they are known by; kept of few rows. None for none.
         """
-        kept = self._features(which, features)
-        first = 0
-        for x, weights in self.blocks(size if kept is None else max(size, _LONG)):
-            last = first + x.shape[1]
-            yield x, features(x) if kept is None else kept[:, first:last], weights
-            first = last
+        kept = None if features is None else self._features(features)
+        size = size if kept is None else max(size, _LONG)
+        if self._kept is not None:
+            for first in range(0, self._kept[0].shape[1], UNIT):
+                yield self._of_kept(first, size, kept, features)
+            return
+        for i, (values, weights) in enumerate(self.counted(UNIT)):
+            yield self._of_piece(self.first + i * UNIT, values, weights, size, features)
 
-    def _features(
-        self,
-        which: Hashable,
-        features: Callable[[Float[np.ndarray, "d m"]], Float[np.ndarray, "f m"]],
-    ) -> Float[np.ndarray, "f n"] | None:
+    def _of_kept(
+        self, first: int, size: int, kept: np.ndarray | None, features: Features | None
+    ) -> Iterator[Any]:
+        assert self._kept is not None
+        columns, weights = self._kept
+        end = min(first + UNIT, len(weights))
+        for i in range(first, end, size):
+            at = slice(i, min(i + size, end))
+            x = columns[:, at]
+            made = None if features is None else features(x) if kept is None else kept[:, at]
+            yield x, made, self._chosen(i, weights[at])
+
+    def _of_piece(
+        self, first: int, values: np.ndarray, weights: np.ndarray, size: int, features: Features | None
+    ) -> Iterator[Any]:  # fmt: skip
+        for part, held in blocks_of(values, weights, size):
+            x = part.T - self.center[:, None]
+            x /= self.scale[:, None]
+            yield x, None if features is None else features(x), self._chosen(first, held)
+            first += len(held)
+
+    def each(self, run: Callable[["Rows"], Iterator[Any]]) -> Iterator[Any]:
+        """Yields what a run yields for each unit, in their order; on the workers, if there are any.
+
+        Args:
+            run: of rows that are some of these. It goes to other processes: a partial of a function with arrays.
+        """
+        if self.workers is None:
+            yield from run(self)
+            return
+        yield from each(run, self._tasks, self.workers)
+
+    def summed(
+        self, run: Callable[["Rows"], Iterator[Any]], combine: Callable[[Any, Any], Any] = added
+    ) -> Any:
+        """Returns the sum of what a run yields for each unit, in a fixed order; arguments as of `each`."""
+        if self.workers is None:
+            return summed(run(self), combine).total()
+        return total(run, combine, self._tasks, self.workers)
+
+    @cached_property
+    def _tasks(self) -> list["Rows"]:
+        """The rows of each task, as they are sent to workers."""
+        return [
+            replace(self, source=part, first=first, workers=None, memo=None)
+            for first, part in parts_of(self.source)
+        ]
+
+    def _features(self, features: Features) -> Float[np.ndarray, "f n"] | None:
         if self._kept is None or self._kept[0].shape[1] > _FEW:
             return None
+        which = getattr(features, "__self__", features)
         if which not in self._made:
             x = self._kept[0]
             width = len(features(x[:, :1]))
@@ -121,7 +179,8 @@ class Rows:
     def whole(self) -> Block:
         """Returns all rows in one block: for samples in memory."""
         assert isinstance(self.source, Samples)
-        return next(iter(self.blocks(len(self.source.values))))
+        x, weights = self._scaled if self._kept is None else self._kept
+        return x, self._chosen(0, weights)
 
     def log_unit(self, x: Float[np.ndarray, "d m"]) -> Float[np.ndarray, " m"]:
         """Returns the log volume that scaling divided the columns of each row by, gaps left out."""
@@ -140,7 +199,7 @@ class Rows:
 
     def _part(self, i: int, folds: int, *, inside: bool) -> "Rows":
         made = self._sharing(replace(self, fold=(i, folds, inside)))
-        total = sum(float(weights.sum()) for _, weights in made.blocks(_FIRST))
+        total = float(made.summed(weight)[0])
         share = total / self.total
         return self._sharing(replace(made, total=total, n=round(share * self.n)))
 
@@ -155,7 +214,8 @@ class Rows:
 
         The first fold of a row is its number, mixed (SplitMix64), so that it depends on nothing else.
         """
-        assert self.fold is not None
+        if self.fold is None:
+            return weights
         i, folds, inside = self.fold
         z = np.arange(first, first + len(weights), dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
         for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
@@ -166,30 +226,34 @@ class Rows:
         held = (weights - left) / folds + np.clip(left - after, 0.0, 1.0)
         return held if inside else weights - held
 
-    def _all(self, size: int) -> Iterator[Block]:
-        if self._kept is not None:
-            x, weights = self._kept
-            for i in range(0, x.shape[1], size):
-                yield x[:, i : i + size], weights[i : i + size]
-            return
-        for values, weights in self.counted(size):
-            x = values.T - self.center[:, None]
-            x /= self.scale[:, None]
-            yield x, weights
-
     def counted(
         self, size: int
     ) -> Iterator[tuple[Float[np.ndarray, "m d"], Float[np.ndarray, " m"]]]:
         """Yields rows as they are, with how many independent ones each counts for."""
-        for values, weights in _pieces(self.source, size):
+        for values, weights in pieces(self.source, size):
             yield values, weights if self.unit == 1.0 else rounded(weights * self.unit)
 
     @cached_property
     def _kept(self) -> Block | None:
         if isinstance(self.source, Stream) or self.source.values.size > _KEPT:
             return None
+        return self._scaled
+
+    @property
+    def _scaled(self) -> Block:
+        assert isinstance(self.source, Samples)
         x = np.ascontiguousarray(((self.source.values - self.center) / self.scale).T)
         return x, next(self.counted(x.shape[1]))[1]
+
+    @cached_property
+    def _below(self) -> Float[np.ndarray, " u"]:
+        """The weight of the rows before each unit."""
+        source = self.source
+        count = source.rows if isinstance(source, Stream) else None
+        plain = isinstance(source, Stream) and not source.copies and self.unit == 1.0
+        if plain and count is not None and self.n == self.total == count:
+            return np.arange(0.0, count, UNIT)
+        return np.cumsum([0.0, *(float(held[0]) for held in self.each(counted_weight))])
 
     def subset(self, values: Float[np.ndarray, "m d"], weights: Float[np.ndarray, " m"]) -> "Rows":
         """Returns other rows of the same columns, given as they are, seen in the same way."""
@@ -212,24 +276,19 @@ class Rows:
         All rows if there are no more. A row of weight 2 is met where two equal rows would be.
         """
         if self.n <= size:
-            parts = list(self.counted(_FIRST))
+            parts = list(self.counted(FIRST))
             whole = self.subset(
                 np.concatenate([v for v, _ in parts]), np.concatenate([w for _, w in parts])
             )
             return replace(whole, n=self.n)
         marks = (np.arange(size) + rng.random(size)) * (self.total / size)
-        picked, before = [], 0.0
-        for values, weights in self.counted(_FIRST):
-            below = before + np.cumsum(weights)
-            first, last = np.searchsorted(marks, [before, below[-1]])
-            at = np.searchsorted(below, marks[first:last], side="right")
-            picked.append(values[np.minimum(at, len(values) - 1)])
-            before = float(below[-1])
-        found = np.concatenate(picked)
+        found = np.concatenate(list(self.each(partial(picked, marks, self._below))))
         return self.subset(found, np.full(len(found), self.total / len(found)))
 
 
-def rows_of(source: Samples | Stream, *, common_scale: bool = False) -> Rows:
+def rows_of(
+    source: Samples | Stream, *, common_scale: bool = False, workers: Workers | None = None
+) -> Rows:
     """Returns the rows of samples, after a pass that counts them and finds where they lie.
 
     Columns are centred at their median and scaled by the smaller of the sd and the distance of the
@@ -238,35 +297,14 @@ def rows_of(source: Samples | Stream, *, common_scale: bool = False) -> Rows:
     Args:
         source: samples or a stream of them.
         common_scale: one scale for all columns, for families that have no scale for each.
+        workers: where passes over a stream are made; None for this process.
 
     Raises:
         InputError: there are no rows, or a continuous column is constant.
     """
     d = len(source.columns)
-    n, total, squares = 0, 0.0, 0.0
-    mass, mean, square = np.zeros(d), np.zeros(d), np.zeros(d)
-    low, high = np.full(d, np.inf), np.full(d, -np.inf)
-    copies = _copies(source)
-    for start, (values, weights) in enumerate(_pieces(source, _FIRST)):
-        times = copies(start * _FIRST, weights)
-        seen = ~np.isnan(values) if source.missing else np.ones(values.shape, dtype=bool)
-        held = weights @ seen
-        n += int(np.sum(times[weights > 0.0]))
-        total += float(weights.sum())
-        squares += float(weights @ (weights / np.maximum(times, 1.0)))
-        kept = np.where(seen, values, 0.0)
-        # Chan's update: each piece is centred at its own mean, so that no digits cancel.
-        with np.errstate(invalid="ignore", divide="ignore"):
-            here = np.where(held > 0.0, weights @ kept / np.maximum(held, 1e-300), 0.0)
-        apart = here - mean
-        moved = np.where(seen, values - here, 0.0)
-        share = held / np.maximum(mass + held, 1e-300)
-        square += weights @ (moved * moved) + apart * apart * mass * share
-        mean += apart * share
-        mass += held
-        shown = seen & (weights > 0.0)[:, None]
-        low = np.minimum(low, np.min(values, axis=0, where=shown, initial=np.inf))
-        high = np.maximum(high, np.max(values, axis=0, where=shown, initial=-np.inf))
+    plain = Rows(source, np.zeros(d), np.ones(d), 0, 0.0, 0.0, workers=workers)
+    n, total, squares, mass, mean, square, low, high = plain.summed(described, merged)
     if not total > 0.0:
         raise InputError(f"{_name(source)}: there are no rows with a weight")
     continuous = np.array([kind == "continuous" for kind in likelihoods(source.kinds)])
@@ -275,7 +313,8 @@ def rows_of(source: Samples | Stream, *, common_scale: bool = False) -> Rows:
     # Weights of a survey: their sum becomes Kish's number; then what rows that depend on each other share.
     unit = total / squares / _shared(source)
     total = unit * total
-    median, spread = _middle(Rows(source, mean, sd, n, total, total, unit=unit), mean, sd)
+    plain = Rows(source, mean, sd, n, total, total, unit=unit, workers=workers)
+    median, spread = _middle(plain, mean, sd)
     # The last bits of a sum are of the order of the rows: a row of weight 2 is not summed as two rows are.
     spread = _short(spread)
     scale = np.where(continuous, spread, 1.0)
@@ -283,19 +322,9 @@ def rows_of(source: Samples | Stream, *, common_scale: bool = False) -> Rows:
         common = np.exp(np.mean(np.log(scale[continuous])))
         scale = np.where(continuous, float(_short(common)), 1.0)
     center, whole = np.where(continuous, median, 0.0), unit == 1.0
-    return Rows(source, center, scale, n, total, total, unit=unit, counts_whole=whole)
-
-
-def _copies(
-    source: Samples | Stream,
-) -> Callable[[int, Float[np.ndarray, " m"]], Float[np.ndarray, " m"]]:
-    """Returns how many equal rows each stands for, of a block by its first row and its weights."""
-    if isinstance(source, Stream):
-        return lambda _, weights: weights if source.copies else np.ones(len(weights))
-    times = source.frequencies
-    if times is None:
-        return lambda _, weights: np.ones(len(weights))
-    return lambda first, weights: times[first : first + len(weights)]
+    return Rows(
+        source, center, scale, n, total, total, unit=unit, counts_whole=whole, workers=workers
+    )
 
 
 def counts(source: Samples) -> Float[np.ndarray, " n"]:
@@ -327,7 +356,7 @@ def distinct(rows: Rows) -> Rows:
     """
     source = rows.source
     assert isinstance(source, Samples)
-    given = np.concatenate([w for _, w in rows.counted(_FIRST)])
+    given = np.concatenate([w for _, w in rows.counted(FIRST)])
     held = given > 0.0
     values, index = np.unique(source.values[held], axis=0, return_inverse=True)
     weights = np.bincount(index.ravel(), weights=given[held], minlength=len(values))
@@ -365,38 +394,6 @@ def _quantiles(
         return np.full(3, np.nan)
     at = np.searchsorted(below, np.array([0.25, 0.5, 0.75]) * below[-1])
     return column[there][order][np.minimum(at, len(below) - 1)]
-
-
-def _pieces(
-    source: Samples | Stream, size: int
-) -> Iterator[tuple[Float[np.ndarray, "m d"], Float[np.ndarray, " m"]]]:
-    """Yields rows and weights, `size` at a time but for the last, whatever size they are read in."""
-    if isinstance(source, Samples):
-        weights = np.ones(len(source.values)) if source.weights is None else source.weights
-        weights = weights if source.frequencies is None else weights * source.frequencies
-        for i in range(0, len(weights), size):
-            yield source.values[i : i + size], weights[i : i + size]
-        return
-    left: list[tuple[np.ndarray, np.ndarray]] = []
-    count = 0
-    for values, given in source.read():
-        weights = np.ones(len(values)) if given is None else given
-        start = 0
-        if count:
-            start = min(size - count, len(values))
-            left.append((values[:start], weights[:start]))
-            count += start
-            if count == size:
-                yield np.concatenate([v for v, _ in left]), np.concatenate([w for _, w in left])
-                left, count = [], 0
-        whole = start + (len(values) - start) // size * size
-        for i in range(start, whole, size):
-            yield values[i : i + size], weights[i : i + size]
-        if whole < len(values):
-            left.append((values[whole:], weights[whole:]))
-            count += len(values) - whole
-    if count:
-        yield np.concatenate([v for v, _ in left]), np.concatenate([w for _, w in left])
 
 
 def _refuse_constant(

@@ -1,7 +1,7 @@
 """Parquet files that may be bigger than memory to a stream of rows, read anew at every pass."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, final
 
@@ -45,12 +45,13 @@ Pieces = Iterator[tuple[np.ndarray, np.ndarray | None]]
 @final
 @dataclass(frozen=True)
 class _File:
-    """A file of the stream, as it was when it was opened."""
+    """Rows of a file of the stream from the first on, as it was when it was opened."""
 
     path: str
     rows: int
     size: int
     changed: int
+    first: int = 0
 
 
 @final
@@ -66,13 +67,26 @@ class _Parts:
     weights: str | None
     missing: Missing
     source: str
+    whole: bool = True
+
+    def part(self, first: int, last: int) -> "_Parts":
+        """Returns what reads the rows from one number up to another."""
+        held, before = [], 0
+        for file in self.files:
+            begin, end = max(first - before, 0), min(last - before, file.rows)
+            if begin < end:
+                # Other processes may work in another directory.
+                path = str(Path(file.path).absolute())
+                held.append(replace(file, path=path, first=begin, rows=end - begin))
+            before += file.rows
+        return replace(self, files=tuple(held), whole=False)
 
     def __call__(self) -> Pieces:
         """Yields pieces of rows in the order of the files; raises InputError at a bad cell."""
         total = 0.0
         for file in self.files:
             _check_unchanged(file)
-            first = 0
+            first = file.first
             for frame in self._frames(file):
                 rows = frame.to_numpy(order="c")
                 values, weights = self._checked(rows, file.path, first)
@@ -80,7 +94,7 @@ class _Parts:
                 total += float(len(values) if weights is None else weights.sum())
                 if len(values):
                     yield values, weights
-        if total <= 0.0:
+        if self.whole and total <= 0.0:
             what = "there are no rows in it" if self.weights is None else "all weights are 0"
             raise InputError(f"{self.source}: {what}")
 
@@ -91,7 +105,11 @@ class _Parts:
         size = min(max(_CELLS // len(wanted), _FEWEST), _MOST)
         with reading(file.path):
             yield from (
-                lazily(file.path)
+                (
+                    lazily(file.path)
+                    if self.whole
+                    else lazily(file.path).slice(file.first, file.rows)
+                )
                 .select(wanted)
                 .collect_batches(chunk_size=size, maintain_order=True, engine="streaming")
             )
@@ -174,7 +192,9 @@ def scan(
     labels = tuple(names for _, names in found)
     numeric = tuple(schemas[0][name].is_numeric() for name in wanted)
     parts = _Parts(files, tuple(wanted), known, labels, numeric, weights, missing, source)
-    return Stream(parts, tuple(wanted), known, labels, missing is True, source, copies)
+    # How many rows are dropped is known only after a pass.
+    count, part = (None, None) if missing == "drop" else (rows, parts.part)
+    return Stream(parts, tuple(wanted), known, labels, missing is True, source, copies, count, part)
 
 
 def read_rows(
@@ -184,9 +204,14 @@ def read_rows(
     apart: RowColumns = ALL_DATA,
     kinds: Mapping[str, Kind] | None = None,
     missing: Missing = False,
+    in_pieces: bool = False,
 ) -> Read | Stream:
-    """Returns samples, or a stream for a directory, a pattern, or a Parquet file that is too big."""
-    if not is_stream(path):
+    """Returns samples, or a stream for a directory, a pattern, or a Parquet file that is too big.
+
+    Or for any Parquet file, if rows are to be read `in_pieces`. Other arguments as of `scan`.
+    """
+    parquet = in_pieces and Path(path).suffix.lower() == ".parquet"
+    if not (parquet or is_stream(path)):
         return samples_of(
             open_table(path), columns=columns or (), apart=apart, kinds=kinds or {}, missing=missing
         )

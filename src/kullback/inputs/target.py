@@ -100,13 +100,14 @@ class Target:
         return _differentiated(self.density), None
 
 
-def read(thing: object) -> Target:
+def read(thing: object, *, in_pieces: bool = False) -> Target:
     """Returns what the user gave as a target.
 
     Args:
         thing: `Samples`, `Counts`, an array (n, d), a data frame or series, an ArviZ tree with a
             posterior, the path of a table, an expression, a `LogDensity`, a `Known`, a distribution
             of NumPyro, SciPy or torch, a model of PyMC, Stan or NumPyro.
+        in_pieces: whether a .parquet file is a stream however small it is.
 
     Raises:
         InputError: it is none of these, or cannot be used; the message says what to say instead.
@@ -117,7 +118,7 @@ def read(thing: object) -> Target:
     """
     if isinstance(thing, Target):
         return thing
-    found = rows_in(thing) or by_its_log_density(thing)
+    found = rows_in(thing, in_pieces=in_pieces) or by_its_log_density(thing)
     if found is None:
         p = distribution(thing, "target")
         return Target(p, "density" if p.normalized else "log density", max(p.support.dimension, 1))
@@ -131,14 +132,14 @@ def read(thing: object) -> Target:
     return Target(found, "discrete log density" if _is_discrete(found) else "log density", size)
 
 
-def rows_in(thing: object) -> Samples | Stream | Counts | None:
-    """Returns rows, or counts of them, in whatever they came; None for what holds no rows."""
+def rows_in(thing: object, *, in_pieces: bool = False) -> Samples | Stream | Counts | None:
+    """Returns rows, or counts of them, in whatever they came; None for what holds no rows. Arguments as of `read`."""
     if isinstance(thing, (Samples, Stream, Counts)):
         return thing
     if isinstance(thing, (str, os.PathLike)) and is_table(thing):
         from kullback.inputs.stream import read_rows  # noqa: PLC0415 - expressions load no polars
 
-        table = read_rows(Path(thing))
+        table = read_rows(Path(thing), in_pieces=in_pieces)
         return table if isinstance(table, Stream) else table.samples
     array = _array(thing)
     if holds_rows(thing) or (array is not None and array.ndim >= 1):

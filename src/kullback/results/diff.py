@@ -391,8 +391,7 @@ class Profile(Shown):
             levels = dict(mine.levels)
             for name, count in theirs.levels.items():
                 levels[name] = levels.get(name, 0.0) + count
-            edges = np.union1d(mine.edges, theirs.edges)
-            counts = spread(mine, edges) + spread(theirs, edges)
+            edges, counts = _joined(mine, theirs)
             kind = theirs.kind if is_empty(mine) else mine.kind
             columns.append(ColumnProfile(mine.name, kind, levels, edges, counts))
         source = self.source if self.source == other.source else f"{self.source} + {other.source}"
@@ -409,6 +408,17 @@ class Profile(Shown):
             if column.name == name:
                 return column
         raise KeyError(name)
+
+
+def _joined(mine: ColumnProfile, theirs: ColumnProfile) -> tuple[Counts, Counts]:
+    """Returns the edges of cells of both, and what is in them."""
+    *of_mine, top = mine.edges.tolist() or [0.0]
+    *of_theirs, other = theirs.edges.tolist() or [0.0]
+    if of_mine and of_mine == of_theirs:
+        # The same cells, but for how far up the last one reaches.
+        return np.array([*of_mine, max(top, other)]), mine.counts + theirs.counts
+    edges = np.union1d(mine.edges, theirs.edges)
+    return edges, spread(mine, edges) + spread(theirs, edges)
 
 
 def is_empty(column: ColumnProfile) -> bool:

@@ -1,7 +1,6 @@
 """Forward fits of mixtures to samples: maximum likelihood, the score on rows left out, and its error."""
 
 import math
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import final
 
@@ -30,12 +29,10 @@ from kullback.fitting.mixtures import (
     SAMPLE,
     Mixed,
     choose,
-    estimate,
     fit_mixture,
-    held_out,
-    score,
 )
 from kullback.fitting.rows import Rows, distinct, rows_of
+from kullback.fitting.scores import estimate, held_out, score
 from kullback.measure.question import CROSS_ENTROPY
 from kullback.results.estimate import Estimate
 from kullback.results.fit import Fit, Optimum
@@ -52,8 +49,6 @@ MixtureRecipe = MeanField | FullRank | LowRank | Mixture
 _STARTS, _STARTS_EACH = 10, 5
 #: Parameters whose standard errors are given: where the score of rows left out is had, and where it is not.
 _MANY, _FEW = 600, 100
-#: Products of blocks with no more features are done before several threads have begun.
-_NARROW = 100
 _UP_TO = "maximum likelihood: KL(p||q) up to H(p), which samples alone do not give"
 
 
@@ -114,9 +109,9 @@ def fit_samples(
             determine each other.
     """
     k = recipe.k if isinstance(recipe, Mixture) and recipe.k != "auto" else 1
-    job = _job(p, recipe, starts or _STARTS + _STARTS_EACH * k, run)
-    narrow = job.rows.n <= SAMPLE or job.family.structure.width <= _NARROW
-    with one_thread() if narrow else nullcontext():
+    with one_thread():
+        # Several would wait for each other, and the last digits of a sum would be of their number.
+        job = _job(p, recipe, starts or _STARTS + _STARTS_EACH * k, run)
         return _answer(job, p, hold_out=hold_out)
 
 
@@ -129,8 +124,8 @@ def likeliest(
         p, recipe, starts, run: as of `fit_samples`.
     """
     k = recipe.k if isinstance(recipe, Mixture) and recipe.k != "auto" else 1
-    job = _job(p, recipe, starts or _STARTS + _STARTS_EACH * k, run)
     with one_thread():
+        job = _job(p, recipe, starts or _STARTS + _STARTS_EACH * k, run)
         mixed, _ = _fitted(job)
     ends = [mixed.end, *distinct_ends(mixed.found.ends)[1:]]
     rows = job.rows
@@ -181,7 +176,7 @@ def _answer(job: _Job, p: Samples | Stream, *, hold_out: bool) -> Fit:
 def _job(p: Samples | Stream, recipe: MixtureRecipe, starts: int, run: Run) -> _Job:
     k = recipe.k if isinstance(recipe, Mixture) else 1
     structure = structure_of(recipe, likelihoods(p.kinds).count("continuous"))
-    rows = rows_of(p, common_scale=structure.name == "spherical")
+    rows = rows_of(p, common_scale=structure.name == "spherical", workers=run.workers)
     if k != "auto" and k > rows.n:
         raise InputError(f"Mixture(k={k}) has more components than there are samples, n={rows.n}")
     d = structure.d

@@ -24,6 +24,7 @@ from kullback.families import (
     is_normal,
     words,
 )
+from kullback.inputs.passes import check_in_files
 from kullback.inputs.target import KnownAs, Target
 from kullback.results.fit import Direction, Fit
 
@@ -83,8 +84,8 @@ class Route:
         module: where `fit(problem)` of this route is; "" where there is none.
         needs: what is asked of p.
         gives: what the number is.
-        options: of "starts", "checkpoint", "given" and "report", those that it uses; one that uses given needs it,
-            and one that uses report can do without its report.
+        options: of "starts", "checkpoint", "given", "report" and "executor", those that it uses; one that uses given
+            needs it, one that uses report can do without its report, and executors pass over rows in files.
         most: coordinates at most.
         remedy: where there is no such route, why, and what to type instead.
     """
@@ -177,6 +178,7 @@ _EVERY = Families("any family", lambda f: True)
 _STARTS, _CHECKPOINT = frozenset({"starts"}), frozenset({"checkpoint"})
 _BOTH = _STARTS | _CHECKPOINT
 _GIVEN, _SILENT = frozenset({"given"}), frozenset({"report"})
+_ELSEWHERE = frozenset({"executor"})
 _UP_TO = "the cross-entropy: KL(p||q) up to H(p)"
 _OF_Y = "the cross-entropy of y given x, and mutual information"
 _MEASURED = "KL in both directions, measured anew"
@@ -184,8 +186,11 @@ _REPORT = "ELBO, evidence and both KLs on fresh draws, with a verdict"
 
 #: In each cell the first row that takes the family answers, unless solver= names another.
 ROUTES = (
-    Route("samples", "forward", _ONE_OF_ROWS, "maximum_likelihood", "samples_forward", "rows", _UP_TO, _CHECKPOINT),
-    Route("samples", "forward", _MANY, "em", "samples_forward", "rows", _UP_TO, _BOTH),
+    Route(
+        "samples", "forward", _ONE_OF_ROWS, "maximum_likelihood", "samples_forward", "rows", _UP_TO,
+        _CHECKPOINT | _ELSEWHERE,
+    ),
+    Route("samples", "forward", _MANY, "em", "samples_forward", "rows", _UP_TO, _BOTH | _ELSEWHERE),
     Route("samples", "forward", _ROWWISE, "maximum_likelihood", "samples_forward", "rows", _UP_TO),
     Route("samples", "forward", _LISTS, "held_out_scores", "selection", "rows", _UP_TO),
     Route("samples", "forward", _SCALARS, "maximum_likelihood", "samples_forward", "one column", _UP_TO),
@@ -270,6 +275,7 @@ _UNUSED = {
     "checkpoint": "keeps nothing on the way",
     "given": "fits a density of all columns",
     "report": "needs what it measures",
+    "executor": "is computed in one process",
 }
 _OF = {
     "samples": "samples",
@@ -315,6 +321,7 @@ def check_options(route: Route, problem: Problem) -> None:
     asked = {
         "starts": problem.starts, "checkpoint": problem.run.place, "given": ",".join(problem.given) or None,
         "report": None if problem.report else False,
+        "executor": None if problem.run.executor is None else type(problem.run.executor).__name__,
     }  # fmt: skip
     if "given" in route.options and not problem.given:
         raise InputError(
@@ -326,6 +333,8 @@ def check_options(route: Route, problem: Problem) -> None:
                 f"{name}={value}: {words(problem.family)} is fitted to {_OF[route.known]} by "
                 f"{route.solver}, which {_UNUSED[name]}: leave {name} out"
             )
+    if problem.run.executor is not None:
+        check_in_files(problem.target.given)
 
 
 def _check_solver(
