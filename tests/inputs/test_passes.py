@@ -233,3 +233,13 @@ def test_scores_are_those_of_one_process(pool, files):
     assert len(found[0][0]) == 300_000
     with pytest.raises(InputError, match="these rows are in memory"):
         score(fitted, Samples(np.zeros((5, 2)), columns=("x", "y")), executor=pool)
+
+
+def test_a_list_of_fits_is_a_map(pool):
+    """A fit, its data and its result go to other processes and come back."""
+    data = [RNG(i).normal(size=(60, 2)) for i in range(3)]
+    there = list(pool.map(partial(fit, family="mixture:2", direction="forward", starts=2), data))
+    for x, found in zip(data, there, strict=True):
+        here = fit(x, "mixture:2", direction="forward", starts=2)
+        np.testing.assert_array_equal(found.q.means, here.q.means)
+        assert found.divergence == here.divergence

@@ -1,8 +1,9 @@
 """Whether rows look like draws of q: column by column, and by their log density."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, final
 
 import numpy as np
@@ -16,6 +17,7 @@ from kullback.fitting.components import Components
 from kullback.fitting.em_climb import final_climb
 from kullback.fitting.rows import Rows
 from kullback.fitting.scores import MeanScore
+from kullback.inputs.passes import UNIT
 from kullback.measure.neighbours import (
     MOST_COLUMNS,
     MOST_NEIGHBOUR_ROWS,
@@ -341,24 +343,40 @@ def _forward_kl(
         return None, f"neighbours are too far away in more than {MOST_COLUMNS} columns"
     if not rows.counts_whole:
         return None, "weights are not numbers of rows"
-    x, log_q = _gathered(family, left_out, rng)
+    x, log_q = _gathered(family, left_out, rng, few=rows.n <= UNIT)
     found = neighbour_kl(x, log_q, q, rng)
     return (found, "") if found.kind != "unresolved" else (None, found.notes[0])
 
 
 def _gathered(
-    family: Any, left_out: MeanScore, rng: np.random.Generator
+    family: Any, left_out: MeanScore, rng: np.random.Generator, *, few: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """Rows left out in random order, with log q of the fit that has not seen them."""
     chance = min(1.0, 1.2 * MOST_NEIGHBOUR_ROWS / sum(part.total for _, part in left_out.parts))
-    points, logs = [], []
+    found: list[tuple[np.ndarray, np.ndarray]] = []
     for q, part in left_out.parts:
-        for x, weights in part.blocks(_BLOCK):
+        if few:
+            found += _drawn(family.final, q, chance, rng, part)
+        else:  # units have randomness of their own, so that workers can draw
+            seed = int(rng.integers(2**63))
+            found += part.each(partial(_drawn, family.final, q, chance, seed))
+    points, logs = zip(*found, strict=True)
+    order = rng.permutation(sum(len(v) for v in logs))
+    return np.concatenate(points)[order], np.concatenate(logs)[order]
+
+
+def _drawn(
+    model: Any, q: Any, chance: float, seed: int | np.random.Generator, rows: Rows
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yields rows of each unit that are drawn with this chance, and log q at them."""
+    for unit, blocks in enumerate(rows.units(_BLOCK), rows.first // UNIT):
+        rng = np.random.default_rng([seed, unit]) if isinstance(seed, int) else seed
+        points, logs = [np.empty((0, len(rows.center)))], [np.empty(0)]
+        for x, _, weights in blocks:
             times = rng.binomial(weights.astype(np.int64), chance)
             picked = np.repeat(np.arange(len(times)), times)
             if len(picked):
                 chosen = x[:, picked]
-                logs.append(family.final.log_prob(q, chosen) - part.log_unit(chosen))
-                points.append(chosen.T * part.scale + part.center)
-    order = rng.permutation(sum(len(v) for v in logs))
-    return np.concatenate(points)[order], np.concatenate(logs)[order]
+                logs.append(model.log_prob(q, chosen) - rows.log_unit(chosen))
+                points.append(chosen.T * rows.scale + rows.center)
+        yield np.concatenate(points), np.concatenate(logs)

@@ -1,10 +1,12 @@
 """Profiles of tables: made, added, written and read."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -33,6 +35,7 @@ from kullback.results.diff import (
     is_empty,
     spread,
 )
+from kullback.tables.frames import by_column, holds_rows, is_relation, quoted
 from kullback.tables.kinds import Column, Kind, names_rows
 from kullback.tables.table import Table
 
@@ -94,6 +97,42 @@ def _counted_one(table: Table, like: Profile | None, name: str) -> ColumnProfile
     if known is not None and like is not None:
         check_kinds_of(known, counts, like.source, table.source)
     return counts
+
+
+#: Types of DuckDB that are numbers, with what may follow in parentheses.
+_NUMBERS = re.compile(r"(U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|FLOAT|DOUBLE|DECIMAL)\b.*")
+
+
+def _counted_by_sql(relation: Any, table: Table, like: Profile, name: str) -> ColumnProfile | None:
+    """Returns the counts of a column of a relation; in cells that are known DuckDB counts numbers."""
+    known = like.column(name) if name in like.names else None
+    of_type = str(relation.types[relation.columns.index(name)])
+    numbers = known is not None and known.kind == "numbers" and len(known.edges)
+    if known is None or not numbers or not _NUMBERS.fullmatch(of_type):
+        return _counted_one(table, like, name)
+    levels = codes_of(known.levels)
+    finite = [float(code) for code in levels[np.isfinite(levels)]]
+    x = f"CAST({quoted(name)} AS DOUBLE)"
+    special = (f"({x} IS NULL OR isnan({x}))", f"{x} = '-inf'::DOUBLE", f"{x} = 'inf'::DOUBLE")
+    # The shortest digits of a float are read back as the same bits.
+    alone = " AND ".join(["isfinite(" + x + ")", *(f"{x} <> {code!r}::DOUBLE" for code in finite)])
+    asked = [
+        *(f"count(*) FILTER (WHERE {at})" for at in special),
+        *(f"count(*) FILTER (WHERE {x} = {code!r}::DOUBLE)" for code in finite),
+        f"max({x}) FILTER (WHERE {alone})",
+        f"histogram({x}, {[float(e) for e in known.edges]}::DOUBLE[]) FILTER (WHERE {alone})",
+    ]
+    [(*counts, top, cells)] = relation.aggregate(", ".join(asked)).fetchall()
+    marks = zip((MISSING, "-inf", "inf"), counts[:3], strict=True)
+    named = {mark: float(count) for mark, count in marks if count}
+    own = [level for level, code in zip(known.levels, levels, strict=True) if np.isfinite(code)]
+    named |= dict(zip(own, map(float, counts[3:]), strict=True))
+    if cells is None:
+        return ColumnProfile(name, "numbers", named, np.empty(0), np.empty(0))
+    edges, held = known.edges, np.array([cells.get(float(e), 0) for e in known.edges], dtype=float)
+    if top > edges[-1]:
+        edges, held = np.append(edges, top), np.append(held, float(cells.get(np.inf, 0)))
+    return _without_rows(ColumnProfile(name, "numbers", named, edges, held), known)
 
 
 def _counted_there(
@@ -164,7 +203,8 @@ def profile(
     """Returns counts of a table that `diff` takes for its reference: small, without rows, to be added.
 
     Args:
-        table: as in `diff`.
+        table: as in `diff`; of a lazy frame (Polars, Dask, Ibis ...) or a relation of DuckDB one column at a time is
+            computed, and none of a relation's numbers where `like` says their cells: DuckDB counts them.
         columns: those to count; all by default.
         like: count in the cells of this profile, so that both add up exactly.
         kinds: of columns that are not what they seem, as in `diff`.
@@ -182,9 +222,16 @@ def profile(
     """
     if like is not None and not isinstance(like, Profile):
         raise InputError(f"like={like!r}: give a Profile, which profile(table) returns")
-    read = read_table(table, "table", "profile", kinds)
-    check_kinds(kinds, read)
     check_executor(executor)
+    lazy = by_column(table, "table") if holds_rows(table) else None
+    read = read_table(table if lazy is None else lazy, "table", "profile", kinds)
+    check_kinds(kinds, read)
+    if is_relation(table) and like is not None and executor is None:
+        _check_names(names(columns), read)
+        return _profile_of(
+            read,
+            [_counted_by_sql(table, read, like, name) for name in names(columns) or read.names],
+        )
     if executor is None:
         return counted(read, columns=names(columns), like=like)
     if not (

@@ -4,9 +4,10 @@ All that is summed over rows is summed over the same blocks in the same order, s
 the bits of a fit to the array that they hold.
 """
 
+import itertools
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, final
 
 import numpy as np
@@ -253,7 +254,8 @@ class Rows:
         plain = isinstance(source, Stream) and not source.copies and self.unit == 1.0
         if plain and count is not None and self.n == self.total == count:
             return np.arange(0.0, count, UNIT)
-        return np.cumsum([0.0, *(float(held[0]) for held in self.each(counted_weight))])
+        held = [float(found[0]) for found in self.each(counted_weight)]
+        return np.cumsum([0.0, *held[:-1]])
 
     def subset(self, values: Float[np.ndarray, "m d"], weights: Float[np.ndarray, " m"]) -> "Rows":
         """Returns other rows of the same columns, given as they are, seen in the same way."""
@@ -282,7 +284,20 @@ class Rows:
             )
             return replace(whole, n=self.n)
         marks = (np.arange(size) + rng.random(size)) * (self.total / size)
-        found = np.concatenate(list(self.each(partial(picked, marks, self._below))))
+        below = self._below
+        if self.workers is None:
+            found = np.concatenate(list(picked((self, below, marks))))
+        else:
+            # Each task is sent what lies in it.
+            units = [rows.first // UNIT for rows in self._tasks]
+            at = [*np.searchsorted(marks, below[units]), size]
+            parts = zip(
+                self._tasks,
+                np.split(below, units[1:]),
+                (marks[i:j] for i, j in itertools.pairwise(at)),
+                strict=True,
+            )
+            found = np.concatenate(list(each(picked, list(parts), self.workers)))
         return self.subset(found, np.full(len(found), self.total / len(found)))
 
 

@@ -156,11 +156,16 @@ def counted_weight(rows: Any) -> Iterator[list[float]]:
         yield [float(np.cumsum(weights)[-1])]
 
 
-def picked(marks: np.ndarray, below: np.ndarray, rows: Any) -> Iterator[np.ndarray]:
-    """The rows in which marks lie on the line of cumulative weights."""
-    for unit, (values, weights) in enumerate(rows.counted(UNIT), rows.first // UNIT):
-        upto = below[unit] + np.cumsum(weights)
-        first, last = np.searchsorted(marks, [below[unit], upto[-1]])
+def picked(sought: tuple[Any, np.ndarray, np.ndarray]) -> Iterator[np.ndarray]:
+    """Yields the rows of each unit in which marks lie on the line of cumulative weights.
+
+    Args:
+        sought: the rows, the weight of all before each of their units, and marks in order.
+    """
+    rows, below, marks = sought
+    for before, (values, weights) in zip(below, rows.counted(UNIT), strict=True):
+        upto = before + np.cumsum(weights)
+        first, last = np.searchsorted(marks, [before, upto[-1]])
         at = np.searchsorted(upto, marks[first:last], side="right")
         yield values[np.minimum(at, len(values) - 1)]
 

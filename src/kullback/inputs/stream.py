@@ -1,7 +1,10 @@
 """Parquet files that may be bigger than memory to a stream of rows, read anew at every pass."""
 
+import itertools
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, final
 
@@ -71,15 +74,22 @@ class _Parts:
 
     def part(self, first: int, last: int) -> "_Parts":
         """Returns what reads the rows from one number up to another."""
-        held, before = [], 0
-        for file in self.files:
+        held = []
+        for at in range(bisect_right(self._starts, first) - 1, len(self.files)):
+            file, before = self.files[at], self._starts[at]
+            if before >= last:
+                break
             begin, end = max(first - before, 0), min(last - before, file.rows)
+            # Other processes may work in another directory.
+            path = str(Path(file.path).absolute())
             if begin < end:
-                # Other processes may work in another directory.
-                path = str(Path(file.path).absolute())
                 held.append(replace(file, path=path, first=begin, rows=end - begin))
-            before += file.rows
         return replace(self, files=tuple(held), whole=False)
+
+    @cached_property
+    def _starts(self) -> list[int]:
+        """The number of the first row of each file."""
+        return [0, *itertools.accumulate(file.rows for file in self.files[:-1])]
 
     def __call__(self) -> Pieces:
         """Yields pieces of rows in the order of the files; raises InputError at a bad cell."""

@@ -44,7 +44,7 @@ def _of_frame(given: Any, source: str) -> Table:
     import narwhals as nw  # noqa: PLC0415 - arrays and expressions need none
     from narwhals import exceptions  # noqa: PLC0415
 
-    if library(given) == "duckdb" and hasattr(given, "fetchall"):
+    if is_relation(given):
         given = _relation(given)
     try:
         frame: Any = nw.from_native(given, allow_series=True)
@@ -73,12 +73,45 @@ def _of_frame(given: Any, source: str) -> Table:
     )
 
 
+def is_relation(thing: object) -> bool:
+    """Whether an object is a relation of DuckDB."""
+    return library(thing) == "duckdb" and hasattr(thing, "project")
+
+
 def _relation(relation: Any) -> Any:
-    """Returns a relation of DuckDB as a data frame."""
+    """Returns a relation of DuckDB as a data frame, by Arrow, without pyarrow."""
     import polars as pl  # noqa: PLC0415 - expressions load no polars
 
-    return pl.DataFrame(
-        relation.fetchall(), schema=relation.columns, orient="row", infer_schema_length=None
+    return pl.DataFrame(relation)
+
+
+def quoted(name: str) -> str:
+    """Returns the name of a column in SQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def by_column(thing: Any, source: str) -> Table | None:
+    """Returns a lazy frame, or a relation, as a table of which one column at a time is computed; None for others.
+
+    For what looks at single columns only: the rows of two columns need not be in the same order.
+    """
+    import narwhals as nw  # noqa: PLC0415 - arrays and expressions need none
+
+    if is_relation(thing):
+        [(rows,)] = thing.aggregate("count(*)").fetchall()
+
+        def read(name: str) -> Column:
+            series = _relation(thing.project(quoted(name))).to_series()
+            return column_of(nw.from_native(series, series_only=True))
+
+        return Table(tuple(thing.columns), int(rows), read, source)
+    frame = nw.from_native(thing, pass_through=True)
+    if not isinstance(frame, nw.LazyFrame):
+        return None
+    count = frame.select(nw.len()).collect().item()
+    names = tuple(frame.collect_schema().names())
+    return Table(
+        names, int(count), lambda name: column_of(frame.select(name).collect()[name]), source
     )
 
 

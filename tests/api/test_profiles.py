@@ -1,0 +1,92 @@
+"""Profiles of what is not in memory, or in parts: cell for cell those of the whole table."""
+
+import functools
+import operator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import numpy as np
+import polars as pl
+import pytest
+
+from kullback.core.errors import InputError
+from kullback.diff.driver import diff
+from kullback.diff.profile import profile
+
+
+@pytest.fixture(scope="module")
+def frame():
+    """Numbers with and without gaps and values that stand out, whole ones, decimals, names and truths."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(40_000, 4))
+    gaps = np.where(x[:, 2] > 1.0, np.nan, np.where(x[:, 2] > 0.9, np.inf, x[:, 2]))
+    return pl.DataFrame(
+        {
+            "x": x[:, 0],
+            "zeros": np.where(x[:, 1] > 0.3, 0.0, x[:, 1]),
+            "gaps": pl.Series(gaps).set(pl.Series(x[:, 0] > 2.0), None),
+            "n": np.round(1000 * x[:, 3]).astype(int),
+            "f": x[:, 0].astype(np.float32),
+            "a name": rng.choice(["a", "b", "it's", 'a "c"'], 40_000),
+            "ok": x[:, 1] > 0.0,
+            "empty": pl.Series([None] * 40_000, dtype=pl.Float64),
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def relation(frame, tmp_path_factory):
+    duckdb = pytest.importorskip("duckdb")
+    path = tmp_path_factory.mktemp("relation") / "rows.parquet"
+    frame.write_parquet(path)
+    return duckdb.read_parquet(str(path))
+
+
+def same(one, other):
+    assert (one.names, one.rows) == (other.names, other.rows)
+    for a, b in zip(one.columns, other.columns, strict=True):
+        assert (a.kind, a.levels) == (b.kind, b.levels)
+        np.testing.assert_array_equal(a.edges, b.edges, err_msg=a.name)
+        np.testing.assert_array_equal(a.counts, b.counts, err_msg=a.name)
+
+
+@pytest.mark.parametrize("engine", ["polars", "duckdb"])
+@pytest.mark.parametrize("known", [True, False])
+def test_a_lazy_frame_has_the_profile_of_its_rows(frame, engine, known, request):
+    """Also where values lie above all that were seen, and names are new."""
+    first = profile(frame[:10_000].filter(pl.col("x") < 1.0)) if known else None
+    given = frame.lazy() if engine == "polars" else request.getfixturevalue("relation")
+    same(profile(given, like=first), profile(frame, like=first))
+    same(profile(given, like=first, columns=["gaps"]), profile(frame, like=first, columns=["gaps"]))
+
+
+def test_profiles_of_parts_add_up_to_that_of_the_whole(frame):
+    first = profile(frame[:10_000].filter(pl.col("x") < 1.0))
+    parts = [frame[i : i + 7000] for i in range(0, 40_000, 7000)]
+    with ThreadPoolExecutor(2) as executor:
+        found = functools.reduce(operator.add, executor.map(partial(profile, like=first), parts))
+    same(found, profile(frame, like=first))
+
+
+def test_columns_of_files_are_counted_on_workers(frame, tmp_path):
+    for i in range(3):
+        frame[15_000 * i : 15_000 * (i + 1)].write_parquet(tmp_path / f"{i}.parquet")
+    with ThreadPoolExecutor(2) as executor:
+        for like in (None, profile(frame[:5000])):
+            there = profile(tmp_path, like=like, executor=executor)
+            same(there, profile(tmp_path, like=like))
+        same(profile(tmp_path, columns=["x"], executor=executor), profile(tmp_path, columns=["x"]))
+        with pytest.raises(InputError, match="there is no column 'q'"):
+            profile(tmp_path, columns=["q"], executor=executor)
+        with pytest.raises(InputError, match="give their path, or leave executor out"):
+            profile(frame, executor=executor)
+
+
+def test_what_is_lazy_has_the_columns_that_are_asked_for(frame, relation):
+    with pytest.raises(InputError, match="there is no column 'q'"):
+        profile(relation, columns=["q"], like=profile(frame[:100]))
+    with pytest.raises(InputError, match="no column that can be counted"):
+        profile(relation.project("[x, n] as l"))
+    # Rows of a relation in memory come by Arrow; of the same rows nothing differs.
+    found = diff(profile(frame), relation.limit(20_000), joint=False)
+    assert all(column.finding == "no evidence" for column in found.columns)
