@@ -20,6 +20,7 @@ _JAX = [
     ),
 ]
 _OPTIONAL = {
+    "anywidget": ["src/kullback/render/widget.py"],
     "torch": _TORCH,
     "jax": _JAX,
     "pymc": ["src/kullback/interop/pymc_model.py"],

@@ -8,12 +8,12 @@ from kullback import __all__
 
 #: Each by its kind: a name that is not of one of these has no place here.
 VERBS = (
-    "kl_divergence cross_entropy entropy divergence fit judge plan diff watch profile explore verify explain "
+    "kl_divergence cross_entropy entropy divergence fit judge calibrate plan diff watch profile explore verify explain "
     "explain_gradients check_loss check_density score logits_kl save load"
 )
 KNOWN_OF_P = "Samples Counts LogDensity Known Grid"
 FAMILIES = "Bernoulli Categorical FullRank KernelDensity LowRank MeanField Mixture"
-RESULTS = "Diff Estimate Fit Judgement LossReport Profile Watch"
+RESULTS = "Calibration Diff Estimate Fit Judgement LossReport Profile Watch"
 ERRORS = "DensityError ExpressionError InputError KullbackError MissingDependencyError UnsupportedError WorkerError"
 
 

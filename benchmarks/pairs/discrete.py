@@ -66,7 +66,7 @@ ROWS = [
     Row("skellam", "..", _skellam, lambda a, b: (-INF, INF, LIGHT, LIGHT)),
     Row("zipf", ">", _zipf, upwards(lambda a: ("log", float(a)), 1.0)),
     Row("yulesimon", "+", lambda a: lambda k: L(a) + log_beta(k, a + 1), upwards(lambda a: ("log", float(a) + 1.0), 1.0)),
-    Row("betanbinom", "m..", lambda n, a, b: lambda k: lg(n + k) - lg(n) - lg(k + 1) + log_beta(a + n, b + k) - log_beta(a, b),
+    Row("betanbinom", "m..", lambda n, a, b: lambda k: (-L(k) - log_beta(n, k) if k > 0 else 0) + log_beta(a + n, b + k) - log_beta(a, b),
         upwards(lambda n, a, b: ("log", float(a) + 1.0))),
     Row("zero_inflated_poisson", "u+", _zero_inflated, upwards(LIGHT)),
     Row("boltzmann", ".m", lambda r, n: lambda k: -r * k + L(mp.expm1(-r) / mp.expm1(-r * n)), lambda r, n: (0.0, n - 1, END, END)),

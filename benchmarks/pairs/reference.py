@@ -284,8 +284,9 @@ def integral(p: Case, q: Case, *, excess: bool) -> tuple[float, float]:
     slack = mp.fsum(abs(s.fine[0] - s.coarse[0]) for s in pieces)
     if abs(mass - 1) > 1e-13:
         raise NoReferenceError(f"p's mass is {mp.nstr(mass, 16)}")
-    # The finer rule is as good as the square of the coarser one's error, once both are small.
-    return float(value), float(slack * min(slack * 1e3, 1) + abs(value) * 1e-18)
+    # The finer rule is as good as the square of the coarser one's error, once that is small.
+    settled = slack < 1e-9 * (abs(value) + 1)
+    return float(value), float(slack * (slack * 1e3 if settled else 1) + abs(value) * 1e-18)
 
 
 def _thinned(cuts: list[Any], marks: set[Any]) -> list[Any]:
@@ -324,6 +325,8 @@ def series(p: Case, q: Case, *, excess: bool) -> tuple[float, float]:
 
     total, mass, error = mp.mpf(0), mp.mpf(0), mp.mpf(0)
     first = int(p.low) if math.isfinite(p.low) else 0
+    # A component far out is waited for; of a law that goes on both ways, half is on this one.
+    most = 1 - mp.mpf(10) ** -20 if math.isfinite(p.low) else mp.mpf(1) / 2
     for way, start in ((1, first), (-1, first - 1)):
         end = p.high if way > 0 else p.low
         k, quiet = start, 0
@@ -338,7 +341,9 @@ def series(p: Case, q: Case, *, excess: bool) -> tuple[float, float]:
                 break
             y, m = f(k)
             total, mass = total + y, mass + m
-            small = abs(y) + m < mp.mpf(10) ** -32 * (abs(total) + mass) and (mass > 0.5 or way < 0)
+            small = abs(y) + m < mp.mpf(10) ** -32 * (abs(total) + mass) and (
+                mass > most or way < 0
+            )
             quiet = quiet + 1 if small and math.isinf(end) else 0
             if quiet > 40:
                 break

@@ -10,6 +10,7 @@ from kullback._version import __version__
 from kullback.results.serialise import register
 
 if TYPE_CHECKING:
+    from kullback.api.calibrate import calibrate
     from kullback.api.check_loss import check_loss
     from kullback.api.density import check_density
     from kullback.api.explain import explain, plan
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
         MeanField,
         Mixture,
     )
+    from kullback.results.calibration import Calibration
     from kullback.results.diff import Diff, Profile
     from kullback.results.estimate import Estimate
     from kullback.results.fit import Fit
@@ -63,6 +65,7 @@ _HOMES = {
         "WorkerError",
     ),
     "kullback.diff.driver": ("diff",),
+    "kullback.api.calibrate": ("calibrate",),
     "kullback.api.check_loss": ("check_loss",),
     "kullback.api.density": ("check_density",),
     "kullback.api.explain": ("explain", "plan"),
@@ -84,6 +87,7 @@ _HOMES = {
         "MeanField",
         "Mixture",
     ),
+    "kullback.results.calibration": ("Calibration",),
     "kullback.results.diff": ("Diff", "Profile"),
     "kullback.results.fit": ("Fit",),
     "kullback.results.judgement": ("Judgement",),
@@ -119,6 +123,7 @@ __all__ = [  # noqa: RUF022 - by layer, as in _HOMES
     "explore",
     "fit",
     "judge",
+    "calibrate",
     "plan",
     "score",
     "load",
@@ -131,6 +136,7 @@ __all__ = [  # noqa: RUF022 - by layer, as in _HOMES
     "LowRank",
     "MeanField",
     "Mixture",
+    "Calibration",
     "Diff",
     "Profile",
     "Watch",

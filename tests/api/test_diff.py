@@ -156,6 +156,7 @@ def test_groups_are_compared_by_themselves():
     assert "1 of 2 groups" in str(found)
 
 
+@pytest.mark.slow
 def test_clusters_and_time_widen_errors():
     rng = np.random.default_rng(0)
     users = np.repeat(np.arange(200), 10)
@@ -186,9 +187,9 @@ def test_clusters_and_time_widen_errors():
 
 def test_weights_move_the_answer():
     rng = np.random.default_rng(1)
-    x = rng.normal(size=5000)
+    x = rng.normal(size=2000)
     tilted = pl.DataFrame({"x": x, "w": np.exp(0.5 * x)})
-    plain = pl.DataFrame({"x": rng.normal(0.5, 1.0, 5000), "w": np.ones(5000)})
+    plain = pl.DataFrame({"x": rng.normal(0.5, 1.0, 2000), "w": np.ones(2000)})
     assert diff(tilted, plain, columns=["x"]).finding == "differs"
     assert diff(tilted, plain, weights="w").finding == "no evidence"
     with pytest.raises(InputError, match="holds no weights"):
@@ -397,6 +398,7 @@ def test_a_type_of_all_null_says_nothing():
     }
 
 
+@pytest.mark.slow
 def test_groups_of_one_side_are_named_and_fail_a_gate():
     reference = pl.DataFrame({"g": ["x"] * 150 + ["y"] * 100 + [None] * 50, "a": _ROWS})
     more = reference.with_columns(g=pl.col("g").fill_null("z"))

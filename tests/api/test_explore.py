@@ -19,8 +19,34 @@ def test_the_page_is_set_to_what_was_given(tmp_path):
     assert live.q == "0.25*laplace(1, scale=0.3) + 0.75*cauchy(0, scale=1)"
     assert place.read_text(encoding="utf-8") == live.html
     assert '"unit": "bits"' in live.html
-    assert live._repr_html_().startswith("<iframe ")
+    assert live._repr_mimebundle_()["text/html"].startswith("<iframe ")
     assert str(place) in repr(live)
+
+
+def test_it_is_moved_by_hand_and_by_the_screen():
+    live = kb.explore("normal(0, sd=2)", "normal(1, sd=1)")
+    live.move(q="laplace(0, scale=2)")
+    assert (live.p, live.q, live.units) == ("normal(0, sd=2)", "laplace(0, scale=2)", "nats")
+    assert '"q": "laplace(0, scale=2)"' in live.html
+    with pytest.raises(UnsupportedError, match="q has gamma"):
+        live.move(q="gamma(2, rate=1)")
+    with pytest.raises(InputError, match="both be densities"):
+        live.move(q=[0.5, 0.5])
+    assert live.q == "laplace(0, scale=2)"
+
+
+def test_in_a_notebook_it_is_a_widget():
+    pytest.importorskip("anywidget")
+    live = kb.explore("normal(0, sd=2)", "normal(1, sd=1)")
+    shown = live._repr_mimebundle_()
+    assert set(shown) == {"text/plain", "text/html", "application/vnd.jupyter.widget-view+json"}
+    widget = live._widget
+    assert live._repr_mimebundle_().keys() == shown.keys()
+    assert live._widget is widget  # shown twice, it is one
+    widget.set_state({"p": "normal(3, sd=1)", "unit": "bits"})  # what the screen sends
+    assert (live.p, live.units) == ("normal(3, sd=1)", "bits")
+    live.move([0.2, 0.8], [0.5, 0.5])
+    assert (widget.p, widget.q) == ("categorical([0.2, 0.8])", "categorical([0.5, 0.5])")
 
 
 def test_expressions_keep_the_digits_that_matter():

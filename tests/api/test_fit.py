@@ -278,7 +278,13 @@ def test_families_of_scalars_at_two_modes(target, family, direction, best):
             "reverse",
             marks=pytest.mark.slow,
         ),
-        ("0.3*gamma(2, rate=4) + 0.7*gamma(50, rate=5)", "exponential", "gamma", "reverse"),
+        pytest.param(
+            "0.3*gamma(2, rate=4) + 0.7*gamma(50, rate=5)",
+            "exponential",
+            "gamma",
+            "reverse",
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             "0.3*gamma(2, rate=4) + 0.7*gamma(50, rate=5)",
             "exponential",

@@ -47,23 +47,27 @@ def errors(estimate, truth):
     return (estimate.value - truth) / estimate.standard_error
 
 
-@pytest.fixture(scope="module")
-def found():
-    """Six sets of four chains that remember for 19 draws."""
+def judged(seeds):
+    """Sets of four chains that remember for 19 draws."""
     p, truth, root = gaussian(4)
     made = []
-    for seed in range(6):
+    for seed in seeds:
         draws = chains(np.random.default_rng(seed), (4, 1000, 4), 0.9) @ root.T
         made.append(judge(p, draws, key=seed))
     return made, truth
+
+
+@pytest.fixture(scope="module")
+def found():
+    return judged(range(3))
 
 
 class TestRightDraws:
     """What draws of p itself are said to be."""
 
     @pytest.mark.slow
-    def test_the_evidence_is_within_its_errors(self, found):
-        made, truth = found
+    def test_the_evidence_is_within_its_errors(self):
+        made, truth = judged(range(6))
         for way in ("log_evidence", "by_draws"):
             z = np.array([errors(getattr(j, way), truth) for j in made])
             assert np.abs(z).max() < 4.0
@@ -194,7 +198,9 @@ class TestWrongDraws:
         assert (bounds > 0.2).all()
         assert (bounds < -math.log(0.7) + 0.01).all()  # 95 % of them are below it
 
-    @pytest.mark.parametrize("sd", [0.5, 0.8, 2.0])
+    @pytest.mark.parametrize(
+        "sd", [0.5, *(pytest.param(v, marks=pytest.mark.slow) for v in (0.8, 2.0))]
+    )
     def test_the_wrong_width(self, sd):
         j = judge("normal(0, sd=1)", np.random.default_rng(1).normal(0, sd, 4000))
         (only,) = j.parameters
@@ -227,12 +233,14 @@ class TestWrongDraws:
         assert "p is 0 at" in j.reverse_kl.reason
         assert j.verdict == "do not use"
 
+    @pytest.mark.slow
     def test_a_parameter_that_does_not_move(self):
         p, _, root = gaussian(2)
         draws = np.random.default_rng(0).normal(size=(500, 2)) @ root.T
         draws[:, 0] = 0.0
         assert judge(p, draws).verdict == "do not use"
 
+    @pytest.mark.slow
     def test_few_draws(self):
         p, truth, root = gaussian(12)
         j = judge(p, np.random.default_rng(0).normal(size=(60, 12)) @ root.T)
@@ -243,6 +251,7 @@ class TestWrongDraws:
 class TestDensities:
     """Any q with a density goes through the report of fits."""
 
+    @pytest.mark.slow
     def test_a_fit_is_judged_as_it_was(self):
         p, truth, _ = gaussian(3)
         found = fit(p, "mean_field", direction="reverse")

@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pytest
 
 
 def archive(name, logits, **more):
@@ -73,3 +74,39 @@ def test_bad_input_is_one_line(run, write):
     assert ran.err.count("\n") == 1
     assert "within its header" in ran.err
     assert run("logits", "a.kld").code == 2
+
+
+def test_what_is_lost_a_byte(run, write):
+    """Bytes of the whole text, of each token, or of the text in lists: a ratio of sums, whose error knows documents."""
+    rng = np.random.default_rng(3)
+    models(rng)
+    sizes = rng.integers(1, 9, 30)
+    with np.load("base.npz") as base:
+        held = {name: base[name] for name in base.files}
+    archive("sized.npz", **held, bytes=sizes)
+    plain = run("logits", "base.npz", "far.npz", "--json").json["models"][0]
+    assert plain["byte_loss"] is None
+    total = int(sizes[held["tokens"]].sum())
+    by_token = run("logits", "sized.npz", "far.npz", "--json").json["models"][0]["byte_loss"]
+    by_text = run("logits", "base.npz", "far.npz", "--bytes", str(total), "--json").json["models"][
+        0
+    ]["byte_loss"]
+    truth = 300.0 * plain["loss"]["value"] / total
+    assert abs(by_token["value"] - truth) < 1e-12
+    assert abs(by_text["value"] - truth) < 1e-12
+    assert by_text["standard_error"] * total == pytest.approx(
+        300.0 * plain["loss"]["standard_error"]
+    )
+    assert "a byte" in run("logits", "sized.npz", "far.npz").out
+    assert "bytes must be" in run("logits", "base.npz", "far.npz", "--bytes", "-3").err
+    for name, value in (("one", -0.1), ("two", -0.2)):
+        write(
+            f"{name}.jsonl",
+            "\n".join(
+                json.dumps({"token": t, "logprob": value, "document": d})
+                for d in range(12)
+                for t in ("a", "\u00e9", "word")
+            ),
+        )
+    lists = run("logits", "one.jsonl", "two.jsonl", "--json").json["models"][0]
+    assert lists["byte_loss"]["value"] == pytest.approx(lists["loss"]["value"] * 3 / 7)

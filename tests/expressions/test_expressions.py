@@ -8,7 +8,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -23,6 +23,7 @@ from kullback.distributions.registry import FAMILIES, families
 from kullback.distributions.vector import Categorical, Dirichlet, MultivariateNormal
 from kullback.expressions.format import format_distribution
 from kullback.expressions.parse import parse, readings
+from tests.tried import tried
 
 #: An expression and the same law in SciPy: parametrisations are checked by someone else's.
 DENSITIES = [
@@ -606,7 +607,7 @@ ANY = st.one_of(_scalars(), _counts(), _gaussians(), _mixtures())
 
 
 @given(ANY)
-@settings(max_examples=300, deadline=None)
+@tried(300)
 def test_what_is_written_is_read_back(d):
     text = format_distribution(d)
     again = parse(text)
@@ -626,7 +627,7 @@ def test_what_is_written_is_read_back(d):
 
 
 @given(_scalars())
-@settings(max_examples=200, deadline=None)
+@tried(200)
 def test_seventeen_digits_lose_nothing(d):
     again = parse(format_distribution(d, digits=17))
     x = d.quantile(np.array([0.1, 0.3, 0.5, 0.7, 0.9]))
@@ -634,7 +635,7 @@ def test_seventeen_digits_lose_nothing(d):
 
 
 @given(st.text(max_size=40))
-@settings(max_examples=300, deadline=None)
+@tried(300)
 def test_any_text_is_read_or_refused(text):
     with contextlib.suppress(ExpressionError):
         parse(text)
@@ -646,7 +647,7 @@ PIECES = (
 
 
 @given(st.lists(st.sampled_from(PIECES), max_size=30).map("".join))
-@settings(max_examples=500, deadline=None)
+@tried(500)
 def test_any_pieces_are_read_or_refused(text):
     with contextlib.suppress(ExpressionError):
         parse(text)

@@ -42,6 +42,7 @@ from kullback.distributions.vector import (
     Wishart,
 )
 from kullback.files.archive import _CLASSES, _STAGES, _of_distributions, reachable
+from kullback.results.calibration import Calibration
 from kullback.results.estimate import Estimate
 from kullback.results.fit import Fit, Optimum
 from kullback.results.judgement import Judgement
@@ -257,6 +258,6 @@ def test_files_of_another_version_are_refused_by_name(tamper):
 
 
 def test_no_two_classes_of_one_name():
-    wholes = (Fit, Judgement, Watch, *_STAGES)
+    wholes = (Fit, Judgement, Calibration, Watch, *_STAGES)
     every = {*_of_distributions(), *(c for w in wholes for c in reachable(w))}
     assert every - {Support} == set(_CLASSES.values()) - {Support}

@@ -87,6 +87,7 @@ def test_the_gradient_is_unbiased(draws):
     assert np.abs((estimates.mean(axis=0) - exact) / error).max() < 4.0
 
 
+@pytest.mark.slow
 def test_an_independent_target_is_met_and_trusted():
     found = fit(noun(ising(6, 0.0, 1.0), 6), Bernoulli())
     assert found.diagnosis.verdict == "trust"

@@ -230,6 +230,7 @@ def test_classes_of_numpyro_are_our_families(numpyro):
     )
 
 
+@pytest.mark.slow
 def test_other_classes_of_numpyro(numpyro):
     rng = np.random.default_rng(5)
     counts = rng.poisson(3, N) * (rng.random(N) > 0.3) * 1.0

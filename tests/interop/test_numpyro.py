@@ -293,6 +293,7 @@ class Doubled(dist.Normal):
         return dist.Normal(self.loc, 2.0 * self.scale).log_prob(np.asarray(value))
 
 
+@pytest.mark.slow
 def test_a_subclass_is_its_parent_unless_it_changes_the_density():
     assert as_distribution(Shifted(0.5, 1.0)) == Normal(0.5, 1.0)
     ours = as_distribution(Doubled(jnp.float32(0.5), 1.0))

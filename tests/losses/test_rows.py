@@ -118,7 +118,9 @@ def slopes_by_differences(loss, p, q, which, step=1e-3):
     "inputs",
     [pytest.param(n, marks=[pytest.mark.slow] if n != "ordinary" else []) for n in INPUTS],
 )
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize(
+    "name", [n if n in ("kl", "js.1") else pytest.param(n, marks=pytest.mark.slow) for n in LOSSES]
+)
 def test_gradients_against_differences_in_both_libraries(name, inputs):
     p, q = INPUTS[inputs]()
     if inputs == "ordinary":

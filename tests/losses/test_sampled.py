@@ -161,6 +161,7 @@ def test_torch_and_jax_agree_at_any_ratio(name):
     assert single.dtype == jnp.float32
 
 
+@pytest.mark.slow
 def test_the_score_function_with_a_baseline_is_unbiased_and_quieter():
     a, b = pair(6, v=3)
     log_p, q = special.log_softmax(a), special.softmax(b)

@@ -4,10 +4,11 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from kullback.api.measure import cross_entropy, divergence, entropy, kl_divergence
+from tests.tried import tried
 
 
 def floats(low, high):
@@ -19,7 +20,7 @@ locs = floats(-50, 50)
 scales = floats(0.01, 100)
 shapes = floats(0.05, 50)
 chances = floats(0.01, 0.99)
-quick = settings(max_examples=60, deadline=None)
+quick = tried(60)
 
 
 def _pair(form, *values):

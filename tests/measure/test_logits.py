@@ -369,3 +369,24 @@ def test_a_report_changes_its_unit_and_is_shown(files):
     assert document_of(report).sections
     shares = [c.contribution for c in report.models[0].classes if c.kind.startswith("base's")]
     assert sum(shares) == pytest.approx(1.0)
+
+
+def test_the_error_of_what_is_lost_a_byte_is_the_jackknifes():
+    """Sizes that go with losses: documents left out one by one move the ratio as its error says."""
+    rng = np.random.default_rng(5)
+    documents, n, v = np.repeat(np.arange(400), 5), 2000, 12
+    base = rng.normal(size=(n, v))
+    wild = np.exp(rng.normal(size=400))[documents][:, None]
+    other, tokens = base + wild * rng.normal(size=(n, v)), rng.integers(0, v, n)
+    lost = special.log_softmax(base, axis=1) - special.log_softmax(other, axis=1)
+    lost = lost[np.arange(n), tokens]
+    sizes = np.rint(1.0 + 3.0 * np.abs(lost))
+    found = (
+        logits_kl(base, other, tokens=tokens, documents=documents, bytes=sizes).models[0].byte_loss
+    )
+    assert found.value == pytest.approx(lost.sum() / sizes.sum(), abs=1e-12)
+    kept = [documents != d for d in range(400)]
+    left = np.array([lost[k].sum() / sizes[k].sum() for k in kept])
+    jackknife = math.sqrt(399.0 / 400.0 * np.sum((left - left.mean()) ** 2))
+    assert found.standard_error == pytest.approx(jackknife, rel=0.05)
+    assert found.interval[0] < found.value < found.interval[1]

@@ -3,7 +3,7 @@
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kullback import KullbackError, Mixture, Samples, cross_entropy, diff, fit, kl_divergence, score
@@ -11,6 +11,7 @@ from kullback.core.errors import InputError
 from kullback.measure.samples.dependence import lasting
 from kullback.measure.samples.means import mean_of
 from kullback.tables.rows import Rows, account
+from tests.tried import tried
 
 N = 400
 VERBS = ("kl_divergence", "other side", "cross_entropy", "fit", "gamma", "diff", "score")
@@ -155,7 +156,7 @@ def test_tables_that_were_sorted_or_put_together_are_no_chains():
         assert lasting([x], [False], Rows()) == (1.0, False)
 
 
-@settings(max_examples=200, deadline=None)
+@tried(200)
 @given(st.integers(0, 2**31), st.integers(20, 2000))
 def test_independent_rows_are_not_taken_for_a_chain(seed, n):
     x = np.random.default_rng(seed).standard_t(2, size=n)

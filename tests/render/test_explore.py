@@ -3,12 +3,14 @@
 import json
 import math
 import re
+from pathlib import Path
 from urllib.parse import quote
 
 import numpy as np
 import pytest
 
 import kullback as kb
+from kullback.render import explore as widget_of
 from kullback.render.explore import page
 from tests.render.browser import needs_browser
 from tests.render.pages import _Page
@@ -173,6 +175,46 @@ def test_expected_excess(browser):
     best = f"normal(0, sd={math.sqrt(2.0)!r})"
     found = browser.run(script % (json.dumps("laplace(0, scale=1)"), json.dumps(best)))
     assert found == pytest.approx(0.5 * (1.0 + (24.0 / 4.0 - 1.0) / 2.0), rel=1e-5)
+
+
+# In a notebook.
+
+NOTEBOOK = """
+window.model = (() => {
+  const values = %s, hands = {};
+  const set = (name, value) => { if (values[name] !== value) { values[name] = value; (hands[`change:${name}`] || []).forEach((f) => f()); } };
+  return { get: (name) => values[name], set, save_changes: () => { saved += 1; }, on: (e, f) => (hands[e] ??= []).push(f),
+           off: (e, f) => { hands[e] = hands[e].filter((g) => g !== f); }, hands };
+})();
+window.saved = 0;
+"""
+
+
+@needs_browser
+def test_in_a_notebook_p_and_q_go_both_ways(browser):
+    """anywidget's contract: a module whose render is given a model and an element."""
+    values = {"p": "normal(0, sd=2)", "q": "normal(1, sd=1)", "unit": "nats", "height": 700}
+    values["page"] = page(values["p"], values["q"], "nats")
+    module = (Path(widget_of.__file__).with_name("page") / "widget.js").read_text(encoding="utf-8")
+    script = NOTEBOOK % json.dumps(values).replace("<", "\\u003c")
+    browser.open(
+        f'<!DOCTYPE html><link rel="icon" href="data:,"><div id="el"></div><script>{script}</script>'
+        f"<script type=module>{module.replace('export default', 'window.widget =')}"
+        "window.close_it = widget.render({ model, el: document.getElementById('el') });</script>"
+    )
+    wait = "await new Promise((r) => setTimeout(r, 1200));"
+    inside = "document.querySelector('iframe').contentWindow.kullback"
+    browser.run(wait)
+    browser.run(f"{inside}.become('normal(5, sd=1)', 'laplace(0, scale=1)'); {wait}")
+    assert browser.run("return [model.get('p'), model.get('q'), saved > 0]") == ["normal(5, sd=1)", "laplace(0, scale=1)", True]  # fmt: skip
+    browser.run(f"model.set('q', 'normal(-1, sd=3)'); {wait}")
+    assert browser.run(f"return {inside}.written({inside}.state().q)") == "normal(-1, sd=3)"
+    browser.run(f"model.set('q', 'nonsense(1)'); {wait}")
+    assert browser.run(f"return {inside}.written({inside}.state().q)") == "normal(-1, sd=3)"
+    assert "nonsense" in browser.run("return document.querySelector('iframe').contentDocument.getElementById('said').textContent")  # fmt: skip
+    # What closes lets go of the model.
+    assert browser.run("close_it(); return Object.values(model.hands).flat().length") == 0
+    assert browser.said == []
 
 
 # The page in the hand.

@@ -5,6 +5,7 @@ import json
 import math
 import pickle
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import polars as pl
@@ -86,16 +87,14 @@ RESULTS = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def made():
-    return {}
+@cache
+def made(name):
+    return RESULTS[name]()
 
 
 @pytest.fixture(params=RESULTS)
-def result(request, made):
-    if request.param not in made:
-        made[request.param] = RESULTS[request.param]()
-    return made[request.param]
+def result(request):
+    return made(request.param)
 
 
 def _estimates(value):
@@ -148,8 +147,8 @@ def test_units_go_there_and_back_and_once_is_enough(result):
     assert _same(to_json(in_unit(bits, "nats")), to_json(in_unit(result, "nats")))
 
 
-def test_a_share_of_nats_is_a_share_of_bits(made):
-    found = made.setdefault("diff", RESULTS["diff"]())
+def test_a_share_of_nats_is_a_share_of_bits():
+    found = made("diff")
     one, two = found.columns[0], in_unit(found, "bits").columns[0]
     size = factor("nats", "bits")
     assert size == 1.0 / math.log(2.0)
@@ -159,8 +158,8 @@ def test_a_share_of_nats_is_a_share_of_bits(made):
     np.testing.assert_array_equal(two.picture.integrand, one.picture.integrand * size)
 
 
-def test_what_is_in_nats_by_definition_says_so(made):
-    found = made.setdefault("mixture", RESULTS["mixture"]())
+def test_what_is_in_nats_by_definition_says_so():
+    found = made("mixture")
     body = to_json(in_unit(found, "bits"))["likelihood"]
     assert body["log_likelihood"] == found.likelihood.log_likelihood
     assert (body["log_likelihood_unit"], body["unit"]) == ("nats", "bits")
@@ -198,8 +197,8 @@ def test_a_sentence_is_text_and_keeps_its_numbers():
     assert Sentence("{:.1f}", 1.0, unit="").in_unit("bits") == "1.0"
 
 
-def test_status_is_data(made, tmp_path):
-    found = made.setdefault("known", RESULTS["known"]())
+def test_status_is_data(tmp_path):
+    found = made("known")
     assert found.status is Status.DONE
     words = replace(found, notes=("interrupted after 3 of 8 starts",))
     assert (words.status, words.interrupted) == (Status.DONE, False)
@@ -213,8 +212,8 @@ def test_status_is_data(made, tmp_path):
     assert set(EXIT_CODES) == set(Status)
 
 
-def test_status_of_the_others(made):
-    compared = made.setdefault("diff", RESULTS["diff"]())
+def test_status_of_the_others():
+    compared = made("diff")
     assert compared.gate == "failed"
     assert compared.status is Status.FAILED
     assert replace(compared, interrupted=True).status is Status.INTERRUPTED
@@ -225,21 +224,21 @@ def test_status_of_the_others(made):
     assert refused.forward.status in (Status.DONE, Status.REFUSED)
 
 
-def test_families_are_recipes(made):
-    found = made.setdefault("mixture", RESULTS["mixture"]())
+def test_families_are_recipes():
+    found = made("mixture")
     assert found.family == Mixture(2)
     assert [type(c.family) for c in found.selection.candidates] == [Mixture] * len(
         found.selection.candidates
     )
     assert to_json(found)["family"] == "Mixture(k=2, covariance='full')"
-    scalars = made.setdefault("families", RESULTS["families"]())
+    scalars = made("families")
     assert {c.family for c in scalars.selection.candidates} <= {"normal", "laplace", "gamma"}
-    assert made.setdefault("known", RESULTS["known"]()).family == FullRank()
+    assert made("known").family == FullRank()
 
 
 @pytest.mark.slow
-def test_a_saved_fit_still_changes_its_unit(made, tmp_path):
-    found = made.setdefault("posterior", RESULTS["posterior"]())
+def test_a_saved_fit_still_changes_its_unit(tmp_path):
+    found = made("posterior")
     save(found, tmp_path / "a.kb")
     again = load(tmp_path / "a.kb")
     assert (again.family, again.status) == (found.family, found.status)

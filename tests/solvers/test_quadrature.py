@@ -47,15 +47,21 @@ def test_error_covers_the_truth(name, f, points, low, high, truth):
 
 
 def test_sum_of_a_geometric_series():
-    found = add_up(lambda k: (0.5 ** (k + 1.0))[:, None], 0.0, 0.0, math.inf)
+    found = add_up(
+        lambda k, factor: (math.exp(factor) * 0.5 ** (k + 1.0))[:, None], 0.0, 0.0, math.inf
+    )
     assert abs(float(found.value[0]) - 1.0) <= float(found.beyond[0]) + 1e-15
 
 
 def test_sum_that_falls_like_a_power():
-    found = add_up(lambda k: ((k + 1.0) ** -3.0)[:, None], 0.0, 0.0, math.inf)
+    found = add_up(
+        lambda k, factor: (math.exp(factor) * (k + 1.0) ** -3.0)[:, None], 0.0, 0.0, math.inf
+    )
     assert abs(float(found.value[0]) - 1.2020569031595942) <= float(found.beyond[0]) + 1e-14
 
 
 def test_sum_that_diverges():
-    found = add_up(lambda k: (1.0 / (k + 1.0))[:, None], 0.0, 0.0, math.inf)
+    found = add_up(
+        lambda k, factor: (math.exp(factor) * 1.0 / (k + 1.0))[:, None], 0.0, 0.0, math.inf
+    )
     assert found.slope > -1.0 - 1e-3

@@ -7,7 +7,7 @@ import struct
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kullback.core.errors import InputError
@@ -15,6 +15,7 @@ from kullback.files.atomic import write_atomic
 from kullback.inputs.samples import dataset, samples_of
 from kullback.tables import table as table_module
 from kullback.tables.files import open_table
+from tests.tried import tried
 
 
 @pytest.fixture(autouse=True)
@@ -139,7 +140,7 @@ def test_what_is_wrong_with_csv_is_said(here, content, message):
 
 
 @given(st.binary(max_size=200))
-@settings(max_examples=200, deadline=None)
+@tried(200)
 def test_any_bytes_are_read_or_refused(tmp_path_factory, content):
     directory = tmp_path_factory.getbasetemp()
     for ending in (".csv", ".npy", ".parquet"):
@@ -149,7 +150,7 @@ def test_any_bytes_are_read_or_refused(tmp_path_factory, content):
 
 
 @given(st.text("0123456789.,;\t\n\r\"'xe-+ NA", max_size=60))
-@settings(max_examples=500, deadline=None)
+@tried(500)
 def test_any_csv_is_read_or_refused(tmp_path_factory, content):
     path = tmp_path_factory.getbasetemp() / "any.csv"
     path.write_bytes(content.encode())
@@ -174,7 +175,7 @@ def _read_or_refuse(path):
     st.sampled_from(",;\t"),
     st.booleans(),
 )
-@settings(max_examples=200, deadline=None)
+@tried(200)
 def test_what_is_written_as_csv_is_read_back(tmp_path_factory, rows, delimiter, header):
     path = tmp_path_factory.getbasetemp() / "written.csv"
     lines = [f"{x!r}{delimiter}{y}" for x, y in rows]

@@ -1,9 +1,9 @@
 """The live page of two distributions of the line, as a file and in a notebook."""
 
-from dataclasses import dataclass
 from html import escape
+from importlib.util import find_spec
 from pathlib import Path
-from typing import final
+from typing import TYPE_CHECKING, final
 
 import numpy as np
 
@@ -24,6 +24,9 @@ from kullback.render.explore import page
 from kullback.results.fit import Fit
 from kullback.results.quantity import Units
 
+if TYPE_CHECKING:
+    from kullback.render.widget import PageWidget
+
 #: What the page evaluates by formulas of its own.
 _FAMILIES = (Normal, StudentT, Laplace, Logistic, Uniform)
 _MOST_COMPONENTS, _MOST_OUTCOMES = 5, 40
@@ -37,27 +40,77 @@ _HEIGHT = 900
 
 
 @final
-@dataclass(frozen=True)
 class LivePage:
     """The page, which needs nothing but itself.
 
+    In a notebook, and with the extra `notebook`, `p` and `q` are what is on the screen, and `move` changes that.
+
     Attributes:
         p, q: what it is set to, as expressions.
+        units: nats or bits, likewise.
         html: the page.
         path: the file it was written to; None if it was not.
+
+    Example:
+        >>> live = explore("normal(0, sd=2)")
+        >>> live.move(q="normal(1, sd=1)")
+        >>> live.q
+        'normal(1, sd=1)'
     """
 
-    p: str
-    q: str
-    html: str
-    path: Path | None
+    def __init__(self, p: str, q: str, units: Units, path: Path | None = None):
+        self._state: dict[str, str] = {"p": p, "q": q, "unit": units}
+        self._widget: PageWidget | None = None
+        self.path = path
 
-    def _repr_html_(self) -> str:
-        """Returns the page in a frame of its own, for a notebook."""
-        return (
+    @property
+    def p(self) -> str:
+        return self._now("p")
+
+    @property
+    def q(self) -> str:
+        return self._now("q")
+
+    @property
+    def units(self) -> str:
+        return self._now("unit")
+
+    @property
+    def html(self) -> str:
+        return page(self.p, self.q, self.units)
+
+    def _now(self, name: str) -> str:
+        return self._state[name] if self._widget is None else getattr(self._widget, name)
+
+    def move(self, p: object = None, q: object = None) -> None:
+        """Sets the page to another p or q, on the screen too.
+
+        Args:
+            p, q: as of `explore`; None leaves one as it is.
+
+        Raises:
+            InputError: p or q cannot be used.
+            UnsupportedError: the page has no formula for one of them.
+        """
+        given = (self.p if p is None else p, self.q if q is None else q)
+        self._state |= zip(("p", "q"), _words(*given), strict=True)
+        if self._widget is not None:
+            with self._widget.hold_sync():
+                self._widget.p, self._widget.q = self._state["p"], self._state["q"]
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, object]:
+        """Returns the page for a notebook: alive where widgets are, else in a frame of its own."""
+        frame = (
             f'<iframe title="KL divergence of p and q" width="100%" height="{_HEIGHT}" '
             f'style="border:0" srcdoc="{escape(self.html, quote=True)}"></iframe>'
         )
+        shown: dict[str, object] = {"text/plain": repr(self), "text/html": frame}
+        if self._widget is None and find_spec("anywidget") is not None:
+            from kullback.render.widget import PageWidget  # noqa: PLC0415 - the extra `notebook`
+
+            self._widget = PageWidget(page=self.html, height=_HEIGHT, **self._state)
+        alive = None if self._widget is None else self._widget._repr_mimebundle_()
+        return shown | (alive[0] if isinstance(alive, tuple) else alive or {})
 
     def __repr__(self) -> str:
         where = "not written" if self.path is None else str(self.path)
@@ -92,13 +145,18 @@ def explore(
         p, q = TARGET, _CLAIM if q is None else q
     if isinstance(p, Fit) and p.target is not None and q is None:
         p, q = p.target, p.q
+    live = LivePage(*_words(p, q), units)
+    live.path = None if path is None else write_atomic(path, live.html)
+    return live
+
+
+def _words(p: object, q: object) -> tuple[str, str]:
+    """Returns p and q as the page reads them."""
     left = _member(p, "p")
     right = _start(left) if q is None else _member(q, "q")
     if left.support.discrete != right.support.discrete:
         raise InputError("explore: p and q must both be densities, or both lists of probabilities")
-    words = _written(left, "p"), _written(right, "q")
-    html = page(*words, units)
-    return LivePage(*words, html, None if path is None else write_atomic(path, html))
+    return _written(left, "p"), _written(right, "q")
 
 
 def live_of(p: Distribution, q: Distribution, unit: str) -> Live | None:

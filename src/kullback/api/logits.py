@@ -14,7 +14,7 @@ from kullback.core.run import Watch
 from kullback.measure.logits import TokenValues, joined, token_values
 from kullback.measure.text import Text
 from kullback.results.logits import LogitsReport
-from kullback.tables.logits import Block, LogitsFile, in_memory, open_logits, workers
+from kullback.tables.logits import Block, LogitsFile, in_memory, open_logits, with_sizes, workers
 
 Groups = Int[np.ndarray, " n"]
 
@@ -24,6 +24,7 @@ def logits_kl(
     *others: object,
     tokens: object = None,
     documents: object = None,
+    bytes: object = None,  # noqa: A002 - what it is
     max_kl: float | None = None,
     progress: Watch | None = None,
 ) -> LogitsReport:
@@ -40,6 +41,8 @@ def logits_kl(
         others: of the same positions; as base.
         tokens: of arrays, the token that came at each position: (n,).
         documents: a number for each position: those with one number belong together.
+        bytes: of the token at each position (n,), of each token (v,), or of the whole text: what is lost is then
+            said per byte, too. An archive may hold `bytes`; lists of tokens by their text know them.
         max_kl: the largest KL(base||other) allowed, in nats.
         progress: called with what is being done.
 
@@ -59,6 +62,8 @@ def logits_kl(
     files = [_opened(given, ids, tokens, documents) for given in (base, *others)]
     for file in files[1:]:
         _check_same(files[0], file)
+    if bytes is not None:
+        files[0] = with_sizes(files[0], bytes)
     if ids and len({file.vocabulary > 0 for file in files}) > 1:
         raise InputError(
             f"{files[0].source}: lists name tokens by their text, logits by their number: give token_id in the lists"

@@ -1,4 +1,4 @@
-"""Fits, judgements and profiles written to files and read again."""
+"""Fits, judgements, calibrations and profiles written to files and read again."""
 
 from pathlib import Path
 from typing import Any
@@ -8,17 +8,18 @@ import numpy as np
 from kullback.distributions.transported import Approximation
 from kullback.files.archive import read_fit, read_result, write_fit, write_judgement, write_watch
 from kullback.files.profiles import is_profile, read_profile, write_profile
+from kullback.results.calibration import Calibration
 from kullback.results.diff import Profile
 from kullback.results.fit import Fit
 from kullback.results.judgement import Judgement
 from kullback.results.watch import Watch
 
 
-def save(result: Fit | Judgement | Profile | Watch, path: str | Path) -> None:
-    """Writes a fit, a judgement, a profile or a watch to a file, whole or not at all: plain arrays and JSON.
+def save(result: Fit | Judgement | Calibration | Profile | Watch, path: str | Path) -> None:
+    """Writes a result to a file, whole or not at all: plain arrays and JSON.
 
     Args:
-        result: any fit of Gaussians, a judgement, a profile of a table, or a watch on one.
+        result: any fit of Gaussians, a judgement, a calibration, a profile of a table, or a watch on one.
         path: of the file, such as "posterior.kullback".
 
     Raises:
@@ -35,7 +36,7 @@ def save(result: Fit | Judgement | Profile | Watch, path: str | Path) -> None:
     """
     if isinstance(result, Profile):
         write_profile(path, result)
-    elif isinstance(result, Judgement):
+    elif isinstance(result, (Judgement, Calibration)):
         write_judgement(result, path)
     elif isinstance(result, Watch):
         write_watch(result, path)
@@ -43,8 +44,8 @@ def save(result: Fit | Judgement | Profile | Watch, path: str | Path) -> None:
         write_fit(result, path)
 
 
-def load(path: str | Path) -> Fit | Judgement | Profile | Watch:
-    """Returns what is in a file: a fit, a judgement, a profile or a watch. Nothing in it is executed.
+def load(path: str | Path) -> Fit | Judgement | Calibration | Profile | Watch:
+    """Returns what is in a file: a fit, a judgement, a calibration, a profile or a watch. Nothing in it is executed.
 
     Args:
         path: as of `save`.

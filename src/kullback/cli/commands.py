@@ -24,6 +24,7 @@ from kullback.cli.options import (
     WATCHING,
     WORKING,
     Comparing,
+    Direction,
     Fitting,
     Flag,
     Keeping,
@@ -115,6 +116,48 @@ def judge(
     from kullback.cli import judge as run
 
     return run.judge(p, q, reading, report, key=key, unit=unit, output=output)
+
+
+def calibrate(
+    make_target: str,
+    /,
+    *,
+    family: str | None = None,
+    sampler: str | None = None,
+    prior: str = "prior_draws",
+    n: Annotated[int, Parameter(alias="-n")] = 200,
+    direction: Direction | None = None,
+    key: int = 0,
+    report: Path | None = None,
+    output: Output = OUTPUT,
+) -> int:
+    """Whether fits are right over the data that a model makes.
+
+    MAKE_TARGET is a function in a Python file or a module, such as
+    model.py:make_target, that maps data to a log density. Beside it is
+    prior_draws(rng), which returns parameters, drawn from the prior, and data
+    made with these. Each of n data sets is fitted; says of each parameter
+    whether the fits are too low or high, too narrow or wide, or fine. Exit code
+    3 if they are not.
+
+    Args:
+        make_target: FILE.py:NAME or module:NAME.
+        family: that is fitted, such as full_rank, mean_field or mixture:2.
+        sampler: instead of a family, the name of a function of data and a generator there, which
+            returns draws.
+        prior: the name of the function that draws parameters and data.
+        n: data sets.
+        direction: of the fits: reverse, the default, or forward.
+        key: randomness.
+        report: write an HTML report to this file.
+    """
+    if ".py" in make_target:
+        keep_compilations()
+    from kullback.cli import calibrate as run
+
+    return run.calibrate(
+        make_target, prior, n, family, direction, sampler, report, key=key, output=output
+    )
 
 
 def score(
@@ -239,6 +282,7 @@ def logits(
     /,
     *,
     max_kl: float | None = None,
+    bytes: int | None = None,  # noqa: A002 - what it is
     report: Path | None = None,
     unit: Unit = UNIT,
     output: Output = OUTPUT,
@@ -255,11 +299,14 @@ def logits(
         base: file of the model that is compared with.
         other: file of each other model.
         max_kl: the largest KL(base||other) allowed, in the unit of the answer.
+        bytes: how many the text has at these positions: what is lost is said per byte, too.
         report: write an HTML report to this file.
     """
     from kullback.cli import tables
 
-    return tables.logits(base, other, max_kl=max_kl, report=report, unit=unit, output=output)
+    return tables.logits(
+        base, other, max_kl=max_kl, size=bytes, report=report, unit=unit, output=output
+    )
 
 
 def profile(
@@ -335,6 +382,6 @@ def _caches() -> Path:
 
 #: In the order of --help.
 COMMANDS = (
-    demo, kl, fit, judge, diff, watch, logits, profile, score, sample, check_loss, check_density, verify, plan, explain,
-    explore, doctor,
+    demo, kl, fit, judge, calibrate, diff, watch, logits, profile, score, sample, check_loss, check_density, verify,
+    plan, explain, explore, doctor,
 )  # fmt: skip

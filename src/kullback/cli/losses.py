@@ -3,7 +3,7 @@
 import ast
 import importlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -58,20 +58,35 @@ def named(text: str, example: str = "torch.nn.functional:kl_div") -> Iterator[An
     Raises:
         InputError: there is no such module, file or name, or importing raises.
     """
+    with names_beside(text, example) as name_of:
+        yield name_of(None)
+
+
+@contextmanager
+def names_beside(text: str, example: str) -> Iterator[Callable[[str | None], Any]]:
+    """Yields what returns the thing of a name beside one in a module or a file, that one for None.
+
+    Arguments and exceptions as of `named`.
+    """
     parts = _NAMED.fullmatch(text)
     if parts is None:
         raise InputError(f"{text}: say module:function or FILE.py:function, such as {example}")
-    where, name = parts["module"], parts["name"]
+    where = parts["module"]
     is_file = where.endswith(".py")
     with importing_from(Path(where).resolve().parent if is_file else Path.cwd()):
         module = executed(Path(where)) if is_file else _imported(where)
-        thing: Any = module
-        for part in name.split("."):
-            with user_code(where):
-                thing = getattr(thing, part, None)
-            if thing is None:
-                raise InputError(f"{where} has no name {name!r}{instead(module, name)}")
-        yield thing
+
+        def name_of(name: str | None) -> Any:
+            thing: Any = module
+            wanted: str = name or parts["name"]
+            for part in wanted.split("."):
+                with user_code(where):
+                    thing = getattr(thing, part, None)
+                if thing is None:
+                    raise InputError(f"{where} has no name {wanted!r}{instead(module, wanted)}")
+            return thing
+
+        yield name_of
 
 
 def _imported(name: str) -> Any:

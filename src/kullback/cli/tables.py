@@ -100,14 +100,14 @@ def _typed_notes(watched: Watch) -> Watch:
 
 
 def logits(
-    base: str, others: Sequence[str], *, max_kl: float | None, report: Path | None, unit: Unit,
-    output: Output,
+    base: str, others: Sequence[str], *, max_kl: float | None, size: int | None,
+    report: Path | None, unit: Unit, output: Output,
 ) -> int:  # fmt: skip
     """Prints how far models are from a base and returns the exit code."""
     check_place(report, inputs=(base, *others))
     limit = None if max_kl is None else max_kl * factor(unit.units, "nats")
     with progress("reading", output) as watch:
-        found = logits_kl(base, *others, max_kl=limit, progress=watch)
+        found = logits_kl(base, *others, bytes=size, max_kl=limit, progress=watch)
     document = logits_document(unit.of(found))
     return answer("logits", document, output, files=(report_file(report),), status=found.status)
 

@@ -211,26 +211,18 @@ def smoothed(log_weights: Float[np.ndarray, " n"]) -> tuple[Float[np.ndarray, " 
     return np.exp(normalized + math.log(len(finite))), level, float(k)
 
 
-def weigh(
+def own_draws(
     density: CountedDensity,
     q: Components,
     log_q: Callable[[Array], Array],
     rng: np.random.Generator,
-    kin: Components | None = None,
     sample: Sampler | None = None,
 ) -> Weighed:
-    """Returns weighed draws of q, so many that the ELBO is known to a hundredth of a nat if it can be.
+    """Returns weighed draws of q alone, so many that the ELBO is known to a hundredth of a nat if it can be.
 
-    Args:
-        density: log p.
-        q: a Gaussian or mixture; one close to q where it is something else.
-        log_q: the log density of q at n points.
-        rng: randomness.
-        kin: a mixture closer to p, which gives as many draws, with t tails; q, which gives half as many, if None.
-        sample: gives draws of q, where it is no mixture.
+    Arguments as of `weigh`.
     """
     parts: list[tuple[Array, Array, Array, Array]] = []
-    log_p = np.empty(0)
     n = _FIRST
     while True:
         x = draw(q, rng, n) if sample is None else sample(rng, n)
@@ -243,15 +235,38 @@ def weigh(
         if spread < _ERROR or len(ratio) >= _MOST:
             break
         n = int(min(len(ratio) * min((spread / _ERROR) ** 2, 3.0), _MOST - len(ratio))) or 1
-    own = sum(len(p[0]) for p in parts)
+    x, log_p, logs, gradient = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return Weighed(x, len(x), log_p, logs, logs, gradient, q, closer=False)
+
+
+def weigh(
+    density: CountedDensity,
+    q: Components,
+    log_q: Callable[[Array], Array],
+    rng: np.random.Generator,
+    kin: Components | None = None,
+    sample: Sampler | None = None,
+) -> Weighed:
+    """Returns weighed draws of q, and of a mixture with t tails.
+
+    Args:
+        density: log p.
+        q: a Gaussian or mixture; one close to q where it is something else.
+        log_q: the log density of q at n points.
+        rng: randomness.
+        kin: a mixture closer to p, which gives as many draws, with t tails; q, which gives half as many, if None.
+        sample: gives draws of q, where it is no mixture.
+    """
+    alone = own_draws(density, q, log_q, rng, sample)
+    own = alone.own
     others = (q, own // 2) if kin is None else (kin, max(own, 2 * _MOST))
     x = draw(others[0], rng, others[1], freedom=FREEDOM)
     # A fault in the far tails, where q itself was never seen, is no reason to refuse.
     met, faulty = list(density.faults), density.faulty
     log_p, gradient = density(x)
     density.faults, density.faulty = met, faulty
-    parts.append((x, log_p, log_q(x), gradient))
-    x, log_p, logs, gradient = (np.concatenate(column) for column in zip(*parts, strict=True))
+    both = ((alone.x, x), (alone.log_p, log_p), (alone.log_q, log_q(x)), (alone.gradient, gradient))
+    x, log_p, logs, gradient = (np.concatenate(column) for column in both)
     shares = np.log([own / len(x), 1.0 - own / len(x)])
     log_r = np.logaddexp(shares[0] + logs, shares[1] + heavy_log_prob(others[0], x))
     return Weighed(x, own, log_p, logs, log_r, gradient, others[0], closer=kin is not None)

@@ -4,6 +4,7 @@ import abc
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, final
 
 import numpy as np
@@ -196,6 +197,10 @@ class Foreign(Distribution):
         return draws
 
     def landmarks(self) -> Float[np.ndarray, " m"]:
+        return self._marks
+
+    @cached_property
+    def _marks(self) -> Float[np.ndarray, " m"]:
         low, high = self.region.low, self.region.high
         hints = [np.asarray(self.hints, dtype=np.float64)]
         if self.inverse is not None:
@@ -207,7 +212,7 @@ class Foreign(Distribution):
             )
         points = np.concatenate(hints)
         points = points[np.isfinite(points) & (points > low) & (points < high)]
-        return (
+        return read_only(
             np.unique(points)
             if self.inverse is not None and len(points)
             else scan(self.log_prob, low, high, points)

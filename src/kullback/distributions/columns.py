@@ -21,12 +21,14 @@ class Pattern:
     Attributes:
         at: the rows.
         there: which real columns, (d,).
+        moved: the rows less every mean; 0 where there is nothing (k, d, m).
         distance: squared Mahalanobis distances to every component, over those columns (k, m).
         log_density: of those columns (k, m).
     """
 
     at: Array
     there: Array
+    moved: Float[np.ndarray, "k d m"]
     distance: Float[np.ndarray, "k m"]
     log_density: Float[np.ndarray, "k m"]
 
@@ -37,10 +39,65 @@ def patterns(x: Float[np.ndarray, "d m"]) -> Iterator[tuple[Array, Array]]:
     if there.all():
         yield np.arange(x.shape[1]), np.ones(len(x), dtype=bool)
         return
+    # Few columns make a short number, which sorts by its digits.
     packed = np.packbits(there, axis=0)
-    _, first, index = np.unique(packed, axis=1, return_index=True, return_inverse=True)
-    for i, example in enumerate(first):
-        yield np.flatnonzero(index.ravel() == i), there[:, example]
+    code = packed[0].astype(np.uint16)
+    if len(packed) == 2:
+        code = code * np.uint16(256) + packed[1]
+    elif len(packed) > 2:
+        code = np.unique(packed, axis=1, return_inverse=True)[1].ravel()
+    order = np.argsort(code, kind="stable")
+    for at in np.split(order, np.flatnonzero(np.diff(code[order])) + 1):
+        yield at, there[:, at[0]]
+
+
+#: Numbers in the matrices of so many patterns at once.
+_AT_ONCE = 2**18
+
+
+@final
+class Marginals:
+    """The Gaussians of those real columns that are there, for many patterns at once.
+
+    Columns that are not there are taken to be independent of all others, with variance 1: one size fits all patterns.
+
+    Attributes:
+        at_once: patterns that are to be asked for together.
+    """
+
+    def __init__(
+        self, roots: Float[np.ndarray, "k d d"], covariances: Float[np.ndarray, "k d d"]
+    ) -> None:
+        self._roots, self._covariances = roots, covariances
+        self._known: dict[bytes, tuple[Array, Array]] = {}
+        self.at_once = max(_AT_ONCE // max(roots.size, 1), 1)
+
+    def of(
+        self, there: list[Array]
+    ) -> list[tuple[Float[np.ndarray, "k d d"], Float[np.ndarray, " k"]]]:
+        """Returns inverses of Cholesky factors, 0 in columns that are not there, and their log determinants."""
+        keys = [t.tobytes() for t in there]
+        new = {key: t for key, t in zip(keys, there, strict=True) if key not in self._known}
+        found = (
+            dict(zip(new, zip(*self._made(np.stack([*new.values()])), strict=True), strict=True))
+            if new
+            else {}
+        )
+        asked = [found[key] if key in found else self._known[key] for key in keys]
+        if len(self._known) < self.at_once:
+            self._known |= found
+        return asked
+
+    def _made(self, there: Float[np.ndarray, "p d"]) -> tuple[Array, Array]:
+        both = there[:, None, :, None] & there[:, None, None, :]
+        alone = np.eye(there.shape[1]) * ~there[:, None, :, None]
+        roots = np.empty((*both.shape[:1], *self._roots.shape))
+        whole = there.all(axis=1)
+        roots[whole] = self._roots
+        if not whole.all():
+            roots[~whole] = np.linalg.cholesky(np.where(both, self._covariances, alone)[~whole])
+        log_det = np.log(np.diagonal(roots, axis1=2, axis2=3)).sum(axis=2)
+        return np.linalg.inv(roots) * there[:, None, None, :], log_det
 
 
 def poisson_logs(

@@ -13,6 +13,7 @@ from scipy import linalg, special
 from kullback.core.errors import InputError, UnsupportedError
 from kullback.distributions.base import Array, Distribution, Stratum, Support
 from kullback.distributions.columns import (
+    Marginals,
     Pattern,
     asked_row,
     categorical_logs,
@@ -111,17 +112,29 @@ class TableMixture(Distribution):
         return logs, parts
 
     def _real_parts(self, x: Float[np.ndarray, "d m"]) -> Iterator[Pattern]:
-        for at, there in patterns(x):
-            if not there.any():
-                continue
-            roots = self.marginal_roots(there)
-            moved = x[there][:, at] - self.means[:, there][:, :, None]
-            z = np.linalg.solve(roots, moved)
-            distance = np.einsum("kdm,kdm->km", z, z)
-            log_det = np.log(np.diagonal(roots, axis1=1, axis2=2)).sum(axis=1)
-            yield Pattern(
-                at, there, distance, self._of_distance(distance, log_det, int(there.sum()))
-            )
+        groups = [(at, there) for at, there in patterns(x) if there.any()]
+        filled = np.where(np.isnan(x), 0.0, x)
+        for first in range(0, len(groups), self.marginals.at_once):
+            some = groups[first : first + self.marginals.at_once]
+            known = self.marginals.of([there for _, there in some])
+            for (at, there), (inverse, log_det) in zip(some, known, strict=True):
+                moved = filled[:, at] - self.means[:, :, None]
+                if not there.all():
+                    moved *= there[:, None]
+                z = inverse @ moved
+                distance = np.einsum("kdm,kdm->km", z, z)
+                log_density = self._of_distance(distance, log_det, int(there.sum()))
+                yield Pattern(at, there, moved, distance, log_density)
+
+    @cached_property
+    def covariances(self) -> Float[np.ndarray, "k d d"]:
+        """Of the continuous columns, or the squared scales of Student's t."""
+        return self.roots @ self.roots.transpose(0, 2, 1)
+
+    @cached_property
+    def marginals(self) -> Marginals:
+        """Of some of the real columns."""
+        return Marginals(self.roots, self.covariances)
 
     def marginal_roots(self, there: Array) -> Float[np.ndarray, "k o o"]:
         """Returns the Cholesky factors of the covariances of some of the real columns."""

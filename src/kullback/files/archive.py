@@ -30,6 +30,7 @@ from kullback.fitting.climbs import Climbs
 from kullback.fitting.components import Components
 from kullback.fitting.natural_gradient import Ascent, Slope
 from kullback.measure.samples.bets import is_start
+from kullback.results.calibration import Calibration
 from kullback.results.fit import Fit
 from kullback.results.judgement import Judgement
 from kullback.results.quantity import Sentence
@@ -110,7 +111,11 @@ _CLASSES: dict[str, type] = {
     _name(known): known
     for known in (
         *_of_distributions(),
-        *(part for whole in (Fit, Judgement, Watch, *_STAGES) for part in reachable(whole)),
+        *(
+            part
+            for whole in (Fit, Judgement, Calibration, Watch, *_STAGES)
+            for part in reachable(whole)
+        ),
     )
 }
 _LARGEST = 2**31
@@ -132,9 +137,9 @@ def write_fit(fit: Fit, path: str | Path) -> None:
     _write({"fit": fit}, path)
 
 
-def write_judgement(judgement: Judgement, path: str | Path) -> None:
-    """Writes a judgement; raises InputError if the file cannot be written."""
-    _write({"judgement": judgement}, path)
+def write_judgement(result: Judgement | Calibration, path: str | Path) -> None:
+    """Writes a judgement or a calibration; raises InputError if the file cannot be written."""
+    _write({"judgement": result}, path)
 
 
 def read_fit(path: str | Path, rebuild: Rebuild) -> Fit:
@@ -151,13 +156,14 @@ def read_fit(path: str | Path, rebuild: Rebuild) -> Fit:
     return _fit(path, _read(path, rebuild).get("fit"))
 
 
-def read_result(path: str | Path, rebuild: Rebuild) -> Fit | Judgement | Watch:
-    """Returns the fit, the judgement or the watch in a file; arguments and exceptions as of `read_fit`."""
+def read_result(path: str | Path, rebuild: Rebuild) -> Fit | Judgement | Calibration | Watch:
+    """Returns what is in a file, but for profiles; arguments and exceptions as of `read_fit`."""
     content = _read(path, rebuild)
     if "watch" in content:
         return _watch(path, content["watch"])
     judgement = content.get("judgement")
-    return judgement if isinstance(judgement, Judgement) else _fit(path, content.get("fit"))
+    known = isinstance(judgement, (Judgement, Calibration))
+    return judgement if known else _fit(path, content.get("fit"))
 
 
 def _fit(path: str | Path, fit: object) -> Fit:

@@ -132,7 +132,7 @@ def _add_mode(density: CountedDensity, origin: Vector, known: list[Mode]) -> Non
     if not np.isfinite(density(origin[None])[0][0]):
         return
     root = known[0].root if known[0].proper else None
-    end = climb(density, origin, root=root)[-1]
+    end = climb(density, origin, root=root, known=known)[-1]
     if any(m.proper and m.distance(end) < 2.0 for m in known):
         return
     mode = mode_at(density, end)

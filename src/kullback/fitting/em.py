@@ -30,6 +30,7 @@ _FEWEST, _MOST = 1.0, 200.0
 _LABEL, _COUNT = 0.5, 1e-3
 #: Numbers that stay in the cache while a block is worked on.
 _CACHE = 80_000
+_LONGER = 4
 #: A component further than this many of its sds, squared, from the centre of the data is centred by
 #: itself: the quadratic form would lose half of the digits.
 _FAR = 1e8
@@ -134,7 +135,9 @@ class MixtureModel:
 
     def _expect_table(self, rows: Rows, q: TableMixture, *, heavy: bool) -> Sums:
         k, d = q.means.shape
-        run = _TableRun(q, heavy, block_size(k, self.structure.width + 4 * d))
+        # Gaps cut a block into patterns: it is longer, so that these are not short.
+        size = block_size(k, self.structure.width + 4 * d) * (_LONGER if rows.source.missing else 1)
+        run = _TableRun(q, heavy, size)
         return rows.summed(run, _Totals.joined).sums(q, self.structure, heavy=heavy)
 
     def summed(
@@ -252,10 +255,8 @@ class _TableRun:
                 logs, parts = self.q.log_joint(x)
                 value, shares = responsibilities(logs, weights)
                 totals.add(self.q, x, shares, float(value))
-                reals = x[self.q.reals]
                 for part in parts:
-                    inside = reals[part.there][:, part.at]
-                    totals.add_reals(self.q, inside, shares[:, part.at], part, heavy=self.heavy)
+                    totals.add_reals(self.q, shares[:, part.at], part, heavy=self.heavy)
             yield totals
 
 
@@ -302,27 +303,24 @@ class _Totals:
             for k, share in enumerate(shares):
                 held[k] += np.bincount(codes, share[there], minlength=len(held[k]))
 
-    def add_reals(
-        self, q: TableMixture, x: Array, shares: Array, part: Pattern, *, heavy: bool
-    ) -> None:
+    def add_reals(self, q: TableMixture, shares: Array, part: Pattern, *, heavy: bool) -> None:
         """Adds the real columns of rows of one pattern."""
-        d = len(x)
         pull = shares
         if heavy:
-            df = q.df[:, None]
+            df, d = q.df[:, None], float(part.there.sum())
             by = (df + d) / (df + part.distance)
             pull = shares * by
             bend = special.digamma(0.5 * (df + d)) - np.log(0.5 * (df + d))
             self.tails += np.sum(shares * (np.log(by) - by + bend), axis=1)
-        moved = x - q.means[:, part.there][:, :, None]
-        bent = pull[:, None] * moved
+        rows = shares.sum(axis=1)
+        bent = pull[:, None] * part.moved
         self._put(
             part.there.tobytes(),
             [
-                shares.sum(axis=1),
-                pull.sum(axis=1),
-                bent.sum(axis=2),
-                bent @ moved.transpose(0, 2, 1),
+                rows,
+                pull.sum(axis=1) if heavy else rows,
+                (part.moved @ pull[:, :, None])[..., 0],
+                bent @ part.moved.transpose(0, 2, 1),
             ],
         )
 
@@ -330,17 +328,22 @@ class _Totals:
         """Adds up the patterns, with what is expected of values that are not there."""
         k, d = q.means.shape
         pulls, firsts, seconds = np.zeros(k), np.zeros((k, d)), np.zeros((k, d, d))
-        covariances = q.roots @ q.roots.transpose(0, 2, 1)
-        seen = np.zeros(k)
-        for key, (rows, pull, first, second) in self.by_pattern.items():
-            fill, rest = _filling(covariances, np.frombuffer(key, dtype=bool))
-            seconds += rows[:, None, None] * rest + fill @ second @ fill.transpose(0, 2, 1)
-            firsts += np.einsum("kdo,ko->kd", fill, first)
-            pulls += pull
-            seen += rows
+        seen, at_once = np.zeros(k), q.marginals.at_once
+        found = list(self.by_pattern.items())
+        for some in (found[i : i + at_once] for i in range(0, len(found), at_once)):
+            there = [np.frombuffer(key, dtype=bool) for key, _ in some]
+            rows, pull, first, second = (
+                np.stack(s) for s in zip(*(v for _, v in some), strict=True)
+            )
+            fill, rest = _filling(q, there)
+            filled = fill @ second @ fill.transpose(0, 1, 3, 2)
+            seconds += np.sum(rows[:, :, None, None] * rest + filled, axis=0)
+            firsts += np.sum(fill @ first[..., None], axis=0)[..., 0]
+            pulls += pull.sum(axis=0)
+            seen += rows.sum(axis=0)
         # Rows without a single real value are met by the component itself.
         blank = np.maximum(self.rows - seen, 0.0)
-        seconds += blank[:, None, None] * covariances
+        seconds += blank[:, None, None] * q.covariances
         pulls += blank
         if heavy:
             half = 0.5 * q.df
@@ -355,20 +358,15 @@ class _Totals:
 
 
 def _filling(
-    covariances: Float[np.ndarray, "k d d"], there: np.ndarray
-) -> tuple[Float[np.ndarray, "k d o"], Float[np.ndarray, "k d d"]]:
-    """What values that are there say of all, as a matrix, and the covariance that is left of the others."""
-    k, d = covariances.shape[:2]
-    fill, rest = np.zeros((k, d, int(there.sum()))), np.zeros((k, d, d))
-    fill[:, there] = np.eye(int(there.sum()))
-    if there.all():
-        return fill, rest
-    inner = covariances[:, there][:, :, there]
-    across = covariances[:, ~there][:, :, there]
-    fill[:, ~there] = np.linalg.solve(inner, across.transpose(0, 2, 1)).transpose(0, 2, 1)
-    gap = np.ix_(np.arange(k), ~there, ~there)
-    rest[gap] = covariances[:, ~there][:, :, ~there] - fill[:, ~there] @ across.transpose(0, 2, 1)
-    return fill, rest
+    q: TableMixture, there: list[Array]
+) -> tuple[Float[np.ndarray, "p k d d"], Float[np.ndarray, "p k d d"]]:
+    """What values that are there say of all, as a matrix, and the covariance that is left of the others, by pattern."""
+    inverse = np.stack([one for one, _ in q.marginals.of(there)])
+    held = np.stack(there)[:, None, :, None]
+    says = q.covariances @ (inverse.transpose(0, 1, 3, 2) @ inverse)
+    fill = np.where(held, np.eye(held.shape[2]), says)
+    gaps = ~held & ~held.transpose(0, 1, 3, 2)
+    return fill, np.where(gaps, q.covariances - says @ q.covariances, 0.0)
 
 
 def _degrees(tail: float) -> float:

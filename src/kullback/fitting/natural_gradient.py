@@ -205,23 +205,22 @@ def expectation(
         log_p, gradient: at the k n points, one component after another.
     """
     k, d, n = len(q.weights), q.means.shape[1], len(z)
-    log_q, score = _log_q(q, z)
-    pull = gradient.reshape(k, n, d) - score
-    pull = pull * q.roots[:, None] if q.diagonal else pull @ q.roots
+    pull = gradient.reshape(k, n, d)
+    if k == 1:  # L' times a Gaussian's own score is -z: nothing is solved for
+        log_q = (_log_norm(q) - 0.5 * np.einsum("nd,nd->n", z, z))[None]
+        pull = (pull * q.roots[:, None] if q.diagonal else pull @ q.roots) + z
+    else:
+        x = q.place(z)
+        log_q, score = q.log_prob_and_score(x.reshape(-1, d))
+        log_q, pull = log_q.reshape(k, n), pull - score.reshape(x.shape)
+        pull = pull * q.roots[:, None] if q.diagonal else pull @ q.roots
     turns = pull.transpose(0, 2, 1) @ (z * weights[:, None])
     return Expectation((log_p.reshape(k, n) - log_q) @ weights, weights @ pull, turns, pull)
 
 
-def _log_q(q: Components, z: Array) -> tuple[Array, Array]:
-    """Log q at the points of each component, (k, n), and its gradient, (k, n, d)."""
-    if len(q.weights) == 1:
-        squares = np.einsum("nd,nd->n", z, z)
-        constant = -0.5 * z.shape[1] * math.log(2.0 * math.pi) - q.log_dets[0]
-        back = z / q.roots[0] if q.diagonal else np.linalg.solve(q.roots[0].T, z.T).T
-        return (constant - 0.5 * squares)[None], -back[None]
-    x = q.place(z)
-    log_q, score = q.log_prob_and_score(x.reshape(-1, x.shape[2]))
-    return log_q.reshape(x.shape[:2]), score.reshape(x.shape)
+def _log_norm(q: Components) -> float:
+    """The log density of a single Gaussian at its mean."""
+    return -0.5 * q.means.shape[1] * math.log(2.0 * math.pi) - float(q.log_dets[0])
 
 
 def _worth(

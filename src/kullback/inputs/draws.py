@@ -1,5 +1,6 @@
 """Draws of the parameters of a log density, in whatever they came: by name, with their chains."""
 
+import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -72,13 +73,7 @@ def read_draws(thing: object, target: Unconstrained) -> Drawn:
         InputError: parameters are missing, of another shape or outside their support; or the draws have weights.
         UnsupportedError: the model does not give the way back from its parameters.
     """
-    if target.unconstrain is None:
-        raise UnsupportedError(
-            f"a {target.origin} does not give the way back from its parameters to coordinates, in which draws are "
-            "judged: give p as LogDensity(fn, example, support=...)"
-        )
-    back = target.unconstrain
-    first = _latent(target.constrain(target.start[None]), back, target.dimension)
+    back, first = _way_back(target)
     shapes = {name: value.shape[1:] for name, value in first.items()}
     names = tuple(columns(first, bare=target.bare))
     thing = _opened(thing)
@@ -97,6 +92,54 @@ def read_draws(thing: object, target: Unconstrained) -> Drawn:
             )
     u = back(values)
     return Drawn(u, columns(target.constrain(u), bare=target.bare), rows)
+
+
+def read_parameters(thing: object, target: Unconstrained) -> Drawn:
+    """Returns one value of all parameters of a density.
+
+    Args:
+        thing: values by parameter, as the example of a `LogDensity`; of one parameter, or as a vector of all
+            coordinates, an array.
+        target: whose parameters.
+
+    Raises:
+        InputError: parameters are missing, of another shape, not finite or outside their support.
+        UnsupportedError: the model does not give the way back from its parameters.
+    """
+    back, first = _way_back(target)
+    shapes = {name: value.shape[1:] for name, value in first.items()}
+    if isinstance(thing, Mapping):
+        missing = [name for name in shapes if name not in thing]
+        if missing:
+            raise InputError(
+                f"there is no value of {listed(missing)}; there are {listed([str(k) for k in thing])}"
+            )
+        values = {name: np.asarray(thing[name], dtype=np.float64) for name in shapes}
+    else:
+        flat = np.asarray(thing, dtype=np.float64).reshape(1, -1)
+        if flat.size != sum(math.prod(shape) for shape in shapes.values()):
+            raise InputError(f"there are {flat.size} numbers; the parameters of p are {shapes}")
+        values = {name: part[0] for name, part in _by_parameter(flat, shapes).items()}
+    for name, shape in shapes.items():
+        if values[name].shape != shape:
+            raise InputError(f"{name} has shape {values[name].shape}; it must be {shape}")
+        if not np.isfinite(values[name]).all():
+            raise InputError(f"the value of {name} is not finite: {values[name]}")
+    u = back({name: value[None] for name, value in values.items()})
+    return Drawn(u, columns(target.constrain(u), bare=target.bare), Rows())
+
+
+def _way_back(
+    target: Unconstrained,
+) -> tuple[Callable[[Mapping[str, np.ndarray]], np.ndarray], dict[str, np.ndarray]]:
+    """The way from parameters to coordinates, and the parameters that it takes, at the start."""
+    if target.unconstrain is None:
+        raise UnsupportedError(
+            f"a {target.origin} does not give the way back from its parameters to coordinates, in which draws are "
+            "judged: give p as LogDensity(fn, example, support=...)"
+        )
+    first = target.constrain(target.start[None])
+    return target.unconstrain, _latent(first, target.unconstrain, target.dimension)
 
 
 def _latent(
@@ -227,7 +270,7 @@ def _shape(shape: tuple[int, ...], names: tuple[str, ...]) -> str:
 
 
 def _by_parameter(flat: np.ndarray, shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
-    ends = np.cumsum([int(np.prod(shape)) for shape in shapes.values()])[:-1]
+    ends = np.cumsum([math.prod(shape) for shape in shapes.values()])[:-1]
     parts = np.split(flat, ends, axis=1)
     return {
         name: part.reshape(-1, *shape)

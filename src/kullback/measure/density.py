@@ -146,7 +146,9 @@ def _on_the_line(d: Distribution) -> Verdict:
     s = d.support
     if s.discrete:
         start = _middle(d)
-        found = add_up(lambda x: np.exp(d.log_prob(x))[:, None], start, s.low, s.high)
+        found = add_up(
+            lambda x, factor: np.exp(d.log_prob(x) + factor)[:, None], start, s.low, s.high
+        )
         whole, error = float(found.value[0]), float(found.beyond[0])
         looked = start + np.arange(-500.0, 501.0)
     else:

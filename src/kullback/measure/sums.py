@@ -64,17 +64,19 @@ def _grows(p: Distribution, q: Distribution, low: float) -> bool:
 
 
 def _columns(question: Question, p: Distribution, q: Distribution) -> Terms:
-    def columns(x: np.ndarray) -> np.ndarray:
+    def columns(x: np.ndarray, factor: float) -> np.ndarray:
         log_p, log_q = p.log_prob(x), q.log_prob(x)
-        mass_p = np.exp(log_p)
+        mass_p = np.exp(log_p + factor)
         empty = np.isneginf(log_q) & ~np.isneginf(log_p)
         outside = empty & certainly_empty(q, x)
         noise = mass_p * (rounding(p, x, log_p) * ratio(log_p, log_q) + rounding(q, x, log_q))
         if question.needs_support:
             log_q = np.where(empty, log_p, log_q)
-        zeros = np.zeros_like(log_p)
-        main = question.contribution(log_p, log_q, zeros)
-        spare = main if question.nonnegative is None else question.nonnegative(log_p, log_q, zeros)
+        factors = np.full_like(log_p, factor)
+        main = question.contribution(log_p, log_q, factors)
+        spare = (
+            main if question.nonnegative is None else question.nonnegative(log_p, log_q, factors)
+        )
         with np.errstate(invalid="ignore"):
             gap = np.minimum(1.0, np.abs(np.where(np.isneginf(log_p), 0.0, log_p - log_q)))
         return np.stack(
@@ -82,7 +84,7 @@ def _columns(question: Question, p: Distribution, q: Distribution) -> Terms:
                 main,
                 spare,
                 mass_p,
-                np.exp(log_q) * ~empty,
+                np.exp(log_q + factor) * ~empty,
                 noise,
                 noise * gap,
                 mass_p * outside,

@@ -1,6 +1,5 @@
 """Is q positive wherever p is? Where it is not, the KL is infinite, and this says where."""
 
-import itertools
 import math
 
 import numpy as np
@@ -177,7 +176,9 @@ def _mass(p: Distribution, low: float, high: float) -> tuple[float, float]:
         if first > last:
             return 0.0, 0.0
         start = first if math.isfinite(first) else last
-        found = add_up(lambda x: np.exp(p.log_prob(x))[:, None], start, first, last)
+        found = add_up(
+            lambda x, factor: np.exp(p.log_prob(x) + factor)[:, None], start, first, last
+        )
         value = float(found.value[0])
         return value, float(found.beyond[0]) + 1e-12 * value
     low, high = max(low, p.support.low), min(high, p.support.high)
@@ -257,19 +258,23 @@ def kinks(d: Distribution) -> Array:
 
 def _foreign_kinks(d: Foreign) -> Array:
     if "_kinks" not in vars(d):
-        marks = d.landmarks()
-        pairs = itertools.pairwise(marks)
-        # Neighbours overlap: a kink at a landmark is one already.
-        grids = [np.linspace(a, b, _GRID) for a, b in pairs if b > a]
-        found = [place for grid in grids for place in _jumps(d, grid, _ZOOMS)]
-        found += _edges(d, np.unique(np.concatenate(grids))) if grids else []
-        vars(d)["_kinks"] = np.unique(np.array(found, dtype=np.float64))
+        marks, found = np.unique(d.landmarks()), []
+        if len(marks) > 1:
+            # Neighbours overlap: a kink at a landmark is one already.
+            grids = np.linspace(marks[:-1], marks[1:], _GRID, axis=1)
+            rows = zip(grids, _seen(d, grids.ravel()).reshape(grids.shape), strict=True)
+            found = [place for x, values in rows for place in _jumps(d, x, values, _ZOOMS)]
+            found += _edges(d, np.unique(grids))
+        vars(d)["_kinks"] = np.array(sorted(set(found)), dtype=np.float64)
     return vars(d)["_kinks"]
 
 
-def _jumps(d: Distribution, x: Array, zooms: int) -> list[float]:
+def _seen(d: Distribution, x: Array) -> Array:
     with np.errstate(all="ignore"):
-        values = d.log_prob(x)
+        return d.log_prob(x)
+
+
+def _jumps(d: Distribution, x: Array, values: Array, zooms: int) -> list[float]:
     size = 1e-14 * float(np.abs(values).max() + 1.0)
     # The slope jumps where second differences stand out, the curvature where third ones do.
     for order in (2, 3):
@@ -284,7 +289,8 @@ def _jumps(d: Distribution, x: Array, zooms: int) -> list[float]:
         low, high = x[max(at - 1, 0)], x[min(at + order + 1, len(x) - 1)]
         if zooms == 0 or high - low < 1e-9 * max(abs(low), abs(high), 1e-300):
             return [float(x[at + 1])]
-        return _jumps(d, np.linspace(low, high, _GRID), zooms - 1) or (
+        closer = np.linspace(low, high, _GRID)
+        return _jumps(d, closer, _seen(d, closer), zooms - 1) or (
             [0.5 * float(low + high)] if order == 3 else []
         )
     return []

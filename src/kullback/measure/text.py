@@ -16,6 +16,7 @@ from kullback.measure.samples.means import grouped_mean, stretches
 from kullback.results.estimate import Estimate
 from kullback.results.logits import (
     AGREEMENT,
+    BYTE_LOSS,
     DIFFERENCE,
     LOSS,
     PERPLEXITY,
@@ -66,6 +67,7 @@ class Text:
         self.lists = any(file.vocabulary == 0 for file in files)
         self.known = bool((np.max([f.tokens for f in files], axis=0) >= 0).all())
         self.tokens = np.max([f.tokens for f in files], axis=0)
+        self.sizes = next((f.sizes for f in files if f.sizes is not None), None)
 
     def report(self, max_kl: float | None) -> LogitsReport:
         """Returns all of it."""
@@ -106,9 +108,11 @@ class Text:
         )  # fmt: skip
         js = Quantity("jensen_shannon", f"JS({self.base},{name})", nonnegative=True)
         off, cut, other = hidden.rounding, _BELOW * hidden.cut, _BELOW * hidden.other_cut
-        loss = perplexity = ratio = None
+        loss = byte_loss = perplexity = ratio = None
         if self.known:
-            loss = self._loss(v.other_loss - v.base_loss, hidden, name)
+            difference = v.other_loss - v.base_loss
+            loss = self._loss(difference, hidden, LOSS, name)
+            byte_loss = self._per_byte(difference, hidden, name)
             perplexity = self._perplexity(v.other_loss, i + 1, PERPLEXITY)
             ratio = self._ratio(loss)
         return LogitsModel(
@@ -116,7 +120,7 @@ class Text:
             self._mean(v.forward, FORWARD_KL.called(f"KL({self.base}||{name})"), off[0], cut),
             self._mean(v.reverse, FORWARD_KL.called(f"KL({name}||{self.base})"), off[1], other),
             self._mean(v.jensen_shannon, js, off[2], math.log(2.0) * 0.5 * (cut + other) / _BELOW),
-            loss, perplexity, ratio, self._mean(v.agrees, AGREEMENT), self._quantiles(v.forward, name),
+            loss, byte_loss, perplexity, ratio, self._mean(v.agrees, AGREEMENT), self._quantiles(v.forward, name),
             ranks, hidden, tuple(self._classes(v)),
         )  # fmt: skip
 
@@ -143,10 +147,21 @@ class Text:
             kind, quantity, high = "lower_bound", quantity.below, math.inf
         return Estimate(mean.value, mean.standard_error, (low, high), quantity, kind, method, n)
 
-    def _loss(self, difference: Values, hidden: HiddenByFile, name: str) -> Estimate:
-        quantity = LOSS.called(f"log loss of {name} - of {self.base}")
+    def _per_byte(self, difference: Values, hidden: HiddenByFile, name: str) -> Estimate | None:
+        """Returns a ratio of means, whose error is that of a mean of what it leaves at each position."""
+        if self.sizes is None:
+            return None
+        size = float(self.sizes.mean())
+        ratio = float(difference.mean()) / size
+        left = (difference - ratio * self.sizes) / size if math.isfinite(ratio) else difference
+        return self._loss(ratio + left, hidden, BYTE_LOSS, name, size)
+
+    def _loss(
+        self, difference: Values, hidden: HiddenByFile, of: Quantity, name: str, size: float = 1.0
+    ) -> Estimate:
+        quantity = of.called(f"log loss of {name} - of {self.base}{', a byte' * (of is BYTE_LOSS)}")
         found = self._mean(difference, quantity)
-        hides = _BELOW * hidden.below
+        hides = _BELOW * hidden.below / size
         if hides > 0.0 and (self.lists or hides > found.interval[1] - found.value):
             reason = (
                 f"at {100.0 * hidden.below:.2g} % of the positions the token is below a file's cut"

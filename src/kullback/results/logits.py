@@ -11,6 +11,7 @@ from kullback.results.status import Status, status_of
 PERPLEXITY = Quantity("perplexity", "perplexity", unit="", nonnegative=True)
 PERPLEXITY_RATIO = PERPLEXITY.called("perplexity / base's")
 LOSS = Quantity("log_loss", "log loss of other - log loss of base")
+BYTE_LOSS = Quantity("byte_loss", "log loss of other - log loss of base, a byte")
 AGREEMENT = Quantity("agreement", "same likeliest token", unit="", nonnegative=True)
 DIFFERENCE = Quantity("kl_difference", "difference of two KL")
 
@@ -65,6 +66,7 @@ class LogitsModel:
         name, source, stored: the file, in short and in full, and how it stores numbers.
         forward, reverse, jensen_shannon: KL(base||model), KL(model||base), Jensen-Shannon: means over positions.
         loss: log loss of the model less that of the base, a token; None where tokens are not known.
+        byte_loss: the same, a byte of the text; None where those are not known.
         perplexity, ratio: of the model, and over the base's; None likewise.
         agreement: share of positions where both find the same token likeliest.
         quantiles: of KL(base||model) over positions, with their level.
@@ -80,6 +82,7 @@ class LogitsModel:
     reverse: Estimate
     jensen_shannon: Estimate
     loss: Estimate | None
+    byte_loss: Estimate | None
     perplexity: Estimate | None
     ratio: Estimate | None
     agreement: Estimate

@@ -12,7 +12,7 @@ import numpy as np
 from kullback.core.errors import DensityError
 from kullback.core.numerics import one_thread
 from kullback.core.run import Checkpoint, Run
-from kullback.diagnostics.importance import weigh
+from kullback.diagnostics.importance import own_draws
 from kullback.diagnostics.integrability import check_faults, check_found, check_proper
 from kullback.diagnostics.posterior import ON_FRESH_DRAWS, diagnose, elbo_estimate
 from kullback.diagnostics.tempered import not_tempered, tempered_draws, wide_around
@@ -215,7 +215,8 @@ def elbo_of(job: Job, q: Components) -> Estimate:
         DensityError: the log density is none where q is.
     """
     job.density.forget()
-    weighed = weigh(job.density, q, q.distribution().log_prob, job.run.generator("weights"))
+    log_q, rng = q.distribution().log_prob, job.run.generator("weights")
+    weighed = own_draws(job.density, q, log_q, rng)
     check_faults(job.density, job.target, weighed)
     return elbo_estimate(weighed)
 

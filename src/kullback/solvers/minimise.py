@@ -188,8 +188,12 @@ def descend(
     iterations: int = 500,
     gain: float = 0.0,
     idle: int = _IDLE,
+    known: Callable[[Vector, float], bool] | None = None,
 ) -> Minimum:
-    """Returns the end of L-BFGS from a start; also where the last `idle` values differ by less than `gain`."""
+    """Returns the end of L-BFGS from a start; also where the last `idle` values differ by less than `gain`.
+
+    It ends, too, at a point and value that is known to lead where nothing is wanted.
+    """
     from scipy import optimize  # noqa: PLC0415 - closed forms need none
 
     path, values = [start], [math.inf]
@@ -200,6 +204,8 @@ def descend(
         path.append(intermediate_result.x.copy())
         values.append(float(intermediate_result.fun))
         if len(values) > idle and values[-idle] - values[-1] < gain:
+            raise StopIteration
+        if known is not None and known(path[-1], values[-1]):
             raise StopIteration
 
     found = optimize.minimize(

@@ -1,7 +1,7 @@
 """Modes of a density: L-BFGS from a start, finished by Newton steps, with the curvature there."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import final
 
@@ -103,9 +103,17 @@ class CountedDensity:
 
 
 def climb(
-    density: CountedDensity, start: Vector, *, root: Matrix | None = None, iterations: int = 200
+    density: CountedDensity,
+    start: Vector,
+    *,
+    root: Matrix | None = None,
+    iterations: int = 200,
+    known: Sequence[Mode] = (),
 ) -> tuple[Vector, ...]:
-    """Returns the path of L-BFGS from a start, in coordinates in which `root` is the identity."""
+    """Returns the path of L-BFGS from a start, in coordinates in which `root` is the identity.
+
+    It ends within an sd of a mode that is known, too.
+    """
     d = len(start)
     root = np.eye(d) if root is None else root
     origin = density(start[None])[0][0]
@@ -114,7 +122,15 @@ def climb(
         value, gradient = density((start + root @ v)[None])
         return float(origin - value[0]), -gradient[0] @ root
 
-    end = descend(objective, np.zeros(d), iterations=iterations, gain=_GAIN, idle=_IDLE)
+    proper = [m for m in known if m.proper]
+
+    def is_known(v: Vector, drop: float) -> bool:
+        level = [m for m in proper if abs(origin - drop - m.value) < 1.0]
+        return any(m.distance(start + root @ v) < 1.0 for m in level)
+
+    end = descend(
+        objective, np.zeros(d), iterations=iterations, gain=_GAIN, idle=_IDLE, known=is_known
+    )
     return tuple(start + root @ v for v in end.path[:-1])
 
 

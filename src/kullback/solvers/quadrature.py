@@ -276,7 +276,9 @@ def nodes(
 
 # Sums over the integers, with what is left beyond the last term.
 
-Terms = Callable[[np.ndarray], np.ndarray]
+#: n integers and the log of a factor to n terms of m columns, times that factor: far out, blocks are so long that their
+#: terms alone would underflow.
+Terms = Callable[[np.ndarray, float], np.ndarray]
 
 _BLOCK = 4096
 #: Terms after which no more are taken one by one.
@@ -310,7 +312,7 @@ def add_up(f: Terms, start: float, low: float, high: float) -> Sum:
     Works outwards from `start` in growing blocks until the last block adds nothing.
 
     Args:
-        f: maps n integers to an array (n, m).
+        f: maps n integers, and the log of a factor, to an array (n, m).
         start: an integer where the terms are large.
         low, high: the ends; may be infinite.
     """
@@ -334,7 +336,7 @@ def _run(f: Terms, start: float, end: float, step: float) -> Sum | None:
     while True:
         length = int(min(size, (end - k) * step + 1.0)) if math.isfinite(end) else size
         x = k + step * np.arange(length)
-        y = f(x)
+        y = f(x, 0.0)
         added = np.abs(y).sum(axis=0)
         value, absolute = value + y.sum(axis=0), absolute + added
         count += length
@@ -373,10 +375,10 @@ def _doubling(f: Terms, start: float, k: float, end: float, step: float, before:
             length = (end - k) * step + 1.0
         nodes, fine, coarse = _block_rule(length)
         x = k + step * nodes
-        y = f(x)
-        added = fine @ y
-        less = added if coarse is None else coarse @ y[::2]
-        size = fine @ np.abs(y)
+        y = f(x, math.log(length))
+        added = fine @ y / length
+        less = added if coarse is None else coarse @ y[::2] / length
+        size = fine @ np.abs(y) / length
         value, absolute = value + added, absolute + np.abs(size)
         beyond = beyond + np.abs(added - less)
         count += len(nodes)
@@ -391,7 +393,7 @@ def _doubling(f: Terms, start: float, k: float, end: float, step: float, before:
             return Sum(value, np.full_like(beyond, math.inf), absolute, count, 0.0)
         if done or abs(k) > 2.0**_DOUBLINGS or not np.isfinite(value).all():
             rest, slope = _last(y, x, start)
-            return Sum(value, beyond + rest, absolute, count, -math.inf if done else slope)
+            return Sum(value, beyond + rest / length, absolute, count, -math.inf if done else slope)
         length *= 2.0
 
 

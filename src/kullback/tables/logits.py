@@ -3,7 +3,7 @@
 import os
 import zipfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, final
 
@@ -15,7 +15,7 @@ from kullback.core.errors import InputError
 Array = np.ndarray
 #: Names of the arrays of an archive.
 _LOGITS = ("logits", "log_probs", "logprobs")
-_TOKENS, _DOCUMENTS = "tokens", "documents"
+_TOKENS, _DOCUMENTS, _BYTES = "tokens", "documents", "bytes"
 #: Bytes of a block that are read at once.
 _BLOCK = 2**23
 
@@ -89,6 +89,7 @@ class LogitsFile:
         consecutive: whether contexts are pieces of one text, so that neighbours depend on each other.
         blocks: starts a pass: yields all rows in order, so many at once.
         place: says where a row is, in words.
+        sizes: bytes of the tokens that came; None where that is not known.
     """
 
     source: str
@@ -99,6 +100,7 @@ class LogitsFile:
     consecutive: bool
     blocks: Callable[[int], Iterator[Block]]
     place: Callable[[int], str]
+    sizes: Float[np.ndarray, " n"] | None = None
 
     @property
     def rows(self) -> int:
@@ -219,13 +221,42 @@ def _archive(file: Path) -> LogitsFile:
         with np.load(file, allow_pickle=False) as arrays:
             tokens = arrays[_TOKENS] if _TOKENS in names else None
             documents = arrays[_DOCUMENTS] if _DOCUMENTS in names else None
+            sizes = arrays[_BYTES] if _BYTES in names else None
     except (zipfile.BadZipFile, ValueError, EOFError, OSError) as error:
         raise InputError(f"{file}: this archive cannot be read: {error}") from None
 
     def opened() -> IO[bytes]:
         return zipfile.ZipFile(file).open(f"{name}.npy")
 
-    return _of_arrays(file, opened, tokens, documents)
+    found = _of_arrays(file, opened, tokens, documents)
+    return found if sizes is None else with_sizes(found, sizes)
+
+
+def with_sizes(file: LogitsFile, given: object) -> LogitsFile:
+    """Returns a file whose tokens' bytes are known.
+
+    Args:
+        file: what a model says.
+        given: bytes of the token at each position, of each token there is, or of the whole text.
+
+    Raises:
+        InputError: they are none of these.
+    """
+    sizes = np.asarray(given)
+    if sizes.dtype.kind not in "iuf" or sizes.ndim > 1 or not np.isfinite(sizes).all():
+        raise InputError(
+            f"{file.source}: bytes must be numbers, not {sizes.dtype} of {sizes.shape}"
+        )
+    if sizes.ndim == 0:
+        sizes = np.full(file.rows, float(sizes) / file.rows)
+    elif len(sizes) == file.vocabulary != file.rows and (file.tokens >= 0).all():
+        sizes = sizes[file.tokens]
+    if len(sizes) != file.rows or (sizes < 0).any() or sizes.sum() <= 0:
+        raise InputError(
+            f"{file.source}: bytes must be those of the token at each of {file.rows:,} positions, of each token of the "
+            "vocabulary (where it is known which came), or of the whole text; 0 at least, and not all 0"
+        )
+    return replace(file, sizes=sizes.astype(np.float64))
 
 
 def _array(file: Path) -> LogitsFile:

@@ -12,8 +12,8 @@ import polars as pl
 from kullback.core.errors import InputError
 from kullback.tables.logits import Block, LogitsFile, TopK
 
-#: One position: the token that came, its log probability if that is known, and the likeliest tokens.
-Position = tuple[object, float | None, list[tuple[object, float]]]
+#: One position: the token that came, its log probability if known, the likeliest tokens likewise, and its bytes.
+Position = tuple[object, float | None, list[tuple[object, float]], float]
 #: Log probabilities are printed with rounding: their sum may exceed 1 by so much.
 _OVER = 1e-3
 
@@ -25,10 +25,11 @@ def open_lists(file: Path, ids: dict[str, int]) -> LogitsFile:
     `top_logprobs`, a list of {"token", "logprob"} or a mapping of one to the other. A line may also be a
     document: `content`, or a whole answer with `choices`, that holds a list of positions.
     """
-    rows, documents = [], []
+    rows, documents, sizes = [], [], []
     marks: dict[object, int] = {}
     for number, (mark, position) in enumerate(_positions(file), start=1):
         rows.append(_row(position, ids, f"{file}, position {number}"))
+        sizes.append(position[3])
         documents.append(marks.setdefault(mark, len(marks)))
     if not rows:
         raise InputError(f"{file}: there is no position in it")
@@ -48,12 +49,13 @@ def open_lists(file: Path, ids: dict[str, int]) -> LogitsFile:
     return LogitsFile(
         str(file), f"top {width} log probabilities", 0, tokens, np.array(documents), consecutive=len(marks) == 1,
         blocks=blocks, place=lambda row: f"position {row + 1}",
+        sizes=None if math.isnan(math.fsum(sizes)) else np.array(sizes),
     )  # fmt: skip
 
 
 def _row(position: Position, ids: dict[str, int], place: str) -> tuple[int, dict[int, float]]:
     """Returns the token that came and what is listed, the token itself included; checked."""
-    token, own, listed = position
+    token, own, listed, _ = position
     known = {_number(name, ids): float(value) for name, value in listed}
     came = -1 if token is None else _number(token, ids)
     if own is not None and came >= 0:
@@ -127,4 +129,12 @@ def _position(entry: Mapping[str, Any], place: str) -> Position:
         pairs = [(e.get("token_id", e.get("token")), e.get("logprob")) for e in listed or ()]
     if any(value is None or name is None for name, value in pairs):
         raise InputError(f"{place}: top_logprobs must list tokens with their logprob")
-    return token, own, pairs
+    return token, own, pairs, _size(entry)
+
+
+def _size(entry: Mapping[str, Any]) -> float:
+    """Returns how many bytes the token that came has; NaN where its text is not known."""
+    given, text = entry.get("bytes"), entry.get("token")
+    if isinstance(given, Sequence) and not isinstance(given, str):
+        return float(len(given))
+    return float(len(text.encode())) if isinstance(text, str) and text else math.nan

@@ -4,6 +4,7 @@ import numpy as np
 
 from kullback.render.document import Document, Fact, Section, Table, heads
 from kullback.results.batch import EstimateArray
+from kullback.results.calibration import Calibration
 from kullback.results.contributions import Contributions
 from kullback.results.demo import Demo
 from kullback.results.density_report import DensityReport
@@ -18,6 +19,7 @@ from kullback.results.score import Score
 from kullback.results.serialise import to_json
 from kullback.results.verification import Verification
 from kullback.results.watch import Watch
+from kullback.views.calibration import calibration_document
 from kullback.views.claims import demo_document, density_document, verification_document
 from kullback.views.components import fact
 from kullback.views.diff import diff_document
@@ -41,6 +43,8 @@ def document_of(result: object) -> Document:
             return fit_document(result)
         case Judgement():
             return judgement_document(result)
+        case Calibration():
+            return calibration_document(result)
         case Diff():
             return diff_document(result)
         case LogitsReport():

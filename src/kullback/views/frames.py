@@ -21,7 +21,7 @@ Row = dict[str, Any]
 #: Libraries of frames, and what pip calls them.
 _LIBRARIES = ("polars", "pandas", "pyarrow")
 #: The part that is meant where none is named, if there is one of this name.
-_MAIN = ("parameters", "columns", "findings", "regions", "under", "rows", "estimates")
+_MAIN = ("parameters", "columns", "findings", "regions", "under", "rows", "quantities", "estimates")
 
 
 def frame_of(result: Any, part: str | None, library: str) -> Any:

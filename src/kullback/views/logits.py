@@ -75,13 +75,14 @@ def _banner(report: LogitsReport) -> Banner | None:
 
 def _models(report: LogitsReport) -> Table:
     unit = report.models[0].forward.unit
+    bytes_too = (">a byte",) if report.models[0].byte_loss is not None else ()
     columns = (
         *heads("model", ">rank", ">KL(base||model)"),
         Head("95 % interval", "right", detail=True),
         *heads(">KL(model||base)"),
         Head("Jensen-Shannon", "right", detail=True),
         Head("perplexity", "right", detail=True),
-        *heads(">perplexity / base's", ">bits a token lost", ">same first token"),
+        *heads(">perplexity / base's", ">bits a token lost", *bytes_too, ">same first token"),
         Head("99 % of KL below", "right", detail=True),
     )
     caption = (
@@ -102,9 +103,13 @@ def _row(m: LogitsModel) -> tuple[Cell, ...]:
     return (
         m.name, str(best) if best == worst else f"{best}-{worst}", with_error(m.forward), span,
         with_error(m.reverse), with_error(m.jensen_shannon), _or_none(m.perplexity), _or_none(m.ratio),
-        _or_none(None if m.loss is None else m.loss.bits), percent(m.agreement.value),
+        _or_none(None if m.loss is None else m.loss.bits), *_byte_loss(m), percent(m.agreement.value),
         value_of(quantiles["99 %"]) if "99 %" in quantiles else "",
     )  # fmt: skip
+
+
+def _byte_loss(m: LogitsModel) -> tuple[str, ...]:
+    return () if m.byte_loss is None else (with_error(m.byte_loss.bits),)
 
 
 def _or_none(e: Estimate | None) -> str:

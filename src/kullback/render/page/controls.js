@@ -302,6 +302,7 @@ function settle() {
   resting = setTimeout(() => {
     if (drag) return;
     $("code").textContent = asPython(state.p, state.q);
+    tell();
     try { history.replaceState(null, "", fragment()); } catch { /* some browsers refuse it for files */ }
     if (!discrete()) {
       const names = {};
@@ -316,6 +317,16 @@ function settle() {
     }
     if ($("fitting").textContent === "" || /steps to/.test($("fitting").textContent)) samples();
   }, 350);
+}
+
+// In a notebook the page lies in a frame, and whoever made that is told of p and q, and tells.
+
+const shown = () => ({ p: written(state.p), q: written(state.q), unit: state.unit });
+function tell() { if (parent !== window) parent.postMessage({ kullback: shown() }, "*"); }
+function told(e) {
+  const next = e.source === parent && parent !== window && e.data?.kullback, now = shown();
+  if (!next || Object.keys(now).every((name) => next[name] === now[name])) return;
+  try { fresh(); become(fromFragment(`#${new URLSearchParams(next)}`)); } catch (error) { $("said").textContent = error.message; }
 }
 
 function copied(text, what) {
@@ -356,6 +367,7 @@ function begin() {
   $("key").addEventListener("change", (e) => rekey(Number(e.target.value)));
   $("again").addEventListener("click", () => rekey(state.key + 1));
   addEventListener("hashchange", () => { if (location.hash !== fragment()) { try { become(fromFragment(location.hash)); } catch (error) { $("said").textContent = `the link cannot be read: ${error.message}`; } } });
+  addEventListener("message", told);
   new ResizeObserver(() => { for (const plot of Object.values(plots)) plot.resize(); document.querySelectorAll(".text").forEach(tall); schedule(); }).observe(root);
   // In a frame of a report there is no address to copy.
   $("link").hidden = location.protocol === "about:";
