@@ -10,6 +10,7 @@ import pytest
 
 distributed = pytest.importorskip("distributed")
 
+from kullback.cli.app import main
 from kullback.core.errors import WorkerError
 from kullback.core.executor import Workers
 from kullback.core.run import Run
@@ -65,3 +66,18 @@ def _dies(_):
 def test_a_worker_that_always_dies_is_an_error(client):
     with pytest.raises(WorkerError, match="a worker ended before its work was done"):
         list(Workers(client.get_executor(retries=0), print).map(_dies, range(2)))
+
+
+def test_the_command_says_the_same(client, stream, monkeypatch, capsys):
+    """Though workers of Dask run in directories of their own."""
+    place = stream.read.files[0].path.rpartition("/")[0]
+    monkeypatch.chdir(place)
+    said = []
+    for more in ((), ("--scheduler", client.scheduler.address)):
+        assert main(["profile", "*.parquet", "-o", "../p.json", "-q", *more]) == 0
+        fit = ("fit", ".", "--family", "mean_field", "--direction", "forward", "--no-report", "-q")
+        assert main([*fit, "--out", "../q.kb", *more]) == 0
+        assert main(["score", "../q.kb", ".", "-q", *more]) == 0
+        found = capsys.readouterr().out
+        said.append("\n".join(line for line in found.splitlines() if "seconds" not in line))
+    assert said[0] == said[1]
