@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal, Protocol, final
+from typing import Any, Literal, Protocol, final, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -196,11 +196,11 @@ class Counts:
 Reader = Callable[[], Iterator[tuple[Array, Array | None]]]
 
 
+@runtime_checkable
 class Parts(Protocol):
     """How many rows there are, and what reads some of them and can be sent to another process."""
 
-    @property
-    def rows(self) -> int: ...
+    def count(self) -> int: ...
     def part(self, first: int, last: int) -> Reader: ...
 
 

@@ -50,7 +50,8 @@ EXECUTOR = ThreadPoolExecutor(1)  # never used
 
 
 class _Nothing:
-    rows = 0
+    def count(self):
+        return 0
 
     def part(self, first, last):
         return lambda: iter(())

@@ -98,7 +98,7 @@ def parts_of(source: Samples | Stream) -> list[tuple[int, Stream]]:
     assert parts is not None
     return [
         (first, replace(source, read=parts.part(first, last), parts=None))
-        for first, last in tasks(parts.rows)
+        for first, last in tasks(parts.count())
     ]
 
 

@@ -77,9 +77,8 @@ class _Parts:
     partitions: Partitions | None = None
     whole: bool = True
 
-    @property
-    def rows(self) -> int:
-        """How many rows there are."""
+    def count(self) -> int:
+        """Returns how many rows there are."""
         return sum(file.rows for file in self.files)
 
     def part(self, first: int, last: int) -> "_Parts":
@@ -184,16 +183,15 @@ class _Kept:
     @cached_property
     def _stretches(self) -> list[tuple[int, int]]:
         """The stretches by the first row of each and the first after it, counted before rows are dropped."""
-        starts = [*self.whole.starts, self.whole.rows]
+        starts = [*self.whole.starts, self.whole.count()]
         return [
             (i, min(i + _STRETCH, end))
             for begin, end in itertools.pairwise(starts)
             for i in range(begin, end, _STRETCH)
         ]
 
-    @property
-    def rows(self) -> int:
-        """How many are kept."""
+    def count(self) -> int:
+        """Returns how many are kept."""
         return int(self._below[-1])
 
     def part(self, first: int, last: int) -> "_Some":
