@@ -28,7 +28,7 @@ from kullback.inputs.passes import UNIT, tasks
 from kullback.inputs.samples import read_samples
 from kullback.inputs.stream import scan
 from kullback.routes.samples_forward import fit_samples
-from kullback.targets import Samples
+from kullback.targets import Samples, Stream
 
 RNG = np.random.default_rng
 
@@ -178,6 +178,26 @@ def test_what_a_file_has_wrong_is_said_by_the_worker_that_reads_it(pool, tmp_pat
         InputError, match="b.parquet: column 'x' has 1 cell without a value, on row 2"
     ):
         fit(tmp_path, FullRank(), direction="forward", executor=pool)
+
+
+def test_no_rows_are_said_with_workers_and_without(pool, tmp_path):
+    pl.DataFrame(
+        {"x": [None, None], "w": [0.0, 0.0]}, schema={"x": pl.Float64, "w": pl.Float64}
+    ).write_parquet(tmp_path / "a.parquet")
+    pl.DataFrame({"x": [1.0, 2.0], "w": [0.0, 0.0]}).write_parquet(tmp_path / "b.parquet")
+    for executor in (None, pool):
+        for stream, message in (
+            (
+                scan(tmp_path / "a.parquet", columns=["x"], missing="drop"),
+                "there are no rows in it",
+            ),
+            (scan(tmp_path / "b.parquet", weights="w"), "all weights are 0|no rows with a weight"),
+        ):
+            with pytest.raises(InputError, match=message):
+                fit(stream, FullRank(), direction="forward", executor=executor)
+    nothing = Stream(lambda: iter(()), ("x",), ("continuous",), ((),))
+    with pytest.raises(InputError, match="no rows with a weight"):
+        rows_of(nothing)
 
 
 def test_one_small_file_is_read_by_workers_too(pool, files):

@@ -316,9 +316,10 @@ def rows_of(
     """
     d = len(source.columns)
     plain = Rows(source, np.zeros(d), np.ones(d), 0, 0.0, 0.0, workers=workers)
-    n, total, squares, mass, mean, square, low, high = plain.summed(described, merged)
-    if not total > 0.0:
+    found = plain.summed(described, merged)
+    if found is None or not found[1] > 0.0:
         raise InputError(f"{_name(source)}: there are no rows with a weight")
+    n, total, squares, mass, mean, square, low, high = found
     continuous = np.array([kind == "continuous" for kind in likelihoods(source.kinds)])
     _refuse_constant(source, continuous, low, high, mass)
     sd = np.sqrt(square / np.maximum(mass, 1e-300))

@@ -96,6 +96,8 @@ def parts_of(source: Samples | Stream) -> list[tuple[int, Stream]]:
     assert isinstance(source, Stream)
     parts = source.parts
     assert parts is not None
+    if not parts.count():
+        raise InputError(f"{source.source}: there are no rows in it")
     return [
         (first, replace(source, read=parts.part(first, last), parts=None))
         for first, last in tasks(parts.count())
