@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal, final
+from typing import Any, Literal, Protocol, final
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -196,6 +196,14 @@ class Counts:
 Reader = Callable[[], Iterator[tuple[Array, Array | None]]]
 
 
+class Parts(Protocol):
+    """How many rows there are, and what reads some of them and can be sent to another process."""
+
+    @property
+    def rows(self) -> int: ...
+    def part(self, first: int, last: int) -> Reader: ...
+
+
 @final
 @dataclass(frozen=True, eq=False)
 class Stream:
@@ -204,12 +212,10 @@ class Stream:
     Attributes:
         read: starts a pass: yields rows (m, d) with their weights (m,), or None for weights of 1. Every
             pass yields the same rows in the same order; pieces may be of any size.
-        copies: whether these weights are frequencies.
         columns, kinds, labels, missing: as of `Samples`.
         source: what is read, for messages.
-        rows: how many there are, weightless ones too; None where that is known only after a pass.
-        part: returns what reads the rows from one number up to another: paths and names, so that it can be sent to
-            another process. None where reading begins at the first row.
+        copies, weighted: whether weights are frequencies; whether there are any.
+        parts: what workers read; None where reading begins at the first row.
     """
 
     read: Reader
@@ -219,13 +225,8 @@ class Stream:
     missing: bool = False
     source: str = "rows"
     copies: bool = False
-    rows: int | None = None
-    part: Callable[[int, int], Reader] | None = None
-
-    def between(self, first: int, last: int) -> "Stream":
-        """Returns the stream of the rows from one number up to another, which can be sent to another process."""
-        assert self.part is not None
-        return replace(self, read=self.part(first, last), rows=last - first, part=None)
+    weighted: bool = True
+    parts: Parts | None = None
 
 
 @final

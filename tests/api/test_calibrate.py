@@ -1,6 +1,8 @@
 """Calibration by simulation: exact draws alarm in 5 % of keys, biased ones are found with the right sign."""
 
 import json
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 
@@ -300,3 +302,22 @@ class TestRefused:
             calibrate(lambda y: Samples(y), prior_draws, 20, sampler=sampler())
         with pytest.raises(InputError, match="there are no draws of m"):
             calibrate(make_target, prior_draws, 20, sampler=lambda y, rng: {"a": np.zeros((50, 2))})
+
+
+class TestOnWorkers:
+    def test_the_ranks_are_those_of_one_process(self):
+        spawn = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(1, mp_context=spawn) as executor:
+            how = {"family": "mean_field", "key": 3}
+            there = calibrate(target_of_a_sum, two_of_a_sum, 23, executor=executor, **how)
+            here = calibrate(target_of_a_sum, two_of_a_sum, 23, **how)
+            np.testing.assert_array_equal(there.ranks, here.ranks)
+            assert str(there) == str(here)
+            with pytest.raises(InputError, match="cannot be sent to another process"):
+                calibrate(make_target, prior_draws, 20, sampler=sampler(), executor=executor)
+            with pytest.raises(InputError, match="a test of faults"):
+                calibrate(_faulty, two_of_a_sum, 20, family="mean_field", executor=executor)
+
+
+def _faulty(y):
+    raise InputError("a test of faults")

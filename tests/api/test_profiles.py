@@ -90,3 +90,14 @@ def test_what_is_lazy_has_the_columns_that_are_asked_for(frame, relation):
     # Rows of a relation in memory come by Arrow; of the same rows nothing differs.
     found = diff(profile(frame), relation.limit(20_000), joint=False)
     assert all(column.finding == "no evidence" for column in found.columns)
+
+
+@pytest.mark.parametrize("engine", ["polars", "duckdb"])
+def test_what_is_too_big_is_counted_and_not_collected(frame, engine, request, monkeypatch):
+    given = frame.lazy() if engine == "polars" else request.getfixturevalue("relation")
+    monkeypatch.setattr("kullback.tables.table.MAX_CELLS", 1000)
+    with pytest.raises(
+        InputError, match="40,000 rows of 8 columns are too many.*write .parquet files"
+    ):
+        diff(given, given)
+    assert profile(given, columns=["x"]).rows == 40_000

@@ -58,7 +58,6 @@ def test_the_answers_are_those_of_one_process(capsys):
         ((*FIT, "--workers", "2", "--scheduler", "tcp://h:1"), "say one of them"),
         (("fit", "few.csv", *FIT[2:], "--workers", "1"), "these rows are in memory"),
         (("fit", "normal(0, sd=1)", *FIT[2:], "--workers", "1"), "in one process: leave them out"),
-        ((*FIT, "--workers", "1", "--missing", "drop"), "say --missing keep, or leave them out"),
         (("profile", "few.csv", "-o", "p.json", "--workers", "1"), "of .parquet files"),
     ],
 )

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import signal
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -204,9 +205,35 @@ def test_an_executor_that_is_not_used_is_refused(target, family, message):
 def test_what_an_executor_is_not(files):
     with pytest.raises(InputError, match=r"executor=2: give what has map"):
         fit(files, FullRank(), direction="forward", executor=2)
-    dropped = scan(files, missing="drop")
-    with ThreadPoolExecutor(1) as executor, pytest.raises(InputError, match="drop them beforehand"):
-        fit(dropped, Mixture(2), direction="forward", executor=executor)
+    executor = ThreadPoolExecutor(1)
+    executor.shutdown()
+    with pytest.raises(InputError, match="was shut down"):
+        fit(files, Mixture(1), direction="forward", executor=executor)
+    loose = replace(scan(files), parts=None)
+    with ThreadPoolExecutor(1) as executor, pytest.raises(InputError, match="from the first on"):
+        fit(loose, Mixture(2), direction="forward", executor=executor)
+
+
+def test_dropped_rows_are_left_out_on_workers_too(pool, files):
+    """Parts of what is kept, wherever gaps are; and with weights."""
+    for weights in (None, "w"):
+        stream = scan(files, columns=["x", "n"], weights=weights, missing="drop")
+        whole = np.concatenate([values for values, _ in stream.read()])
+        assert stream.parts.rows == len(whole) < 280_000
+        for first, last in (
+            (0, len(whole)),
+            (0, 1),
+            (70_000, 200_001),
+            (len(whole) - 1, len(whole)),
+        ):
+            part = np.concatenate([values for values, _ in stream.parts.part(first, last)()])
+            np.testing.assert_array_equal(part, whole[first:last])
+        with one_thread():
+            here, there = (rows_of(stream, workers=w) for w in (None, Workers(pool, print)))
+            np.testing.assert_array_equal(here.center, there.center)
+            np.testing.assert_array_equal(here.scale, there.scale)
+            run = partial(_first_and_second, 1000)
+            assert here.summed(run) == there.summed(run)
 
 
 def test_what_cannot_be_sent_is_said(pool):

@@ -10,7 +10,12 @@ import numpy as np
 import polars as pl
 import pytest
 
+from kullback.api.fit import fit
+from kullback.api.score import score
 from kullback.core.errors import InputError
+from kullback.diff.driver import diff
+from kullback.diff.profile import profile
+from kullback.families import FullRank
 from kullback.inputs import stream as _scan
 from kullback.inputs.samples import read_samples
 from kullback.inputs.stream import read_rows, scan
@@ -215,3 +220,59 @@ def test_memory_does_not_grow_with_the_files_and_ctrl_c_ends_a_pass(here):
     child.send_signal(signal.SIGINT)
     _, said = child.communicate(timeout=20)
     assert (child.returncode, said) == (130, "")
+
+
+@pytest.fixture
+def partitioned(here):
+    """Four files by year and city, as Hive and Spark write them: one city without a name, one with a slash."""
+    whole = []
+    for i, (year, city) in enumerate(
+        [(3, "Rome"), (3, "a%2Fb"), (12, "Rome"), (12, "__HIVE_DEFAULT_PARTITION__")]
+    ):
+        place = here / "visits" / f"year={year}" / f"city={city}"
+        place.mkdir(parents=True)
+        frame = pl.DataFrame({"x": np.random.default_rng(i).normal(size=200)})
+        frame.write_parquet(place / "0.parquet")
+        name = {"a%2Fb": "a/b", "__HIVE_DEFAULT_PARTITION__": None}.get(city, city)
+        whole.append(frame.with_columns(year=pl.lit(year), city=pl.lit(name, dtype=pl.String)))
+    # in the order of the names of the files
+    return pl.concat([whole[2], whole[3], whole[0], whole[1]])
+
+
+def test_directories_name_columns_where_they_are_asked_for(partitioned):
+    assert scan("visits").columns == ("x",)
+    found = scan("visits", columns=["year", "x", "city"], missing=True)
+    assert (found.kinds, found.labels[2]) == (
+        ("integer", "continuous", "category"),
+        ("Rome", "a/b"),
+    )
+    values, _ = _all(found)
+    np.testing.assert_array_equal(values[:, 0], partitioned["year"])
+    np.testing.assert_array_equal(values[:, 1], partitioned["x"])
+    np.testing.assert_array_equal(np.isnan(values[:, 2]), partitioned["city"].is_null())
+    some = np.concatenate([v for v, _ in found.parts.part(150, 650)()])
+    np.testing.assert_array_equal(some, values[150:650])
+    kept = scan("visits", columns=["x", "city"], missing="drop").parts
+    assert kept.rows == 600
+    rows = np.concatenate([v for v, _ in kept.part(100, 500)()])
+    np.testing.assert_array_equal(rows[:, 0], partitioned.drop_nulls()["x"][100:500])
+
+
+def test_a_table_has_the_columns_that_its_directories_name(partitioned):
+    counts = profile("visits")
+    assert counts.names == ("x", "year", "city")
+    assert counts.column("city").levels == {"Rome": 400.0, "a/b": 200.0, "missing": 200.0}
+    assert counts.column("year").levels == {"3": 400.0, "12": 400.0}
+    assert "0 of 2 groups differ" in str(diff("visits", partitioned, by="year", joint=False))
+    # neither in models of all columns, nor above the directory that was given
+    fitted = fit("visits", FullRank(), direction="forward")
+    assert fitted.columns == ("x",)
+    assert score(fitted, "visits").rows == 800
+    assert profile("visits/year=3/city=Rome").names == ("x",)
+
+
+def test_directories_that_name_different_columns_name_none(partitioned, here):
+    odd = here / "visits" / "other=1"
+    odd.mkdir()
+    partitioned.select("x").write_parquet(odd / "0.parquet")
+    assert profile("visits").names == ("x",)

@@ -47,16 +47,16 @@ FAMILIES = (
     "poisson", "kde", "categorical", "bernoulli", "best", "gamma,lognormal",
 )  # fmt: skip
 EXECUTOR = ThreadPoolExecutor(1)  # never used
-FILES = read(
-    Stream(
-        lambda: iter(()),
-        ("x0",),
-        ("continuous",),
-        ((),),
-        rows=0,
-        part=lambda i, j: lambda: iter(()),
-    )
-)
+
+
+class _Nothing:
+    rows = 0
+
+    def part(self, first, last):
+        return lambda: iter(())
+
+
+FILES = read(Stream(_Nothing().part(0, 0), ("x0",), ("continuous",), ((),), parts=_Nothing()))
 SOLVERS = tuple(dict.fromkeys(r.solver for r in ROUTES if r.solver))
 
 

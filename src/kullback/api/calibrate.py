@@ -1,7 +1,8 @@
 """Calibration: whether fits, or draws of a sampler, are right over the data that a model makes."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, final
 
 import numpy as np
@@ -9,6 +10,7 @@ from jaxtyping import Float
 
 from kullback.api.fit import fit
 from kullback.core.errors import DensityError, InputError, KullbackError, UnsupportedError
+from kullback.core.executor import Executor, Workers, check_executor
 from kullback.core.run import Run
 from kullback.core.user_code import guarded
 from kullback.diagnostics.calibration import calibrated, detectable, randomised_ranks
@@ -28,6 +30,8 @@ Array = np.ndarray
 _DRAWS = 1000
 #: Data sets in a row that cannot be fitted before it is a fault of the set-up.
 _HOPELESS = 10
+#: Data sets that a worker is sent at a time: some functions are compiled anew where they arrive.
+_TOGETHER = 5
 #: What stands for log p among the quantities.
 _LOG_P = "log density of p"
 _PRIOR = (
@@ -47,6 +51,7 @@ def calibrate(
     quantities: Mapping[str, Callable[[Any, Any], object]] | None = None,
     key: object = 0,
     progress: bool | Callable[[int | str], None] | None = None,
+    executor: Executor | None = None,
 ) -> Calibration:
     """Returns whether fits are right over data that a model makes: too low or high, too narrow or wide, or fine.
 
@@ -69,9 +74,12 @@ def calibrate(
             have an axis of draws before their own, gives a number for each draw.
         key: randomness, an int or a JAX key.
         progress: as of `fit`.
+        executor: where data sets are made and fitted, as in `fit`, with the same bits as without. Functions are sent
+            there: to a pool of processes those of a module, to Dask any.
 
     Raises:
         InputError: something given cannot be used.
+        WorkerError: a worker of the executor ended before its work was done.
         UnsupportedError: this family cannot be fitted to p.
 
     Example:
@@ -100,19 +108,32 @@ def calibrate(
         )
     if sampler is not None and direction is not None:
         raise InputError(f'direction="{direction}": a sampler has none; leave it out')
+    check_executor(executor)
     aim = direction or "reverse"
     recipe = None if sampler is not None else recipe_of(family)
     with told("calibrating", progress) as watch:
         loop = _Simulations(
             make_target, prior_draws, sampler, recipe, aim, dict(quantities or {}), Run(key, watch)
         )
-        interrupted = loop.run_through(int(n))
+        interrupted = loop.run_through(int(n), executor)
     of = (
         "draws of a sampler"
         if recipe is None
         else f"{aim} fits of {family if isinstance(family, str) else words(recipe)}"
     )
     return loop.result(of, int(n), interrupted=interrupted)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class _Ranked:
+    """Ranks of the true values of one data set, by its number."""
+
+    number: int
+    names: tuple[str, ...]
+    ranks: Float[np.ndarray, " m"]
+    draws: int
+    varies: Array
 
 
 @final
@@ -133,32 +154,58 @@ class _Simulations:
     varies: list[Array] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
 
-    def run_through(self, n: int) -> bool:
-        """Makes and fits n data sets; returns whether somebody stopped it."""
-        for i in range(n):
-            try:
-                self.run.watch(f"data set {i + 1} of {n}")
-                if not self._simulate(i):
+    def run_through(self, n: int, executor: Executor | None) -> bool:
+        """Makes and fits n data sets, here or elsewhere; returns whether somebody stopped it."""
+        try:
+            for outcome in self._outcomes(n, executor):
+                if outcome is None:
                     return True
-            except DensityError as error:
-                self._failed(error)
-            except KullbackError as error:
-                if not self.ranks:  # the first tells what is wrong with the set-up
-                    raise
-                self._failed(error)
-            except KeyboardInterrupt:
-                if len(self.ranks) < 2:
-                    raise
-                return True
+                self._take(outcome)
+        except KeyboardInterrupt:
+            if len(self.ranks) < 2:
+                raise
+            return True
         return False
+
+    def _outcomes(
+        self, n: int, executor: Executor | None
+    ) -> Iterator["_Ranked | KullbackError | None"]:
+        if executor is None:
+            for i in range(n):
+                self.run.watch(f"data set {i + 1} of {n}")
+                yield _attempt(self, i)
+            return
+        plain = replace(self, run=Run(self.run.key))
+        parts = [range(i, min(i + _TOGETHER, n)) for i in range(0, n, _TOGETHER)]
+        for part in Workers(executor, self.run.watch).map(partial(_attempts, plain), parts):
+            yield from part
+
+    def _take(self, outcome: "_Ranked | KullbackError") -> None:
+        """Keeps the ranks of a data set, or why there are none."""
+        if isinstance(outcome, KullbackError):
+            if not isinstance(outcome, DensityError) and not self.ranks:
+                raise outcome  # the first tells what is wrong with the set-up
+            self._failed(outcome)
+        elif self.names not in ((), outcome.names):
+            self._failed(
+                InputError(
+                    f"data set {outcome.number + 1} has other parameters, {listed(list(outcome.names))}: before it "
+                    f"there were {listed(list(self.names))}"
+                )
+            )
+        else:
+            self.names = outcome.names
+            self.ranks.append(outcome.ranks)
+            self.draws.append(outcome.draws)
+            self.varies.append(outcome.varies)
 
     def _failed(self, error: KullbackError) -> None:
         self.failures.append(str(error))
         if not self.ranks and len(self.failures) >= _HOPELESS:
             raise error
 
-    def _simulate(self, i: int) -> bool:
-        """Ranks true values among draws of one fit; False if that was stopped."""
+    def simulate(self, i: int) -> "_Ranked | None":
+        """Ranks true values among draws of one fit; None if that was stopped."""
         pair = guarded(self.prior_draws, "prior_draws")(self.run.generator("data set", i))
         if not (isinstance(pair, tuple) and len(pair) == 2):
             raise InputError(
@@ -175,23 +222,15 @@ class _Simulations:
             truth = read_parameters(parameters, p)
             drawn = self._drawn(i, target, data)
             if drawn is None:
-                return False
+                return None
             at_truth, among = self._values(truth, p, data), self._values(drawn, p, data)
         names = tuple(among)
-        if self.names not in ((), names):
-            raise InputError(
-                f"data set {i + 1} has other parameters, {listed(list(names))}: before it there were "
-                f"{listed(list(self.names))}"
-            )
-        self.names = names
         series = in_chains(among, drawn.rows, drawn.n)
         kept = _thinned(series.chains or (series.index,), series.length)
         table = np.column_stack([among[name][kept] for name in names])
         true = np.array([at_truth[name][0] for name in names])
-        self.ranks.append(randomised_ranks(true, table, self.run.generator("ties", i)))
-        self.draws.append(len(kept))
-        self.varies.append((table != true).any(axis=0))
-        return True
+        ranks = randomised_ranks(true, table, self.run.generator("ties", i))
+        return _Ranked(i, names, ranks, len(kept), (table != true).any(axis=0))
 
     def _drawn(self, i: int, target: Target, data: Any) -> Drawn | None:
         """Draws of the fit to one data set, or of the sampler; None if the fit was stopped."""
@@ -262,3 +301,15 @@ def _thinned(chains: tuple[Array, ...], length: float) -> Array:
     """Draws of chains that are far enough apart to count as independent."""
     step = int(np.ceil(length - 1e-9))
     return np.concatenate([chain[::step] for chain in chains])
+
+
+def _attempt(simulations: _Simulations, i: int) -> _Ranked | KullbackError | None:
+    """What came of a data set."""
+    try:
+        return simulations.simulate(i)
+    except KullbackError as error:
+        return error
+
+
+def _attempts(simulations: _Simulations, which: range) -> list[_Ranked | KullbackError | None]:
+    return [_attempt(simulations, i) for i in which]

@@ -133,7 +133,8 @@ def model_rows(
         return data
     had_gaps = isinstance(data, Samples) and data.missing
     table = table_in(data, "data", "score")
-    asked = tuple(columns) or tuple(name for name in table.names if name not in apart.names)
+    apart_names = {*apart.names, *(n for n in table.partitions if n not in fit.columns)}
+    asked = tuple(columns) or tuple(name for name in table.names if name not in apart_names)
     if not columns or all(name in table.names for name in asked):
         asked = _columns_of(fit, asked, named=table.headed, source=table.source)
     kinds: dict[str, Kind] = {

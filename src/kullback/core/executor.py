@@ -80,6 +80,8 @@ def _explained(error: Exception) -> Exception:
     unsent = isinstance(error, (AttributeError, TypeError)) and any(w in first for w in _UNSENT)
     if unsent or isinstance(error, pickle.PicklingError):
         return InputError(f"this cannot be sent to another process ({first}): leave executor out")
+    if isinstance(error, RuntimeError) and "after shutdown" in first:
+        return InputError("executor= was shut down before its work was done: begin another")
     lost = isinstance(error, BrokenExecutor) or type(error).__module__.startswith("distributed.")
     if not lost:
         return error

@@ -249,11 +249,8 @@ class Rows:
     @cached_property
     def _below(self) -> Float[np.ndarray, " u"]:
         """The weight of the rows before each unit."""
-        source = self.source
-        count = source.rows if isinstance(source, Stream) else None
-        plain = isinstance(source, Stream) and not source.copies and self.unit == 1.0
-        if plain and count is not None and self.n == self.total == count:
-            return np.arange(0.0, count, UNIT)
+        if isinstance(self.source, Stream) and not self.source.weighted:
+            return np.arange(0.0, self.n, UNIT)
         held = [float(found[0]) for found in self.each(counted_weight)]
         return np.cumsum([0.0, *held[:-1]])
 

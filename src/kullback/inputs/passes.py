@@ -5,6 +5,7 @@ file, from many, in one process and on any number of workers. Sums over units ar
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -83,18 +84,22 @@ def check_in_files(given: object) -> None:
             "executor=: these rows are in memory, where one process is enough: give the path of .parquet files, or "
             "leave executor out"
         )
-    if given.part is None:
+    if given.parts is None:
         raise InputError(
-            f"executor=: {given.source}: which rows a worker has to read is not known where rows are dropped: drop "
-            "them beforehand, say missing=True, or leave executor out"
+            f"executor=: {given.source}: these rows can only be read from the first on: give the path of "
+            ".parquet files, or leave executor out"
         )
 
 
 def parts_of(source: Samples | Stream) -> list[tuple[int, Stream]]:
     """Returns the first row and the rows of each task, as they are sent to workers."""
     assert isinstance(source, Stream)
-    assert source.rows is not None
-    return [(first, source.between(first, last)) for first, last in tasks(source.rows)]
+    parts = source.parts
+    assert parts is not None
+    return [
+        (first, replace(source, read=parts.part(first, last), parts=None))
+        for first, last in tasks(parts.rows)
+    ]
 
 
 # A run is a pure function of rows that yields a result for each unit: a partial of a function with arrays, so that it

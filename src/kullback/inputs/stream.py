@@ -26,10 +26,12 @@ from kullback.tables import table as table_module
 from kullback.tables.files import open_table
 from kullback.tables.kinds import Kind, check_labels, check_values, labels_of, leave_out, resolve
 from kullback.tables.parquet import (
+    Partitions,
     check_alike,
     is_many,
     is_text,
     lazily,
+    partitions_of,
     paths_of,
     reading,
     rows_in,
@@ -42,6 +44,8 @@ from kullback.targets import Stream
 #: Cells of a piece, and the fewest and the most rows of one.
 _CELLS = 2**20
 _FEWEST, _MOST = 1024, 2**17
+#: Rows of a file of which it is counted how many are kept.
+_STRETCH = 2**16
 Pieces = Iterator[tuple[np.ndarray, np.ndarray | None]]
 
 
@@ -70,13 +74,19 @@ class _Parts:
     weights: str | None
     missing: Missing
     source: str
+    partitions: Partitions | None = None
     whole: bool = True
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are."""
+        return sum(file.rows for file in self.files)
 
     def part(self, first: int, last: int) -> "_Parts":
         """Returns what reads the rows from one number up to another."""
         held = []
-        for at in range(bisect_right(self._starts, first) - 1, len(self.files)):
-            file, before = self.files[at], self._starts[at]
+        for at in range(bisect_right(self.starts, first) - 1, len(self.files)):
+            file, before = self.files[at], self.starts[at]
             if before >= last:
                 break
             begin, end = max(first - before, 0), min(last - before, file.rows)
@@ -87,7 +97,7 @@ class _Parts:
         return replace(self, files=tuple(held), whole=False)
 
     @cached_property
-    def _starts(self) -> list[int]:
+    def starts(self) -> list[int]:
         """The number of the first row of each file."""
         return [0, *itertools.accumulate(file.rows for file in self.files[:-1])]
 
@@ -108,18 +118,22 @@ class _Parts:
             what = "there are no rows in it" if self.weights is None else "all weights are 0"
             raise InputError(f"{self.source}: {what}")
 
+    @property
+    def wanted(self) -> list[pl.Expr]:
+        """The columns as numbers, the weights last."""
+        found = [_as_number(*c) for c in zip(self.columns, self.labels, self.numeric, strict=True)]
+        return [*found, *(pl.col(name).cast(pl.Float64) for name in _named(self.weights))]
+
+    def _lazily(self, file: _File) -> pl.LazyFrame:
+        found = lazily(file.path, self.partitions)
+        return found if self.whole else found.slice(file.first, file.rows)
+
     def _frames(self, file: _File) -> Iterator[pl.DataFrame]:
-        wanted = [_as_number(*c) for c in zip(self.columns, self.labels, self.numeric, strict=True)]
-        if self.weights is not None:
-            wanted.append(pl.col(self.weights).cast(pl.Float64))
+        wanted = self.wanted
         size = min(max(_CELLS // len(wanted), _FEWEST), _MOST)
         with reading(file.path):
             yield from (
-                (
-                    lazily(file.path)
-                    if self.whole
-                    else lazily(file.path).slice(file.first, file.rows)
-                )
+                self._lazily(file)
                 .select(wanted)
                 .collect_batches(chunk_size=size, maintain_order=True, engine="streaming")
             )
@@ -144,6 +158,71 @@ class _Parts:
         return np.ascontiguousarray(values), weights.copy()
 
 
+@final
+@dataclass(frozen=True, eq=False)
+class _Kept:
+    """Rows of files without those that have missing cells; how many are left is counted when it is asked for."""
+
+    whole: _Parts
+
+    @cached_property
+    def _below(self) -> np.ndarray:
+        """How many rows are kept before each stretch of all rows, and in all."""
+        held: list[int] = []
+        for file in self.whole.files:
+            _check_unchanged(file)
+            with reading(file.path):
+                kept = [c.is_not_null() & c.is_not_nan() for c in self.whole.wanted]
+                there = lazily(file.path, self.whole.partitions).select(
+                    pl.all_horizontal(kept).alias("kept")
+                )
+                stretch = pl.col("row") // _STRETCH
+                counted = there.with_row_index("row").group_by(stretch).agg(pl.col("kept").sum())
+                held += counted.sort("row").collect(engine="streaming")["kept"].to_list()
+        return np.cumsum([0, *held])
+
+    @cached_property
+    def _stretches(self) -> list[tuple[int, int]]:
+        """The stretches by the first row of each and the first after it, counted before rows are dropped."""
+        starts = [*self.whole.starts, self.whole.rows]
+        return [
+            (i, min(i + _STRETCH, end))
+            for begin, end in itertools.pairwise(starts)
+            for i in range(begin, end, _STRETCH)
+        ]
+
+    @property
+    def rows(self) -> int:
+        """How many are kept."""
+        return int(self._below[-1])
+
+    def part(self, first: int, last: int) -> "_Some":
+        """Returns what reads some of the rows that are kept."""
+        at = int(np.searchsorted(self._below, first, side="right")) - 1
+        end = int(np.searchsorted(self._below, last, side="left"))
+        read = self.whole.part(self._stretches[at][0], self._stretches[end - 1][1])
+        return _Some(read, first - int(self._below[at]), last - first)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class _Some:
+    """Some of the rows that are read, from one on."""
+
+    read: _Parts
+    first: int
+    rows: int
+
+    def __call__(self) -> Pieces:
+        """Yields pieces of them."""
+        before, last = 0, self.first + self.rows
+        for values, weights in self.read():
+            at = slice(max(self.first - before, 0), max(last - before, 0))
+            before += len(values)
+            if len(values[at]):
+                yield values[at], None if weights is None else weights[at]
+
+
 def scan(
     path: str | Path,
     *,
@@ -161,7 +240,8 @@ def scan(
 
     Args:
         path: a directory with .parquet files, at any depth; a pattern such as "2024-*.parquet"; or one
-            file. Files are read in the order of their names.
+            file. Files are read in the order of their names. Directories may name columns, as in day=3/0.parquet,
+            which are read where they are named in `columns`.
         columns, counts, kinds, missing: as of `read_samples`.
         weights, frequencies: the column with the weight of each row, or with the number of equal rows that it
             stands for; one of the two.
@@ -186,8 +266,10 @@ def scan(
     paths, source = paths_of(path), str(path)
     apart, copies = RowColumns(weights, frequencies), frequencies is not None
     weights = weights or frequencies
-    schemas = [schema_of(p) for p in paths]
-    wanted = chosen(list(schemas[0]), columns or (), apart, paths[0])
+    partitions = partitions_of(path, paths)
+    schemas = [schema_of(p, partitions) for p in paths]
+    named = columns or [] if partitions is None else columns or _but(schemas[0], partitions, apart)
+    wanted = chosen(list(schemas[0]), named, apart, paths[0])
     said = resolve(declared_kinds(counts, kinds), wanted)
     needed = [*wanted, *_named(weights)]
     check_alike(paths, schemas, needed, everything=columns is None)
@@ -197,14 +279,20 @@ def scan(
         raise InputError(f"{source}: there are no rows in it")
     if weights is not None and not schemas[0][weights].is_numeric():
         raise InputError(f"{source}: column {weights!r} is {schemas[0][weights]}, not numbers")
-    found = [_kind(name, schemas[0][name], said.get(name), paths, rows, source) for name in wanted]
+    found = [
+        _kind(name, schemas[0][name], said.get(name), paths, rows, source, partitions)
+        for name in wanted
+    ]
     known: tuple[Kind, ...] = tuple(kind for kind, _ in found)
     labels = tuple(names for _, names in found)
     numeric = tuple(schemas[0][name].is_numeric() for name in wanted)
-    parts = _Parts(files, tuple(wanted), known, labels, numeric, weights, missing, source)
-    # How many rows are dropped is known only after a pass.
-    count, part = (None, None) if missing == "drop" else (rows, parts.part)
-    return Stream(parts, tuple(wanted), known, labels, missing is True, source, copies, count, part)
+    parts = _Parts(
+        files, tuple(wanted), known, labels, numeric, weights, missing, source, partitions
+    )
+    return Stream(
+        parts, tuple(wanted), known, labels, missing is True, source, copies, weights is not None,
+        _Kept(parts) if missing == "drop" else parts,
+    )  # fmt: skip
 
 
 def read_rows(
@@ -252,6 +340,11 @@ def is_stream(path: str | Path) -> bool:
         return False  # what is wrong with it is said by who reads it
 
 
+def _but(schema: Mapping[str, Any], partitions: Partitions, apart: RowColumns) -> list[str]:
+    """The columns of data that are in the files."""
+    return [n for n in schema if n not in partitions.names and n not in apart.names]
+
+
 def _named(name: str | None) -> tuple[str, ...]:
     return () if name is None else (name,)
 
@@ -271,7 +364,13 @@ def _check_unchanged(file: _File) -> None:
 
 
 def _kind(
-    name: str, dtype: Any, said: Kind | None, paths: Sequence[str], rows: int, source: str
+    name: str,
+    dtype: Any,
+    said: Kind | None,
+    paths: Sequence[str],
+    rows: int,
+    source: str,
+    partitions: Partitions | None,
 ) -> tuple[Kind, tuple[str, ...]]:
     """Returns the kind of a column over all files, and its labels."""
     named = said in ("category", "code")
@@ -292,7 +391,7 @@ def _kind(
     found: set[str | float] = set()
     for path in paths:
         with reading(path):
-            lazy = lazily(path).select(cells.drop_nulls().unique())
+            lazy = lazily(path, partitions).select(cells.drop_nulls().unique())
             found.update(lazy.collect(engine="streaming").to_series().to_list())
         check_labels(len(found), rows, name, source, said=named or path != paths[-1])
     if not found:

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from kullback.core.errors import IdentifierError, InputError, UnsupportedError
 from kullback.tables.kinds import MOST_LABELS, Column, names_rows
 from kullback.tables.rows import Rows
-from kullback.tables.table import Table, of_integers, of_values
+from kullback.tables.table import Table, check_size, of_integers, of_values
 
 #: Libraries whose objects are data frames or series.
 FRAMES = {"pandas", "polars", "pyarrow", "modin", "cudf", "narwhals", "dask", "duckdb", "ibis"}
@@ -45,6 +45,8 @@ def _of_frame(given: Any, source: str) -> Table:
     from narwhals import exceptions  # noqa: PLC0415
 
     if is_relation(given):
+        [(rows,)] = given.aggregate("count(*)").fetchall()
+        check_size(int(rows), len(given.columns), source)
         given = _relation(given)
     try:
         frame: Any = nw.from_native(given, allow_series=True)
@@ -52,6 +54,7 @@ def _of_frame(given: Any, source: str) -> Table:
             unnamed = frame.name is None or frame.name == ""
             frame = frame.alias("x0" if unnamed else str(frame.name)).to_frame()
         if isinstance(frame, nw.LazyFrame):
+            check_size(frame.select(nw.len()).collect().item(), len(frame.columns), source)
             frame = frame.collect()
         names = {str(name): name for name in frame.columns}
     except exceptions.DuplicateError as error:

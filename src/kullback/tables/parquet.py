@@ -3,10 +3,13 @@
 import difflib
 import glob
 import itertools
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, final
+from urllib.parse import unquote
 
 import narwhals as nw
 import polars as pl
@@ -79,15 +82,68 @@ def paths_of(path: str | Path) -> list[str]:
     return sorted(str(p) for p in found)
 
 
-def lazily(path: str) -> pl.LazyFrame:
-    """Returns the rows of one file, of which nothing is read yet."""
-    return pl.scan_parquet(path, glob=False, hive_partitioning=False)
+#: What Hive calls a directory of rows without a value, and values that are whole numbers.
+_NO_VALUE, _WHOLE = "__HIVE_DEFAULT_PARTITION__", re.compile(r"-?(0|[1-9]\d{0,17})")
 
 
-def schema_of(path: str) -> Mapping[str, Any]:
-    """Returns the names and types of the columns of one file."""
+@final
+@dataclass(frozen=True)
+class Partitions:
+    """Columns that the names of directories hold, as in day=3/city=Rome/0.parquet.
+
+    Attributes:
+        root: the directory below which they are.
+        types: of the columns.
+    """
+
+    root: str
+    types: tuple[tuple[str, Any], ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the columns."""
+        return tuple(name for name, _ in self.types)
+
+    def columns(self, path: str) -> list[pl.Expr]:
+        """Returns the columns of a file."""
+        held = _keys(path, self.root)
+        return [
+            pl.lit(None if held[name] == _NO_VALUE else held[name], dtype=pl.String).cast(dtype).alias(name)
+            for name, dtype in self.types
+        ]  # fmt: skip
+
+
+def partitions_of(path: str | Path, files: Sequence[str]) -> Partitions | None:
+    """Returns the columns that the directories below a path name, where all name the same ones."""
+    if not Path(path).is_dir():
+        return None
+    root = str(Path(path).absolute())
+    held = [_keys(file, root) for file in files]
+    own = schema_of(files[0])
+    names = [name for name in held[0] if name not in own]
+    if not names or any(list(keys) != list(held[0]) for keys in held):
+        return None
+    values = {name: {keys[name] for keys in held} - {_NO_VALUE} for name in names}
+    whole = {name: all(map(_WHOLE.fullmatch, values[name])) for name in names}
+    return Partitions(root, tuple((n, pl.Int64 if whole[n] else pl.String) for n in names))
+
+
+def _keys(path: str, root: str) -> dict[str, str]:
+    parts = Path(path).absolute().relative_to(root).parts[:-1]
+    pairs = (part.partition("=") for part in parts if "=" in part)
+    return {unquote(name): unquote(value) for name, _, value in pairs}
+
+
+def lazily(path: str, partitions: Partitions | None = None) -> pl.LazyFrame:
+    """Returns the rows of one file, of which nothing is read yet, with columns that its directories name."""
+    found = pl.scan_parquet(path, glob=False, hive_partitioning=False)
+    return found if partitions is None else found.with_columns(partitions.columns(path))
+
+
+def schema_of(path: str, partitions: Partitions | None = None) -> Mapping[str, Any]:
+    """Returns the names and types of the columns of one file, and of those that its directories name."""
     with reading(path):
-        return lazily(path).collect_schema()
+        return lazily(path, partitions).collect_schema()
 
 
 def rows_in(path: str) -> int:
@@ -151,7 +207,8 @@ def read_parquet(path: str | Path) -> Table:
         InputError: there are no such files, they are damaged, or their columns differ.
     """
     source, paths = str(path), paths_of(path)
-    schemas = [schema_of(p) for p in paths]
+    partitions = partitions_of(path, paths)
+    schemas = [schema_of(p, partitions) for p in paths]
     check_alike(paths, schemas, list(schemas[0]), everything=True)
     rows = sum(rows_in(p) for p in paths)
 
@@ -159,8 +216,10 @@ def read_parquet(path: str | Path) -> Table:
         text = any(is_text(schema[name]) for schema in schemas)
         cells = pl.col(name).cast(pl.String) if text else pl.col(name)
         with reading(source):
-            parts = pl.concat([lazily(p).select(cells) for p in paths], how="vertical_relaxed")
+            each = [lazily(p, partitions).select(cells) for p in paths]
+            parts = pl.concat(each, how="vertical_relaxed")
             series = parts.collect(engine="streaming").to_series()
         return column_of(nw.from_native(series, series_only=True))
 
-    return Table(tuple(schemas[0]), rows, read, source)
+    named = () if partitions is None else partitions.names
+    return Table(tuple(schemas[0]), rows, read, source, partitions=named)

@@ -46,6 +46,7 @@ class Table:
         place: where a row is found, in words.
         headed: whether the columns have names of their own, not x0, x1 ...
         account: what the rows stand for, as far as is said.
+        partitions: columns that the names of directories hold; densities are of these only where they are named.
     """
 
     names: tuple[str, ...]
@@ -55,6 +56,7 @@ class Table:
     place: Place = row_number
     headed: bool = True
     account: Rows = PLAIN
+    partitions: tuple[str, ...] = ()
 
     def declared(self, kinds: Sequence[Kind] | Mapping[str, Kind]) -> "Table":
         """Returns the table with the kinds of some columns declared. Raises InputError for kinds that are none."""
@@ -115,7 +117,8 @@ def check_size(rows: int, columns: int, source: str) -> None:
     if rows * columns > MAX_CELLS:
         raise InputError(
             f"{source}: {rows:,} rows of {columns:,} columns are too many; at most "
-            f"{MAX_CELLS:,} cells are read. Take fewer columns or a sample of the rows"
+            f"{MAX_CELLS:,} cells are read. Take fewer columns or a sample of the rows, or write .parquet files, which "
+            "are read in pieces"
         )
 
 
