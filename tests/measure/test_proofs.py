@@ -14,7 +14,7 @@ from kullback.inputs.given import distribution
 from kullback.interop import as_distribution
 from kullback.measure.support import kinks
 from kullback.measure.tails import rounding
-from kullback.solvers.quadrature import add_up
+from kullback.solvers.series import add_up
 
 
 def holds(estimate, truth, slack=1e-15):
