@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from kullback.solvers.quadrature import add_up, fill, integrate
+from kullback.solvers.quadrature import fill, integrate
+from kullback.solvers.series import add_up
 
 CASES = [
     (

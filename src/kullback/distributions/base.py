@@ -125,6 +125,7 @@ class Foreign(Distribution):
         strict: whether -inf inside `region` means no mass; otherwise it may be underflow.
         hints: points known to be where the mass is.
         ours: whether `density` is a formula of ours: any other is checked before it is believed.
+        cancels: the size of terms that cancel in its log density: it is as exact as these are.
         source: a distribution of which this is a one-to-one map, and what tells the map from others: two with
             equal maps differ as their sources do.
     """
@@ -138,6 +139,7 @@ class Foreign(Distribution):
     strict: bool = False
     hints: tuple[float, ...] = ()
     ours: bool = False
+    cancels: float = 0.0
     source: tuple[Distribution, object] | None = None
 
     @property
@@ -203,9 +205,12 @@ class Foreign(Distribution):
     def _marks(self) -> Float[np.ndarray, " m"]:
         low, high = self.region.low, self.region.high
         hints = [np.asarray(self.hints, dtype=np.float64)]
+        levels = None
         if self.inverse is not None:
-            with np.errstate(all="ignore"), user_code(f"the quantile function of {self.name}"):
-                hints.append(np.asarray(self.inverse(_LEVELS), dtype=np.float64))
+            with user_code(f"the quantile function of {self.name}"):
+                levels = _quantiles(self.inverse)
+        if levels is not None:
+            hints.append(levels)
         elif self.sampler is not None:
             hints.append(
                 np.quantile(self.sample(np.random.default_rng(0), 2000), np.linspace(0, 1, 33))
@@ -214,9 +219,18 @@ class Foreign(Distribution):
         points = points[np.isfinite(points) & (points > low) & (points < high)]
         return read_only(
             np.unique(points)
-            if self.inverse is not None and len(points)
+            if levels is not None and len(points)
             else scan(self.log_prob, low, high, points)
         )
+
+
+def _quantiles(inverse: Callable[[Array], Array]) -> Float[np.ndarray, " m"] | None:
+    """Quantiles by a library's function; None where it fails, as a search for a root may."""
+    try:
+        with np.errstate(all="ignore"):
+            return np.asarray(inverse(_LEVELS), dtype=np.float64)
+    except Exception:  # noqa: BLE001 - whatever it is, the density itself is left
+        return None
 
 
 # Where the mass of an unknown density on the line lies, found by looking.

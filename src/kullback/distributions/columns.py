@@ -1,5 +1,6 @@
 """Columns of a table under the components of a mixture: what is there of a row, and what follows for the rest."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import final
@@ -11,6 +12,7 @@ from scipy import special
 from kullback.core.errors import InputError
 
 Array = np.ndarray
+_LOG_2PI = math.log(2.0 * math.pi)
 
 
 @final
@@ -98,6 +100,22 @@ class Marginals:
             roots[~whole] = np.linalg.cholesky(np.where(both, self._covariances, alone)[~whole])
         log_det = np.log(np.diagonal(roots, axis1=2, axis2=3)).sum(axis=2)
         return np.linalg.inv(roots) * there[:, None, None, :], log_det
+
+
+def elliptical(
+    distance: Float[np.ndarray, "k m"],
+    log_det: Float[np.ndarray, " k"],
+    df: Float[np.ndarray, " k"],
+    d: int,
+) -> Float[np.ndarray, "k m"]:
+    """Returns the log density of d columns at squared Mahalanobis distances: of Gaussians, or of Student's t."""
+    normal = -0.5 * (distance + d * _LOG_2PI)
+    if np.isinf(df).all():
+        return normal - log_det[:, None]
+    few = np.where(np.isinf(df), 1e12, df)[:, None]
+    constant = special.gammaln(0.5 * (few + d)) - special.gammaln(0.5 * few)
+    heavy = constant - 0.5 * d * np.log(np.pi * few) - 0.5 * (few + d) * np.log1p(distance / few)
+    return np.where(np.isinf(df)[:, None], normal, heavy) - log_det[:, None]
 
 
 def poisson_logs(

@@ -18,6 +18,7 @@ from kullback.distributions.columns import (
     asked_row,
     categorical_logs,
     conditioned,
+    elliptical,
     patterns,
     poisson_logs,
 )
@@ -114,21 +115,20 @@ class TableMixture(Distribution):
     def _real_parts(self, x: Float[np.ndarray, "d m"]) -> Iterator[Pattern]:
         groups = [(at, there) for at, there in patterns(x) if there.any()]
         filled = np.where(np.isnan(x), 0.0, x)
-        for first in range(0, len(groups), self.marginals.at_once):
-            some = groups[first : first + self.marginals.at_once]
+        at_once = self.marginals.at_once
+        for some in (groups[i : i + at_once] for i in range(0, len(groups), at_once)):
             known = self.marginals.of([there for _, there in some])
             for (at, there), (inverse, log_det) in zip(some, known, strict=True):
                 moved = filled[:, at] - self.means[:, :, None]
-                if not there.all():
-                    moved *= there[:, None]
+                moved *= there[:, None]
                 z = inverse @ moved
                 distance = np.einsum("kdm,kdm->km", z, z)
-                log_density = self._of_distance(distance, log_det, int(there.sum()))
+                log_density = elliptical(distance, log_det, self.df, int(there.sum()))
                 yield Pattern(at, there, moved, distance, log_density)
 
     @cached_property
     def covariances(self) -> Float[np.ndarray, "k d d"]:
-        """Of the continuous columns, or the squared scales of Student's t."""
+        """Of the continuous columns; squared scales of Student's t."""
         return self.roots @ self.roots.transpose(0, 2, 1)
 
     @cached_property
@@ -142,17 +142,6 @@ class TableMixture(Distribution):
             return self.roots
         part = self.roots[:, there]
         return np.linalg.cholesky(part @ part.transpose(0, 2, 1))
-
-    def _of_distance(
-        self, distance: Float[np.ndarray, "k m"], log_det: Float[np.ndarray, " k"], d: int
-    ) -> Float[np.ndarray, "k m"]:
-        normal = -0.5 * (distance + d * _LOG_2PI)
-        if np.isinf(self.df).all():
-            return normal - log_det[:, None]
-        df = np.where(np.isinf(self.df), 1e12, self.df)[:, None]
-        constant = special.gammaln(0.5 * (df + d)) - special.gammaln(0.5 * df)
-        heavy = constant - 0.5 * d * np.log(np.pi * df) - 0.5 * (df + d) * np.log1p(distance / df)
-        return np.where(np.isinf(self.df)[:, None], normal, heavy) - log_det[:, None]
 
     def sample(self, rng: np.random.Generator, n: int) -> Array:
         which = rng.choice(len(self.weights), n, p=self.weights / self.weights.sum())
@@ -194,16 +183,9 @@ class TableMixture(Distribution):
         return _simplest(replace(self, kinds=kinds, weights=weights, **parts))
 
     def __str__(self) -> str:
-        parts = [f"{len(c)} {name}" for name, c in self._by_kind if len(c)]
+        kinds = ("continuous", "count", "category")
+        parts = [f"{n} {kind}" for kind in kinds if (n := self.kinds.count(kind))]
         return f"mixture of {len(self.weights)} over {', '.join(parts)} column(s)"
-
-    @property
-    def _by_kind(self) -> tuple[tuple[str, Array], ...]:
-        return (
-            ("continuous", self.reals),
-            ("count", self.counts),
-            ("category", self.categories),
-        )
 
 
 def _simplest(q: TableMixture) -> Distribution:

@@ -33,8 +33,9 @@ def _law(
     log_mass: LogMass,
     draw: Sampler,
     quantile: Quantile | None = None,
+    cancels: float = 0.0,
 ) -> Foreign:
-    """Returns the law with a log mass at the integers between two ends."""
+    """Returns the law with a log mass at the integers between two ends; `cancels` as of Foreign."""
     low, high = ends
 
     def density(x: Array) -> Array:
@@ -45,7 +46,7 @@ def _law(
             return np.where(inside, log_mass(safe), -np.inf)
 
     support = Support("integers", low, high)
-    return Foreign(name, support, density, draw, quantile, strict=True, ours=True)
+    return Foreign(name, support, density, draw, quantile, strict=True, ours=True, cancels=cancels)
 
 
 def point(value: float, what: str) -> Distribution:
@@ -81,6 +82,7 @@ def beta_binomial(a: float, b: float, total: float) -> Distribution:
         (0.0, total),
         lambda k: _log_choose(total, k) + log_beta(k + a, total - k + b) - log_beta(a, b),
         lambda rng, n: rng.binomial(int(total), rng.beta(a, b, n)),
+        cancels=total * math.log(2.0),
     )
 
 
@@ -144,7 +146,8 @@ def shifted(p: Distribution, loc: float) -> Distribution:
         (p.support.low + loc, p.support.high + loc),
         lambda k: p.log_prob(k - loc),
         lambda rng, n: p.sample(rng, n) + loc,
-        lambda u: np.interp(u, np.linspace(0.0, 1.0, len(marks)), marks),
+        (lambda u: np.interp(u, np.linspace(0.0, 1.0, len(marks)), marks)) if len(marks) else None,
+        p.cancels if isinstance(p, Foreign) else 0.0,
     )
 
 
@@ -156,10 +159,10 @@ def read_count(frozen: Any, shapes: list[float], loc: float) -> Distribution | N
     cls = type(frozen.dist).__name__
     if cls == "planck_gen":
         return Geometric(Chance(logit=shapes[0] + math.log(-math.expm1(-shapes[0]))), loc)
-    if cls == "betabinom_gen" and loc == 0.0:
-        return beta_binomial(shapes[1], shapes[2], shapes[0])
-    if cls == "betanbinom_gen" and loc == 0.0:
-        return beta_negative_binomial(shapes[2], shapes[1], shapes[0])  # of failures
+    if cls == "betabinom_gen":
+        return shifted(beta_binomial(shapes[1], shapes[2], shapes[0]), loc)
+    if cls == "betanbinom_gen":  # of failures
+        return shifted(beta_negative_binomial(shapes[2], shapes[1], shapes[0]), loc)
     if cls == "poisson_binom_gen":
         return shifted(_poisson_binomial(shapes), loc)
     if cls not in _LOG_MASSES:
@@ -170,6 +173,7 @@ def read_count(frozen: Any, shapes: list[float], loc: float) -> Distribution | N
         (low, high),
         lambda k: _LOG_MASSES[cls](k - loc, *shapes),
         lambda rng, n: frozen.rvs(size=n, random_state=rng),
+        cancels=math.log(2.0) * shapes[0] if cls in _OF_SUBSETS else 0.0,
     )
     return replace(found, inverse=_quantiles(frozen, found.density, low, high))
 
@@ -266,6 +270,13 @@ def _fisher(k: Array, total: float, successes: float, draws: float, odds: float)
     return size(k) - special.logsumexp(size(every))
 
 
+def _hypergeometric(k: Array, total: float, successes: float, draws: float) -> Array:
+    chosen = _log_choose(successes, k) + _log_choose(total - successes, draws - k)
+    return chosen - _log_choose(total, draws)
+
+
+#: Those made of numbers of subsets of so many as the first shape says: their logarithms are up to log 2 times that.
+_OF_SUBSETS = ("hypergeom_gen", "nhypergeom_gen", "nchypergeom_fisher_gen")
 #: SciPy's class to its log mass at integers of the support with loc = 0.
 _LOG_MASSES: dict[str, Callable[..., Array]] = {
     "boltzmann_gen": lambda k, rate, count: (
@@ -277,12 +288,8 @@ _LOG_MASSES: dict[str, Callable[..., Array]] = {
     "zipfian_gen": lambda k, a, count: -a * np.log(k) - math.log(_harmonic(a, count)),
     "yulesimon_gen": lambda k, alpha: math.log(alpha) + log_beta(k, alpha + 1.0),
     "skellam_gen": _skellam,
+    "hypergeom_gen": _hypergeometric,
     "nhypergeom_gen": _negative_hypergeometric,
-    "hypergeom_gen": lambda k, total, successes, draws: (
-        _log_choose(successes, k)
-        + _log_choose(total - successes, draws - k)
-        - _log_choose(total, draws)
-    ),
     "nchypergeom_fisher_gen": _fisher,
 }
 

@@ -13,7 +13,7 @@ from scipy import linalg
 
 from kullback.core.errors import InputError, UnsupportedError
 from kullback.distributions.base import Array, Distribution, Foreign, Support
-from kullback.distributions.bounded import Beta
+from kullback.distributions.bounded import Beta, Uniform
 from kullback.distributions.compound import Bijection, Mixture, Product, Transformed
 from kullback.distributions.counting import Chance
 from kullback.distributions.gaussian_mixture import GaussianMixture
@@ -143,6 +143,10 @@ def _append(p: Distribution, f: Bijection) -> Distribution:
     return Transformed(p, (f,))
 
 
+#: Of the width of a uniform distribution, what rounding its ends may change.
+_ROUNDED = 4 * Fraction(1, 2**52)
+
+
 def _push_affine(p: Distribution, loc: Fraction, scale: Fraction) -> Distribution:
     if isinstance(p, Transformed) and p.maps[-1].name == "affine":
         step = Bijection("affine", kept(loc), kept(scale))
@@ -156,7 +160,15 @@ def _push_affine(p: Distribution, loc: Fraction, scale: Fraction) -> Distributio
     if isinstance(p, Scalar):
         ways = {role.way for role in roles(type(p)).values()}
         if "point" in ways:
-            return _moved(p, loc, scale)
+            found = _moved(p, loc, scale)
+            if not (isinstance(p, Uniform) and isinstance(found, Uniform)):
+                return found
+            wide = abs(scale) * (Fraction(p.high) - Fraction(p.low))
+            if abs(Fraction(found.high) - Fraction(found.low) - wide) <= _ROUNDED * wide:
+                return found
+            # So far out its ends, as floats, do not keep how wide it is.
+            p, scale = _moved(p, Fraction(0), abs(scale)), Fraction(1 if scale > 0 else -1)
+            return _append(p, Bijection("affine", kept(loc), kept(scale)))
         if ways - {""} and abs(scale) != 1:
             p, scale = _moved(p, Fraction(0), abs(scale)), Fraction(1 if scale > 0 else -1)
     if (loc, scale) == (0, 1):

@@ -13,7 +13,8 @@ from kullback.core.errors import DensityError
 from kullback.distributions.base import Array, Distribution, Foreign
 from kullback.distributions.compound import Mixture, Product, Transformed, Truncated
 from kullback.measure.support import in_units, kinks, unit_of
-from kullback.solvers.quadrature import add_up, fill, integrate, tails
+from kullback.solvers.quadrature import fill, integrate, tails
+from kullback.solvers.series import add_up
 
 #: Draws of q and as many of the references; half of q's place these and are not tested.
 DRAWS = 8192

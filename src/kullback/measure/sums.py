@@ -12,7 +12,7 @@ from kullback.measure.question import Question
 from kullback.measure.support import certainly_empty, mass_outside
 from kullback.measure.tails import ratio, rounding
 from kullback.results.estimate import Outcome, infinite, unresolved
-from kullback.solvers.quadrature import Sum, Terms, add_up
+from kullback.solvers.series import Sum, Terms, add_up
 
 _METHOD = "sum"
 _MAIN, _SPARE, _MASS_P, _MASS_Q, _NOISE, _SLOPE, _EMPTY, _UNDERFLOW = range(8)

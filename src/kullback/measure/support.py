@@ -10,7 +10,8 @@ from kullback.distributions.scalar import Scalar
 from kullback.distributions.vector import Categorical
 from kullback.measure.question import Question
 from kullback.results.estimate import Outcome, exact, infinite
-from kullback.solvers.quadrature import add_up, fill, integrate
+from kullback.solvers.quadrature import fill, integrate
+from kullback.solvers.series import add_up
 
 _METHOD = "support"
 

@@ -30,6 +30,8 @@ class Remainder:
 # How far rounding may move a log density: what limits every sum of log ratios.
 
 _EPSILON = 2.0**-52
+#: Units of rounding that log densities of others are off by, in the worst of SciPy's families on the line.
+_THEIRS = 24.0
 
 
 def rounding(
@@ -48,14 +50,18 @@ def rounding(
         closest = np.argmax([c.log_prob(x) for c in d.components], axis=0)
         return np.choose(closest, parts) + _EPSILON if len(parts) <= 32 else np.max(parts, axis=0)
     sizes = np.where(np.isfinite(log_prob), np.abs(log_prob), 0.0)
-    if not isinstance(d, Foreign) or d.ours or d.support.discrete:
+    if not isinstance(d, Foreign):
         return 8.0 * _EPSILON * (1.0 + sizes)
-    bound = 8.0 * (2.0**-23 if in_single(d, x) else _EPSILON) * (1.0 + sizes)
+    single = not d.ours and not d.support.discrete and in_single(d, x)
+    units = (8.0 if d.ours else _THEIRS) * (2.0**-23 if single else _EPSILON)
+    bound = units * (1.0 + sizes + d.cancels)
     return bound if d.support.dimension else np.maximum(bound, scatter(d, x))
 
 
 #: Steps between neighbours whose log densities are compared, in distances from the middle, and how many neighbours.
 _STEPS, _NEIGHBOURS, _PLACES = (1e-3, 1e-6, 1e-10), 25, 12
+#: Integers are neighbours of which a smooth function leaves nothing so far from both ends, and from the middle.
+_SMOOTH = 64.0
 #: The order of differences that leaves nothing of a smooth function, and how much larger it makes noise.
 _ORDER = 8
 _LOUDER = math.sqrt(math.comb(2 * _ORDER, _ORDER))
@@ -67,14 +73,7 @@ def scatter(d: Foreign, x: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
     It is measured at a few dozen places, once, and interpolated between them.
     """
     if "_scatter" not in vars(d):
-        marks, s = d.landmarks(), d.support
-        middle, span = float(np.median(marks)), float(np.ptp(marks[len(marks) // 4 :]))
-        steps = span * np.geomspace(1e-3, 1e6, _PLACES)
-        places = np.concatenate([middle - steps[::-1], middle + steps])
-        places = places[(places > s.low) & (places < s.high)]
-        near = np.minimum.reduce([np.abs(places - middle), places - s.low, s.high - places])
-        offsets = np.multiply.outer(_STEPS, np.arange(_NEIGHBOURS) - _NEIGHBOURS // 2) / _NEIGHBOURS
-        grid = places[:, None, None] + near[:, None, None] * offsets
+        places, grid = _places(d)
         with np.errstate(all="ignore"):
             values = d.log_prob(grid.ravel()).reshape(grid.shape)
             rough = np.abs(np.diff(values, n=_ORDER, axis=2))
@@ -83,6 +82,25 @@ def scatter(d: Foreign, x: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
         vars(d)["_scatter"] = places, 8.0 * noise
     places, noise = vars(d)["_scatter"]
     return np.interp(x, places, noise) if len(places) else np.zeros_like(x)
+
+
+def _places(d: Foreign) -> tuple[Float[np.ndarray, " p"], Float[np.ndarray, "p s m"]]:
+    """Where the scatter is measured, in both tails, and the neighbours at each step."""
+    marks, s = d.landmarks(), d.support
+    middle = float(np.median(marks)) if len(marks) else max(s.low, 0.0)
+    span = float(np.ptp(marks[len(marks) // 4 :])) if len(marks) else 1.0
+    offsets = np.arange(_NEIGHBOURS) - _NEIGHBOURS // 2
+    steps = max(span, 1.0 if s.discrete else 0.0) * np.geomspace(1e-3, 1e6, _PLACES)
+    places = np.concatenate([middle - steps[::-1], middle + steps])
+    if s.discrete:
+        places = np.unique(np.floor(places))
+        far = np.minimum(places - s.low, s.high - places) > _SMOOTH
+        return places[far], places[far, None, None] + offsets
+    places = places[(places > s.low) & (places < s.high)]
+    near = np.minimum.reduce([np.abs(places - middle), places - s.low, s.high - places])
+    return places, places[:, None, None] + near[:, None, None] * np.multiply.outer(
+        _STEPS, offsets / _NEIGHBOURS
+    )
 
 
 def ratio(

@@ -388,9 +388,8 @@ class Profile(Shown):
         for mine in self.columns:
             theirs = other.column(mine.name)
             check_kinds_of(mine, theirs, self.source, other.source)
-            levels = dict(mine.levels)
-            for name, count in theirs.levels.items():
-                levels[name] = levels.get(name, 0.0) + count
+            both = mine.levels | theirs.levels
+            levels = {n: mine.levels.get(n, 0.0) + theirs.levels.get(n, 0.0) for n in both}
             edges, counts = _joined(mine, theirs)
             kind = theirs.kind if is_empty(mine) else mine.kind
             columns.append(ColumnProfile(mine.name, kind, levels, edges, counts))
