@@ -330,3 +330,9 @@ def test_ctrl_c_while_scoring_leaves_nothing(model, tmp_path):
     out, err = child.communicate(timeout=30)
     assert (child.returncode, out, err) == (130, "", "error: interrupted\n")
     assert sorted(os.listdir(tmp_path)) == ["many", "model.kb"]
+
+
+def test_the_kinds_of_columns_are_those_of_the_fit(run, model):
+    ran = run("score", "model.kb", "faithful.csv", "--kind", "eruptions=count")
+    assert (ran.code, ran.out) == (2, "")
+    assert "model.kb holds the kinds of its columns" in ran.err

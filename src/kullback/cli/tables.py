@@ -147,6 +147,8 @@ def score(
     if out is not None:
         check_format(out, (".csv", ".parquet"))
         check_place(out, "--out", inputs=(model, data))
+    if reading.kind:
+        raise InputError(f"--kind: {model} holds the kinds of its columns; leave it out")
     fit = load_fit(model)
     missing: bool | Literal["drop"] = reading.absent
     with progress("reading", output) as watch:

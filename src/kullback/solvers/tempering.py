@@ -10,7 +10,7 @@ Sources: Del Moral, Doucet, Jasra (2006); Dau and Chopin (2022); Bennett (1976).
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, final
+from typing import Any, Protocol, final, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -56,6 +56,7 @@ class Tempered:
     interrupted: bool = False
 
 
+@runtime_checkable
 class Normals(Protocol):
     """A mixture of normals, in coordinates in which the wide one is N(0, I)."""
 
