@@ -7,7 +7,7 @@ from kullback.families import FullRank, MeanField, is_diagonal, parse_family
 from kullback.fitting.reverse import reverse_fit
 from kullback.inputs.target import read
 from kullback.results.loss_report import Gradients
-from kullback.routes.log_density_reverse import Job
+from kullback.routes.job import Job
 
 _CLIMBS = 4
 

@@ -69,8 +69,12 @@ class Cover:
     @cached_property
     def log_r(self) -> Float[np.ndarray, " n"]:
         """The log density of what all draws together come from."""
+        return self.log_r_at(self.x)
+
+    def log_r_at(self, x: Float[np.ndarray, "m d"]) -> Float[np.ndarray, " m"]:
+        """Returns the same at other points."""
         shares = [math.log(n / len(self.x)) for n, _ in self.rounds]
-        logs = [heavy_log_prob(q, self.x) for _, q in self.rounds]
+        logs = [heavy_log_prob(q, x) for _, q in self.rounds]
         return np.logaddexp.reduce([a + b for a, b in zip(shares, logs, strict=True)], axis=0)
 
     @cached_property

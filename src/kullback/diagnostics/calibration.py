@@ -163,7 +163,10 @@ def _chance(n: int, local: float) -> float:
         held = np.convolve(held, steps[: high - first + 1])[low - first : high - first + 1]
         first = int(low)
     rest = steps[n - (first + np.arange(len(held)))]
-    return min(max(1.0 - float(held @ rest) / float(stats.poisson.pmf(n, n)), 0.0), 1.0)
+    chance = 1.0 - float(held @ rest) / float(stats.poisson.pmf(n, n))
+    return min(
+        max(chance, 0.5 * local), 1.0
+    )  # that of the one place, where rounding leaves nothing of the difference
 
 
 # Sizes: the mean and the sd of normal scores that are known only up to where the draws end.

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import final
 
 import numpy as np
@@ -50,9 +50,9 @@ class Weighed:
         x: all draws, those of q first, (n, d).
         own: how many are of q.
         log_p, log_q, log_r: log densities; r is what all draws together are drawn from.
-        gradient: of log p, (n, d).
-        kin: the mixture that the others have, with t tails.
-        closer: whether that is one closer to p, not q itself.
+        gradient: of log p, (n, d), at q's draws at least.
+        others: the log density that the others come from.
+        closer: whether that is one closer to p, not q itself with t tails.
     """
 
     x: Float[np.ndarray, "n d"]
@@ -60,15 +60,14 @@ class Weighed:
     log_p: Float[np.ndarray, " n"]
     log_q: Float[np.ndarray, " n"]
     log_r: Float[np.ndarray, " n"]
-    gradient: Float[np.ndarray, "n d"]
-    kin: Components
+    gradient: Float[np.ndarray, "m d"]
+    others: Callable[[Array], Array]
     closer: bool
 
     def log_r_at(self, x: Array, log_q: Array) -> Float[np.ndarray, " m"]:
         """Returns the log density of what all draws come from at other points, given log q there."""
         share = self.own / len(self.x)
-        heavy = heavy_log_prob(self.kin, x)
-        return np.logaddexp(math.log(share) + log_q, math.log1p(-share) + heavy)
+        return np.logaddexp(math.log(share) + log_q, math.log1p(-share) + self.others(x))
 
     @property
     def log_ratio(self) -> Float[np.ndarray, " n"]:
@@ -236,7 +235,7 @@ def own_draws(
             break
         n = int(min(len(ratio) * min((spread / _ERROR) ** 2, 3.0), _MOST - len(ratio))) or 1
     x, log_p, logs, gradient = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return Weighed(x, len(x), log_p, logs, logs, gradient, q, closer=False)
+    return Weighed(x, len(x), log_p, logs, logs, gradient, log_q, closer=False)
 
 
 def weigh(
@@ -259,8 +258,8 @@ def weigh(
     """
     alone = own_draws(density, q, log_q, rng, sample)
     own = alone.own
-    others = (q, own // 2) if kin is None else (kin, max(own, 2 * _MOST))
-    x = draw(others[0], rng, others[1], freedom=FREEDOM)
+    heavy, many = (q, own // 2) if kin is None else (kin, max(own, 2 * _MOST))
+    x = draw(heavy, rng, many, freedom=FREEDOM)
     # A fault in the far tails, where q itself was never seen, is no reason to refuse.
     met, faulty = list(density.faults), density.faulty
     log_p, gradient = density(x)
@@ -268,8 +267,9 @@ def weigh(
     both = ((alone.x, x), (alone.log_p, log_p), (alone.log_q, log_q(x)), (alone.gradient, gradient))
     x, log_p, logs, gradient = (np.concatenate(column) for column in both)
     shares = np.log([own / len(x), 1.0 - own / len(x)])
-    log_r = np.logaddexp(shares[0] + logs, shares[1] + heavy_log_prob(others[0], x))
-    return Weighed(x, own, log_p, logs, log_r, gradient, others[0], closer=kin is not None)
+    others = partial(heavy_log_prob, heavy)
+    log_r = np.logaddexp(shares[0] + logs, shares[1] + others(x))
+    return Weighed(x, own, log_p, logs, log_r, gradient, others, closer=kin is not None)
 
 
 def draw(

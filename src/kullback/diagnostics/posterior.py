@@ -11,6 +11,7 @@ from kullback.core.run import Run
 from kullback.diagnostics.evidence import Evidence, weigh_up
 from kullback.diagnostics.importance import Sampler, Weighed, weigh
 from kullback.diagnostics.integrability import Rays, check_faults, check_proper
+from kullback.diagnostics.necks import Neck
 from kullback.diagnostics.tempered import Afar, Probe, from_afar, mode_share, probe
 from kullback.diagnostics.verdict import Remedies, unseen_modes
 from kullback.diagnostics.verdict import findings as verdict_findings
@@ -58,6 +59,7 @@ def diagnose(
     remedies: Remedies,
     kin: Components | None = None,
     sample: Sampler | None = None,
+    neck: Callable[[], Neck | None] | None = None,
 ) -> Report:
     """Returns the trust report.
 
@@ -72,6 +74,7 @@ def diagnose(
         remedies: what to type next.
         kin: a mixture that is closer to p than q, if one is known: the weights of its draws tell more.
         sample: gives draws of q, where that is no mixture and `made` holds one that is close to it.
+        neck: gives draws that cover p, where it has a neck.
 
     Raises:
         DensityError: the log density is no log density where q is: NaN, improper, -inf on a part.
@@ -82,6 +85,9 @@ def diagnose(
     weighed = weigh(density, q, log_q, run.generator("weights"), kin, sample)
     check_faults(density, target, weighed)
     rays = check_proper(target, density, q, run.generator("rays", 1))
+    through = None if neck is None else neck()
+    if through is not None:
+        weighed = through.weighed(weighed, log_q)
     run.watch("probing with Langevin steps")
     probed = probe(density, q, log_q, weighed, run.generator("probe"))
     afar = from_afar(tempered(), found, log_q, weighed)
@@ -106,7 +112,10 @@ def diagnose(
         nowhere=afar.outside[0] <= 0.0,
         probed=("Langevin probe", probed.acceptance),
     )
-    diagnosis = Diagnosis((*findings, *_tails(rays)), unseen_modes(found.looks, found.narrowest))
+    necks = () if through is None else (through.finding(target.coordinates),)
+    diagnosis = Diagnosis(
+        (*findings, *_tails(rays), *necks), unseen_modes(found.looks, found.narrowest)
+    )
     posterior = replace(posterior, diagnosis=diagnosis)
     return Report(posterior, evidence.reverse_kl, evidence.forward_kl, afar.threshold)
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import final
 
@@ -16,6 +16,7 @@ from kullback.fitting.climbs import Climbs
 from kullback.fitting.components import Components
 from kullback.solvers.bridge import bridge, standard_error
 from kullback.solvers.modes import CountedDensity, Mode
+from kullback.solvers.shear import learnt_shear
 from kullback.solvers.tempering import Points, Tempered, move, temper
 
 Array = np.ndarray
@@ -140,18 +141,58 @@ def tempered_draws(density: CountedDensity, found: Climbs, run: Run) -> Tempered
     Where modes have very different widths, half of the draws start at them, from normals twice as wide.
     """
     center, root = wide_around(found)
+    mixture = _unlike(found, center, root)
+    return _tempered(density, center, root, run, "tempering", mixture)
+
+
+def _tempered(
+    density: CountedDensity, center: Array, root: Array, run: Run, name: str, mixture: Components | None = None
+) -> Tempered:  # fmt: skip
+    place = f"{name} on the way"
     return temper(
         density,
         center,
         root,
-        mixture=_unlike(found, center, root),
+        mixture=mixture,
         chains=_CHAINS,
         length=_LENGTH,
-        rng=run.generator("tempering"),
-        watch=lambda beta: run.watch(f"tempering from afar, β = {beta:.2g}"),
-        resume=run.checkpoint.get("tempering on the way"),
-        keep=lambda state: run.checkpoint.on_the_way("tempering on the way", state),
+        rng=run.generator(name),
+        watch=lambda beta: run.watch(f"{name} from afar, β = {beta:.2g}"),
+        resume=run.checkpoint.get(place),
+        keep=lambda state: run.checkpoint.on_the_way(place, state),
     )
+
+
+#: How many times as wide as draws of p in the coordinates of a neck tempering starts there; how often these are
+#: learnt: the draws that they lead to have been deeper in the neck than those they were learnt from.
+_WIDER, _ROUNDS = 3.0, 2
+
+
+def through_neck(density: CountedDensity, wide: Tempered, found: Climbs, run: Run) -> Tempered:
+    """Returns the draws or, where they show a neck, others that walked in coordinates that undo it.
+
+    Where p has several modes the draws are as they are: what is learnt from one may lose another.
+    """
+    now = wide
+    several = sum(m.proper for m in found.modes) > 1
+    for i in range(0 if several or not wide.complete else _ROUNDS):
+        try:
+            shear = learnt_shear(density, now.x) or now.shear
+        except KeyboardInterrupt:
+            return replace(now, interrupted=True)
+        if shear is None:
+            break
+        z = shear.inverse(now.x)
+        root = _WIDER * np.linalg.cholesky(np.cov(z.T) + 1e-12 * np.diag(z.var(axis=0)))
+        name = f"tempering in a neck, {i + 1}"
+        there = _tempered(shear.density(density), z.mean(axis=0), root, run, name)
+        if not there.complete:
+            return replace(now, interrupted=there.interrupted)
+        now = replace(
+            there, x=shear.forward(there.x), log_p=there.log_p - shear.log_det(there.x), shear=shear,
+            temperatures=now.temperatures + there.temperatures,
+        )  # fmt: skip
+    return now
 
 
 def not_tempered(density: CountedDensity, found: Climbs) -> Tempered:

@@ -22,7 +22,8 @@ from kullback.inputs.draws import Drawn
 from kullback.measure.density import check
 from kullback.results.judgement import Judgement
 from kullback.results.posterior import Diagnosis
-from kullback.routes.log_density_reverse import Job, threads
+from kullback.routes.job import Job
+from kullback.routes.log_density_reverse import threads
 from kullback.tables.kinds import listed
 from kullback.targets import Unconstrained
 
@@ -49,9 +50,7 @@ def judge_target(target: Unconstrained, judged: Drawn | Distribution, run: Run) 
     with np.errstate(all="ignore"), threads(target.dimension):
         if isinstance(judged, Distribution):
             return _of_density(job, judged)
-        return judge_draws(
-            target, job.density, job.everywhere, job.tempered, judged, run, _OF_DRAWS
-        )
+        return judge_draws(target, job.density, job.everywhere, job.reached, judged, run, _OF_DRAWS)
 
 
 def _of_density(job: Job, q: Distribution) -> Judgement:
@@ -60,8 +59,8 @@ def _of_density(job: Job, q: Distribution) -> Judgement:
     near, log_q, sample = _over_coordinates(q, target, run)
     made = ReverseFit(near, (), (), (0.0, 0.0), 0, grown=False)
     report = diagnose(
-        target, job.density, job.everywhere, lambda: job.tempered, made, log_q, run, _OF_DENSITY,
-        sample=sample,
+        target, job.density, job.everywhere, lambda: job.reached, made, log_q, run, _OF_DENSITY,
+        sample=sample, neck=lambda: job.neck,
     )  # fmt: skip
     found = report.posterior
     findings = tuple(
@@ -84,7 +83,7 @@ def _of_density(job: Job, q: Distribution) -> Judgement:
         evaluations=job.density.count,
         seconds=run.seconds,
         posterior=replace(found, diagnosis=diagnosis),
-        interrupted=job.tempered.interrupted,
+        interrupted=job.reached.interrupted,
     )
 
 

@@ -18,7 +18,8 @@ from kullback.results.estimate import Estimate
 from kullback.results.fit import NOT_ASKED, Fit, Optimum
 from kullback.results.posterior import Report
 from kullback.results.quantity import FORWARD_KL
-from kullback.routes.log_density_reverse import Job, elbo_of, job_of, named, remedies, threads
+from kullback.routes.job import Job, job_of
+from kullback.routes.log_density_reverse import elbo_of, named, remedies, threads
 from kullback.routes.samples_forward import MixtureRecipe, likeliest, structure_of
 from kullback.routes.table import Problem
 from kullback.targets import Samples
@@ -65,8 +66,8 @@ def _fitted(job: Job, recipe: MixtureRecipe, problem: Problem) -> Fit:
     def report() -> Report:
         log_q = q.distribution().log_prob
         return diagnose(
-            job.target, job.density, job.everywhere, lambda: job.tempered, made, log_q, job.run,
-            remedies(recipe), last.proposal,
+            job.target, job.density, job.everywhere, lambda: job.reached, made, log_q, job.run,
+            remedies(recipe), last.proposal, neck=lambda: job.neck,
         )  # fmt: skip
 
     try:
@@ -138,7 +139,7 @@ def _result(
     report = found if isinstance(found, Report) else None
     measured = found.forward_kl if isinstance(found, Report) else found
     counted = replace(recipe, k=len(q.weights)) if isinstance(recipe, Mixture) else recipe
-    interrupted = job.stopped or job.tempered.interrupted
+    interrupted = job.stopped or job.reached.interrupted
     k = "" if drawn.pareto_k == -math.inf else f", Pareto k {drawn.pareto_k:.2f}"
     notes = [
         f"maximum likelihood on {len(drawn.x):,} weighted draws of p, worth {drawn.effective:,.0f}{k}",

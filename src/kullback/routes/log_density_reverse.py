@@ -1,28 +1,21 @@
 """Reverse fits to log densities: the ELBO climbed, then everything measured again on fresh draws."""
 
 import math
-from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
-from functools import cached_property
-from typing import Any, Literal, final
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from kullback.core.errors import DensityError
 from kullback.core.numerics import one_thread
-from kullback.core.run import Checkpoint, Run
 from kullback.diagnostics.importance import own_draws
-from kullback.diagnostics.integrability import check_faults, check_found, check_proper
+from kullback.diagnostics.integrability import check_faults
 from kullback.diagnostics.posterior import ON_FRESH_DRAWS, diagnose, elbo_estimate
-from kullback.diagnostics.tempered import not_tempered, tempered_draws, wide_around
 from kullback.diagnostics.verdict import Remedies
 from kullback.distributions.base import Distribution
 from kullback.distributions.transported import Approximation
 from kullback.families import Auto, FullRank, LowRank, MeanField, Mixture, is_diagonal
-from kullback.files.archive import resumed
-from kullback.fitting.climbs import Climbs, look_around, search
-from kullback.fitting.components import Components, one
+from kullback.fitting.components import Components
 from kullback.fitting.elbo_gradients import Estimator
 from kullback.fitting.low_rank import low_rank_fit
 from kullback.fitting.reverse import (
@@ -34,25 +27,17 @@ from kullback.fitting.reverse import (
     reverse_mixture,
     with_another,
 )
-from kullback.fitting.stochastic import Minibatch, stochastic_fit
+from kullback.fitting.stochastic import stochastic_fit
 from kullback.results.estimate import Estimate
 from kullback.results.fit import NOT_ASKED, Fit, Optimum
 from kullback.results.posterior import Report, Rung
 from kullback.results.quantity import ELBO, REVERSE_KL
+from kullback.routes.job import Job, job_of
 from kullback.routes.table import Problem
-from kullback.solvers.modes import CountedDensity
-from kullback.solvers.tempering import Tempered
 from kullback.targets import Unconstrained
 
-Watch = Callable[[str], None]
-#: Climbs to modes, unless said.
-_CLIMBS = 8
 #: Coordinates up to which linear algebra gains nothing by several threads.
 _NARROW = 64
-
-
-#: The first needs no tuning; the others are estimators of the ELBO's gradient.
-Solver = Literal["natural_gradient"] | Estimator
 
 
 # The reverse fit of one family, and the report on it.
@@ -72,73 +57,6 @@ def fit(problem: Problem) -> Fit:
         return _result(job, recipe, fit_one(job, recipe), None)
 
 
-def job_of(problem: Problem, solver: Solver) -> "Job":
-    """Returns what is fitted, with what an interrupted run left of it."""
-    target, run = problem.target.unconstrained, problem.run
-    name = f"{problem.family} by {problem.solver}"
-    run = replace(run, checkpoint=_checkpoint(target, name, run))
-    return Job(target, run, problem.starts or _CLIMBS, solver, problem.target.minibatch)
-
-
-@final
-@dataclass(eq=False)
-class Job:
-    """A target with what has been found out about it; shared by the families tried on it."""
-
-    target: Unconstrained
-    run: Run
-    climbs: int
-    solver: Solver = "natural_gradient"
-    minibatch: Minibatch | None = None
-    density: CountedDensity = field(init=False)
-    stopped: bool = False
-
-    def __post_init__(self) -> None:
-        self.density = CountedDensity(self.target.evaluate, self.target.dimension)
-
-    @cached_property
-    def search(self) -> Climbs:
-        """The modes, looked for once."""
-        self.run.watch("climbing to the modes")
-        rng = self.run.generator("climbs")
-        try:
-            found = self.run.once(
-                "modes",
-                self.density,
-                lambda: search(self.density, self.target.start, rng, climbs=self.climbs),
-            )
-        except DensityError:
-            check_found(self.density, self.target)
-            raise
-        top = found.modes[0]
-        check_proper(self.target, self.density, one(top.at, top.root), self.run.generator("rays"))
-        return found
-
-    @cached_property
-    def everywhere(self) -> Climbs:
-        """The modes that climbs from far and wide find too."""
-        if self.stopped:
-            return self.search
-        self.run.watch("looking for other modes, far and wide")
-        center, root = wide_around(self.search)
-        rng = self.run.generator("far and wide")
-        return self.run.once(
-            "far and wide",
-            self.density,
-            lambda: look_around(self.density, self.search, center, root, self.tempered.x, rng),
-        )
-
-    @cached_property
-    def tempered(self) -> Tempered:
-        """Draws of p from afar, made once; where they began, if someone is in a hurry."""
-        if self.stopped:
-            return not_tempered(self.density, self.search)
-        self.run.watch("tempering from afar")
-        return self.run.once(
-            "tempering", self.density, lambda: tempered_draws(self.density, self.search, self.run)
-        )
-
-
 def _fitted(job: Job, recipe: Recipe) -> Fit:
     if isinstance(recipe, Auto):
         return _ladder(job)
@@ -148,21 +66,7 @@ def _fitted(job: Job, recipe: Recipe) -> Fit:
 
 def _stopped(job: Job, made: ReverseFit) -> bool:
     """Whether someone pressed Ctrl-C."""
-    return made.interrupted or job.stopped or job.tempered.interrupted
-
-
-def _checkpoint(target: Unconstrained, family: str, run: Run) -> Checkpoint:
-    """What an interrupted run left in a file. Raises InputError if that was another fit."""
-    if run.place is None:
-        return run.checkpoint
-    value, gradient = target.evaluate(target.start[None])
-    mark = {
-        "coordinates": tuple(target.coordinates),
-        "family": family,
-        "key": str(run.key),
-        "at the start": (float(value[0]), *map(float, gradient[0])),
-    }
-    return resumed(run.place, mark)
+    return made.interrupted or job.stopped or job.reached.interrupted
 
 
 def _ladder(job: Job) -> Fit:
@@ -393,6 +297,8 @@ def _missed(
     if not outside.value > _SEEN or tried:
         return None
     missed = np.flatnonzero(log_q(draws.x) < report.threshold)
+    if not len(missed):  # only draws through a neck are
+        return None
     return draws.x[missed[np.argmax(draws.log_p[missed])]]
 
 
@@ -401,11 +307,12 @@ def _report(job: Job, recipe: Recipe, made: ReverseFit) -> Report:
         job.target,
         job.density,
         job.everywhere,
-        lambda: job.tempered,
+        lambda: job.reached,
         made,
         made.q.distribution().log_prob,
         job.run,
         remedies(recipe),
+        neck=lambda: job.neck,
     )
 
 

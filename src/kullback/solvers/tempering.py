@@ -17,6 +17,7 @@ from jaxtyping import Float, Int
 
 from kullback.solvers.bridge import bridge
 from kullback.solvers.modes import CountedDensity
+from kullback.solvers.shear import Shear
 
 Array = np.ndarray
 #: The share of points that must stay effective from one temperature to the next.
@@ -44,6 +45,7 @@ class Tempered:
         temperatures: how many were passed.
         complete: whether p itself was reached.
         interrupted: whether someone pressed Ctrl-C on the way.
+        shear: the coordinates in which they walked, where p has a neck; None for its own.
     """
 
     x: Float[np.ndarray, "n d"]
@@ -54,6 +56,7 @@ class Tempered:
     temperatures: int
     complete: bool
     interrupted: bool = False
+    shear: Shear | None = None
 
 
 @runtime_checkable
