@@ -145,6 +145,7 @@ class TestData:
             return -0.5 * jnp.sum((x - y) ** 2)
 
         read(LogDensity(fn, np.zeros(2), data=1.0)).unconstrained.evaluate(np.zeros((1, 2)))
+        gc.collect()  # functions of other tests
         before = len(functions._COMPILED)
         del fn
         gc.collect()
