@@ -60,6 +60,7 @@ def target_of_a_sum(y):
 
 
 class TestSampler:
+    @pytest.mark.slow
     def test_exact_draws_alarm_in_five_per_cent_of_keys(self):
         alarms = [
             calibrate(make_target, prior_draws, 40, sampler=sampler(), key=key).verdict

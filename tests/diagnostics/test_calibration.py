@@ -28,7 +28,7 @@ def found_of(ranks, draws):
 
 
 class TestBand:
-    @pytest.mark.parametrize("n", [20, 100, 300])
+    @pytest.mark.parametrize("n", [20, 100, pytest.param(300, marks=pytest.mark.slow)])
     def test_p_values_are_those_of_simulation(self, n):
         """Against a count of 4,000 uniform samples, at three levels, within 4 of its errors."""
         rng = np.random.default_rng(n)

@@ -63,6 +63,7 @@ def test_a_funnel_in_the_plane():
     assert np.abs(of_keys([0], "mixture:3", 2)).max() < 3.5
 
 
+@pytest.mark.slow
 def test_a_funnel_in_ten_coordinates():
     """Its evidence was two nats too low, at ± .2."""
     found = of_keys([0, 1], "full_rank", 10)
@@ -96,6 +97,7 @@ def test_a_centred_hierarchy():
     assert max(e.standard_error for e in found) < 0.02  # it was .1 to .6
 
 
+@pytest.mark.slow
 def test_the_same_bits_after_a_kill(tmp_path):
     """Stages in a neck are kept, too."""
 

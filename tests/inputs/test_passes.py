@@ -73,7 +73,7 @@ def test_a_fit_has_the_same_bits_on_other_processes(pool, files):
     np.testing.assert_array_equal(numbers(there), numbers(here))
 
 
-@pytest.mark.parametrize("weights", [None, "w"])
+@pytest.mark.parametrize("weights", ["w", pytest.param(None, marks=pytest.mark.slow)])
 def test_a_mixture_has_the_same_bits_on_other_processes(pool, files, weights):
     stream = scan(files, columns=["x", "y"], weights=weights)
     # and those of the array that the files hold

@@ -93,9 +93,8 @@ class Calibration(Shown):
         >>> def narrow(y, rng):
         ...     return rng.normal(y.sum() / 6.0, 0.2, 400)
         >>> def make_target(y):
-        ...     return kb.LogDensity(
-        ...         lambda m: -0.5 * m**2 - 0.5 * np.sum((y - m) ** 2), gradient=lambda m: np.sum(y - m) - m
-        ...     )
+        ...     log_prob = lambda m: -0.5 * m**2 - 0.5 * np.sum((y - m[..., None]) ** 2, axis=-1)
+        ...     return kb.LogDensity(log_prob, gradient=lambda m: y.sum() - 6.0 * m)
         >>> found = kb.calibrate(make_target, prior_draws, 100, sampler=narrow)
         >>> found.verdict, found.quantities[0].finding
         ('miscalibrated', 'too narrow')
