@@ -178,13 +178,27 @@ def _figure(found: Calibration, which: list[int], title: str, caption: str, size
         role: Role = "reverse" if quantity.findings else "q"
         name = quantity.name if quantity.findings and len(which) > 1 and named <= _DRAWN else ""
         ranks = np.sort(found.ranks[:, j])
-        at, difference = _distribution(ranks)
+        at, difference = _thinned(*_distribution(ranks), _PIECES[size])
         faint = len(which) > 1 and not quantity.findings
         series.append(Series(name, at, difference, role, "line", 0.4 if faint else 1.0))
     return Figure(
         title, caption, Axis("rank of the true value", (0.0, 1.0)), Axis("share below, less rank"), tuple(series),
         size=size,
     )  # fmt: skip
+
+
+#: Pieces of a line of which the lowest and the highest point are drawn: a page of many lines stays small.
+_PIECES: dict[Size, int] = {"wide": 120, "small": 40}
+
+
+def _thinned(x: np.ndarray, y: np.ndarray, pieces: int) -> tuple[np.ndarray, np.ndarray]:
+    """A line of few points that goes as high and as low, nearly where it did."""
+    if len(x) <= 2 * pieces:
+        return x, y
+    parts = np.array_split(np.arange(len(x)), pieces)
+    ends = [p[f(y[p])] for p in parts for f in (np.argmin, np.argmax)]
+    kept = np.unique([0, *ends, len(x) - 1])
+    return x[kept], y[kept]
 
 
 def _steps(at: np.ndarray, height: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
