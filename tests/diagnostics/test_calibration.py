@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from arviz_stats import ecdf_utils
 from scipy import stats
 
 from kullback.diagnostics.calibration import (
@@ -37,6 +38,17 @@ class TestBand:
             share = float(np.mean(p <= level))
             assert share <= level + 4.0 * np.sqrt(level * (1 - level) / len(p))
             assert share >= 0.75 * level - 4.0 * np.sqrt(level * (1 - level) / len(p))  # discrete
+
+    @pytest.mark.parametrize("n", [50, 100])
+    def test_the_band_is_that_of_arviz_within_a_count(self, n):
+        """arviz-stats simulates the level, so that its band has an error, and another where counts are few."""
+        band = rank_band(n, 0.05)
+        within = ecdf_utils.simulate_confidence_bands(
+            n, 1, band.at, 0.95, 5000, np.random.default_rng(0)
+        )
+        low, high = ecdf_utils.get_pointwise_confidence_band(within, n, band.at)
+        assert np.abs(low - band.at - band.low).max() < 1.5 / n
+        assert np.abs(high - band.at - band.high).max() < 1.5 / n
 
     def test_a_line_leaves_the_band_where_its_p_value_says_so(self):
         rng, band = np.random.default_rng(0), rank_band(60, 0.1)

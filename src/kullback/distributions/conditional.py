@@ -171,7 +171,9 @@ def marginal_of(q: TableMixture, columns: tuple[int, ...]) -> TableMixture:
     left = np.isin(np.arange(len(q.kinds)), columns)
     there = left[q.reals]
     tables = tuple(t for j, t in zip(q.categories, q.tables, strict=True) if left[j])
+    own = q.covariances[:, there][:, :, there]
+    roots = q.roots if there.all() else np.linalg.cholesky(own)
     return replace(
         q, kinds=tuple(k for k, kept in zip(q.kinds, left, strict=True) if kept),
-        means=q.means[:, there], roots=q.marginal_roots(there), rates=q.rates[:, left[q.counts]], tables=tables,
+        means=q.means[:, there], roots=roots, rates=q.rates[:, left[q.counts]], tables=tables,
     )  # fmt: skip

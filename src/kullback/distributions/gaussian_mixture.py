@@ -136,13 +136,6 @@ class TableMixture(Distribution):
         """Of some of the real columns."""
         return Marginals(self.roots, self.covariances)
 
-    def marginal_roots(self, there: Array) -> Float[np.ndarray, "k o o"]:
-        """Returns the Cholesky factors of the covariances of some of the real columns."""
-        if there.all():
-            return self.roots
-        part = self.roots[:, there]
-        return np.linalg.cholesky(part @ part.transpose(0, 2, 1))
-
     def sample(self, rng: np.random.Generator, n: int) -> Array:
         which = rng.choice(len(self.weights), n, p=self.weights / self.weights.sum())
         out = np.empty((n, len(self.kinds)))

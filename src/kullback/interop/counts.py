@@ -98,6 +98,7 @@ def beta_negative_binomial(a: float, b: float, size: float) -> Distribution:
         (0.0, math.inf),
         log_mass,
         lambda rng, n: rng.negative_binomial(size, 1.0 - rng.beta(a, b, n)),
+        cancels=2.0 * size,
     )
 
 
@@ -173,7 +174,7 @@ def read_count(frozen: Any, shapes: list[float], loc: float) -> Distribution | N
         (low, high),
         lambda k: _LOG_MASSES[cls](k - loc, *shapes),
         lambda rng, n: frozen.rvs(size=n, random_state=rng),
-        cancels=math.log(2.0) * shapes[0] if cls in _OF_SUBSETS else 0.0,
+        cancels=2.0 * math.log(2.0) * shapes[0] if cls in _OF_SUBSETS else 0.0,
     )
     return replace(found, inverse=_quantiles(frozen, found.density, low, high))
 
@@ -275,7 +276,7 @@ def _hypergeometric(k: Array, total: float, successes: float, draws: float) -> A
     return chosen - _log_choose(total, draws)
 
 
-#: Those made of numbers of subsets of so many as the first shape says: their logarithms are up to log 2 times that.
+#: Those made of numbers of subsets of so many as the first shape says, whose logarithms are up to log 2 times that.
 _OF_SUBSETS = ("hypergeom_gen", "nhypergeom_gen", "nchypergeom_fisher_gen")
 #: SciPy's class to its log mass at integers of the support with loc = 0.
 _LOG_MASSES: dict[str, Callable[..., Array]] = {
