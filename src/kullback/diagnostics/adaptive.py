@@ -38,13 +38,13 @@ _BETTER = 1.05
 #: A draw that would weigh so many times the mean is of a place that a mixture misses; the share of p from which
 #: that is mended, and how often.
 _MISSED, _NOTED, _REPAIRS = 20.0, 1e-3, 3
-#: Rounds of draws towards a mean at most.
-_TOWARDS = 3
+#: Rounds of draws towards a mean at most, and the effective share of what they add at which they end.
+_TOWARDS, _ENOUGH = 4, 0.4
 _HEAVY, _SHARE = 0.4, 0.3
 _CHAINS, _SETTLE, _KEPT, _WORTH = 512, 8, 8, 4.0
 #: Numbers of components that a proposal may have, and draws for each of their parameters: of p in truth,
 #: and tempered ones, where a proposal that is too close to them does no harm.
-_COMPONENTS, _EACH, _EACH_AT_FIRST = (1, 2, 3, 4, 6, 8, 12, 16), 5, 2
+_COMPONENTS, _EACH, _EACH_AT_FIRST = (1, 2, 4, 8, 16), 5, 2
 #: Eigenvalues of a covariance with a control, in coordinates in which that without is the identity, at least.
 _LEAST = 0.2
 
@@ -216,11 +216,11 @@ def towards(
         run: randomness and progress.
         name: of the values.
     """
-    base, worth = now.proposal, 0.0
+    base = now.proposal
     for i in range(_TOWARDS):
         heavy = now.weights * np.abs(np.where(np.isfinite(now.log_p), values(now), 0.0))
-        before, worth = worth, float(heavy.sum() ** 2 / (heavy @ heavy))
-        if i and worth < _BETTER * before * len(now.x) / (len(now.x) - _ROUND):
+        worth = float(heavy.sum() ** 2 / (heavy @ heavy))
+        if i and worth > _ENOUGH * len(now.x):
             break
         found = mixture_of(now.x, heavy, worth * _EACH_AT_FIRST / _EACH, run.generator(name, i))
         both = base if found is None else joined([base, found])

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from kullback.core.run import Run
 from kullback.diagnostics.adaptive import close_to, cover
 from kullback.diagnostics.evidence import Evidence, weigh_up
-from kullback.diagnostics.importance import Value, Weighed, weigh
+from kullback.diagnostics.importance import Kin, Value, Weighed, weigh
 from kullback.diagnostics.integrability import check_found, check_proper
 from kullback.diagnostics.posterior import named_parameters
 from kullback.diagnostics.tempered import Afar, from_afar, mode_share
@@ -267,7 +267,7 @@ def _measured(
     covering = cover(density, anchor, found, tempered, run).proposal
     density.forget()
     run.watch("weighing draws of both mixtures")
-    weighed = weigh(density, q, q.log_prob, run.generator("weights"), covering)
+    weighed = weigh(density, q, q.log_prob, run.generator("weights"), Kin(covering))
     held = _held(density, q, drawn, parts)
     check_found(density, target)
     rays = check_proper(target, density, anchor, run.generator("rays", 1))

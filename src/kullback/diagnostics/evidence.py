@@ -62,13 +62,16 @@ def weigh_up(weighed: Weighed, afar: Afar, rays: Rays) -> Evidence:
     else:
         values, method = _bridged(weighed, afar, reached=reached)
     n, k = len(weighed.x), f"Pareto k = {weighed.pareto_k:.2f}"
+    why = (
+        "few draws, where q is nearly 0, decide it" if by_weights else f"{k}, and {_why_not(afar)}"
+    )
     made = [
         Estimate.sampled(
             *value,
             quantity,
             method=method,
             n=n,
-            reason=f"{k}, and {_why_not(afar)}",
+            reason=why,
         )
         for value, quantity in zip(values, _QUANTITIES, strict=True)
     ]

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from typing import final
 
 import numpy as np
@@ -20,6 +20,7 @@ from scipy import special
 from kullback.distributions.vector import Independent
 from kullback.fitting.components import Components
 from kullback.solvers.modes import CountedDensity
+from kullback.solvers.shear import Shear
 
 Array = np.ndarray
 
@@ -33,6 +34,8 @@ CONSTANT = 1e-6
 #: Pareto k of what draws add to a mean above which it has no variance, or no mean; and how many of the largest are
 #: then as many as may be missing (measured on banana-shaped densities and funnels).
 _HEAVY, _NO_MEAN, _LARGEST = 0.5, 1.0, 20
+#: The share of Jeffreys that these may be where it has no mean.
+_FEW = 0.2
 #: With no weight above this many times their mean, thousands of weights have no heavy tail.
 _SMALL = 5.0
 
@@ -157,9 +160,10 @@ class Weighed:
         added = self.weights * np.abs(self._known - value)
         tail = smoothed(np.log(np.maximum(added, 1e-300)))[2]
         # Where the weights have no variance either, the largest of what is added have not been drawn.
+        largest = float(np.sort(added)[-_LARGEST:].sum()) / len(added)
         if tail < (_HEAVY if self.pareto_k > _HEAVY else _NO_MEAN):
-            return float(np.sort(added)[-_LARGEST:].sum()) / len(added) if tail > _HEAVY else 0.0
-        return math.inf
+            return largest if tail > _HEAVY else 0.0
+        return 2.0 * largest if largest < _FEW * (value - level) else math.inf
 
     @property
     def forward_kl(self) -> Value:
@@ -238,12 +242,38 @@ def own_draws(
     return Weighed(x, len(x), log_p, logs, logs, gradient, log_q, closer=False)
 
 
+@final
+@dataclass(frozen=True, eq=False)
+class Kin:
+    """A mixture with t tails, which draws may come from instead of q.
+
+    Attributes:
+        mixture: in coordinates of its own.
+        shear: these coordinates; None for those of p.
+    """
+
+    mixture: Components
+    shear: Shear | None = None
+
+    def draw(self, rng: np.random.Generator, n: int) -> Float[np.ndarray, "n d"]:
+        """Returns n draws."""
+        x = draw(self.mixture, rng, n, freedom=FREEDOM)
+        return x if self.shear is None else self.shear.forward(x)
+
+    def log_prob(self, x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
+        """Returns the log density at n points."""
+        if self.shear is None:
+            return heavy_log_prob(self.mixture, x)
+        z = self.shear.inverse(x)
+        return heavy_log_prob(self.mixture, z) - self.shear.log_det(z)
+
+
 def weigh(
     density: CountedDensity,
     q: Components,
     log_q: Callable[[Array], Array],
     rng: np.random.Generator,
-    kin: Components | None = None,
+    kin: Kin | None = None,
     sample: Sampler | None = None,
 ) -> Weighed:
     """Returns weighed draws of q, and of a mixture with t tails.
@@ -258,8 +288,8 @@ def weigh(
     """
     alone = own_draws(density, q, log_q, rng, sample)
     own = alone.own
-    heavy, many = (q, own // 2) if kin is None else (kin, max(own, 2 * _MOST))
-    x = draw(heavy, rng, many, freedom=FREEDOM)
+    heavy, many = (Kin(q), own // 2) if kin is None else (kin, max(own, 2 * _MOST))
+    x = heavy.draw(rng, many)
     # A fault in the far tails, where q itself was never seen, is no reason to refuse.
     met, faulty = list(density.faults), density.faulty
     log_p, gradient = density(x)
@@ -267,9 +297,8 @@ def weigh(
     both = ((alone.x, x), (alone.log_p, log_p), (alone.log_q, log_q(x)), (alone.gradient, gradient))
     x, log_p, logs, gradient = (np.concatenate(column) for column in both)
     shares = np.log([own / len(x), 1.0 - own / len(x)])
-    others = partial(heavy_log_prob, heavy)
-    log_r = np.logaddexp(shares[0] + logs, shares[1] + others(x))
-    return Weighed(x, own, log_p, logs, log_r, gradient, others, closer=kin is not None)
+    log_r = np.logaddexp(shares[0] + logs, shares[1] + heavy.log_prob(x))
+    return Weighed(x, own, log_p, logs, log_r, gradient, heavy.log_prob, closer=kin is not None)
 
 
 def draw(
@@ -300,7 +329,7 @@ def heavy_log_prob(q: Components, x: Float[np.ndarray, "n d"]) -> Float[np.ndarr
     logs = []
     for k, weight in enumerate(q.weights):
         moved = x - q.means[k]
-        z = moved / q.roots[k] if q.diagonal else np.linalg.solve(q.roots[k], moved.T).T
+        z = moved / q.roots[k] if q.diagonal else moved @ np.linalg.inv(q.roots[k]).T
         squares = np.einsum("nd,nd->n", z, z)
         logs.append(
             math.log(max(weight, 1e-300)) + constant[k] - 0.5 * (v + d) * np.log1p(squares / v)

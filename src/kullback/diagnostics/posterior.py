@@ -8,10 +8,10 @@ import numpy as np
 from jaxtyping import Float
 
 from kullback.core.run import Run
+from kullback.diagnostics.covering import Covering
 from kullback.diagnostics.evidence import Evidence, weigh_up
 from kullback.diagnostics.importance import Sampler, Weighed, weigh
 from kullback.diagnostics.integrability import Rays, check_faults, check_proper
-from kullback.diagnostics.necks import Neck
 from kullback.diagnostics.tempered import Afar, Probe, from_afar, mode_share, probe
 from kullback.diagnostics.verdict import Remedies, unseen_modes
 from kullback.diagnostics.verdict import findings as verdict_findings
@@ -57,9 +57,8 @@ def diagnose(
     log_q: Callable[[Array], Array],
     run: Run,
     remedies: Remedies,
-    kin: Components | None = None,
+    covering: Callable[[], Covering | None],
     sample: Sampler | None = None,
-    neck: Callable[[], Neck | None] | None = None,
 ) -> Report:
     """Returns the trust report.
 
@@ -72,9 +71,8 @@ def diagnose(
         log_q: its log density at n points.
         run: randomness and progress.
         remedies: what to type next.
-        kin: a mixture that is closer to p than q, if one is known: the weights of its draws tell more.
+        covering: gives draws that cover p, where there is time for them.
         sample: gives draws of q, where that is no mixture and `made` holds one that is close to it.
-        neck: gives draws that cover p, where it has a neck.
 
     Raises:
         DensityError: the log density is no log density where q is: NaN, improper, -inf on a part.
@@ -82,12 +80,13 @@ def diagnose(
     q = made.q
     density.forget()
     run.watch("measuring the ELBO on fresh draws")
-    weighed = weigh(density, q, log_q, run.generator("weights"), kin, sample)
+    weighed = weigh(density, q, log_q, run.generator("weights"), None, sample)
     check_faults(density, target, weighed)
     rays = check_proper(target, density, q, run.generator("rays", 1))
-    through = None if neck is None else neck()
-    if through is not None:
-        weighed = through.weighed(weighed, log_q)
+    covered = None if _near(weighed) else covering()
+    if covered is not None:
+        kin = covered.kin(log_q)
+        weighed = weigh(density, q, log_q, run.generator("weights"), kin, sample)
     run.watch("probing with Langevin steps")
     probed = probe(density, q, log_q, weighed, run.generator("probe"))
     afar = from_afar(tempered(), found, log_q, weighed)
@@ -112,12 +111,22 @@ def diagnose(
         nowhere=afar.outside[0] <= 0.0,
         probed=("Langevin probe", probed.acceptance),
     )
-    necks = () if through is None else (through.finding(target.coordinates),)
+    necks = () if covered is None else covered.findings(target.coordinates)
     diagnosis = Diagnosis(
         (*findings, *_tails(rays), *necks), unseen_modes(found.looks, found.narrowest)
     )
     posterior = replace(posterior, diagnosis=diagnosis)
     return Report(posterior, evidence.reverse_kl, evidence.forward_kl, afar.threshold)
+
+
+#: Nats of either KL, and Pareto k, up to which draws of q know p.
+_NEAR, _NO_TAIL = 0.005, 0.3
+
+
+def _near(weighed: Weighed) -> bool:
+    """Whether q is so near p that its own draws tell all about both."""
+    kls = weighed.reverse_kl, weighed.forward_kl
+    return weighed.pareto_k < _NO_TAIL and all(kl + 2.0 * error < _NEAR for kl, error in kls)
 
 
 ON_FRESH_DRAWS = "mean over fresh draws of q"

@@ -85,9 +85,14 @@ def findings(
         # Where q misses mass, a better shape of the same q is not the answer.
         remedies = Remedies(remedies.modes, remedies.modes)
     name, acceptance = probed
+    backward = divergence(kls[1], remedies)
+    if (
+        kls[1].kind == "unresolved"
+    ):  # a KL(p||q) that no draws tell is no reason against a q whose KL(q||p) is known
+        backward = replace(backward, verdict="caution")
     return [
         divergence(kls[0], remedies),
-        divergence(kls[1], remedies),
+        backward,
         missed,
         routes(found.agreement, nowhere=nowhere),
         sandwich(found.elbo, found.log_evidence, found.eubo),

@@ -331,8 +331,8 @@ class _Hunt:
 
 
 #: Starts and passes of a mixture that need not be the best.
-_ROUGH_KINDS: tuple[Kind, ...] = ("scaled", "white", "points", "spread")
-_ROUGH_PASSES = 30
+_ROUGH_KINDS: tuple[Kind, ...] = ("scaled", "white")
+_ROUGH_PASSES = 15
 
 
 def rough_mixture(rows: Rows, k: int, rng: np.random.Generator) -> Components:

@@ -1,4 +1,4 @@
-"""A log density with what has been found out about it: modes, tempered draws, necks; shared by the fits of it."""
+"""A log density with what has been found out about it: modes, draws of it; shared by the fits of it."""
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -6,9 +6,15 @@ from typing import Literal, final
 
 from kullback.core.errors import DensityError
 from kullback.core.run import Checkpoint, Run
+from kullback.diagnostics.covering import Covering, covering_of
 from kullback.diagnostics.integrability import check_found, check_proper
-from kullback.diagnostics.necks import Neck, neck_of
-from kullback.diagnostics.tempered import not_tempered, tempered_draws, through_neck, wide_around
+from kullback.diagnostics.tempered import (
+    not_tempered,
+    overall_root,
+    tempered_draws,
+    through_neck,
+    wide_around,
+)
 from kullback.files.archive import resumed
 from kullback.fitting.climbs import Climbs, look_around, search
 from kullback.fitting.components import one
@@ -101,11 +107,13 @@ class Job:
         return self.run.once(name, density, lambda: through_neck(density, wide, found, self.run))
 
     @cached_property
-    def neck(self) -> Neck | None:
-        """Draws that cover p, where it has a neck."""
+    def covering(self) -> Covering | None:
+        """Draws that cover p; None where there was no time for any."""
         if self.stopped or self.reached.interrupted:
             return None
-        return neck_of(self.density, self.reached, self.run)
+        start = self.search.starts[0]
+        anchor = one(start.means[0], overall_root(start))
+        return covering_of(self.density, anchor, self.search, self.reached, self.run)
 
 
 def _checkpoint(target: Unconstrained, family: str, run: Run) -> Checkpoint:

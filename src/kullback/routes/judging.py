@@ -60,7 +60,7 @@ def _of_density(job: Job, q: Distribution) -> Judgement:
     made = ReverseFit(near, (), (), (0.0, 0.0), 0, grown=False)
     report = diagnose(
         target, job.density, job.everywhere, lambda: job.reached, made, log_q, run, _OF_DENSITY,
-        sample=sample, neck=lambda: job.neck,
+        lambda: job.covering, sample,
     )  # fmt: skip
     found = report.posterior
     findings = tuple(

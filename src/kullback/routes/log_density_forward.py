@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from kullback.core.errors import UnsupportedError
-from kullback.diagnostics.adaptive import Cover, cover, enough, samples, towards
+from kullback.diagnostics.adaptive import Cover, cover, enough, samples
+from kullback.diagnostics.covering import Covering
 from kullback.diagnostics.integrability import look_out
 from kullback.diagnostics.posterior import diagnose
 from kullback.diagnostics.tempered import overall_root
@@ -57,17 +58,14 @@ def _fitted(job: Job, recipe: MixtureRecipe, problem: Problem) -> Fit:
     spent = job.density.count
     if not problem.report:
         return _result(job, recipe, ends, drawn, elbo_of(job, q), (starts, spent))
-    level = float(np.mean(drawn.weights * (drawn.log_p - q.log_prob(drawn.x))))
-    last = towards(
-        job.density, drawn, lambda c: c.log_p - q.log_prob(c.x) - level, job.run, "log ratio"
-    )
+    own = Covering(job.density, drawn, job.run)
     made = ReverseFit(q, (), (), (error, found.sds), len(drawn.x), grown=False)
 
     def report() -> Report:
         log_q = q.distribution().log_prob
         return diagnose(
             job.target, job.density, job.everywhere, lambda: job.reached, made, log_q, job.run,
-            remedies(recipe), last.proposal, neck=lambda: job.neck,
+            remedies(recipe), lambda: own if job.reached.shear is None else job.covering,
         )  # fmt: skip
 
     try:

@@ -312,7 +312,7 @@ def _report(job: Job, recipe: Recipe, made: ReverseFit) -> Report:
         made.q.distribution().log_prob,
         job.run,
         remedies(recipe),
-        neck=lambda: job.neck,
+        lambda: job.covering,
     )
 
 
