@@ -38,8 +38,8 @@ _BETTER = 1.05
 #: A draw that would weigh so many times the mean is of a place that a mixture misses; the share of p from which
 #: that is mended, and how often.
 _MISSED, _NOTED, _REPAIRS = 20.0, 1e-3, 3
-#: Rounds of draws towards a mean at most, and the effective share of what they add at which they end.
-_TOWARDS, _ENOUGH = 4, 0.4
+#: Rounds of draws towards a mean at most, and Pareto k of what they add at which they end.
+_TOWARDS, _LIGHT = 4, 0.3
 _HEAVY, _SHARE = 0.4, 0.3
 _CHAINS, _SETTLE, _KEPT, _WORTH = 512, 8, 8, 4.0
 #: Numbers of components that a proposal may have, and draws for each of their parameters: of p in truth,
@@ -219,9 +219,9 @@ def towards(
     base = now.proposal
     for i in range(_TOWARDS):
         heavy = now.weights * np.abs(np.where(np.isfinite(now.log_p), values(now), 0.0))
-        worth = float(heavy.sum() ** 2 / (heavy @ heavy))
-        if i and worth > _ENOUGH * len(now.x):
+        if i and smoothed(np.log(np.maximum(heavy, 1e-300)))[2] < _LIGHT:
             break
+        worth = float(heavy.sum() ** 2 / (heavy @ heavy))
         found = mixture_of(now.x, heavy, worth * _EACH_AT_FIRST / _EACH, run.generator(name, i))
         both = base if found is None else joined([base, found])
         now = now.with_more(

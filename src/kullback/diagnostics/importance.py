@@ -27,6 +27,8 @@ Array = np.ndarray
 _FIRST, _MOST = 2048, 16384
 #: The ELBO's standard error that is worth more draws.
 _ERROR = 0.01
+#: The error of KL(p||q) that is worth more draws of a mixture closer to p.
+_CLOSE = 0.003
 #: Degrees of freedom of heavy tails.
 FREEDOM = 5.0
 #: Below this spread log weights are constant up to rounding, and say nothing of what q misses.
@@ -250,10 +252,12 @@ class Kin:
     Attributes:
         mixture: in coordinates of its own.
         shear: these coordinates; None for those of p.
+        closer: whether it is closer to p than q is, not q itself.
     """
 
     mixture: Components
     shear: Shear | None = None
+    closer: bool = True
 
     def draw(self, rng: np.random.Generator, n: int) -> Float[np.ndarray, "n d"]:
         """Returns n draws."""
@@ -283,22 +287,38 @@ def weigh(
         q: a Gaussian or mixture; one close to q where it is something else.
         log_q: the log density of q at n points.
         rng: randomness.
-        kin: a mixture closer to p, which gives as many draws, with t tails; q, which gives half as many, if None.
+        kin: a mixture closer to p, which gives up to twice as many draws; q with t tails, which gives half as
+            many, if None.
         sample: gives draws of q, where it is no mixture.
     """
     alone = own_draws(density, q, log_q, rng, sample)
-    own = alone.own
-    heavy, many = (Kin(q), own // 2) if kin is None else (kin, max(own, 2 * _MOST))
-    x = heavy.draw(rng, many)
+    if kin is None:
+        return _with_others(alone, density, log_q, Kin(q, closer=False), rng, alone.own // 2)
+    found = _with_others(alone, density, log_q, kin, rng, _MOST // 2)
+    if found.forward_kl[1] < _CLOSE:
+        return found
+    return _with_others(found, density, log_q, kin, rng, 3 * _MOST // 2)
+
+
+def _with_others(
+    known: Weighed,
+    density: CountedDensity,
+    log_q: Callable[[Array], Array],
+    kin: Kin,
+    rng: np.random.Generator,
+    n: int,
+) -> Weighed:
+    """Returns the draws and n more, of the kin that others of them come from."""
+    x = kin.draw(rng, n)
     # A fault in the far tails, where q itself was never seen, is no reason to refuse.
     met, faulty = list(density.faults), density.faulty
     log_p, gradient = density(x)
     density.faults, density.faulty = met, faulty
-    both = ((alone.x, x), (alone.log_p, log_p), (alone.log_q, log_q(x)), (alone.gradient, gradient))
+    both = ((known.x, x), (known.log_p, log_p), (known.log_q, log_q(x)), (known.gradient, gradient))
     x, log_p, logs, gradient = (np.concatenate(column) for column in both)
-    shares = np.log([own / len(x), 1.0 - own / len(x)])
-    log_r = np.logaddexp(shares[0] + logs, shares[1] + heavy.log_prob(x))
-    return Weighed(x, own, log_p, logs, log_r, gradient, heavy.log_prob, closer=kin is not None)
+    share = known.own / len(x)
+    log_r = np.logaddexp(math.log(share) + logs, math.log1p(-share) + kin.log_prob(x))
+    return Weighed(x, known.own, log_p, logs, log_r, gradient, kin.log_prob, kin.closer)
 
 
 def draw(

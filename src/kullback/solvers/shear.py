@@ -139,9 +139,22 @@ def scale_dependence(x: Draws) -> Float[np.ndarray, "d d"]:
     by_logs, by_squares = (
         white.T @ ((v - v.mean(axis=0)) / v.std(axis=0)) / n for v in (logs, squares)
     )
-    found = np.where(np.abs(by_squares) > _BENT, 0.0, by_logs)
+    bent = np.maximum(np.abs(by_squares), np.abs(_bends(white)))
+    found = np.where(bent > _BENT, 0.0, by_logs)
     np.fill_diagonal(found, 0.0)
     return np.nan_to_num(found)
+
+
+def _bends(white: Draws) -> Float[np.ndarray, "d d"]:
+    """Correlations of each coordinate, by rows, with the square of each other, less what is linear in that one.
+
+    A bend of which draws hold one arm is mostly linear.
+    """
+    n, linear = len(white), white.T @ white / len(white)
+    third, fourth = np.mean(white**3, axis=0), np.mean(white**4, axis=0)
+    shared = white.T @ white**2 / n - linear * third
+    left = np.maximum((fourth - 1.0 - third**2) * (1.0 - linear**2), 1e-12)
+    return shared / np.sqrt(left)
 
 
 def _by_dependence(x: Draws, source: int) -> Int[np.ndarray, " e"]:
