@@ -11,11 +11,14 @@ rules on pieces, or a sum (reference.py).
 import argparse
 import json
 import math
+import signal
 import sys
 import time
 import traceback
 import warnings
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +28,28 @@ from benchmarks.pairs import cases
 from benchmarks.pairs.reference import Case, NoReferenceError, infinite, integral, series
 
 REPORT = Path(__file__).parent.parent / "results" / "pairs.md"
-PROBLEMS = ("false infinite", "missed infinite", "broken bound", "traceback", "refused", "unresolved", "no reference")  # fmt: skip
+PROBLEMS = ("false infinite", "missed infinite", "broken bound", "traceback", "slow", "refused", "unresolved", "no reference")  # fmt: skip
+
+
+#: CPU seconds that an answer may take; what takes longer is a fault.
+PATIENCE = 20.0
+
+
+class _SlowError(BaseException):
+    """An answer takes too long."""
+
+
+@contextmanager
+def _within(seconds: float) -> Iterator[None]:
+    def stop(*_: object) -> None:
+        raise _SlowError
+
+    signal.signal(signal.SIGPROF, stop)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0.0)
 
 
 @dataclass
@@ -62,7 +86,10 @@ def judge(p: Case, q: Case) -> Result:
         return Result(p.text, q.text, "no reference", str(error), math.nan)
     began = time.process_time()
     try:
-        e = kb.kl_divergence(p.thing, q.thing)
+        with _within(PATIENCE):
+            e = kb.kl_divergence(p.thing, q.thing)
+    except _SlowError:
+        return Result(p.text, q.text, "slow", f"no answer within {PATIENCE:g} s", truth)
     except kb.KullbackError as error:
         return Result(p.text, q.text, "refused", str(error)[:300], truth)
     except Exception:

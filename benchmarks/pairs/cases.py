@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -102,6 +103,8 @@ def number(g: np.random.Generator, kind: str, *, extreme: bool) -> float:
             )
         case "n":
             return float(g.integers(1, 40 if not extreme else 400))
+        case "k":
+            return float(g.integers(2, 6 if not extreme else 12))
         case "m":
             return float(g.integers(2, 60 if not extreme else 900))
     raise ValueError(kind)
@@ -125,9 +128,12 @@ _LEVELS = [1e-9, 1e-4, 0.05, 0.5, 0.95]
 
 def scipy_cuts(frozen: Any) -> list[float]:
     """Quantiles, only to place pieces."""
+    found = []
     with np.errstate(all="ignore"):
-        found = [*frozen.ppf(_LEVELS), *frozen.isf([1e-4, 1e-9])]
-    return [float(v) for v in found if math.isfinite(v)]
+        for quantile, levels in ((frozen.ppf, _LEVELS), (frozen.isf, [1e-4, 1e-9])):
+            with suppress(OverflowError, RuntimeError):
+                found += [float(v) for v in quantile(levels)]
+    return [v for v in found if math.isfinite(v)]
 
 
 def moved(growth: Growth, scale: Any, *, infinite: bool) -> Growth:
@@ -153,7 +159,7 @@ def _new(name: str, shapes: tuple[float, ...], loc: float, scale: float) -> Any:
     try:
         if name == "norm":
             return stats.Normal(mu=loc, sigma=scale)
-        if name == "uniform":
+        if name == "uniform" and loc + scale > loc:
             return stats.Uniform(a=loc, b=loc + scale)
         cls = stats.make_distribution(getattr(stats, name))
         names = [info.name for info in getattr(stats, name)._shape_info()]  # noqa: SLF001
@@ -219,7 +225,8 @@ def _moved_case(row: Row, shapes: Any, loc: Any, scale: Any, thing: Any, label: 
         moved(left, scale, infinite=math.isinf(low)),
         moved(right, scale, infinite=math.isinf(high)),
     )
-    cuts = scipy_cuts(_frozen(row.name, tuple(float(v) for v in shapes), float(loc), float(scale)))
+    plain = scipy_cuts(_frozen(row.name, tuple(float(v) for v in shapes), 0.0, 1.0))
+    cuts = [mp.fadd(loc, scale * mp.mpf(v), exact=True) for v in plain]
     marks = [loc + scale * v for v in row.marks(*numbers)]
     text = f"{label}({', '.join(map(repr, map(float, shapes)))}; {float(loc)!r}, {float(scale)!r})"
     return Case(text, thing, log, ends[0], ends[1], growths, cuts, marks)
@@ -240,8 +247,7 @@ def on_integers(g: np.random.Generator, row: Row, *, extreme: bool, style: str) 
         thing = stats.Binomial(n=int(shapes[0]), p=shapes[1])
     else:
         loc = int(g.integers(-2, 3)) if style != "home" else 0
-        integral = tuple(int(v) if v == int(v) and v > 1 else v for v in shapes)
-        thing = getattr(stats, row.name)(*integral, loc=loc)
+        thing = _count(row.name, shapes, loc)
     numbers = tuple(mp.mpf(v) for v in (shapes[1:] if row.name == "randint" else shapes))
     base = row.log(*numbers)
     low, high, left, right = row.ends(*numbers)
@@ -251,7 +257,15 @@ def on_integers(g: np.random.Generator, row: Row, *, extreme: bool, style: str) 
         return base(k - loc) if low <= k - loc <= high else -mp.inf
 
     ends = [e if math.isinf(e) else float(e) + loc for e in (low, high)]
-    return Case(text, thing, log, ends[0], ends[1], (left, right), discrete=True)
+    # How far it reaches; where SciPy's search for quantiles takes for ever, its tail is a power's.
+    light = right[0] != "log" and hasattr(stats, row.name)
+    cuts = [v + loc for v in scipy_cuts(_count(row.name, shapes, 0))] if light else []
+    return Case(text, thing, log, ends[0], ends[1], (left, right), cuts, discrete=True)
+
+
+def _count(name: str, shapes: tuple[float, ...], loc: int) -> Any:
+    integral = tuple(int(v) if v == int(v) and v > 1 else v for v in shapes)
+    return getattr(stats, name)(*integral, loc=loc)
 
 
 def mixture(g: np.random.Generator, parts: list[Case], *, text: str = "") -> Case:
@@ -266,7 +280,7 @@ def mixture(g: np.random.Generator, parts: list[Case], *, text: str = "") -> Cas
     def log(x: Any) -> Any:
         logs = [v + c.log(x) for v, c in zip(weights, parts, strict=True)]
         top = max(logs)
-        return top if top == -mp.inf else top + mp.log(mp.fsum(mp.exp(v - top) for v in logs))
+        return top if top == -mp.inf else top + mp.log(mp.fsum(continuous.E(v - top) for v in logs))
 
     low, high = min(c.low for c in parts), max(c.high for c in parts)
     ends = tuple(
@@ -280,7 +294,12 @@ def mixture(g: np.random.Generator, parts: list[Case], *, text: str = "") -> Cas
         v for c in parts for v in (c.low, c.high, *c.marks) if low < v < high and not math.isinf(v)
     ]
     label = text or f"{w!r} {parts[0].text} + {parts[1].text}"
-    return Case(label, thing, log, low, high, ends, cuts, marks, gaps, parts[0].discrete)  # type: ignore[arg-type]
+    clusters = [
+        (mp.mpf(sorted(c.cuts)[len(c.cuts) // 2]), mp.mpf(max(c.cuts) - min(c.cuts)))
+        for c in parts
+        if c.cuts
+    ]
+    return Case(label, thing, log, low, high, ends, cuts, marks, gaps, parts[0].discrete, clusters)  # type: ignore[arg-type]
 
 
 LINE = [r for r in continuous.ROWS if r.ends(*[mp.mpf("0.7")] * len(r.shapes))[:2] == (-INF, INF)]

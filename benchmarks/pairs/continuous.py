@@ -72,8 +72,18 @@ def _at(growth: Any, shapes: tuple[Any, ...]) -> Growth:
     return growth(*shapes) if callable(growth) else growth
 
 
-L, E, lg = mp.log, mp.exp, mp.loggamma
+L, lg = mp.log, mp.loggamma
 L1 = mp.log1p
+
+
+def E(x: Any) -> Any:  # noqa: N802 - as short as the others, in formulas
+    """exp(x); mpmath takes minutes where x itself has an exponent of thousands of bits."""
+    return mp.exp(x) if -1e7 < x < 1e8 else mp.mpf(0) if x < 0 else mp.ldexp(1, 10**9)
+
+
+def M1(x: Any) -> Any:  # noqa: N802
+    """exp(x) - 1"""
+    return mp.expm1(x) if abs(x) < 1e6 else E(x) - 1
 
 
 def log_beta(a: Any, b: Any) -> Any:
@@ -254,7 +264,7 @@ def _truncnorm(low: Any, high: Any) -> Log:
 
 
 def _continuous_bernoulli(r: Any) -> Log:
-    constant = L(mp.expm1(r) / r) if r != 0 else mp.mpf(0)
+    constant = L(M1(r) / r) if r != 0 else mp.mpf(0)
     return _c(constant, lambda z: r * z)
 
 
@@ -271,6 +281,88 @@ def _fold(f: Log) -> Log:
 def _exponnorm(k: Any) -> Log:
     c = -L(2 * k) + 1 / (2 * k * k)
     return lambda z: c - z / k + L(mp.erfc((1 / k - z) / mp.sqrt(2)))
+
+
+def _genhyperbolic(p: Any, a: Any, b: Any) -> Log:
+    order, d2 = p - mp.mpf(1) / 2, a * a - b * b
+    constant = p / 2 * L(d2) - _normal() - order * L(a) - _log_k(p, mp.sqrt(d2)) - mp.sqrt(d2)
+
+    def log(z: Any) -> Any:
+        r = mp.sqrt(1 + z * z)
+        # The Bessel functions are scaled by exp(x).
+        return constant + b * z + _log_k(order, a * r) + order * L(r) + mp.sqrt(d2)
+
+    return log
+
+
+def _nct(n: Any, c: Any) -> Log:
+    constant = n / 2 * L(n) + lg(n + 1) - n * L(2) - c * c / 2 - lg(n / 2)
+
+    def log(z: Any) -> Any:
+        with mp.workdps(mp.dps + 15 + int(c * c)):
+            r = n + z * z
+            u = c * c * z * z / (2 * r)
+            odd = mp.sqrt(2) * c * z * mp.hyp1f1(n / 2 + 1, 1.5, u) / r / mp.gamma((n + 1) / 2)
+            even = mp.hyp1f1((n + 1) / 2, 0.5, u) / mp.sqrt(r) / mp.gamma(n / 2 + 1)
+            return constant - n / 2 * L(r) + L(odd + even)
+
+    return log
+
+
+def _ncf(m: Any, n: Any, c: Any) -> Log:
+    constant = m / 2 * L(m / n) - c / 2 - log_beta(m / 2, n / 2)
+
+    def log(z: Any) -> Any:
+        u = m * z / (n + m * z)
+        return constant + (m / 2 - 1) * L(z) - (m + n) / 2 * L1(m * z / n) + L(mp.hyp1f1((m + n) / 2, m / 2, c / 2 * u))  # fmt: skip
+
+    return log
+
+
+def _log_mills(z: Any) -> Any:
+    """log((1 - Phi(z)) / phi(z))"""
+    return _log_ncdf(-z) + z * z / 2 + _normal()
+
+
+def _double_pareto(u: Any, s: Any, a: Any, b: Any) -> Log:
+    def log(z: Any) -> Any:
+        y = (L(z) - u) / s
+        one, other = _log_mills(a * s - y), _log_mills(b * s + y)
+        top = max(one, other)
+        return L(a * b / (a + b)) - L(z) - y * y / 2 - _normal() + top + L1(E(-abs(one - other)))
+
+    return log
+
+
+def _irwin_hall(n: Any) -> Log:
+    count = int(n)
+
+    def log(z: Any) -> Any:
+        with mp.workdps(60):
+            z = min(z, count - z)
+            terms = [(-1) ** k * mp.binomial(count, k) * (z - k) ** (count - 1) for k in range(int(mp.floor(z)) + 1)]  # fmt: skip
+            return L(mp.fsum(terms)) - lg(count)
+
+    return log
+
+
+def _genhalflogistic(c: Any) -> Log:
+    return lambda z: L(2) + (1 / c - 1) * L(1 - c * z) - 2 * L1((1 - c * z) ** (1 / c))
+
+
+def _gausshyper(a: Any, b: Any, c: Any, y: Any) -> Log:
+    n = log_beta(a, b) + L(mp.hyp2f1(c, a, a + b, -y))
+    return lambda z: (a - 1) * L(z) + (b - 1) * L(1 - z) - c * L1(y * z) - n
+
+
+def _log_one_less(z: Any, a: Any) -> Any:
+    """log(1 - z^a), close to 1 too"""
+    return L(1 - z**a) if z < 0.5 else L(-M1(a * L1(-(1 - z))))
+
+
+def _truncweibull(c: Any, a: Any, b: Any) -> Log:
+    n = L(E(-(a**c)) - E(-(b**c)))
+    return lambda z: L(c) + (c - 1) * L(z) - z**c - n
 
 
 H = mp.mpf(1) / 2
@@ -308,6 +400,8 @@ ROWS = [
         real(power(1), power(1)), lambda a: (0,)),
     Row("powernorm", ".", lambda c: lambda z: L(c) - z * z / 2 - _normal() + (c - 1) * _log_ncdf(-z),
         real(GAUSS, lambda c: pow_(2, 0.5 * c))),
+    Row("genhyperbolic", "r.u", _genhyperbolic, real(lambda p, a, b: pow_(1, a + b), lambda p, a, b: pow_(1, a - b))),
+    Row("nct", "..", _nct, real(lambda n, c: power(n), lambda n, c: power(n))),
     Row("jf_skew_t", "++", _jf_skew_t, real(lambda a, b: power(2 * a), lambda a, b: power(2 * b))),
     # The half line.
     Row("expon", "", lambda: lambda z: -z, half(FLAT, EXP)),
@@ -322,11 +416,11 @@ ROWS = [
     Row("levy", "", lambda: lambda z: -_normal() - 3 * H * L(z) - 1 / (2 * z), half(pow_(1, 0.5), power(0.5))),
     Row("nakagami", "+", lambda n: _c(lg(n) - L(2) - n * L(n), lambda z: (2 * n - 1) * L(z) - n * z * z),
         half(lambda n: zero(2 * n), lambda n: pow_(2, n))),
-    Row("exponweib", "..", lambda a, c: lambda z: L(a * c) + (a - 1) * L(-mp.expm1(-(z**c))) + (c - 1) * L(z) - z**c,
+    Row("exponweib", "..", lambda a, c: lambda z: L(a * c) + (a - 1) * L(-M1(-(z**c))) + (c - 1) * L(z) - z**c,
         half(lambda a, c: zero(a * c), lambda a, c: pow_(c, 1))),
-    Row("exponpow", ".", lambda b: lambda z: L(b) + (b - 1) * L(z) + z**b - mp.expm1(z**b), half(zero, lambda b: ("exp", float(b), 1.0))),
-    Row("gompertz", "+", lambda c: lambda z: L(c) + z - c * mp.expm1(z), half(FLAT, ("exp", 1.0, 1.0))),
-    Row("genexpon", "...", lambda a, b, c: lambda z: L(a - b * mp.expm1(-c * z)) - (a + b) * z - b / c * mp.expm1(-c * z),
+    Row("exponpow", ".", lambda b: lambda z: L(b) + (b - 1) * L(z) + z**b - M1(z**b), half(zero, lambda b: ("exp", float(b), 1.0))),
+    Row("gompertz", "+", lambda c: lambda z: L(c) + z - c * M1(z), half(FLAT, ("exp", 1.0, 1.0))),
+    Row("genexpon", "...", lambda a, b, c: lambda z: L(a - b * M1(-c * z)) - (a + b) * z - b / c * M1(-c * z),
         half(FLAT, lambda a, b, c: pow_(1, a + b))),
     Row("halfnorm", "", lambda: _c(_normal(-L(2)), lambda z: -z * z / 2), half(FLAT, GAUSS)),
     Row("halfcauchy", "", lambda: lambda z: L(2 / mp.pi) - L1(z * z), half(FLAT, power(1))),
@@ -359,6 +453,8 @@ ROWS = [
     Row("geninvgauss", "r.", _geninvgauss, half(lambda p, b: pow_(1, b / 2), lambda p, b: pow_(1, b / 2))),
     Row("kappa3", ".", lambda a: lambda z: L(a) - (a + 1) / a * L(a + z**a), half(FLAT, power)),
     Row("rel_breitwigner", ".", _breit_wigner, half(FLAT, power(3)), lambda r: (r,)),
+    Row("ncf", "...", _ncf, half(lambda m, n, c: zero(m / 2), lambda m, n, c: power(n / 2))),
+    Row("dpareto_lognorm", "r...", _double_pareto, half(lambda u, s, a, b: zero(b), lambda u, s, a, b: power(a))),
     Row("pareto", "+", lambda b: lambda z: L(b) - (b + 1) * L(z), lambda b: (1.0, INF, FLAT, power(b))),
     Row("genpareto", "r", lambda c: lambda z: -(1 + 1 / c) * L1(c * z),
         lambda c: (0.0, INF, FLAT, power(1 / c)) if c > 0 else (0.0, -1 / c, FLAT, zero(-1 / c))),
@@ -374,13 +470,19 @@ ROWS = [
     Row("triang", "u", lambda c: lambda z: L(2 * z / c) if z <= c else L(2 * (1 - z) / (1 - c)), unit(zero(2), zero(2)), lambda c: (c,)),
     Row("trapezoid", "uu", _trapezoid, unit(zero(2), zero(2)), lambda c, d: (c, d)),
     Row("bradford", ".", lambda c: lambda z: L(c) - L1(c * z) - L(L1(c)), unit(FLAT, FLAT)),
+    Row("gausshyper", "....", _gausshyper, unit(lambda a, b, c, y: zero(a), lambda a, b, c, y: zero(b))),
+    Row("irwinhall", "k", _irwin_hall, lambda n: (0.0, n, zero(n), zero(n)), lambda n: tuple(range(1, int(n)))),
+    Row("genhalflogistic", ".", _genhalflogistic, lambda c: (0.0, 1 / c, FLAT, zero(1 / c))),
+Row("truncweibull_min", "...", _truncweibull, lambda c, a, b: (a, b, FLAT, FLAT)),
+    Row("anglit", "", lambda: lambda z: L(mp.cos(2 * z)), lambda: (-mp.mpf(math.pi / 4), mp.mpf(math.pi / 4), zero(2), zero(2))),
+    Row("cosine", "", lambda: lambda z: 2 * L(mp.cos(z / 2)) - L(mp.pi), lambda: (-mp.mpf(math.pi), mp.mpf(math.pi), zero(3), zero(3))),
     Row("johnsonsb", "r.", _johnsonsb, unit(LOGSQ, LOGSQ)),
     Row("argus", ".", _argus, unit(zero(2), zero(1.5))),
-    Row("kumaraswamy", "..", lambda a, b: lambda z: L(a * b) + (a - 1) * L(z) + (b - 1) * L(1 - z**a), unit(lambda a, b: zero(a), lambda a, b: zero(b))),
+    Row("kumaraswamy", "..", lambda a, b: lambda z: L(a * b) + (a - 1) * L(z) + (b - 1) * _log_one_less(z, a), unit(lambda a, b: zero(a), lambda a, b: zero(b))),
     Row("continuous_bernoulli", "r", _continuous_bernoulli, unit(FLAT, FLAT)),
     Row("semicircular", "", lambda: lambda z: L(2 / mp.pi) + L((1 - z) * (1 + z)) / 2, lambda: (-1.0, 1.0, zero(1.5), zero(1.5))),
     Row("rdist", ".", lambda c: _c(log_beta(c / 2, H), lambda z: (c / 2 - 1) * L((1 - z) * (1 + z))), lambda c: (-1.0, 1.0, zero(c / 2), zero(c / 2))),
-    Row("truncexpon", ".", lambda b: _c(L(-mp.expm1(-b)), lambda z: -z), lambda b: (0.0, b, FLAT, FLAT)),
+    Row("truncexpon", ".", lambda b: _c(L(-M1(-b)), lambda z: -z), lambda b: (0.0, b, FLAT, FLAT)),
     Row("truncnorm", "u.", _truncnorm, lambda low, high: (low, high, FLAT, FLAT)),
     Row("truncpareto", "r>", lambda b, c: _c(L((1 - c**-b) / b), lambda z: -(b + 1) * L(z)), lambda b, c: (1.0, c, FLAT, FLAT)),
     Row("loguniform", ".>", lambda a, b: lambda z: -L(z) - L(L(b / a)), lambda a, b: (a, b, FLAT, FLAT)),
@@ -396,6 +498,10 @@ def scipy_shapes(name: str, shapes: tuple[float, ...]) -> tuple[float, ...]:
             return shapes[0], (2 * shapes[1] - 1) * shapes[0]
         case "skewcauchy":
             return (2 * shapes[0] - 1,)
+        case "genhyperbolic":
+            return shapes[0], shapes[1], (2 * shapes[2] - 1) * shapes[1]
+        case "truncweibull_min":
+            return shapes[0], shapes[1], shapes[1] + shapes[2]
         case "trapezoid":
             return tuple(sorted(shapes))
         case "truncnorm":

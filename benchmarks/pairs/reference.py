@@ -13,7 +13,7 @@ from typing import Any
 
 from mpmath import mp
 
-from benchmarks.pairs.continuous import Growth, Log
+from benchmarks.pairs.continuous import E, Growth, Log
 
 mp.dps = 30
 INF = math.inf
@@ -35,6 +35,7 @@ class Case:
         marks: points where it is not smooth, which must be cut at.
         gaps: intervals inside where it has no mass.
         discrete: whether it lives on the integers.
+        clusters: where each component has its mass, and how wide it is there; of a mixture only.
     """
 
     text: str
@@ -47,6 +48,7 @@ class Case:
     marks: list[Any] = field(default_factory=list)
     gaps: tuple[tuple[float, float], ...] = ()
     discrete: bool = False
+    clusters: list[tuple[Any, Any]] = field(default_factory=list)
 
 
 class NoReferenceError(Exception):
@@ -109,10 +111,11 @@ def infinite(p: Case, q: Case) -> bool | None:
 
 @dataclass
 class _Clock:
+    limit: float = LIMIT
     began: float = field(default_factory=time.process_time)
 
     def check(self) -> None:
-        if time.process_time() - self.began > LIMIT:
+        if time.process_time() - self.began > self.limit:
             raise NoReferenceError("takes too long")
 
 
@@ -122,40 +125,42 @@ def _terms(p: Case, q: Case, x: Any, *, excess: bool) -> tuple[Any, Any]:
     if not a > -2e4:
         if not excess:
             return mp.mpf(0), mp.mpf(0)
-        return mp.exp(q.log(x)), mp.mpf(0)
+        return E(q.log(x)), mp.mpf(0)
     b = q.log(x)
     mass = mp.exp(a)
     if b == -mp.inf:
         if any(not math.isinf(e) and abs(x - e) <= 1e-24 * abs(e) for e in (q.low, q.high)):
             return mp.mpf(0), mass  # rounding of x at the end
         raise NoReferenceError(f"q is 0 at {mp.nstr(x, 20)}")
-    return mass * (a - b) + (mp.exp(b) - mass if excess else 0), mass
+    return mass * (a - b) + (E(b) - mass if excess else 0), mass
 
 
 Rule = list[tuple[Any, Any]]
-_H = 20  # nodes to a unit of t
+#: Nodes to a unit of t, and where those do not do.
+_COARSE, _FINE = 20, 70
 
 
 @cache
-def _node(j: int) -> tuple[Any, Any]:
-    """exp(-pi sinh t) / (1 + ...), the distance from the nearer end of (0, 1), and the weight, at t = j / _H."""
-    t = mp.mpf(abs(j)) / _H
+def _node(j: int, h: int) -> tuple[Any, Any]:
+    """exp(-pi sinh t) / (1 + ...), the distance from the nearer end of (0, 1), and the weight, at t = j / h."""
+    t = mp.mpf(abs(j)) / h
     e = mp.pi / 2 * mp.sinh(t)
-    return 1 / (1 + mp.exp(2 * e)), mp.pi / 4 * mp.cosh(t) / mp.cosh(e) ** 2 / _H
+    return 1 / (1 + mp.exp(2 * e)), mp.pi / 4 * mp.cosh(t) / mp.cosh(e) ** 2 / h
 
 
 @cache
-def _out(j: int) -> tuple[Any, Any]:
+def _out(j: int, h: int) -> tuple[Any, Any]:
     """exp(pi/2 sinh t), the distance beyond a point in units of a scale, and the weight."""
-    t = mp.mpf(j) / _H
+    t = mp.mpf(j) / h
     x = mp.exp(mp.pi / 2 * mp.sinh(t))
-    return x, x * mp.pi / 2 * mp.cosh(t) / _H
+    return x, x * mp.pi / 2 * mp.cosh(t) / h
 
 
 class _Sums:
     """Fine and coarse sums of the KL and the mass, of one piece."""
 
-    def __init__(self) -> None:
+    def __init__(self, h: int) -> None:
+        self.h = h
         self.fine = [mp.mpf(0), mp.mpf(0)]
         self.coarse = [mp.mpf(0), mp.mpf(0)]
         self.size = mp.mpf(0)
@@ -168,8 +173,8 @@ class _Sums:
         least: int = 0,
     ) -> None:
         """Adds nodes outwards until they add nothing, but at least so many."""
-        quiet, j = 0, 0 if way > 0 else -1
-        while (quiet < 10 or abs(j) < least) and abs(j) < 13 * _H:
+        quiet, j, half = 0, 0 if way > 0 else -1, self.h // 2
+        while (quiet < half or abs(j) < least) and abs(j) < 13 * self.h:
             y, v = at(j), w(j)
             terms = [v * part for part in y]
             added = abs(terms[0]) + terms[1]
@@ -180,32 +185,32 @@ class _Sums:
                     self.coarse[i] += 2 * terms[i]
             quiet = quiet + 1 if added < mp.mpf(10) ** -33 * (self.size + mp.mpf(10) ** -40) else 0
             j += way
-        if quiet < 10:
+        if quiet < half:
             raise NoReferenceError("the terms do not die out")
 
 
-def _piece(f: Callable[[Any], Any], a: Any, b: Any) -> _Sums:
+def _piece(f: Callable[[Any], Any], a: Any, b: Any, h: int) -> _Sums:
     """tanh-sinh between two points, close to both."""
-    width, found = b - a, _Sums()
+    width, found = b - a, _Sums(h)
 
     def at(j: int) -> Any:
-        near = width * _node(j)[0]
+        near = width * _node(j, h)[0]
         # Exact: the distance from an end is what a singularity there feels.
         return f(mp.fadd(a, near, exact=True) if j < 0 else mp.fsub(b, near, exact=True))
 
     for way in (1, -1):
-        found.walk(at, lambda j: width * _node(j)[1], way, 3 * _H)
+        found.walk(at, lambda j: width * _node(j, h)[1], way, 3 * h)
     return found
 
 
-def _scales(f: Callable[[Any], Any], origin: Any, a: Any, b: Any) -> _Sums:
+def _scales(f: Callable[[Any], Any], origin: Any, a: Any, b: Any, h: int) -> _Sums:
     """tanh-sinh in the log of the distance from an origin, where a piece spans many scales of it."""
     way = 1 if a >= origin else -1
     start, stop = sorted(mp.log(abs(v - origin)) for v in (a, b))
-    width, found = stop - start, _Sums()
+    width, found = stop - start, _Sums(h)
 
     def moved(j: int) -> Any:
-        u = width * _node(j)[0]
+        u = width * _node(j, h)[0]
         distance = mp.exp(start + u if j < 0 else stop - u)
         x = (
             mp.fadd(origin, way * distance, exact=True)
@@ -215,30 +220,41 @@ def _scales(f: Callable[[Any], Any], origin: Any, a: Any, b: Any) -> _Sums:
         return tuple(distance * part for part in f(x))
 
     for side in (1, -1):
-        found.walk(moved, lambda j: width * _node(j)[1], side)
+        found.walk(moved, lambda j: width * _node(j, h)[1], side, 3 * h)
     return found
 
 
-def _inner(f: Callable[[Any], Any], low: Any, high: Any, middle: Any, a: Any, b: Any) -> _Sums:
-    """A piece between two cuts."""
+def _exact(x: Any) -> Any:
+    """x as mpmath's, with all of its digits"""
+    return x if isinstance(x, mp.mpf) else mp.mpf(x)
+
+
+def _sum(a: Any, b: Any) -> Any:
+    """a + b, with the digits of both unless one is lost in the other's 60 digits"""
+    lost = a == 0 or abs(b) > abs(a) * mp.mpf(10) ** 60 or abs(b) < abs(a) * mp.mpf(10) ** -400
+    return a + b if lost else mp.fadd(a, b, exact=True)
+
+
+def _inner(f: Callable[[Any], Any], ends: tuple[Any, Any, Any], a: Any, b: Any, h: int) -> _Sums:
+    """A piece between two cuts, seen from the nearest of both ends and the middle."""
     for origin in sorted(
-        (e for e in (low, high, middle) if not math.isinf(e)), key=lambda e: abs(e - (a + b) / 2)
+        (e for e in ends if not math.isinf(e)), key=lambda e: abs(e - (a + b) / 2)
     ):
         near, far = sorted((abs(a - origin), abs(b - origin)))
         if near > 0 and far > 8 * near and (a - origin) * (b - origin) > 0:
-            return _scales(f, mp.mpf(origin), a, b)
-    return _piece(f, a, b)
+            return _scales(f, _exact(origin), a, b, h)
+    return _piece(f, a, b, h)
 
 
-def _beyond(f: Callable[[Any], Any], start: Any, way: int, scale: Any) -> _Sums:
+def _beyond(f: Callable[[Any], Any], start: Any, way: int, scale: Any, h: int) -> _Sums:
     """exp-sinh from a point to infinity."""
-    found = _Sums()
+    found = _Sums(h)
     for side in (1, -1):
         found.walk(
-            lambda j: f(start + way * scale * _out(j)[0]),
-            lambda j: scale * _out(j)[1],
+            lambda j: f(_sum(start, way * scale * _out(j, h)[0])),
+            lambda j: scale * _out(j, h)[1],
             side,
-            0 if side > 0 else 4 * _H,
+            0 if side > 0 else 4 * h,
         )
     return found
 
@@ -249,15 +265,26 @@ def integral(p: Case, q: Case, *, excess: bool) -> tuple[float, float]:
     Raises:
         NoReferenceError: it does not pass its own check.
     """
-    clock = _Clock()
+    value, slack = _integral(p, q, _COARSE, excess=excess)
+    if slack > 1e-11 * (abs(value) + 1e-4):
+        value, slack = _integral(p, q, _FINE, excess=excess)
+    return value, slack
+
+
+def _integral(p: Case, q: Case, h: int, *, excess: bool) -> tuple[float, float]:
+    """The same, with so many nodes to a unit."""
+    clock = _Clock(LIMIT if h == _COARSE else 3 * LIMIT)
     low, high = (end if not same(end, other) else inner(end, other) for end, other, inner in (
         (p.low, q.low, max), (p.high, q.high, min)))  # fmt: skip
     cuts = list(p.cuts)
     reach = (min(cuts), max(cuts)) if cuts else (low, high)
     cuts += [c for c in q.cuts if reach[0] <= c <= reach[1] or excess]
-    marks = [mp.mpf(c) for c in (*p.marks, *q.marks) if low < c < high]
+    cuts += _around(p.clusters + q.clusters, cuts)
+    marks = [_exact(c) for c in (*p.marks, *q.marks) if low < c < high]
     inner_cuts = _thinned(
-        sorted({*(mp.mpf(c) for c in cuts if low < c < high), *marks}), set(marks)
+        sorted({*(_exact(c) for c in cuts if low < c < high), *marks}),
+        set(marks),
+        mp.fsub(*reach[::-1]),
     )
     if not inner_cuts:
         finite = [mp.mpf(e) for e in (low, high) if math.isfinite(e)]
@@ -268,32 +295,43 @@ def integral(p: Case, q: Case, *, excess: bool) -> tuple[float, float]:
         clock.check()
         return _terms(p, q, x, excess=excess)
 
-    middle = inner_cuts[len(inner_cuts) // 2]
-    pieces = [_inner(f, low, high, middle, a, b) for a, b in itertools.pairwise(inner_cuts)]
+    ends = (low, high, inner_cuts[len(inner_cuts) // 2])
+    pieces = [_inner(f, ends, a, b, h) for a, b in itertools.pairwise(inner_cuts)]
     span = inner_cuts[-1] - inner_cuts[0]
     for end, start, way in ((low, inner_cuts[0], -1), (high, inner_cuts[-1], 1)):
         if math.isinf(end):
-            scale = span / 4 if span > 0 else max(abs(start), mp.mpf(1))
-            pieces.append(_beyond(f, start, way, scale))
+            own = min(span, reach[1] - reach[0]) if reach[0] <= start <= reach[1] else span
+            scale = own / 4 if own > 0 else max(abs(start), mp.mpf(1))
+            pieces.append(_beyond(f, start, way, scale, h))
         else:
-            a, b = sorted((mp.mpf(end), mp.mpf(start)))
+            a, b = sorted((_exact(end), start))
             if a < b:
-                pieces.append(_piece(f, a, b))
+                pieces.append(_piece(f, a, b, h))
     value = mp.fsum(s.fine[0] for s in pieces)
     mass = mp.fsum(s.fine[1] for s in pieces)
     slack = mp.fsum(abs(s.fine[0] - s.coarse[0]) for s in pieces)
     if abs(mass - 1) > 1e-13:
         raise NoReferenceError(f"p's mass is {mp.nstr(mass, 16)}")
-    # The finer rule is as good as the square of the coarser one's error, once that is small.
-    settled = slack < 1e-9 * (abs(value) + 1)
-    return float(value), float(slack * (slack * 1e3 if settled else 1) + abs(value) * 1e-18)
+    return float(value), float(slack + abs(value) * 1e-18)
 
 
-def _thinned(cuts: list[Any], marks: set[Any]) -> list[Any]:
+def _around(clusters: list[tuple[Any, Any]], cuts: list[Any]) -> list[Any]:
+    """Cuts at geometric distances from what is narrow among cuts that are far apart."""
+    low, high = min(cuts), max(cuts)
+    found = []
+    for middle, width in clusters:
+        step = width
+        while step and step < high - low:
+            found += [c for c in (middle - step, middle + step) if low < c < high]
+            step *= 16
+    return found
+
+
+def _thinned(cuts: list[Any], marks: set[Any], span: Any) -> list[Any]:
     """Cuts of which no two are next to each other; marks stay."""
     if len(cuts) < 2:
         return cuts
-    width = (cuts[-1] - cuts[0]) * mp.mpf("1e-9")
+    width = min(mp.fsub(cuts[-1], cuts[0]), span or mp.inf) * mp.mpf("1e-9")
     found = cuts[:1]
     for c in cuts[1:]:
         gap = c - found[-1]
@@ -325,19 +363,21 @@ def series(p: Case, q: Case, *, excess: bool) -> tuple[float, float]:
 
     total, mass, error = mp.mpf(0), mp.mpf(0), mp.mpf(0)
     first = int(p.low) if math.isfinite(p.low) else 0
-    # A component far out is waited for; of a law that goes on both ways, half is on this one.
-    most = 1 - mp.mpf(10) ** -20 if math.isfinite(p.low) else mp.mpf(1) / 2
+    # A component far out is waited for; what a law that goes on both ways has on this one is not known.
+    most = 1 - mp.mpf(10) ** -13 if math.isfinite(p.low) else mp.mpf(0)
     for way, start in ((1, first), (-1, first - 1)):
         end = p.high if way > 0 else p.low
         k, quiet = start, 0
-        heavy = p.ends[way > 0][0] == "log" and math.isinf(end)
+        reach = max((float(c) - start) * way for c in (*p.cuts, start))
+        heavy = math.isinf(end) and (p.ends[way > 0][0] == "log" or reach > 3000)
         while (end - k) * way >= 0:
             if heavy and abs(k - start) >= 800:
-                rest = _beyond(f, mp.mpf(k), way, mp.mpf(300))
-                error += abs(rest.fine[0] - rest.coarse[0])
+                parts = _smooth(f, p, mp.mpf(k), way)
+                error += mp.fsum(abs(s.fine[0] - s.coarse[0]) for s in parts)
                 around = [f(k + way * j) for j in range(-2, 3)]
-                first, second = (_rest(rest.fine[i], [a[i] for a in around]) for i in (0, 1))
-                total, mass = total + first, mass + second
+                whole = (mp.fsum(s.fine[i] for s in parts) for i in (0, 1))
+                rest = [_rest(v, [a[i] for a in around]) for i, v in enumerate(whole)]
+                total, mass = total + rest[0], mass + rest[1]
                 break
             y, m = f(k)
             total, mass = total + y, mass + m
@@ -350,4 +390,13 @@ def series(p: Case, q: Case, *, excess: bool) -> tuple[float, float]:
             k += way
     if abs(mass - 1) > 1e-13:
         raise NoReferenceError(f"p's mass is {mp.nstr(mass, 16)}")
-    return float(total), float(error * min(error * 1e3, 1) + abs(total) * 1e-18)
+    return float(total), float(error + abs(total) * 1e-18)
+
+
+def _smooth(f: Callable[[Any], Any], p: Case, start: Any, way: int) -> list[_Sums]:
+    """The integral of the terms from so far on that they are smooth."""
+    cuts = sorted({mp.mpf(c) for c in p.cuts if (c - start) * way > 800}, reverse=way < 0)
+    cuts = [start, *cuts]
+    pieces = [_piece(f, *sorted((a, b)), _COARSE) for a, b in itertools.pairwise(cuts)]
+    scale = abs(cuts[-1] - start) / 4 if len(cuts) > 1 else mp.mpf(300)
+    return [*pieces, _beyond(f, cuts[-1], way, scale, _COARSE)]

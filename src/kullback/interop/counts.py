@@ -218,29 +218,30 @@ def _harmonic(a: float, count: float) -> float:
 def _skellam(k: Array, first: float, second: float) -> Array:
     z = 2.0 * math.sqrt(first * second)
     drift = -((math.sqrt(first) - math.sqrt(second)) ** 2)
-    return drift + 0.5 * k * math.log(first / second) + _log_scaled_bessel(np.abs(k), z)
+    return drift + 0.5 * k * math.log(first / second) + log_scaled_bessel(np.abs(k), z)
 
 
-def _log_scaled_bessel(v: Array, z: float) -> Array:
-    """log(I_v(z) exp(-z)) for v >= 0, also where I_v underflows."""
+def log_scaled_bessel(v: Array, z: Array | float) -> Array:
+    """log(I_v(z) exp(-z)) for orders v > -1, also where I_v underflows, or z is beyond what SciPy's takes."""
+    z = np.broadcast_to(np.asarray(z, dtype=np.float64), v.shape)
     plain = np.asarray(special.ive(v, z))
-    few = 0.25 * z * z <= v + 1.0
-    series = _bessel_series(v, z)
-    return np.where(
-        few, series, np.where(plain > 1e-290, np.log(plain), _debye(np.maximum(v, 1.0), z))
-    )
+    few, far = 0.25 * z * z <= v + 1.0, z > 1e8 * np.maximum(v * v, 1.0)
+    with np.errstate(all="ignore"):
+        ways = (_bessel_series(v, z), np.log(plain), _debye(np.maximum(v, 1.0), z))
+        flat = -0.5 * np.log(2.0 * math.pi * z) - (v * v - 0.25) / (2.0 * z)
+    return np.select([few, far, plain > 1e-290], [ways[0], flat, ways[1]], ways[2])
 
 
-def _bessel_series(v: Array, z: float) -> Array:
+def _bessel_series(v: Array, z: Array) -> Array:
     """(z/2)^v / Gamma(v + 1) (1 + y / (v + 1) + ...), y = z^2 / 4: for y <= v + 1."""
     total = term = np.ones_like(v)
     for j in range(1, 20):
         term = term * np.minimum(0.25 * z * z / (v + j), 1.0) / j
         total = total + term
-    return v * math.log(0.5 * z) - special.gammaln(v + 1.0) + np.log(total) - z
+    return v * np.log(0.5 * z) - special.gammaln(v + 1.0) + np.log(total) - z
 
 
-def _debye(v: Array, z: float) -> Array:
+def _debye(v: Array, z: Array) -> Array:
     """The uniform expansion for large orders (NIST DLMF 10.41.3)."""
     x = z / v
     root = np.sqrt(1.0 + x * x)

@@ -160,12 +160,8 @@ def _push_affine(p: Distribution, loc: Fraction, scale: Fraction) -> Distributio
     if isinstance(p, Scalar):
         ways = {role.way for role in roles(type(p)).values()}
         if "point" in ways:
-            found = _moved(p, loc, scale)
-            if not (isinstance(p, Uniform) and isinstance(found, Uniform)):
-                return found
-            wide = abs(scale) * (Fraction(p.high) - Fraction(p.low))
-            if abs(Fraction(found.high) - Fraction(found.low) - wide) <= _ROUNDED * wide:
-                return found
+            if not isinstance(p, Uniform) or _keeps_width(p, loc, scale):
+                return _moved(p, loc, scale)
             # So far out its ends, as floats, do not keep how wide it is.
             p, scale = _moved(p, Fraction(0), abs(scale)), Fraction(1 if scale > 0 else -1)
             return _append(p, Bijection("affine", kept(loc), kept(scale)))
@@ -174,6 +170,13 @@ def _push_affine(p: Distribution, loc: Fraction, scale: Fraction) -> Distributio
     if (loc, scale) == (0, 1):
         return p
     return _append(p, Bijection("affine", kept(loc), kept(scale)))
+
+
+def _keeps_width(p: Uniform, loc: Fraction, scale: Fraction) -> bool:
+    """Whether the ends of a uniform law, moved and rounded, are as far apart as before they are rounded."""
+    low, high = (Fraction(nearest(loc + scale * Fraction(end))) for end in (p.low, p.high))
+    wide = scale * (Fraction(p.high) - Fraction(p.low))
+    return abs(high - low - wide) <= _ROUNDED * abs(wide)
 
 
 def _moved(p: Any, loc: Fraction, scale: Fraction) -> Scalar:

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy import linalg, special
 
-from kullback.distributions.base import Distribution
+from kullback.distributions.base import Distribution, Support
 from kullback.distributions.compound import Bijection
 from kullback.distributions.counting import Chance, NegativeBinomial
 from kullback.distributions.family import Family, spelled
@@ -39,6 +39,7 @@ from kullback.interop.maps import (
     push,
     tril_of_precision,
 )
+from kullback.interop.scipy_logs import standard_form
 
 Vector = Float[np.ndarray, " d"]
 Matrix = Float[np.ndarray, "d d"]
@@ -134,12 +135,32 @@ def _ordered_logistic(predictor: float, cutpoints: Vector) -> Distribution:
     return categorical("logits", log_p)
 
 
+def _softened_laplace(loc: float, scale: float) -> Distribution:
+    standard = standard_form("hypsecant_gen", "SoftLaplace", Support("interval"))
+    return push(standard, affine(loc, scale), "SoftLaplace")
+
+
+def _asymmetric_laplace(loc: float, scale: float, asymmetry: float) -> Distribution:
+    name = "AsymmetricLaplace"
+    standard = standard_form("laplace_asymmetric_gen", name, Support("interval"), asymmetry)
+    return push(standard, affine(loc, scale), name)
+
+
+def _dagum(concentration: float, sharpness: float, scale: float) -> Distribution:
+    region = Support("interval", 0.0)
+    standard = standard_form("burr_gen", "Dagum", region, sharpness, concentration)
+    return push(standard, affine(0.0, scale), "Dagum")
+
+
 _LOC_SCALE = ("loc", "scale")
 
 #: Scalars that are families of ours moved, stretched, mixed or in other parameters.
 _SCALARS: dict[str, ClassRow] = {
     "GeneralizedPareto": ClassRow(generalized_pareto, ("loc", "scale", "concentration")),
     "Levy": ClassRow(_levy, _LOC_SCALE),
+    "SoftLaplace": ClassRow(_softened_laplace, _LOC_SCALE),
+    "AsymmetricLaplace": ClassRow(_asymmetric_laplace, (*_LOC_SCALE, "asymmetry")),
+    "Dagum": ClassRow(_dagum, ("concentration", "sharpness", "scale")),
     "LowerTruncatedPowerLaw": ClassRow(
         lambda alpha, low: Pareto(low, nearest(-1 - Fraction(alpha))), ("alpha", "low")
     ),

@@ -107,6 +107,13 @@ def _read_frozen(frozen: Any) -> Distribution:
         found = read_count(frozen, shapes, loc)
     if found is not None:
         return found
+    if type(family).__module__ not in _HOMES or hasattr(frozen, "logpmf"):
+        return _by_itself(frozen, name)
+    # Floats are finest where the standard form has its end.
+    return push(_by_itself(family(*shapes), name), affine(loc, scale), name)
+
+
+def _by_itself(frozen: Any, name: str) -> Distribution:
     return _called(frozen, name, lambda rng, n: frozen.rvs(size=n, random_state=rng), frozen.ppf)
 
 

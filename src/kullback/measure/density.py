@@ -12,8 +12,8 @@ from scipy import linalg, special
 from kullback.core.errors import DensityError
 from kullback.distributions.base import Array, Distribution, Foreign
 from kullback.distributions.compound import Mixture, Product, Transformed, Truncated
-from kullback.measure.support import in_units, kinks, unit_of
-from kullback.solvers.quadrature import fill, integrate, tails
+from kullback.measure.support import centers, in_units, kinks, unit_of
+from kullback.solvers.quadrature import fill, integrate, tails, within
 from kullback.solvers.series import add_up
 
 #: Draws of q and as many of the references; half of q's place these and are not tested.
@@ -156,8 +156,8 @@ def _on_the_line(d: Distribution) -> Verdict:
         points = np.concatenate([d.landmarks(), kinks(d)])
         points = points[(points > s.low) & (points < s.high)]
         if not len(points):
-            points = np.array([0.5 * (s.low + s.high) if math.isfinite(s.low + s.high) else 0.0])
-        points = fill(points, s.low, s.high)
+            points = np.array([within(s.low, s.high)])
+        points = fill(points, s.low, s.high, centers(d))
         found = integrate(
             lambda x, speed: np.exp(d.log_prob(x) + speed)[:, None], points, s.low, s.high
         )

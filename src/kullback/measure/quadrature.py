@@ -11,11 +11,20 @@ from kullback.core.errors import DensityError
 from kullback.distributions.base import Distribution
 from kullback.measure.density import missing
 from kullback.measure.question import Question
-from kullback.measure.support import certainly_empty, common, in_units, kinks, mass_outside, unit_of
+from kullback.measure.support import (
+    centers,
+    certainly_empty,
+    common,
+    in_place,
+    in_units,
+    kinks,
+    mass_outside,
+    unit_of,
+)
 from kullback.measure.tails import Remainder, examine, improper, ratio, rounding
 from kullback.results.estimate import Outcome, infinite, unresolved
 from kullback.results.quantity import Sentence
-from kullback.solvers.quadrature import Integral, fill, integrate, tails
+from kullback.solvers.quadrature import Integral, fill, integrate, tails, within
 
 _METHOD = "quadrature"
 #: A density may miss this much mass before the answer is refused.
@@ -44,7 +53,8 @@ class _Line:
 def measure_by_quadrature(question: Question, p: Distribution, q: Distribution) -> Outcome:
     """Returns the answer with an error bound; infinite or unresolved with the reason."""
     if not question.of_scale and p.normalized and q.normalized:
-        unit = unit_of(p)
+        p, q = in_place(p, q)
+        unit = unit_of(p, q)
         p, q = in_units(p, unit), in_units(q, unit)
     line = _line(question, p, q)
     log_masses = (log_mass(p, line.points), log_mass(q, line.points))
@@ -102,8 +112,9 @@ def _line(question: Question, p: Distribution, q: Distribution) -> _Line:
     near = points[np.abs(points) < _FAR]
     points = near if len(near) else points
     if not len(points):
-        points = np.array([0.5 * (low + high) if math.isfinite(low + high) else 0.0])
-    points = fill(_where_q_is_known(points, q), low, high)
+        points = np.array([within(low, high)])
+    middles = sorted({*centers(p), *centers(q)})
+    points = fill(_where_q_is_known(points, q), low, high, middles)
     return _Line(points, low, high)
 
 
@@ -151,7 +162,7 @@ def log_mass(d: Distribution, points: Float[np.ndarray, " m"]) -> float:
         return 0.0
     s = d.support
     points = np.unique(np.concatenate([d.landmarks(), points]))
-    points = fill(points[(points > s.low) & (points < s.high)], s.low, s.high)
+    points = fill(points[(points > s.low) & (points < s.high)], s.low, s.high, centers(d))
     peak = float(np.max(d.log_prob(points)))
     if not math.isfinite(peak):
         raise DensityError(

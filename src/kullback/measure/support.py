@@ -1,6 +1,8 @@
 """Is q positive wherever p is? Where it is not, the KL is infinite, and this says where."""
 
 import math
+from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 
@@ -8,6 +10,7 @@ from kullback.distributions.base import Array, Distribution, Foreign
 from kullback.distributions.compound import Bijection, Mixture, Product, Transformed, Truncated
 from kullback.distributions.scalar import Scalar
 from kullback.distributions.vector import Categorical
+from kullback.interop.maps import affine, push
 from kullback.measure.question import Question
 from kullback.results.estimate import Outcome, exact, infinite
 from kullback.solvers.quadrature import fill, integrate
@@ -218,12 +221,27 @@ def _words(value: float) -> str:
 _ORDINARY_SIZES = (1e-60, 1e60)
 
 
-def unit_of(d: Distribution) -> float:
-    """Returns a power of two near the size of a scalar's values where that is extreme, else 1."""
-    marks = d.landmarks()
-    size = float(np.median(np.abs(marks))) if len(marks) else 0.0
+#: A scale of x so much larger than p's own is the unit: in smaller ones, a share of it underflows near 0; up to there.
+_LARGER, _LARGEST = 1e10, 1e100
+
+
+def unit_of(d: Distribution, *others: Distribution) -> float:
+    """Returns a power of two near the size of a scalar's values where that is extreme, or another's is; else 1."""
+    size = _size(d)
     least, most = _ORDINARY_SIZES
-    return 1.0 if least < size < most or size == 0.0 else 2.0 ** round(math.log2(size))
+    if size and least < size < most:
+        larger = max((s for other in others for s in _sizes(other)), default=0.0)
+        size = min(larger, _LARGEST * size) if larger > _LARGER * max(size, 1.0) else 0.0
+    return 2.0 ** round(math.log2(size)) if size else 1.0
+
+
+def _size(d: Distribution) -> float:
+    marks = d.landmarks()
+    return float(np.median(np.abs(marks))) if len(marks) else 0.0
+
+
+def _sizes(d: Distribution) -> list[float]:
+    return [s for c in d.components for s in _sizes(c)] if isinstance(d, Mixture) else [_size(d)]
 
 
 def in_units(d: Distribution, unit: float) -> Distribution:
@@ -232,6 +250,58 @@ def in_units(d: Distribution, unit: float) -> Distribution:
         return d
     base, maps = (d.base, d.maps) if isinstance(d, Transformed) else (d, ())
     return Transformed(base, (*maps, Bijection("affine", 0.0, 1.0 / unit)))
+
+
+#: A law whose quantiles are this close together, as a share of where they are, is seen too coarsely there by floats.
+_NARROW = 1e-7
+
+
+def in_place(p: Distribution, q: Distribution) -> tuple[Distribution, Distribution]:
+    """Returns both laws moved to where floats are finest for p: to its location if it is narrow, or its low end."""
+    marks, s = p.landmarks(), p.support
+    narrow = not len(marks) or float(np.ptp(marks)) <= _NARROW * float(np.abs(marks).max())
+    place = _place(p)
+    if place is None or not (narrow or float(place) == s.low):
+        return p, q
+    moved = _moved_by(p, place), _moved_by(q, place)
+    # Ends that are one but for rounding stay so.
+    same = common(*moved)[0] >= moved[1].support.low or common(p, q)[0] < q.support.low
+    return moved if same else (p, q)
+
+
+def _place(d: Distribution) -> Fraction | None:
+    match d:
+        case Transformed() if d.maps[-1].name == "affine":
+            return Fraction(d.maps[-1].loc) or None
+        case Scalar() if hasattr(d, "loc"):
+            return Fraction(vars(d)["loc"]) or None
+        case _:
+            return None
+
+
+def _moved_by(d: Distribution, place: Fraction) -> Distribution:
+    """Returns the law of x - place, exactly where its location is a parameter."""
+    match d:
+        case Mixture():
+            return replace(d, components=tuple(_moved_by(c, place) for c in d.components))
+        case Transformed() if d.maps[-1].name == "affine":
+            before, last = d.maps[:-1], d.maps[-1]
+            base = Transformed(d.base, before) if before else d.base
+            return push(base, affine(Fraction(last.loc) - place, last.scale), "a moved law")
+        case _:
+            return push(d, affine(-place, 1.0), "a moved law")
+
+
+def centers(d: Distribution) -> list[float]:
+    """Returns the middle of each component of a scalar: panels are narrow around each where it is narrow."""
+    match d:
+        case Mixture():
+            return [c for part in d.components for c in centers(part)]
+        case Transformed():
+            return [float(c) for c in d.push(np.array(centers(d.base)))]
+        case _:
+            marks = d.landmarks()
+            return [float(marks[len(marks) // 2])] if len(marks) else []
 
 
 # Where a density is not smooth.

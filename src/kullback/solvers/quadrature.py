@@ -7,7 +7,7 @@ tails and end-point singularities become exponentials, which the same rule integ
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -125,17 +125,28 @@ def tails(points: Float[np.ndarray, " k"], low: float, high: float) -> tuple[Tai
     return Tail.beyond(first, low, widths[0]), Tail.beyond(last, high, widths[1])
 
 
-def fill(points: Float[np.ndarray, " k"], low: float, high: float) -> Float[np.ndarray, " m"]:
+def within(low: float, high: float) -> float:
+    """Returns a point strictly between two ends: the middle, or as far from the only finite one as that is from 0."""
+    if math.isfinite(low) and math.isfinite(high):
+        return low + 0.5 * (high - low)
+    if math.isfinite(low):
+        return low + max(abs(low), 1.0)
+    return high - max(abs(high), 1.0) if math.isfinite(high) else 0.0
+
+
+def fill(
+    points: Float[np.ndarray, " k"], low: float, high: float, centers: Sequence[float] = ()
+) -> Float[np.ndarray, " m"]:
     """Returns the points and others between them, so that no panel spans many scales.
 
-    Distances from a finite end, or from the middle point, grow at most fourfold a panel. Points so
+    Distances from a finite end, the middle point and the centers grow at most fourfold a panel. Points so
     close to an end other than 0 that floats are coarse there are dropped.
     """
     for end in (low, high):
         if math.isfinite(end):
             kept = points[np.abs(points - end) > 1e-11 * abs(end)]
             points = kept if len(kept) else points[:1]
-    origins = [float(points[len(points) // 2])]
+    origins = [float(points[len(points) // 2]), *(c for c in centers if points[0] < c < points[-1])]
     origins += [end for end in (low, high) if math.isfinite(end)]
     found = [points]
     for origin in origins:

@@ -49,9 +49,14 @@ def add_up(f: Terms, start: float, low: float, high: float) -> Sum:
         start: an integer where the terms are large.
         low, high: the ends; may be infinite.
     """
-    up = _run(f, start, high, 1.0)
-    down = _run(f, start - 1.0, low, -1.0)
-    parts = [part for part in (up, down) if part is not None]
+    parts = [
+        part
+        for first, last, step in (
+            *_stretches(start, high, 1.0),
+            *_stretches(start - 1.0, low, -1.0),
+        )
+        if (part := _run(f, first, last, step)) is not None
+    ]
     return Sum(
         np.sum([part.value for part in parts], axis=0),
         np.sum([part.beyond for part in parts], axis=0),
@@ -59,6 +64,14 @@ def add_up(f: Terms, start: float, low: float, high: float) -> Sum:
         sum(part.terms for part in parts),
         max(part.slope for part in parts),
     )
+
+
+def _stretches(start: float, end: float, step: float) -> list[tuple[float, float, float]]:
+    """Where to begin, to stop and how to step: far from a start, terms may change as fast at a finite end."""
+    if not math.isfinite(end) or (end - start) * step < 2.0 * _SERIES_BUDGET:
+        return [(start, end, step)]
+    middle = math.floor(0.5 * (start + end))
+    return [(start, middle, step), (end, middle + step, -step)]
 
 
 def _run(f: Terms, start: float, end: float, step: float) -> Sum | None:
