@@ -11,6 +11,7 @@ _TORCH = [
 ]
 _JAX = [
     "src/kullback/fitting/adversarial.py",
+    "src/kullback/fitting/flow.py",
     "src/kullback/losses/rows_jax.py",
     "tests/training_losses.py",
     "tests/library_losses.py",
@@ -21,6 +22,7 @@ _JAX = [
 ]
 _OPTIONAL = {
     "anywidget": ["src/kullback/render/widget.py"],
+    "flowjax": ["src/kullback/fitting/flow.py"],
     "torch": _TORCH,
     "jax": _JAX,
     "pymc": ["src/kullback/interop/pymc_model.py"],

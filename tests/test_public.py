@@ -12,7 +12,7 @@ VERBS = (
     "explain_gradients check_loss check_density score logits_kl save load"
 )
 KNOWN_OF_P = "Samples Counts LogDensity Known Grid"
-FAMILIES = "Bernoulli Categorical FullRank KernelDensity LowRank MeanField Mixture"
+FAMILIES = "Bernoulli Categorical Flow FullRank KernelDensity LowRank MeanField Mixture"
 RESULTS = "Calibration Diff Estimate Fit Judgement LossReport Profile Watch"
 ERRORS = "DensityError ExpressionError InputError KullbackError MissingDependencyError UnsupportedError WorkerError"
 

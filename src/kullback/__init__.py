@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from kullback.families import (
         Bernoulli,
         Categorical,
+        Flow,
         FullRank,
         KernelDensity,
         LowRank,
@@ -81,6 +82,7 @@ _HOMES = {
     "kullback.families": (
         "Bernoulli",
         "Categorical",
+        "Flow",
         "FullRank",
         "KernelDensity",
         "LowRank",
@@ -131,6 +133,7 @@ __all__ = [  # noqa: RUF022 - by layer, as in _HOMES
     "verify",
     "Bernoulli",
     "Categorical",
+    "Flow",
     "FullRank",
     "KernelDensity",
     "LowRank",

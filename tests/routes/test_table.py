@@ -44,7 +44,7 @@ TARGETS = {
 }
 FAMILIES = (
     "full_rank", "mean_field", "mixture:2", "mixture:1", "mixture:auto", "low_rank:1", "auto", "normal", "gamma",
-    "poisson", "kde", "categorical", "bernoulli", "best", "gamma,lognormal",
+    "poisson", "kde", "categorical", "bernoulli", "best", "gamma,lognormal", "flow",
 )  # fmt: skip
 EXECUTOR = ThreadPoolExecutor(1)  # never used
 
@@ -126,7 +126,7 @@ def test_an_option_is_a_row_of_the_table_or_refused(make, family, direction, tmp
 
 def _takes(route, p, recipe, direction):
     cell = route.known == p.known and route.direction == direction
-    return cell and route.families.hold(recipe) and p.dimension <= route.most
+    return cell and route.families.hold(recipe) and route.least <= p.dimension <= route.most
 
 
 #: One small fit for each route: its options reach what runs.

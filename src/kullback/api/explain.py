@@ -116,7 +116,7 @@ def _plan_of_fit(p: Target, family: object) -> Plan:
             row.solver, f"{row.direction}: {row.families.words}", row.gives,
             row is routes["forward"], row is routes["reverse"],
         )
-        for row in ROUTES if row.known == p.known and row.solver and p.dimension <= row.most
+        for row in ROUTES if row.known == p.known and row.solver and row.least <= p.dimension <= row.most
     )  # fmt: skip
     named = {
         d: (r, Status.REFUSED) if isinstance(r, str) else (r.solver, Status.DONE)

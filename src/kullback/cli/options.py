@@ -22,6 +22,7 @@ Solver = Literal[
     "plug_in",
     "adversarial",
     "natural_gradient",
+    "path_gradient",
     "stick_the_landing",
     "reparameterization",
     "score_function",

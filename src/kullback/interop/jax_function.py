@@ -3,8 +3,8 @@
 import functools
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, final
 
 import jax
 import jax.numpy as jnp
@@ -72,23 +72,55 @@ def compiled_with(
     def at(data: Sequence[Array]) -> Evaluate:
         with float64():
             held = [jax.device_put(np.array(y)) for y in data]  # the caller may change them
-
-        def evaluate(u: Array) -> tuple[Array, Array]:
-            u = np.ascontiguousarray(u, dtype=np.float64)
-            single, batch, rows = programs()
-            few = len(u) <= _FEW or rows == 1
-            chosen, size = (single, 1) if few else (batch, rows)
-            program = chosen.result()
-            try:
-                return _of_rows(program, held, u, size)
-            except jax.errors.JaxRuntimeError as error:
-                raise DensityError(
-                    f"{str(error).strip()} (raised while the log density of {name} was computed)"
-                ) from error
-
-        return evaluate
+        return CompiledDensity(jaxpr, held, programs, name)
 
     return at
+
+
+#: Programs of one row and of many, while they are compiled, and the rows of the latter.
+Programs = tuple[Future[Program], Future[Program], int]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class CompiledDensity:
+    """Values and gradients of n points; for other programs of JAX, those of one.
+
+    Attributes:
+        jaxpr: value and gradient of a point, as traced.
+        held: the data.
+        programs: gives what is compiled of it.
+        name: of the density, in messages.
+    """
+
+    jaxpr: ClosedJaxpr
+    held: list[Any]
+    programs: Callable[[], Programs]
+    name: str
+
+    def __call__(self, u: Array) -> tuple[Array, Array]:
+        u = np.ascontiguousarray(u, dtype=np.float64)
+        single, batch, rows = self.programs()
+        few = len(u) <= _FEW or rows == 1
+        chosen, size = (single, 1) if few else (batch, rows)
+        program = chosen.result()
+        try:
+            return _of_rows(program, self.held, u, size)
+        except jax.errors.JaxRuntimeError as error:
+            raise DensityError(
+                f"{str(error).strip()} (raised while the log density of {self.name} was computed)"
+            ) from error
+
+    @property
+    def arrays(self) -> tuple[list[Any], list[Any]]:
+        """What it holds, and the data: arguments of `traced`."""
+        with float64():
+            return [jax.device_put(c) for c in self.jaxpr.consts], self.held
+
+    def traced(self, arrays: tuple[list[Any], list[Any]], u: Any) -> tuple[Any, Any]:
+        """Returns value and gradient at one point, while JAX traces."""
+        value, gradient = eval_jaxpr(self.jaxpr.jaxpr, arrays[0], u, *arrays[1])
+        return value, gradient
 
 
 #: What JAX 0.10 says of arrays that it has traced in float32 before, as a sampler does, and remembers so.
@@ -138,9 +170,7 @@ def _number(value: Any, name: str) -> jax.Array:
     return jnp.reshape(jnp.asarray(value, dtype=jnp.float64), ())
 
 
-def _start(
-    jaxpr: ClosedJaxpr, d: int, kinds: list[Kind], name: str
-) -> tuple[Future[Program], Future[Program], int]:
+def _start(jaxpr: ClosedJaxpr, d: int, kinds: list[Kind], name: str) -> Programs:
     """Starts both compilations; they run outside Python's lock, in threads of their own.
 
     Lowering does not, and it may call code with global state: it stays in this thread.

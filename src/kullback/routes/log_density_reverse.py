@@ -13,8 +13,9 @@ from kullback.diagnostics.integrability import check_faults
 from kullback.diagnostics.posterior import ON_FRESH_DRAWS, diagnose, elbo_estimate
 from kullback.diagnostics.verdict import Remedies
 from kullback.distributions.base import Distribution
+from kullback.distributions.flow import CouplingFlow
 from kullback.distributions.transported import Approximation
-from kullback.families import Auto, FullRank, LowRank, MeanField, Mixture, is_diagonal
+from kullback.families import Auto, Flow, FullRank, LowRank, MeanField, Mixture, is_diagonal
 from kullback.fitting.components import Components
 from kullback.fitting.elbo_gradients import Estimator
 from kullback.fitting.low_rank import low_rank_fit
@@ -42,7 +43,8 @@ _NARROW = 64
 
 # The reverse fit of one family, and the report on it.
 
-Recipe = MeanField | FullRank | LowRank | Mixture | Auto
+Recipe = MeanField | FullRank | LowRank | Mixture | Auto | Flow
+Best = tuple[Recipe, ReverseFit, Report]
 
 
 def fit(problem: Problem) -> Fit:
@@ -54,14 +56,14 @@ def fit(problem: Problem) -> Fit:
     with np.errstate(all="ignore"), threads(job.target.dimension):
         if problem.report:
             return _fitted(job, recipe)
-        return _result(job, recipe, fit_one(job, recipe), None)
+        return result_of(job, recipe, fit_one(job, recipe), None)
 
 
 def _fitted(job: Job, recipe: Recipe) -> Fit:
     if isinstance(recipe, Auto):
         return _ladder(job)
     made, report = reported(job, recipe, fit_one(job, recipe))
-    return _result(job, recipe, made, report)
+    return result_of(job, recipe, made, report)
 
 
 def _stopped(job: Job, made: ReverseFit) -> bool:
@@ -85,23 +87,27 @@ def _ladder(job: Job) -> Fit:
                 raise
             job.stopped = True
             break
-        rungs.append(
-            Rung(
-                _counted(recipe, made.q),
-                report.posterior.elbo,
-                report.reverse_kl,
-                report.posterior.diagnosis.verdict,
-                job.density.count - before,
-            )
-        )
+        rungs.append(rung_of(recipe, made, report, job.density.count - before))
         if best is None or report.posterior.elbo.value > best[2].posterior.elbo.value:
             best = recipe, made, report
         if report.posterior.diagnosis.verdict == "trust" or _stopped(job, made):
             break
     assert best is not None
+    return laddered(job, best, rungs)
+
+
+def rung_of(recipe: Recipe, made: ReverseFit, report: Report, evaluations: int) -> Rung:
+    """Returns what is told of a family that was tried."""
+    found = report.posterior
+    family, verdict = _counted(recipe, made.q), found.diagnosis.verdict
+    return Rung(family, found.elbo, report.reverse_kl, verdict, evaluations)
+
+
+def laddered(job: Job, best: Best, rungs: list[Rung]) -> Fit:
+    """Returns the best fit, with the families that were tried."""
     recipe, made, report = best
     report = replace(report, posterior=replace(report.posterior, ladder=tuple(rungs)))
-    return _result(job, recipe, made, report)
+    return result_of(job, recipe, made, report)
 
 
 def threads(d: int) -> AbstractContextManager[object]:
@@ -112,24 +118,32 @@ def threads(d: int) -> AbstractContextManager[object]:
     return one_thread() if d <= _NARROW else nullcontext()
 
 
-def elbo_of(job: Job, q: Components) -> Estimate:
-    """Returns the ELBO on fresh draws, where no report is asked for.
+def elbo_of(job: Job, q: Components, flow: CouplingFlow | None = None) -> Estimate:
+    """Returns the ELBO on fresh draws of q, or of a flow, where no report is asked for.
 
     Raises:
         DensityError: the log density is none where q is.
     """
     job.density.forget()
-    log_q, rng = q.distribution().log_prob, job.run.generator("weights")
-    weighed = own_draws(job.density, q, log_q, rng)
+    member = q.distribution() if flow is None else flow
+    sample = None if flow is None else flow.sample
+    weighed = own_draws(job.density, q, member.log_prob, job.run.generator("weights"), sample)
     check_faults(job.density, job.target, weighed)
     return elbo_estimate(weighed)
 
 
-def _result(job: Job, recipe: Recipe, made: ReverseFit, report: Report | None) -> Fit:
+def result_of(
+    job: Job,
+    recipe: Recipe,
+    made: ReverseFit,
+    report: Report | None,
+    flow: CouplingFlow | None = None,
+) -> Fit:
+    """Returns the fit; of a flow, `made` holds a mixture close to it."""
     spent = made.trace[-1][0] if made.trace else job.density.count
-    measured = elbo_of(job, made.q) if report is None else report.reverse_kl
+    measured = elbo_of(job, made.q, flow) if report is None else report.reverse_kl
     log_evidence = None if report is None else report.posterior.log_evidence
-    q = named(job.target, made.q)
+    q = named(job.target, made.q if flow is None else flow)
     others = tuple(_other(job, o, log_evidence) for o in made.others)
     more = job.density.count - spent
     notes = [f"gradient evaluations: {spent:,} for the fit, {more:,} for diagnostics"]
@@ -185,7 +199,6 @@ def _counted(recipe: Recipe, q: Components) -> Recipe:
     return recipe
 
 
-Best = tuple[Recipe, ReverseFit, Report]
 #: Times that a fit is made again from where tempering found mass that it misses.
 _LOOKS = 3
 #: A mode whose mass is below the evidence by more than this, in nats, is no better place for q.
@@ -218,8 +231,8 @@ def fit_one(job: Job, recipe: Recipe, before: Best | None = None) -> ReverseFit:
             )
         case LowRank():
             return low_rank_fit(job.density, found, recipe.r, job.run)
-        case Auto():
-            raise AssertionError("the ladder takes its rungs one by one")
+        case Auto() | Flow():
+            raise AssertionError("the ladder takes its rungs one by one, and a flow begins at one")
 
 
 def _by_steps(job: Job, recipe: MeanField | FullRank, estimator: Estimator) -> ReverseFit:
@@ -331,12 +344,12 @@ def remedies(recipe: Recipe) -> Remedies:
 # A Gaussian or mixture of the unconstrained coordinates as a distribution of the user's parameters.
 
 
-def named(target: Unconstrained, q: Components) -> Distribution:
+def named(target: Unconstrained, q: Components | CouplingFlow) -> Distribution:
     """Returns q in the user's parameters."""
     if target.plain is not None:
-        return q.distribution(scalar=target.plain == "scalar")
+        return q if isinstance(q, CouplingFlow) else q.distribution(scalar=target.plain == "scalar")
     return Approximation(
-        q.distribution(),
+        q if isinstance(q, CouplingFlow) else q.distribution(),
         target.constrain,
         target.log_jacobian,
         target.unconstrain,

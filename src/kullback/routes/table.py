@@ -16,6 +16,7 @@ from kullback.families import (
     Auto,
     Bernoulli,
     Categorical,
+    Flow,
     FullRank,
     KernelDensity,
     LowRank,
@@ -86,7 +87,7 @@ class Route:
         gives: what the number is.
         options: of "starts", "checkpoint", "given", "report" and "executor", those that it uses; one that uses given
             needs it, one that uses report can do without its report, and executors pass over rows in files.
-        most: coordinates at most.
+        most, least: coordinates at most, and at least.
         remedy: where there is no such route, why, and what to type instead.
     """
 
@@ -99,11 +100,13 @@ class Route:
     gives: str
     options: frozenset[str] = frozenset()
     most: int = _ANY
+    least: int = 1
     remedy: str = ""
 
     def reaches(self, target: Target) -> bool:
-        """Whether p has no more coordinates and, where they are few, is a function of them that can be tabulated."""
-        return target.dimension <= self.most and (self.most == _ANY or target.by_values)
+        """Whether p has no more coordinates, nor fewer and, where they are few, is a function that can be tabulated."""
+        fitting = self.least <= target.dimension <= self.most
+        return fitting and (self.most == _ANY or target.by_values)
 
     def fit(self, problem: Problem) -> Fit:
         """Returns the fit, by the module of this route, imported only now."""
@@ -161,6 +164,7 @@ _AT_ONCE = Families(
     _is(FullRank, MeanField, LowRank, Mixture),
 )
 _LADDER = Families("auto", _is(Auto))
+_FLOWS = Families("flow", _is(Flow))
 _SCALARS = Families("a family of the line or of counts, such as gamma or poisson", _is_scalar)
 _ROWWISE = Families("kde, categorical", _is(KernelDensity, Categorical))
 _LISTS = Families("a list of families, best", _is_list)
@@ -231,6 +235,10 @@ ROUTES = (
     Route(
         "log density", "reverse", _LADDER, "natural_gradient", "log_density_reverse", "log p and its gradient",
         _REPORT, _BOTH,
+    ),
+    Route(
+        "log density", "reverse", _FLOWS, "path_gradient", "flow", "log p, a function of JAX", _REPORT,
+        _BOTH | _SILENT, least=2,
     ),
     *(
         Route(
@@ -382,6 +390,7 @@ def as_markdown() -> str:
     lines = []
     for r in ROUTES:
         most = f", up to {r.most} coordinate(s)" if r.most < _ANY else ""
+        most += f", {r.least} coordinates or more" if r.least > 1 else ""
         if r.remedy:
             cells = [f"{r.known}", r.direction, r.families.words, "none", "", r.remedy, ""]
         else:

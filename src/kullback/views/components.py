@@ -11,6 +11,7 @@ from kullback._version import __version__
 from kullback.core.errors import UnsupportedError
 from kullback.distributions.base import Distribution
 from kullback.distributions.compound import Mixture
+from kullback.distributions.flow import CouplingFlow
 from kullback.distributions.gaussian_mixture import (
     GaussianMixture,
     TableMixture,
@@ -21,7 +22,7 @@ from kullback.distributions.real import Normal
 from kullback.distributions.transported import Approximation
 from kullback.distributions.vector import MultivariateNormal
 from kullback.expressions.format import format_distribution
-from kullback.families import FullRank, LowRank, MeanField, Recipe
+from kullback.families import Flow, FullRank, LowRank, MeanField, Recipe
 from kullback.families import Mixture as MixtureRecipe
 from kullback.render.document import Fact, Role
 from kullback.results.contributions import Coverage, ModeCover
@@ -229,6 +230,8 @@ def in_words(family: Recipe, *, full: bool = False) -> str:
             return "a full-rank Gaussian" if full else "full rank"
         case LowRank(r):
             return f"a Gaussian of low rank, {r}" if full else f"low rank, {r}"
+        case Flow():
+            return "a flow" if full else "flow"
         case MixtureRecipe(k):
             return f"a mixture of {k} Gaussians" if full else f"mixture of {k}"
     return str(family)
@@ -247,6 +250,8 @@ def described(q: Distribution) -> str:
     )
     if base is q and d <= _WRITTEN:
         return format_distribution(q)
+    if isinstance(base, CouplingFlow):
+        return f"a {base}"
     k = len(base.weights) if isinstance(base, GaussianMixture) else 1
     what = "a Gaussian" if k == 1 else f"a mixture of {k} Gaussians"
     return f"{what} over {d} unconstrained coordinates"

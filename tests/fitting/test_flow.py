@@ -1,0 +1,165 @@
+"""Flows: closed forms, bits, files, and what is said where they cannot be."""
+
+import math
+import sys
+
+import pytest
+
+pytest.importorskip("jax")
+pytest.importorskip("flowjax")
+
+import numpy as np
+
+from kullback.api.fit import fit
+from kullback.api.store import load, save
+from kullback.core.errors import InputError, MissingDependencyError, UnsupportedError
+from kullback.distributions.flow import CouplingFlow, size
+from kullback.distributions.vector import MultivariateNormal
+from kullback.families import Flow, FullRank
+from kullback.fitting.components import Components
+from kullback.fitting.flow import flow_from
+from kullback.measure.density import check
+from kullback.targets import LogDensity
+
+#: Of x_1 given x_0, about x_0^2 / 2; the log of what the density below integrates to.
+SD = 0.5
+LOG_EVIDENCE = 1.25
+
+
+def _banana(x):
+    normal = -0.5 * (x[0] ** 2 + ((x[1] - 0.5 * x[0] ** 2) / SD) ** 2)
+    return normal - math.log(2.0 * math.pi * SD) + LOG_EVIDENCE
+
+
+def _log_banana(x):
+    return np.array([float(v) for v in _banana(x.T)]) - LOG_EVIDENCE
+
+
+BANANA = LogDensity(_banana, np.zeros(2))
+
+
+@pytest.fixture(scope="module")
+def banana():
+    return fit(BANANA, Flow(), direction="reverse")
+
+
+def _flow(d=5, spread=0.1, seed=0):
+    """A flow that nobody fitted, from a mixture of two."""
+    rng = np.random.default_rng(seed)
+    means = rng.normal(size=(2, d))
+    q = Components(np.array([0.3, 0.7]), means, np.array([np.eye(d), 0.5 * np.eye(d)]))
+    start = flow_from(q, rng)
+    moved = start.parameters + spread * rng.standard_normal(len(start.parameters))
+    return q, start, CouplingFlow(
+        start.loc, start.scale_tril, start.base, start.orders, start.width, moved
+    )  # fmt: skip
+
+
+class TestTheDensity:
+    @pytest.mark.parametrize("d", [2, 5])
+    def test_it_begins_as_its_base(self, d):
+        q, start, _ = _flow(d)
+        x = np.random.default_rng(1).normal(size=(50, d))
+        assert start.log_prob(x) == pytest.approx(q.log_prob(x), abs=1e-12)
+
+    def test_it_is_normalised_and_its_draws_are_of_it(self):
+        assert check(_flow()[2]).problems == ()
+
+    def test_the_log_determinant_is_that_of_differences(self):
+        _, _, q = _flow(3, spread=0.3)
+        z = np.array([[0.3, -0.5, 1.1]])
+        step = 1e-5
+        ends = [q.pushed(z + s * step * np.eye(3))[0] for s in (1.0, -1.0)]
+        slope = (ends[0] - ends[1]) / (2.0 * step)
+        assert q.pushed(z)[1][0] == pytest.approx(np.linalg.slogdet(slope)[1], abs=1e-7)
+        there, log_det = q.pushed(z)
+        again, back = q.pushed(there, back=True)
+        assert again == pytest.approx(z, abs=1e-10)
+        assert back == pytest.approx(-log_det, abs=1e-10)
+
+    def test_parameters_that_do_not_fit_are_refused(self):
+        _, start, _ = _flow(2)
+        parts = start.loc, start.scale_tril, start.base
+        with pytest.raises(InputError, match=f"not {size(6, 2, 48)}"):
+            CouplingFlow(*parts, start.orders, start.width, np.zeros(3))
+        with pytest.raises(InputError, match="orders"):
+            CouplingFlow(*parts, np.zeros((6, 2), int), start.width, start.parameters)
+
+
+class TestReverse:
+    def test_a_banana_is_met(self, banana):
+        """Independent of the report: p is normalised here, so that both KLs are means of known functions."""
+        x = banana.sample(4000, key=5)
+        lost = banana.log_prob(x) - _log_banana(x)
+        error = float(lost.std()) / math.sqrt(len(x))
+        assert float(lost.mean()) < 0.01 + 3.0 * error
+        both = math.hypot(error, banana.reverse_kl.standard_error)
+        assert abs(banana.reverse_kl.value - float(lost.mean())) < 4.0 * both
+        rng = np.random.default_rng(2)
+        first = rng.standard_normal(4000)
+        y = np.column_stack([first, 0.5 * first**2 + SD * rng.standard_normal(4000)])
+        missed = _log_banana(y) - banana.log_prob(y)
+        error = float(missed.std()) / math.sqrt(len(y))
+        assert float(missed.mean()) < 0.03 + 3.0 * error
+        assert abs(banana.log_evidence.value - LOG_EVIDENCE) < (
+            4.0 * banana.log_evidence.standard_error
+        )
+        assert banana.diagnosis.verdict == "trust"
+
+    def test_what_each_step_gained_is_told(self, banana):
+        assert [rung.family for rung in banana.posterior.ladder] == [FullRank(), Flow()]
+        first, last = (rung.elbo for rung in banana.posterior.ladder)
+        assert last.value > first.value + 0.1
+        assert any("the flow gained" in note for note in banana.notes)
+        assert banana.family == Flow()
+
+    def test_saved_and_read_has_the_same_bits(self, banana, tmp_path):
+        save(banana, tmp_path / "fit")
+        again = load(tmp_path / "fit")
+        x = banana.sample(50)
+        assert np.array_equal(again.log_prob(x), banana.log_prob(x))
+        assert np.array_equal(again.sample(50), x)
+        assert (tmp_path / "fit").stat().st_size < 400_000
+
+    def test_nothing_is_gained_over_a_gaussian_that_is_p(self):
+        """What comes out is the Gaussian, to the bit, and that is said."""
+        root = np.array([[1.0, 0.0, 0.0], [0.5, 2.0, 0.0], [-0.3, 0.2, 0.1]])
+        precision = np.linalg.inv(root @ root.T)
+        p = LogDensity(lambda x: -0.5 * (x - 1.0) @ precision @ (x - 1.0), np.zeros(3))
+        plain = fit(p, FullRank(), direction="reverse", report=False)
+        found = fit(p, Flow(), direction="reverse", report=False)
+        assert isinstance(found.q, MultivariateNormal)
+        assert np.array_equal(found.q.scale_tril, plain.q.scale_tril)
+        assert found.elbo.value == plain.elbo.value
+        assert any("a flow gained no more than its error" in note for note in found.notes)
+
+    @pytest.mark.slow
+    def test_the_same_key_has_the_same_bits_also_after_a_kill(self, banana, tmp_path):
+        kept = tmp_path / "kept"
+        first = fit(BANANA, "flow", direction="reverse", checkpoint=kept)
+        resumed = fit(BANANA, "flow", direction="reverse", checkpoint=kept)
+        for other in (first, resumed):
+            assert np.array_equal(other.q.parameters, banana.q.parameters)
+            assert other.reverse_kl == banana.reverse_kl
+        assert resumed.evaluations == banana.evaluations
+
+
+class TestRefusals:
+    def test_a_number_has_nothing_to_couple(self):
+        with pytest.raises(UnsupportedError, match="Flow.* cannot be fitted to a log density"):
+            fit(LogDensity(lambda x: -0.5 * x**2, 0.0), Flow(), direction="reverse")
+
+    def test_a_function_of_numpy_cannot_be_traced(self):
+        p = LogDensity(
+            lambda x: -0.5 * float(np.sum(np.asarray(x) ** 2)), np.zeros(2), gradient=lambda x: -x
+        )
+        with pytest.raises(UnsupportedError, match='family="mixture:auto"'):
+            fit(p, Flow(), direction="reverse")
+
+    def test_a_missing_package_is_named_with_what_to_type(self, banana, tmp_path, monkeypatch):
+        save(banana, tmp_path / "fit")
+        for name in [m for m in sys.modules if m.partition(".")[0] == "flowjax"]:
+            monkeypatch.delitem(sys.modules, name)
+        monkeypatch.setitem(sys.modules, "flowjax", None)
+        with pytest.raises(MissingDependencyError, match=r"pip install 'kullback\[flow\]'"):
+            fit(BANANA, Flow(), direction="reverse")
