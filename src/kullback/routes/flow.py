@@ -159,10 +159,10 @@ def _flown(job: Job, base: Components) -> _Flown:
     return _Flown(found.q, made, moved, told, (found.last, found.length))
 
 
-def _report(job: Job, flown: _Flown, kin: Components | None = None) -> Report:
+def _report(job: Job, flown: _Flown) -> Report:
     report = diagnose(
         job.target, job.density, job.everywhere, lambda: job.reached, flown.made, flown.flow.log_prob, job.run,
-        remedies(Flow()), kin, sample=flown.flow.sample, neck=lambda: job.neck,
+        remedies(Flow()), lambda: job.covering, flown.flow.sample,
     )  # fmt: skip
     text = Sentence("the last {} steps gained {:.1g} {unit}", flown.last[1], flown.last[0])
     found = report.posterior
