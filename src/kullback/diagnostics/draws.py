@@ -10,9 +10,10 @@ import numpy as np
 from jaxtyping import Float
 
 from kullback.core.run import Run
-from kullback.diagnostics.adaptive import close_to, cover
+from kullback.diagnostics.adaptive import close_to
+from kullback.diagnostics.covering import Covering
 from kullback.diagnostics.evidence import Evidence, weigh_up
-from kullback.diagnostics.importance import Kin, Value, Weighed, weigh
+from kullback.diagnostics.importance import Value, Weighed, weigh
 from kullback.diagnostics.integrability import check_found, check_proper
 from kullback.diagnostics.posterior import named_parameters
 from kullback.diagnostics.tempered import Afar, from_afar, mode_share
@@ -162,6 +163,7 @@ def judge_draws(
     density: CountedDensity,
     found: Climbs,
     tempered: Tempered,
+    covering: Covering | None,
     drawn: Drawn,
     run: Run,
     remedies: Remedies,
@@ -173,6 +175,7 @@ def judge_draws(
         density: p.
         found: what climbing found.
         tempered: draws of p that owe nothing to those that are judged.
+        covering: draws that cover p, where there was time for them.
         drawn: what is judged.
         run: randomness and progress.
         remedies: what to type next.
@@ -181,7 +184,7 @@ def judge_draws(
         DensityError: the log density is no log density: NaN, or improper.
     """
     every = in_chains(drawn.columns, drawn.rows, drawn.n)
-    known = _measured(target, density, (found, tempered), drawn, halves(every), run)
+    known = _measured(target, density, (found, tempered, covering), drawn, halves(every), run)
     held, evidence = known.held, known.evidence
     mass, by_draws = _missed(known), known.by_draws
     parameters = _parameters(target, known, drawn, every)
@@ -252,22 +255,22 @@ class _Measured:
 def _measured(
     target: Unconstrained,
     density: CountedDensity,
-    ours: tuple[Climbs, Tempered],
+    ours: tuple[Climbs, Tempered, Covering | None],
     drawn: Drawn,
     parts: tuple[Chained, Chained],
     run: Run,
 ) -> _Measured:
     """Fits a mixture to the first half, and measures the second half and p beside it."""
-    (found, tempered), (first, _) = ours, parts
+    (found, tempered, covering), (first, _) = ours, parts
     run.watch("fitting a mixture to half of the draws")
     start = found.starts[0]
     anchor = one(start.means[0], start.matrices[0])
     least, rng = _NARROWEST * anchor.sds[0], run.generator("mixture of draws")
     q = close_to(drawn.u[first.index], first.worth, rng, least)
-    covering = cover(density, anchor, found, tempered, run).proposal
+    kin = None if covering is None else covering.kin(q.log_prob)
     density.forget()
     run.watch("weighing draws of both mixtures")
-    weighed = weigh(density, q, q.log_prob, run.generator("weights"), Kin(covering))
+    weighed = weigh(density, q, q.log_prob, run.generator("weights"), kin)
     held = _held(density, q, drawn, parts)
     check_found(density, target)
     rays = check_proper(target, density, anchor, run.generator("rays", 1))

@@ -50,7 +50,9 @@ def judge_target(target: Unconstrained, judged: Drawn | Distribution, run: Run) 
     with np.errstate(all="ignore"), threads(target.dimension):
         if isinstance(judged, Distribution):
             return _of_density(job, judged)
-        return judge_draws(target, job.density, job.everywhere, job.reached, judged, run, _OF_DRAWS)
+        return judge_draws(
+            target, job.density, job.everywhere, job.reached, job.covering, judged, run, _OF_DRAWS
+        )
 
 
 def _of_density(job: Job, q: Distribution) -> Judgement:
