@@ -305,6 +305,46 @@ class TestRefused:
             calibrate(make_target, prior_draws, 20, sampler=lambda y, rng: {"a": np.zeros((50, 2))})
 
 
+class TestCheckpoint:
+    def test_a_stopped_run_goes_on_with_the_same_bits(self, tmp_path):
+        stopped = [0]
+
+        def stopping(data, rng):
+            stopped[0] += 1
+            if stopped[0] == 13:
+                raise KeyboardInterrupt
+            return sampler()(data, rng)
+
+        place = tmp_path / "kept"
+        first = calibrate(make_target, prior_draws, 30, sampler=stopping, checkpoint=place)
+        assert first.interrupted
+        assert first.simulations == 12
+        made: list[int] = []
+
+        def counting(data, rng):
+            made.append(1)
+            return sampler()(data, rng)
+
+        second = calibrate(make_target, prior_draws, 30, sampler=counting, checkpoint=place)
+        assert len(made) == 18
+        whole = calibrate(make_target, prior_draws, 30, sampler=sampler())
+        np.testing.assert_array_equal(second.ranks, whole.ranks)
+        with pytest.raises(InputError, match="another density, family or key"):
+            calibrate(make_target, prior_draws, 30, sampler=sampler(), checkpoint=place, key=5)
+
+    def test_what_could_not_be_fitted_is_kept_too(self, tmp_path):
+        def sometimes(data, rng):
+            if rng.random() < 0.3:
+                raise DensityError("a test of faults")
+            return sampler()(data, rng)
+
+        place = tmp_path / "kept"
+        first = calibrate(make_target, prior_draws, 30, sampler=sometimes, checkpoint=place)
+        again = calibrate(make_target, prior_draws, 30, sampler=sometimes, checkpoint=place)
+        assert first.failed == again.failed > 0
+        np.testing.assert_array_equal(first.ranks, again.ranks)
+
+
 class TestOnWorkers:
     def test_the_ranks_are_those_of_one_process(self):
         spawn = multiprocessing.get_context("spawn")

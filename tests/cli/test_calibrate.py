@@ -50,6 +50,21 @@ def test_a_sampler_as_json(run, model):
     assert [q["name"] for q in ran.json["quantities"]] == ["x[0]", "x[1]", "log density of p"]
 
 
+def test_it_goes_on_and_workers_have_the_same_bits(run, model, tmp_path):
+    how = ("calibrate", "model.py:make_target", "--sampler", "exact", "--json")
+    first = run(*how, "-n", "30", "--checkpoint", "kept")
+    assert first.code == 0
+    whole = run(*how, "-n", "45")
+    assert (
+        run(*how, "-n", "45", "--checkpoint", "kept").json["quantities"] == whole.json["quantities"]
+    )
+    there = run(*how, "-n", "45", "--workers", "1")
+    assert there.json["quantities"] == whole.json["quantities"]
+    other = run(*how, "-n", "45", "--checkpoint", "kept", "--key", "1")
+    assert other.code == 2
+    assert "another density, family or key" in other.err
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

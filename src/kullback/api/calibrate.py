@@ -1,8 +1,9 @@
 """Calibration: whether fits, or draws of a sampler, are right over the data that a model makes."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from typing import Any, final
 
 import numpy as np
@@ -16,6 +17,7 @@ from kullback.core.user_code import guarded
 from kullback.diagnostics.calibration import calibrated, detectable, randomised_ranks
 from kullback.diagnostics.draws import in_chains
 from kullback.families import recipe_of, words
+from kullback.files.archive import resumed
 from kullback.inputs.draws import Drawn, read_draws, read_parameters
 from kullback.inputs.target import Target, read
 from kullback.render.progress import told
@@ -32,6 +34,8 @@ _DRAWS = 1000
 _HOPELESS = 10
 #: Data sets that a worker is sent at a time: some functions are compiled anew where they arrive.
 _TOGETHER = 5
+#: In a checkpoint.
+_DATA_SETS = "data sets"
 #: What stands for log p among the quantities.
 _LOG_P = "log density of p"
 _PRIOR = (
@@ -52,6 +56,7 @@ def calibrate(
     key: object = 0,
     progress: bool | Callable[[int | str], None] | None = None,
     executor: Executor | None = None,
+    checkpoint: str | Path | None = None,
 ) -> Calibration:
     """Returns whether fits are right over data that a model makes: too low or high, too narrow or wide, or fine.
 
@@ -76,9 +81,11 @@ def calibrate(
         progress: as of `fit`.
         executor: where data sets are made and fitted, as in `fit`, with the same bits as without. Functions are sent
             there: to a pool of processes those of a module, to Dask any.
+        checkpoint: a file in which what was found of each data set is kept. A run that was stopped goes on from it
+            with the same bits, one that ended goes on to a larger n.
 
     Raises:
-        InputError: something given cannot be used.
+        InputError: something given cannot be used, or the checkpoint is of another calibration.
         WorkerError: a worker of the executor ended before its work was done.
         UnsupportedError: this family cannot be fitted to p.
 
@@ -111,16 +118,18 @@ def calibrate(
     check_executor(executor)
     aim = direction or "reverse"
     recipe = None if sampler is not None else recipe_of(family)
-    with told("calibrating", progress) as watch:
-        loop = _Simulations(
-            make_target, prior_draws, sampler, recipe, aim, dict(quantities or {}), Run(key, watch)
-        )
-        interrupted = loop.run_through(int(n), executor)
     of = (
         "draws of a sampler"
         if recipe is None
         else f"{aim} fits of {family if isinstance(family, str) else words(recipe)}"
     )
+    with told("calibrating", progress) as watch:
+        loop = _Simulations(
+            make_target, prior_draws, sampler, recipe, aim, dict(quantities or {}), Run(key, watch)
+        )
+        if checkpoint is not None:
+            loop.run = replace(loop.run, checkpoint=resumed(checkpoint, loop.mark(of)))
+        interrupted = loop.run_through(int(n), executor)
     return loop.result(of, int(n), interrupted=interrupted)
 
 
@@ -156,27 +165,46 @@ class _Simulations:
 
     def run_through(self, n: int, executor: Executor | None) -> bool:
         """Makes and fits n data sets, here or elsewhere; returns whether somebody stopped it."""
+        kept: tuple[Any, ...] = tuple(self.run.checkpoint.get(_DATA_SETS) or ())
         try:
-            for outcome in self._outcomes(n, executor):
+            for told in kept[:n]:
+                self._take(_Ranked(*told) if len(told) > 1 else DensityError(*told))
+            for outcome in self._outcomes(range(len(kept), n), executor):
                 if outcome is None:
                     return True
                 self._take(outcome)
+                failed = isinstance(outcome, KullbackError)
+                kept = (*kept, (str(outcome),) if failed else astuple(outcome))
+                self.run.checkpoint.on_the_way(_DATA_SETS, kept)
         except KeyboardInterrupt:
             if len(self.ranks) < 2:
                 raise
             return True
+        finally:
+            self.run.checkpoint.put(_DATA_SETS, kept)
         return False
 
+    def mark(self, of: str) -> dict[str, Any]:
+        """Returns what tells this calibration from others: the first parameters that the prior gives, too."""
+        pair = self._pair(0)
+        truth = tuple(float(x) for leaf in _leaves(pair[0]) for x in np.ravel(leaf))
+        return {
+            "of": of,
+            "key": str(self.run.key),
+            "truth": truth,
+            "quantities": tuple(self.quantities),
+        }
+
     def _outcomes(
-        self, n: int, executor: Executor | None
+        self, which: range, executor: Executor | None
     ) -> Iterator["_Ranked | KullbackError | None"]:
         if executor is None:
-            for i in range(n):
-                self.run.watch(f"data set {i + 1} of {n}")
+            for i in which:
+                self.run.watch(f"data set {i + 1} of {which.stop}")
                 yield _attempt(self, i)
             return
         plain = replace(self, run=Run(self.run.key))
-        parts = [range(i, min(i + _TOGETHER, n)) for i in range(0, n, _TOGETHER)]
+        parts = [which[i : i + _TOGETHER] for i in range(0, len(which), _TOGETHER)]
         for part in Workers(executor, self.run.watch).map(partial(_attempts, plain), parts):
             yield from part
 
@@ -204,14 +232,18 @@ class _Simulations:
         if not self.ranks and len(self.failures) >= _HOPELESS:
             raise error
 
-    def simulate(self, i: int) -> "_Ranked | None":
-        """Ranks true values among draws of one fit; None if that was stopped."""
+    def _pair(self, i: int) -> tuple[Any, Any]:
+        """The parameters and the data of a data set."""
         pair = guarded(self.prior_draws, "prior_draws")(self.run.generator("data set", i))
         if not (isinstance(pair, tuple) and len(pair) == 2):
             raise InputError(
                 f"prior_draws returned a {type(pair).__name__}: it must return (parameters, data)"
             )
-        parameters, data = pair
+        return pair
+
+    def simulate(self, i: int) -> "_Ranked | None":
+        """Ranks true values among draws of one fit; None if that was stopped."""
+        parameters, data = self._pair(i)
         target = read(guarded(self.make_target, "make_target")(data))
         if target.known not in ("log density", "density"):
             raise UnsupportedError(
@@ -295,6 +327,11 @@ class _Simulations:
             detectable_shift=shift, detectable_ratio=ratio, ranks=ranks, band=band,
             seconds=self.run.seconds, notes=(*notes, _PRIOR), interrupted=interrupted,
         )  # fmt: skip
+
+
+def _leaves(parameters: Any) -> list[Any]:
+    """The parameters, one after another."""
+    return list(parameters.values()) if isinstance(parameters, Mapping) else [parameters]
 
 
 def _thinned(chains: tuple[Array, ...], length: float) -> Array:

@@ -128,6 +128,8 @@ def calibrate(
     n: Annotated[int, Parameter(alias="-n")] = 200,
     direction: Direction | None = None,
     key: int = 0,
+    working: Working = WORKING,
+    checkpoint: Path | None = None,
     report: Path | None = None,
     output: Output = OUTPUT,
 ) -> int:
@@ -149,6 +151,7 @@ def calibrate(
         n: data sets.
         direction: of the fits: reverse, the default, or forward.
         key: randomness.
+        checkpoint: keep what was found of each data set in this file, and go on from it if it exists.
         report: write an HTML report to this file.
     """
     if ".py" in make_target:
@@ -156,7 +159,17 @@ def calibrate(
     from kullback.cli import calibrate as run
 
     return run.calibrate(
-        make_target, prior, n, family, direction, sampler, report, key=key, output=output
+        make_target,
+        prior,
+        n,
+        family,
+        direction,
+        sampler,
+        checkpoint,
+        working,
+        report,
+        key=key,
+        output=output,
     )
 
 

@@ -13,6 +13,7 @@ from kullback.distributions.base import Distribution, Foreign, Support
 from kullback.distributions.vector import Categorical
 from kullback.expressions.parse import parse
 from kullback.interop import as_distribution
+from kullback.interop.bridgestan import is_bridged
 from kullback.interop.callables import vectorized
 from kullback.targets import (
     Counts,
@@ -250,7 +251,7 @@ def by_its_log_density(
         return None
     if _is_bare(thing):
         return _bare(thing, name)
-    if not any(m in sys.modules for m in ("pymc", "stan")):
+    if not is_bridged(thing) and not any(m in sys.modules for m in ("pymc", "stan")):
         return None
     from kullback.interop.models import recognise  # noqa: PLC0415 - it loads JAX
 

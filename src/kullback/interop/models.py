@@ -4,6 +4,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from kullback.core.optional import need
+from kullback.interop.bridgestan import is_bridged
 from kullback.interop.functions import numpy_function, torch_function
 from kullback.interop.stan_program import stan_program
 from kullback.targets import Unconstrained
@@ -36,7 +37,7 @@ def __getattr__(name: str) -> Any:
 
 
 def recognise(thing: object) -> Unconstrained | None:
-    """Returns a PyMC model or a built Stan program as a density; None for anything else.
+    """Returns a PyMC model, a built Stan program or a model of BridgeStan as a density; None for anything else.
 
     Args:
         thing: anything; no library is imported to look at it.
@@ -52,6 +53,8 @@ def recognise(thing: object) -> Unconstrained | None:
     """
     if isinstance(thing, Unconstrained):
         return thing
+    if is_bridged(thing):
+        return stan_program(thing)
     for module, name, reader in _MODELS:
         if any(
             cls.__name__ == name and f"{cls.__module__}.".startswith(f"{module}.")

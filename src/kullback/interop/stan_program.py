@@ -1,4 +1,4 @@
-"""A Stan program as a density over the whole space, through pystan 3."""
+"""A Stan program as a density over the whole space, through pystan 3 or BridgeStan."""
 
 import contextlib
 import io
@@ -13,10 +13,12 @@ import numpy as np
 
 from kullback.core.errors import DensityError, InputError
 from kullback.core.optional import need
+from kullback.interop.bridgestan import Bridged, is_bridged
 from kullback.interop.parameters import in_order, nan_words
 from kullback.targets import Unconstrained
 
 Array = np.ndarray
+_NOTHING = "the Stan program has no parameters: there is nothing to fit"
 _WRONG_SIZE = "number of parameters does not match"
 
 
@@ -27,11 +29,12 @@ def stan_program(program: Any, data: Mapping[str, object] | None = None) -> Unco
     such as `y ~ normal(mu, 1)` leave constants out, as everywhere in Stan: for a log evidence that
     compares with other models write `target += normal_lpdf(y | mu, 1)`. Where the program rejects a
     point, the density is zero there. `constrain` also returns transformed parameters; generated
-    quantities are left out. Each value and gradient is a request of some milliseconds.
+    quantities are left out. A value and gradient is a request of some milliseconds with pystan, a
+    call of microseconds with BridgeStan, whose densities have all constants.
 
     Args:
-        program: the text of a program, compiled here (half a minute, once), or what `stan.build`
-            returned.
+        program: the text of a program, compiled here (half a minute, once), what `stan.build`
+            returned, or a model of BridgeStan.
         data: for a text, its data by name.
 
     Raises:
@@ -44,10 +47,12 @@ def stan_program(program: Any, data: Mapping[str, object] | None = None) -> Unco
         1
     """
     model = _built(program, data) if isinstance(program, str) else program
-    if not hasattr(model, "grad_log_prob"):
+    if is_bridged(model):
+        model = Bridged(model)
+    elif not hasattr(model, "grad_log_prob"):
         raise InputError(
-            f"stan_program takes the text of a program or what stan.build returned, got "
-            f"{type(model).__name__}"
+            "stan_program takes the text of a program, what stan.build returned, or a model of BridgeStan, "
+            f"got {type(model).__name__}"
         )
     found = _Program(model, np.zeros(_dimension(model)))
     _check_start(model, found.start)
@@ -115,7 +120,7 @@ class _Program:
         for i, point in enumerate(np.asarray(u, dtype=np.float64).tolist()):
             # A point that the program rejects has no mass.
             with contextlib.suppress(RuntimeError):
-                values[i], slopes[i] = self.model.log_prob(point), self.model.grad_log_prob(point)
+                values[i], slopes[i] = _both(self.model, point)
         return values, slopes
 
     def constrain(self, u: Array) -> dict[str, Array]:
@@ -170,8 +175,19 @@ def _built(code: str, data: Mapping[str, object] | None) -> Any:
         raise InputError(f"the Stan program was not built: {error}\n{text}") from error
 
 
+def _both(model: Any, point: list[float]) -> tuple[float, Any]:
+    """The log density and its gradient."""
+    if isinstance(model, Bridged):
+        return model.both(point)
+    return model.log_prob(point), model.grad_log_prob(point)
+
+
 def _dimension(model: Any) -> int:
     """Returns d, which pystan does not tell: the length of a vector that Stan does not refuse."""
+    if isinstance(model, Bridged):
+        if not model.dimension:
+            raise InputError(_NOTHING)
+        return model.dimension
     sizes = [math.prod(d) for d in model.dims]
     for d in dict.fromkeys([*itertools.accumulate(sizes), *range(1, sum(sizes) + 1)]):
         try:
@@ -180,7 +196,7 @@ def _dimension(model: Any) -> int:
             if _WRONG_SIZE in str(error):
                 continue
         return d
-    raise InputError("the Stan program has no parameters: there is nothing to fit")
+    raise InputError(_NOTHING)
 
 
 def _text(error: Exception) -> str:
