@@ -9,13 +9,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from kullback.core.numerics import float64
 from kullback.core.run import Counted, Run
-from kullback.distributions.flow import CouplingFlow, couplings, unmoved
+from kullback.distributions.flow import CouplingFlow, couplings, size, unmoved
 from kullback.distributions.gaussian_mixture import GaussianMixture
 from kullback.fitting.components import Components
+from kullback.fitting.cross_validation import moments
 from kullback.fitting.reverse import NATS
 from kullback.interop.jax_function import CompiledDensity
 from kullback.solvers.modes import CountedDensity
@@ -33,12 +34,25 @@ _LOG_2PI = math.log(2.0 * math.pi)
 
 #: A gain of so many errors is one.
 _SIGMAS = 2.0
-#: One row of so many says when to stop, and another what was gained.
+#: One row of so many says when to stop, and two others what was gained.
 _HELD_OUT = 10
 #: The mean loss of a batch, from parameters, the batch, and what log p holds.
 Loss = Callable[[Any, Any, Any], Any]
-#: What parameters gain over others in the objective, at each of the draws that judge a phase.
-Gained = Callable[[Array, Array, int], Array]
+#: Of rows: those that judge phases, those that judge what was gained, and those that are fitted to.
+Parts = tuple[Int[np.ndarray, " j"], Int[np.ndarray, " u"], Int[np.ndarray, " l"]]
+#: What parameters gain over others in the objective, on the draws that judge a phase, and its error.
+Gained = Callable[[Array, Array, int], tuple[float, float]]
+
+
+def parted(n: int, rng: np.random.Generator) -> Parts:
+    """Returns which of n rows judge phases, which judge what was gained, and which are fitted to."""
+    judges, unseen, learnt = np.split(rng.permutation(n), [n // _HELD_OUT, 3 * n // _HELD_OUT])
+    return judges, unseen, learnt
+
+
+def numbers(d: int) -> int:
+    """Returns how many parameters a flow of d coordinates has."""
+    return size(_LAYERS, d, _WIDTH)
 
 
 def flow_from(q: Components, rng: np.random.Generator) -> CouplingFlow:
@@ -71,6 +85,7 @@ class FlowFit:
         last: what the last phase gained.
         steps: how many were taken.
         length: those of the last phase.
+        draws: of a step.
         interrupted: whether it was stopped.
     """
 
@@ -80,6 +95,7 @@ class FlowFit:
     last: float
     steps: int
     length: int
+    draws: int = BATCH
     interrupted: bool = False
 
     @property
@@ -121,12 +137,17 @@ def reverse_flow(
         density.count += _STEPS * BATCH
         return start.base.sample(rng, _STEPS * BATCH).reshape(_STEPS, BATCH, d)
 
-    def gained(old: Array, new: Array, phase: int) -> Array:
-        """The ELBO at each of fresh draws, less the old one at the same."""
+    def gained(old: Array, new: Array, phase: int) -> tuple[float, float]:
+        """The ELBO on fresh draws, less the old one on the same."""
         z = start.base.sample(run.generator(f"{name}: judged", phase), JUDGED)
-        return _elbo_at(density, start, new, z) - _elbo_at(density, start, old, z)
+        apart = _elbo_at(density, start, new, z) - _elbo_at(density, start, old, z)
+        return moments(apart, np.ones(JUDGED))
 
-    return _phases(path_loss, traced.arrays, batches, gained, density, start, run, name)
+    def whole(at: Array) -> tuple[float, float]:
+        return gained(start.parameters, at, len(PHASES))
+
+    end = _phases(path_loss, traced.arrays, batches, gained, density, start, run, name)
+    return _judged(end, start, start, whole)
 
 
 def _elbo_at(density: CountedDensity, flow: CouplingFlow, parameters: Array, z: Array) -> Array:
@@ -138,45 +159,78 @@ def _elbo_at(density: CountedDensity, flow: CouplingFlow, parameters: Array, z: 
 def likeliest_flow(
     rows: Float[np.ndarray, "n d"],
     weights: Float[np.ndarray, " n"],
+    parts: Parts,
+    base: CouplingFlow,
     start: CouplingFlow,
     run: Run,
-    density: Counted,
+    counted: Counted,
     name: str,
 ) -> FlowFit:
     """Returns the flow under which rows are likeliest: rows held out say when to stop, and others what was gained.
 
     Args:
         rows: draws of p.
-        weights: of each, of mean 1.
-        start: where to begin: its base.
+        weights: how many independent ones each stands for.
+        parts: which of them judge phases, judge what was gained, and are fitted to.
+        base: what the flow must be better than.
+        start: where to begin: the base, or a better flow.
         run: randomness, progress, checkpoint.
-        density: counts gradients, of which none are taken here.
+        counted: counts gradients of log p, of which none are taken here.
         name: of the fit, for the stages that are kept.
     """
     layers, d = start.orders.shape
     back = jax.vmap(couplings(layers, d, start.width)[1], (None, None, 0))
-    log_base = _log_prob(start.base)
-    white = start.whitened(rows)
-    order = run.generator(f"{name}: rows held out").permutation(len(rows))
-    ends = [len(rows) // _HELD_OUT, 2 * len(rows) // _HELD_OUT]
-    judges, last, learnt = np.split(order, ends)
+    log_base, white = _log_prob(start.base), start.whitened(rows)
+    judges, unseen, learnt = parts
     share = weights[learnt] / weights[learnt].sum()
 
-    def loss(parameters: Any, x: Any, _: Any) -> Any:
-        z, log_det = back(start.orders, parameters, x)
+    def loss(at: Any, x: Any, _: Any) -> Any:
+        z, log_det = back(start.orders, at, x)
         return -jnp.mean(log_base(z) + log_det)
 
     def batches(rng: np.random.Generator) -> Array:
         chosen = rng.choice(learnt, _STEPS * BATCH, p=share)
         return white[chosen].reshape(_STEPS, BATCH, d)
 
-    def gained(old: Array, new: Array, phase: int) -> Array:
-        """The log density of each row held out, less the old one; the last judgement has rows of its own."""
-        held = judges if phase < len(PHASES) else last
-        logs = [replace(start, parameters=at).log_prob(rows[held]) for at in (old, new)]
-        return (logs[1] - logs[0]) * weights[held] / weights[held].mean()
+    def beyond(old: CouplingFlow, at: Array, held: Array) -> tuple[float, float]:
+        """The mean log density of rows held out, less the old one."""
+        x = rows[held]
+        log_ratio = replace(start, parameters=at).log_prob(x) - old.log_prob(x)
+        return moments(log_ratio, weights[held])
 
-    return _phases(loss, None, batches, gained, density, start, run, name)
+    def gained(old: Array, new: Array, phase: int) -> tuple[float, float]:
+        del phase  # the rows that judge are the same for all
+        return beyond(replace(start, parameters=old), new, judges)
+
+    end = _phases(loss, None, batches, gained, counted, start, run, name)
+    return _judged(end, base, start, lambda at: beyond(base, at, unseen))
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class _End:
+    """Where phases ended: the parameters, what the last one gained, and steps."""
+
+    at: Array
+    last: float
+    steps: int
+    length: int
+    interrupted: bool
+
+
+def _judged(
+    end: _End,
+    base: CouplingFlow,
+    start: CouplingFlow,
+    gained: Callable[[Array], tuple[float, float]],
+) -> FlowFit:
+    """The flow or, where it gained nothing on draws that no phase saw, its base."""
+    gain, error = gained(end.at)
+    q = replace(start, parameters=end.at)
+    found = FlowFit(
+        q, gain, error, end.last, end.steps, end.length, interrupted=end.interrupted
+    )  # fmt: skip
+    return found if found.moved else replace(found, q=base)
 
 
 def _phases(
@@ -188,33 +242,29 @@ def _phases(
     start: CouplingFlow,
     run: Run,
     name: str,
-) -> FlowFit:
+) -> _End:
     """Takes phases, each twice as long as the one before, until one gains less than its error or a hundredth nat."""
     at, last, steps, done, advance = start.parameters, 0.0, 0, 0, _scan(loss)
-    interrupted = False
     for phase, length in enumerate(PHASES):
         run.watch(f"{name}: phase {phase + 1} of at most {len(PHASES)}")
 
         def compute(at: Array = at, phase: int = phase, length: int = length) -> dict[str, Any]:
             rng = run.generator(f"{name}: batches", phase)
             moved = _taken(advance, at, held, batches, rng, length)
-            new, error = mean_and_error(gained(at, moved, phase))
-            return {"parameters": moved, "gain": new, "error": error}
+            gain, error = gained(at, moved, phase)
+            return {"parameters": moved, "gain": gain, "error": error}
 
         try:
             end = run.once(f"{name}: phase {phase}", counted, compute)
         except KeyboardInterrupt:
-            interrupted = True
-            break
+            return _End(at, last, steps, done, interrupted=True)
         steps, done = steps + length, length
         if not end["gain"] > 0.0:  # NaN too
             break
         at, last = end["parameters"], float(end["gain"])
         if last <= max(_SIGMAS * end["error"], NATS):
             break
-    gain, error = mean_and_error(gained(start.parameters, at, len(PHASES)))
-    found = FlowFit(replace(start, parameters=at), gain, error, last, steps, done, interrupted)
-    return found if found.moved else replace(found, q=start)
+    return _End(at, last, steps, done, interrupted=False)
 
 
 def _scan(loss: Loss) -> Any:
@@ -253,11 +303,6 @@ def _taken(
         for i in range(0, length, _STEPS):
             moved, state = advance(moved, state, held, batches(rng), rates[i : i + _STEPS])
         return np.asarray(moved)
-
-
-def mean_and_error(values: Float[np.ndarray, " n"]) -> tuple[float, float]:
-    """Returns a mean and its standard error."""
-    return float(values.mean()), float(values.std()) / math.sqrt(len(values))
 
 
 def _log_prob(q: GaussianMixture) -> Callable[[Any], Any]:

@@ -12,7 +12,8 @@ from kullback.diagnostics.covering import Covering
 from kullback.diagnostics.integrability import look_out
 from kullback.diagnostics.posterior import diagnose
 from kullback.diagnostics.tempered import overall_root
-from kullback.families import Auto, FullRank, Mixture
+from kullback.distributions.flow import CouplingFlow
+from kullback.families import Auto, Flow, FullRank, Mixture
 from kullback.fitting.components import Components
 from kullback.fitting.reverse import MOST_COMPONENTS, WORTH, ReverseFit, reverse_fit
 from kullback.results.estimate import Estimate
@@ -48,16 +49,16 @@ def fit(problem: Problem) -> Fit:
 
 
 def _fitted(job: Job, recipe: MixtureRecipe, problem: Problem) -> Fit:
-    asked, drawn = problem.starts, _drawn(job, recipe)
+    asked, drawn = problem.starts, drawn_for(job, recipe)
     rows, found = samples(drawn, job.target.coordinates)
-    ends, starts = _likeliest(rows, recipe, asked, job)
+    ends, starts = likeliest_of(rows, recipe, asked, job)
     q = ends[0]
     error, k = found.error, len(q.weights)
     if k > 1:
         error = structure_of(recipe, job.target.dimension).parameters(k) / (2.0 * drawn.effective)
     spent = job.density.count
     if not problem.report:
-        return _result(job, recipe, ends, drawn, elbo_of(job, q), (starts, spent))
+        return result_of(job, recipe, ends, drawn, elbo_of(job, q), (starts, spent))
     own = Covering(job.density, drawn, job.run)
     made = ReverseFit(q, (), (), (error, found.sds), len(drawn.x), grown=False)
 
@@ -73,11 +74,11 @@ def _fitted(job: Job, recipe: MixtureRecipe, problem: Problem) -> Fit:
     except KeyboardInterrupt:
         job.stopped = True
         measured = report()
-    return _result(job, recipe, ends, drawn, measured, (starts, spent))
+    return result_of(job, recipe, ends, drawn, measured, (starts, spent))
 
 
-def _drawn(job: Job, recipe: MixtureRecipe) -> Cover:
-    """Weighted draws of p, as many as the family has numbers to be learnt from."""
+def drawn_for(job: Job, recipe: MixtureRecipe, numbers: int = 0) -> Cover:
+    """Returns weighted draws of p, as many as the family has numbers to be learnt from, or as are said."""
     density, run = job.density, job.run
     anchor = reverse_fit(density, job.search, FullRank(), run).q
     _refuse_heavy(job, anchor)
@@ -87,7 +88,7 @@ def _drawn(job: Job, recipe: MixtureRecipe) -> Cover:
 
     def compute() -> dict[str, Any]:
         found = cover(density, anchor, job.search, job.tempered, run)
-        found = enough(density, found, size if wanted > 1 else 0, run)
+        found = enough(density, found, numbers or (size if wanted > 1 else 0), run)
         return {"x": found.x, "log_p": found.log_p, "rounds": found.rounds}
 
     kept = run.once("draws that cover p", density, compute)
@@ -105,10 +106,10 @@ def _refuse_heavy(job: Job, q: Components) -> None:
         )
 
 
-def _likeliest(
+def likeliest_of(
     rows: Samples, recipe: MixtureRecipe, asked: int | None, job: Job
 ) -> tuple[list[Components], int]:
-    """The fit and other optima, and how many starts were made: of climbs to the modes for a single Gaussian."""
+    """Returns the fit and other optima, and how many starts were made: of climbs to the modes for a single Gaussian."""
     run = replace(job.run, place=None)
     if not isinstance(recipe, Mixture):
         return likeliest(rows, recipe, starts=1, run=run)[0], job.search.climbs
@@ -128,11 +129,11 @@ def _likeliest(
     return best[1], starts
 
 
-def _result(
-    job: Job, recipe: MixtureRecipe, ends: list[Components], drawn: Cover, found: Report | Estimate,
-    counts: tuple[int, int],
+def result_of(
+    job: Job, recipe: MixtureRecipe | Flow, ends: list[Components], drawn: Cover, found: Report | Estimate,
+    counts: tuple[int, int], flow: CouplingFlow | None = None,
 ) -> Fit:  # fmt: skip
-    """The fit with its report, or with its ELBO alone."""
+    """Returns the fit with its report, or with its ELBO alone; of a flow, the end is a mixture close to it."""
     q, (starts, spent) = ends[0], counts
     report = found if isinstance(found, Report) else None
     measured = found.forward_kl if isinstance(found, Report) else found
@@ -152,7 +153,7 @@ def _result(
         notes.insert(0, "interrupted during the report: what was measured until then")
     if report is None:
         notes.insert(0, NOT_ASKED)
-    best = Optimum(named(job.target, q), measured, math.nan)
+    best = Optimum(named(job.target, q if flow is None else flow), measured, math.nan)
     rest = [] if report is None else ends[1 : _OTHERS + 1]
     others = tuple(_other(job, q, o, drawn, measured) for o in rest)
     return Fit(

@@ -3,6 +3,7 @@
 import math
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -72,8 +73,9 @@ def _stopped(job: Job, made: ReverseFit) -> bool:
 
 
 def _ladder(job: Job) -> Fit:
-    """Climbs from mean field to full rank to mixtures until a fit may be trusted."""
+    """Climbs from mean field to full rank to mixtures to a flow until a fit may be trusted."""
     rungs: list[Rung] = []
+    tried: list[Best] = []
     best: Best | None = None
     recipes: list[Recipe] = [MeanField(), FullRank(), Mixture("auto")]
     if job.target.dimension == 1:
@@ -88,10 +90,15 @@ def _ladder(job: Job) -> Fit:
             job.stopped = True
             break
         rungs.append(rung_of(recipe, made, report, job.density.count - before))
+        tried.append((recipe, made, report))
         if best is None or report.posterior.elbo.value > best[2].posterior.elbo.value:
-            best = recipe, made, report
+            best = tried[-1]
         if report.posterior.diagnosis.verdict == "trust" or _stopped(job, made):
             break
+    else:
+        flow = import_module("kullback.routes.flow")
+        if best is not None and flow.reaches(job):
+            return flow.above_all(job, tried, best, rungs)
     assert best is not None
     return laddered(job, best, rungs)
 

@@ -49,7 +49,7 @@ MixtureRecipe = MeanField | FullRank | LowRank | Mixture
 _STARTS, _STARTS_EACH = 10, 5
 #: Parameters whose standard errors are given: where the score of rows left out is had, and where it is not.
 _MANY, _FEW = 600, 100
-_UP_TO = "maximum likelihood: KL(p||q) up to H(p), which samples alone do not give"
+UP_TO = "maximum likelihood: KL(p||q) up to H(p), which samples alone do not give"
 
 
 @final
@@ -329,7 +329,7 @@ _ROUNDED = (
 
 
 def _notes(job: _Job, mixed: Mixed) -> tuple[str, ...]:
-    notes: list[str] = [_UP_TO]
+    notes: list[str] = [UP_TO]
     if mixed.interrupted:
         notes.insert(0, f"interrupted after {mixed.found.starts} of {job.starts} starts")
     points = set(job.family.atoms(mixed.end.sums)) & set(mixed.kept_prior)

@@ -195,6 +195,9 @@ ROUTES = (
         _CHECKPOINT | _ELSEWHERE,
     ),
     Route("samples", "forward", _MANY, "em", "samples_forward", "rows", _UP_TO, _BOTH | _ELSEWHERE),
+    Route(
+        "samples", "forward", _FLOWS, "maximum_likelihood", "flow", "rows, in memory", _UP_TO, least=2,
+    ),
     Route("samples", "forward", _ROWWISE, "maximum_likelihood", "samples_forward", "rows", _UP_TO),
     Route("samples", "forward", _LISTS, "held_out_scores", "selection", "rows", _UP_TO),
     Route("samples", "forward", _SCALARS, "maximum_likelihood", "samples_forward", "one column", _UP_TO),
@@ -227,6 +230,10 @@ ROUTES = (
     Route(
         "log density", "forward", _ALL, "importance_sampling", "log_density_forward", "log p and its gradient",
         _REPORT, _BOTH | _SILENT,
+    ),
+    Route(
+        "log density", "forward", _FLOWS, "importance_sampling", "flow", "log p and its gradient", _REPORT,
+        _BOTH | _SILENT, least=2,
     ),
     Route(
         "log density", "reverse", _AT_ONCE, "natural_gradient", "log_density_reverse", "log p and its gradient",
