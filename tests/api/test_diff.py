@@ -3,8 +3,10 @@
 import datetime as dt
 import json
 import math
+import multiprocessing
 import re
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from types import SimpleNamespace
 
 import numpy as np
@@ -654,3 +656,27 @@ def test_rare_levels_of_a_profile_are_not_new():
     found = diff(profile(one), two).column("user")
     assert found.finding == "no evidence"
     assert found.forward.interval[1] < 0.05
+
+
+def test_workers_compare_columns_with_the_same_bits(tmp_path):
+    paths = []
+    for i, shift in enumerate((0.0, 3.0)):
+        table = _table(400, i, shift=shift, missing=0.1)
+        number = pl.Series("id", np.arange(400) + 1000 * i)
+        plain = pl.Series("plain", ["x"] * 400 if i else np.ones(400))
+        weight = pl.Series("w", np.random.default_rng(i).exponential(size=400))
+        table.with_columns(number, plain, weight).write_parquet(tmp_path / f"{i}.parquet")
+        paths.append(tmp_path / f"{i}.parquet")
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=spawn) as executor:
+        for how in ({}, {"weights": "w"}):
+            here, there = diff(*paths, **how), diff(*paths, executor=executor, **how)
+            assert str(there) == str(here)
+            left, right = to_json(here), to_json(there)
+            assert {**left, "seconds": 0.0} == {**right, "seconds": 0.0}
+            assert here.left_out == there.left_out != ()
+        for given, message in ((pl.read_parquet(paths[0]), "give their path"), (profile(paths[0]), "give their path")):  # fmt: skip
+            with pytest.raises(InputError, match=message):
+                diff(given, paths[1], executor=executor)
+        with pytest.raises(InputError, match="in one process"):
+            diff(*paths, by="city", executor=executor)

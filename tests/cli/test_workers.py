@@ -44,6 +44,7 @@ def test_the_answers_are_those_of_one_process(capsys):
         capsys.readouterr()
         assert main(["score", "one.kb", "rows", *more, "-q"]) == 0
         assert main(["profile", "rows", "-o", f"{name}.json", *more, "-q"]) == 0
+        assert main(["diff", "rows/0.parquet", "rows/1.parquet", *more, "-q"]) == 0
         shown.append(capsys.readouterr().out.replace(f"{name}.json", ""))
     assert shown[0] == shown[1]
     np.testing.assert_array_equal(fits[0].q.covariance, fits[1].q.covariance)
@@ -57,6 +58,7 @@ def test_the_answers_are_those_of_one_process(capsys):
         ((*FIT, "--workers", "0"), "--workers 0: give a number of processes"),
         ((*FIT, "--workers", "2", "--scheduler", "tcp://h:1"), "say one of them"),
         (("fit", "few.csv", *FIT[2:], "--workers", "1"), "these rows are in memory"),
+        (("diff", "few.csv", "rows", "--workers", "1"), "give their path"),
         (("fit", "normal(0, sd=1)", *FIT[2:], "--workers", "1"), "in one process: leave them out"),
         (("profile", "few.csv", "-o", "p.json", "--workers", "1"), "of .parquet files"),
     ],

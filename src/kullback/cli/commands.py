@@ -233,6 +233,7 @@ def diff(
     *,
     how: Comparing = COMPARING,
     max_kl: float | None = None,
+    working: Working = WORKING,
     report: Path | None = None,
     unit: Unit = UNIT,
     output: Output = OUTPUT,
@@ -254,7 +255,14 @@ def diff(
     from kullback.cli import tables
 
     return tables.diff(
-        reference, current, how, max_kl=max_kl, report=report, unit=unit, output=output
+        reference,
+        current,
+        how,
+        max_kl=max_kl,
+        working=working,
+        report=report,
+        unit=unit,
+        output=output,
     )
 
 

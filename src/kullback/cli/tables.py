@@ -34,17 +34,23 @@ from kullback.views.watch import watch_document
 
 
 def diff(
-    reference: str, current: str, how: Comparing, *, max_kl: float | None, report: Path | None,
-    unit: Unit, output: Output,
+    reference: str, current: str, how: Comparing, *, max_kl: float | None, working: Working,
+    report: Path | None, unit: Unit, output: Output,
 ) -> int:  # fmt: skip
     """Prints what differs and returns the exit code."""
     check_place(report, inputs=(reference, current))
     limit = None if max_kl is None else max_kl * factor(unit.units, "nats")
-    with progress("comparing", output) as watch:
+    pair: list[object] = (
+        [reference, current] if working.elsewhere else [opened(reference), opened(current)]
+    )
+    with (
+        workers.opened(working.workers, working.scheduler) as executor,
+        progress("comparing", output) as watch,
+    ):
         difference = diff_of(
-            opened(reference), opened(current), columns=names_of(how.columns), weights=how.weights,
+            *pair, columns=names_of(how.columns), weights=how.weights,
             frequencies=how.frequencies, cluster=how.cluster, order=how.order, by=how.by, max_kl=limit, joint=how.joint,
-            like=how.like, kinds=kinds_of(how.kind), key=how.key, progress=watch,
+            like=how.like, kinds=kinds_of(how.kind), key=how.key, progress=watch, executor=executor,
         )  # fmt: skip
     document = diff_document(unit.of(_as_typed(difference)))
     files = (report_file(report),)

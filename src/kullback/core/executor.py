@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any, Protocol, TypeVar, final, runtime_checkable
 
 from kullback.core.errors import InputError, WorkerError
@@ -124,3 +125,18 @@ def alone() -> object:
     from threadpoolctl import ThreadpoolController  # noqa: PLC0415 - loaded on workers, for good
 
     return ThreadpoolController().limit(limits=1, user_api="blas")
+
+
+def readable_there(table: object) -> str:
+    """Returns the path of .parquet files from which a worker reads for itself.
+
+    Raises:
+        InputError: it is something else.
+    """
+    if isinstance(table, (str, Path)) and (
+        Path(table).suffix == ".parquet" or Path(table).is_dir()
+    ):
+        return str(Path(table).absolute())
+    raise InputError(
+        "executor=: a worker reads the columns of .parquet files for itself: give their path, or leave executor out"
+    )

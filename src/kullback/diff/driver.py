@@ -8,13 +8,14 @@ from typing import Literal, final
 
 import numpy as np
 
-from kullback.core.errors import InputError, UnsupportedError
+from kullback.core.errors import InputError, KullbackError, UnsupportedError
+from kullback.core.executor import Executor, check_executor
 from kullback.core.numerics import one_thread
 from kullback.core.run import named
-from kullback.diff.column import LEVEL, WeightedColumn, column_diff, kl, picture_of
+from kullback.diff.column import LEVEL, column_diff
 from kullback.diff.column import median as column_median
-from kullback.diff.column import tallied as column_tallied
 from kullback.diff.groups import split
+from kullback.diff.looks import Elsewhere, elsewhere_of, look_at
 from kullback.diff.profile import count_column, median, picture, scale_of, together, type_of
 from kullback.diff.tables import (
     MISSING,
@@ -43,9 +44,6 @@ from kullback.results.estimate import Estimate
 from kullback.tables.kinds import Kind
 from kullback.tables.table import Table
 
-#: Whole numbers that are all different, of which no more than this share are in both tables, are no data.
-_SHARED, _FEWEST = 0.01, 100
-
 
 def diff(
     reference: object,
@@ -63,6 +61,7 @@ def diff(
     kinds: Mapping[str, Kind] | None = None,
     key: int = 0,
     progress: Callable[[str], None] | None = None,
+    executor: Executor | None = None,
 ) -> Diff:
     """Returns how two tables differ by more than chance, where, and by how much.
 
@@ -89,9 +88,12 @@ def diff(
             "count", "category", "code" or "identifier", which is left out.
         key: randomness, an int.
         progress: called with what is being done.
+        executor: for two paths of .parquet files: where columns are compared, one at a time on each worker, as in
+            `fit`; the same bits as without.
 
     Raises:
         InputError: what was given are no tables, or they have no column in common.
+        WorkerError: a worker of the executor ended before its work was done.
 
     Example:
         >>> import numpy as np
@@ -105,13 +107,19 @@ def diff(
         columns, weights=weights, frequencies=frequencies, cluster=cluster, order=order, by=by,
         max_kl=max_kl, joint=joint, like=like, key=key, progress=progress,
     )  # fmt: skip
+    check_executor(executor)
+    elsewhere = None if executor is None else elsewhere_of(executor, reference, current, by, kinds)
     left, right = (
         given if isinstance(given, Profile) else read_table(given, name, "diff", kinds)
         for given, name in ((reference, "reference"), (current, "current"))
     )
     check_kinds(kinds, left, right)
     with one_thread():
-        if isinstance(left, Profile) or isinstance(right, Profile):
+        if elsewhere is not None:
+            assert isinstance(left, Table)
+            assert isinstance(right, Table)
+            found = _compared(left, right, options, elsewhere)
+        elif isinstance(left, Profile) or isinstance(right, Profile):
             if by is not None:
                 raise InputError(
                     f"by={by!r}: a profile has no rows to split; give the tables themselves"
@@ -191,17 +199,23 @@ class _Columns:
         )  # fmt: skip
 
 
-def _compared(left: Table, right: Table, options: Options) -> Diff:
+def _compared(
+    left: Table, right: Table, options: Options, elsewhere: Elsewhere | None = None
+) -> Diff:
     names, gone = _shared(left, right, options)
     drawn = DrawnTables((left, right), options)
     columns, kept, keys = _Columns(drawn.types, gone), [], []
+    tests = len(names) + options.joint
+    looks = None if elsewhere is None else elsewhere.looks(names, options, tests)
 
     def one(name: str) -> ColumnDiff:
-        sides = drawn.sides(name)
-        found = _column(name, sides, options, tests=len(names) + options.joint)
-        kept.append(drawn.some(sides))
-        keys.extend([name] if _is_key(sides) else [])
-        return found
+        look = look_at(drawn, name, options, tests) if looks is None else next(looks)
+        drawn.take(name, look.seen)
+        if isinstance(look.found, KullbackError):
+            raise look.found
+        kept.append(look.some)
+        keys.extend([name] if look.key else [])
+        return look.found
 
     columns.compare(names, one, options)
     joint = None if columns.interrupted else drawn.joint(columns.found, kept, options)
@@ -276,23 +290,6 @@ def _counts(
     )  # fmt: skip
 
 
-def _is_key(sides: tuple[WeightedColumn, ...]) -> bool:
-    """Whether a column holds whole numbers that are all different, and others in the other table."""
-    left, right = (side.cells for side in sides)
-    if left.scale != "numbers":
-        return False
-    for values in (left.values, right.values):
-        few = values[: 10 * _FEWEST]
-        if len(few) < _FEWEST or (few != np.floor(few)).any() or len(np.unique(few)) < len(few):
-            return False
-    distinct = [np.unique(cells.values) for cells in (left, right)]
-    if any(len(d) < len(c.values) for d, c in zip(distinct, (left, right), strict=True)):
-        return False
-    if any((d != np.floor(d)).any() for d in distinct):
-        return False
-    return len(np.intersect1d(distinct[0], distinct[1])) <= _SHARED * min(len(d) for d in distinct)
-
-
 def _of_keys(columns: tuple[ColumnDiff, ...], keys: list[str]) -> list[str]:
     """Returns what is said of columns that differ only because each row has its own number."""
     return [
@@ -348,27 +345,6 @@ def _shared(
             f"against {', '.join(right.names[:6])}"
         )
     return shared, [(n, MISSING) for n in wanted if n not in right.names]
-
-
-def _column(
-    name: str, sides: tuple[WeightedColumn, ...], options: Options, *, tests: int,
-) -> ColumnDiff:  # fmt: skip
-    left, right = sides
-    tallied = column_tallied(left, right)
-    kind = left.cells.scale
-    medians = None
-    if kind != "levels":
-        medians = (column_median(left), column_median(right))
-    independent = left.weights is None and right.weights is None
-    found = column_diff(
-        name, kind, tallied, rng=named(options.key, name), tests=tests,
-        independent=independent, picture=picture_of(left, right, tallied),
-        medians=medians, rows=len(left.cells.values) + len(right.cells.values),
-    )  # fmt: skip
-    if options.like == "evidently":
-        number = kl(left.cells, right.cells)
-        found = replace(found, like=(("evidently", number),))
-    return found
 
 
 def _corrected(

@@ -5,14 +5,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from kullback.core.errors import InputError, UnsupportedError
-from kullback.core.executor import Executor, Workers, check_executor
+from kullback.core.executor import Executor, Workers, check_executor, readable_there
 from kullback.core.run import silent
 from kullback.diff.column import dated, picture_of_counts
 from kullback.diff.tables import EMPTY, ROW_NAMES, check_kinds, names, read_table
@@ -234,15 +233,9 @@ def profile(
         )
     if executor is None:
         return counted(read, columns=names(columns), like=like)
-    if not (
-        isinstance(table, (str, Path))
-        and (Path(table).suffix == ".parquet" or Path(table).is_dir())
-    ):
-        raise InputError(
-            "executor=: a worker reads the columns of .parquet files for itself: give their path, or leave executor out"
-        )
+    there = readable_there(table)
     _check_names(names(columns), read)
-    run = partial(_counted_there, str(Path(table).absolute()), kinds, like)
+    run = partial(_counted_there, there, kinds, like)
     found = Workers(executor, silent).map(run, names(columns) or read.names)
     return _profile_of(read, list(found))
 

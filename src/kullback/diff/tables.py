@@ -63,6 +63,17 @@ class Some:
 
 
 @final
+@dataclass(frozen=True)
+class Seen:
+    """What looking at a column says of it, and of how the rows of each table depend on those before."""
+
+    types: tuple[str, ...]
+    said: str
+    lengths: tuple[float, ...]
+    depend: tuple[bool, ...]
+
+
+@final
 class DrawnTables:
     """Tables as they are looked at: what rows count for, which belong together, which are drawn.
 
@@ -121,6 +132,19 @@ class DrawnTables:
             length = 1.0
         self._lengths[i] = max(self._lengths[i], length)
         return counts_of(cells.values, rows, length * copied, levels=levels)
+
+    def seen(self, name: str) -> Seen:
+        """Returns what looking at a column has told so far."""
+        lengths, depend = tuple(self._lengths), tuple(self.depend)
+        return Seen(self.types.get(name, ()), self.said.get(name, ""), lengths, depend)
+
+    def take(self, name: str, seen: Seen) -> None:
+        """Notes what looking at a column, perhaps elsewhere, has told."""
+        self.types[name] = seen.types
+        if seen.said:
+            self.said[name] = seen.said
+        self._lengths = [max(a, b) for a, b in zip(self._lengths, seen.lengths, strict=True)]
+        self.depend = [a or b for a, b in zip(self.depend, seen.depend, strict=True)]
 
     def some(self, sides: tuple[WeightedColumn, ...]) -> Some:
         """Returns the cells of a column in the rows that are looked at with all columns together."""
