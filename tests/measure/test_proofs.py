@@ -336,6 +336,11 @@ KINDS = {
         st.nbinom(1.4015424104981085, 2.973930189644934e-05),
         7.814968593633796,
     ),
+    "a pole in the middle": (
+        st.dweibull(0.19153214144794473, -28976.732914995115, 16261.543629801263),
+        st.genhyperbolic(2.538134055210018, 2.906987485465992, -2.9061637298339744, 321946.0498467668, 1.9876273941442355e31),
+        82.13274588185051,
+    ),
     "a log ratio of 1e21, times the rounding of p": (
         st.chi2(94.13855887596768, 0, 8.76992578978661e31),
         st.exponweib(0.6089655765492177, 0.7446574593014517, 0, 69753.47154392042),
@@ -503,8 +508,34 @@ def test_a_uniform_far_out_is_as_wide_as_it_was_given():
     """SciPy gives a scale of .0115 at 12,174: two ends, as floats, would be 6e-11 wider."""
     p, q = st.uniform(12174.332390796118, 0.011528848767475609), st.norm(12174.33, 0.02)
     found = kb.kl_divergence(p, q)
-    low, width = mp.mpf(12174.332390796118), mp.mpf(0.011528848767475609)
-    middle = low + width / 2 - mp.mpf(12174.33)
-    square = (middle**2 + width**2 / 12) / mp.mpf(0.02) ** 2
-    truth = -mp.log(width) + mp.log(mp.mpf(0.02)) + mp.log(2 * mp.pi) / 2 + square / 2
+    with mp.workdps(30):
+        low, width = mp.mpf(12174.332390796118), mp.mpf(0.011528848767475609)
+        middle = low + width / 2 - mp.mpf(12174.33)
+        square = (middle**2 + width**2 / 12) / mp.mpf(0.02) ** 2
+        truth = -mp.log(width) + mp.log(mp.mpf(0.02)) + mp.log(2 * mp.pi) / 2 + square / 2
     assert abs(found.value - float(truth)) <= found.standard_error + 1e-15
+
+
+@pytest.mark.parametrize("step", [1e-4, 1e-7])
+def test_families_in_other_parameters_are_exact_near_each_other(step):
+    """1 / b and log(scale), rounded, would change a divergence of 1e-8 by 1e-20, and its answer is called exact."""
+    a, b, c = 0.9757996406380611, 1.6275614301272117, 2.7
+    found = kb.kl_divergence(st.johnsonsb(a, b), st.johnsonsb(a * (1 + step), b * (1 + step)))
+    with mp.workdps(40):
+        ratio = mp.mpf(b) / mp.mpf(b * (1 + step))
+        shift = mp.mpf(a * (1 + step)) - mp.mpf(a) / ratio
+        truth = float(mp.log(ratio) + (1 / ratio**2 + shift**2 - 1) / 2)
+    assert found.value == pytest.approx(truth, rel=1e-14)
+    found = kb.kl_divergence(st.loglaplace(c), st.loglaplace(c * (1 + step)))
+    with mp.workdps(40):
+        ratio = mp.mpf(c * (1 + step)) / mp.mpf(c)
+        truth = float(ratio - 1 - mp.log(ratio))
+    assert found.value == pytest.approx(truth, rel=1e-14)
+
+
+def test_a_law_of_negative_skewness_ends():
+    """SciPy's pearson3 says that it lives on the whole line; beyond its end p has next to no mass, but some."""
+    q = st.pearson3(-2.3, 2.0, 1e-3)
+    assert (
+        kb.kl_divergence(st.make_distribution(st.dgamma)(a=4.7) * 1e-40 - 0.8, q).kind == "infinite"
+    )

@@ -4,7 +4,7 @@ import abc
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Literal, final
 
 import numpy as np
@@ -12,6 +12,7 @@ from jaxtyping import Float
 
 from kullback.core.errors import DensityError, UnsupportedError
 from kullback.core.user_code import read_only, user_code
+from kullback.solvers.quadrature import fill, nodes
 
 Array = np.ndarray
 
@@ -256,6 +257,25 @@ def scan(
     points = [_halo(log_prob, m, low, high) for m in modes]
     found = np.concatenate([hints, *points]) if points else hints
     return np.unique(found[(found > low) & (found < high)])
+
+
+def quantiles_of(log_prob: Density, low: float, high: float) -> Callable[[Array], Array]:
+    """Returns about the quantile function of a density: its mass is added up between points that a scan finds."""
+
+    @cache
+    def table() -> tuple[Array, Array]:
+        found = scan(log_prob, low, high, np.zeros(0))
+        x, log_weight = nodes(fill(found, low, high), low, high)
+        order = np.argsort(x)
+        with np.errstate(all="ignore"):
+            masses = np.nan_to_num(np.exp(log_prob(x) + log_weight)[order], posinf=0.0)
+        return np.cumsum(masses) - 0.5 * masses, x[order]
+
+    def at(u: Array) -> Array:
+        below, x = table()
+        return np.interp(np.asarray(u) * below[-1], below, x)
+
+    return at
 
 
 def _grid(low: float, high: float) -> np.ndarray:

@@ -101,6 +101,10 @@ class Transformed(Distribution):
 
     @property
     def support(self) -> Support:
+        return self._region
+
+    @cached_property
+    def _region(self) -> Support:
         ends = np.array([self.base.support.low, self.base.support.high])
         for f in self.maps:
             ends = f.forward(ends)
@@ -168,6 +172,10 @@ class Mixture(Distribution):
 
     @property
     def support(self) -> Support:
+        return self._region
+
+    @cached_property
+    def _region(self) -> Support:
         supports = [c.support for c in self.components]
         low, high = min(s.low for s in supports), max(s.high for s in supports)
         return Support(supports[0].kind, low, high, supports[0].dimension)
@@ -193,7 +201,7 @@ class Mixture(Distribution):
             Stratum(w * s.weight, s.dimension, s.transport) for w, strata in parts for s in strata
         )
 
-    @property
+    @cached_property
     def _pairs(self) -> list[tuple[float, Distribution]]:
         pairs = zip(self.weights, self.components, strict=True)
         return [(float(w), c) for w, c in pairs if w > 0.0]

@@ -72,8 +72,8 @@ class Laplace(Scalar):
 
     region = LINE
 
-    loc: Location
-    scale: Scale
+    loc: ExactLocation
+    scale: ExactScale
 
     def terms(self) -> dict[Statistic, Number]:
         (scale,) = exact(self.scale)
@@ -92,7 +92,7 @@ class Laplace(Scalar):
 
     def quantile(self, u: Quantiles, *, upper: bool = False) -> Quantiles:
         z = np.where(u < 0.5, np.log(2.0 * u), -np.log(2.0 * (1.0 - u)))
-        return self.loc + self.scale * z * (-1.0 if upper else 1.0)
+        return float(self.loc) + float(self.scale) * z * (-1.0 if upper else 1.0)
 
 
 @final

@@ -5,6 +5,7 @@ A row is the standard form; loc and scale are then pushed into it, or kept as a 
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 from scipy import stats
 
 from kullback.core.errors import InputError, UnsupportedError
-from kullback.distributions.base import Distribution, Foreign, Support
+from kullback.distributions.base import Array, Distribution, Foreign, Support
 from kullback.distributions.bounded import Beta, LogUniform
 from kullback.distributions.compound import Bijection, Truncated
 from kullback.distributions.counting import Chance, Geometric
@@ -26,12 +27,13 @@ from kullback.interop.maps import (
     categorical,
     fold,
     generalized_pareto,
+    kept,
     logarithm,
     mixture,
     nearest,
     push,
 )
-from kullback.interop.scipy_logs import read_by_log
+from kullback.interop.scipy_logs import inverse_of, read_by_log
 from kullback.interop.scipy_vectors import kernel_density
 from kullback.interop.scipy_vectors import read as scipy_vectors_read
 
@@ -43,8 +45,17 @@ def _reflected(p: Distribution) -> Distribution:
     return push(p, affine(0.0, -1.0), "a mirror image")
 
 
+def _pearson3(skew: float) -> Distribution | None:
+    """A gamma law of mean 0 and variance 1; SciPy takes one of hardly any skewness for a normal."""
+    if abs(skew) < 1e-4:
+        return Normal(0.0, 1.0) if skew == 0.0 else None
+    slope = Fraction(skew) / 2
+    gamma = GeneralizedGamma(1.0, nearest(1 / slope**2))
+    return push(gamma, affine(-1 / slope, slope), "pearson3")
+
+
 #: Standard forms (loc 0, scale 1) that are no family of ours, or one moved or in other parameters.
-_STANDARD: dict[str, Callable[..., Distribution]] = {
+_STANDARD: dict[str, Callable[..., Distribution | None]] = {
     "t_gen": lambda df: StudentT(df, 0.0, 1.0) if df < math.inf else Normal(0.0, 1.0),
     "gumbel_l_gen": lambda: LogGamma(1.0, 0.0, -1.0),
     "loggamma_gen": lambda c: LogGamma(c, 0.0, -1.0),
@@ -53,9 +64,14 @@ _STANDARD: dict[str, Callable[..., Distribution]] = {
     "weibull_max_gen": lambda c: _reflected(GeneralizedGamma(1.0, 1.0, c)),
     "levy_gen": lambda: GeneralizedGamma(1.0, 0.5, -1.0, 0.5),
     "levy_l_gen": lambda: _reflected(GeneralizedGamma(1.0, 0.5, -1.0, 0.5)),
-    "johnsonsb_gen": lambda a, b: push(Normal(-a / b, 1.0 / b), Bijection("sigmoid"), "johnsonsb"),
+    "johnsonsb_gen": lambda a, b: push(
+        Normal(kept(-Fraction(a) / Fraction(b)), kept(1 / Fraction(b))),
+        Bijection("sigmoid"),
+        "johnsonsb",
+    ),
     "foldnorm_gen": lambda c: fold(Normal(c, 1.0), "foldnorm"),
     "lomax_gen": lambda c: push(Pareto(1.0, c), affine(-1.0, 1.0), "lomax"),
+    "pearson3_gen": _pearson3,
     "genpareto_gen": lambda c: generalized_pareto(0.0, 1.0, c),
 }
 
@@ -77,10 +93,10 @@ _CUT: dict[str, Callable[..., tuple[Distribution, float, float]]] = {
     "truncweibull_min_gen": lambda c, a, b: (GeneralizedGamma(1.0, 1.0, c), a, b),
 }
 
-#: exp of a family of the line, whose location is the log of SciPy's scale.
-_EXPONENTIAL: dict[str, Callable[[float, float], Distribution]] = {
-    "fisk_gen": Logistic,
-    "loglaplace_gen": Laplace,
+#: exp of a family of the line, whose location is the log of SciPy's scale, and whose scale is 1 / its shape.
+_EXPONENTIAL: dict[str, Callable[[Fraction, Fraction], Distribution]] = {
+    "fisk_gen": lambda loc, scale: Logistic(nearest(loc), nearest(scale)),
+    "loglaplace_gen": lambda loc, scale: Laplace(kept(loc), kept(scale)),
 }
 
 
@@ -110,11 +126,31 @@ def _read_frozen(frozen: Any) -> Distribution:
     if type(family).__module__ not in _HOMES or hasattr(frozen, "logpmf"):
         return _by_itself(frozen, name)
     # Floats are finest where the standard form has its end.
-    return push(_by_itself(family(*shapes), name), affine(loc, scale), name)
+    return push(_standard_form(family(*shapes), name), affine(loc, scale), name)
 
 
 def _by_itself(frozen: Any, name: str) -> Distribution:
     return _called(frozen, name, lambda rng, n: frozen.rvs(size=n, random_state=rng), frozen.ppf)
+
+
+def _standard_form(frozen: Any, name: str) -> Distribution:
+    """One of SciPy's own families of densities, by its methods."""
+    family, shapes = frozen.dist, frozen.args
+    low, high = (float(end) for end in frozen.support())
+
+    def density(x: Array) -> Array:
+        # What `logpdf` does after its checks of the arguments, which take longer than most densities.
+        inside = (x >= low) & (x <= high)
+        found = np.full(x.shape, -np.inf)
+        events = x[inside]
+        found[inside] = family._logpdf(events, *(np.full(events.shape, s) for s in shapes))  # noqa: SLF001
+        return found
+
+    def draw(rng: np.random.Generator, n: int) -> Any:
+        return frozen.rvs(size=n, random_state=rng)
+
+    found = _called(frozen, name, draw, inverse_of(frozen, density))
+    return replace(found, density=density)
 
 
 def _check_single(parameters: list[Any], name: str) -> list[float]:
@@ -151,9 +187,7 @@ def _recognise(family: Any, shapes: list[float], loc: float, scale: float) -> Di
     if cls.__name__ in _CUT:
         return _cut(*_CUT[cls.__name__](*shapes), loc, scale, name)
     if cls.__name__ in _EXPONENTIAL:
-        base = _EXPONENTIAL[cls.__name__](
-            nearest(logarithm(scale)), nearest(1 / Fraction(shapes[0]))
-        )
+        base = _EXPONENTIAL[cls.__name__](logarithm(scale), 1 / Fraction(shapes[0]))
         return push(push(base, Bijection("exp"), name), affine(loc, 1.0), name)
     if cls.__name__ in _SHIFTED:
         _check_integer(loc, name)
@@ -215,7 +249,7 @@ def _check_integer(loc: float, name: str) -> None:
 
 def _called(
     thing: Any, name: str, draw: Callable[..., Any], inverse: Callable[..., Any]
-) -> Distribution:
+) -> Foreign:
     """A distribution behind its own functions. Its -inf may be underflow of its pdf."""
     low, high = (float(end) for end in thing.support())
     names = {cls.__name__ for cls in type(thing).__mro__}
@@ -332,6 +366,8 @@ def _recognised(thing: Any) -> Distribution | None:
             found = _recognise(family, shapes, 0.0, 1.0)
             if found is None and hasattr(family, "logpmf"):
                 found = read_count(family(*shapes), shapes, 0.0)
+            elif found is None and type(family).__module__ in _HOMES:
+                found = _standard_form(family(*shapes), f"scipy.stats.{family.name}")
             return found
     return None
 

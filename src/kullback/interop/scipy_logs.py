@@ -9,7 +9,7 @@ import numpy as np
 from mpmath import mp
 from scipy import special
 
-from kullback.distributions.base import Array, Distribution, Foreign, Support
+from kullback.distributions.base import Array, Distribution, Foreign, Support, quantiles_of
 from kullback.interop.counts import log_scaled_bessel
 
 
@@ -195,6 +195,14 @@ def _inside(region: Support, log: Callable[[Array], Array]) -> Callable[[Array],
     return density
 
 
+def inverse_of(frozen: Any, density: Callable[[Array], Array]) -> Callable[[Array], Array]:
+    """Returns a quantile function: SciPy's where it is a formula, and not a search for each value on its own."""
+    if "_ppf" in vars(type(frozen.dist)):
+        return frozen.ppf
+    low, high = (float(end) for end in frozen.support())
+    return quantiles_of(density, low, high)
+
+
 def read_by_log(family: Any, shapes: list[float]) -> Distribution | None:
     """Returns the standard form of a family behind a log density of ours; None where SciPy's own is as good."""
     log = _LOGS.get(type(family).__name__)
@@ -203,12 +211,13 @@ def read_by_log(family: Any, shapes: list[float]) -> Distribution | None:
     frozen = family(*shapes)
     low, high = (float(end) for end in frozen.support())
     region = Support("interval", low, high)
+    density = _inside(region, lambda x: log(x, *shapes))
     return Foreign(
         f"scipy.stats.{family.name}",
         region,
-        _inside(region, lambda x: log(x, *shapes)),
+        density,
         sampler=lambda rng, n: frozen.rvs(size=n, random_state=rng),
-        inverse=frozen.ppf,
+        inverse=inverse_of(frozen, density),
         hints=_KINKS.get(type(family).__name__, ()),
         ours=True,
     )

@@ -5,6 +5,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
+from jaxtyping import Float
 
 from kullback.distributions.base import Array, Distribution, Foreign
 from kullback.distributions.compound import Bijection, Mixture, Product, Transformed, Truncated
@@ -257,16 +258,29 @@ _NARROW = 1e-7
 
 
 def in_place(p: Distribution, q: Distribution) -> tuple[Distribution, Distribution]:
-    """Returns both laws moved to where floats are finest for p: to its location if it is narrow, or its low end."""
-    marks, s = p.landmarks(), p.support
-    narrow = not len(marks) or float(np.ptp(marks)) <= _NARROW * float(np.abs(marks).max())
-    place = _place(p)
-    if place is None or not (narrow or float(place) == s.low):
+    """Returns both laws moved to p's location, where floats are finest, if p is narrow, ends or has a pole there."""
+    marks, s, place = p.landmarks(), p.support, _place(p)
+    if place is None:
         return p, q
+    narrow = not len(marks) or float(np.ptp(marks)) <= _NARROW * float(np.abs(marks).max())
     moved = _moved_by(p, place), _moved_by(q, place)
+    if not (narrow or float(place) == s.low or _rises(moved[0])):
+        return p, q
     # Ends that are one but for rounding stay so.
     same = common(*moved)[0] >= moved[1].support.low or common(p, q)[0] < q.support.low
     return moved if same else (p, q)
+
+
+def _rises(d: Distribution) -> bool:
+    """Whether a density is far higher close to 0 than at its quantiles."""
+    marks = d.landmarks()
+    if not len(marks):
+        return False
+    near = 1e-12 * float(np.ptp(marks))
+    close = d.log_prob(np.array([-near, near]))
+    return bool(
+        close.max() > np.max(d.log_prob(marks[np.abs(marks) > near]), initial=-math.inf) + 3.0
+    )
 
 
 def _place(d: Distribution) -> Fraction | None:
@@ -333,8 +347,10 @@ def _foreign_kinks(d: Foreign) -> Array:
         if len(marks) > 1:
             # Neighbours overlap: a kink at a landmark is one already.
             grids = np.linspace(marks[:-1], marks[1:], _GRID, axis=1)
-            rows = zip(grids, _seen(d, grids.ravel()).reshape(grids.shape), strict=True)
-            found = [place for x, values in rows for place in _jumps(d, x, values, _ZOOMS)]
+            values = np.reshape(_seen(d, grids.ravel()), grids.shape)
+            chosen = _may_jump(values)
+            rows = zip(grids[chosen], values[chosen], strict=True)
+            found = [place for x, row in rows for place in _jumps(d, x, row, _ZOOMS)]
             found += _edges(d, np.unique(grids))
         vars(d)["_kinks"] = np.array(sorted(set(found)), dtype=np.float64)
     return vars(d)["_kinks"]
@@ -343,6 +359,16 @@ def _foreign_kinks(d: Foreign) -> Array:
 def _seen(d: Distribution, x: Array) -> Array:
     with np.errstate(all="ignore"):
         return d.log_prob(x)
+
+
+def _may_jump(values: Float[np.ndarray, "k m"]) -> np.ndarray:
+    """Which rows hold a second or third difference that stands out as much as `_jumps` asks."""
+    rows = np.all(np.isfinite(values), axis=1)
+    known = np.where(np.isfinite(values), values, 0.0)
+    size = 20e-14 * (np.max(np.abs(known), axis=1) + 1.0)
+    bends = [np.abs(np.diff(known, n=order, axis=1)) for order in (2, 3)]
+    outstanding = [np.max(b, axis=1) >= _JUMP * np.median(b, axis=1) + size for b in bends]
+    return rows & (outstanding[0] | outstanding[1])
 
 
 def _jumps(d: Distribution, x: Array, values: Array, zooms: int) -> list[float]:

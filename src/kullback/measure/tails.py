@@ -152,13 +152,23 @@ def _side(
 ) -> Remainder:
     if tail.factor == 0.0 or tail.length < 4.0:
         return Remainder()
-    view = _look(question, p, q, tail, np.linspace(0.0, tail.seen, 2001), log_masses)
+
+    def seen(t: np.ndarray) -> tuple[_View, int]:
+        view = _look(question, p, q, tail, t, log_masses)
+        over = np.isposinf(view.size)
+        far = np.abs(tail(t)) > _FAR if tail.infinite else np.zeros_like(over)
+        lost = np.flatnonzero(over | (far & ~np.isfinite(view.size)))
+        return view, int(lost[0]) if len(lost) else len(t)
+
     # Where log q overflows, or a square in p, what the integrand does up to there has to tell.
+    view, first = seen(np.linspace(0.0, tail.seen, 101))
+    cut = 0 < first < len(view.t)
     over = np.isposinf(view.size)
-    far = np.abs(tail(view.t)) > _FAR if tail.infinite else np.zeros_like(over)
-    lost = np.flatnonzero(over | (far & ~np.isfinite(view.size)))
-    cut = len(lost) > 0 and lost[0] > 0
-    length = float(view.t[lost[0] - 1]) if cut else tail.seen
+    length = tail.seen
+    if cut:
+        # From one point of a coarse grid to the next, on a fine one.
+        view, closer = seen(np.linspace(view.t[first - 1], view.t[first], 21))
+        length = float(view.t[closer - 1])
     view = _look(question, p, q, tail, np.linspace(0.3, 1.0, 61) * length, log_masses)
     if cut and over.any() and _outgrown(p, q, tail, length, question):
         where = _words(end, view.log_p, view.log_q)
@@ -314,18 +324,19 @@ def _fit(t: np.ndarray, size: np.ndarray) -> tuple[float, float, float, float]:
 
     A log ratio that is a constant plus a multiple of t is what c is for.
     """
-    best = (math.inf, 0.0, 0.0, 0.0, 0.0)
     reach = float(t[-1])
-    shifts = [0.0, *(reach * np.geomspace(1e-3, 1e3, 37)), *(-t[0] * np.linspace(0.05, 0.95, 19))]
-    for shift in shifts:
-        design = np.stack([-t, np.log(t + shift), np.ones_like(t)], axis=1)
-        found = np.linalg.lstsq(design, size, rcond=None)[0]
-        variance = float((size - design @ found).var())
-        if variance < best[0]:
-            scale = float(np.linalg.pinv(design.T @ design)[0, 0])
-            spread = 3.0 * math.sqrt(max(scale * variance, 0.0)) + 1e-9
-            best = (variance, float(found[0]), float(found[1]), float(shift), spread)
-    return best[1:]
+    shifts = np.array(
+        [0.0, *(reach * np.geomspace(1e-3, 1e3, 37)), *(-t[0] * np.linspace(0.05, 0.95, 19))]
+    )
+    logs = np.log(t + shifts[:, None])
+    designs = np.stack([np.broadcast_to(-t, logs.shape), logs, np.ones_like(logs)], axis=2)
+    inverses = np.linalg.pinv(designs)
+    found = inverses @ size
+    variances = (size - np.einsum("snk,sk->sn", designs, found)).var(axis=1)
+    best = int(np.argmin(variances))
+    scale = float(inverses[best, 0] @ inverses[best, 0])
+    spread = 3.0 * math.sqrt(max(scale * float(variances[best]), 0.0)) + 1e-9
+    return float(found[best, 0]), float(found[best, 1]), float(shifts[best]), spread
 
 
 def _beyond(decay: float, power: float, start: float) -> float:

@@ -58,7 +58,7 @@ _GAUSS = np.array(_HALF_GAUSS + _HALF_GAUSS[-2::-1])
 
 _EPSILON = 2.0**-52
 #: Evaluations after which an integral is taken as it is, with the error that it has.
-_BUDGET = 150_000
+_BUDGET = 450_000
 
 
 @final
@@ -180,85 +180,94 @@ def integrate(
         noise: for each column, which other column bounds its rounding, if one does: no panel is
             halved to see more than that.
     """
-    left, right = tails(points, low, high)
-    pieces: list[tuple[Tail | None, np.ndarray]] = [(None, points)]
-    pieces += [(tail, tail.panels()) for tail in (left, right) if tail.factor != 0.0]
-    parts = [
-        _adapt(_along(f, tail), cuts, np.asarray(tolerance), noise, tail)
-        for tail, cuts in pieces
-        if len(cuts) > 1
-    ]
-    return Integral(
-        np.sum([part.value for part in parts], axis=0),
-        np.sum([part.error for part in parts], axis=0),
-        np.sum([part.absolute for part in parts], axis=0),
-        sum(part.evaluations for part in parts),
+    maps: list[tuple[Tail | None, np.ndarray]] = [(None, points)]
+    maps += [(tail, tail.panels()) for tail in tails(points, low, high) if tail.factor != 0.0]
+    of = np.concatenate([np.full(len(cuts) - 1, i) for i, (_, cuts) in enumerate(maps)])
+    panels = _Panels(
+        np.concatenate([cuts[:-1] for _, cuts in maps]),
+        np.concatenate([cuts[1:] for _, cuts in maps]),
+        of,
+        tuple(tail for tail, _ in maps),
     )
+    return _adapt(f, panels, np.asarray(tolerance), noise)
 
 
-def _along(f: Function, tail: Tail | None) -> Callable[[np.ndarray], np.ndarray]:
-    """Returns f as a function of t, times dx/dt."""
-    if tail is None:
-        return lambda x: f(x, np.zeros_like(x))
+@final
+@dataclass(frozen=True)
+class _Panels:
+    """Panels from a to b in the coordinate of their piece: x itself, or t of a tail."""
 
-    def moved(t: np.ndarray) -> np.ndarray:
-        with np.errstate(all="ignore"):
-            return f(tail(t), tail.log_speed(t))
+    a: np.ndarray
+    b: np.ndarray
+    of: np.ndarray
+    tails: tuple[Tail | None, ...]
 
-    return moved
+    def halves(self, chosen: np.ndarray) -> "_Panels":
+        """Returns both halves of some."""
+        a, b, of = self.a[chosen], self.b[chosen], self.of[chosen]
+        middle = 0.5 * (a + b)
+        ends = np.concatenate([a, middle]), np.concatenate([middle, b])
+        return _Panels(*ends, np.concatenate([of, of]), self.tails)
+
+    def at(self, t: Float[np.ndarray, "p n"]) -> tuple[np.ndarray, np.ndarray]:
+        """Returns x and the logs of dx/dt at points of each panel."""
+        x, speed = t.copy(), np.zeros_like(t)
+        for i, tail in enumerate(self.tails):
+            if tail is not None:
+                own = self.of == i
+                x[own], speed[own] = tail(t[own]), tail.log_speed(t[own])
+        return x, speed
+
+    def coarseness(self) -> np.ndarray:
+        """How many times the width of a panel its distance from 0 is: points there are rounded."""
+        ratio = np.maximum(np.abs(self.a), np.abs(self.b)) / (self.b - self.a)
+        for i, tail in enumerate(self.tails):
+            if tail is not None:
+                own = self.of == i
+                a, b = self.a[own], self.b[own]
+                near = abs(tail.factor) * np.exp(a if tail.infinite else -b)
+                ratio[own] = abs(tail.anchor) / near / (b - a) if tail.anchor else 0.0
+        return ratio[:, None]
 
 
 def _adapt(
-    f: Callable[[np.ndarray], np.ndarray],
-    cuts: np.ndarray,
-    tolerance: np.ndarray,
-    noise: tuple[int | None, ...],
-    tail: Tail | None,
+    f: Function, panels: _Panels, tolerance: np.ndarray, noise: tuple[int | None, ...]
 ) -> Integral:
     """Halves panels until the errors are small, or only rounding, or the budget is spent."""
-    a, b = cuts[:-1], cuts[1:]
-    value, gap, absolute = _rule(f, a, b)
+    value, gap, absolute = _rule(f, panels)
     done = np.zeros((3, value.shape[1]))
-    evaluations = a.size * _NODES.size
+    # Each piece is measured against its own size: a tail's coarse panels may hide what is small in the whole.
+    finished = np.zeros((len(panels.tails), value.shape[1]))
+    evaluations = panels.a.size * _NODES.size
     while True:
-        scale = done[2] + absolute.sum(axis=0)
-        rounding = _EPSILON * absolute * (50.0 + 4.0 * _coarseness(tail, a, b))
+        scale = finished.copy()
+        np.add.at(scale, panels.of, absolute)
+        rounding = _EPSILON * absolute * (50.0 + 4.0 * panels.coarseness())
         blurred = rounding.copy()
         for column, source in enumerate(noise):
             if source is not None:
                 blurred[:, column] += absolute[:, source]
-        allowed = np.maximum(tolerance * scale / 32.0, blurred)
-        rough = (gap > np.maximum(allowed, 1e-300)).any(axis=1) & (b - a > 1e-13 * np.abs(a + b))
+        allowed = np.maximum((tolerance * scale / 32.0)[panels.of], blurred)
+        wide = panels.b - panels.a > 1e-13 * np.abs(panels.a + panels.b)
+        rough = (gap > np.maximum(allowed, 1e-300)).any(axis=1) & wide
         if evaluations > _BUDGET:
             rough[:] = False
         kept = ~rough
         done += [part[kept].sum(axis=0) for part in (value, gap + rounding, absolute)]
+        np.add.at(finished, panels.of[kept], absolute[kept])
         if not rough.any():
             return Integral(done[0], done[1], done[2], evaluations)
-        middle = 0.5 * (a[rough] + b[rough])
-        a, b = np.concatenate([a[rough], middle]), np.concatenate([middle, b[rough]])
-        value, gap, absolute = _rule(f, a, b)
-        evaluations += a.size * _NODES.size
+        panels = panels.halves(rough)
+        value, gap, absolute = _rule(f, panels)
+        evaluations += panels.a.size * _NODES.size
 
 
-def _coarseness(tail: Tail | None, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """How many times the width of a panel its distance from 0 is: points there are rounded."""
-    if tail is None:
-        ratio = np.maximum(np.abs(a), np.abs(b)) / (b - a)
-    elif tail.anchor == 0.0:
-        ratio = np.zeros_like(a)
-    else:
-        ratio = abs(tail.anchor) / (abs(tail.factor) * np.exp(a if tail.infinite else -b)) / (b - a)
-    return ratio[:, None]
-
-
-def _rule(
-    f: Callable[[np.ndarray], np.ndarray], a: np.ndarray, b: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _rule(f: Function, panels: _Panels) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Returns the Kronrod value, its distance from Gauss and the absolute integral of each panel."""
-    half = 0.5 * (b - a)
-    x = (0.5 * (a + b))[:, None] + half[:, None] * _NODES
-    y = f(x.ravel()).reshape(*x.shape, -1)
+    half = 0.5 * (panels.b - panels.a)
+    with np.errstate(all="ignore"):
+        x, speed = panels.at((0.5 * (panels.a + panels.b))[:, None] + half[:, None] * _NODES)
+        y = f(x.ravel(), speed.ravel()).reshape(*x.shape, -1)
     kronrod = np.einsum("pnm,n->pm", y, _KRONROD) * half[:, None]
     gauss = np.einsum("pnm,n->pm", y, _GAUSS) * half[:, None]
     absolute = np.einsum("pnm,n->pm", np.abs(y), _KRONROD) * half[:, None]
