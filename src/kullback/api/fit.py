@@ -54,8 +54,8 @@ def fit(
         family: MeanField(), FullRank(), LowRank(r), Mixture(k), a class of NumPyro with scalar events, or
             the name of one of these, such as "mixture:2" or "gamma". For fits of log densities also "auto" and
             "mixture:auto", which take what is needed, and for these and rows Flow(), which bends a Gaussian. For
-            forward fits of samples also KernelDensity(), Categorical(), a list of families or "best": the one that predicts
-            rows held out best, with the table of all in `selection`.
+            forward fits of samples also KernelDensity(), Categorical(), a list of families or "best": the one that
+            predicts rows held out best, with the table of all in `selection`.
         direction: "forward" or "reverse"; there is no default.
         starts: restarts; 60 for a mixture and a density, 24 for one Gaussian, 12 for other families.
             They begin at optima of the families that this one contains, at p's modes and quantiles, and at
