@@ -50,7 +50,7 @@ Array = np.ndarray
 #: Draws from which a mixture close to the flow is had: it lends the report its shape.
 _DRAWS = 4096
 _INSTALL = "kullback[flow]"
-#: Coordinates up to which "auto" goes on to a flow: at 80 it took 45 CPU seconds.
+#: Coordinates up to which "auto" goes on to a flow: at 80 it took 75 CPU seconds.
 _MOST_OF_AUTO = 100
 
 
