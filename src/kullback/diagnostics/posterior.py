@@ -13,7 +13,7 @@ from kullback.diagnostics.evidence import Evidence, weigh_up
 from kullback.diagnostics.importance import Sampler, Weighed, weigh
 from kullback.diagnostics.integrability import Rays, check_faults, check_proper
 from kullback.diagnostics.tempered import Afar, Probe, from_afar, mode_share, probe
-from kullback.diagnostics.verdict import Remedies, unseen_modes
+from kullback.diagnostics.verdict import RELIABLE, Remedies, unseen_modes
 from kullback.diagnostics.verdict import findings as verdict_findings
 from kullback.fitting.climbs import Climbs
 from kullback.fitting.components import Components
@@ -86,7 +86,9 @@ def diagnose(
     covered = None if _near(weighed) else covering()
     if covered is not None:
         kin = covered.kin(log_q)
-        weighed = weigh(density, q, log_q, run.generator("weights"), kin, sample)
+        there = weigh(density, q, log_q, run.generator("weights"), kin, sample)
+        # Where no mixture covers p, in many coordinates, q's own draws tell more.
+        weighed = there if there.pareto_k < RELIABLE else weighed
     run.watch("probing with Langevin steps")
     probed = probe(density, q, log_q, weighed, run.generator("probe"))
     afar = from_afar(tempered(), found, log_q, weighed)

@@ -27,6 +27,8 @@ from kullback.targets import Unconstrained
 
 #: Climbs to modes, unless said.
 _CLIMBS = 8
+#: Coordinates up to which mixtures cover p: of 80 they missed a quarter of KL(p||q), and took half of the time.
+_MOST_COVERED = 40
 #: The first needs no tuning; the others are estimators of the ELBO's gradient.
 Solver = Literal["natural_gradient"] | Estimator
 
@@ -108,8 +110,10 @@ class Job:
 
     @cached_property
     def covering(self) -> Covering | None:
-        """Draws that cover p; None where there was no time for any."""
+        """Draws that cover p; None where there was no time for any, or there are too many coordinates."""
         if self.stopped or self.reached.interrupted:
+            return None
+        if self.reached.shear is None and self.density.dimension > _MOST_COVERED:
             return None
         start = self.search.starts[0]
         anchor = one(start.means[0], overall_root(start))
