@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from kullback.api.density import check_density
 from kullback.api.fit import fit
 from kullback.api.judge import judge
 from kullback.api.measure import kl_divergence
@@ -425,3 +426,15 @@ def test_bounds_are_below_the_truth_in_95_of_100(sd, keys):
         above += found.reverse_kl.value > reverse, found.forward_kl.value > forward
         assert found.forward_kl.kind == found.reverse_kl.kind == "lower_bound"
     assert (above <= stats.binom(keys, 0.05).isf(1e-3)).all()
+
+
+def test_a_fit_of_events_by_name_is_a_density():
+    """The check was given events by name, and ended in a traceback."""
+    jnp = pytest.importorskip("jax.numpy")
+
+    def log_density(z):
+        return -0.5 * jnp.sum(z["a"] ** 2) - 0.5 * (z["b"] - 1.0) ** 2
+
+    given = LogDensity(log_density, {"a": np.zeros(2), "b": 0.0})
+    q = fit(given, "full_rank", direction="reverse", report=False).q
+    assert check_density(q).passes
