@@ -8,9 +8,10 @@ import pytest
 ROOT = Path(__file__).parent.parent
 FILES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SLOW = tuple(
-    f"docs/guides/{name}.md"
+    f"docs/{name}.md"
     for name in (
-        "a-log-density", "a-loss", "a-table", "reverse-from-samples", "scikit-learn", "two-distributions", "two-tables",
+        "gallery", "guides/a-log-density", "guides/a-loss", "guides/a-table", "guides/reverse-from-samples",
+        "guides/scikit-learn", "guides/two-distributions", "guides/two-tables",
     )
 )  # fmt: skip
 BLOCK = re.compile(r"^```python[ ]*\n(.*?)^```[ ]*$", re.MULTILINE | re.DOTALL)
