@@ -20,6 +20,8 @@ CLOUD = re.compile(
     r'(?:\s*<use xlink:href="#\w+" x="[\d.]+" y="[\d.]+" style="fill: #\w+; fill-opacity: [\d.]+"/>){9,}'
 )
 POINT = re.compile(r'x="([\d.]+)" y="([\d.]+)"')
+#: Coordinates; words keep their digits.
+NUMBERS = re.compile(r'(?<= )(?:d|x|y|width|height|transform|viewBox)="[^"]*"')
 #: A curve.
 CURVE = re.compile(r"(?:\s*L -?[\d.]+ -?[\d.]+){3,}")
 #: A reader of dark pages is given the picture with its lightness turned round and its hues kept.
@@ -60,8 +62,12 @@ def small(picture: str) -> str:
     """Returns a picture of matplotlib without its date, with tenths of a point and no point without need."""
     text = re.sub(r"\s*<metadata>.*?</metadata>", "", picture, flags=re.DOTALL)
     text = CURVE.sub(_curve, CLOUD.sub(_cloud, text))
-    text = re.sub(r"-?\d+\.\d{3,}", lambda number: f"{float(number[0]):.1f}", text)
+    text = NUMBERS.sub(_tenths, text)
     return re.sub(r"(<svg [^>]*>)", rf"\1{DARK}", text, count=1)
+
+
+def _tenths(numbers: re.Match[str]) -> str:
+    return re.sub(r"-?\d+\.\d{2,}", lambda one: f"{float(one[0]):.1f}", numbers[0])
 
 
 def _cloud(points: re.Match[str]) -> str:
