@@ -1,4 +1,4 @@
-"""Runs the code of docs/gallery.md and writes below each block what it prints, and its pictures: scripts/gallery."""
+"""Runs the code of two pages and writes below each block what it prints, and the pictures: scripts/gallery."""
 
 import io
 import os
@@ -13,6 +13,7 @@ import matplotlib as mpl
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "gallery.md"
+OTHERS = HERE.parent / "guides" / "what-others-print.md"
 #: A block of code, and what it printed in the last run.
 BLOCK = re.compile(r"^```python\n(.*?)^```\n(?:\n```text\n.*?^```\n)?", re.MULTILINE | re.DOTALL)
 #: Points of one cloud, which matplotlib writes as one element each, with the same style.
@@ -92,21 +93,32 @@ def _curve(points: re.Match[str]) -> str:
     return "".join(f" L {at.real:.1f} {at.imag:.1f}" for at in [*kept, way[-1]])
 
 
-def write() -> None:
-    """Runs the page, and writes it and its pictures anew."""
-    settle()
-    names: dict[str, Any] = {"__name__": "gallery"}
+def written(page: Path) -> str:
+    """Returns a page with what its code prints now; a part whose tools are not installed stays as it is."""
+    names: dict[str, Any] = {"__name__": page.stem}
     done = []
-    with tempfile.TemporaryDirectory() as scratch, chdir(scratch):
-        for section in sections(PAGE.read_text(encoding="utf-8")):
-            print(title(section), flush=True)
+    for section in sections(page.read_text(encoding="utf-8")):
+        print(title(section), flush=True)
+        try:
             done.append(rerun(section, names))
+        except ModuleNotFoundError as error:
+            print(f"  left as it is: {error}")
+            done.append(section)
+    return "".join(done)
+
+
+def write() -> None:
+    """Runs both pages, and writes them and the pictures anew."""
+    settle()
+    with tempfile.TemporaryDirectory() as scratch, chdir(scratch):
+        pages = {page: written(page) for page in (PAGE, OTHERS)}
         pictures = {file.name: small(file.read_text()) for file in Path().glob("*.svg")}
     for old in HERE.glob("*.svg"):
         old.unlink()
     for name, picture in pictures.items():
         (HERE / name).write_text(picture)
-    PAGE.write_text("".join(done), encoding="utf-8")
+    for page, text in pages.items():
+        page.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
