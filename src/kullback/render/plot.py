@@ -88,7 +88,9 @@ def draw(figure: Figure, ax: Any) -> None:
         ax.annotate(note.text, at, textcoords="offset points", xytext=(0, 4), ha="center")
     _axes(figure, ax)
     if any(s.name for s in figure.series):
-        ax.legend(frameon=False, fontsize="small")
+        handles, names = ax.get_legend_handles_labels()
+        once = dict(zip(names, handles, strict=True))  # two fits in one Axes have the same p
+        ax.legend(once.values(), once.keys(), frameon=False, fontsize="small")
     ax.set_title(figure.title, fontsize="medium", loc="left")
 
 
