@@ -41,6 +41,7 @@ def test_pictures_are_of_moderate_size_and_fetch_nothing():
     for name in PICTURES:
         text = (gallery.HERE / name).read_text(encoding="utf-8")
         assert "prefers-color-scheme" in text
+        assert float(re.search(r'<svg [^>]*width="([\d.]+)pt"', text)[1]) < 440  # read on a phone
         assert not re.search(r"""(?:href|src|url)\W+https?:""", text)
 
 
