@@ -41,6 +41,7 @@ def test_pictures_are_of_moderate_size_and_fetch_nothing():
     for name in PICTURES:
         text = (gallery.HERE / name).read_text(encoding="utf-8")
         assert "prefers-color-scheme" in text
+        assert float(re.findall(r'<svg [^>]*width="([\d.]+)pt"', text)[0]) < 440  # read on a phone
         assert not re.search(r"""(?:href|src|url)\W+https?:""", text)
 
 
@@ -88,7 +89,7 @@ def test_what_others_print_and_what_is_true_is_still_so(name):
 
 @pytest.mark.parametrize("row", re.findall(r"^\| \[.+$", FIRST, re.MULTILINE))
 def test_a_number_of_the_table_is_one_that_was_printed(row):
-    anchor = re.search(r"\(#(.+?)\)", row)[1]
+    (anchor,) = re.findall(r"\(#(.+?)\)", row)
     (part,) = [part for name, part in OTHERS.items() if _slug(name) == anchor]
     printed = re.findall(r"^```text\n(.+?)^```$", part, re.MULTILINE | re.DOTALL)[0]
     cells = row.split("|")[2:-1]
