@@ -1,8 +1,9 @@
 """Models of BridgeStan, by the methods that they have; a stand-in follows BridgeStan's reference, since no compiler is here."""
 
+import math
+
 import numpy as np
 import pytest
-from scipy import stats
 
 import kullback as kb
 from kullback.core.errors import InputError
@@ -36,8 +37,9 @@ class StandIn:
     def log_density(self, theta_unc, *, propto=True, jacobian=True):
         if theta_unc[0] > 50.0:
             raise RuntimeError("too far")
-        value = stats.norm(MEAN.ravel(order="F"), 2.0).logpdf(theta_unc[:6]).sum()
-        value += stats.expon(scale=1 / 1.5).logpdf(np.exp(theta_unc[6]))
+        z = (theta_unc[:6] - MEAN.ravel(order="F")) / 2.0
+        value = -0.5 * z @ z - 6.0 * math.log(2.0 * math.sqrt(2.0 * math.pi))
+        value += math.log(1.5) - 1.5 * math.exp(min(theta_unc[6], 700.0))
         return value + jacobian * theta_unc[6] - 100.0 * propto
 
     def log_density_gradient(self, theta_unc, *, propto=True, jacobian=True):
@@ -69,8 +71,8 @@ def test_the_parts():
 def test_it_is_recognised_and_its_evidence_has_all_constants():
     target = recognise(StandIn())
     assert target is not None
-    fit = kb.fit(StandIn(), "full_rank", direction="reverse")  # pyright: ignore[reportArgumentType]
-    assert abs(fit.log_evidence.value) < 4.0 * fit.log_evidence.standard_error
+    fit = kb.fit(StandIn(), "full_rank", direction="reverse", report=False)  # pyright: ignore[reportArgumentType]
+    assert -0.2 < fit.elbo.value < 0.01
     np.testing.assert_allclose(fit.q.sample(4000, key=1)["a"].mean(axis=0), MEAN, atol=0.2)  # pyright: ignore[reportArgumentType]
 
 
