@@ -18,6 +18,7 @@ from kullback.results.serialise import to_json
 torch = pytest.importorskip("torch")
 
 from tests import training_losses as zoo
+from tests.tried import some_of
 
 
 def named(loss):
@@ -30,7 +31,7 @@ def checked(loss):
     return check_loss(loss)
 
 
-@pytest.mark.parametrize("row", zoo.LOSSES, ids=[named(row[0]) for row in zoo.LOSSES])
+@pytest.mark.parametrize("row", some_of(zoo.LOSSES, lambda _, row: named(row[0]), every=2))
 def test_a_loss_is_named(row):
     loss, how, gradient, value, scale = row
     report = check_loss(loss, **how) if how else checked(loss)

@@ -658,6 +658,7 @@ def test_rare_levels_of_a_profile_are_not_new():
     assert found.forward.interval[1] < 0.05
 
 
+@pytest.mark.slow
 def test_workers_compare_columns_with_the_same_bits(tmp_path):
     paths = []
     for i, shift in enumerate((0.0, 3.0)):

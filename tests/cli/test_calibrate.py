@@ -50,6 +50,7 @@ def test_a_sampler_as_json(run, model):
     assert [q["name"] for q in ran.json["quantities"]] == ["x[0]", "x[1]", "log density of p"]
 
 
+@pytest.mark.slow
 def test_it_goes_on_and_workers_have_the_same_bits(run, model, tmp_path):
     how = ("calibrate", "model.py:make_target", "--sampler", "exact", "--json")
     first = run(*how, "-n", "30", "--checkpoint", "kept")

@@ -78,6 +78,7 @@ def test_funnels_over_keys(family, d):
     assert (np.abs(found.mean(axis=0)) < 0.9 + 0.4).all()  # its own error is .4
 
 
+@pytest.mark.slow
 def test_a_centred_hierarchy():
     """Issue 982 of PyMC: log evidence by quadrature over log tau."""
     y = np.array([0.3, -0.5, 0.2, 0.9, -0.1, 0.4, -0.7, 0.1, 0.0, -0.2])

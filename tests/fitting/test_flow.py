@@ -126,6 +126,7 @@ class TestReverse:
         assert np.array_equal(again.sample(50), x)
         assert (tmp_path / "fit").stat().st_size < 400_000
 
+    @pytest.mark.slow
     def test_nothing_is_gained_over_a_gaussian_that_is_p(self):
         """What comes out is the Gaussian, to the bit, and that is said."""
         root = np.array([[1.0, 0.0], [0.5, 0.2]])
@@ -192,6 +193,7 @@ class TestForward:
         save(found, tmp_path / "fit")
         assert np.array_equal(load(tmp_path / "fit").log_prob(z[:9]), found.log_prob(z[:9]))
 
+    @pytest.mark.slow
     def test_rows_of_a_gaussian_stay_one_and_that_is_said(self):
         rows = np.random.default_rng(1).normal(size=(400, 2))
         found = fit(Samples(rows), Flow(), direction="forward")

@@ -73,7 +73,7 @@ def test_it_is_recognised_and_its_evidence_has_all_constants():
     assert target is not None
     fit = kb.fit(StandIn(), "full_rank", direction="reverse", report=False)  # pyright: ignore[reportArgumentType]
     assert -0.2 < fit.elbo.value < 0.01
-    np.testing.assert_allclose(fit.q.sample(4000, key=1)["a"].mean(axis=0), MEAN, atol=0.2)  # pyright: ignore[reportArgumentType]
+    np.testing.assert_allclose(fit.sample(4000, key=1)["a"].mean(axis=0), MEAN, atol=0.2)  # pyright: ignore[reportArgumentType]
 
 
 def test_nothing_to_fit_is_refused():
