@@ -14,6 +14,7 @@ from polars.io.plugins import register_io_source
 
 from kullback.core.errors import InputError
 from kullback.files.atomic import check_place, opened
+from kullback.tables.parquet import check_interrupted
 
 #: Rows of a piece.
 _CHUNK = 2**17
@@ -155,5 +156,6 @@ def _as_input_error(path: Path) -> Iterator[None]:
     try:
         yield
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        check_interrupted(error)
         reason = str(error).splitlines()[0]
         raise InputError(f"{path}: this cannot be written: {reason}") from None

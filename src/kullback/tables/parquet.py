@@ -38,12 +38,19 @@ def _near(path: Path) -> str:
     return f"; did you mean {path.parent / near[0]}?" if near else f" in {path.parent.resolve()}"
 
 
+def check_interrupted(error: BaseException) -> None:
+    """Raises KeyboardInterrupt where an error of Polars is one: Ctrl-C, met by a function of ours that it called."""
+    if KeyboardInterrupt.__name__ in str(error):
+        raise KeyboardInterrupt from None
+
+
 @contextmanager
 def reading(source: str) -> Iterator[None]:
     """Raises InputError for a file that is damaged or cannot be read."""
     try:
         yield
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        check_interrupted(error)
         reason = str(error).splitlines()[0]
         raise InputError(f"{source}: this cannot be read as Parquet: {reason}") from None
     except OSError as error:
