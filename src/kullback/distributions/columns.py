@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import final
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from scipy import special
 
 from kullback.core.errors import InputError
@@ -90,7 +90,7 @@ class Marginals:
             self._known |= found
         return asked
 
-    def _made(self, there: Float[np.ndarray, "p d"]) -> tuple[Array, Array]:
+    def _made(self, there: Bool[np.ndarray, "p d"]) -> tuple[Array, Array]:
         both = there[:, None, :, None] & there[:, None, None, :]
         alone = np.eye(there.shape[1]) * ~there[:, None, :, None]
         roots = np.empty((*both.shape[:1], *self._roots.shape))

@@ -164,7 +164,7 @@ def more_draws(
 
 def settled(noise: tuple[float, float]) -> bool:
     """Returns whether more draws would change the fit by too little to care, by its error in nats and sds."""
-    return noise[0] <= NATS and noise[1] <= SDS
+    return bool(noise[0] <= NATS and noise[1] <= SDS)
 
 
 def _more(n: int, noise: tuple[float, float]) -> int:
