@@ -1,7 +1,7 @@
 """The log evidence and both KLs by two routes, and which of them holds."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
@@ -213,6 +213,29 @@ def _through(weighed: Weighed, afar: Afar, middle: Value) -> Values:
         (high[0] - low[0], math.hypot(high[1], low[1])),
         high,
     )
+
+
+#: What draws of mixtures leave unseen of a p that a flow is close to, in nats, of the evidence and of KL(p||q):
+#: of bananas, .0016 and .015 were missed by errors of .0003 and .003.
+_UNSEEN = 0.001, 0.005
+
+
+def of_flow(found: Evidence) -> Evidence:
+    """Returns what is known beside a flow, whose tails end where no mixture looks."""
+    whole, forward = _UNSEEN
+    return replace(
+        found,
+        log_evidence=_wider(found.log_evidence, whole),
+        reverse_kl=_wider(found.reverse_kl, whole),
+        forward_kl=_wider(found.forward_kl, forward),
+    )
+
+
+def _wider(known: Estimate, by: float) -> Estimate:
+    if known.kind != "estimate" or known.standard_error is None:
+        return known
+    error = math.hypot(known.standard_error, by)
+    return Estimate.sampled(known.value, error, known.quantity, method=known.method, n=known.n)
 
 
 # What is known of p over discrete latents: by the sum over all states, by weights, or by tempering.

@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from kullback.core.run import Run
 from kullback.diagnostics.covering import Covering
-from kullback.diagnostics.evidence import Evidence, weigh_up
+from kullback.diagnostics.evidence import Evidence, of_flow, weigh_up
 from kullback.diagnostics.importance import Sampler, Weighed, weigh
 from kullback.diagnostics.integrability import Rays, check_faults, check_proper
 from kullback.diagnostics.tempered import Afar, Probe, from_afar, mode_share, probe
@@ -83,7 +83,7 @@ def diagnose(
     weighed = weigh(density, q, log_q, run.generator("weights"), None, sample)
     check_faults(density, target, weighed)
     rays = check_proper(target, density, q, run.generator("rays", 1))
-    covered = None if _near(weighed) else covering()
+    covered = None if sample is None and _near(q, weighed) else covering()
     if covered is not None:
         kin = covered.kin(log_q)
         there = weigh(density, q, log_q, run.generator("weights"), kin, sample)
@@ -93,6 +93,8 @@ def diagnose(
     probed = probe(density, q, log_q, weighed, run.generator("probe"))
     afar = from_afar(tempered(), found, log_q, weighed)
     evidence = weigh_up(weighed, afar, rays)
+    if sample is not None:
+        evidence = of_flow(evidence)
     moments = of_q(target, q, run.generator("moments"), sample)
     expected = expected_shrinkage(target, made.curvature, q)
     parameters = named_parameters(
@@ -125,8 +127,13 @@ def diagnose(
 _NEAR, _NO_TAIL = 0.005, 0.3
 
 
-def _near(weighed: Weighed) -> bool:
-    """Whether q is so near p that its own draws tell all about both."""
+def _near(q: Components, weighed: Weighed) -> bool:
+    """Whether a Gaussian is so near p that its own draws tell all about both.
+
+    Mixtures and flows come as near to a p that has arms which they do not enter.
+    """
+    if len(q.weights) > 1:
+        return False
     kls = weighed.reverse_kl, weighed.forward_kl
     return weighed.pareto_k < _NO_TAIL and all(kl + 2.0 * error < _NEAR for kl, error in kls)
 
