@@ -11,7 +11,7 @@ from scipy.special import logsumexp
 from kullback.api.fit import fit as fit_any
 from kullback.core.errors import DensityError, InputError, UnsupportedError
 from kullback.core.run import Run
-from kullback.diagnostics.evidence import states
+from kullback.diagnostics.states import states
 from kullback.distributions.vector import Independent
 from kullback.families import Bernoulli, Categorical
 from kullback.fitting.discrete import discrete_fit, gradient_at

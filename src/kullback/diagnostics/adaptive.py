@@ -1,11 +1,9 @@
 """Draws that cover p: importance sampling by mixtures with t tails, which learn where p is from the weights.
 
 Each round draws from the mixture that the rounds before it taught; all draws are weighted by the mixture of
-all rounds, so that no round's mistake is for ever. What the draws leave unknown of p's mean and covariance
-is made smaller by a Gaussian whose own are known: where p is that Gaussian, nothing is left.
+all rounds, so that no round's mistake is for ever.
 
-Sources: Cappe et al. (2008) for the learning; Cornuet, Marin, Mira, Robert (2012) for the weights; Owen and
-Zhou (2000) for the control.
+Sources: Cappe et al. (2008) for the learning; Cornuet, Marin, Mira, Robert (2012) for the weights.
 """
 
 import math
@@ -23,7 +21,6 @@ from kullback.diagnostics.importance import FREEDOM, draw, heavy_log_prob, smoot
 from kullback.fitting.climbs import Climbs
 from kullback.fitting.components import Components, joined, one
 from kullback.fitting.em_search import rough_mixture
-from kullback.fitting.reverse import NATS
 from kullback.fitting.rows import rows_of
 from kullback.solvers.modes import CountedDensity
 from kullback.solvers.tempering import Points, Tempered, move
@@ -31,22 +28,24 @@ from kullback.targets import Samples
 
 Array = np.ndarray
 
-#: Draws of a round, rounds of learning, and draws at most.
-_ROUND, _LEARNING, _MOST = 4096, 6, 2**16
+#: Draws of a round, and rounds of learning.
+_ROUND, _LEARNING = 4096, 6
 #: A round whose effective share is not so many times that of the round before has nothing more to teach.
 _BETTER = 1.05
 #: A draw that would weigh so many times the mean is of a place that a mixture misses; the share of p from which
 #: that is mended, and how often.
 _MISSED, _NOTED, _REPAIRS = 20.0, 1e-3, 3
-#: Rounds of draws towards a mean at most, and Pareto k of what they add at which they end.
-_TOWARDS, _LIGHT = 4, 0.3
+#: Rounds of draws towards a mean at most, and Pareto k and effective share of what they add at which they end.
+_TOWARDS, _LIGHT, _MANY = 4, 0.3, 0.2
+#: Rounds of them at least that go on where the draws end, and the power of p by which they do.
+_BEYOND, _POWER = 3, 0.25
+#: Of values that are all 0 nothing is heavy.
+_NONE = 1e-30
 _HEAVY, _SHARE = 0.4, 0.3
 _CHAINS, _SETTLE, _KEPT, _WORTH = 512, 8, 8, 4.0
 #: Numbers of components that a proposal may have, and draws for each of their parameters: of p in truth,
 #: and tempered ones, where a proposal that is too close to them does no harm.
 _COMPONENTS, _EACH, _EACH_AT_FIRST = (1, 2, 4, 8, 16), 5, 2
-#: Eigenvalues of a covariance with a control, in coordinates in which that without is the identity, at least.
-_LEAST = 0.2
 
 
 @final
@@ -173,7 +172,7 @@ def _repaired(q: Components, now: Cover, tempered: Tempered) -> Components:
         worth = 1.0 / float(held @ held)
         keep = worth / (worth + 2.0 * len(mean))
         typical = np.einsum("k,kij->ij", q.weights, q.covariances)
-        root = _root(keep * scatter + (1.0 - keep) * typical)
+        root = root_of(keep * scatter + (1.0 - keep) * typical)
         if root is None:
             break
         q = q.with_another(max(min(share, 0.5), 0.02), mean, root)
@@ -188,10 +187,18 @@ def _moved(
     x = now.x[at]
     if tempered.complete:
         x[: _CHAINS // 2] = tempered.x[rng.choice(len(tempered.x), _CHAINS // 2)]
+    return _walked(density, x, now.proposal, rng)
+
+
+def _walked(
+    density: CountedDensity, x: Array, metric: Components, rng: np.random.Generator
+) -> Array:
+    """Points of short chains from x, each with leaps as of the component that it starts in.
+
+    Along a bend or a ridge the components are what p is there: the covariance of all draws is not.
+    """
     points, step, kept = Points.at(density, x), 0.5, []
-    root = _root(np.cov(x.T) + 1e-12 * np.eye(len(x[0])))
-    if root is None:
-        return x
+    root = metric.matrices[metric.nearest(x)]
     for i in range(_SETTLE + _KEPT):
         jittered = step * rng.uniform(0.8, 1.2)
         leaps = int(np.clip(round(1.5 / step), 1, 8))
@@ -202,11 +209,17 @@ def _moved(
 
 
 def towards(
-    density: CountedDensity, now: Cover, values: Callable[[Cover], Array], run: Run, name: str
+    density: CountedDensity,
+    now: Cover,
+    values: Callable[[Cover], Array],
+    run: Run,
+    name: str,
+    *,
+    beyond: bool = False,
 ) -> Cover:
     """Returns draws, the last of which come from a mixture for the mean of some values under p.
 
-    Half of it is the proposal for p itself, half is learnt from the draws by how much they add to that mean:
+    A part of it is the proposal for p itself, another is learnt from the draws by how much they add to that mean:
     far out, p may be small and still decide.
 
     Args:
@@ -215,43 +228,56 @@ def towards(
         values: of draws, (n,); their mean under p is about 0, or their sign is that of the mean.
         run: randomness and progress.
         name: of the values.
+        beyond: whether a third part goes on where the draws end, in case that p does.
     """
-    base = now.proposal
+    base, further = now.proposal, list[Components]()
     for i in range(_TOWARDS):
-        heavy = now.weights * np.abs(np.where(np.isfinite(now.log_p), values(now), 0.0))
-        if i and smoothed(np.log(np.maximum(heavy, 1e-300)))[2] < _LIGHT:
-            break
+        sizes = np.maximum(np.abs(np.where(np.isfinite(now.log_p), values(now), 0.0)), _NONE)
+        heavy = now.weights * sizes
         worth = float(heavy.sum() ** 2 / (heavy @ heavy))
-        found = mixture_of(now.x, heavy, worth * _EACH_AT_FIRST / _EACH, run.generator(name, i))
-        both = base if found is None else joined([base, found])
+        light = smoothed(np.log(np.maximum(heavy, 1e-300)))[2] < _LIGHT
+        if i >= (_BEYOND if beyond else 1) and light and worth > _MANY * len(now.x):
+            break
+        rng = run.generator(name, i)
+        found = mixture_of(now.x, heavy, worth * _EACH_AT_FIRST / _EACH, rng)
+        parts = [base] if found is None else [base, found]
+        if beyond:
+            further += _further(density, now, sizes, joined([*parts, *further]), rng)
+            parts += [joined(further)] if further else []
+        both = joined([replace(q, weights=q.weights / q.weights.sum()) for q in parts])
         now = now.with_more(
             density, replace(both, weights=both.weights / both.weights.sum()), _ROUND, run
         )
     return now
 
 
-def enough(density: CountedDensity, now: Cover, parameters: int, run: Run) -> Cover:
-    """Returns draws so many that a fit of some parameters to them is known to a hundredth of a nat.
+def _further(
+    density: CountedDensity, now: Cover, sizes: Array, metric: Components, rng: np.random.Generator
+) -> list[Components]:
+    """A mixture around chains of a root of p, half of them from where the values are large: p may go on there."""
+    logs = _POWER * now.log_p - now.log_r
+    flat = np.exp(logs - logs.max())
+    x = np.concatenate(
+        [
+            now.x[rng.choice(len(now.x), _CHAINS // 2, p=chances / chances.sum())]
+            for chances in (flat, flat * sizes)
+        ]
+    )
+    x = _walked(_flattened(density, _POWER), x, metric, rng)
+    found = mixture_of(x, np.ones(len(x)), _WORTH * _CHAINS, rng)
+    return [] if found is None else [found]
 
-    Args:
-        density: log p.
-        now: draws of p.
-        parameters: of the family; 0 where p's mean and covariance are all it takes.
-        run: randomness and progress.
-    """
-    if parameters:
-        error = parameters / (2.0 * now.effective)
-    else:
-        found = moments(now)
 
-        def squares(c: Cover) -> Array:
-            return np.sum(np.linalg.solve(found.root, (c.x - found.mean).T) ** 2, axis=0)
+def _flattened(density: CountedDensity, power: float) -> CountedDensity:
+    """A power of p, whose faults out there are no reason to refuse."""
 
-        now = towards(density, now, squares, run, "moments")
-        error = moments(now).error
-    wanted = len(now.x) * min(np.nan_to_num(error, nan=np.inf) / NATS, _MOST / len(now.x))
-    more = int(wanted) - len(now.x)
-    return now.with_more(density, now.proposal, more, run) if more > 0 else now
+    def evaluate(x: Array) -> tuple[Array, Array]:
+        met, faulty = list(density.faults), density.faulty
+        value, gradient = density(x)
+        density.faults, density.faulty = met, faulty
+        return power * value, power * gradient
+
+    return CountedDensity(evaluate, density.dimension)
 
 
 def _first(anchor: Components, found: Climbs, tempered: Tempered, run: Run) -> Components:
@@ -325,96 +351,11 @@ def _whole(q: Components) -> Components:
     return replace(q, roots=q.matrices)
 
 
-# The mean and the covariance of p, with the Gaussian as a control.
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class Moments:
-    """Of p, as far as draws tell.
-
-    Attributes:
-        mean, root: of p: the root of its covariance.
-        raw_mean, raw_root: the same by the weights alone.
-        error: what a Gaussian with the true moments would gain in KL(p||q), in nats.
-        sds: the largest error of a mean or an sd, in sds.
-    """
-
-    mean: Float[np.ndarray, " d"]
-    root: Float[np.ndarray, "d d"]
-    raw_mean: Float[np.ndarray, " d"]
-    raw_root: Float[np.ndarray, "d d"]
-    error: float
-    sds: float
-
-
-def moments(c: Cover) -> Moments:
-    """Returns the mean and covariance of p: the weights' own, less what they get wrong of the Gaussian's.
-
-    Raises:
-        InputError: the draws that have a weight lie in a plane.
-    """
-    n, p = len(c.x), c.weights
-    own = c.anchor.log_prob(c.x) - c.log_r
-    q = np.exp(own - own.max())
-    q /= q.mean()
-    mean = p @ c.x / n
-    root = _root((c.x - mean).T * p @ (c.x - mean) / n)
-    if root is None:
-        raise InputError("too few draws have a weight for a covariance")
-    z = np.linalg.solve(root, (c.x - mean).T).T
-    shift = np.linalg.solve(root, c.anchor.means[0] - mean)
-    turned = np.linalg.solve(root, _whole(c.anchor).roots[0])
-    known = turned @ turned.T + np.outer(shift, shift)
-    first, doubt = _controlled(p, q, z, np.ones((n, 1)), shift[:, None])
-    second, doubts = _controlled(p, q, z, z, known)
-    first = first[:, 0]
-    inner = _root(second - np.outer(first, first), least=_LEAST)
-    if inner is None:
-        first, inner = np.zeros_like(first), np.eye(len(first))
-    error = 0.5 * float(doubt.sum()) + 0.25 * float(doubts.sum())
-    sds = math.sqrt(max(float(doubt.max()), 0.25 * float(np.diag(doubts).max())))
-    return Moments(mean + root @ first, root @ inner, mean, root, error, sds)
-
-
-def _controlled(
-    p: Array, q: Array, a: Float[np.ndarray, "n d"], b: Float[np.ndarray, "n e"], known: Array
-) -> tuple[Array, Array]:
-    """The means of a b' by weights p with those by weights q as controls, and the squares of their errors."""
-    n = len(a)
-
-    def by(w: Array, a: Array = a, b: Array = b) -> Array:
-        return (a.T * w) @ b / n
-
-    mean_p, mean_q = by(p), by(q)
-
-    def covariance(v: Array, w: Array, mean_v: Array, mean_w: Array) -> Array:
-        vw = v * w
-        both = by(vw)
-        return by(vw, a**2, b**2) - (mean_v + mean_w) * both + mean_v * mean_w * vw.mean()
-
-    var_p, var_q = covariance(p, p, mean_p, mean_p), covariance(q, q, mean_q, mean_q)
-    shared = covariance(p, q, mean_p, mean_q)
-    slope = shared / np.maximum(var_q, 1e-300)
-    left = np.maximum(var_p - slope * shared, 0.0)
-    return mean_p - slope * (mean_q - known), left / n
-
-
-def _root(covariance: Array, least: float = 0.0) -> Array | None:
+def root_of(covariance: Array, least: float = 0.0) -> Array | None:
+    """Returns the Cholesky factor; None where there is none, or an eigenvalue is below the least."""
     try:
         if least and np.linalg.eigvalsh(covariance)[0] < least:
             return None
         return np.linalg.cholesky(covariance)
     except np.linalg.LinAlgError:
         return None
-
-
-def samples(c: Cover, names: tuple[str, ...]) -> tuple[Samples, Moments]:
-    """Returns the draws as rows, moved so that their moments are the best known, worth what they are."""
-    found = moments(c)
-    z = np.linalg.solve(found.raw_root, (c.x - found.raw_mean).T).T
-    weights = c.weights * (c.effective / len(c.x))
-    held = c.weights > 1e-10 * c.weights.max()
-    kinds = ("continuous",) * len(names)
-    rows = (found.mean + z @ found.root.T)[held]
-    return Samples(rows, weights[held], columns=names, kinds=kinds), found

@@ -71,7 +71,12 @@ class Covering:
         values = ratio(self.cover)
         level = float(weights @ values) / len(weights)
         made = towards(
-            self.density, self.cover, lambda now: ratio(now) - level, self.run, "log p - log q"
+            self.density,
+            self.cover,
+            lambda now: ratio(now) - level,
+            self.run,
+            "log p - log q",
+            beyond=True,
         )
         return Kin(made.proposal, shear)
 

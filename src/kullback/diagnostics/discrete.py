@@ -11,12 +11,14 @@ import numpy as np
 from scipy import special
 
 from kullback.core.run import Run
-from kullback.diagnostics.evidence import Measured, counted, weighed_up
-from kullback.diagnostics.importance import (
-    Value,
+from kullback.diagnostics.importance import Value
+from kullback.diagnostics.states import (
+    Measured,
     Values,
     WeighedStates,
+    counted,
     weigh_discrete,
+    weighed_up,
 )
 from kullback.diagnostics.verdict import RELIABLE, ROUTES, Remedies
 from kullback.diagnostics.verdict import findings as verdict_findings

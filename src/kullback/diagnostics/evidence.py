@@ -1,21 +1,15 @@
 """The log evidence and both KLs by two routes, and which of them holds."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import final
 
-import numpy as np
-from jaxtyping import Float, Int
-
-from kullback.diagnostics.importance import Value, Weighed, WeighedStates
-from kullback.diagnostics.importance import Values as importance_Values
+from kullback.diagnostics.importance import Value, Weighed
 from kullback.diagnostics.integrability import Rays
 from kullback.diagnostics.tempered import Afar
 from kullback.diagnostics.verdict import RELIABLE
-from kullback.distributions.vector import Independent
 from kullback.results.estimate import Estimate
-from kullback.results.quantity import EUBO, FORWARD_KL, JEFFREYS, LOG_EVIDENCE, REVERSE_KL, Quantity
-from kullback.solvers.gibbs import Swept
+from kullback.results.quantity import EUBO, FORWARD_KL, JEFFREYS, LOG_EVIDENCE, REVERSE_KL
 
 _SIGMAS = 3.0
 _LIGHT = 0.3
@@ -213,139 +207,3 @@ def _through(weighed: Weighed, afar: Afar, middle: Value) -> Values:
         (high[0] - low[0], math.hypot(high[1], low[1])),
         high,
     )
-
-
-#: What draws of mixtures leave unseen of a p that a flow is close to, in nats, of the evidence and of KL(p||q):
-#: of bananas, .0016 and .015 were missed by errors of .0003 and .003.
-_UNSEEN = 0.001, 0.005
-
-
-def of_flow(found: Evidence) -> Evidence:
-    """Returns what is known beside a flow, whose tails end where no mixture looks."""
-    whole, forward = _UNSEEN
-    return replace(
-        found,
-        log_evidence=_wider(found.log_evidence, whole),
-        reverse_kl=_wider(found.reverse_kl, whole),
-        forward_kl=_wider(found.forward_kl, forward),
-    )
-
-
-def _wider(known: Estimate, by: float) -> Estimate:
-    if known.kind != "estimate" or known.standard_error is None:
-        return known
-    error = math.hypot(known.standard_error, by)
-    return Estimate.sampled(known.value, error, known.quantity, method=known.method, n=known.n)
-
-
-# What is known of p over discrete latents: by the sum over all states, by weights, or by tempering.
-
-Array = np.ndarray
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class Measured:
-    """States or draws with weights of p that sum to 1, and what follows from them, each with its error."""
-
-    x: Int[np.ndarray, "n m"]
-    weights: Float[np.ndarray, " n"]
-    log_evidence: Value
-    elbo: Value
-    eubo: Value
-    outside: Value
-    method: str
-    exact: bool
-    error_of_moments: float
-
-    def of(self, value: Value, quantity: Quantity) -> Estimate:
-        """Returns a value with what is known of it."""
-        n = len(self.x)
-        if self.exact:
-            return _exact(value[0], quantity, self.method, n)
-        return Estimate.sampled(*value, quantity, method=self.method, n=n)
-
-
-def states(m: int, k: int) -> Int[np.ndarray, "n m"]:
-    """Returns all k^m states.
-
-    Example:
-        >>> states(2, 2).tolist()
-        [[0, 0], [0, 1], [1, 0], [1, 1]]
-    """
-    return np.indices((k,) * m).reshape(m, -1).T
-
-
-def counted(values: importance_Values, q: Independent, weighed: WeighedStates) -> Measured:
-    """Returns everything by the sum over all states."""
-    m, k = q.log_probabilities.shape
-    x = states(m, k)
-    log_p, log_q = values(x), q.log_prob(x)
-    level = float(np.logaddexp.reduce(log_p))
-    p, own = np.exp(log_p - level), np.exp(log_q)
-    beyond = log_q < weighed.log_q[: weighed.own].min()
-    with np.errstate(invalid="ignore"):
-        elbo = float(np.sum(np.where(own > 0.0, own * (log_p - log_q), 0.0)))
-        eubo = float(np.sum(np.where(p > 0.0, p * (log_p - log_q), 0.0)))
-    return Measured(
-        x,
-        p,
-        (level, 0.0),
-        (elbo, 0.0),
-        (eubo, 0.0),
-        (float(p[beyond].sum()), 0.0),
-        "sum over all states",
-        exact=True,
-        error_of_moments=0.0,
-    )
-
-
-def weighed_up(q: Independent, weighed: WeighedStates, swept: Swept) -> Measured:
-    """Returns everything by weights of q's draws where they hold and tempering agrees, else by tempering."""
-    log_q = q.log_prob(swept.x)
-    groups = np.bincount(swept.population)
-
-    def by_population(values: Array) -> Value:
-        means = np.bincount(swept.population, values) / groups
-        return float(means.mean()), float(means.std(ddof=1)) / math.sqrt(len(means))
-
-    beyond = by_population((log_q < weighed.log_q[: weighed.own].min()).astype(float))
-    beyond = (beyond[0], math.hypot(beyond[1], 0.5 / len(swept.x)))
-    afar = (swept.log_evidence, swept.standard_error)
-    apart = abs(weighed.log_evidence[0] - afar[0])
-    agree = apart <= _SIGMAS * math.hypot(weighed.log_evidence[1], afar[1]) + 0.02
-    if weighed.pareto_k() < RELIABLE and agree and beyond[0] - _SIGMAS * beyond[1] < 0.01:
-        weights = weighed.weights
-        values = (weighed.log_evidence, weighed.elbo, weighed.eubo)
-        error = math.sqrt(float(np.sum(weights**2)))
-        return Measured(
-            weighed.x,
-            weights,
-            *values,
-            beyond,
-            "importance weighting",
-            exact=False,
-            error_of_moments=error,
-        )
-    eubo = by_population(swept.log_p - log_q)
-    weights = np.full(len(swept.x), 1.0 / len(swept.x))
-    error = 1.0 / math.sqrt(len(groups))
-    return Measured(
-        swept.x,
-        weights,
-        afar,
-        weighed.elbo,
-        eubo,
-        beyond,
-        "tempered SMC",
-        exact=False,
-        error_of_moments=error,
-    )
-
-
-def _exact(value: float, quantity: Quantity, method: str, n: int) -> Estimate:
-    if math.isinf(value) or math.isnan(value):
-        beyond = "p has mass where q has none" if quantity == FORWARD_KL else None
-        return Estimate.infinite(beyond or "q has mass where p has none", quantity, method=method)
-    value = max(value, 0.0) if quantity.nonnegative else value
-    return Estimate.exact(value, quantity, method=method, n=n)

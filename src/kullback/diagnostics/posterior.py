@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from kullback.core.run import Run
 from kullback.diagnostics.covering import Covering
-from kullback.diagnostics.evidence import Evidence, of_flow, weigh_up
+from kullback.diagnostics.evidence import Evidence, weigh_up
 from kullback.diagnostics.importance import Sampler, Weighed, weigh
 from kullback.diagnostics.integrability import Rays, check_faults, check_proper
 from kullback.diagnostics.tempered import Afar, Probe, from_afar, mode_share, probe
@@ -93,8 +93,6 @@ def diagnose(
     probed = probe(density, q, log_q, weighed, run.generator("probe"))
     afar = from_afar(tempered(), found, log_q, weighed)
     evidence = weigh_up(weighed, afar, rays)
-    if sample is not None:
-        evidence = of_flow(evidence)
     moments = of_q(target, q, run.generator("moments"), sample)
     expected = expected_shrinkage(target, made.curvature, q)
     parameters = named_parameters(

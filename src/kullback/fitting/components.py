@@ -108,6 +108,13 @@ class Components:
         signs = np.sign(np.diagonal(upper, axis1=1, axis2=2))
         return replace(self, roots=(upper * signs[:, :, None]).transpose(0, 2, 1))
 
+    def nearest(self, x: Float[np.ndarray, "n d"]) -> np.ndarray:
+        """Returns the component to which each of n points most probably belongs."""
+        z = (x[None] - self.means[:, None]) @ self.inverses.transpose(0, 2, 1)
+        with np.errstate(divide="ignore"):
+            logs = np.log(self.weights) - self.log_dets
+        return np.argmax(logs[:, None] - 0.5 * np.einsum("knd,knd->kn", z, z), axis=0)
+
     def heaviest(self, n: int) -> list[int]:
         """Returns the n components of the greatest weight."""
         return [int(i) for i in np.argsort(self.weights)[::-1][:n]]

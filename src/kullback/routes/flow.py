@@ -10,9 +10,10 @@ import numpy as np
 
 from kullback.core.errors import InputError, UnsupportedError
 from kullback.core.optional import need
-from kullback.diagnostics.adaptive import Cover, close_to, samples
+from kullback.diagnostics.adaptive import Cover, close_to
 from kullback.diagnostics.covering import Covering
 from kullback.diagnostics.importance import smoothed
+from kullback.diagnostics.moments import samples
 from kullback.diagnostics.posterior import diagnose
 from kullback.diagnostics.verdict import ERROR_OF_FIT
 from kullback.distributions.flow import CouplingFlow

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from kullback.core.errors import UnsupportedError
-from kullback.diagnostics.adaptive import Cover, cover, enough, samples
+from kullback.diagnostics.adaptive import Cover, cover
 from kullback.diagnostics.covering import Covering
 from kullback.diagnostics.integrability import look_out
+from kullback.diagnostics.moments import enough, samples
 from kullback.diagnostics.posterior import diagnose
 from kullback.diagnostics.tempered import overall_root
 from kullback.distributions.flow import CouplingFlow

@@ -316,7 +316,7 @@ _GOAL_OF_TRAJECTORIES = 0.7
 def move(
     density: CountedDensity,
     points: Points,
-    root: Float[np.ndarray, "d d"] | float,
+    root: Float[np.ndarray, "*n d d"] | float,
     step: float,
     rng: np.random.Generator,
     *,
@@ -329,7 +329,7 @@ def move(
     Args:
         density: p.
         points: where they stand.
-        root: of the covariance of proposals; a number for a multiple of the identity.
+        root: of the covariance of proposals, or one for each point; a number for a multiple of the identity.
         step: the length of a leap, in units of `root`.
         rng: randomness.
         leaps: leapfrog steps to a proposal; 1 is MALA.
@@ -404,6 +404,8 @@ def log_wide(x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
 
 
 def _times(x: Array, root: Array | float, *, turned: bool = False) -> Array:
+    if isinstance(root, np.ndarray) and root.ndim == 3:
+        return np.einsum("nij,nj->ni" if turned else "nji,nj->ni", root, x)
     if isinstance(root, np.ndarray):
         return x @ root.T if turned else x @ root
     return x * root
