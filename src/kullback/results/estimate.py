@@ -261,14 +261,17 @@ class Outcome:
 
 
 def exact(value: float, method: str, *notes: str) -> Outcome:
+    """Returns what a closed form says, with the rounding of a float64."""
     return Outcome(value, abs(value) * 2.0**-52, "exact", method, notes=notes)
 
 
 def infinite(reason: str, method: str) -> Outcome:
+    """Returns infinity, and why."""
     return Outcome(math.inf, 0.0, "infinite", method, notes=(reason,))
 
 
 def unresolved(value: float, reason: str, method: str, n: int | None = None) -> Outcome:
+    """Returns a value of which no error is known, and why; n draws."""
     return Outcome(value, math.inf, "unresolved", method, n, (reason,))
 
 
