@@ -274,7 +274,9 @@ def mixture(g: np.random.Generator, parts: list[Case], *, text: str = "") -> Cas
     from kullback.interop import as_distribution
 
     w = float(g.uniform(0.02, 0.98)) if g.random() < 0.8 else float(10.0 ** -g.uniform(2.0, 12.0))
-    thing = Mixture(np.array([w, 1 - w]), tuple(as_distribution(c.thing) for c in parts))
+    components = [as_distribution(c.thing) for c in parts]
+    assert all(components)
+    thing = Mixture(np.array([w, 1 - w]), tuple(c for c in components if c is not None))
     weights = [mp.log(mp.mpf(v)) for v in (w, 1 - w)]
 
     def log(x: Any) -> Any:

@@ -69,7 +69,7 @@ def unit(left: Any, right: Any) -> Callable[..., Any]:
 
 
 def _at(growth: Any, shapes: tuple[Any, ...]) -> Growth:
-    return growth(*shapes) if callable(growth) else growth
+    return growth if isinstance(growth, tuple) else growth(*shapes)
 
 
 L, lg = mp.log, mp.loggamma

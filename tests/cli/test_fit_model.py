@@ -261,3 +261,41 @@ def test_what_jax_compiles_is_kept_by_the_command_only(tmp_path):
     assert kept("jax is loaded") == "None"
     (tmp_path / "file").write_text("")
     assert kept(XDG_CACHE_HOME=str(tmp_path / "file")) == "None"
+
+
+#: A model whose flow is interrupted: Ctrl-C comes when its program is loaded, while JAX compiles or steps are taken.
+INTERRUPTED = """
+import os, signal, sys, threading, time
+
+import jax.numpy as jnp
+import numpy as np
+
+import kullback as kb
+
+target = kb.LogDensity(
+    lambda x: -0.5 * (x[0] ** 2 + 4.0 * (x[1] - 0.5 * x[0] ** 2) ** 2), np.zeros(2)
+)
+
+
+def interrupt():
+    while not hasattr(sys.modules.get("kullback.fitting.flow"), "_log_prob"):
+        time.sleep(0.01)
+    time.sleep(0.3)
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+threading.Thread(target=interrupt, daemon=True).start()
+"""
+
+
+def test_ctrl_c_while_a_flow_is_fitted_keeps_what_there_is(tmp_path):
+    pytest.importorskip("flowjax")
+    (tmp_path / "model.py").write_text(INTERRUPTED)
+    command = [sys.executable, "-m", "kullback", "fit", "model.py:target", "--family", "flow"]
+    command += ["--direction", "reverse", "--out", "fit.kb", "--json"]
+    ran = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert ran.returncode == 130, ran.stderr
+    written = json.loads(ran.stdout)
+    assert any("interrupted during the fit" in note for note in written["notes"])
+    assert (tmp_path / "fit.kb").exists()
+    assert "Traceback" not in ran.stderr

@@ -1,6 +1,10 @@
 """Scores and draws to files."""
 
 import os
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import polars as pl
@@ -93,3 +97,42 @@ def test_text_is_no_formula_in_a_spreadsheet_and_itself_elsewhere(text):
     assert found.columns == [f"'{text}", "y"]
     assert found.to_series(0).to_list() == [f"'{text}", "plain"]
     assert found["y"].to_list() == [-1.0, 2.0]
+
+
+WRITES = """
+import sys
+import numpy as np
+from kullback.files.writing import column
+rng = np.random.default_rng(0)
+try:
+    with column(sys.argv[1], "x") as spool:
+        for _ in range(60):
+            spool.write(rng.standard_normal(100_000))
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.parquet"])
+def test_ctrl_c_while_polars_writes_leaves_nothing(here, name):
+    for wait in (0.0, 0.05, 0.1):
+        child = subprocess.Popen(
+            [sys.executable, "-c", WRITES, name],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        while child.poll() is None and not os.listdir():
+            time.sleep(0.001)
+        time.sleep(wait)
+        child.send_signal(signal.SIGINT)
+        out, err = child.communicate(timeout=30)
+        assert (err, out) in {("", "interrupted\n"), ("", "")}
+        # It may have been all there already.
+        assert os.listdir() == ([] if out else [name])
+        (here / name).unlink(missing_ok=True)
+
+
+def test_a_column_of_nothing(here):
+    with column("a.parquet", "x"):
+        pass
+    assert pl.read_parquet("a.parquet").schema == {"x": pl.Float64}
+    assert len(pl.read_parquet("a.parquet")) == 0

@@ -20,6 +20,7 @@ from kullback.families import Flow, FullRank
 from kullback.fitting.components import Components
 from kullback.fitting.flow import flow_from
 from kullback.measure.density import check
+from kullback.results.status import Status
 from kullback.targets import LogDensity, Samples
 
 #: Of x_1 given x_0, about x_0^2 / 2; the log of what the density below integrates to.
@@ -148,6 +149,67 @@ class TestReverse:
             assert np.array_equal(other.q.parameters, banana.q.parameters)
             assert other.reverse_kl == banana.reverse_kl
         assert resumed.evaluations == banana.evaluations
+
+    def test_the_inverse_metric_is_the_covariance_of_draws(self, banana):
+        metric = banana.inverse_metric
+        x = banana.sample(40_000, key=7)
+        moved = x - x.mean(axis=0)
+        for i, j in ((0, 0), (0, 1), (1, 1)):
+            products = moved[:, i] * moved[:, j]
+            # Those of the metric are of fewer draws.
+            error = float(products.std()) * math.sqrt(1.0 / 40_000 + 1.0 / 2**14)
+            assert abs(metric[i, j] - float(products.mean())) < 4.0 * error
+        # Of the banana itself: x_1 varies by that of x_0^2 / 2 and its own.
+        assert metric == pytest.approx(np.diag([1.0, 0.5 + SD**2]), abs=0.1)
+        assert np.array_equal(metric, banana.inverse_metric)
+
+
+def _interrupted_at(words, p, direction, **more):
+    """A fit during which Ctrl-C comes as soon as these words are told; and what was told after it."""
+    told = []
+
+    def progress(what):
+        told.append(str(what))
+        if words in told[-1] and told.count(told[-1]) == 1:
+            raise KeyboardInterrupt
+
+    found = fit(p, Flow(), direction=direction, progress=progress, **more)
+    assert found.interrupted
+    assert found.status is Status.INTERRUPTED
+    assert any("interrupted" in note for note in found.notes)
+    return found, told[next(i for i, t in enumerate(told) if words in t) + 1 :]
+
+
+class TestInterruption:
+    def test_before_the_first_phase_ended_the_base_is_kept(self):
+        plain = fit(BANANA, FullRank(), direction="reverse", report=False)
+        found, after = _interrupted_at("flow: phase 1", BANANA, "reverse", report=False)
+        assert np.array_equal(found.q.scale_tril, plain.q.scale_tril)
+        assert found.elbo.value == plain.elbo.value
+        assert not any("phase" in t for t in after)
+
+    def test_later_the_flow_so_far_is_kept(self):
+        found, after = _interrupted_at("flow: phase 2", BANANA, "reverse")
+        assert isinstance(found.q, CouplingFlow)
+        assert found.notes[0].startswith("interrupted during the fit")
+        first, last = (rung.elbo for rung in found.posterior.ladder)
+        assert last.value > first.value
+        assert not any("phase" in t for t in after)
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("words", ["flow: phase 1", "likeliest flow: phase 1"])
+    def test_forward(self, words):
+        """In the second, the reverse flow is there, under which draws are likelier than under the base."""
+        found, after = _interrupted_at(words, BANANA, "forward", report=False)
+        assert isinstance(found.q, CouplingFlow) == (words == "likeliest flow: phase 1")
+        assert found.notes[1].startswith("interrupted during the fit")
+        assert not any("phase" in t for t in after)
+
+    def test_of_rows(self):
+        found, after = _interrupted_at("flow from 0: phase 1", Samples(_draws(600)), "forward")
+        assert not isinstance(found.q, CouplingFlow)
+        assert np.isfinite(found.log_prob(_draws(9))).all()
+        assert not any("phase" in t for t in after)
 
 
 class TestForward:

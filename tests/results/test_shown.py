@@ -185,3 +185,23 @@ def test_a_corner_is_an_array_of_axes(pyplot):
     assert len(grid[1][0].get_lines()[0].get_xdata()) == 50
     with pytest.raises(InputError, match="several axes"):
         plot(document, pyplot.subplots()[1], 0)
+
+
+def test_a_selection_prints_as_a_table():
+    rows = np.random.default_rng(0).gamma(2.0, 1.5, 300)
+    selection = kb.fit(rows, ["gamma", "lognormal", "beta"], direction="forward").selection
+    lines = str(selection).splitlines()
+    assert all(len(line) <= 100 for line in lines)
+    assert lines[0].startswith("gamma, chosen from 2 candidate(s), by the greatest mean log score")
+    start = next(i for i, line in enumerate(lines) if line.split()[:2] == ["family", "parameters"])
+    best, other = (line.split() for line in lines[start + 1 : start + 3])
+    score = selection.best.held_out
+    assert best[:4] == ["*", "gamma", "2", f"{selection.best.bic:.2f}"]
+    assert float(best[4]) == pytest.approx(score.value, abs=0.1 * score.standard_error)
+    assert float(best[6]) == pytest.approx(score.standard_error, rel=0.05)
+    assert other[0] == "lognormal"
+    assert float(other[-3]) == pytest.approx(selection.candidates[1].behind.value, rel=0.1)
+    assert lines[start + 3].startswith("left out: beta: ")
+    mixed = kb.fit(rows, kb.Mixture("auto"), direction="forward").selection
+    assert all(len(line) <= 100 for line in str(mixed).splitlines())
+    assert sum(line.startswith("* Mixture(k=") for line in str(mixed).splitlines()) == 1

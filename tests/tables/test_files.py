@@ -1,8 +1,10 @@
 """Files: what is read, what is refused and how, and that writing is all or nothing."""
 
 import os
+import signal
 import stat
 import struct
+import threading
 
 import numpy as np
 import polars as pl
@@ -15,6 +17,7 @@ from kullback.files.atomic import write_atomic
 from kullback.inputs.samples import dataset, samples_of
 from kullback.tables import table as table_module
 from kullback.tables.files import open_table
+from kullback.tables.frames import by_column, of_object
 from tests.tried import tried
 
 
@@ -442,3 +445,12 @@ def test_read_only_places(here, monkeypatch):
 def test_devices_are_written_straight():
     write_atomic("/dev/null", "x")
     assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
+
+
+@pytest.mark.parametrize("read", [of_object, by_column])
+def test_ctrl_c_while_a_database_answers(read):
+    duckdb = pytest.importorskip("duckdb")
+    slow = duckdb.sql("SELECT sqrt(i) AS x FROM range(40000000) t(i) WHERE hash(i) % 7 = 3")
+    threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        read(slow, "slow")

@@ -32,10 +32,12 @@ class LogitPair:
 
     @property
     def log_p(self) -> Array:
+        """The log probabilities of p."""
         return log_softmax(self.logits_p)
 
     @property
     def log_q(self) -> Array:
+        """The log probabilities of q."""
         return log_softmax(self.logits_q)
 
     def evaluate(

@@ -86,6 +86,7 @@ class Judged:
 
     @property
     def headline(self) -> Under:
+        """What comes first in reports."""
         return self.under[0]
 
     @property

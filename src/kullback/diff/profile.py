@@ -34,7 +34,7 @@ from kullback.results.diff import (
     is_empty,
     spread,
 )
-from kullback.tables.frames import by_column, holds_rows, is_relation, quoted
+from kullback.tables.frames import by_column, holds_rows, is_relation, querying, quoted
 from kullback.tables.kinds import Column, Kind, names_rows
 from kullback.tables.table import Table
 
@@ -121,7 +121,8 @@ def _counted_by_sql(relation: Any, table: Table, like: Profile, name: str) -> Co
         f"max({x}) FILTER (WHERE {alone})",
         f"histogram({x}, {[float(e) for e in known.edges]}::DOUBLE[]) FILTER (WHERE {alone})",
     ]
-    [(*counts, top, cells)] = relation.aggregate(", ".join(asked)).fetchall()
+    with querying():
+        [(*counts, top, cells)] = relation.aggregate(", ".join(asked)).fetchall()
     marks = zip((MISSING, "-inf", "inf"), counts[:3], strict=True)
     named = {mark: float(count) for mark, count in marks if count}
     own = [level for level, code in zip(known.levels, levels, strict=True) if np.isfinite(code)]

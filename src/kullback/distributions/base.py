@@ -121,7 +121,8 @@ class Foreign(Distribution):
         region: its support.
         density: maps n events to n log densities, in float64.
         sampler: maps a generator and n to n draws; None if it cannot be sampled.
-        inverse: its quantile function; None if unknown.
+        rough_quantile: its quantile function, or about it, as a sum over the density has it. Panels of quadrature are
+            placed by it, which may lie anywhere near, and nothing else asks for it. None if unknown.
         normalized: whether `density` has its normalising constant.
         strict: whether -inf inside `region` means no mass; otherwise it may be underflow.
         hints: points known to be where the mass is.
@@ -135,7 +136,7 @@ class Foreign(Distribution):
     region: Support
     density: Callable[[Array], Array]
     sampler: Callable[[np.random.Generator, int], Array] | None = None
-    inverse: Callable[[Array], Array] | None = None
+    rough_quantile: Callable[[Array], Array] | None = None
     normalized: bool = True
     strict: bool = False
     hints: tuple[float, ...] = ()
@@ -207,9 +208,9 @@ class Foreign(Distribution):
         low, high = self.region.low, self.region.high
         hints = [np.asarray(self.hints, dtype=np.float64)]
         levels = None
-        if self.inverse is not None:
+        if self.rough_quantile is not None:
             with user_code(f"the quantile function of {self.name}"):
-                levels = _quantiles(self.inverse)
+                levels = _quantiles(self.rough_quantile)
         if levels is not None:
             hints.append(levels)
         elif self.sampler is not None:
@@ -225,11 +226,11 @@ class Foreign(Distribution):
         )
 
 
-def _quantiles(inverse: Callable[[Array], Array]) -> Float[np.ndarray, " m"] | None:
+def _quantiles(quantile: Callable[[Array], Array]) -> Float[np.ndarray, " m"] | None:
     """Quantiles by a library's function; None where it fails, as a search for a root may."""
     try:
         with np.errstate(all="ignore"):
-            return np.asarray(inverse(_LEVELS), dtype=np.float64)
+            return np.asarray(quantile(_LEVELS), dtype=np.float64)
     except Exception:  # noqa: BLE001 - whatever it is, the density itself is left
         return None
 
@@ -259,7 +260,7 @@ def scan(
     return np.unique(found[(found > low) & (found < high)])
 
 
-def quantiles_of(log_prob: Density, low: float, high: float) -> Callable[[Array], Array]:
+def rough_quantile(log_prob: Density, low: float, high: float) -> Callable[[Array], Array]:
     """Returns about the quantile function of a density: its mass is added up between points that a scan finds."""
 
     @cache

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, final
 
 import numpy as np
@@ -18,6 +18,8 @@ from kullback.distributions.gaussian_mixture import GaussianMixture
 
 #: Rows that the compiled couplings take at a time.
 _ROWS = 1024
+#: Draws for a covariance: the sd of a Gaussian is off by .006 of itself.
+_DRAWS = 2**14
 #: The log of what a coupling scales by is within this, so that far out, where it learnt nothing, it stays tame: scales
 #: without a bound left one row in 20,000 with a log density of -1e6.
 _LARGEST = 1.5
@@ -99,6 +101,11 @@ class CouplingFlow(Distribution):
                 out[i : i + _ROWS] = np.asarray(y)[: len(part)]
                 log_det[i : i + _ROWS] = np.asarray(logs)[: len(part)]
         return out, log_det
+
+    @cached_property
+    def covariance(self) -> Float[np.ndarray, "d d"]:
+        """That of draws, the same ones each time: sds are within about a hundredth of the flow's."""
+        return np.cov(self.sample(np.random.default_rng(0), _DRAWS), rowvar=False)
 
     def __str__(self) -> str:
         return f"flow of {len(self.orders)} couplings over {len(self.loc)} coordinates"

@@ -1,23 +1,21 @@
 """Scores and draws to files: CSV, Parquet and npy, written whole or not at all."""
 
 import io
+import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, final
+from typing import BinaryIO, final
 
 import numpy as np
 import polars as pl
 from jaxtyping import Float
-from polars.io.plugins import register_io_source
 
 from kullback.core.errors import InputError
+from kullback.core.interrupts import deferred
 from kullback.files.atomic import check_place, opened
-from kullback.tables.parquet import check_interrupted
 
-#: Rows of a piece.
-_CHUNK = 2**17
 #: A spreadsheet takes text that begins so for a formula.
 _FORMULA = r"^[=+\-@\t\r]"
 
@@ -33,11 +31,12 @@ class Spool:
         """Adds numbers."""
         self._file.write(np.ascontiguousarray(numbers, dtype=np.float64).data)
 
-    def pieces(self) -> Iterator[Float[np.ndarray, " m"]]:
-        """Yields all that was added."""
-        self._file.seek(0)
-        while data := self._file.read(8 * _CHUNK):
-            yield np.frombuffer(data)
+    def read(self) -> Float[np.ndarray, " n"]:
+        """Returns all that was added, of which memory holds what is looked at."""
+        self._file.flush()
+        if not os.fstat(self._file.fileno()).st_size:
+            return np.zeros(0)
+        return np.memmap(self._file, dtype=np.float64, mode="r")
 
 
 @contextmanager
@@ -64,15 +63,12 @@ def column(path: str | Path, name: str) -> Iterator[Spool]:
         spool = Spool(waiting)
         try:
             yield spool
+            numbers = spool.read()
         except OSError as error:
             raise InputError(f"{path}: this cannot be written: {error.strerror or error}") from None
 
-        def frames(*_: Any) -> Iterator[pl.DataFrame]:
-            for numbers in spool.pieces():
-                yield pl.DataFrame({name: pl.Series(numbers).fill_nan(None)})
-
-        lazy = register_io_source(frames, schema={name: pl.Float64})
-        with opened(path) as file, _as_input_error(path):
+        lazy = pl.LazyFrame({name: numbers}).with_columns(pl.col(name).fill_nan(None))
+        with opened(path) as file, _polars_writing(path):
             if path.suffix.lower() == ".csv":
                 lazy.sink_csv(file)
             else:
@@ -109,7 +105,7 @@ def write_columns(
             file.write(part.getbuffer())
         return
     frame = _frame(names, columns)
-    with opened(path) as file, _as_input_error(path):
+    with opened(path) as file, _polars_writing(path):
         if path.suffix.lower() == ".csv":
             (_safe(frame) if spreadsheet else frame).write_csv(file)
         else:
@@ -152,10 +148,11 @@ def _safe(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 @contextmanager
-def _as_input_error(path: Path) -> Iterator[None]:
+def _polars_writing(path: Path) -> Iterator[None]:
+    """Raises InputError where Polars cannot write; Ctrl-C waits until it has written."""
     try:
-        yield
+        with deferred():
+            yield
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        check_interrupted(error)
         reason = str(error).splitlines()[0]
         raise InputError(f"{path}: this cannot be written: {reason}") from None

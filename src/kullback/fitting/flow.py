@@ -259,7 +259,6 @@ def _phases(
     """Takes phases, each twice as long as the one before, until one gains less than its error or a hundredth nat."""
     at, last, steps, done, advance = start.parameters, 0.0, 0, 0, _scan(how.loss)
     for phase, length in enumerate(PHASES):
-        run.watch(f"{name}: phase {phase + 1} of at most {len(PHASES)}")
 
         def compute(at: Array = at, phase: int = phase, length: int = length) -> dict[str, Any]:
             rng = run.generator(f"{name}: batches", phase)
@@ -268,6 +267,7 @@ def _phases(
             return {"parameters": moved, "gain": gain, "error": error}
 
         try:
+            run.watch(f"{name}: phase {phase + 1} of at most {len(PHASES)}")
             end = run.once(f"{name}: phase {phase}", counted, compute)
         except KeyboardInterrupt:
             return _End(at, last, steps, done, interrupted=True)

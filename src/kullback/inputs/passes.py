@@ -154,11 +154,13 @@ def _reduced(
 
 
 def weight(rows: Any) -> Iterator[list[float]]:
+    """Yields the sum of the weights."""
     for blocks in rows.units(FIRST):
         yield [sum(float(weights.sum()) for _, _, weights in blocks)]
 
 
 def counted_weight(rows: Any) -> Iterator[list[float]]:
+    """Yields the sum of the weights, added up in order, as where marks on their line are looked for."""
     for _, weights in rows.counted(UNIT):
         yield [float(np.cumsum(weights)[-1])]
 
@@ -208,6 +210,7 @@ def _of_block(
 
 
 def merged(one: tuple[Any, ...], other: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Returns the counts, means and squares of two stretches of rows together (Chan's update)."""
     n, total, squares, mass, mean, square, low, high = one
     apart, held = other[4] - mean, other[3]
     share = held / np.maximum(mass + held, 1e-300)

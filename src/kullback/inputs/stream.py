@@ -131,11 +131,17 @@ class _Parts:
         wanted = self.wanted
         size = min(max(_CELLS // len(wanted), _FEWEST), _MOST)
         with reading(file.path):
-            yield from (
+            batches = iter(
                 self._lazily(file)
                 .select(wanted)
                 .collect_batches(chunk_size=size, maintain_order=True, engine="streaming")
             )
+        while True:
+            with reading(file.path):
+                batch = next(batches, None)
+            if batch is None:
+                return
+            yield batch
 
     def _checked(
         self, rows: np.ndarray, source: str, first: int

@@ -176,7 +176,7 @@ def read_count(frozen: Any, shapes: list[float], loc: float) -> Distribution | N
         lambda rng, n: frozen.rvs(size=n, random_state=rng),
         cancels=2.0 * math.log(2.0) * shapes[0] if cls in _OF_SUBSETS else 0.0,
     )
-    return replace(found, inverse=_quantiles(frozen, found.density, low, high))
+    return replace(found, rough_quantile=_quantiles(frozen, found.density, low, high))
 
 
 #: Masses from the low end among which quantiles are looked for: sums start in the bulk, wherever they end.

@@ -182,7 +182,7 @@ def foreign(thing: Any, library: Library) -> Batch:
             support,
             log_prob,
             sampler=(lambda rng, n: draw(rng, n)[pick].reshape(n, *flat)) if samples else None,
-            inverse=None if quantile is None else lambda u, at=quantile: at(spread(u))[pick],
+            rough_quantile=None if quantile is None else lambda u, at=quantile: at(spread(u))[pick],
         )
 
     return built(batch, one)

@@ -123,11 +123,11 @@ def of_parameters(cls: type, names: tuple[str, ...]) -> Callable[[Foreign, list[
                 found = _padded(lambda rows: compiled(parameters, rows), safe)
             return np.where(inside & ~np.isnan(found), found, -np.inf)
 
-        def inverse(u: Array) -> Array:
+        def quantile(u: Array) -> Array:
             with float64():
                 return inverted(np.asarray(values, dtype=np.float64), u)
 
-        return replace(made, density=log_prob, inverse=made.inverse and inverse)
+        return replace(made, density=log_prob, rough_quantile=made.rough_quantile and quantile)
 
     return member
 

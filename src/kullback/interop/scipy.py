@@ -33,7 +33,7 @@ from kullback.interop.maps import (
     nearest,
     push,
 )
-from kullback.interop.scipy_logs import inverse_of, read_by_log
+from kullback.interop.scipy_logs import read_by_log, rough_quantile_of
 from kullback.interop.scipy_vectors import kernel_density
 from kullback.interop.scipy_vectors import read as scipy_vectors_read
 
@@ -149,7 +149,7 @@ def _standard_form(frozen: Any, name: str) -> Distribution:
     def draw(rng: np.random.Generator, n: int) -> Any:
         return frozen.rvs(size=n, random_state=rng)
 
-    found = _called(frozen, name, draw, inverse_of(frozen, density))
+    found = _called(frozen, name, draw, rough_quantile_of(frozen, density))
     return replace(found, density=density)
 
 
@@ -248,7 +248,7 @@ def _check_integer(loc: float, name: str) -> None:
 
 
 def _called(
-    thing: Any, name: str, draw: Callable[..., Any], inverse: Callable[..., Any]
+    thing: Any, name: str, draw: Callable[..., Any], quantile: Callable[..., Any]
 ) -> Foreign:
     """A distribution behind its own functions. Its -inf may be underflow of its pdf."""
     low, high = (float(end) for end in thing.support())
@@ -262,7 +262,7 @@ def _called(
         Support("integers" if discrete else "interval", low, high),
         thing.logpmf if discrete else thing.logpdf,
         draw,
-        inverse,
+        quantile,
         strict=len(edges) > 0,  # a bin of a histogram that holds nothing holds nothing
         hints=tuple(float(e) for e in edges),
     )

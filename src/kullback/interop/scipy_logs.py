@@ -9,7 +9,7 @@ import numpy as np
 from mpmath import mp
 from scipy import special
 
-from kullback.distributions.base import Array, Distribution, Foreign, Support, quantiles_of
+from kullback.distributions.base import Array, Distribution, Foreign, Support, rough_quantile
 from kullback.interop.counts import log_scaled_bessel
 
 
@@ -179,7 +179,7 @@ def standard_form(cls: str, name: str, region: Support, *shapes: float) -> Distr
         region,
         _inside(region, lambda x: log(x, *shapes)),
         sampler=lambda rng, n: at(rng.random(n).clip(2.0**-54, 1.0 - 2.0**-53)),
-        inverse=at,
+        rough_quantile=at,
         hints=_KINKS.get(cls, ()),
         ours=True,
     )
@@ -195,12 +195,12 @@ def _inside(region: Support, log: Callable[[Array], Array]) -> Callable[[Array],
     return density
 
 
-def inverse_of(frozen: Any, density: Callable[[Array], Array]) -> Callable[[Array], Array]:
+def rough_quantile_of(frozen: Any, density: Callable[[Array], Array]) -> Callable[[Array], Array]:
     """Returns a quantile function: SciPy's where it is a formula, and not a search for each value on its own."""
     if "_ppf" in vars(type(frozen.dist)):
         return frozen.ppf
     low, high = (float(end) for end in frozen.support())
-    return quantiles_of(density, low, high)
+    return rough_quantile(density, low, high)
 
 
 def read_by_log(family: Any, shapes: list[float]) -> Distribution | None:
@@ -217,7 +217,7 @@ def read_by_log(family: Any, shapes: list[float]) -> Distribution | None:
         region,
         density,
         sampler=lambda rng, n: frozen.rvs(size=n, random_state=rng),
-        inverse=inverse_of(frozen, density),
+        rough_quantile=rough_quantile_of(frozen, density),
         hints=_KINKS.get(type(family).__name__, ()),
         ours=True,
     )

@@ -206,13 +206,13 @@ class Estimate(Shown):
         symbol = _SYMBOLS.get(_BOUNDS.get(self.quantity.bound, self.kind), "=")
         if self.kind == "exact":
             return f"{self.direction} {symbol} {self.value:.6g}{unit} (exact, {self.method})"
-        value, error = _aligned(self.value, self.standard_error)
+        value, error = value_and_error(self.value, self.standard_error)
         label = f"{self.kind}, " if self.kind == "numeric" else ""
         return f"{self.direction} {symbol} {value} ± {error}{unit} ({label}{self.method}{count})"
 
 
-def _aligned(value: float, error: float) -> tuple[str, str]:
-    """Returns the value to the last digit that its error leaves, and the error to two digits."""
+def value_and_error(value: float, error: float) -> tuple[str, str]:
+    """Returns the value to the last digit that its error leaves, and the error to two digits, as they print."""
     if not math.isfinite(error) or error <= 0.0 or not math.isfinite(value):
         return f"{value:.6g}", f"{error:.2g}"
     if error < 1e-4 * abs(value) or abs(value) >= 1e6 or error < 1e-5:
@@ -261,14 +261,17 @@ class Outcome:
 
 
 def exact(value: float, method: str, *notes: str) -> Outcome:
+    """Returns what a closed form says, with the rounding of a float64."""
     return Outcome(value, abs(value) * 2.0**-52, "exact", method, notes=notes)
 
 
 def infinite(reason: str, method: str) -> Outcome:
+    """Returns infinity, and why."""
     return Outcome(math.inf, 0.0, "infinite", method, notes=(reason,))
 
 
 def unresolved(value: float, reason: str, method: str, n: int | None = None) -> Outcome:
+    """Returns a value of which no error is known, and why; n draws."""
     return Outcome(value, math.inf, "unresolved", method, n, (reason,))
 
 

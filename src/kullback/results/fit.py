@@ -168,7 +168,7 @@ class Fit(Shown):
 
     @property
     def inverse_metric(self) -> Float[np.ndarray, "d d"]:
-        """The covariance of q's unconstrained coordinates: the inverse mass matrix for NUTS."""
+        """The covariance of q's unconstrained coordinates: the inverse mass matrix for NUTS. Of a flow, of draws."""
         base = self.q.base if isinstance(self.q, Approximation) else self.q
         covariance = getattr(base, "covariance", None)
         if covariance is None:

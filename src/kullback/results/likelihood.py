@@ -1,11 +1,12 @@
 """What is known of a maximum-likelihood fit besides its q, and how it was chosen among several."""
 
 import math
+import textwrap
 from dataclasses import dataclass, field
 from typing import ClassVar, final
 
 from kullback.families import Recipe
-from kullback.results.estimate import Estimate
+from kullback.results.estimate import Estimate, value_and_error
 from kullback.results.quantity import Units
 from kullback.results.serialise import ALWAYS_NATS, NATS, PRINTED
 
@@ -181,7 +182,7 @@ class Selection:
     """The candidates, the chosen one, and why.
 
     Attributes:
-        candidates: all that could be fitted, best score first.
+        candidates: all that could be fitted, best score first; mixtures by their numbers of components.
         chosen: the index of the one that was taken.
         rule: what decided, in words.
         skipped: those that could not be fitted, each with the reason.
@@ -196,3 +197,49 @@ class Selection:
     def best(self) -> Candidate:
         """The one that was taken."""
         return self.candidates[self.chosen]
+
+    def __str__(self) -> str:
+        scores = [c.held_out for c in self.candidates if c.held_out is not None]
+        unit = scores[0].unit if scores else "nats"
+        rows = [("", "family", "parameters", "BIC", f"held out, {unit} a row", "below the best")]
+        rows += [
+            (
+                "*" if i == self.chosen else "",
+                textwrap.shorten(str(c.family), _WIDEST_NAME, placeholder="..."),
+                str(c.parameters),
+                f"{c.bic:.2f}" if abs(c.bic) < _LARGE else f"{c.bic:.6g}",
+                _with_error(c.held_out),
+                _with_error(c.behind),
+            )
+            for i, c in enumerate(self.candidates)
+        ]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        head = (
+            f"{self.best.family}, chosen from {len(self.candidates)} candidate(s), by {self.rule}"
+        )
+        return "\n".join(
+            [
+                *textwrap.wrap(head, _WIDTH, subsequent_indent="  "),
+                *(_line(row, widths) for row in rows),
+                *(
+                    line
+                    for text in self.skipped
+                    for line in textwrap.wrap(f"left out: {text}", _WIDTH, subsequent_indent="  ")
+                ),
+            ]
+        )
+
+
+#: Columns of a terminal, of these the name of a family, and from where a BIC is written with an exponent.
+_WIDTH, _WIDEST_NAME, _LARGE = 100, 36, 1e8
+
+
+def _with_error(score: Estimate | None) -> str:
+    return "" if score is None else " ± ".join(value_and_error(score.value, score.standard_error))
+
+
+def _line(row: tuple[str, ...], widths: list[int]) -> str:
+    mark, name, *numbers = row
+    left = f"{mark:<{widths[0]}} {name:<{widths[1]}}"
+    right = [f"{text:>{width}}" for text, width in zip(numbers, widths[2:], strict=True)]
+    return "  ".join([left, *right]).rstrip()

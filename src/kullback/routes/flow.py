@@ -10,6 +10,7 @@ import numpy as np
 
 from kullback.core.errors import InputError, UnsupportedError
 from kullback.core.optional import need
+from kullback.core.run import Run
 from kullback.diagnostics.adaptive import Cover, close_to
 from kullback.diagnostics.covering import Covering
 from kullback.diagnostics.importance import smoothed
@@ -76,7 +77,7 @@ def fit(problem: Problem) -> Fit:
             return replace(above(job, base, base, rungs), family=Flow())
         base = fit_one(job, _recipe(job.search))
         flown = _flown(job, base.q)
-        made, flow = (flown.made, flown.flow) if flown.moved else (base, None)
+        made, flow = (flown.made, flown.flow) if flown.moved else (_with(base, flown), None)
         found = result_of(job, Flow(), made, None, flow)
         return replace(found, notes=(*found.notes, flown.told))
 
@@ -111,6 +112,8 @@ def above(job: Job, base: Best, best: Best, rungs: list[Rung]) -> Fit:
     """
     before = job.density.count
     flown = _flown(job, base[1].q)
+    recipe, made, report = best
+    best = recipe, _with(made, flown), report
     if not flown.moved:
         found = laddered(job, best, rungs)
         return replace(found, notes=(*found.notes, flown.told))
@@ -186,8 +189,26 @@ class _Flown:
 def _flown(job: Job, base: Components) -> _Flown:
     flows = need("kullback.fitting.flow", "Flow()", _INSTALL)
     start = flows.flow_from(base, job.run.generator("orders of a flow"))
-    found = flows.reverse_flow(job.density, job.target.evaluate, start, job.run, "flow")
-    return _checked(job, found, len(base.weights))
+    try:
+        found = flows.reverse_flow(job.density, job.target.evaluate, start, job.run, "flow")
+        return _checked(job, found, len(base.weights))
+    except KeyboardInterrupt:
+        return _without(job, base, start)
+
+
+def _without(job: Job, base: Components, start: CouplingFlow) -> _Flown:
+    """The base, where a flow was interrupted before anything was known of it."""
+    spent = job.density.count
+    made = ReverseFit(
+        base, (), ((spent, math.nan, 0),), (0.0, 0.0), 0, grown=False, interrupted=True
+    )
+    told = "q is its base: the flow was interrupted"
+    return _Flown(start, made, moved=False, told=told, last=(0.0, 0))
+
+
+def _with(made: ReverseFit, flown: _Flown) -> ReverseFit:
+    """A fit that is told of as interrupted where the flow above it was."""
+    return replace(made, interrupted=made.interrupted or flown.made.interrupted)
 
 
 def _told(found: Any, k: int) -> tuple[bool, str]:
@@ -250,26 +271,37 @@ def _forward(job: Job, *, report: bool) -> Fit:
     recipe = _recipe(job.everywhere)
     drawn = drawn_for(job, recipe, flows.numbers(job.target.dimension))
     ends, starts = likeliest_of(samples(drawn, job.target.coordinates)[0], recipe, None, job)
-    base = start = flows.flow_from(ends[0], job.run.generator("orders of a flow"))
-    x, log_weights = drawn.x, drawn.log_p - drawn.log_r
-    if _is_traced(job):
-        reverse = flows.reverse_flow(job.density, job.target.evaluate, base, job.run, "flow").q
-        x, log_weights = _with_draws(job, drawn, reverse)
-        lost = base.log_prob(x) - reverse.log_prob(x)
-        start = reverse if float(smoothed(log_weights)[0] @ lost) < 0.0 else base
-    weights = smoothed(log_weights)[0]
-    parts = flows.parted(len(x), job.run.generator("draws held out"))
-    found = flows.likeliest_flow(
-        x, weights, parts, base, start, job.run, job.density, "likeliest flow"
-    )  # fmt: skip
-    flown = _checked(job, found, len(ends[0].weights))
+    base = flows.flow_from(ends[0], job.run.generator("orders of a flow"))
+    try:
+        flown = _checked(job, _likeliest(job, drawn, base), len(ends[0].weights))
+    except KeyboardInterrupt:
+        flown = _without(job, ends[0], base)
     counts = starts, job.density.count
     near, flow = ([flown.made.q], flown.flow) if flown.moved else (ends, None)
     measured = (
         _forward_report(job, flown, ends[0], drawn) if report else elbo_of(job, near[0], flow)
     )
-    made = forward_result(job, Flow(), near, drawn, measured, counts, flow)
+    stopped = flown.made.interrupted
+    made = forward_result(job, Flow(), near, drawn, measured, counts, flow, stopped=stopped)
     return replace(made, notes=(*made.notes, flown.told))
+
+
+def _likeliest(job: Job, drawn: Cover, base: CouplingFlow) -> Any:
+    """The flow under which draws of p are likeliest. Raises KeyboardInterrupt in the reverse flow before it."""
+    flows = need("kullback.fitting.flow", "Flow()", _INSTALL)
+    x, log_weights, start = drawn.x, drawn.log_p - drawn.log_r, base
+    if _is_traced(job):
+        before = flows.reverse_flow(job.density, job.target.evaluate, base, job.run, "flow")
+        if before.interrupted:
+            raise KeyboardInterrupt
+        x, log_weights = _with_draws(job, drawn, before.q)
+        lost = base.log_prob(x) - before.q.log_prob(x)
+        start = before.q if float(smoothed(log_weights)[0] @ lost) < 0.0 else base
+    weights = smoothed(log_weights)[0]
+    parts = flows.parted(len(x), job.run.generator("draws held out"))
+    return flows.likeliest_flow(
+        x, weights, parts, base, start, job.run, job.density, "likeliest flow"
+    )  # fmt: skip
 
 
 def _with_draws(job: Job, drawn: Cover, flow: CouplingFlow) -> tuple[Array, Array]:
@@ -315,7 +347,7 @@ def _of_rows(problem: Problem) -> Fit:
             f"Flow() holds out three tenths of the rows and needs {_FEWEST}, but there are {len(x)}: choose "
             '"full_rank" or "mixture:auto"'
         )
-    flows, counted = need("kullback.fitting.flow", "Flow()", _INSTALL), _Nothing()
+    flows = need("kullback.fitting.flow", "Flow()", _INSTALL)
     parts = judges, unseen, learnt = flows.parted(len(x), run.generator("rows held out"))
     fitted = Samples(
         x[learnt], weights[learnt], columns=p.columns, kinds=("continuous",) * x.shape[1]
@@ -325,15 +357,17 @@ def _of_rows(problem: Problem) -> Fit:
         for recipe in (Mixture("auto"), FullRank())
     ]
     starts = [flows.flow_from(q, run.generator("orders of a flow")) for q in bases]
-    ends = [
-        flows.likeliest_flow(x, weights, parts, starts[0], start, run, counted, f"flow from {i}")
-        for i, start in enumerate(starts if len(bases[0].weights) > 1 else starts[:1])
-    ]
+    ends = _flows(starts if len(bases[0].weights) > 1 else starts[:1], x, weights, parts, run)
+    stopped = ends[-1].interrupted
+    cut = ("interrupted during the fit: this is the best there was",) if stopped else ()
     best = max(ends, key=lambda end: moments(end.q.log_prob(x[judges]), weights[judges])[0])
     moved, told = _told(best, len(bases[0].weights))
     if not moved:
         plain = fit_samples(given, Mixture("auto"), starts=None, run=run)
-        return replace(plain, family=Flow(), notes=(told, *plain.notes))
+        interrupted = stopped or plain.interrupted
+        return replace(
+            plain, family=Flow(), notes=(*cut, told, *plain.notes), interrupted=interrupted
+        )
     value, error = moments(-best.q.log_prob(x[learnt]), weights[learnt])
     loss = Estimate.sampled(
         value, error, CROSS_ENTROPY.quantity, method="mean over the rows fitted to", n=len(learnt)
@@ -342,9 +376,24 @@ def _of_rows(problem: Problem) -> Fit:
     return Fit(
         q=best.q, direction="forward", family=Flow(), divergence=loss, forward_kl=None, reverse_kl=None,
         held_out=score, optima=(Optimum(best.q, loss, math.nan),), path=(), starts=len(ends),
-        evaluations=sum(end.steps for end in ends), seconds=run.seconds, notes=(UP_TO, told),
-        columns=p.columns, labels=p.labels, interrupted=any(end.interrupted for end in ends),
+        evaluations=sum(end.steps for end in ends), seconds=run.seconds, notes=(*cut, UP_TO, told),
+        columns=p.columns, labels=p.labels, interrupted=stopped,
     )  # fmt: skip
+
+
+def _flows(starts: list[CouplingFlow], x: Array, weights: Array, parts: Any, run: Run) -> list[Any]:
+    """The likeliest flow from each start, until one is interrupted; each is judged against the first start."""
+    flows, counted = need("kullback.fitting.flow", "Flow()", _INSTALL), _Nothing()
+    ends: list[Any] = []
+    for i, start in enumerate(starts):
+        ends.append(
+            flows.likeliest_flow(
+                x, weights, parts, starts[0], start, run, counted, f"flow from {i}"
+            )
+        )
+        if ends[-1].interrupted:
+            break
+    return ends
 
 
 @final

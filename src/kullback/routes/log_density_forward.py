@@ -132,14 +132,18 @@ def likeliest_of(
 
 def result_of(
     job: Job, recipe: MixtureRecipe | Flow, ends: list[Components], drawn: Cover, found: Report | Estimate,
-    counts: tuple[int, int], flow: CouplingFlow | None = None,
+    counts: tuple[int, int], flow: CouplingFlow | None = None, *, stopped: bool = False,
 ) -> Fit:  # fmt: skip
-    """Returns the fit with its report, or with its ELBO alone; of a flow, the end is a mixture close to it."""
+    """Returns the fit with its report, or with its ELBO alone; of a flow, the end is a mixture close to it.
+
+    Args:
+        stopped: whether the fit itself was interrupted.
+    """
     q, (starts, spent) = ends[0], counts
     report = found if isinstance(found, Report) else None
     measured = found.forward_kl if isinstance(found, Report) else found
     counted = replace(recipe, k=len(q.weights)) if isinstance(recipe, Mixture) else recipe
-    interrupted = job.stopped or job.reached.interrupted
+    interrupted = stopped or job.stopped or job.reached.interrupted
     k = "" if drawn.pareto_k == -math.inf else f", Pareto k {drawn.pareto_k:.2f}"
     notes = [
         f"maximum likelihood on {len(drawn.x):,} weighted draws of p, worth {drawn.effective:,.0f}{k}",
@@ -151,7 +155,10 @@ def result_of(
             f"{len(q.weights)} component(s), added while one gained more than {WORTH} nats"
         )
     if interrupted:
-        notes.insert(0, "interrupted during the report: what was measured until then")
+        where = (
+            "fit: this is the best there was" if stopped else "report: what was measured until then"
+        )
+        notes.insert(0, f"interrupted during the {where}")
     if report is None:
         notes.insert(0, NOT_ASKED)
     best = Optimum(named(job.target, q if flow is None else flow), measured, math.nan)

@@ -14,6 +14,7 @@ import polars as pl
 from jaxtyping import Float
 
 from kullback.core.errors import InputError
+from kullback.core.interrupts import deferred
 from kullback.tables.frames import column_of
 from kullback.tables.kinds import BIG, Column, leave_out
 from kullback.tables.table import Table, check_size, numbered
@@ -286,12 +287,13 @@ def _numbers(text: Text) -> Float[np.ndarray, "n d"] | None:
     if body is None:
         return None
     try:
-        frame = pl.read_csv(
-            body,
-            has_header=False,
-            separator=text.layout.delimiter,
-            schema={str(i): pl.Float64 for i in range(len(text.layout.columns))},
-        )
+        with deferred():
+            frame = pl.read_csv(
+                body,
+                has_header=False,
+                separator=text.layout.delimiter,
+                schema={str(i): pl.Float64 for i in range(len(text.layout.columns))},
+            )
     except pl.exceptions.PolarsError:
         return None
     values = frame.to_numpy()
@@ -340,7 +342,8 @@ def _strings_fast(text: Text) -> pl.DataFrame | None:
     schema = {str(i): pl.String for i in range(width)}
     separator = text.layout.delimiter
     try:
-        cells = pl.read_csv(body, has_header=False, separator=separator, schema=schema)
+        with deferred():
+            cells = pl.read_csv(body, has_header=False, separator=separator, schema=schema)
     except pl.exceptions.PolarsError:
         return None
     empty = cells.select(pl.any_horizontal(pl.all().is_null()).any()).item()

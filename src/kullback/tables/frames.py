@@ -1,5 +1,7 @@
 """Objects that hold rows to tables: data frames of any library, relations, trees of draws."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -45,8 +47,8 @@ def _of_frame(given: Any, source: str) -> Table:
     from narwhals import exceptions  # noqa: PLC0415
 
     if is_relation(given):
-        [(rows,)] = given.aggregate("count(*)").fetchall()
-        check_size(int(rows), len(given.columns), source)
+        rows = _count(given)
+        check_size(rows, len(given.columns), source)
         given = _relation(given)
     try:
         frame: Any = nw.from_native(given, allow_series=True)
@@ -85,7 +87,25 @@ def _relation(relation: Any) -> Any:
     """Returns a relation of DuckDB as a data frame, by Arrow, without pyarrow."""
     import polars as pl  # noqa: PLC0415 - expressions load no polars
 
-    return pl.DataFrame(relation)
+    with querying():
+        return pl.DataFrame(relation)
+
+
+def _count(relation: Any) -> int:
+    with querying():
+        [(rows,)] = relation.aggregate("count(*)").fetchall()
+    return int(rows)
+
+
+@contextmanager
+def querying() -> Iterator[None]:
+    """Raises KeyboardInterrupt for Ctrl-C, of which DuckDB tells by a RuntimeError."""
+    try:
+        yield
+    except RuntimeError as error:
+        if str(error) == "Query interrupted":
+            raise KeyboardInterrupt from None
+        raise
 
 
 def quoted(name: str) -> str:
@@ -101,13 +121,13 @@ def by_column(thing: Any, source: str) -> Table | None:
     import narwhals as nw  # noqa: PLC0415 - arrays and expressions need none
 
     if is_relation(thing):
-        [(rows,)] = thing.aggregate("count(*)").fetchall()
+        rows = _count(thing)
 
         def read(name: str) -> Column:
             series = _relation(thing.project(quoted(name))).to_series()
             return column_of(nw.from_native(series, series_only=True))
 
-        return Table(tuple(thing.columns), int(rows), read, source)
+        return Table(tuple(thing.columns), rows, read, source)
     frame = nw.from_native(thing, pass_through=True)
     if not isinstance(frame, nw.LazyFrame):
         return None

@@ -15,6 +15,7 @@ import narwhals as nw
 import polars as pl
 
 from kullback.core.errors import InputError
+from kullback.core.interrupts import deferred
 from kullback.tables.frames import column_of
 from kullback.tables.kinds import Column, leave_out
 from kullback.tables.table import Table
@@ -38,19 +39,13 @@ def _near(path: Path) -> str:
     return f"; did you mean {path.parent / near[0]}?" if near else f" in {path.parent.resolve()}"
 
 
-def check_interrupted(error: BaseException) -> None:
-    """Raises KeyboardInterrupt where an error of Polars is one: Ctrl-C, met by a function of ours that it called."""
-    if KeyboardInterrupt.__name__ in str(error):
-        raise KeyboardInterrupt from None
-
-
 @contextmanager
 def reading(source: str) -> Iterator[None]:
-    """Raises InputError for a file that is damaged or cannot be read."""
+    """Raises InputError for a file that is damaged or cannot be read; Ctrl-C waits for the end of the block."""
     try:
-        yield
+        with deferred():
+            yield
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        check_interrupted(error)
         reason = str(error).splitlines()[0]
         raise InputError(f"{source}: this cannot be read as Parquet: {reason}") from None
     except OSError as error:

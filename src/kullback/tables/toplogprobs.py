@@ -11,6 +11,7 @@ import polars as pl
 
 from kullback.core.errors import InputError
 from kullback.tables.logits import Block, LogitsFile, TopK
+from kullback.tables.parquet import reading
 
 #: One position: the token that came, its log probability if known, the likeliest tokens likewise, and its bytes.
 Position = tuple[object, float | None, list[tuple[object, float]], float]
@@ -87,10 +88,9 @@ def _positions(file: Path) -> Iterator[tuple[object, Position]]:
 
 def _lines(file: Path) -> Iterator[Mapping[str, Any]]:
     if file.suffix.lower() == ".parquet":
-        try:
-            yield from pl.read_parquet(file).iter_rows(named=True)
-        except pl.exceptions.PolarsError as error:
-            raise InputError(f"{file}: this Parquet file cannot be read: {error}") from None
+        with reading(str(file)):
+            rows = pl.read_parquet(file)
+        yield from rows.iter_rows(named=True)
         return
     with file.open(encoding="utf-8", errors="strict") as text:
         try:
