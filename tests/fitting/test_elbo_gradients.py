@@ -8,7 +8,7 @@ from kullback.core.errors import InputError
 from kullback.fitting.components import Components
 from kullback.fitting.elbo_gradients import (
     ESTIMATORS,
-    Drawn,
+    GaussianDraws,
     check_estimator,
     drawn_at,
     score_function_of_log_p,
@@ -117,7 +117,7 @@ def test_forgetting_the_entropy_is_wrong_by_exactly_its_gradient():
 
 def test_the_score_has_mean_zero():
     z = np.random.default_rng(4).standard_normal((N, 3))
-    constant = Drawn(z, np.ones(N), np.zeros(N), np.zeros((N, 3)))
+    constant = GaussianDraws(z, np.ones(N), np.zeros(N), np.zeros((N, 3)))
     assert np.abs(scores(score_function_of_log_p(constant).each(diagonal=False), 0.0)).max() < 4.5
     assert expect(lambda z, x: z**2 - 1) == pytest.approx(0.0, abs=1e-13)
 

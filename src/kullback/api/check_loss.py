@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from kullback.api.extremes import extremes_told
-from kullback.check_loss.gates import Expectation
+from kullback.check_loss.gates import Expected
 from kullback.check_loss.readings import parameters_of, readings_of
 from kullback.check_loss.signatures import roles_in, unfolded
 from kullback.check_loss.trials import best_report
@@ -70,7 +70,7 @@ def check_loss(
         ('forward', 'KL(p||q)', 'forward')
     """
     began = time.perf_counter()
-    expectation = Expectation(expect or "", expect_value or "", on or "", scale, detached or "")
+    expectation = Expected(expect or "", expect_value or "", on or "", scale, detached or "")
     parameters = parameters_of(fn)
     roles = (roles_in(signature, parameters) if signature else {}) | dict(roles or {})
     fn, parameters = unfolded(fn, parameters, roles | dict(fixed or {}))

@@ -34,7 +34,7 @@ _SAME = 1e-4
 
 @final
 @dataclass(frozen=True)
-class Expectation:
+class Expected:
     """What is expected; "" and None for what is not.
 
     Attributes:
@@ -71,7 +71,7 @@ class Expectation:
 
 
 def gated(
-    report: LossReport, expectation: Expectation, mask_faults: Sequence[MaskFault] = ()
+    report: LossReport, expectation: Expected, mask_faults: Sequence[MaskFault] = ()
 ) -> LossReport:
     """Returns a report with what was expected of it, the way of drawing that is asked about first.
 
@@ -115,7 +115,7 @@ def _asked_of(report: LossReport, on: str) -> LossReport:
     return replace(report, under=(first[0], *rest), on=on)
 
 
-def _gates(report: LossReport, expectation: Expectation) -> Iterator[Gate]:
+def _gates(report: LossReport, expectation: Expected) -> Iterator[Gate]:
     gradient, value = report.gradient, report.value
     if expectation.gradient:
         passes = gradient.name == expectation.gradient

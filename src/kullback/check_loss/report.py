@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from kullback.check_loss.gates import Expectation, gated
+from kullback.check_loss.gates import Expected, gated
 from kullback.check_loss.judging import NO_DIVERGENCE, Judged, Under
 from kullback.check_loss.matching import Match, label, scale_words
 from kullback.check_loss.readings import Reading
@@ -18,7 +18,7 @@ def report_of(
     fn: Callable[..., Any],
     parameters: Mapping[str, inspect.Parameter],
     best: tuple[Any, Judged],
-    expectation: Expectation,
+    expectation: Expected,
 ) -> LossReport:
     """Returns the report on a reading.
 

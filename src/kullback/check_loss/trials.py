@@ -9,7 +9,7 @@ import numpy as np
 
 from kullback.check_loss.advantages import advantage_part
 from kullback.check_loss.attempts import Attempts, Trial, fault_of, look, problems_of, reduced
-from kullback.check_loss.gates import Expectation
+from kullback.check_loss.gates import Expected
 from kullback.check_loss.judging import Judged, judge
 from kullback.check_loss.masks import mask_faults
 from kullback.check_loss.problems import pairs, paths, sampled
@@ -36,7 +36,7 @@ def best_report(
     fn: Callable[..., Any],
     parameters: Mapping[str, inspect.Parameter],
     readings: Sequence[Reading],
-    expectation: Expectation,
+    expectation: Expected,
     key: int,
 ) -> LossReport:
     """Returns the report on the likeliest reading that has an answer.

@@ -28,7 +28,7 @@ from kullback.cli.options import (
     Fitting,
     Keeping,
     Output,
-    Reading,
+    ReadingOptions,
     Unit,
     Working,
     check_starts,
@@ -66,7 +66,7 @@ _DRAWN = 20_000
 
 
 def fit(
-    data: str, how: Fitting, reading: Reading, keeping: Keeping, working: Working, report: Path | None, *,
+    data: str, how: Fitting, reading: ReadingOptions, keeping: Keeping, working: Working, report: Path | None, *,
     unit: Unit, output: Output,
 ) -> int:  # fmt: skip
     """Prints the fit and returns the exit code."""
@@ -97,7 +97,7 @@ def fit(
 
 @final
 @dataclass(frozen=True, eq=False)
-class Source:
+class FitInput:
     """What is fitted.
 
     Attributes:
@@ -123,7 +123,7 @@ class Source:
 
 
 def _fitted(
-    target: Source, how: Fitting, place: Path | None, output: Output, executor: Executor | None
+    target: FitInput, how: Fitting, place: Path | None, output: Output, executor: Executor | None
 ) -> Fit:
     assert how.direction is not None
     with progress("fitting", output) as watch:
@@ -134,7 +134,7 @@ def _fitted(
         )  # fmt: skip
 
 
-def _used(place: Path | None, target: Source, how: Fitting, keeping: Keeping) -> Path | None:
+def _used(place: Path | None, target: FitInput, how: Fitting, keeping: Keeping) -> Path | None:
     """Returns where results on the way are kept: beside --out only where the route keeps any."""
     if place is None or keeping.checkpoint is not None or keeping.resume:
         return place
@@ -154,15 +154,15 @@ def _named(fitted: Fit, given: object) -> Fit:
 
 @contextmanager
 def opened(
-    data: str, how: Fitting, reading: Reading, *, in_pieces: bool = False
-) -> Iterator[Source]:
+    data: str, how: Fitting, reading: ReadingOptions, *, in_pieces: bool = False
+) -> Iterator[FitInput]:
     """Yields what an argument stands for: a log density of a Python file, rows, or an expression."""
     columns = how.columns
     if is_model(data):
         if columns is not None:
             raise InputError(f"--columns {columns}: {data} is a log density, not a file of rows")
         with model(data) as given:
-            yield Source(given)
+            yield FitInput(given)
     elif is_rows(data):
         read = read_rows(
             data,
@@ -172,14 +172,16 @@ def opened(
             missing=reading.absent,
             in_pieces=in_pieces,
         )
-        target = Source(read) if isinstance(read, Stream) else Source(read.samples, read.dropped)
+        target = (
+            FitInput(read) if isinstance(read, Stream) else FitInput(read.samples, read.dropped)
+        )
         _refuse_categories(target.given, how.family)
         yield target
     elif columns is not None:
         raise InputError(f"--columns {columns}: {data} is an expression, not a file with columns")
     else:
         with extremes_told(p=data):
-            yield Source(expression(data))
+            yield FitInput(expression(data))
 
 
 def _refuse_categories(given: object, family: str | None) -> None:
@@ -196,7 +198,7 @@ def _refuse_categories(given: object, family: str | None) -> None:
             )
 
 
-def _document(target: Source, shown: Fit, source: str, *, key: int, drawn: bool) -> Document:
+def _document(target: FitInput, shown: Fit, source: str, *, key: int, drawn: bool) -> Document:
     """Returns what is said of a fit; with what pictures of p need, if they are drawn."""
     p = target.given
     if isinstance(p, (Samples, Stream)):

@@ -17,7 +17,7 @@ from kullback.cli.inputs import (
     model,
     source_of,
 )
-from kullback.cli.options import Output, Reading, Unit
+from kullback.cli.options import Output, ReadingOptions, Unit
 from kullback.core.errors import InputError
 from kullback.inputs.draws import is_tree_file
 from kullback.inputs.stream import read_rows
@@ -30,7 +30,14 @@ _FITS = (".kb", ".kullback")
 
 
 def judge(
-    p: str, q: str, reading: Reading, report: Path | None, *, key: int, unit: Unit, output: Output
+    p: str,
+    q: str,
+    reading: ReadingOptions,
+    report: Path | None,
+    *,
+    key: int,
+    unit: Unit,
+    output: Output,
 ) -> int:
     """Prints the judgement and returns the exit code: 3 if q should not be used for p."""
     check_place(report, inputs=(source_of(p), q))
@@ -44,7 +51,7 @@ def judge(
     return answer("judge", document, output, files=files, status=found.status)
 
 
-def _judged(q: str, reading: Reading) -> object:
+def _judged(q: str, reading: ReadingOptions) -> object:
     """Draws in a file, with the columns that say what its rows stand for; a saved fit; or a density."""
     if q.lower().endswith(_FITS):
         return load_fit(q)

@@ -119,7 +119,7 @@ class Measuring:
 @final
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
-class Reading:
+class ReadingOptions:
     """How rows are read.
 
     Attributes:
@@ -309,7 +309,7 @@ class Checking:
 OUTPUT = Output()
 CHECKING = Checking()
 FITTING = Fitting()
-READING = Reading()
+READING = ReadingOptions()
 KEEPING = Keeping()
 UNIT = Unit()
 HOW = Measuring()

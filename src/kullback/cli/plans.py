@@ -8,14 +8,14 @@ from kullback.api.gradients import explain_gradients
 from kullback.cli.answer import answer
 from kullback.cli.fit import opened
 from kullback.cli.inputs import given, is_model, model
-from kullback.cli.options import Fitting, Output, Reading, Unit
+from kullback.cli.options import Fitting, Output, ReadingOptions, Unit
 from kullback.core.errors import InputError
 from kullback.views.losses import gradients_document
 from kullback.views.measure import contributions_document, plan_document
 
 
 def plan(
-    p: str, q: str | None, how: Fitting, reading: Reading, *, normalize: bool, output: Output
+    p: str, q: str | None, how: Fitting, reading: ReadingOptions, *, normalize: bool, output: Output
 ) -> int:
     """Prints how KL would be measured or a family fitted, and returns the exit code."""
     if (q is None) == (how.family is None):

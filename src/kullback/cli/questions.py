@@ -22,7 +22,7 @@ from kullback.cli.options import (
     Flag,
     Measuring,
     Output,
-    Reading,
+    ReadingOptions,
     Report,
     Unit,
 )
@@ -128,7 +128,7 @@ def plan(
     *,
     family: str | None = None,
     columns: str | None = None,
-    reading: Reading = READING,
+    reading: ReadingOptions = READING,
     normalize: Flag = False,
     output: Output = OUTPUT,
 ) -> int:

@@ -13,7 +13,7 @@ from kullback.api.store import load_fit
 from kullback.cli import workers
 from kullback.cli.answer import File, answer, progress, report_file
 from kullback.cli.inputs import check_place, kinds_of, names_of
-from kullback.cli.options import Comparing, Output, Reading, Unit, Watching, Working, typed
+from kullback.cli.options import Comparing, Output, ReadingOptions, Unit, Watching, Working, typed
 from kullback.core.errors import InputError
 from kullback.diff.driver import diff as diff_of
 from kullback.diff.profile import profile as profile_of
@@ -146,7 +146,7 @@ def profile(
 
 
 def score(
-    model: Path, data: str, columns: str | None, reading: Reading, working: Working, out: Path | None, *,
+    model: Path, data: str, columns: str | None, reading: ReadingOptions, working: Working, out: Path | None, *,
     unit: Unit, output: Output,
 ) -> int:  # fmt: skip
     """Prints the mean log density, writes those of the rows, and returns the exit code."""

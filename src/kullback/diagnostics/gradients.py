@@ -15,7 +15,7 @@ from jaxtyping import Float
 
 from kullback.core.errors import DensityError
 from kullback.fitting.components import Components
-from kullback.fitting.elbo_gradients import ESTIMATORS, DrawGradients, Drawn, drawn_at
+from kullback.fitting.elbo_gradients import ESTIMATORS, DrawGradients, GaussianDraws, drawn_at
 from kullback.results.estimate import Estimate
 from kullback.results.loss_report import GradientRow
 from kullback.results.quantity import BIAS, GRADIENT_NORM, VARIANCE, VARIANCE_RATIO, Quantity
@@ -92,7 +92,7 @@ def _truth(
     return np.array([row.estimate(s).each(diagonal=q.diagonal).mean(axis=0) for s in sets])
 
 
-def _inside(drawn: Drawn, place: str) -> Drawn:
+def _inside(drawn: GaussianDraws, place: str) -> GaussianDraws:
     outside = int((~np.isfinite(drawn.log_p)).sum())
     if outside:
         raise DensityError(
@@ -103,13 +103,13 @@ def _inside(drawn: Drawn, place: str) -> Drawn:
 
 
 def _estimates(
-    estimate: Callable[[Drawn], DrawGradients], drawn: Drawn, *, diagonal: bool
+    estimate: Callable[[GaussianDraws], DrawGradients], drawn: GaussianDraws, *, diagonal: bool
 ) -> Float[np.ndarray, "b p"]:
     """The estimate of each batch."""
     out = []
     for i in range(0, len(drawn.z), DRAWS):
         part = slice(i, i + DRAWS)
-        batch = Drawn(drawn.z[part], drawn.log_p[part], drawn.log_q[part], drawn.pull[part])
+        batch = GaussianDraws(drawn.z[part], drawn.log_p[part], drawn.log_q[part], drawn.pull[part])
         shift, root = estimate(batch).mean(diagonal=diagonal)
         flat = root if diagonal else root[np.tril_indices(len(root))]
         out.append(np.concatenate([shift, flat]))

@@ -34,7 +34,7 @@ Needs = Literal["gradient", "value"]
 
 @final
 @dataclass(frozen=True, eq=False)
-class Drawn:
+class GaussianDraws:
     """Draws of a Gaussian with what estimators need of them.
 
     Attributes:
@@ -85,32 +85,32 @@ class DrawGradients:
         return np.concatenate([self.shift, root], axis=1)
 
 
-def reparameterization(drawn: Drawn) -> DrawGradients:
+def reparameterization(drawn: GaussianDraws) -> DrawGradients:
     """Returns the gradient through the draws, the entropy's in closed form."""
     return DrawGradients(drawn.pull, drawn.z, np.ones(len(drawn.z)))
 
 
-def stick_the_landing(drawn: Drawn) -> DrawGradients:
+def stick_the_landing(drawn: GaussianDraws) -> DrawGradients:
     """Returns the gradient through the draws alone: 0 at every draw where q is p."""
     return DrawGradients(drawn.pull + drawn.z, drawn.z, np.zeros(len(drawn.z)))
 
 
-def score_function(drawn: Drawn) -> DrawGradients:
+def score_function(drawn: GaussianDraws) -> DrawGradients:
     """Returns (log p - log q) grad log q, less the mean of the other draws' log-ratios; n >= 2."""
     return _by_score(drawn, _less_the_others(drawn.log_ratio))
 
 
-def score_function_without_baseline(drawn: Drawn) -> DrawGradients:
+def score_function_without_baseline(drawn: GaussianDraws) -> DrawGradients:
     """Returns (log p - log q) grad log q: unbiased, and the noisier the further log Z is from the ELBO."""
     return _by_score(drawn, drawn.log_ratio)
 
 
-def score_function_of_log_p(drawn: Drawn) -> DrawGradients:
+def score_function_of_log_p(drawn: GaussianDraws) -> DrawGradients:
     """Returns log p grad log q: what is left when the entropy of q is forgotten, biased by its gradient."""
     return _by_score(drawn, drawn.log_p)
 
 
-def of_log_p_with_baseline(drawn: Drawn) -> DrawGradients:
+def of_log_p_with_baseline(drawn: GaussianDraws) -> DrawGradients:
     """Returns log p grad log q, less the mean of the others' log p: as biased, and less noisy."""
     return _by_score(drawn, _less_the_others(drawn.log_p))
 
@@ -120,7 +120,7 @@ def _less_the_others(weight: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]
     return (weight - weight.mean()) * (n / (n - 1.0))
 
 
-def _by_score(drawn: Drawn, weight: Float[np.ndarray, " n"]) -> DrawGradients:
+def _by_score(drawn: GaussianDraws, weight: Float[np.ndarray, " n"]) -> DrawGradients:
     return DrawGradients(weight[:, None] * drawn.z, drawn.z, -weight)
 
 
@@ -137,11 +137,11 @@ class EstimatorRow:
         steadied: with the same mean and less noise, to tell a bias by; None if it is so itself.
     """
 
-    estimate: Callable[[Drawn], DrawGradients]
+    estimate: Callable[[GaussianDraws], DrawGradients]
     needs: Needs
     fits: bool
     about: str
-    steadied: Callable[[Drawn], DrawGradients] | None = None
+    steadied: Callable[[GaussianDraws], DrawGradients] | None = None
 
 
 ESTIMATORS: dict[str, EstimatorRow] = {
@@ -185,10 +185,10 @@ def check_estimator(name: object) -> EstimatorRow:
     return row
 
 
-def drawn_at(evaluate: Evaluate, q: Components, z: Float[np.ndarray, "n d"]) -> Drawn:
+def drawn_at(evaluate: Evaluate, q: Components, z: Float[np.ndarray, "n d"]) -> GaussianDraws:
     """Returns what estimators need of the draws m + L z of a single Gaussian."""
     x = q.place(z)[0]
     log_p, gradient = evaluate(x)
     pull = gradient * q.roots[0] if q.diagonal else gradient @ q.roots[0]
     constant = -0.5 * z.shape[1] * math.log(2.0 * math.pi) - float(q.log_dets[0])
-    return Drawn(z, log_p, constant - 0.5 * np.einsum("nd,nd->n", z, z), pull)
+    return GaussianDraws(z, log_p, constant - 0.5 * np.einsum("nd,nd->n", z, z), pull)

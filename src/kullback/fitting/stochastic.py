@@ -17,7 +17,7 @@ from kullback.core.run import Run
 from kullback.families import FullRank, MeanField, is_diagonal
 from kullback.fitting.climbs import Climbs
 from kullback.fitting.components import Chart
-from kullback.fitting.elbo_gradients import Drawn, Estimator, check_estimator, drawn_at
+from kullback.fitting.elbo_gradients import Estimator, GaussianDraws, check_estimator, drawn_at
 from kullback.fitting.reverse import NATS, ReverseFit, settled
 from kullback.solvers.minimise import Adam
 from kullback.solvers.modes import CountedDensity, Evaluate
@@ -82,7 +82,7 @@ class Judge:
 
 
 @final
-class Ascent:
+class AdamState:
     """The state of an ascent: where it is, and the momenta of Adam."""
 
     def __init__(
@@ -119,7 +119,7 @@ class Ascent:
             self.at = self.at + step * self._adam.direction
 
 
-def _patched(drawn: Drawn) -> Drawn:
+def _patched(drawn: GaussianDraws) -> GaussianDraws:
     """Draws where p is 0 count as ten nats below the lowest of the others; the report names them."""
     alive = np.isfinite(drawn.log_p)
     if alive.all():
@@ -163,7 +163,7 @@ def stochastic_fit(
     def evaluate(x: Array) -> tuple[Array, Array]:
         return density(x) if minibatch is None else minibatch(x, rng)
 
-    climb = Ascent(evaluate, chart, estimator, rng, draws)
+    climb = AdamState(evaluate, chart, estimator, rng, draws)
     judge = Judge(density, chart, run.generator("comparison"))
     reached = windows(
         climb.window,

@@ -23,7 +23,7 @@ _MORE = (
 
 
 @final
-class _Asked:
+class _Counted:
     """Values of log p, and how many were asked for."""
 
     def __init__(self, values: Values) -> None:
@@ -46,7 +46,7 @@ def fit(problem: Problem) -> Fit:
     assert isinstance(target, LogDensity)
     values, shape, k = discrete_values(target)
     _check_family(problem.family, k)
-    counted = _Asked(values)
+    counted = _Counted(values)
     made = discrete_fit(counted, math.prod(shape), k, run, starts=problem.starts or STARTS)
     spent = counted.count
     report = diagnose_discrete(counted, made, shape, run, Remedies(_MORE, _MORE))

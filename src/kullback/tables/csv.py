@@ -69,7 +69,7 @@ class Layout:
 
 @final
 @dataclass(frozen=True)
-class Text:
+class CsvText:
     """A CSV file in memory: its bytes, its characters and how it is written."""
 
     raw: bytes
@@ -100,7 +100,7 @@ class Text:
             yield line, cells
 
 
-def open_text(path: Path) -> Text:
+def open_text(path: Path) -> CsvText:
     """Returns a CSV file; the first row is a header if a cell of it is no number.
 
     Raises:
@@ -113,7 +113,7 @@ def open_text(path: Path) -> Text:
     text = _decoded(raw, source)
     if not text.strip():
         raise InputError(f"{source}: the file is empty")
-    return Text(raw, text, _layout(text, source), source)
+    return CsvText(raw, text, _layout(text, source), source)
 
 
 def number(cell: str, layout: Layout) -> float:
@@ -281,7 +281,7 @@ def read_csv(path: Path) -> Table:
     return table(len(cells), lambda i: _column(cells.to_series(i).alias(names[i]), text, place))
 
 
-def _numbers(text: Text) -> Float[np.ndarray, "n d"] | None:
+def _numbers(text: CsvText) -> Float[np.ndarray, "n d"] | None:
     """Returns the numbers if every cell is a plain finite number, else None."""
     body = None if text.layout.decimal_comma else text.body()
     if body is None:
@@ -300,7 +300,7 @@ def _numbers(text: Text) -> Float[np.ndarray, "n d"] | None:
     return values if np.isfinite(values).all() else None
 
 
-def _column(cells: pl.Series, text: Text, place: Callable[[int], str]) -> Column:
+def _column(cells: pl.Series, text: CsvText, place: Callable[[int], str]) -> Column:
     """Returns numbers, codes, dates or text."""
     import narwhals as nw  # noqa: PLC0415 - tables of numbers need none
 
@@ -310,7 +310,7 @@ def _column(cells: pl.Series, text: Text, place: Callable[[int], str]) -> Column
     return replace(found, declared="code") if is_code else found
 
 
-def _typed(cells: pl.Series, text: Text, place: Callable[[int], str]) -> pl.Series:
+def _typed(cells: pl.Series, text: CsvText, place: Callable[[int], str]) -> pl.Series:
     """Returns a column as numbers, as dates or as text, null where there is no value."""
     plain = cells.str.replace(",", ".", literal=True) if text.layout.decimal_comma else cells
     numeric = plain.str.contains(_NUMBER)
@@ -333,7 +333,7 @@ def _typed(cells: pl.Series, text: Text, place: Callable[[int], str]) -> pl.Seri
     return _exact(values, cells)
 
 
-def _strings_fast(text: Text) -> pl.DataFrame | None:
+def _strings_fast(text: CsvText) -> pl.DataFrame | None:
     """Returns the cells, without blanks around them, if there is no doubt how they are separated."""
     body = text.body()
     if body is None:
@@ -354,7 +354,7 @@ def _strings_fast(text: Text) -> pl.DataFrame | None:
     return cells.select(pl.all().fill_null("").str.strip_chars())
 
 
-def _strings_carefully(text: Text) -> pl.DataFrame:
+def _strings_carefully(text: CsvText) -> pl.DataFrame:
     schema = {str(i): pl.String for i in range(len(text.layout.columns))}
     return pl.DataFrame([row for _, row in text.rows()], schema=schema, orient="row")
 
@@ -397,7 +397,7 @@ def _bad_cell(cells: pl.Series, bad: pl.Series, source: str, place: Callable[[in
     )
 
 
-def _check_header(cells: pl.DataFrame, text: Text) -> None:
+def _check_header(cells: pl.DataFrame, text: CsvText) -> None:
     """Raises InputError if what was taken for names looks like every other row."""
     first = text.layout.columns
     if not text.layout.header or not any(NUMBER.fullmatch(name) for name in first):
