@@ -15,11 +15,14 @@ from kullback.diagnostics.tempered import (
     through_neck,
     wide_around,
 )
+from kullback.families import Recipe
 from kullback.files.archive import resumed
 from kullback.fitting.climbs import Climbs, look_around, search
 from kullback.fitting.components import one
 from kullback.fitting.elbo_gradients import Estimator
 from kullback.fitting.stochastic import Minibatch
+from kullback.results.fit import NOT_ASKED, Direction, Fit, Optimum
+from kullback.results.posterior import Report
 from kullback.routes.table import Problem
 from kullback.solvers.modes import CountedDensity
 from kullback.solvers.tempering import Tempered
@@ -132,3 +135,52 @@ def _checkpoint(target: Unconstrained, family: str, run: Run) -> Checkpoint:
         "at the start": (float(value[0]), *map(float, gradient[0])),
     }
     return resumed(run.place, mark)
+
+
+def fit_of(
+    job: Job,
+    direction: Direction,
+    family: Recipe,
+    optima: tuple[Optimum, ...],
+    report: Report | None,
+    counts: tuple[int, int],
+    notes: tuple[str, ...],
+    during: str | None,
+) -> Fit:
+    """Returns the fit of a log density: its best optimum with its report, or with what is known of it alone.
+
+    Args:
+        job: the log density.
+        direction: of the KL divergence.
+        family: of the optima.
+        optima: the best one first.
+        report: on it; None if it was not asked for.
+        counts: climbs to modes, and gradient evaluations of the fit.
+        notes: how it was fitted.
+        during: what was interrupted; None if nothing was.
+    """
+    best, (starts, spent) = optima[0], counts
+    first = () if report is not None else (NOT_ASKED,)
+    if during is not None:
+        first = (*first, f"interrupted during the {during}")
+    last = (
+        f"gradient evaluations: {spent:,} for the fit, {job.density.count - spent:,} for diagnostics",
+        f"{job.target.gradient} derivatives of a {job.target.origin}",
+    )
+    return Fit(
+        q=best.q,
+        direction=direction,
+        family=family,
+        divergence=best.divergence,
+        forward_kl=None if report is None else report.forward_kl,
+        reverse_kl=None if report is None else report.reverse_kl,
+        held_out=None,
+        optima=optima,
+        path=(),
+        starts=starts,
+        evaluations=job.density.count,
+        seconds=job.run.seconds,
+        notes=(*first, *notes, *last),
+        posterior=None if report is None else report.posterior,
+        interrupted=during is not None,
+    )

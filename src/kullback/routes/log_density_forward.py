@@ -18,10 +18,10 @@ from kullback.families import Auto, Flow, FullRank, Mixture
 from kullback.fitting.components import Components
 from kullback.fitting.reverse import MOST_COMPONENTS, WORTH, ReverseFit, reverse_fit
 from kullback.results.estimate import Estimate
-from kullback.results.fit import NOT_ASKED, Fit, Optimum
+from kullback.results.fit import Fit, Optimum
 from kullback.results.posterior import Report
 from kullback.results.quantity import FORWARD_KL
-from kullback.routes.job import Job, job_of
+from kullback.routes.job import Job, fit_of, job_of
 from kullback.routes.log_density_reverse import elbo_of, named, remedies, threads
 from kullback.routes.samples_forward import MixtureRecipe, likeliest, structure_of
 from kullback.routes.table import Problem
@@ -139,48 +139,27 @@ def result_of(
     Args:
         stopped: whether the fit itself was interrupted.
     """
-    q, (starts, spent) = ends[0], counts
+    q = ends[0]
     report = found if isinstance(found, Report) else None
     measured = found.forward_kl if isinstance(found, Report) else found
     counted = replace(recipe, k=len(q.weights)) if isinstance(recipe, Mixture) else recipe
-    interrupted = stopped or job.stopped or job.reached.interrupted
+    during = None
+    if stopped or job.stopped or job.reached.interrupted:
+        during = (
+            "fit: this is the best there was" if stopped else "report: what was measured until then"
+        )
     k = "" if drawn.pareto_k == -math.inf else f", Pareto k {drawn.pareto_k:.2f}"
     notes = [
-        f"maximum likelihood on {len(drawn.x):,} weighted draws of p, worth {drawn.effective:,.0f}{k}",
-        f"gradient evaluations: {spent:,} for the fit, {job.density.count - spent:,} for diagnostics",
-        f"{job.target.gradient} derivatives of a {job.target.origin}",
+        f"maximum likelihood on {len(drawn.x):,} weighted draws of p, worth {drawn.effective:,.0f}{k}"
     ]
     if isinstance(recipe, Mixture) and recipe.k == "auto":
         notes.append(
             f"{len(q.weights)} component(s), added while one gained more than {WORTH} nats"
         )
-    if interrupted:
-        where = (
-            "fit: this is the best there was" if stopped else "report: what was measured until then"
-        )
-        notes.insert(0, f"interrupted during the {where}")
-    if report is None:
-        notes.insert(0, NOT_ASKED)
     best = Optimum(named(job.target, q if flow is None else flow), measured, math.nan)
     rest = [] if report is None else ends[1 : _OTHERS + 1]
     others = tuple(_other(job, q, o, drawn, measured) for o in rest)
-    return Fit(
-        q=best.q,
-        direction="forward",
-        family=counted,
-        divergence=measured,
-        forward_kl=None if report is None else report.forward_kl,
-        reverse_kl=None if report is None else report.reverse_kl,
-        held_out=None,
-        optima=(best, *others),
-        path=(),
-        starts=starts,
-        evaluations=job.density.count,
-        seconds=job.run.seconds,
-        notes=tuple(notes),
-        posterior=None if report is None else report.posterior,
-        interrupted=interrupted,
-    )
+    return fit_of(job, "forward", counted, (best, *others), report, counts, tuple(notes), during)
 
 
 def _other(job: Job, best: Components, q: Components, drawn: Cover, kl: Estimate) -> Optimum:

@@ -31,10 +31,10 @@ from kullback.fitting.reverse import (
 )
 from kullback.fitting.stochastic import stochastic_fit
 from kullback.results.estimate import Estimate
-from kullback.results.fit import NOT_ASKED, Fit, Optimum
+from kullback.results.fit import Fit, Optimum
 from kullback.results.posterior import Report, Rung
 from kullback.results.quantity import ELBO, REVERSE_KL
-from kullback.routes.job import Job, job_of
+from kullback.routes.job import Job, fit_of, job_of
 from kullback.routes.table import Problem
 from kullback.targets import Unconstrained
 
@@ -152,32 +152,16 @@ def result_of(
     log_evidence = None if report is None else report.posterior.log_evidence
     q = named(job.target, made.q if flow is None else flow)
     others = tuple(_other(job, o, log_evidence) for o in made.others)
-    more = job.density.count - spent
-    notes = [f"gradient evaluations: {spent:,} for the fit, {more:,} for diagnostics"]
-    notes.append(f"{job.target.gradient} derivatives of a {job.target.origin}")
+    notes = ()
     if isinstance(recipe, Mixture) and recipe.k == "auto":
-        notes.append(f"{len(made.q.weights)} component(s), found by adding them one by one")
-    interrupted = made.interrupted if report is None else _stopped(job, made)
-    if interrupted:
-        where = "the fit" if made.interrupted else "the report on it"
-        notes.insert(0, f"interrupted during {where}: this is the best there was")
-    return Fit(
-        q=q,
-        direction="reverse",
-        family=_counted(recipe, made.q),
-        divergence=measured,
-        forward_kl=None if report is None else report.forward_kl,
-        reverse_kl=None if report is None else report.reverse_kl,
-        held_out=None,
-        optima=(Optimum(q, measured, math.nan), *others),
-        path=(),
-        starts=job.search.climbs,
-        evaluations=job.density.count,
-        seconds=job.run.seconds,
-        notes=tuple(notes) if report is not None else (NOT_ASKED, *notes),
-        posterior=None if report is None else report.posterior,
-        interrupted=interrupted,
-    )
+        notes = (f"{len(made.q.weights)} component(s), found by adding them one by one",)
+    during = None
+    if made.interrupted if report is None else _stopped(job, made):
+        what = "fit" if made.interrupted else "report on it"
+        during = f"{what}: this is the best there was"
+    optima = (Optimum(q, measured, math.nan), *others)
+    counts = job.search.climbs, spent
+    return fit_of(job, "reverse", _counted(recipe, made.q), optima, report, counts, notes, during)
 
 
 def _other(job: Job, q: Components, log_evidence: Estimate | None) -> Optimum:
