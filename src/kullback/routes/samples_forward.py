@@ -139,7 +139,7 @@ def _answer(job: _Job, p: Samples | Stream, *, hold_out: bool) -> Fit:
     if hold_out and not mixed.interrupted:
         try:
             kept = mixed.kept_prior
-            left_out = held_out(job.family, mixed.end.at, job.rows, run.watch, kept_prior=kept)
+            left_out = held_out(job.family, mixed.end.at, job.rows, run, kept_prior=kept)
             given = (job.family, mixed.end.at, job.rows, job.sample, left_out, run)
             checked = check(*given, kept_prior=kept)
         except KeyboardInterrupt:
