@@ -23,9 +23,9 @@ _FOLDS = ((20_000, 10), (200_000, 5))
 #: Nats over all rows to which a refit is carried.
 _REFIT = 0.1
 #: What the choice of an optimum may be worth, of the error, where refits do not choose theirs anew.
-_SMALL = 0.2
+SMALL = 0.2
 #: How far the scores of fits to as many rows are apart, in nats a parameter over all rows.
-_APART = 0.5
+APART = 0.5
 
 
 @final
@@ -98,7 +98,7 @@ def held_out(
         at = refitted(family, others, q, rng, kept=kept_prior)
         made.append((family.final, at, rows.only(i, folds or 10)))
     found = _summary(rows, made)
-    apart = 0.0 if len(q.weights) == 1 else _luck(family, q, rows) * (_APART if fresh else 1.0)
+    apart = 0.0 if len(q.weights) == 1 else _luck(family, q, rows) * (APART if fresh else 1.0)
     return replace(
         found,
         standard_error=math.hypot(found.standard_error, apart),
@@ -119,7 +119,7 @@ def chosen_anew(family: Any, q: Any, rows: Rows) -> bool:
     """
     if len(q.weights) == 1 or not rows.in_memory or rows.n > _FOLDS[0][0]:
         return False
-    return _luck(family, q, rows) > _SMALL * score(family.final, q, rows).standard_error
+    return _luck(family, q, rows) > SMALL * score(family.final, q, rows).standard_error
 
 
 def _luck(family: Any, q: Any, rows: Rows) -> float:
