@@ -16,7 +16,7 @@ from kullback.distributions.gaussian_mixture import TableMixture
 from kullback.fitting.components import Components
 from kullback.fitting.em_climb import final_climb
 from kullback.fitting.rows import Rows
-from kullback.fitting.scores import MeanScore
+from kullback.fitting.scores import MeanScore, chosen_anew, refitted
 from kullback.inputs.passes import UNIT
 from kullback.measure.neighbours import (
     MOST_COLUMNS,
@@ -174,7 +174,6 @@ _REPEATS, _HALVINGS = 5, 5
 _FEWEST = 3
 #: Rows, and rows times components times sums, beyond which it is not worth its time.
 MOST_ROWS, MOST_WORK = 50_000, 4e6
-_CURVE_TOLERANCE, _CURVE_PASSES = 0.1, 200
 
 
 def too_much(family: Any, rows: Rows, k: int) -> bool:
@@ -232,16 +231,10 @@ def _losses(
     order = _expanded(train, rng)
     found = []
     for size in sizes:
-        q = _fit(family, q, _some(train, order[:size]))
+        few = _some(train, order[:size])
+        q = refitted(family, few, q, rng if chosen_anew(family, q, few) else None)
         found.append(full - float(share @ family.final.log_prob(q, x)))
     return found
-
-
-def _fit(family: Any, q: Any, rows: Rows) -> Any:
-    end = final_climb(family, rows, q, tolerance=_CURVE_TOLERANCE, passes=_CURVE_PASSES).end
-    if end.interrupted:
-        raise KeyboardInterrupt
-    return end.at
 
 
 def _expanded(rows: Rows, rng: np.random.Generator) -> np.ndarray:

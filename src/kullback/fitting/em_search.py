@@ -18,11 +18,17 @@ from typing import Any, Literal, final
 import numpy as np
 from jaxtyping import Float
 
-from kullback.core.errors import InputError
 from kullback.fitting.components import Components
 from kullback.fitting.covariances import Structure
 from kullback.fitting.em_climb import Climb, climb
-from kullback.fitting.em_together import climb_together, leads_nowhere
+from kullback.fitting.em_together import (
+    KINDS,
+    Kind,
+    climb_together,
+    halves_of,
+    leads_nowhere,
+    shares_of,
+)
 from kullback.fitting.mixture_family import Metric, MixtureFamily, family_of
 from kullback.fitting.offspring import crossed, moved, moves, replaced, shuffled
 from kullback.fitting.rows import Rows
@@ -46,6 +52,8 @@ _POOL, _MOST_LEFT = 8, 1.0
 _ROUNDS, _FEW_ROUNDS = 12, 4
 #: Offspring costs at most so many times what the race did, or so many rows passed over, in so many passes.
 _EFFORT, _ROUGH, _LEAST, _MOST_PASSES = 5.0, 3.0, 8e6, 16_000
+#: Starts of a search that need not find the best, and of these that go on to its end.
+_QUICK, _QUICK_OF_TABLE, _QUICK_ENDS = 7, 3, 3
 #: Climbs on one way up agree to so many nats after as many passes.
 _ALIKE = 0.01
 #: Values of one optimum agree to this many nats, over all rows.
@@ -104,8 +112,7 @@ def search(
     Raises:
         InputError: there are fewer distinct rows than components.
     """
-    most = _PART if family.model.columns is None else _PART_OF_TABLE
-    part = rows.sample(most, rng) if len(rows.whole()[1]) > most else rows
+    part = _part(family, rows, rng)
     hunt = _Hunt(family, part, k, rng, watch)
     interrupted = False
     try:
@@ -125,9 +132,27 @@ def search(
     return Search(tuple(ends), hunt.starts, reached, hunt.passes, hunt.helped, interrupted)
 
 
-# Rows shared out to components, to start from: by k-means in some metric, or around random rows.
+def quick_search(
+    family: MixtureFamily, rows: Rows, k: int, rng: np.random.Generator
+) -> list[Climb]:
+    """Returns where a race of a start of each kind leads, best first, not climbed to the end.
 
-Kind = Literal["scaled", "units", "white", "spread", "column", "points"]
+    Args:
+        family, rows, k, rng: as of `search`.
+
+    Raises:
+        InputError: there are fewer distinct rows than components.
+        KeyboardInterrupt: on the way.
+    """
+    hunt = _Hunt(family, _part(family, rows, rng), k, rng, lambda _: None)
+    starts = _QUICK if hunt.quick else _QUICK_OF_TABLE
+    return list(hunt.ahead(starts, (), _QUICK_ENDS))
+
+
+def _part(family: MixtureFamily, rows: Rows, rng: np.random.Generator) -> Rows:
+    """The rows that are raced on: some, where there are many."""
+    most = _PART if family.model.columns is None else _PART_OF_TABLE
+    return rows.sample(most, rng) if len(rows.whole()[1]) > most else rows
 
 
 def _alike(one: Climb, other: Climb) -> bool:
@@ -170,16 +195,20 @@ class _Hunt:
 
     def race(self, starts: int, seeds: tuple[Any, ...]) -> None:
         """Short climbs from all starts, longer ones from those that are ahead, to the ends of the best."""
-        going: dict[Any, int] = dict.fromkeys([*self._begun(starts), *seeds], 1)
         fewest = _FEWEST if self.quick else _FEWEST_OF_TABLE
+        for end, count in list(self.ahead(starts, seeds, fewest).items())[:fewest]:
+            self._carry(end, count)
+
+    def ahead(self, starts: int, seeds: tuple[Any, ...], fewest: int) -> dict[Any, int]:
+        """The climbs that are ahead at the end of the laps, best first, with how many starts each stands for."""
+        going: dict[Any, int] = dict.fromkeys([*self._begun(starts), *seeds], 1)
         for passes, share in _LAPS:
             ways = self._alike(self.together(list(going), passes), list(going.values()))
             most = max(math.ceil(share * len(going)), fewest)
             going = dict(list(ways.items())[:most])
             if len(going) == 1:
                 break
-        for end, count in list(going.items())[:fewest]:
-            self._carry(end, count)
+        return going
 
     def _begun(self, starts: int) -> list[Any]:
         begun: list[Any] = []
@@ -255,7 +284,7 @@ class _Hunt:
         effort = _ROUGH_OF_TABLE if not self.quick else _EFFORT if thorough else _ROUGH
         budget = self.passes + max(effort * self.passes, least)
         pool = self.ranked(list(self.ends))[:_POOL]
-        ahead, idle = self._ahead(pool[0].at), 0
+        ahead, idle = self._moves(pool[0].at), 0
         while idle < (_ROUNDS if thorough else _FEW_ROUNDS) and self.passes < budget:
             # Passes over plain rows are shared; over tables one at a time.
             tried = list(itertools.islice(ahead, _MOVES if self.quick else _MOVES // 3))
@@ -267,7 +296,7 @@ class _Hunt:
             pool = self.ranked([*pool, *self._grown(tried, pool)])[:_POOL]
             idle += 1
             if abs(pool[0].value - best.value) > SAME:
-                ahead, idle = self._ahead(pool[0].at), 0
+                ahead, idle = self._moves(pool[0].at), 0
                 self.helped += 1
                 self.watch(f"splits, merges, crosses: {self.helped} helped, {self._words(pool[0])}")
         for end in pool:
@@ -316,7 +345,7 @@ class _Hunt:
     def _one_of(self, pool: list[Climb]) -> Climb:
         return pool[min(self.rng.integers(len(pool)), self.rng.integers(len(pool)))]
 
-    def _ahead(self, here: Any) -> Iterator[Any]:
+    def _moves(self, here: Any) -> Iterator[Any]:
         """Mixtures that a move leads to, the most promising first."""
         if self.k > 2:
             yield from (
@@ -359,91 +388,3 @@ def distinct_ends(ends: Sequence[Climb]) -> list[Climb]:
         if all(abs(end.value - other.value) > SAME for other in kept):
             kept.append(end)
     return kept
-
-
-#: The kinds of starts, in turn: no kind is the best for all data.
-KINDS: tuple[Kind, ...] = ("scaled", "units", "white", "points", "column", "units", "spread")
-_LLOYD = 20
-#: Centres that move less are at their ends.
-_STILL = 1e-3
-
-
-def shares_of(
-    kind: Kind,
-    points: dict[Metric, Float[np.ndarray, "c n"]],
-    weights: Float[np.ndarray, " n"],
-    k: int,
-    rng: np.random.Generator,
-) -> Float[np.ndarray, "k n"]:
-    """Returns the shares of rows in k components.
-
-    Args:
-        kind: "scaled" for k-means of columns scaled by their quartiles, "spread" by their sds, "units" as they
-            are, "white" of uncorrelated ones, "column" of a random one; "points" for the nearest of random rows.
-        points: the rows as columns, "scaled", made "white", and in the "units" they were given in.
-        weights: of the rows.
-        k: components.
-        rng: randomness.
-
-    Raises:
-        InputError: there are fewer distinct rows than components.
-    """
-    metric: Metric = "units" if kind == "units" else "scaled"
-    z = points["white" if kind in ("white", "points") else metric]
-    if kind == "points":
-        marks = rng.random(k) * weights.sum()
-        at = np.searchsorted(np.cumsum(weights), marks)
-        return _nearest(z, z[:, np.minimum(at, len(weights) - 1)])
-    if kind == "spread":
-        z = z / np.maximum(z.std(axis=1, keepdims=True), 1e-12)
-    if kind == "column":
-        chosen = z[[rng.integers(len(z))]]
-        if len(np.unique(chosen)) > k:
-            z = chosen
-    centers = _spread(z, weights, k, rng)
-    for _ in range(_LLOYD):
-        shares = _nearest(z, centers)
-        hard = shares * weights
-        moved = (z @ hard.T) / np.add.reduce(hard, axis=1)
-        if np.abs(moved - centers).max() < _STILL:
-            return shares
-        centers = moved
-    return _nearest(z, centers)
-
-
-def halves_of(
-    z: Float[np.ndarray, " n"], weights: Float[np.ndarray, " n"]
-) -> Float[np.ndarray, "2 n"]:
-    """Returns the shares of rows in two components: below the mean of a coordinate, and above.
-
-    Args:
-        z: the coordinate.
-        weights: of the rows.
-    """
-    above = z > weights @ z / weights.sum()
-    return (1.0 - 1e-3) * np.array([~above, above]) + 0.5e-3
-
-
-def _spread(
-    z: Float[np.ndarray, "d n"], weights: Float[np.ndarray, " n"], k: int, rng: np.random.Generator
-) -> Float[np.ndarray, "d k"]:
-    """k-means++ (Arthur, Vassilvitskii 2007)."""
-    chosen = [int(np.searchsorted(np.cumsum(weights), rng.random() * weights.sum()))]
-    nearest = np.full(z.shape[1], np.inf)
-    for _ in range(k - 1):
-        moved = z - z[:, chosen[-1]][:, None]
-        nearest = np.minimum(nearest, np.einsum("dn,dn->n", moved, moved))
-        odds = np.cumsum(nearest * weights)
-        if odds[-1] <= 0.0:
-            raise InputError(
-                f"{k} components, but only {len(chosen)} distinct row(s); ask for fewer components"
-            )
-        chosen.append(int(np.searchsorted(odds, rng.random() * odds[-1])))
-    return z[:, chosen]
-
-
-def _nearest(
-    z: Float[np.ndarray, "d n"], centers: Float[np.ndarray, "d k"]
-) -> Float[np.ndarray, "k n"]:
-    distance = -2.0 * centers.T @ z + np.einsum("dk,dk->k", centers, centers)[:, None]
-    return (1.0 - 1e-3) * (distance <= distance.min(axis=0)) + 1e-3 / len(distance)

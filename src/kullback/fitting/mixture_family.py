@@ -175,6 +175,10 @@ class MixtureFamily:
         each = self.parameters(2) - self.parameters(1)
         return 0.5 * each * np.log(sums.rows.sum()) * int(self._few(sums).sum())
 
+    def rank(self, sums: Sums) -> tuple[bool, float]:
+        """Returns what is higher for a better optimum; one that owes its likelihood to ties is behind all others."""
+        return self.sound(sums), sums.log_likelihood - self.charge(sums)
+
     def _few(self, sums: Sums) -> np.ndarray:
         """Which components have too few rows: at a maximum, one that is singular holds d, of others nearly none."""
         s = self.structure

@@ -158,7 +158,7 @@ def _try(
     size = here.parameters(k)
     bic = size * math.log(rows.total) - 2.0 * log_likelihood
     doubt = _entropy(here, q, rows)
-    left_out = held_out(here, q, rows, run.watch, kept_prior=mixed.kept_prior)
+    left_out = held_out(here, q, rows, run, kept_prior=mixed.kept_prior)
     sound = here.sound(mixed.end.sums)
     return _Tried(k, mixed, size, log_likelihood, bic, bic + 2.0 * doubt, left_out, sound)
 
@@ -268,9 +268,9 @@ def fit_mixture(
     for end in ends:
         done.append(_finished(family, rows, end, told, rough=offspring == "some"))
         # A component that shrinks at the last only sends the search on to the next optimum.
-        if done[-1].end.interrupted or _rank(family, done[-1])[0]:
+        if done[-1].end.interrupted or family.rank(done[-1].end.sums)[0]:
             break
-    last = max(done, key=lambda one: _rank(family, one))
+    last = max(done, key=lambda one: family.rank(one.end.sums))
     passes = sum(one.passes for one in done)
     cost = family.floor_cost(last.end.at, last.kept)
     return Mixed(last.end, found, passes, cost, last.kept, done[-1].end.interrupted)
@@ -298,12 +298,6 @@ def _finished(
         )
         passes += last.passes
     return replace(last, passes=passes)
-
-
-def _rank(family: MixtureFamily, one: Last) -> tuple[bool, float]:
-    """Higher is better: an optimum that owes its likelihood to ties is behind all others."""
-    sums = one.end.sums
-    return family.sound(sums), sums.log_likelihood - family.charge(sums)
 
 
 def _teller(watch: Callable[[str], None], rows: Rows) -> Callable[[int, float], None]:

@@ -198,6 +198,13 @@ class Rows:
         """Returns the rows of fold i."""
         return self._part(i, folds, inside=True)
 
+    def alone(self) -> "Rows":
+        """Returns the rows that have a weight here, without the others: for samples in memory."""
+        assert isinstance(self.source, Samples)
+        _, weights = self.whole()
+        held = weights > 0.0
+        return replace(self.subset(self.source.values[held], weights[held]), n=self.n)
+
     def _part(self, i: int, folds: int, *, inside: bool) -> "Rows":
         made = self._sharing(replace(self, fold=(i, folds, inside)))
         total = float(made.summed(weight)[0])

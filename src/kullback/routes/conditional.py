@@ -13,6 +13,7 @@ from scipy import stats
 from kullback.core.errors import InputError, UnsupportedError
 from kullback.core.numerics import one_thread
 from kullback.core.run import Run
+from kullback.distributions.base import Distribution
 from kullback.distributions.conditional import Conditional, Softmax, marginal_of
 from kullback.distributions.gaussian_mixture import (
     GaussianMixture,
@@ -24,13 +25,14 @@ from kullback.distributions.vector import Categorical as Shares
 from kullback.families import Auto, Categorical, FullRank, Mixture
 from kullback.fitting.conditional import SPREADS, ascend, logistic
 from kullback.fitting.cross_validation import FOLDS, folds, mean_score, moments
+from kullback.fitting.scores import APART, SMALL
 from kullback.results.estimate import Estimate
 from kullback.results.fit import Fit, Optimum
 from kullback.results.likelihood import ConditionalFit, Goodness
 from kullback.results.quantity import CROSS_ENTROPY, LOG_PROB, MUTUAL_INFORMATION
 from kullback.routes.families import check_numbers, in_memory, rows
 from kullback.routes.lattice import ratings_as_categories
-from kullback.routes.samples_forward import fit_samples
+from kullback.routes.samples_forward import fit_samples, raced
 from kullback.routes.table import Problem
 from kullback.tables.kinds import likelihoods, listed
 from kullback.targets import Samples, Stream
@@ -96,6 +98,7 @@ class _Candidate:
         scores, marginal: log q(y|x) and log q(y) of rows left out, and NaN for rows not scored.
         uniform: q(Y <= y | x) of these; None where y is not one column of numbers.
         evaluations: of the likelihood.
+        apart: how far the scores of fits to as many rows are apart, and those of fits of y alone.
     """
 
     model: Model
@@ -104,6 +107,7 @@ class _Candidate:
     marginal: Values
     uniform: Values | None
     evaluations: int
+    apart: tuple[float, float] = (0.0, 0.0)
 
     @property
     def mean(self) -> float:
@@ -185,7 +189,7 @@ def _chosen(task: _Task, recipe: object) -> tuple[_Candidate, tuple[str, ...]]:
 
 
 def _mixture(task: _Task, recipe: Mixture, family: object) -> _Candidate:
-    start = _joint(task, recipe)
+    start = _table(task, recipe)
     spent = 0
 
     def fitted(x: Array, weights: Values, near: TableMixture, given: tuple[int, ...]) -> TableMixture:  # fmt: skip
@@ -201,23 +205,81 @@ def _mixture(task: _Task, recipe: Mixture, family: object) -> _Candidate:
     of_y = tuple(task.asked)
     alone = fitted(task.x[:, of_y], task.weights, alone, ())
 
-    def refitted(x: Array, weights: Values) -> tuple[Model, Callable[[Array], Values]]:
-        near = Conditional(fitted(x, weights, whole, task.given), task.given)
-        by_itself = fitted(x[:, of_y], weights, alone, ())
-        return near, lambda rows: by_itself.log_prob(rows[:, of_y])
+    anew = _anew(task, whole)
+
+    def refitted(i: int, x: Array, weights: Values) -> tuple[Model, Callable[[Array], Values]]:
+        begun = _raced(task, recipe, i, x, weights) if anew else None
+        y = x[:, of_y]
+
+        def best(
+            near: TableMixture, own: TableMixture | None, x: Array, given: tuple[int, ...]
+        ) -> TableMixture:
+            # The optimum of all rows has luck with the rows left out: see `fitting.scores.refitted`.
+            new = None if own is None else fitted(x, weights, own, given)
+            if new is None or _missed(near, new, x, weights, given):
+                return fitted(x, weights, near, given)
+            return new
+
+        q = best(whole, begun, x, task.given)
+        by_itself = best(alone, None if begun is None else marginal_of(begun, task.asked), y, ())
+        return Conditional(q, task.given), lambda rows: by_itself.log_prob(rows[:, of_y])
 
     scores, marginal, uniform = _left_out(task, refitted)
     model = Conditional(whole, task.given)
-    return _Candidate(model, family, scores, marginal, uniform, spent)
+    apart = (_apart(task, whole), _apart(task, alone))
+    return _Candidate(model, family, scores, marginal, uniform, spent, apart)
 
 
-def _joint(task: _Task, recipe: Mixture) -> TableMixture:
+def _table(task: _Task, recipe: Mixture) -> TableMixture:
     """Returns the mixture over whole rows that the ascent begins at: that of greatest likelihood."""
     if recipe.k == 1 and all(kind == "continuous" for kind in task.kinds):
         return _gaussian(task.x, task.weights)
     found = fit_samples(task.p, recipe, starts=task.starts, run=task.run, hold_out=False)
-    q = components_of(found.q)
+    return _as_table(found.q)
+
+
+def _as_table(q: Distribution) -> TableMixture:
+    q = components_of(q)
     return table_of(q) if isinstance(q, GaussianMixture) else q
+
+
+def _raced(task: _Task, recipe: Mixture, i: int, x: Array, weights: Values) -> TableMixture | None:
+    """Where the ascent of a fit to some rows begins, if no other row has a say; None where these admit no mixture."""
+    p = task.p
+    some = Samples(x, weights, columns=p.columns, kinds=p.kinds, labels=p.labels)
+    try:
+        return _as_table(raced(some, recipe, task.run, i))
+    except InputError:  # a column that is constant here, or fewer distinct rows than components
+        return None
+
+
+def _size(q: TableMixture) -> int:
+    """How many numbers describe a mixture."""
+    k, d = q.means.shape
+    return k * (1 + d + d * (d + 1) // 2) - 1 + q.rates.size + sum(t.size - k for t in q.tables)
+
+
+def _apart(task: _Task, q: TableMixture) -> float:
+    """How far the scores of fits to as many rows are apart: as `fitting.scores.held_out`."""
+    return APART * _size(q) / float(task.weights.sum()) if len(q.weights) > 1 else 0.0
+
+
+def _anew(task: _Task, whole: TableMixture) -> bool:
+    """Whether refits must choose their optimum anew: as `fitting.scores.chosen_anew`."""
+    if len(whole.weights) == 1 or len(task.x) > _MANY:
+        return False
+    _, error = moments(Conditional(whole, task.given).log_prob(task.x), task.weights)
+    return _size(whole) > SMALL * error * float(task.weights.sum())
+
+
+def _missed(
+    near: TableMixture, new: TableMixture, x: Array, weights: Values, given: tuple[int, ...]
+) -> bool:
+    """Whether a fit that begins with these rows has missed what is there, by more than chance would make it."""
+    pair = (near, new)
+    scores = (Conditional(q, given).log_prob(x) if given else q.log_prob(x) for q in pair)
+    before, after = (float(weights @ score) for score in scores)
+    return before - after > _size(new)
 
 
 def _gaussian(x: Array, weights: Values) -> TableMixture:
@@ -257,7 +319,7 @@ def _logistic(task: _Task, recipe: Categorical, spread: float) -> _Candidate:
 
     whole = fitted(task.x, task.weights, None)
 
-    def refitted(x: Array, weights: Values) -> tuple[Model, Callable[[Array], Values]]:
+    def refitted(_: int, x: Array, weights: Values) -> tuple[Model, Callable[[Array], Values]]:
         counts = np.bincount(x[:, column].astype(np.int64), weights, minlength=codes)
         shares = Shares.from_probabilities((counts + 0.5) / (counts + 0.5).sum())
         return fitted(x, weights, whole), lambda rows: shares.log_prob(rows[:, column])
@@ -268,14 +330,14 @@ def _logistic(task: _Task, recipe: Categorical, spread: float) -> _Candidate:
 
 def _left_out(
     task: _Task,
-    refitted: Callable[[Array, Values], tuple[Model, Callable[[Array], Values]]],
+    refitted: Callable[[int, Array, Values], tuple[Model, Callable[[Array], Values]]],
 ) -> tuple[Values, Values, Values | None]:
     """Returns log q(y|x), log q(y) and q(Y <= y|x) of rows by fits to the others; NaN for rows not scored."""
     scores, marginal, uniform = (np.full(len(task.x), np.nan) for _ in range(3))
     parts = FOLDS if len(task.x) <= _MANY else 2
     for i in range(parts if task.fold is not None else 0):
         out = task.fold == i
-        model, alone = refitted(task.x[~out], task.weights[~out])
+        model, alone = refitted(i, task.x[~out], task.weights[~out])
         rows_out = task.x[out]
         scores[out], marginal[out] = model.log_prob(rows_out), alone(rows_out)
         if isinstance(model, Conditional):
@@ -300,8 +362,8 @@ def _result(task: _Task, chosen: _Candidate, notes: tuple[str, ...]) -> Fit:
     )  # fmt: skip
     scored = ~np.isnan(chosen.scores)
     known = (
-        _mean(chosen.scores, scored, task, f"{y} | {x}"),
-        _mean(chosen.marginal, scored, task, y),
+        _mean(chosen.scores, scored, task, f"{y} | {x}", chosen.apart[0]),
+        _mean(chosen.marginal, scored, task, y, chosen.apart[1]),
     )
     weights = task.weights[scored]
     conditional = ConditionalFit(
@@ -317,12 +379,15 @@ def _result(task: _Task, chosen: _Candidate, notes: tuple[str, ...]) -> Fit:
     )  # fmt: skip
 
 
-def _mean(scores: Values, scored: Array, task: _Task, words: str) -> Estimate:
+def _mean(scores: Values, scored: Array, task: _Task, words: str, apart: float) -> Estimate:
     quantity = LOG_PROB.called(f"E_p[log q({words})]")
     if not scored.any():
         return Estimate.unresolved(math.nan, _TOO_FEW, quantity, method=_HELD_OUT)
     found = mean_score(scores[scored], task.weights[scored], _HELD_OUT)
-    return replace(found, quantity=quantity)
+    if found.kind == "infinite" or not apart:
+        return replace(found, quantity=quantity)
+    error = math.hypot(found.standard_error, apart)
+    return Estimate.sampled(found.value, error, quantity, method=_HELD_OUT, n=found.n)
 
 
 def _information(
@@ -337,6 +402,7 @@ def _information(
         reason = "a row left out has no density" if len(gains) else _TOO_FEW
         return Estimate.unresolved(math.nan, reason, quantity, method=method)
     value, error = moments(gains, weights)
+    error = math.hypot(error, *chosen.apart)
     return Estimate.sampled(value, error, quantity, method=method, n=len(gains), notes=(note,))
 
 

@@ -22,7 +22,7 @@ from kullback.files.archive import resumed
 from kullback.fitting.components import Components, order_of
 from kullback.fitting.covariances import Structure
 from kullback.fitting.em_climb import Climb
-from kullback.fitting.em_search import distinct_ends
+from kullback.fitting.em_search import distinct_ends, quick_search
 from kullback.fitting.information import errors
 from kullback.fitting.mixture_family import MixtureFamily, family_of
 from kullback.fitting.mixtures import (
@@ -132,6 +132,23 @@ def likeliest(
     return [end.at.moved(rows.center, np.diag(rows.scale)) for end in ends], mixed
 
 
+def raced(p: Samples, recipe: Mixture, run: Run, index: int) -> Distribution:
+    """Returns a mixture of great likelihood, by a short race that knows nothing but these rows.
+
+    Args:
+        p, recipe: as of `fit_samples`; of a known number of components.
+        run: randomness, of which there is some for each index.
+        index: which rows these are.
+
+    Raises:
+        InputError: as of `fit_samples`; there are fewer distinct rows than components.
+    """
+    assert recipe.k != "auto"
+    job = _job(p, recipe, 1, replace(run, place=None))
+    rng = run.generator("refits without rows", index)
+    return _member(job, quick_search(job.family, job.sample, recipe.k, rng)[0].at)
+
+
 def _answer(job: _Job, p: Samples | Stream, *, hold_out: bool) -> Fit:
     run = job.run
     mixed, selection = _fitted(job)
@@ -139,7 +156,7 @@ def _answer(job: _Job, p: Samples | Stream, *, hold_out: bool) -> Fit:
     if hold_out and not mixed.interrupted:
         try:
             kept = mixed.kept_prior
-            left_out = held_out(job.family, mixed.end.at, job.rows, run.watch, kept_prior=kept)
+            left_out = held_out(job.family, mixed.end.at, job.rows, run, kept_prior=kept)
             given = (job.family, mixed.end.at, job.rows, job.sample, left_out, run)
             checked = check(*given, kept_prior=kept)
         except KeyboardInterrupt:
