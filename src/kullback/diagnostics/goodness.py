@@ -15,7 +15,7 @@ from kullback.distributions.base import Distribution
 from kullback.distributions.gaussian_mixture import TableMixture
 from kullback.fitting.components import Components
 from kullback.fitting.em_climb import final_climb
-from kullback.fitting.rows import Rows
+from kullback.fitting.rows import ScaledRows
 from kullback.fitting.scores import MeanScore, chosen_anew, refitted
 from kullback.inputs.passes import UNIT
 from kullback.measure.neighbours import (
@@ -42,8 +42,8 @@ _TOLERANCE, _PASSES = 0.1, 200
 def goodness(
     family: Any,
     q: Any,
-    rows: Rows,
-    sample: Rows,
+    rows: ScaledRows,
+    sample: ScaledRows,
     rng: np.random.Generator,
     *,
     kept_prior: tuple[int, ...],
@@ -145,7 +145,7 @@ def _distance(uniform: Values, share: Values) -> float:
     return float(max(np.max(after - u), np.max(u - before)))
 
 
-def _half(sample: Rows, rng: np.random.Generator) -> Rows:
+def _half(sample: ScaledRows, rng: np.random.Generator) -> ScaledRows:
     """Half of the rows; of rows that are counted several times, half of these."""
     x, weights = sample.whole()
     if (weights == np.floor(weights)).all():
@@ -158,7 +158,7 @@ def _half(sample: Rows, rng: np.random.Generator) -> Rows:
     return sample.subset(values, kept[held])
 
 
-def _refitted(family: Any, q: Any, rows: Rows, *, kept_prior: tuple[int, ...]) -> Any:
+def _refitted(family: Any, q: Any, rows: ScaledRows, *, kept_prior: tuple[int, ...]) -> Any:
     """The fit to other rows that a climb from q ends at."""
     end = final_climb(family, rows, q, kept=kept_prior, tolerance=_TOLERANCE, passes=_PASSES).end
     if end.interrupted:
@@ -172,11 +172,11 @@ def _refitted(family: Any, q: Any, rows: Rows, *, kept_prior: tuple[int, ...]) -
 _REPEATS, _HALVINGS = 5, 5
 #: Fewer rows than this a parameter do not follow the line.
 _FEWEST = 3
-#: Rows, and rows times components times sums, beyond which it is not worth its time.
+#: ScaledRows, and rows times components times sums, beyond which it is not worth its time.
 MOST_ROWS, MOST_WORK = 50_000, 4e6
 
 
-def too_much(family: Any, rows: Rows, k: int) -> bool:
+def too_much(family: Any, rows: ScaledRows, k: int) -> bool:
     """Whether refits to parts of the rows would take long."""
     work = rows.n * k * family.structure.width
     return not rows.in_memory or rows.n > MOST_ROWS or work > MOST_WORK
@@ -184,7 +184,7 @@ def too_much(family: Any, rows: Rows, k: int) -> bool:
 
 def learning_curve(
     family: Any,
-    rows: Rows,
+    rows: ScaledRows,
     left_out: MeanScore,
     rng: np.random.Generator,
     watch: Callable[[str], None],
@@ -221,7 +221,12 @@ def learning_curve(
 
 
 def _losses(
-    family: Any, q: Any, test: Rows, train: Rows, sizes: list[int], rng: np.random.Generator
+    family: Any,
+    q: Any,
+    test: ScaledRows,
+    train: ScaledRows,
+    sizes: list[int],
+    rng: np.random.Generator,
 ) -> list[float]:
     """What fits to so many rows score less than q on the rows left out."""
     x, weights = test.whole()
@@ -237,7 +242,7 @@ def _losses(
     return found
 
 
-def _expanded(rows: Rows, rng: np.random.Generator) -> np.ndarray:
+def _expanded(rows: ScaledRows, rng: np.random.Generator) -> np.ndarray:
     """Indices of rows in random order, as often as they count."""
     _, weights = rows.whole()
     held = np.flatnonzero(weights)
@@ -248,7 +253,7 @@ def _expanded(rows: Rows, rng: np.random.Generator) -> np.ndarray:
     return rng.choice(held, len(held), p=given / given.sum())
 
 
-def _some(rows: Rows, picked: np.ndarray) -> Rows:
+def _some(rows: ScaledRows, picked: np.ndarray) -> ScaledRows:
     x, _ = rows.whole()
     index, counts = np.unique(picked, return_counts=True)
     values = x[:, index].T * rows.scale + rows.center
@@ -287,8 +292,8 @@ class Checked:
 def check(
     family: Any,
     at: Any,
-    rows: Rows,
-    sample: Rows,
+    rows: ScaledRows,
+    sample: ScaledRows,
     left_out: MeanScore | None,
     run: Run,
     *,
@@ -325,7 +330,7 @@ def check(
 
 
 def _forward_kl(
-    family: Any, q: Distribution, left_out: MeanScore, rows: Rows, rng: np.random.Generator
+    family: Any, q: Distribution, left_out: MeanScore, rows: ScaledRows, rng: np.random.Generator
 ) -> tuple[Estimate | None, str]:
     """The estimate, or why there is none."""
     if any(kind != "continuous" for kind in rows.kinds):
@@ -359,7 +364,7 @@ def _gathered(
 
 
 def _drawn(
-    model: Any, q: Any, chance: float, seed: int | np.random.Generator, rows: Rows
+    model: Any, q: Any, chance: float, seed: int | np.random.Generator, rows: ScaledRows
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yields rows of each unit that are drawn with this chance, and log q at them."""
     for unit, blocks in enumerate(rows.units(_BLOCK), rows.first // UNIT):

@@ -20,7 +20,7 @@ from kullback.distributions.columns import Pattern
 from kullback.distributions.gaussian_mixture import TableMixture
 from kullback.fitting.components import Components
 from kullback.fitting.covariances import Prior, Structure
-from kullback.fitting.rows import Rows
+from kullback.fitting.rows import ScaledRows
 from kullback.inputs.passes import added
 
 Array = np.ndarray
@@ -125,7 +125,7 @@ class MixtureModel:
         """Whether parameters have coordinates without bounds, and a gradient."""
         return self.columns is None and self.structure.name in ("full", "diagonal")
 
-    def expect(self, rows: Rows, q: Any) -> Sums:
+    def expect(self, rows: ScaledRows, q: Any) -> Sums:
         """Returns the sums of a pass over the rows: the E-step."""
         if self.columns is not None:
             return self._expect_table(rows, q, heavy=self.columns.heavy)
@@ -133,7 +133,7 @@ class MixtureModel:
         values = self.summed(rows, q, total)
         return Sums(float(total[0]), values)
 
-    def _expect_table(self, rows: Rows, q: TableMixture, *, heavy: bool) -> Sums:
+    def _expect_table(self, rows: ScaledRows, q: TableMixture, *, heavy: bool) -> Sums:
         k, d = q.means.shape
         # Gaps cut a block into patterns: it is longer, so that these are not short.
         size = block_size(k, self.structure.width + 4 * d) * (_LONGER if rows.source.missing else 1)
@@ -141,7 +141,7 @@ class MixtureModel:
         return rows.summed(run, _Totals.joined).sums(q, self.structure, heavy=heavy)
 
     def summed(
-        self, rows: Rows, q: Components, likelihoods: Float[np.ndarray, " g"]
+        self, rows: ScaledRows, q: Components, likelihoods: Float[np.ndarray, " g"]
     ) -> Float[np.ndarray, "s f"]:
         """Returns the sums of a pass for the components of one mixture, or of several.
 
@@ -219,13 +219,13 @@ def reals_of(q: Any) -> Components:
 @final
 @dataclass(frozen=True, eq=False)
 class _Run:
-    """A pass over plain rows: what each unit of them gives to the sums of some mixtures, as `Rows.summed` takes it."""
+    """A pass over plain rows: what each unit of them gives to the sums of some mixtures, as `summed` takes it."""
 
     structure: Structure
     q: Components
     groups: int
 
-    def __call__(self, rows: Rows) -> Iterator[list[Array]]:
+    def __call__(self, rows: ScaledRows) -> Iterator[list[Array]]:
         s, q, table = self.structure, self.q, self.structure.coefficients(self.q)
         far = _far(table, q)
         for blocks in rows.units(block_size(len(table), s.width), s.features):
@@ -248,7 +248,7 @@ class _TableRun:
     heavy: bool
     size: int
 
-    def __call__(self, rows: Rows) -> Iterator["_Totals"]:
+    def __call__(self, rows: ScaledRows) -> Iterator["_Totals"]:
         for blocks in rows.units(self.size):
             totals = _Totals(self.q)
             for x, _, weights in blocks:

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from kullback.core.errors import KullbackError
 from kullback.fitting.components import Chart, Components
 from kullback.fitting.em import MixtureModel
-from kullback.fitting.rows import Rows
+from kullback.fitting.rows import ScaledRows
 from kullback.solvers.minimise import descend
 
 #: EM until a pass gains less than this, in nats a row; far from an optimum it is hard to beat.
@@ -65,7 +65,7 @@ class Climb:
 
 def climb(
     model: MixtureModel,
-    rows: Rows,
+    rows: ScaledRows,
     start: Any,
     *,
     tolerance: float = 1e-3,
@@ -108,7 +108,7 @@ class _State:
     """The parameters reached, the sums that they were made of and those of the pass at them."""
 
     def __init__(
-        self, model: MixtureModel, rows: Rows, watch: Callable[[int, float], None]
+        self, model: MixtureModel, rows: ScaledRows, watch: Callable[[int, float], None]
     ) -> None:
         self.model, self.rows, self.watch = model, rows, watch
         self.count = 0
@@ -300,7 +300,7 @@ class Last:
 
 def final_climb(
     family: Any,
-    rows: Rows,
+    rows: ScaledRows,
     at: Any,
     *,
     kept: tuple[int, ...] = (),

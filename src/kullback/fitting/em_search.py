@@ -31,7 +31,7 @@ from kullback.fitting.em_together import (
 )
 from kullback.fitting.mixture_family import Metric, MixtureFamily, family_of
 from kullback.fitting.offspring import crossed, moved, moves, replaced, shuffled
-from kullback.fitting.rows import Rows
+from kullback.fitting.rows import ScaledRows
 
 #: Passes of each lap of the race, and the share of the starts that go on after it.
 _LAPS = ((10, 0.6), (20, 0.5), (40, 0.6))
@@ -88,7 +88,7 @@ class Search:
 
 def search(
     family: MixtureFamily,
-    rows: Rows,
+    rows: ScaledRows,
     k: int,
     *,
     starts: int,
@@ -133,7 +133,7 @@ def search(
 
 
 def quick_search(
-    family: MixtureFamily, rows: Rows, k: int, rng: np.random.Generator
+    family: MixtureFamily, rows: ScaledRows, k: int, rng: np.random.Generator
 ) -> list[Climb]:
     """Returns where a race of a start of each kind leads, best first, not climbed to the end.
 
@@ -149,7 +149,7 @@ def quick_search(
     return list(hunt.ahead(starts, (), _QUICK_ENDS))
 
 
-def _part(family: MixtureFamily, rows: Rows, rng: np.random.Generator) -> Rows:
+def _part(family: MixtureFamily, rows: ScaledRows, rng: np.random.Generator) -> ScaledRows:
     """The rows that are raced on: some, where there are many."""
     most = _PART if family.model.columns is None else _PART_OF_TABLE
     return rows.sample(most, rng) if len(rows.whole()[1]) > most else rows
@@ -170,7 +170,7 @@ class _Hunt:
     def __init__(
         self,
         family: MixtureFamily,
-        rows: Rows,
+        rows: ScaledRows,
         k: int,
         rng: np.random.Generator,
         watch: Callable[[str], None],
@@ -251,7 +251,7 @@ class _Hunt:
         self._passed([end])
         return end
 
-    def on_all(self, rows: Rows) -> None:
+    def on_all(self, rows: ScaledRows) -> None:
         """Carries the best ends on over all rows."""
         self.rows, found = rows, self.ends
         self.ends = Counter()
@@ -364,7 +364,7 @@ _ROUGH_KINDS: tuple[Kind, ...] = ("scaled", "white")
 _ROUGH_PASSES = 15
 
 
-def rough_mixture(rows: Rows, k: int, rng: np.random.Generator) -> Components:
+def rough_mixture(rows: ScaledRows, k: int, rng: np.random.Generator) -> Components:
     """Returns a mixture of k Gaussians that is close to rows, by a few passes from a few starts.
 
     Raises:

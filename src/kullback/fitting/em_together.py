@@ -12,14 +12,14 @@ from kullback.fitting.components import Components, joined, parted
 from kullback.fitting.em import MixtureModel, Sums
 from kullback.fitting.em_climb import DRAWN, Climb, extrapolated
 from kullback.fitting.mixture_family import Metric
-from kullback.fitting.rows import Rows
+from kullback.fitting.rows import ScaledRows
 
 #: A climb stands still when so many nats are left to gain over all rows.
 _LEFT = 0.01
 
 
 def climb_together(
-    model: MixtureModel, rows: Rows, starts: Sequence[Components | Climb], passes: int
+    model: MixtureModel, rows: ScaledRows, starts: Sequence[Components | Climb], passes: int
 ) -> list[Climb]:
     """Returns where so many passes of EM from each start lead, or fewer where they are at their ends.
 

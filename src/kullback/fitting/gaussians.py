@@ -20,7 +20,7 @@ from kullback.fitting.natural_gradient import expectation
 from kullback.fitting.nodes import Nodes, standard_normal
 from kullback.fitting.pieces import Piece, at_random, of_modes
 from kullback.fitting.pieces import of_density as pieces_of_density
-from kullback.fitting.rows import Rows
+from kullback.fitting.rows import ScaledRows
 from kullback.results.fit import Direction
 from kullback.solvers.minimise import Minimum, descend_past_saddles
 from kullback.targets import Samples
@@ -152,7 +152,7 @@ class Forward:
         structure = Structure("diagonal" if chart.diagonal else "full", d)
         self._chart, self._model = chart, MixtureModel(structure, Prior(0.0, np.zeros((d, d))))
         samples = Samples(points.x, points.weights)
-        self._rows = Rows(samples, np.zeros(d), np.ones(d), n, 1.0, float(n))
+        self._rows = ScaledRows(samples, np.zeros(d), np.ones(d), n, 1.0, float(n))
 
     def __call__(self, vector: Vector) -> ValueAndGradient:
         """Returns the objective and its gradient."""

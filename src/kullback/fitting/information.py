@@ -8,7 +8,7 @@ from jaxtyping import Float
 from scipy import linalg
 
 from kullback.fitting.components import Components
-from kullback.fitting.rows import Rows
+from kullback.fitting.rows import ScaledRows
 
 #: More multiplications than this are too many.
 _WORK = 4e10
@@ -26,7 +26,9 @@ class Errors:
     sds: Float[np.ndarray, "k d"]
 
 
-def errors(model: Any, q: Components, rows: Rows, sample: Rows, *, most: int) -> Errors | None:
+def errors(
+    model: Any, q: Components, rows: ScaledRows, sample: ScaledRows, *, most: int
+) -> Errors | None:
     """Returns standard errors of weights, means and sds; None if there are too many parameters.
 
     Too many to invert their information, or as many as there are rows, whose scores then say nothing of some.

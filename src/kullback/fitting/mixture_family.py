@@ -15,7 +15,7 @@ from kullback.distributions.real import StudentT
 from kullback.fitting.components import Components, order_of
 from kullback.fitting.covariances import Prior, Structure
 from kullback.fitting.em import Columns, MixtureModel, Sums, block_size, reals_of
-from kullback.fitting.rows import Rows
+from kullback.fitting.rows import ScaledRows
 from kullback.measure.samples.dependence import step_of
 
 Array = np.ndarray
@@ -76,7 +76,7 @@ class MixtureFamily:
         each += sum(t.shape[1] - 1 for t in example.tables)
         return self.structure.parameters(k) + k * each
 
-    def points(self, rows: Rows, metric: Metric) -> Float[np.ndarray, "c n"]:
+    def points(self, rows: ScaledRows, metric: Metric) -> Float[np.ndarray, "c n"]:
         """Returns rows as points whose distances say what is alike.
 
         Counts are in units of their sds, and labels have a coordinate each.
@@ -105,7 +105,7 @@ class MixtureFamily:
             parts.append((column == np.arange(table.shape[1])[:, None]).astype(float))
         return np.concatenate(parts)
 
-    def from_shares(self, rows: Rows, shares: Float[np.ndarray, "k n"]) -> Any:
+    def from_shares(self, rows: ScaledRows, shares: Float[np.ndarray, "k n"]) -> Any:
         """Returns the components of rows that are shared out, as if the centre were where gaps are."""
         x, weights = rows.whole()
         held = shares * weights
@@ -122,7 +122,7 @@ class MixtureFamily:
         others = (total, _TEN * total, counted, events, *labels)
         return self.model.maximize(Sums(np.nan, values, others))
 
-    def shares(self, rows: Rows, q: Any) -> Float[np.ndarray, "k n"]:
+    def shares(self, rows: ScaledRows, q: Any) -> Float[np.ndarray, "k n"]:
         """Returns the responsibilities of the components for each row."""
         size = block_size(len(q.weights), self.structure.width)
         return np.concatenate([self.model.shares(q, x) for x, _ in rows.blocks(size)], axis=1)
@@ -226,7 +226,7 @@ class MixtureFamily:
         moved = 0.5 * (prior.pulls(reals_of(q)) - prior.rows * self.structure.d)
         return float(np.sum(np.abs(moved)))
 
-    def distribution(self, q: Any, rows: Rows) -> Distribution:
+    def distribution(self, q: Any, rows: ScaledRows) -> Distribution:
         """Returns the mixture in the units of the data, as the simplest distribution it is."""
         if self._columns is None:
             return q.moved(rows.center, np.diag(rows.scale)).distribution(
@@ -249,7 +249,9 @@ class MixtureFamily:
         return replace(q, **made, df=df, rates=q.rates[index], tables=tables)
 
 
-def family_of(structure: Structure, rows: Rows, k: int, *, heavy: bool = False) -> MixtureFamily:
+def family_of(
+    structure: Structure, rows: ScaledRows, k: int, *, heavy: bool = False
+) -> MixtureFamily:
     """Returns the family for rows.
 
     Args:
@@ -270,7 +272,7 @@ def family_of(structure: Structure, rows: Rows, k: int, *, heavy: bool = False) 
     return with_components(MixtureFamily(final, final, metric, shape, least, atom), k)
 
 
-def _rounding(rows: Rows, reals: np.ndarray) -> Float[np.ndarray, " d"] | None:
+def _rounding(rows: ScaledRows, reals: np.ndarray) -> Float[np.ndarray, " d"] | None:
     """The sd that rounding alone gives each column (Sheppard), 0 of those that are not rounded; None of no column."""
     x, _ = rows.whole()
     found = np.zeros(len(reals))
@@ -283,7 +285,7 @@ def _rounding(rows: Rows, reals: np.ndarray) -> Float[np.ndarray, " d"] | None:
     return found if found.any() else None
 
 
-def _has_atom(rows: Rows, reals: np.ndarray) -> bool:
+def _has_atom(rows: ScaledRows, reals: np.ndarray) -> bool:
     """Whether some row stands out by how often it is there."""
     if not len(reals):
         return False
@@ -294,7 +296,7 @@ def _has_atom(rows: Rows, reals: np.ndarray) -> bool:
     return bool(frequency[-1] > _ATOM * half)
 
 
-def _columns_of(rows: Rows, d: int, *, heavy: bool) -> Columns:
+def _columns_of(rows: ScaledRows, d: int, *, heavy: bool) -> Columns:
     """Of rows of any columns, with gaps."""
     kinds = rows.kinds
     x, _ = rows.whole()
@@ -315,7 +317,7 @@ def gaussian_fields(q: Components) -> dict[str, np.ndarray]:
 
 
 def shape_of(
-    structure: Structure, rows: Rows, reals: np.ndarray
+    structure: Structure, rows: ScaledRows, reals: np.ndarray
 ) -> tuple[Float[np.ndarray, "d d"], Float[np.ndarray, "d d"]]:
     """Returns what priors on covariances are proportional to, and the metric in which rows are white.
 

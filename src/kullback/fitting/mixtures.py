@@ -14,7 +14,7 @@ from kullback.fitting.em_climb import Climb, Last, climb, final_climb
 from kullback.fitting.em_search import Offspring, Search, distinct_ends, search
 from kullback.fitting.mixture_family import MixtureFamily, with_components
 from kullback.fitting.offspring import split
-from kullback.fitting.rows import Rows
+from kullback.fitting.rows import ScaledRows
 from kullback.fitting.scores import MeanScore, estimate, held_out, score
 from kullback.results.estimate import Estimate
 from kullback.results.likelihood import Candidate, Selection
@@ -78,8 +78,8 @@ class _Tried:
 
 def choose(
     family: MixtureFamily,
-    rows: Rows,
-    sample: Rows,
+    rows: ScaledRows,
+    sample: ScaledRows,
     *,
     starts: int,
     run: Run,
@@ -135,7 +135,12 @@ def choose(
 
 
 def _try(
-    family: MixtureFamily, rows: Rows, sample: Rows, k: int, before: list[_Tried], run: Run
+    family: MixtureFamily,
+    rows: ScaledRows,
+    sample: ScaledRows,
+    k: int,
+    before: list[_Tried],
+    run: Run,
 ) -> _Tried:
     here = with_components(family, k)
     seeds: tuple[Components, ...] = ()
@@ -163,7 +168,7 @@ def _try(
     return _Tried(k, mixed, size, log_likelihood, bic, bic + 2.0 * doubt, left_out, sound)
 
 
-def _entropy(family: MixtureFamily, q: Components, rows: Rows) -> float:
+def _entropy(family: MixtureFamily, q: Components, rows: ScaledRows) -> float:
     """The entropy of the memberships of all rows: how much components overlap."""
     total = 0.0
     for x, weights in rows.blocks(4096):
@@ -173,7 +178,11 @@ def _entropy(family: MixtureFamily, q: Components, rows: Rows) -> float:
 
 
 def _compared(
-    tried: list[_Tried], best: _Tried, seen: Rows, rows: Rows, of: Callable[[int], Recipe]
+    tried: list[_Tried],
+    best: _Tried,
+    seen: ScaledRows,
+    rows: ScaledRows,
+    of: Callable[[int], Recipe],
 ) -> Selection:
     scored = [t for t in tried if t.left_out is not None]
     top = (
@@ -230,8 +239,8 @@ _FINALISTS = 8
 
 def fit_mixture(
     family: MixtureFamily,
-    rows: Rows,
-    sample: Rows,
+    rows: ScaledRows,
+    sample: ScaledRows,
     k: int,
     *,
     starts: int,
@@ -278,7 +287,7 @@ def fit_mixture(
 
 def _finished(
     family: MixtureFamily,
-    rows: Rows,
+    rows: ScaledRows,
     end: Climb,
     told: Callable[[int, float], None],
     *,
@@ -300,7 +309,7 @@ def _finished(
     return replace(last, passes=passes)
 
 
-def _teller(watch: Callable[[str], None], rows: Rows) -> Callable[[int, float], None]:
+def _teller(watch: Callable[[str], None], rows: ScaledRows) -> Callable[[int, float], None]:
     def told(passes: int, value: float) -> None:
         watch(f"pass {passes} over {rows.n:,} rows, log likelihood {value / rows.total:.5f} a row")
 

@@ -13,7 +13,7 @@ from kullback.distributions.gaussian_mixture import TableMixture
 from kullback.fitting.components import Components
 from kullback.fitting.em import reals_of
 from kullback.fitting.mixture_family import MixtureFamily, gaussian_fields
-from kullback.fitting.rows import Rows
+from kullback.fitting.rows import ScaledRows
 
 Array = np.ndarray
 #: The share of the variances of all rows that a component on few rows has at least.
@@ -30,7 +30,7 @@ _AXES, _ASIDE = 3, 3
 Move = tuple[int, int, int, int]
 
 
-def moves(family: MixtureFamily, rows: Rows, q: Any) -> Iterator[Move]:
+def moves(family: MixtureFamily, rows: ScaledRows, q: Any) -> Iterator[Move]:
     """Yields moves, the most promising first."""
     x, weights = rows.whole()
     shares = family.shares(rows, q)
@@ -127,7 +127,7 @@ def _apart(a: Components, b: Components) -> Float[np.ndarray, "k k"]:
     return 0.125 * distance + volume
 
 
-def replaced(family: MixtureFamily, rows: Rows, q: Any, rng: np.random.Generator) -> Any:
+def replaced(family: MixtureFamily, rows: ScaledRows, q: Any, rng: np.random.Generator) -> Any:
     """Returns components of which a random one is put on rows that are close to a random row."""
     x, weights = rows.whole()
     k, d = q.means.shape

@@ -23,7 +23,7 @@ from kullback.fitting.mixture_family import MixtureFamily, family_of, with_compo
 from kullback.fitting.multistart import gather
 from kullback.fitting.natural_gradient import Ascent, ascend
 from kullback.fitting.offspring import split
-from kullback.fitting.rows import Rows, distinct, rows_of
+from kullback.fitting.rows import ScaledRows, distinct, rows_of
 from kullback.solvers.minimise import Minimum
 from kullback.solvers.modes import CountedDensity, whitened
 from kullback.targets import Samples
@@ -224,7 +224,7 @@ def refit(p: Samples, p_hat: Components) -> Components:
     return _unscaled(_without_prior(family, end, rows, _REFIT), rows)
 
 
-def _rows(p: Samples) -> tuple[Rows, Structure]:
+def _rows(p: Samples) -> tuple[ScaledRows, Structure]:
     """Rows with weights that sum to the number of rows they are worth, and what is fitted."""
     values = np.column_stack([_unrounded(column, i) for i, column in enumerate(p.values.T)])
     unrounded = replace(p, values=values)
@@ -241,7 +241,7 @@ def _unrounded(column: Float[np.ndarray, " n"], index: int) -> Float[np.ndarray,
 
 
 def _trial(
-    family: MixtureFamily, rows: Rows, few: Rows, k: int, before: Climb | None,
+    family: MixtureFamily, rows: ScaledRows, few: ScaledRows, k: int, before: Climb | None,
     rng: np.random.Generator,
 ) -> Climb:  # fmt: skip
     """The best of some starts with k components, on all rows, under the weak prior."""
@@ -255,7 +255,9 @@ def _trial(
     return _done(climb(family.model, rows, found.ends[0].at, tolerance=_TOLERANCE))
 
 
-def _without_prior(family: MixtureFamily, end: Climb, rows: Rows, tolerance: float) -> Components:
+def _without_prior(
+    family: MixtureFamily, end: Climb, rows: ScaledRows, tolerance: float
+) -> Components:
     """The maximum of the likelihood itself, but where it has a component shrink to a point."""
     free = _done(climb(family.final, rows, end.at, tolerance=tolerance, passes=_REFIT_PASSES))
     return end.at if family.spikes(free.sums) else free.at
@@ -267,7 +269,7 @@ def _done(end: Climb) -> Climb:
     return end
 
 
-def _unscaled(q: Components, rows: Rows) -> Components:
+def _unscaled(q: Components, rows: ScaledRows) -> Components:
     return q.moved(rows.center, np.diag(rows.scale))
 
 

@@ -16,7 +16,7 @@ from kullback.fitting.components import Components, one
 from kullback.fitting.covariances import Structure
 from kullback.fitting.mixture_family import family_of
 from kullback.fitting.natural_gradient import Ascent, ascend, slope_at
-from kullback.fitting.rows import Rows, rows_of
+from kullback.fitting.rows import ScaledRows, rows_of
 from kullback.solvers.modes import CountedDensity, climb, mode_at, whitened
 from kullback.targets import Samples
 
@@ -293,7 +293,9 @@ def _worst(
     return [draws[order[0]], np.median(worst, axis=0)]
 
 
-def by_likelihood(rows: Rows, k: int, rng: np.random.Generator, *, diagonal: bool) -> Components:
+def by_likelihood(
+    rows: ScaledRows, k: int, rng: np.random.Generator, *, diagonal: bool
+) -> Components:
     """Returns the mixture that is closest to draws of p in the other direction: it covers all of them."""
     d = len(rows.center)
     try:

@@ -52,7 +52,7 @@ Block = tuple[Float[np.ndarray, "d m"], Float[np.ndarray, " m"]]
 
 @final
 @dataclass(frozen=True, eq=False)
-class Rows:
+class ScaledRows:
     """Rows with weights, seen through (x - center) / scale.
 
     Attributes:
@@ -136,7 +136,7 @@ class Rows:
             yield x, None if features is None else features(x), self._chosen(first, held)
             first += len(held)
 
-    def each(self, run: Callable[["Rows"], Iterator[Any]]) -> Iterator[Any]:
+    def each(self, run: Callable[["ScaledRows"], Iterator[Any]]) -> Iterator[Any]:
         """Yields what a run yields for each unit, in their order; on the workers, if there are any.
 
         Args:
@@ -148,7 +148,9 @@ class Rows:
         yield from each(run, self._tasks, self.workers)
 
     def summed(
-        self, run: Callable[["Rows"], Iterator[Any]], combine: Callable[[Any, Any], Any] = added
+        self,
+        run: Callable[["ScaledRows"], Iterator[Any]],
+        combine: Callable[[Any, Any], Any] = added,
     ) -> Any:
         """Returns the sum of what a run yields for each unit, in a fixed order; arguments as of `each`."""
         if self.workers is None:
@@ -156,7 +158,7 @@ class Rows:
         return total(run, combine, self._tasks, self.workers)
 
     @cached_property
-    def _tasks(self) -> list["Rows"]:
+    def _tasks(self) -> list["ScaledRows"]:
         """The rows of each task, as they are sent to workers."""
         return [
             replace(self, source=part, first=first, workers=None, memo=None)
@@ -190,28 +192,28 @@ class Rows:
             return np.full(x.shape[1], units.sum())
         return units @ ~np.isnan(x)
 
-    def without(self, i: int, folds: int) -> "Rows":
+    def without(self, i: int, folds: int) -> "ScaledRows":
         """Returns the rows but for fold i."""
         return self._part(i, folds, inside=False)
 
-    def only(self, i: int, folds: int) -> "Rows":
+    def only(self, i: int, folds: int) -> "ScaledRows":
         """Returns the rows of fold i."""
         return self._part(i, folds, inside=True)
 
-    def alone(self) -> "Rows":
+    def alone(self) -> "ScaledRows":
         """Returns the rows that have a weight here, without the others: for samples in memory."""
         assert isinstance(self.source, Samples)
         _, weights = self.whole()
         held = weights > 0.0
         return replace(self.subset(self.source.values[held], weights[held]), n=self.n)
 
-    def _part(self, i: int, folds: int, *, inside: bool) -> "Rows":
+    def _part(self, i: int, folds: int, *, inside: bool) -> "ScaledRows":
         made = self._sharing(replace(self, fold=(i, folds, inside)))
         total = float(made.summed(weight)[0])
         share = total / self.total
         return self._sharing(replace(made, total=total, n=round(share * self.n)))
 
-    def _sharing(self, other: "Rows") -> "Rows":
+    def _sharing(self, other: "ScaledRows") -> "ScaledRows":
         """Returns rows that differ in their weights only, with what was made of these."""
         if self._kept is not None:
             other.__dict__.update(_kept=self._kept, _made=self._made)
@@ -261,7 +263,9 @@ class Rows:
         held = [float(found[0]) for found in self.each(counted_weight)]
         return np.cumsum([0.0, *held[:-1]])
 
-    def subset(self, values: Float[np.ndarray, "m d"], weights: Float[np.ndarray, " m"]) -> "Rows":
+    def subset(
+        self, values: Float[np.ndarray, "m d"], weights: Float[np.ndarray, " m"]
+    ) -> "ScaledRows":
         """Returns other rows of the same columns, given as they are, seen in the same way."""
         part = Samples(
             values,
@@ -274,9 +278,11 @@ class Rows:
         total = float(weights.sum())
         worth = self.effective * total / self.total
         n = len(values)
-        return Rows(part, self.center, self.scale, n, total, worth, counts_whole=self.counts_whole)
+        return ScaledRows(
+            part, self.center, self.scale, n, total, worth, counts_whole=self.counts_whole
+        )
 
-    def sample(self, size: int, rng: np.random.Generator) -> "Rows":
+    def sample(self, size: int, rng: np.random.Generator) -> "ScaledRows":
         """Returns `size` rows in proportion to their weights, one from each stretch of equal weight.
 
         All rows if there are no more. A row of weight 2 is met where two equal rows would be.
@@ -307,7 +313,7 @@ class Rows:
 
 def rows_of(
     source: Samples | Stream, *, common_scale: bool = False, workers: Workers | None = None
-) -> Rows:
+) -> ScaledRows:
     """Returns the rows of samples, after a pass that counts them and finds where they lie.
 
     Columns are centred at their median and scaled by the smaller of the sd and the distance of the
@@ -322,7 +328,7 @@ def rows_of(
         InputError: there are no rows, or a continuous column is constant.
     """
     d = len(source.columns)
-    plain = Rows(source, np.zeros(d), np.ones(d), 0, 0.0, 0.0, workers=workers)
+    plain = ScaledRows(source, np.zeros(d), np.ones(d), 0, 0.0, 0.0, workers=workers)
     found = plain.summed(described, merged)
     if found is None or not found[1] > 0.0:
         raise InputError(f"{_name(source)}: there are no rows with a weight")
@@ -333,7 +339,7 @@ def rows_of(
     # Weights of a survey: their sum becomes Kish's number; then what rows that depend on each other share.
     unit = total / squares / _shared(source)
     total = unit * total
-    plain = Rows(source, mean, sd, n, total, total, unit=unit, workers=workers)
+    plain = ScaledRows(source, mean, sd, n, total, total, unit=unit, workers=workers)
     median, spread = _middle(plain, mean, sd)
     # The last bits of a sum are of the order of the rows: a row of weight 2 is not summed as two rows are.
     spread = _short(spread)
@@ -342,7 +348,7 @@ def rows_of(
         common = np.exp(np.mean(np.log(scale[continuous])))
         scale = np.where(continuous, float(_short(common)), 1.0)
     center, whole = np.where(continuous, median, 0.0), unit == 1.0
-    return Rows(
+    return ScaledRows(
         source, center, scale, n, total, total, unit=unit, counts_whole=whole, workers=workers
     )
 
@@ -369,7 +375,7 @@ def _shared(source: Samples | Stream) -> float:
     return max(1.0, *(whole / float(w.sum()) for w in worth if w is not None))
 
 
-def distinct(rows: Rows) -> Rows:
+def distinct(rows: ScaledRows) -> ScaledRows:
     """Returns rows in memory with equal ones counted together, in an order of their own.
 
     So a row of weight 2 and two equal rows, wherever they stand, are the same to the last bit.
@@ -384,7 +390,7 @@ def distinct(rows: Rows) -> Rows:
 
 
 def _middle(
-    rows: Rows, mean: Float[np.ndarray, " d"], sd: Float[np.ndarray, " d"]
+    rows: ScaledRows, mean: Float[np.ndarray, " d"], sd: Float[np.ndarray, " d"]
 ) -> tuple[Float[np.ndarray, " d"], Float[np.ndarray, " d"]]:
     """The median, and the sd of a normal with these quartiles; mean and sd where most values are equal."""
     seen = rows.sample(10_000, np.random.default_rng(0)).source

@@ -13,7 +13,7 @@ from kullback.core.run import Run
 from kullback.fitting.em import block_size
 from kullback.fitting.em_climb import Climb, final_climb
 from kullback.fitting.em_search import quick_search
-from kullback.fitting.rows import Rows
+from kullback.fitting.rows import ScaledRows
 from kullback.inputs.passes import added
 from kullback.results.estimate import Estimate
 from kullback.results.quantity import LOG_PROB
@@ -47,7 +47,7 @@ class MeanScore:
     rows: int
     values: np.ndarray | None = None
     weights: np.ndarray | None = None
-    parts: tuple[tuple[Any, Rows], ...] = ()
+    parts: tuple[tuple[Any, ScaledRows], ...] = ()
 
 
 def estimate(found: MeanScore) -> Estimate:
@@ -61,7 +61,7 @@ def estimate(found: MeanScore) -> Estimate:
     )
 
 
-def score(model: Any, q: Any, rows: Rows) -> MeanScore:
+def score(model: Any, q: Any, rows: ScaledRows) -> MeanScore:
     """Returns the mean log density of rows, in a pass."""
     return _summary(rows, [(model, q, rows)])
 
@@ -69,7 +69,7 @@ def score(model: Any, q: Any, rows: Rows) -> MeanScore:
 def held_out(
     family: Any,
     q: Any,
-    rows: Rows,
+    rows: ScaledRows,
     run: Run,
     *,
     kept_prior: tuple[int, ...],
@@ -106,7 +106,7 @@ def held_out(
     )
 
 
-def chosen_anew(family: Any, q: Any, rows: Rows) -> bool:
+def chosen_anew(family: Any, q: Any, rows: ScaledRows) -> bool:
     """Returns whether a fit to fewer of the rows must choose its optimum anew.
 
     The optimum that rows left out took part in choosing is too good for them: by up to about a nat a parameter, over
@@ -122,13 +122,13 @@ def chosen_anew(family: Any, q: Any, rows: Rows) -> bool:
     return _luck(family, q, rows) > SMALL * score(family.final, q, rows).standard_error
 
 
-def _luck(family: Any, q: Any, rows: Rows) -> float:
+def _luck(family: Any, q: Any, rows: ScaledRows) -> float:
     return family.parameters(len(q.weights)) / rows.total
 
 
 def refitted(
     family: Any,
-    rows: Rows,
+    rows: ScaledRows,
     q: Any,
     rng: np.random.Generator | None,
     *,
@@ -167,14 +167,14 @@ def refitted(
     return near.at if missed else best.at
 
 
-def _ended(family: Any, rows: Rows, at: Any, kept: tuple[int, ...]) -> Climb:
+def _ended(family: Any, rows: ScaledRows, at: Any, kept: tuple[int, ...]) -> Climb:
     end = final_climb(family, rows, at, kept=kept, tolerance=_REFIT, passes=200).end
     if end.interrupted:
         raise KeyboardInterrupt
     return end
 
 
-def _summary(rows: Rows, parts: list[tuple[Any, Any, Rows]]) -> MeanScore:
+def _summary(rows: ScaledRows, parts: list[tuple[Any, Any, ScaledRows]]) -> MeanScore:
     shift = next(_first_mean(*part) for part in parts)
     tree = Pairwise(added)
     values, weights = [], []
@@ -207,7 +207,7 @@ class _Scored:
     shift: float
     kept: bool
 
-    def __call__(self, rows: Rows) -> Iterator[tuple[list[float], list[Any], list[Any]]]:
+    def __call__(self, rows: ScaledRows) -> Iterator[tuple[list[float], list[Any], list[Any]]]:
         size = block_size(len(self.q.weights), self.model.structure.width)
         for blocks in rows.units(size):
             sums, values, weights = [0.0, 0.0, 0.0], [], []
@@ -222,7 +222,7 @@ class _Scored:
 
 
 def _scores(
-    model: Any, q: Any, rows: Rows, x: np.ndarray, weights: np.ndarray
+    model: Any, q: Any, rows: ScaledRows, x: np.ndarray, weights: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """The log densities of the rows of a block that have a weight, and their weights."""
     used = weights > 0.0
@@ -231,7 +231,7 @@ def _scores(
     return model.log_prob(q, x[:, used]) - rows.log_unit(x[:, used]), weights[used]
 
 
-def _first_mean(model: Any, q: Any, rows: Rows) -> float:
+def _first_mean(model: Any, q: Any, rows: ScaledRows) -> float:
     """The mean score of the first rows that have a weight: near enough to all scores that no digits cancel."""
     for x, given in rows.blocks(block_size(len(q.weights), model.structure.width)):
         log_q, _ = _scores(model, q, rows, x, given)

@@ -31,7 +31,7 @@ from kullback.fitting.mixtures import (
     choose,
     fit_mixture,
 )
-from kullback.fitting.rows import Rows, distinct, rows_of
+from kullback.fitting.rows import ScaledRows, distinct, rows_of
 from kullback.fitting.scores import estimate, held_out, score
 from kullback.measure.question import CROSS_ENTROPY
 from kullback.results.estimate import Estimate
@@ -58,8 +58,8 @@ class _Job:
     """What is fitted, to what."""
 
     recipe: MixtureRecipe
-    rows: Rows
-    sample: Rows
+    rows: ScaledRows
+    sample: ScaledRows
     family: MixtureFamily
     starts: int
     run: Run
@@ -211,7 +211,7 @@ def _job(p: Samples | Stream, recipe: MixtureRecipe, starts: int, run: Run) -> _
     return _Job(recipe, rows, sample, family, starts, run)
 
 
-def _memo(rows: Rows, recipe: MixtureRecipe, starts: int, run: Run) -> Memo:
+def _memo(rows: ScaledRows, recipe: MixtureRecipe, starts: int, run: Run) -> Memo:
     """What passes returned to an earlier run of this fit; passes over few rows are not kept, but the fit is known."""
     mark = {
         "columns": rows.source.columns,
@@ -273,7 +273,7 @@ def _optima(job: _Job, mixed: Mixed) -> tuple[Optimum, ...]:
     return (best, *others)
 
 
-def _loss(job: _Job, end: Climb, rows: Rows) -> Estimate:
+def _loss(job: _Job, end: Climb, rows: ScaledRows) -> Estimate:
     found = score(job.family.final, end.at, rows)
     # Rows fitted to are too near q by half of this, and those to come too far by the other half (Akaike 1974).
     optimism = job.family.parameters(len(end.at.weights)) / rows.total
