@@ -39,6 +39,8 @@ _MISSED, _NOTED, _REPAIRS = 20.0, 1e-3, 3
 _TOWARDS, _LIGHT, _MANY = 4, 0.3, 0.2
 #: Rounds of them at least that go on where the draws end, and the power of p by which they do.
 _BEYOND, _POWER = 3, 0.25
+#: Rounds of them at most, and the share of a mean by which it rises where they have not come to an end.
+_MOST_BEYOND, _RISEN = 12, 0.02
 #: Of values that are all 0 nothing is heavy.
 _NONE = 1e-30
 _HEAVY, _SHARE = 0.4, 0.3
@@ -216,8 +218,8 @@ def towards(
     name: str,
     *,
     beyond: bool = False,
-) -> Cover:
-    """Returns draws, the last of which come from a mixture for the mean of some values under p.
+) -> tuple[Cover, bool]:
+    """Returns draws, the last of which come from a mixture for the mean of some values under p; and whether it rises.
 
     A part of it is the proposal for p itself, another is learnt from the draws by how much they add to that mean:
     far out, p may be small and still decide.
@@ -230,13 +232,16 @@ def towards(
         name: of the values.
         beyond: whether a third part goes on where the draws end, in case that p does.
     """
-    base, further = now.proposal, list[Components]()
-    for i in range(_TOWARDS):
+    base, further, before, rising = now.proposal, list[Components](), math.nan, False
+    for i in range(_MOST_BEYOND if beyond else _TOWARDS):
         sizes = np.maximum(np.abs(np.where(np.isfinite(now.log_p), values(now), 0.0)), _NONE)
         heavy = now.weights * sizes
+        rising = bool(heavy.mean() - before > max(_RISEN * heavy.mean(), _error(heavy)))
+        before = float(heavy.mean())
         worth = float(heavy.sum() ** 2 / (heavy @ heavy))
-        light = smoothed(np.log(np.maximum(heavy, 1e-300)))[2] < _LIGHT
-        if i >= (_BEYOND if beyond else 1) and light and worth > _MANY * len(now.x):
+        settled = worth > _MANY * len(now.x) or i >= _TOWARDS
+        light = smoothed(np.log(np.maximum(heavy, 1e-300)))[2] < _LIGHT or i >= _TOWARDS
+        if i >= (_BEYOND if beyond else 1) and light and settled and not rising:
             break
         rng = run.generator(name, i)
         found = mixture_of(now.x, heavy, worth * _EACH_AT_FIRST / _EACH, rng)
@@ -248,7 +253,11 @@ def towards(
         now = now.with_more(
             density, replace(both, weights=both.weights / both.weights.sum()), _ROUND, run
         )
-    return now
+    return now, rising
+
+
+def _error(values: Array) -> float:
+    return float(values.std()) / math.sqrt(len(values))
 
 
 def _further(

@@ -70,7 +70,7 @@ class Covering:
 
         values = ratio(self.cover)
         level = float(weights @ values) / len(weights)
-        made = towards(
+        made, rising = towards(
             self.density,
             self.cover,
             lambda now: ratio(now) - level,
@@ -78,7 +78,7 @@ class Covering:
             "log p - log q",
             beyond=True,
         )
-        return Kin(made.proposal, shear)
+        return Kin(made.proposal, shear, arrived=not rising)
 
 
 def covering_of(

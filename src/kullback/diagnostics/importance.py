@@ -56,6 +56,7 @@ class Weighed:
         gradient: of log p, (n, d), at q's draws at least.
         others: the log density that the others come from.
         closer: whether that is one closer to p, not q itself with t tails.
+        arrived: whether that reaches where log p - log q decides no more.
     """
 
     x: Float[np.ndarray, "n d"]
@@ -66,6 +67,7 @@ class Weighed:
     gradient: Float[np.ndarray, "m d"]
     others: Callable[[Array], Array]
     closer: bool
+    arrived: bool = True
 
     def log_r_at(self, x: Array, log_q: Array) -> Float[np.ndarray, " m"]:
         """Returns the log density of what all draws come from at other points, given log q there."""
@@ -169,6 +171,8 @@ class Weighed:
         """
         if not self.closer:
             return 0.0
+        if not self.arrived:
+            return math.inf
         level = self.elbo[0]
         value = level + float(np.mean(self.weights * (self._known - level)))
         added = self.weights * np.abs(self._known - value)
@@ -286,11 +290,13 @@ class Kin:
         mixture: in coordinates of its own.
         shear: these coordinates; None for those of p.
         closer: whether it is closer to p than q is, not q itself.
+        arrived: whether it reaches where log p - log q decides no more.
     """
 
     mixture: Components
     shear: Shear | None = None
     closer: bool = True
+    arrived: bool = True
 
     def draw(self, rng: np.random.Generator, n: int) -> Float[np.ndarray, "n d"]:
         """Returns n draws."""
@@ -351,7 +357,9 @@ def _with_others(
     x, log_p, logs, gradient = (np.concatenate(column) for column in both)
     share = known.own / len(x)
     log_r = np.logaddexp(math.log(share) + logs, math.log1p(-share) + kin.log_prob(x))
-    return Weighed(x, known.own, log_p, logs, log_r, gradient, kin.log_prob, kin.closer)
+    return Weighed(
+        x, known.own, log_p, logs, log_r, gradient, kin.log_prob, kin.closer, kin.arrived
+    )
 
 
 def draw(

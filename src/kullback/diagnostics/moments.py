@@ -126,7 +126,7 @@ def enough(density: CountedDensity, now: Cover, parameters: int, run: Run) -> Co
         def squares(c: Cover) -> Array:
             return np.sum(np.linalg.solve(found.root, (c.x - found.mean).T) ** 2, axis=0)
 
-        now = towards(density, now, squares, run, "moments")
+        now = towards(density, now, squares, run, "moments")[0]
         error = moments(now).error
     wanted = len(now.x) * min(np.nan_to_num(error, nan=np.inf) / NATS, _MOST / len(now.x))
     more = int(wanted) - len(now.x)

@@ -83,15 +83,16 @@ def diagnose(
     weighed = weigh(density, q, log_q, run.generator("weights"), None, sample)
     check_faults(density, target, weighed)
     rays = check_proper(target, density, q, run.generator("rays", 1))
-    covered = None if sample is None and _near(q, weighed) else covering()
+    afar = from_afar(tempered(), found, log_q, weighed)
+    covered = None if sample is None and _near(q, weighed, afar) else covering()
     if covered is not None:
         kin = covered.kin(log_q)
         there = weigh(density, q, log_q, run.generator("weights"), kin, sample)
         # Where no mixture covers p, in many coordinates, q's own draws tell more.
         weighed = there if there.pareto_k < RELIABLE else weighed
+        afar = from_afar(tempered(), found, log_q, weighed)
     run.watch("probing with Langevin steps")
     probed = probe(density, q, log_q, weighed, run.generator("probe"))
-    afar = from_afar(tempered(), found, log_q, weighed)
     evidence = weigh_up(weighed, afar, rays)
     moments = of_q(target, q, run.generator("moments"), sample)
     expected = expected_shrinkage(target, made.curvature, q)
@@ -125,12 +126,13 @@ def diagnose(
 _NEAR, _NO_TAIL = 0.005, 0.3
 
 
-def _near(q: Components, weighed: Weighed) -> bool:
+def _near(q: Components, weighed: Weighed, afar: Afar) -> bool:
     """Whether a Gaussian is so near p that its own draws tell all about both.
 
-    Mixtures and flows come as near to a p that has arms which they do not enter.
+    Mixtures and flows come as near to a p that has arms which they do not enter; and to a Gaussian's own draws a p with
+    a light mode far away is the Gaussian itself.
     """
-    if len(q.weights) > 1:
+    if len(q.weights) > 1 or afar.modes or afar.outside[0] > 0.0:
         return False
     kls = weighed.reverse_kl, weighed.forward_kl
     return weighed.pareto_k < _NO_TAIL and all(kl + 2.0 * error < _NEAR for kl, error in kls)
