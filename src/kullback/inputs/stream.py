@@ -13,6 +13,7 @@ import polars as pl
 from jaxtyping import Float
 
 from kullback.core.errors import InputError
+from kullback.core.interrupts import deferred
 from kullback.inputs.samples import (
     Missing,
     Read,
@@ -107,7 +108,8 @@ class _Parts:
             _check_unchanged(file)
             first = file.first
             for frame in self._frames(file):
-                rows = frame.to_numpy(order="c")
+                with deferred():
+                    rows = frame.to_numpy(order="c")
                 values, weights = self._checked(rows, file.path, first)
                 first += len(rows)
                 total += float(len(values) if weights is None else weights.sum())

@@ -294,9 +294,9 @@ def _numbers(text: CsvText) -> Float[np.ndarray, "n d"] | None:
                 separator=text.layout.delimiter,
                 schema={str(i): pl.Float64 for i in range(len(text.layout.columns))},
             )
+            values = frame.to_numpy()
     except pl.exceptions.PolarsError:
         return None
-    values = frame.to_numpy()
     return values if np.isfinite(values).all() else None
 
 
