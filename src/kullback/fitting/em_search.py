@@ -369,6 +369,7 @@ def rough_mixture(rows: ScaledRows, k: int, rng: np.random.Generator) -> Compone
 
     Raises:
         InputError: columns determine each other, or there are fewer distinct rows than components.
+        KeyboardInterrupt: on the way.
     """
     family = family_of(Structure("full", len(rows.center)), rows, k)
     metrics: tuple[Metric, ...] = ("scaled", "white", "units")
@@ -377,6 +378,8 @@ def rough_mixture(rows: ScaledRows, k: int, rng: np.random.Generator) -> Compone
     kinds = _ROUGH_KINDS if k > 1 else _ROUGH_KINDS[:1]
     starts = [family.from_shares(rows, shares_of(kind, points, weights, k, rng)) for kind in kinds]
     ends = climb_together(family.model, rows, starts, _ROUGH_PASSES if k > 1 else 1)
+    if any(end.interrupted for end in ends):
+        raise KeyboardInterrupt
     best = max(ends, key=lambda end: end.value)
     return best.at.moved(rows.center, np.diag(rows.scale))
 

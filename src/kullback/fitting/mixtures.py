@@ -273,6 +273,8 @@ def fit_mixture(
         part = rows.sample(_PART, np.random.default_rng(0))
         watch(f"climbing on {_PART:,} of {rows.n:,} rows")
         ends = [climb(family.model, part, ends[0].at, tolerance=1.0, before=ends[0].path)]
+        if ends[0].interrupted:
+            return Mixed(ends[0], found, 0, math.nan, (), interrupted=True)
     done: list[Last] = []
     for end in ends:
         done.append(_finished(family, rows, end, told, rough=offspring == "some"))

@@ -220,7 +220,7 @@ def refit(p: Samples, p_hat: Components) -> Components:
     means = (p_hat.means - rows.center) / rows.scale
     begun = Components(p_hat.weights, means, p_hat.roots / rows.scale[:, None])
     family = with_components(family_of(structure, rows, 1), len(begun.weights), **_PULL)
-    end = climb(family.model, rows, begun, tolerance=_REFIT, passes=_REFIT_PASSES)
+    end = _done(climb(family.model, rows, begun, tolerance=_REFIT, passes=_REFIT_PASSES))
     return _unscaled(_without_prior(family, end, rows, _REFIT), rows)
 
 
