@@ -107,10 +107,7 @@ class Cover:
         index = len(self.rounds)
         run.watch(f"draws that cover p, round {index + 1}")
         x = draw(q, run.generator("draws that cover p", index), n, freedom=FREEDOM)
-        # A fault in the far tails, where p is hardly seen, is no reason to refuse.
-        met, faulty = list(density.faults), density.faulty
-        log_p = density(x)[0]
-        density.faults, density.faulty = met, faulty
+        log_p = density.far_out(x)[0]
         both = np.concatenate([self.x, x]), np.concatenate([self.log_p, log_p])
         return Cover(*both, (*self.rounds, (n, q)), self.anchor)
 
@@ -278,12 +275,10 @@ def _further(
 
 
 def _flattened(density: CountedDensity, power: float) -> CountedDensity:
-    """A power of p, whose faults out there are no reason to refuse."""
+    """A power of p."""
 
     def evaluate(x: Array) -> tuple[Array, Array]:
-        met, faulty = list(density.faults), density.faulty
-        value, gradient = density(x)
-        density.faults, density.faulty = met, faulty
+        value, gradient = density.far_out(x)
         return power * value, power * gradient
 
     return CountedDensity(evaluate, density.dimension)

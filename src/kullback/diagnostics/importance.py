@@ -349,10 +349,7 @@ def _with_others(
 ) -> Weighed:
     """Returns the draws and n more, of the kin that others of them come from."""
     x = kin.draw(rng, n)
-    # A fault in the far tails, where q itself was never seen, is no reason to refuse.
-    met, faulty = list(density.faults), density.faulty
-    log_p, gradient = density(x)
-    density.faults, density.faulty = met, faulty
+    log_p, gradient = density.far_out(x)
     both = ((known.x, x), (known.log_p, log_p), (known.log_q, log_q(x)), (known.gradient, gradient))
     x, log_p, logs, gradient = (np.concatenate(column) for column in both)
     share = known.own / len(x)

@@ -82,6 +82,15 @@ class CountedDensity:
         self.faults.clear()
         self.faulty = 0
 
+    def far_out(
+        self, x: Float[np.ndarray, "n d"]
+    ) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, "n d"]]:
+        """Returns the same where p is hardly seen: a fault there is no reason to refuse, and is not kept."""
+        met, faulty = list(self.faults), self.faulty
+        found = self(x)
+        self.faults, self.faulty = met, faulty
+        return found
+
     def __call__(
         self, x: Float[np.ndarray, "n d"]
     ) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, "n d"]]:
