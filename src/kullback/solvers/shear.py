@@ -77,11 +77,9 @@ class Shear:
 
         def evaluate(z: Draws) -> tuple[Values, Draws]:
             x = self.forward(z)
-            met, faulty = list(density.faults), density.faulty
             alive = np.isfinite(x).all(axis=1)
             value, gradient = np.full(len(z), -np.inf), np.zeros(z.shape)
-            value[alive], gradient[alive] = density(x[alive])
-            density.faults, density.faulty = met, faulty
+            value[alive], gradient[alive] = density.far_out(x[alive])
             logs = self._logs(z[:, self.source])
             rates = np.where(np.abs(logs) < _LONGEST, self.rates, 0.0)
             slope = (gradient @ self.mixing) * np.exp(logs)
@@ -177,12 +175,10 @@ def _deep(
         def evaluate(v: Draws, at: float = at) -> tuple[Values, Draws]:
             whole = np.empty((len(v), x.shape[1]))
             whole[:, rest], whole[:, source] = v, at
-            value, gradient = density(whole)
+            value, gradient = density.far_out(whole)
             return value, gradient[:, rest]
 
-        met, faulty = list(density.faults), density.faulty
         mode = mode_at(CountedDensity(evaluate, len(rest)), x[deepest, rest])
-        density.faults, density.faulty = met, faulty
         if mode.proper:
             return mode
     return None
