@@ -20,7 +20,9 @@ from kullback.core.run import Run
 from kullback.diagnostics.importance import FREEDOM, draw, heavy_log_prob, smoothed
 from kullback.fitting.climbs import Climbs
 from kullback.fitting.components import Components, joined, one
+from kullback.fitting.covariances import Structure
 from kullback.fitting.em_search import rough_mixture
+from kullback.fitting.mixture_family import family_of
 from kullback.fitting.rows import rows_of
 from kullback.solvers.modes import CountedDensity
 from kullback.solvers.tempering import Points, Tempered, move
@@ -313,16 +315,18 @@ def mixture_of(
     held = weights > 1e-8 * weights.max()
     x, weights = x[held], weights[held] * (worth / weights[held].sum())
     best, lowest, risen = None, math.inf, 0
-    for k in _COMPONENTS:
-        if worth < _EACH_AT_FIRST * size * k or risen == 2:
-            break
-        try:
-            made = _whole(rough_mixture(rows_of(Samples(x, weights)), k, rng))
-        except InputError:  # columns that determine each other, or too few rows that differ
-            break
-        bic = k * size * math.log(worth) - 2.0 * float(weights @ made.log_prob(x))
-        risen = 0 if bic < lowest else risen + 1
-        best, lowest = (made, bic) if bic < lowest else (best, lowest)
+    try:
+        rows = rows_of(Samples(x, weights))
+        family = family_of(Structure("full", d), rows, 1)
+        for k in _COMPONENTS:
+            if worth < _EACH_AT_FIRST * size * k or risen == 2:
+                break
+            made = _whole(rough_mixture(family, rows, k, rng))
+            bic = k * size * math.log(worth) - 2.0 * float(weights @ made.log_prob(x))
+            risen = 0 if bic < lowest else risen + 1
+            best, lowest = (made, bic) if bic < lowest else (best, lowest)
+    except InputError:  # columns that determine each other, or too few rows that differ
+        pass
     return best
 
 

@@ -19,7 +19,6 @@ import numpy as np
 from jaxtyping import Float
 
 from kullback.fitting.components import Components
-from kullback.fitting.covariances import Structure
 from kullback.fitting.em_climb import Climb, climb
 from kullback.fitting.em_together import (
     KINDS,
@@ -29,7 +28,7 @@ from kullback.fitting.em_together import (
     leads_nowhere,
     shares_of,
 )
-from kullback.fitting.mixture_family import Metric, MixtureFamily, family_of
+from kullback.fitting.mixture_family import Metric, MixtureFamily, with_components
 from kullback.fitting.offspring import crossed, moved, moves, replaced, shuffled
 from kullback.fitting.rows import ScaledRows
 
@@ -364,15 +363,23 @@ _ROUGH_KINDS: tuple[Kind, ...] = ("scaled", "white")
 _ROUGH_PASSES = 15
 
 
-def rough_mixture(rows: ScaledRows, k: int, rng: np.random.Generator) -> Components:
+def rough_mixture(
+    family: MixtureFamily, rows: ScaledRows, k: int, rng: np.random.Generator
+) -> Components:
     """Returns a mixture of k Gaussians that is close to rows, by a few passes from a few starts.
 
+    Args:
+        family: of Gaussians, for these rows and any number of components.
+        rows: in memory.
+        k: components.
+        rng: randomness.
+
     Raises:
-        InputError: columns determine each other, or there are fewer distinct rows than components.
+        InputError: there are fewer distinct rows than components.
         KeyboardInterrupt: on the way.
     """
-    family = family_of(Structure("full", len(rows.center)), rows, k)
-    metrics: tuple[Metric, ...] = ("scaled", "white", "units")
+    family = with_components(family, k)
+    metrics: tuple[Metric, ...] = ("scaled", "white")
     points: dict[Metric, Float[np.ndarray, "c n"]] = {m: family.points(rows, m) for m in metrics}
     weights = rows.whole()[1]
     kinds = _ROUGH_KINDS if k > 1 else _ROUGH_KINDS[:1]
