@@ -125,6 +125,7 @@ def test_a_key_is_the_key_of_fit():
     assert MixtureDensity(2).fit(x).fit_.held_out is None
 
 
+@pytest.mark.slow
 def test_a_weight_is_a_number_of_rows():
     rng = np.random.default_rng(0)
     x, weights = rng.normal(size=(80, 2)), rng.integers(0, 4, 80)

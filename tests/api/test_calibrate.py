@@ -346,6 +346,7 @@ class TestCheckpoint:
 
 
 class TestOnWorkers:
+    @pytest.mark.slow
     def test_the_ranks_are_those_of_one_process(self):
         spawn = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(1, mp_context=spawn) as executor:

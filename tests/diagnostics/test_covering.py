@@ -59,6 +59,7 @@ def of_keys(keys, family, d):
     return np.array(found)
 
 
+@pytest.mark.slow
 def test_a_funnel_in_the_plane():
     assert np.abs(of_keys([0], "mixture:3", 2)).max() < 3.5
 
@@ -147,6 +148,7 @@ def zs_of_banana(bend, width, d, family, key):
     return [z_of(q.log_evidence, log_evidence), z_of(q.reverse_kl, *reverse), forward]
 
 
+@pytest.mark.slow
 def test_a_banana():
     """KL(p||q) was .026 ± .004 for .084, with "trust": its arms, which draws of q never enter, have most of it."""
     assert np.abs(zs_of_banana(0.3, 0.3, 2, "auto", 2)).max() < 3.5

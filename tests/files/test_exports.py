@@ -113,7 +113,7 @@ except KeyboardInterrupt:
 """
 
 
-@pytest.mark.parametrize("name", ["a.csv", "a.parquet"])
+@pytest.mark.parametrize("name", [pytest.param("a.csv", marks=pytest.mark.slow), "a.parquet"])
 def test_ctrl_c_while_polars_writes_leaves_nothing(here, name):
     for wait in (0.0, 0.05, 0.1):
         child = subprocess.Popen(

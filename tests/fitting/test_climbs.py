@@ -33,7 +33,14 @@ def somewhere(d: int, distance: float, rng: np.random.Generator) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("d", "width", "distance"), [(3, 0.1, 12.0), (4, 0.2, 30.0), (6, 0.35, 20.0), (8, 0.5, 8.0)]
+    ("d", "width", "distance"),
+    [
+        (3, 0.1, 12.0),
+        *(
+            pytest.param(*needle, marks=pytest.mark.slow)
+            for needle in ((4, 0.2, 30.0), (6, 0.35, 20.0), (8, 0.5, 8.0))
+        ),
+    ],
 )
 def test_narrow_modes_are_met_as_often_as_is_said(d, width, distance):
     met, keys = 0, 80

@@ -138,6 +138,7 @@ class TestFits:
             inside += information.interval[0] <= truth <= information.interval[1]
         assert inside >= 33
 
+    @pytest.mark.slow
     def test_a_mixture_of_regressions_bends(self):
         rng = np.random.default_rng(5)
         rows, fresh = sine(rng, 800), sine(rng, 4000)

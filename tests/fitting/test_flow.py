@@ -188,6 +188,7 @@ class TestInterruption:
         assert found.elbo.value == plain.elbo.value
         assert not any("phase" in t for t in after)
 
+    @pytest.mark.slow
     def test_later_the_flow_so_far_is_kept(self):
         found, after = _interrupted_at("flow: phase 2", BANANA, "reverse")
         assert isinstance(found.q, CouplingFlow)
@@ -205,6 +206,7 @@ class TestInterruption:
         assert found.notes[1].startswith("interrupted during the fit")
         assert not any("phase" in t for t in after)
 
+    @pytest.mark.slow
     def test_of_rows(self):
         found, after = _interrupted_at("flow from 0: phase 1", Samples(_draws(600)), "forward")
         assert not isinstance(found.q, CouplingFlow)

@@ -154,11 +154,19 @@ def test_low_rank_lies_between_mean_field_and_full_rank():
     ("p", "families"),
     [
         (modes([-2.0, 0.0, 2.0], [0.3, 0.4, 0.3], 0.3), ["full_rank", "mixture:2"]),
-        (modes([-3.0, 0.0, 3.0], [0.3, 0.4, 0.3], 0.3), ["full_rank", "mixture:2"]),
-        (modes([-6.0, 0.0, 6.0], [0.3, 0.4, 0.3], 0.3), ["full_rank", "mixture:2"]),
+        pytest.param(
+            modes([-3.0, 0.0, 3.0], [0.3, 0.4, 0.3], 0.3),
+            ["full_rank", "mixture:2"],
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            modes([-6.0, 0.0, 6.0], [0.3, 0.4, 0.3], 0.3),
+            ["full_rank", "mixture:2"],
+            marks=pytest.mark.slow,
+        ),
         (modes([-20.0, 20.0], [0.3, 0.7], 1.0), ["mean_field", "full_rank"]),
         pytest.param(funnel(), ["mean_field", "full_rank"], marks=pytest.mark.slow),
-        (banana(), ["full_rank"]),
+        pytest.param(banana(), ["full_rank"], marks=pytest.mark.slow),
         (student(5, 3.0), ["full_rank"]),
         (student(1, 1.0), ["full_rank"]),
     ],

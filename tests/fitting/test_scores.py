@@ -43,6 +43,7 @@ def _unbiased(said, error, true):
     assert 0.4 < np.sqrt(np.mean((apart / np.array(error)) ** 2)) < 1.6
 
 
+@pytest.mark.slow
 def test_refits_score_rows_left_out_as_they_score_fresh_rows():
     # Of refits that begin at the fit to all rows, rms 3.
     said, error, true = [], [], []

@@ -73,7 +73,8 @@ def test_a_fit_has_the_same_bits_on_other_processes(pool, files):
     np.testing.assert_array_equal(numbers(there), numbers(here))
 
 
-@pytest.mark.parametrize("weights", ["w", pytest.param(None, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("weights", ["w", None])
 def test_a_mixture_has_the_same_bits_on_other_processes(pool, files, weights):
     stream = scan(files, columns=["x", "y"], weights=weights)
     # and those of the array that the files hold
@@ -282,6 +283,7 @@ def test_scores_are_those_of_one_process(pool, files):
         score(fitted, Samples(np.zeros((5, 2)), columns=("x", "y")), executor=pool)
 
 
+@pytest.mark.slow
 def test_a_list_of_fits_is_a_map(pool):
     """A fit, its data and its result go to other processes and come back."""
     data = [RNG(i).normal(size=(60, 2)) for i in range(3)]

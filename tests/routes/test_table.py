@@ -140,7 +140,7 @@ _USED = [
     pytest.param(
         "log density", "mixture:2", "forward", "importance_sampling", marks=pytest.mark.slow
     ),
-    ("discrete log density", "bernoulli", "reverse", None),
+    pytest.param("discrete log density", "bernoulli", "reverse", None, marks=pytest.mark.slow),
     ("density", "normal", "reverse", None),
     pytest.param("density", "laplace", "reverse", None, marks=pytest.mark.slow),
     pytest.param("density", "mixture:2", "forward", None, marks=pytest.mark.slow),

@@ -125,6 +125,7 @@ def test_ratings_are_categories_to_a_mixture():
         kb.fit(rows, "mixture:2", direction="reverse")
 
 
+@pytest.mark.slow
 def test_a_component_narrower_than_the_step_is_not_to_be_trusted():
     kinds = ("integer", "continuous")
     wide = kb.Samples(
