@@ -196,7 +196,7 @@ def joined(mixtures: list[Components]) -> Components:
 
 def parted(q: Components, n: int) -> Iterator[Components]:
     """Yields the n mixtures of as many components each that were joined, their weights summing to 1."""
-    weights, means, roots = (np.split(a, n) for a in (q.weights, q.means, q.roots))
+    weights, means, roots = (a.reshape(n, -1, *a.shape[1:]) for a in (q.weights, q.means, q.roots))
     for w, m, r in zip(weights, means, roots, strict=True):
         yield Components(w / w.sum(), m, r)
 
