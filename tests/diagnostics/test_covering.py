@@ -191,22 +191,34 @@ def test_a_light_mode_far_away(w, at):
     assert q.diagnosis.verdict != "trust"
 
 
-def steep(x):
-    """N(0, 1) and, about its exponential, N(0, .3^2)."""
-    width = 0.3
-    return -0.5 * (x[0] ** 2 + ((x[1] - jnp.exp(x[0])) / width) ** 2) - LOG_2PI - jnp.log(width)
+ARMS = {"exp": (jnp.exp, 0.3), "cube": (lambda t: t**3, 0.5)}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("family", "key"), [("full_rank", 0), ("auto", 1)])
-def test_an_arm_that_steepens(family, key):
-    """KL(p||q) was 2.9 ± .4 for 18.9: draws went on along the arm, and stopped before its end."""
-    q = fit(LogDensity(steep, np.zeros(2)), family, direction="reverse", key=key)
+def zs_of_arm(name, family, key):
+    """Of N(0, 1) and, about a function of it, N(0, width^2)."""
+    curve, width = ARMS[name]
+
+    def log_density(x):
+        off = (x[1] - curve(x[0])) / width
+        return -0.5 * (x[0] ** 2 + off**2) - LOG_2PI - np.log(width)
+
+    q = fit(LogDensity(log_density, np.zeros(2)), family, direction="reverse", key=key)
     rng, n = np.random.default_rng(0), 200_000
     x = rng.standard_normal((n, 2))
     x[:, 0] *= 2.0
     weights = 2.0 * np.exp(-0.375 * x[:, 0] ** 2)
-    log_p = -0.5 * (x[:, 0] ** 2 + x[:, 1] ** 2) - LOG_2PI - np.log(0.3)
-    x[:, 1] = np.exp(x[:, 0]) + 0.3 * x[:, 1]
+    log_p = -0.5 * (x[:, 0] ** 2 + x[:, 1] ** 2) - LOG_2PI - np.log(width)
+    x[:, 1] = curve(x[:, 0]) + width * x[:, 1]
     gaps = weights * (log_p - q.log_prob(x))
-    assert abs(z_of(q.forward_kl, gaps.mean(), gaps.std() / np.sqrt(n))) < 3.5
+    assert q.diagnosis.verdict != "trust"
+    return z_of(q.forward_kl, gaps.mean(), gaps.std() / np.sqrt(n)), z_of(q.log_evidence, 0.0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["full_rank", "auto"])
+@pytest.mark.parametrize("name", ARMS)
+def test_an_arm_that_steepens(name, family):
+    """Draws went on along the arm, and stopped before its end: 8.6 ± 1.5 for 279, 1.03 ± .01 for 1.14."""
+    found = np.array([zs_of_arm(name, family, key) for key in range(3)])
+    assert np.abs(found).max() < 3.5
+    assert np.abs(found.mean(axis=0)).max() < 2.0

@@ -24,6 +24,7 @@ from kullback.fitting.covariances import Structure
 from kullback.fitting.em_search import rough_mixture
 from kullback.fitting.mixture_family import family_of
 from kullback.fitting.rows import rows_of
+from kullback.solvers.arms import arms
 from kullback.solvers.modes import CountedDensity
 from kullback.solvers.tempering import Points, Tempered, move
 from kullback.targets import Samples
@@ -39,8 +40,9 @@ _BETTER = 1.05
 _MISSED, _NOTED, _REPAIRS = 20.0, 1e-3, 3
 #: Rounds of draws towards a mean at most, and Pareto k and effective share of what they add at which they end.
 _TOWARDS, _LIGHT, _MANY = 4, 0.3, 0.2
-#: Rounds of them at least that go on where the draws end, and the power of p by which they do.
-_BEYOND, _POWER = 3, 0.25
+#: Rounds of them at least that go on where the draws end, the power of p by which they do, and walks from draws of
+#: each kind.
+_BEYOND, _POWER, _WALKS = 3, 0.25, 3
 #: Rounds of them at most, and the share of a mean by which it rises where they have not come to an end.
 _MOST_BEYOND, _RISEN = 12, 0.02
 #: Of values that are all 0 nothing is heavy.
@@ -233,7 +235,7 @@ def towards(
     """
     base, further, before, rising = now.proposal, list[Components](), math.nan, False
     for i in range(_MOST_BEYOND if beyond else _TOWARDS):
-        sizes = np.maximum(np.abs(np.where(np.isfinite(now.log_p), values(now), 0.0)), _NONE)
+        sizes = _sizes(values, now)
         heavy = now.weights * sizes
         rising = bool(heavy.mean() - before > max(_RISEN * heavy.mean(), _error(heavy)))
         before = float(heavy.mean())
@@ -246,7 +248,7 @@ def towards(
         found = mixture_of(now.x, heavy, worth * _EACH_AT_FIRST / _EACH, rng)
         parts = [base] if found is None else [base, found]
         if beyond:
-            further += _further(density, now, sizes, joined([*parts, *further]), rng)
+            further += _further(density, now, values, joined([*parts, *further]), rng)
             parts += [joined(further)] if further else []
         both = joined([replace(q, weights=q.weights / q.weights.sum()) for q in parts])
         now = now.with_more(
@@ -259,21 +261,62 @@ def _error(values: Array) -> float:
     return float(values.std()) / math.sqrt(len(values))
 
 
+def _sizes(values: Callable[[Cover], Array], at: Cover) -> Array:
+    return np.maximum(np.abs(np.where(np.isfinite(at.log_p), values(at), 0.0)), _NONE)
+
+
 def _further(
-    density: CountedDensity, now: Cover, sizes: Array, metric: Components, rng: np.random.Generator
+    density: CountedDensity,
+    now: Cover,
+    values: Callable[[Cover], Array],
+    metric: Components,
+    rng: np.random.Generator,
 ) -> list[Components]:
-    """A mixture around chains of a root of p, half of them from where the values are large: p may go on there."""
+    """Mixtures where p may go on, half of them from where the values are large.
+
+    One is around chains of a root of p, which find the way in many dimensions; one is along arms, where chains
+    get not far.
+    """
     logs = _POWER * now.log_p - now.log_r
     flat = np.exp(logs - logs.max())
-    x = np.concatenate(
-        [
-            now.x[rng.choice(len(now.x), _CHAINS // 2, p=chances / chances.sum())]
-            for chances in (flat, flat * sizes)
-        ]
-    )
-    x = _walked(_flattened(density, _POWER), x, metric, rng)
-    found = mixture_of(x, np.ones(len(x)), _WORTH * _CHAINS, rng)
-    return [] if found is None else [found]
+    chances = [c / c.sum() for c in (flat, flat * _sizes(values, now))]
+
+    def drawn(n: int) -> Array:
+        return np.concatenate([now.x[rng.choice(len(now.x), n, p=c)] for c in chances])
+
+    x = _walked(_flattened(density, _POWER), drawn(_CHAINS // 2), metric, rng)
+    made = [
+        mixture_of(x, np.ones(len(x)), _WORTH * _CHAINS, rng),
+        _along_arms(density, now, values, metric, drawn(_WALKS)),
+    ]
+    return [q for q in made if q is not None]
+
+
+def _along_arms(
+    density: CountedDensity,
+    now: Cover,
+    values: Callable[[Cover], Array],
+    metric: Components,
+    x: Array,
+) -> Components | None:
+    """Gaussians along the arms that some draws lie on, where p times the values is more than the draws know."""
+    near = metric.nearest(x)
+    roots = metric.matrices[near]
+    outwards = np.linalg.solve(roots, (x - metric.means[near])[:, :, None])[:, :, 0]
+    both = np.concatenate([outwards, -outwards])
+    found = arms(density, np.tile(x, (2, 1)), both, np.tile(roots, (2, 1, 1)))
+    if not len(found.means):
+        return None
+    there = replace(now, x=found.means, log_p=found.log_p)
+    known = now.log_p - now.log_r + np.log(_sizes(values, now))
+    heavy = there.log_p - now.log_r_at(there.x) + np.log(_sizes(values, there))
+    level = float(np.logaddexp.reduce(known)) - math.log(len(known))
+    missed = heavy > level + math.log(_MISSED)
+    if not missed.any():
+        return None
+    logs = 0.5 * found.log_masses[missed]
+    weights = np.exp(logs - logs.max())
+    return Components(weights / weights.sum(), found.means[missed], found.roots[missed])
 
 
 def _flattened(density: CountedDensity, power: float) -> CountedDensity:
