@@ -46,6 +46,36 @@ Sampler = Callable[[np.random.Generator, int], Float[np.ndarray, "n d"]]
 
 @final
 @dataclass(frozen=True, eq=False)
+class Kin:
+    """A mixture with t tails, which draws may come from instead of q.
+
+    Attributes:
+        mixture: in coordinates of its own.
+        shear: these coordinates; None for those of p.
+        closer: whether it is closer to p than q is, not q itself.
+        arrived: whether it reaches where log p - log q decides no more.
+    """
+
+    mixture: Components
+    shear: Shear | None = None
+    closer: bool = True
+    arrived: bool = True
+
+    def draw(self, rng: np.random.Generator, n: int) -> Float[np.ndarray, "n d"]:
+        """Returns n draws."""
+        x = draw(self.mixture, rng, n, freedom=FREEDOM)
+        return x if self.shear is None else self.shear.forward(x)
+
+    def log_prob(self, x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
+        """Returns the log density at n points."""
+        if self.shear is None:
+            return heavy_log_prob(self.mixture, x)
+        z = self.shear.inverse(x)
+        return heavy_log_prob(self.mixture, z) - self.shear.log_det(z)
+
+
+@final
+@dataclass(frozen=True, eq=False)
 class Weighed:
     """Draws of q and of its heavy-tailed kin, with the logs of p, q and the mixture they come from.
 
@@ -54,9 +84,7 @@ class Weighed:
         own: how many are of q.
         log_p, log_q, log_r: log densities; r is what all draws together are drawn from.
         gradient: of log p, (n, d), at q's draws at least.
-        others: the log density that the others come from.
-        closer: whether that is one closer to p, not q itself with t tails.
-        arrived: whether that reaches where log p - log q decides no more.
+        kin: what the others come from; None if there are none.
     """
 
     x: Float[np.ndarray, "n d"]
@@ -65,14 +93,19 @@ class Weighed:
     log_q: Float[np.ndarray, " n"]
     log_r: Float[np.ndarray, " n"]
     gradient: Float[np.ndarray, "m d"]
-    others: Callable[[Array], Array]
-    closer: bool
-    arrived: bool = True
+    kin: Kin | None
+
+    @property
+    def closer(self) -> bool:
+        """Whether the others come from what is closer to p, not from q itself with t tails."""
+        return self.kin is not None and self.kin.closer
 
     def log_r_at(self, x: Array, log_q: Array) -> Float[np.ndarray, " m"]:
         """Returns the log density of what all draws come from at other points, given log q there."""
+        if self.kin is None:
+            return log_q
         share = self.own / len(self.x)
-        return np.logaddexp(math.log(share) + log_q, math.log1p(-share) + self.others(x))
+        return np.logaddexp(math.log(share) + log_q, math.log1p(-share) + self.kin.log_prob(x))
 
     @property
     def log_ratio(self) -> Float[np.ndarray, " n"]:
@@ -169,9 +202,9 @@ class Weighed:
         Its error is infinite where the tail of what is added has no mean in sight, or no variance under weights
         that have none.
         """
-        if not self.closer:
+        if self.kin is None or not self.kin.closer:
             return 0.0
-        if not self.arrived:
+        if not self.kin.arrived:
             return math.inf
         level = self.elbo[0]
         value = level + float(np.mean(self.weights * (self._known - level)))
@@ -278,37 +311,7 @@ def own_draws(
             break
         n = int(min(len(ratio) * min((spread / _ERROR) ** 2, 3.0), _MOST - len(ratio))) or 1
     x, log_p, logs, gradient = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return Weighed(x, len(x), log_p, logs, logs, gradient, log_q, closer=False)
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class Kin:
-    """A mixture with t tails, which draws may come from instead of q.
-
-    Attributes:
-        mixture: in coordinates of its own.
-        shear: these coordinates; None for those of p.
-        closer: whether it is closer to p than q is, not q itself.
-        arrived: whether it reaches where log p - log q decides no more.
-    """
-
-    mixture: Components
-    shear: Shear | None = None
-    closer: bool = True
-    arrived: bool = True
-
-    def draw(self, rng: np.random.Generator, n: int) -> Float[np.ndarray, "n d"]:
-        """Returns n draws."""
-        x = draw(self.mixture, rng, n, freedom=FREEDOM)
-        return x if self.shear is None else self.shear.forward(x)
-
-    def log_prob(self, x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
-        """Returns the log density at n points."""
-        if self.shear is None:
-            return heavy_log_prob(self.mixture, x)
-        z = self.shear.inverse(x)
-        return heavy_log_prob(self.mixture, z) - self.shear.log_det(z)
+    return Weighed(x, len(x), log_p, logs, logs, gradient, None)
 
 
 def weigh(
@@ -354,9 +357,7 @@ def _with_others(
     x, log_p, logs, gradient = (np.concatenate(column) for column in both)
     share = known.own / len(x)
     log_r = np.logaddexp(math.log(share) + logs, math.log1p(-share) + kin.log_prob(x))
-    return Weighed(
-        x, known.own, log_p, logs, log_r, gradient, kin.log_prob, kin.closer, kin.arrived
-    )
+    return Weighed(x, known.own, log_p, logs, log_r, gradient, kin)
 
 
 def draw(
