@@ -12,6 +12,9 @@ import pytest
 from kullback.core.errors import InputError
 from kullback.diff.driver import diff
 from kullback.diff.profile import profile
+from tests.engines import LAZY, lazily, quiet
+
+pytestmark = quiet
 
 
 @pytest.fixture(scope="module")
@@ -34,12 +37,14 @@ def frame():
     )
 
 
+@pytest.fixture(scope="module", params=LAZY)
+def lazy(frame, tmp_path_factory, request):
+    return lazily(frame, request.param, tmp_path_factory.mktemp("lazy"))
+
+
 @pytest.fixture(scope="module")
 def relation(frame, tmp_path_factory):
-    duckdb = pytest.importorskip("duckdb")
-    path = tmp_path_factory.mktemp("relation") / "rows.parquet"
-    frame.write_parquet(path)
-    return duckdb.read_parquet(str(path))
+    return lazily(frame, "duckdb", tmp_path_factory.mktemp("relation"))
 
 
 def same(one, other):
@@ -50,14 +55,12 @@ def same(one, other):
         np.testing.assert_array_equal(a.counts, b.counts, err_msg=a.name)
 
 
-@pytest.mark.parametrize("engine", ["polars", "duckdb"])
 @pytest.mark.parametrize("known", [True, False])
-def test_a_lazy_frame_has_the_profile_of_its_rows(frame, engine, known, request):
+def test_a_lazy_frame_has_the_profile_of_its_rows(frame, lazy, known):
     """Also where values lie above all that were seen, and names are new."""
     first = profile(frame[:10_000].filter(pl.col("x") < 1.0)) if known else None
-    given = frame.lazy() if engine == "polars" else request.getfixturevalue("relation")
-    same(profile(given, like=first), profile(frame, like=first))
-    same(profile(given, like=first, columns=["gaps"]), profile(frame, like=first, columns=["gaps"]))
+    same(profile(lazy, like=first), profile(frame, like=first))
+    same(profile(lazy, like=first, columns=["gaps"]), profile(frame, like=first, columns=["gaps"]))
 
 
 def test_profiles_of_parts_add_up_to_that_of_the_whole(frame):

@@ -113,7 +113,7 @@ def diff(
         given if isinstance(given, Profile) else read_table(given, name, "diff", kinds)
         for given, name in ((reference, "reference"), (current, "current"))
     )
-    check_kinds(kinds, left, right)
+    check_kinds(kinds, left.names, right.names)
     with one_thread():
         if elsewhere is not None:
             assert isinstance(left, Table)

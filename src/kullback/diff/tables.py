@@ -21,7 +21,7 @@ from kullback.measure.samples.dependence import (
     lasting,
 )
 from kullback.measure.samples.joint import FEWEST_ROWS
-from kullback.results.diff import ColumnDiff, JointDiff, Profile
+from kullback.results.diff import ColumnDiff, JointDiff
 from kullback.tables.kinds import BIG, Column, Kind, listed
 from kullback.tables.rows import RowColumns, Rows
 from kullback.tables.table import Table, account_of
@@ -382,13 +382,11 @@ def read_table(
     return found
 
 
-def check_kinds(kinds: Mapping[str, Kind] | None, *tables: Table | Profile) -> None:
-    """Raises InputError for a kind of a column that is in none of the tables."""
+def check_kinds(kinds: Mapping[str, Kind] | None, *names: Sequence[str]) -> None:
+    """Raises InputError for a kind of a column that is in none of the tables, which have these names."""
     for name in kinds or {}:
-        if not any(name in table.names for table in tables):
-            raise InputError(
-                f"kinds: there is no column {name!r}; there is {listed(tables[0].names)}"
-            )
+        if not any(name in table for table in names):
+            raise InputError(f"kinds: there is no column {name!r}; there is {listed(names[0])}")
 
 
 _LIKE = (None, "evidently")
