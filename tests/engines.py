@@ -10,8 +10,10 @@ import pytest
 
 #: What these libraries say of each other's versions.
 quiet = pytest.mark.filterwarnings(
-    "ignore:PySpark does not yet fully support", "ignore:The inplace keyword:DeprecationWarning",
-    "ignore:fetch_arrow_table:DeprecationWarning", "ignore:fetch_record_batch:DeprecationWarning",
+    "ignore:PySpark does not yet fully support",
+    "ignore:The inplace keyword:DeprecationWarning",
+    "ignore:fetch_arrow_table:DeprecationWarning",
+    "ignore:fetch_record_batch:DeprecationWarning",
 )
 LAZY = ("polars", "duckdb", "ibis", "dask", "spark")
 

@@ -14,7 +14,15 @@ from kullback.core.errors import IdentifierError, InputError, UnsupportedError
 from kullback.core.executor import Executor, Workers, check_executor, readable_there
 from kullback.core.run import silent
 from kullback.diff.column import dated, picture_of_counts
-from kullback.diff.tables import EMPTY, ROW_NAMES, check_kinds, names, read_table
+from kullback.diff.tables import (
+    EMPTY,
+    JOINT_ROWS,
+    ROW_NAMES,
+    by_name,
+    check_kinds,
+    names,
+    read_table,
+)
 from kullback.measure.samples.cells import of_counts, rounded_up
 from kullback.measure.samples.counts import (
     REST,
@@ -34,7 +42,8 @@ from kullback.results.diff import (
     is_empty,
     spread,
 )
-from kullback.tables.frames import by_column, check_no_names, holds_rows, of_piece
+from kullback.tables import table as table_module
+from kullback.tables.frames import by_column, check_no_names, holds_rows, is_name, of_piece
 from kullback.tables.kinds import Column, Kind, names_rows
 from kullback.tables.lazy import LazyRows, lazy_rows
 from kullback.tables.table import Table
@@ -117,18 +126,17 @@ _Counts = tuple[int, dict[str, ColumnProfile | None]]
 _MOST_TEXTS = 1_000_000
 
 
-def _of_lazy(
+def counted_in_pieces(
     lazy: LazyRows, columns: Sequence[str], like: Profile, kinds: Mapping[str, Kind]
 ) -> Profile:
     """Returns the counts of a lazy frame, the same as those of its rows in memory.
 
-    Columns whose cells are not known are computed, one at a time.
+    Numbers whose cells are not known, and what an engine does not give in pieces, are computed a column at a time.
     """
-    check_kinds(kinds, list(lazy.types))
     _check_names(columns, list(lazy.types), lazy.source)
     wanted = columns or tuple(lazy.types)
     said = {name: kind for name, kind in kinds.items() if name in wanted}
-    there = [name for name in wanted if name in like.names and not is_empty(like.column(name))]
+    there = [name for name in wanted if _countable(lazy, like, said, name)]
     found: dict[str, ColumnProfile | None] = {}
     rows = 0
     count = partial(_count_piece, like, said, lazy.source)
@@ -136,12 +144,32 @@ def _of_lazy(
         rows, sums = lazy.summed(there, count, _both) if there else (0, {})
         for name, counts in sums.items():
             texts_of = None if lazy.types[name].is_numeric() else rows
-            found[name] = _told(counts, like.column(name), texts_of)
+            found[name] = _told(counts, _known(like, name), texts_of)
     if len(found) < len(wanted):
         table = by_column(lazy).declared(said)
         rows = table.rows
         found |= {n: _counted_one(table, like, n) for n in wanted if n not in found}
+    for name, kind in said.items():
+        if found[name] is None and kind != "identifier":
+            by_column(lazy).declared(said).read(name)  # a mistake in what was declared is told
     return _profile_of([found[name] for name in wanted], rows, lazy.source)
+
+
+def _countable(lazy: LazyRows, like: Profile, kinds: Mapping[str, Kind], name: str) -> bool:
+    """Whether pieces of a column can be counted so that they add up: its cells are known, or it has none."""
+    known = _known(like, name)
+    return (is_name(lazy.types[name]) and name not in kinds) or (
+        known is not None and not is_empty(known)
+    )
+
+
+def drawn_from(
+    lazy: LazyRows, columns: Sequence[str], kinds: Mapping[str, Kind], key: tuple[int, ...] = (0,)
+) -> Table:
+    """Returns some rows of a lazy frame, each as likely as any other."""
+    wanted = columns or tuple(lazy.types)
+    table = of_piece(lazy.drawn(wanted, JOINT_ROWS, key), lazy.source)
+    return table.declared({name: kind for name, kind in kinds.items() if name in wanted})
 
 
 def _count_piece(like: Profile, kinds: Mapping[str, Kind], source: str, frame: Any) -> _Counts:
@@ -171,7 +199,7 @@ def _added(one: ColumnProfile | None, other: ColumnProfile | None) -> ColumnProf
 
 
 def _told(
-    counts: ColumnProfile | None, known: ColumnProfile, texts_of: int | None
+    counts: ColumnProfile | None, known: ColumnProfile | None, texts_of: int | None
 ) -> ColumnProfile | None:
     """Returns what is told of the sum; None where so many rows have texts that name them."""
     if counts is not None and counts.kind == "levels" and texts_of is not None:
@@ -271,8 +299,12 @@ def profile(
         raise InputError(f"like={like!r}: give a Profile, which profile(table) returns")
     check_executor(executor)
     lazy = lazy_rows(table, "table") if holds_rows(table) else None
-    if lazy is not None and like is not None and executor is None:
-        return _of_lazy(lazy, names(columns), like, kinds or {})
+    if lazy is not None and executor is None:
+        check_kinds(by_name(kinds), list(lazy.types))
+        if like is None and lazy.rows > table_module.MAX_CELLS:
+            like = counted(drawn_from(lazy, names(columns), kinds or {}))
+        if like is not None:
+            return counted_in_pieces(lazy, names(columns), like, kinds or {})
     read = read_table(table if lazy is None else by_column(lazy), "table", "profile", kinds)
     check_kinds(kinds, read.names)
     if executor is None:

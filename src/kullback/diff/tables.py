@@ -370,16 +370,20 @@ def read_table(
     given: object, name: str, verb: str, kinds: Mapping[str, Kind] | None = None
 ) -> Table:
     """Returns what was given as a table. Raises InputError for what is none, and for kinds that are wrong."""
-    if kinds is not None and not isinstance(kinds, Mapping):
-        raise InputError(f'kinds={kinds!r}: give a dict, such as {{"zip": "category"}}')
+    known = by_name(kinds)
     table = table_in(given, name, verb)
-    said: dict[str, Kind] = {
-        column: kind for column, kind in (kinds or {}).items() if column in table.names
-    }
+    said: dict[str, Kind] = {name: kind for name, kind in known.items() if name in table.names}
     found = table.declared(said)
     for column in said:
         found.read(column)  # a mistake in what was declared is no column to leave out
     return found
+
+
+def by_name(kinds: Mapping[str, Kind] | None) -> Mapping[str, Kind]:
+    """Returns the kinds that were said. Raises InputError for what is none."""
+    if kinds is not None and not isinstance(kinds, Mapping):
+        raise InputError(f'kinds={kinds!r}: give a dict, such as {{"zip": "category"}}')
+    return kinds or {}
 
 
 def check_kinds(kinds: Mapping[str, Kind] | None, *names: Sequence[str]) -> None:

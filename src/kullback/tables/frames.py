@@ -24,13 +24,15 @@ def library(thing: object) -> str:
 
 
 def is_tree(thing: object) -> bool:
-    """Whether an object is a tree of draws, as ArviZ has it."""
-    return hasattr(thing, "children") and hasattr(thing, "posterior")
+    """Whether an object is a tree of draws, as ArviZ has it; a column of Spark has attributes of all names."""
+    return (
+        library(thing) not in FRAMES and hasattr(thing, "children") and hasattr(thing, "posterior")
+    )
 
 
 def holds_rows(thing: object) -> bool:
     """Whether an object is a data frame, a series, a relation or a tree of draws."""
-    return library(thing) in FRAMES or is_tree(thing)
+    return library(thing) in FRAMES or isinstance(thing, LazyRows) or is_tree(thing)
 
 
 def is_series(thing: object) -> bool:
@@ -81,10 +83,12 @@ def by_column(lazy: LazyRows) -> Table:
 
     For what looks at single columns only: the rows of two columns need not be in the same order.
     """
-    return Table(
-        tuple(lazy.types), lazy.rows,
-        lambda name: column_of(lazy.collected([name]).get_column(name)), lazy.source,
-    )  # fmt: skip
+
+    def read(name: str) -> Column:
+        _check_type(lazy.types[name])  # before anything is computed
+        return column_of(lazy.collected([name]).get_column(name))
+
+    return Table(tuple(lazy.types), lazy.rows, read, lazy.source)
 
 
 def of_piece(frame: Any, source: str) -> Table:
@@ -142,16 +146,13 @@ def column_of(series: Any, *, whole: bool = True) -> Column:
         return Column("dates", _moments(series), type=str(dtype))
     if dtype == nw.Boolean:
         return _levels(series.cast(nw.Int8), ("false", "true"), (0, 1), str(dtype))
-    if dtype in (nw.String, nw.Categorical, nw.Enum):
+    if is_name(dtype):
         text = series if dtype == nw.String else series.cast(nw.String)
         found = sorted(text.drop_nulls().unique().to_list())
         if whole:
             check_no_names(len(found), len(series))
         return _levels(text, tuple(found), tuple(found), str(dtype))
-    if dtype in (nw.List, nw.Array, nw.Struct):
-        raise UnsupportedError(
-            f"values of type {dtype} cannot be compared or fitted: give each part a column of its own"
-        )
+    _check_type(dtype)
     if dtype == nw.Object:
         raise UnsupportedError(
             "values of no one type cannot be compared or fitted: make numbers or text of them"
@@ -160,6 +161,22 @@ def column_of(series: Any, *, whole: bool = True) -> Column:
     raise UnsupportedError(
         f"values of type {native} cannot be compared or fitted: make numbers or text of them"
     )
+
+
+def is_name(dtype: Any) -> bool:
+    """Whether a type of narwhals is one of names: text or categories."""
+    import narwhals as nw  # noqa: PLC0415 - arrays and expressions need none
+
+    return dtype in (nw.String, nw.Categorical, nw.Enum)
+
+
+def _check_type(dtype: Any) -> None:
+    import narwhals as nw  # noqa: PLC0415 - arrays and expressions need none
+
+    if dtype in (nw.List, nw.Array, nw.Struct):
+        raise UnsupportedError(
+            f"values of type {dtype} cannot be compared or fitted: give each part a column of its own"
+        )
 
 
 def check_no_names(labels: int, rows: int) -> None:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property, partial, reduce
 from typing import Any, TypeVar, final
 
+import numpy as np
+
 from kullback.core import errors
 from kullback.core.errors import InputError, MissingDependencyError, UnsupportedError, WorkerError
 from kullback.core.interrupts import deferred
@@ -37,7 +39,11 @@ class LazyRows:
 
     @cached_property
     def types(self) -> dict[str, Any]:
-        """The columns with their types, as narwhals has them."""
+        """The columns with their types, as narwhals has them. Raises InputError for a name that repeats."""
+        names = list(self.frame.columns)
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise InputError(f"{self.source}: two columns have the name {twice!r}; rename one")
         return dict(self.frame.collect_schema())
 
     @cached_property
@@ -53,6 +59,17 @@ class LazyRows:
     def collected(self, names: Sequence[str]) -> Any:
         """Returns some columns as a data frame of narwhals, in memory."""
         return _collected(self.frame.select(*names))
+
+    def drawn(self, names: Sequence[str], most: int, key: tuple[int, ...]) -> Any:
+        """Returns at most so many rows, each as likely as any other, as a data frame of narwhals.
+
+        They are the same whenever the pieces are: a piece is drawn from by what is in it.
+        """
+        import narwhals as nw  # noqa: PLC0415 - arrays and expressions need none
+
+        near = min(2.0 * most / self.rows, 1.0)
+        keys, frame = self.summed(names, partial(_draw, near, key), partial(_nearest, most))
+        return nw.from_native(frame[np.argsort(keys)[:most]], eager_only=True)
 
     def summed(self, names: Sequence[str], count: Count[_T], add: Add[_T]) -> _T:
         """Returns the sum of what is counted in pieces of all rows, none of which stays in memory.
@@ -86,6 +103,8 @@ def lazy_rows(thing: Any, source: str) -> LazyRows | None:
     """Returns a lazy frame, or a relation of DuckDB; None for all others. Raises InputError for one without an end."""
     import narwhals as nw  # noqa: PLC0415 - arrays and expressions need none
 
+    if isinstance(thing, LazyRows):
+        return thing
     frame = nw.from_native(thing, pass_through=True)
     if not isinstance(frame, nw.LazyFrame):
         return None
@@ -106,6 +125,28 @@ def _collected(frame: Any) -> Any:
 
     with _querying():  # by Arrow, without pyarrow
         return nw.from_native(pl.DataFrame(frame.to_native()), eager_only=True)
+
+
+_Drawn = tuple[np.ndarray, Any]
+
+
+def _draw(near: float, key: tuple[int, ...], frame: Any) -> _Drawn:
+    """Returns the rows of a piece for which a number below `near` is drawn, and these numbers."""
+    rows = frame.to_polars()
+    # Few bits of a hash of all cells tell pieces apart.
+    content = int(rows.hash_rows(seed=0).sum()) if rows.width else 0
+    keys = np.random.default_rng([*key, content]).random(len(rows))
+    held = np.flatnonzero(keys < near)
+    return keys[held], rows[held]
+
+
+def _nearest(most: int, one: _Drawn, other: _Drawn) -> _Drawn:
+    import polars as pl  # noqa: PLC0415 - expressions load no polars
+
+    keys = np.concatenate([one[0], other[0]])
+    rows = pl.concat([one[1], other[1]], how="vertical_relaxed")
+    held = np.argsort(keys)[:most]
+    return keys[held], rows[held]
 
 
 @contextmanager
@@ -133,7 +174,7 @@ def _here(native: Any, count: Count[_T], add: Add[_T]) -> _T | None:
 def _batches(frame: Any) -> Iterator[Any]:
     with deferred():
         batches = iter(
-            frame.collect_batches(chunk_size=_ROWS, maintain_order=False, engine="streaming")
+            frame.collect_batches(chunk_size=_ROWS, maintain_order=True, engine="streaming")
         )
     while True:
         with deferred():
