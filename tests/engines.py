@@ -6,6 +6,7 @@ import shutil
 import sys
 import warnings
 
+import polars as pl
 import pytest
 
 #: What these libraries say of each other's versions.
@@ -48,9 +49,7 @@ def lazily(frame, engine, place, parts=3):
         frame[i * size : (i + 1) * size].write_parquet(place / f"{i}.parquet")
     files = f"{place}/*.parquet"
     if engine == "polars":
-        import polars
-
-        return polars.scan_parquet(files)
+        return pl.scan_parquet(files)
     if engine == "dask":
         dd = pytest.importorskip("dask.dataframe")
         pytest.importorskip("pyarrow")

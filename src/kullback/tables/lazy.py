@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial, reduce
+from importlib import import_module
 from typing import Any, TypeVar, final
 
 import numpy as np
@@ -189,16 +190,19 @@ def _of_ibis(native: Any, count: Count[_T], add: Add[_T]) -> _T | None:
     import polars as pl  # noqa: PLC0415 - expressions load no polars
 
     backend = native.get_backend()
-    if backend.name == "duckdb" and not hasattr(backend.con, "fetch_record_batch"):
-        # Ibis 12.0 asks the connection for it, and leaves the connection unusable.
-        raise UnsupportedError("Ibis cannot give batches of DuckDB 2.0")
-    batches = native.to_pyarrow_batches(chunk_size=_ROWS)
-    return _total(map(pl.from_arrow, batches), count, add)
+    if backend.name != "duckdb":
+        return _total(map(pl.from_arrow, native.to_pyarrow_batches(chunk_size=_ROWS)), count, add)
+    known = import_module("duckdb").Error, import_module("ibis.common.exceptions").IbisError
+    try:  # Ibis 12.0 itself asks DuckDB 2.0 for batches by a method that is gone
+        relation = backend.con.sql(native.compile())
+    except known as error:  # tables in memory, of which it does not know yet
+        raise UnsupportedError(f"DuckDB cannot give batches of this: {error}") from None
+    return _here(relation, count, add)
 
 
 def _on_dask(native: Any, count: Count[_T], add: Add[_T]) -> _T | None:
     """Partitions are counted, and the counts added, where Dask has them."""
-    from dask import delayed  # noqa: PLC0415 - whose frame it is, has it
+    from dask.delayed import delayed  # noqa: PLC0415 - whose frame it is, has it
 
     sums = [delayed(_total)([part], count, add) for part in native.to_delayed()]
     while len(sums) > 1:
@@ -218,12 +222,12 @@ def _on_spark(native: Any, count: Count[_T], add: Add[_T]) -> _T | None:
             f"Spark hands rows to Python by pyarrow: pip install pyarrow ({error})"
         ) from None
     except Exception as error:
-        _tell(str(error))
+        tell(str(error))
         raise
     return pickle.loads(found[0][0]) if found else None  # noqa: S301 - written by _added
 
 
-def _tell(trace: str) -> None:
+def tell(trace: str) -> None:
     """Raises what was raised on a worker of Spark, which tells of it by its trace; nothing for what is not ours."""
     ours = re.findall(r"^kullback\.core\.errors\.(\w+): (.*)$", trace, re.MULTILINE)
     if ours:
@@ -248,10 +252,8 @@ def _added(add: Add[_T], batches: Iterable[Any]) -> Iterator[Any]:
 
 
 def _written(total: object) -> Iterator[Any]:
-    import pyarrow as pa  # noqa: PLC0415 - Spark has it
-
     if total is not None:
-        yield pa.RecordBatch.from_pydict({"total": [pickle.dumps(total)]})
+        yield import_module("pyarrow").RecordBatch.from_pydict({"total": [pickle.dumps(total)]})
 
 
 def _total(pieces: Iterable[Any], count: Count[_T], add: Add[_T]) -> _T | None:

@@ -188,7 +188,7 @@ def _name(mark: float) -> str:
 
 def _written(value: float) -> str:
     whole = value == np.floor(value) and abs(value) < 1e15
-    return f"{value:.0f}" if whole else repr(float(value))
+    return f"{value + 0.0:.0f}" if whole else repr(float(value))  # -0 is 0
 
 
 def _atoms(x: Values, y: Values, fewest: int = 1) -> Values:
