@@ -135,7 +135,7 @@ def counted_in_pieces(
     """
     _check_names(columns, list(lazy.types), lazy.source)
     wanted = columns or tuple(lazy.types)
-    said = {name: kind for name, kind in kinds.items() if name in wanted}
+    said: dict[str, Kind] = {name: kind for name, kind in kinds.items() if name in wanted}
     there = [name for name in wanted if _countable(lazy, like, said, name)]
     found: dict[str, ColumnProfile | None] = {}
     rows = 0
@@ -169,7 +169,8 @@ def drawn_from(
     """Returns some rows of a lazy frame, each as likely as any other."""
     wanted = columns or tuple(lazy.types)
     table = of_piece(lazy.drawn(wanted, JOINT_ROWS, key), lazy.source)
-    return table.declared({name: kind for name, kind in kinds.items() if name in wanted})
+    said: dict[str, Kind] = {name: kind for name, kind in kinds.items() if name in wanted}
+    return table.declared(said)
 
 
 def _count_piece(like: Profile, kinds: Mapping[str, Kind], source: str, frame: Any) -> _Counts:
