@@ -77,9 +77,10 @@ def diff(
     tables without a difference say so; and the same for all columns together.
 
     Args:
-        reference, current: data frames of pandas, polars or pyarrow, relations of DuckDB, ArviZ trees, arrays
-            (n, d), `Samples`, or paths of files (.csv, .tsv, .parquet, .npy; directories and patterns of
-            .parquet). Either may be a `Profile`.
+        reference, current: data frames of pandas, polars or pyarrow, lazy frames of Polars, DuckDB, Ibis, Dask or
+            Spark, ArviZ trees, arrays (n, d), `Samples`, or paths of files (.csv, .tsv, .parquet, .npy; directories
+            and patterns of .parquet). Either may be a `Profile`. Of a lazy frame of more than 200 million cells all
+            rows are counted where they are, and all columns together are compared on 10,000 rows that are drawn.
         columns: those to compare; all that both have by default.
         weights: a column with weights of a survey, or importance weights: only their ratios matter.
         frequencies: a column with the number of equal rows that each stands for.

@@ -133,7 +133,6 @@ def counted_in_pieces(
 
     Numbers whose cells are not known, and what an engine does not give in pieces, are computed a column at a time.
     """
-    _check_names(columns, list(lazy.types), lazy.source)
     wanted = columns or tuple(lazy.types)
     said: dict[str, Kind] = {name: kind for name, kind in kinds.items() if name in wanted}
     there = [name for name in wanted if _countable(lazy, like, said, name)]
@@ -279,8 +278,9 @@ def profile(
     """Returns counts of a table that `diff` takes for its reference: small, without rows, to be added.
 
     Args:
-        table: as in `diff`; of a lazy frame (Polars, Dask, Ibis ...) or a relation of DuckDB one column at a time is
-            computed, and none of a relation's numbers where `like` says their cells: DuckDB counts them.
+        table: as in `diff`. A lazy frame (Polars, DuckDB, Ibis, Dask, Spark) is never held as a whole: in the cells of
+            `like` pieces of it are counted, on the workers of Dask and Spark where they are; else one column at a time
+            is computed, and of more than 200 million rows the cells are those of 10,000 rows that are drawn.
         columns: those to count; all by default.
         like: count in the cells of this profile, so that both add up exactly.
         kinds: of columns that are not what they seem, as in `diff`.
@@ -302,6 +302,7 @@ def profile(
     lazy = lazy_rows(table, "table") if holds_rows(table) else None
     if lazy is not None and executor is None:
         check_kinds(by_name(kinds), list(lazy.types))
+        _check_names(names(columns), list(lazy.types), lazy.source)
         if like is None and lazy.rows > table_module.MAX_CELLS:
             like = counted(drawn_from(lazy, names(columns), kinds or {}))
         if like is not None:

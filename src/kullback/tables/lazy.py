@@ -58,8 +58,16 @@ class LazyRows:
         return rows
 
     def collected(self, names: Sequence[str]) -> Any:
-        """Returns some columns as a data frame of narwhals, in memory."""
-        return _collected(self.frame.select(*names))
+        """Returns some columns as a data frame of narwhals, in memory. Raises InputError for more than Spark sends."""
+        try:
+            return _collected(self.frame.select(*names))
+        except Exception as error:
+            if "spark.driver.maxResultSize" not in str(error):
+                raise
+            raise InputError(
+                f"{self.source}: {self.rows:,} rows of {len(names)} column(s) are more than "
+                "spark.driver.maxResultSize: raise it, or write .parquet files and give their directory"
+            ) from None
 
     def drawn(self, names: Sequence[str], most: int, key: tuple[int, ...]) -> Any:
         """Returns at most so many rows, each as likely as any other, as a data frame of narwhals.
