@@ -226,6 +226,14 @@ def test_cells_of_what_is_too_big_to_be_held_are_those_of_rows_that_are_drawn(fr
     same(profile(frame, like=found), found)
 
 
+def test_names_that_repeat_are_told_of_by_all_verbs():
+    pd = pytest.importorskip("pandas")
+    twice = pd.DataFrame(np.zeros((9, 2)), columns=["a", "a"])
+    for verb in (profile, partial(diff, np.zeros((9, 1)))):
+        with pytest.raises(InputError, match="columns have the same name"):
+            verb(twice)
+
+
 def test_rows_are_drawn_from_all_parts_alike():
     """Of 200 draws of 1,000 in 5,000 rows, the mean of what is uniform has its standard error."""
     x = np.linspace(0.0, 1.0, 5000)

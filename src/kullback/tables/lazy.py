@@ -111,10 +111,14 @@ class LazyRows:
 def lazy_rows(thing: Any, source: str) -> LazyRows | None:
     """Returns a lazy frame, or a relation of DuckDB; None for all others. Raises InputError for one without an end."""
     import narwhals as nw  # noqa: PLC0415 - arrays and expressions need none
+    from narwhals.exceptions import DuplicateError  # noqa: PLC0415
 
     if isinstance(thing, LazyRows):
         return thing
-    frame = nw.from_native(thing, pass_through=True)
+    try:
+        frame = nw.from_native(thing, pass_through=True)
+    except DuplicateError:  # a data frame whose names repeat; who reads it tells of it
+        return None
     if not isinstance(frame, nw.LazyFrame):
         return None
     if getattr(frame.to_native(), "isStreaming", False):
