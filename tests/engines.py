@@ -3,6 +3,7 @@
 import functools
 import os
 import shutil
+import signal
 import sys
 import warnings
 
@@ -27,6 +28,7 @@ def session():
     if shutil.which("java") is None:
         pytest.skip("Spark runs on Java, which is not found")
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # else workers run python3 of the PATH
+    answers = signal.getsignal(signal.SIGINT)  # Spark puts its own in its place
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         made = (
@@ -38,6 +40,7 @@ def session():
             .getOrCreate()
         )
         made.sparkContext.setLogLevel("OFF")
+    signal.signal(signal.SIGINT, answers)
     return made
 
 

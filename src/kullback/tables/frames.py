@@ -95,8 +95,9 @@ def of_piece(frame: Any, source: str) -> Table:
     """Returns a data frame of narwhals that holds some of the rows of a lazy frame."""
     names = tuple(frame.columns)
     return Table(
-        names, len(frame), lambda name: column_of(frame.get_column(name), whole=False), source
-    )
+        names, len(frame), lambda name: column_of(frame.get_column(name), whole=False), source,
+        place=lambda row: "a row",
+    )  # fmt: skip
 
 
 def _of_tree(tree: Any, source: str) -> Table:
