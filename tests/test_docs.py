@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.engines import quiet, session
+
+pytestmark = quiet
 ROOT = Path(__file__).parent.parent
 #: What runs, beside what is printed, in test_gallery.
 WRITTEN = ("gallery", "what-others-print")
@@ -18,6 +21,10 @@ SLOW = tuple(
         "a-log-density", "a-loss", "a-table", "reverse-from-samples", "scikit-learn", "two-distributions", "two-tables",
     )
 )  # fmt: skip
+#: Libraries without which a page does not run.
+NEEDED = {
+    "more-machines": ("duckdb",), "on-duckdb": ("duckdb",), "on-dask": ("dask.dataframe", "pyarrow")
+}  # fmt: skip
 BLOCK = re.compile(r"^```python[ ]*\n(.*?)^```[ ]*$", re.MULTILINE | re.DOTALL)
 
 
@@ -52,8 +59,10 @@ def test_the_code_of_a_page_runs(path, tmp_path, monkeypatch):
         re.MULTILINE,
     ):
         pytest.importorskip("jax")
-    if path.stem == "more-machines":
-        pytest.importorskip("duckdb")
+    if path.stem == "on-spark":
+        session()
+    for library in NEEDED.get(path.stem, ()):
+        pytest.importorskip(library)
     monkeypatch.chdir(tmp_path)
     _run(path)
 

@@ -1,5 +1,6 @@
 """Files: what is read, what is refused and how, and that writing is all or nothing."""
 
+import operator
 import os
 import signal
 import stat
@@ -18,6 +19,7 @@ from kullback.inputs.samples import dataset, samples_of
 from kullback.tables import table as table_module
 from kullback.tables.files import open_table
 from kullback.tables.frames import by_column, of_object
+from kullback.tables.lazy import lazy_rows
 from tests.tried import tried
 
 
@@ -447,10 +449,18 @@ def test_devices_are_written_straight():
     assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
 
 
-@pytest.mark.parametrize("read", [of_object, by_column])
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda slow: of_object(slow, "slow"),
+        lambda slow: by_column(lazy_rows(slow, "slow")),
+        lambda slow: lazy_rows(slow, "slow").summed(["x"], len, operator.add),
+    ],
+    ids=["all", "by column", "in pieces"],
+)
 def test_ctrl_c_while_a_database_answers(read):
     duckdb = pytest.importorskip("duckdb")
     slow = duckdb.sql("SELECT sqrt(i) AS x FROM range(40000000) t(i) WHERE hash(i) % 7 = 3")
     threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
     with pytest.raises(KeyboardInterrupt):
-        read(slow, "slow")
+        read(slow)

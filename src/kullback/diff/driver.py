@@ -15,8 +15,16 @@ from kullback.core.run import named
 from kullback.diff.column import LEVEL, column_diff
 from kullback.diff.column import median as column_median
 from kullback.diff.groups import split
+from kullback.diff.large import in_pieces, joint_of, names_of, read_side
 from kullback.diff.looks import Elsewhere, elsewhere_of, look_at
-from kullback.diff.profile import count_column, median, picture, scale_of, together, type_of
+from kullback.diff.profile import (
+    count_column,
+    median,
+    picture,
+    scale_of,
+    together,
+    type_of,
+)
 from kullback.diff.tables import (
     MISSING,
     ROUNDED_IN_PROFILES,
@@ -25,7 +33,6 @@ from kullback.diff.tables import (
     changed,
     check_kinds,
     lost,
-    read_table,
 )
 from kullback.diff.tables import options as tables_options
 from kullback.diff.tables import type_of as tables_type_of
@@ -70,9 +77,10 @@ def diff(
     tables without a difference say so; and the same for all columns together.
 
     Args:
-        reference, current: data frames of pandas, polars or pyarrow, relations of DuckDB, ArviZ trees, arrays
-            (n, d), `Samples`, or paths of files (.csv, .tsv, .parquet, .npy; directories and patterns of
-            .parquet). Either may be a `Profile`.
+        reference, current: data frames of pandas, polars or pyarrow, lazy frames of Polars, DuckDB, Ibis, Dask or
+            Spark, ArviZ trees, arrays (n, d), `Samples`, or paths of files (.csv, .tsv, .parquet, .npy; directories
+            and patterns of .parquet). Either may be a `Profile`. Of a lazy frame of more than 200 million cells all
+            rows are counted where they are, and all columns together are compared on 10,000 rows that are drawn.
         columns: those to compare; all that both have by default.
         weights: a column with weights of a survey, or importance weights: only their ratios matter.
         frequencies: a column with the number of equal rows that each stands for.
@@ -110,10 +118,11 @@ def diff(
     check_executor(executor)
     elsewhere = None if executor is None else elsewhere_of(executor, reference, current, by, kinds)
     left, right = (
-        given if isinstance(given, Profile) else read_table(given, name, "diff", kinds)
+        read_side(given, name, kinds, whole=bool(by or options.set_apart))
         for given, name in ((reference, "reference"), (current, "current"))
     )
-    check_kinds(kinds, left, right)
+    check_kinds(kinds, names_of(left), names_of(right))
+    left, right, some = in_pieces(left, right, options, kinds or {})
     with one_thread():
         if elsewhere is not None:
             assert isinstance(left, Table)
@@ -124,7 +133,7 @@ def diff(
                 raise InputError(
                     f"by={by!r}: a profile has no rows to split; give the tables themselves"
                 )
-            found = _of_profiles(left, right, options)
+            found = _of_profiles(left, right, options, some)
         elif by is None:
             found = _compared(left, right, options)
         else:
@@ -225,12 +234,18 @@ def _compared(
     return replace(found, notes=(*found.notes, *_of_keys(found.columns, keys)))
 
 
-def _of_profiles(left: Table | Profile, right: Table | Profile, options: Options) -> Diff:
-    """Returns how two tables differ, one of them or both known by their counts: column by column only."""
+def _of_profiles(
+    left: Table | Profile, right: Table | Profile, options: Options,
+    some: tuple[Table, Table] | None = None,
+) -> Diff:  # fmt: skip
+    """Returns how two tables differ, one of them or both known by their counts: column by column.
+
+    All columns together are compared on rows of both, where there are `some`.
+    """
     names, gone = _shared(left, right, options)
     drawn = [DrawnTables((s,), options) if isinstance(s, Table) else None for s in (left, right)]
     notes = [note for d in drawn if d is not None for note in d.notes]
-    columns = _Columns({}, gone)
+    columns, tests = _Columns({}, gone), len(names) + (some is not None and options.joint)
 
     def one(name: str) -> ColumnDiff:
         failed: UnsupportedError | InputError | None = None
@@ -252,15 +267,18 @@ def _of_profiles(left: Table | Profile, right: Table | Profile, options: Options
         p, q = (read.counts for read in sides)
         tallied, scale = together(p, q), scale_of(p, q)
         return column_diff(
-            name, scale, tallied, rng=named(options.key, name), tests=len(names),
+            name, scale, tallied, rng=named(options.key, name), tests=tests,
             independent=all(read.independent for read in sides), picture=picture(tallied),
             medians=None if scale == "levels" else (sides[0].median, sides[1].median),
             rows=left.rows + right.rows,
         )  # fmt: skip
 
     columns.compare(names, one, options)
-    notes.append("a profile has no rows: all columns together are not compared")
-    return columns.result(left, right, None, notes, options)
+    if some is None:
+        notes.append("a profile has no rows: all columns together are not compared")
+        return columns.result(left, right, None, notes, options)
+    joint, said = (None, ()) if columns.interrupted else joint_of(some, columns.found, options)
+    return columns.result(left, right, joint, (*notes, *said), options)
 
 
 @final

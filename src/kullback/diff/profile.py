@@ -1,8 +1,8 @@
 """Profiles of tables: made, added, written and read."""
 
 import math
-import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -10,11 +10,19 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from kullback.core.errors import InputError, UnsupportedError
+from kullback.core.errors import IdentifierError, InputError, UnsupportedError
 from kullback.core.executor import Executor, Workers, check_executor, readable_there
 from kullback.core.run import silent
 from kullback.diff.column import dated, picture_of_counts
-from kullback.diff.tables import EMPTY, ROW_NAMES, check_kinds, names, read_table
+from kullback.diff.tables import (
+    EMPTY,
+    JOINT_ROWS,
+    ROW_NAMES,
+    by_name,
+    check_kinds,
+    names,
+    read_table,
+)
 from kullback.measure.samples.cells import of_counts, rounded_up
 from kullback.measure.samples.counts import (
     REST,
@@ -34,8 +42,10 @@ from kullback.results.diff import (
     is_empty,
     spread,
 )
-from kullback.tables.frames import by_column, holds_rows, is_relation, querying, quoted
+from kullback.tables import table as table_module
+from kullback.tables.frames import by_column, check_no_names, holds_rows, is_name, of_piece
 from kullback.tables.kinds import Column, Kind, names_rows
+from kullback.tables.lazy import LazyRows, lazy_rows
 from kullback.tables.table import Table
 
 Values = Float[np.ndarray, "_n"]
@@ -65,74 +75,139 @@ def counted(table: Table, *, columns: Sequence[str] = (), like: Profile | None =
         )
     index = table.account.written_out(table.source)
     table = table if index is None else table.part(index, table.source)
-    _check_names(columns, table)
+    _check_names(columns, table.names, table.source)
     found = [_counted_one(table, like, name) for name in columns or table.names]
-    return _profile_of(table, found)
+    return _profile_of(found, table.rows, table.source)
 
 
-def _check_names(columns: Sequence[str], table: Table) -> None:
+def _check_names(columns: Sequence[str], names: Sequence[str], source: str) -> None:
     for name in columns:
-        if name not in table.names:
-            raise InputError(f"{table.source}: there is no column {name!r}")
+        if name not in names:
+            raise InputError(f"{source}: there is no column {name!r}")
 
 
-def _profile_of(table: Table, columns: Sequence[ColumnProfile | None]) -> Profile:
+def _profile_of(columns: Sequence[ColumnProfile | None], rows: int, source: str) -> Profile:
     found = tuple(column for column in columns if column is not None)
     if not found:
-        raise InputError(f"{table.source}: there is no column that can be counted")
-    return Profile(table.source, table.rows, found)
+        raise InputError(f"{source}: there is no column that can be counted")
+    return Profile(source, rows, found)
 
 
 def _counted_one(table: Table, like: Profile | None, name: str) -> ColumnProfile | None:
     """Returns the counts of a column; None for what cannot be counted."""
+    counts = _in_cells(table, like, name)
+    return None if counts is None else _without_rows(counts, _known(like, name))
+
+
+def _known(like: Profile | None, name: str) -> ColumnProfile | None:
+    return like.column(name) if like is not None and name in like.names else None
+
+
+def _in_cells(table: Table, like: Profile | None, name: str) -> ColumnProfile | None:
+    """Returns the counts of a column as they are; None for what cannot be counted."""
     try:
         cells = table.read(name)
     except UnsupportedError:
         return None
     if cells.declared == "identifier":
         return None
-    known = like.column(name) if like is not None and name in like.names else None
-    counts = _without_rows(count_column(name, cells, known, fewest=_FEWEST), known)
+    known = _known(like, name)
+    counts = count_column(name, cells, known, fewest=_FEWEST)
     if known is not None and like is not None:
         check_kinds_of(known, counts, like.source, table.source)
     return counts
 
 
-#: Types of DuckDB that are numbers, with what may follow in parentheses.
-_NUMBERS = re.compile(r"(U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|FLOAT|DOUBLE|DECIMAL)\b.*")
+# Lazy frames: pieces of the rows are counted in known cells wherever they are, and the counts added.
+
+#: Rows, and counts of each column; None for what cannot be counted.
+_Counts = tuple[int, dict[str, ColumnProfile | None]]
+#: More different texts are not held: they name rows.
+_MOST_TEXTS = 1_000_000
 
 
-def _counted_by_sql(relation: Any, table: Table, like: Profile, name: str) -> ColumnProfile | None:
-    """Returns the counts of a column of a relation; in cells that are known DuckDB counts numbers."""
-    known = like.column(name) if name in like.names else None
-    of_type = str(relation.types[relation.columns.index(name)])
-    numbers = known is not None and known.kind == "numbers" and len(known.edges)
-    if known is None or not numbers or not _NUMBERS.fullmatch(of_type):
-        return _counted_one(table, like, name)
-    levels = codes_of(known.levels)
-    finite = [float(code) for code in levels[np.isfinite(levels)]]
-    x = f"CAST({quoted(name)} AS DOUBLE)"
-    special = (f"({x} IS NULL OR isnan({x}))", f"{x} = '-inf'::DOUBLE", f"{x} = 'inf'::DOUBLE")
-    # The shortest digits of a float are read back as the same bits.
-    alone = " AND ".join(["isfinite(" + x + ")", *(f"{x} <> {code!r}::DOUBLE" for code in finite)])
-    asked = [
-        *(f"count(*) FILTER (WHERE {at})" for at in special),
-        *(f"count(*) FILTER (WHERE {x} = {code!r}::DOUBLE)" for code in finite),
-        f"max({x}) FILTER (WHERE {alone})",
-        f"histogram({x}, {[float(e) for e in known.edges]}::DOUBLE[]) FILTER (WHERE {alone})",
-    ]
-    with querying():
-        [(*counts, top, cells)] = relation.aggregate(", ".join(asked)).fetchall()
-    marks = zip((MISSING, "-inf", "inf"), counts[:3], strict=True)
-    named = {mark: float(count) for mark, count in marks if count}
-    own = [level for level, code in zip(known.levels, levels, strict=True) if np.isfinite(code)]
-    named |= dict(zip(own, map(float, counts[3:]), strict=True))
-    if cells is None:
-        return ColumnProfile(name, "numbers", named, np.empty(0), np.empty(0))
-    edges, held = known.edges, np.array([cells.get(float(e), 0) for e in known.edges], dtype=float)
-    if top > edges[-1]:
-        edges, held = np.append(edges, top), np.append(held, float(cells.get(np.inf, 0)))
-    return _without_rows(ColumnProfile(name, "numbers", named, edges, held), known)
+def counted_in_pieces(
+    lazy: LazyRows, columns: Sequence[str], like: Profile, kinds: Mapping[str, Kind]
+) -> Profile:
+    """Returns the counts of a lazy frame, the same as those of its rows in memory.
+
+    Numbers whose cells are not known, and what an engine does not give in pieces, are computed a column at a time.
+    """
+    wanted = columns or tuple(lazy.types)
+    said: dict[str, Kind] = {name: kind for name, kind in kinds.items() if name in wanted}
+    there = [name for name in wanted if _countable(lazy, like, said, name)]
+    found: dict[str, ColumnProfile | None] = {}
+    rows = 0
+    count = partial(_count_piece, like, said, lazy.source)
+    with suppress(UnsupportedError):
+        rows, sums = lazy.summed(there, count, _both) if there else (0, {})
+        for name, counts in sums.items():
+            texts_of = None if lazy.types[name].is_numeric() else rows
+            found[name] = _told(counts, _known(like, name), texts_of)
+    if len(found) < len(wanted):
+        table = by_column(lazy).declared(said)
+        rows = table.rows
+        found |= {n: _counted_one(table, like, n) for n in wanted if n not in found}
+    for name, kind in said.items():
+        if found[name] is None and kind != "identifier":
+            by_column(lazy).declared(said).read(name)  # a mistake in what was declared is told
+    return _profile_of([found[name] for name in wanted], rows, lazy.source)
+
+
+def _countable(lazy: LazyRows, like: Profile, kinds: Mapping[str, Kind], name: str) -> bool:
+    """Whether pieces of a column can be counted so that they add up: its cells are known, or it has none."""
+    known = _known(like, name)
+    return (is_name(lazy.types[name]) and name not in kinds) or (
+        known is not None and not is_empty(known)
+    )
+
+
+def drawn_from(
+    lazy: LazyRows, columns: Sequence[str], kinds: Mapping[str, Kind], key: tuple[int, ...] = (0,)
+) -> Table:
+    """Returns some rows of a lazy frame, each as likely as any other."""
+    wanted = columns or tuple(lazy.types)
+    table = of_piece(lazy.drawn(wanted, JOINT_ROWS, key), lazy.source)
+    said: dict[str, Kind] = {name: kind for name, kind in kinds.items() if name in wanted}
+    return table.declared(said)
+
+
+def _count_piece(like: Profile, kinds: Mapping[str, Kind], source: str, frame: Any) -> _Counts:
+    table = of_piece(frame, source)
+    table = table.declared({name: kinds[name] for name in table.names if name in kinds})
+    return table.rows, {name: _in_cells(table, like, name) for name in table.names}
+
+
+def _both(one: _Counts, other: _Counts) -> _Counts:
+    return one[0] + other[0], {n: _added(one[1][n], other[1][n]) for n in one[1]}
+
+
+def _added(one: ColumnProfile | None, other: ColumnProfile | None) -> ColumnProfile | None:
+    """Returns the sum of counts in the same known cells, but for what is above them."""
+    if one is None or other is None:
+        return None
+    names = one.levels | other.levels
+    if len(names) > _MOST_TEXTS:
+        return None
+    levels = {n: one.levels.get(n, 0.0) + other.levels.get(n, 0.0) for n in names}
+    edges = max(one.edges, other.edges, key=lambda e: (len(e), *e[-1:]))
+    counts = np.zeros(len(edges))
+    for side in (one, other):
+        counts[: len(side.counts)] += side.counts
+    kind = other.kind if is_empty(one) else one.kind
+    return ColumnProfile(one.name, kind, levels, edges, counts)
+
+
+def _told(
+    counts: ColumnProfile | None, known: ColumnProfile | None, texts_of: int | None
+) -> ColumnProfile | None:
+    """Returns what is told of the sum; None where so many rows have texts that name them."""
+    if counts is not None and counts.kind == "levels" and texts_of is not None:
+        try:
+            check_no_names(len(counts.levels.keys() - {MISSING}), texts_of)
+        except IdentifierError:
+            return None
+    return None if counts is None else _without_rows(counts, known)
 
 
 def _counted_there(
@@ -180,7 +255,7 @@ def _without_rows(column: ColumnProfile, like: ColumnProfile | None) -> ColumnPr
 def _commonest(counts: dict[str, float], known: dict[str, float]) -> dict[str, float]:
     """Returns the counts of the commonest levels and of those that are known already; the others are one level."""
     least = _FEWEST if len(counts) <= _MOST_LEVELS else _COMMON
-    order = sorted(counts, key=lambda name: -counts[name])[:_MOST_LEVELS]
+    order = sorted(counts, key=lambda name: (-counts[name], name))[:_MOST_LEVELS]
     named = {n for n in order if counts[n] >= least} | {n for n in known if n in counts} | {MISSING}
     kept = {n: c for n, c in counts.items() if n in named and n != OTHERS}
     others = math.fsum(c for n, c in counts.items() if n not in kept)
@@ -203,8 +278,9 @@ def profile(
     """Returns counts of a table that `diff` takes for its reference: small, without rows, to be added.
 
     Args:
-        table: as in `diff`; of a lazy frame (Polars, Dask, Ibis ...) or a relation of DuckDB one column at a time is
-            computed, and none of a relation's numbers where `like` says their cells: DuckDB counts them.
+        table: as in `diff`. A lazy frame (Polars, DuckDB, Ibis, Dask, Spark) is never held as a whole: in the cells of
+            `like` pieces of it are counted, on the workers of Dask and Spark where they are; else one column at a time
+            is computed, and of more than 200 million rows the cells are those of 10,000 rows that are drawn.
         columns: those to count; all by default.
         like: count in the cells of this profile, so that both add up exactly.
         kinds: of columns that are not what they seem, as in `diff`.
@@ -223,22 +299,23 @@ def profile(
     if like is not None and not isinstance(like, Profile):
         raise InputError(f"like={like!r}: give a Profile, which profile(table) returns")
     check_executor(executor)
-    lazy = by_column(table, "table") if holds_rows(table) else None
-    read = read_table(table if lazy is None else lazy, "table", "profile", kinds)
-    check_kinds(kinds, read)
-    if is_relation(table) and like is not None and executor is None:
-        _check_names(names(columns), read)
-        return _profile_of(
-            read,
-            [_counted_by_sql(table, read, like, name) for name in names(columns) or read.names],
-        )
+    lazy = lazy_rows(table, "table") if holds_rows(table) else None
+    if lazy is not None and executor is None:
+        check_kinds(by_name(kinds), list(lazy.types))
+        _check_names(names(columns), list(lazy.types), lazy.source)
+        if like is None and lazy.rows > table_module.MAX_CELLS:
+            like = counted(drawn_from(lazy, names(columns), kinds or {}))
+        if like is not None:
+            return counted_in_pieces(lazy, names(columns), like, kinds or {})
+    read = read_table(table if lazy is None else by_column(lazy), "table", "profile", kinds)
+    check_kinds(kinds, read.names)
     if executor is None:
         return counted(read, columns=names(columns), like=like)
     there = readable_there(table)
-    _check_names(names(columns), read)
+    _check_names(names(columns), read.names, read.source)
     run = partial(_counted_there, there, kinds, like)
     found = Workers(executor, silent).map(run, names(columns) or read.names)
-    return _profile_of(read, list(found))
+    return _profile_of(list(found), read.rows, read.source)
 
 
 def type_of(known: ColumnProfile) -> str:

@@ -21,7 +21,7 @@ from kullback.measure.samples.dependence import (
     lasting,
 )
 from kullback.measure.samples.joint import FEWEST_ROWS
-from kullback.results.diff import ColumnDiff, JointDiff, Profile
+from kullback.results.diff import ColumnDiff, JointDiff
 from kullback.tables.kinds import BIG, Column, Kind, listed
 from kullback.tables.rows import RowColumns, Rows
 from kullback.tables.table import Table, account_of
@@ -370,25 +370,27 @@ def read_table(
     given: object, name: str, verb: str, kinds: Mapping[str, Kind] | None = None
 ) -> Table:
     """Returns what was given as a table. Raises InputError for what is none, and for kinds that are wrong."""
-    if kinds is not None and not isinstance(kinds, Mapping):
-        raise InputError(f'kinds={kinds!r}: give a dict, such as {{"zip": "category"}}')
+    known = by_name(kinds)
     table = table_in(given, name, verb)
-    said: dict[str, Kind] = {
-        column: kind for column, kind in (kinds or {}).items() if column in table.names
-    }
+    said: dict[str, Kind] = {name: kind for name, kind in known.items() if name in table.names}
     found = table.declared(said)
     for column in said:
         found.read(column)  # a mistake in what was declared is no column to leave out
     return found
 
 
-def check_kinds(kinds: Mapping[str, Kind] | None, *tables: Table | Profile) -> None:
-    """Raises InputError for a kind of a column that is in none of the tables."""
+def by_name(kinds: Mapping[str, Kind] | None) -> Mapping[str, Kind]:
+    """Returns the kinds that were said. Raises InputError for what is none."""
+    if kinds is not None and not isinstance(kinds, Mapping):
+        raise InputError(f'kinds={kinds!r}: give a dict, such as {{"zip": "category"}}')
+    return kinds or {}
+
+
+def check_kinds(kinds: Mapping[str, Kind] | None, *names: Sequence[str]) -> None:
+    """Raises InputError for a kind of a column that is in none of the tables, which have these names."""
     for name in kinds or {}:
-        if not any(name in table.names for table in tables):
-            raise InputError(
-                f"kinds: there is no column {name!r}; there is {listed(tables[0].names)}"
-            )
+        if not any(name in table for table in names):
+            raise InputError(f"kinds: there is no column {name!r}; there is {listed(names[0])}")
 
 
 _LIKE = (None, "evidently")

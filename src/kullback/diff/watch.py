@@ -92,7 +92,7 @@ def watch(
     if isinstance(reference, Profile):
         raise InputError("watch takes the rows of the reference: a profile has none, only counts")
     table = read_table(reference, "reference", "watch", kinds)
-    check_kinds(kinds, table)
+    check_kinds(kinds, table.names)
     wanted = names(columns)
     for name in wanted:
         if name not in table.names:

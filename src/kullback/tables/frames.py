@@ -1,7 +1,5 @@
 """Objects that hold rows to tables: data frames of any library, relations, trees of draws."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -10,11 +8,14 @@ from jaxtyping import Float
 
 from kullback.core.errors import IdentifierError, InputError, UnsupportedError
 from kullback.tables.kinds import MOST_LABELS, Column, names_rows
+from kullback.tables.lazy import LazyRows, lazy_rows
 from kullback.tables.rows import Rows
 from kullback.tables.table import Table, check_size, of_integers, of_values
 
 #: Libraries whose objects are data frames or series.
-FRAMES = {"pandas", "polars", "pyarrow", "modin", "cudf", "narwhals", "dask", "duckdb", "ibis"}
+FRAMES = {
+    "pandas", "polars", "pyarrow", "modin", "cudf", "narwhals", "dask", "duckdb", "ibis", "pyspark"
+}  # fmt: skip
 
 
 def library(thing: object) -> str:
@@ -23,13 +24,15 @@ def library(thing: object) -> str:
 
 
 def is_tree(thing: object) -> bool:
-    """Whether an object is a tree of draws, as ArviZ has it."""
-    return hasattr(thing, "children") and hasattr(thing, "posterior")
+    """Whether an object is a tree of draws, as ArviZ has it; a column of Spark has attributes of all names."""
+    return (
+        library(thing) not in FRAMES and hasattr(thing, "children") and hasattr(thing, "posterior")
+    )
 
 
 def holds_rows(thing: object) -> bool:
     """Whether an object is a data frame, a series, a relation or a tree of draws."""
-    return library(thing) in FRAMES or is_tree(thing)
+    return library(thing) in FRAMES or isinstance(thing, LazyRows) or is_tree(thing)
 
 
 def is_series(thing: object) -> bool:
@@ -46,18 +49,15 @@ def _of_frame(given: Any, source: str) -> Table:
     import narwhals as nw  # noqa: PLC0415 - arrays and expressions need none
     from narwhals import exceptions  # noqa: PLC0415
 
-    if is_relation(given):
-        rows = _count(given)
-        check_size(rows, len(given.columns), source)
-        given = _relation(given)
     try:
+        lazy = lazy_rows(given, source)
+        if lazy is not None:
+            check_size(lazy.rows, len(lazy.types), source)
+            given = lazy.collected(tuple(lazy.types))
         frame: Any = nw.from_native(given, allow_series=True)
         if isinstance(frame, nw.Series):
             unnamed = frame.name is None or frame.name == ""
             frame = frame.alias("x0" if unnamed else str(frame.name)).to_frame()
-        if isinstance(frame, nw.LazyFrame):
-            check_size(frame.select(nw.len()).collect().item(), len(frame.columns), source)
-            frame = frame.collect()
         names = {str(name): name for name in frame.columns}
     except exceptions.DuplicateError as error:
         first = str(error).partition("- ")[2].partition("\n")[0]
@@ -78,64 +78,26 @@ def _of_frame(given: Any, source: str) -> Table:
     )
 
 
-def is_relation(thing: object) -> bool:
-    """Whether an object is a relation of DuckDB."""
-    return library(thing) == "duckdb" and hasattr(thing, "project")
-
-
-def _relation(relation: Any) -> Any:
-    """Returns a relation of DuckDB as a data frame, by Arrow, without pyarrow."""
-    import polars as pl  # noqa: PLC0415 - expressions load no polars
-
-    with querying():
-        return pl.DataFrame(relation)
-
-
-def _count(relation: Any) -> int:
-    with querying():
-        [(rows,)] = relation.aggregate("count(*)").fetchall()
-    return int(rows)
-
-
-@contextmanager
-def querying() -> Iterator[None]:
-    """Raises KeyboardInterrupt for Ctrl-C, of which DuckDB tells by a RuntimeError."""
-    try:
-        yield
-    except RuntimeError as error:
-        if str(error) == "Query interrupted":
-            raise KeyboardInterrupt from None
-        raise
-
-
-def quoted(name: str) -> str:
-    """Returns the name of a column in SQL."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def by_column(thing: Any, source: str) -> Table | None:
-    """Returns a lazy frame, or a relation, as a table of which one column at a time is computed; None for others.
+def by_column(lazy: LazyRows) -> Table:
+    """Returns a lazy frame as a table of which one column at a time is computed.
 
     For what looks at single columns only: the rows of two columns need not be in the same order.
     """
-    import narwhals as nw  # noqa: PLC0415 - arrays and expressions need none
 
-    if is_relation(thing):
-        rows = _count(thing)
+    def read(name: str) -> Column:
+        _check_type(lazy.types[name])  # before anything is computed
+        return column_of(lazy.collected([name]).get_column(name))
 
-        def read(name: str) -> Column:
-            series = _relation(thing.project(quoted(name))).to_series()
-            return column_of(nw.from_native(series, series_only=True))
+    return Table(tuple(lazy.types), lazy.rows, read, lazy.source)
 
-        return Table(tuple(thing.columns), rows, read, source)
-    frame = nw.from_native(thing, pass_through=True)
-    if not isinstance(frame, nw.LazyFrame):
-        return None
-    count = frame.select(nw.len()).collect().item()
-    names = tuple(frame.collect_schema().names())
+
+def of_piece(frame: Any, source: str) -> Table:
+    """Returns a data frame of narwhals that holds some of the rows of a lazy frame."""
+    names = tuple(frame.columns)
     return Table(
-        names, int(count), lambda name: column_of(frame.select(name).collect()[name]), source
-    )
+        names, len(frame), lambda name: column_of(frame.get_column(name), whole=False), source,
+        place=lambda row: "a row",
+    )  # fmt: skip
 
 
 def _of_tree(tree: Any, source: str) -> Table:
@@ -158,8 +120,12 @@ def _of_tree(tree: Any, source: str) -> Table:
     return replace(made, account=Rows(cluster=chain, order=draw))
 
 
-def column_of(series: Any) -> Column:
+def column_of(series: Any, *, whole: bool = True) -> Column:
     """Returns a series as a column.
+
+    Args:
+        series: of narwhals.
+        whole: whether these are all rows, so that it can be told whether text names them.
 
     Raises:
         IdentifierError: text in which nearly every value is different.
@@ -181,19 +147,13 @@ def column_of(series: Any) -> Column:
         return Column("dates", _moments(series), type=str(dtype))
     if dtype == nw.Boolean:
         return _levels(series.cast(nw.Int8), ("false", "true"), (0, 1), str(dtype))
-    if dtype in (nw.String, nw.Categorical, nw.Enum):
+    if is_name(dtype):
         text = series if dtype == nw.String else series.cast(nw.String)
         found = sorted(text.drop_nulls().unique().to_list())
-        if len(found) > MOST_LABELS and names_rows(len(found), len(series)):
-            raise IdentifierError(
-                f"{len(found):,} different values in {len(series):,} rows: they name rows, and no two "
-                "tables share them"
-            )
+        if whole:
+            check_no_names(len(found), len(series))
         return _levels(text, tuple(found), tuple(found), str(dtype))
-    if dtype in (nw.List, nw.Array, nw.Struct):
-        raise UnsupportedError(
-            f"values of type {dtype} cannot be compared or fitted: give each part a column of its own"
-        )
+    _check_type(dtype)
     if dtype == nw.Object:
         raise UnsupportedError(
             "values of no one type cannot be compared or fitted: make numbers or text of them"
@@ -202,6 +162,30 @@ def column_of(series: Any) -> Column:
     raise UnsupportedError(
         f"values of type {native} cannot be compared or fitted: make numbers or text of them"
     )
+
+
+def is_name(dtype: Any) -> bool:
+    """Whether a type of narwhals is one of names: text or categories."""
+    import narwhals as nw  # noqa: PLC0415 - arrays and expressions need none
+
+    return dtype in (nw.String, nw.Categorical, nw.Enum)
+
+
+def _check_type(dtype: Any) -> None:
+    import narwhals as nw  # noqa: PLC0415 - arrays and expressions need none
+
+    if dtype in (nw.List, nw.Array, nw.Struct):
+        raise UnsupportedError(
+            f"values of type {dtype} cannot be compared or fitted: give each part a column of its own"
+        )
+
+
+def check_no_names(labels: int, rows: int) -> None:
+    """Raises IdentifierError for so many different texts in so many rows that they name them."""
+    if labels > MOST_LABELS and names_rows(labels, rows):
+        raise IdentifierError(
+            f"{labels:,} different values in {rows:,} rows: they name rows, and no two tables share them"
+        )
 
 
 def _moments(series: Any) -> Float[np.ndarray, " n"]:

@@ -205,8 +205,8 @@ def coded(
 
 
 def labels_of(numbers: Float[np.ndarray, " k"]) -> tuple[str, ...]:
-    """Returns numbers as the labels of categories."""
-    return tuple(f"{v:.0f}" if v == np.floor(v) else repr(float(v)) for v in numbers)
+    """Returns numbers as the labels of categories; -0 is 0."""
+    return tuple(f"{v:.0f}" if v == np.floor(v) else repr(float(v)) for v in numbers + 0.0)
 
 
 def check_labels(labels: int, rows: int, name: str, source: str, *, said: bool = False) -> None:

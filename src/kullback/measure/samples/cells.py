@@ -98,8 +98,8 @@ def ordered(
         >>> cells.p.tolist(), cells.q.tolist()
         ([1.0, 2.0, 0.0], [0.0, 1.0, 1.0])
     """
-    x, x_total = _sorted(x, x_weights)
-    y, y_total = _sorted(y, y_weights)
+    x, x_total = in_order(x, x_weights)
+    y, y_total = in_order(y, y_weights)
     edges = np.union1d(cells_of(x, most), cells_of(y, most))
     p, q = counted(x, x_total, edges), counted(y, y_total, edges)
     kept = (p > 0.0) | (q > 0.0)
@@ -114,7 +114,7 @@ def of_counts(p: Counts, q: Counts, upper: Counts | None = None) -> Ordered:
     return Ordered(np.clip(position, 1e-12, 1.0 - 1e-12), p, q, ends)
 
 
-def _sorted(values: Values, weights: Values | None) -> tuple[Values, Values | None]:
+def in_order(values: Values, weights: Values | None) -> tuple[Values, Values | None]:
     """Returns values in order, and the weight of each and all before it."""
     if weights is None:
         return np.sort(values), None

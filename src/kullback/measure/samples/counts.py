@@ -12,6 +12,7 @@ from kullback.measure.samples.cells import (
     Ordered,
     cells_of,
     counted,
+    in_order,
     ordered,
     variance,
     without_float32,
@@ -161,11 +162,9 @@ def one_of_numbers(
         codes = np.concatenate([_special(values, nothing), codes[np.isfinite(codes)]])
     counts, rest = _split(values, codes, weights)
     names = [_name(c) if not np.isfinite(c) else _written(c) for c in codes]
-    order = np.argsort(values[rest], kind="stable")
-    inside = values[rest][order]
+    inside, total = in_order(values[rest], None if weights is None else weights[rest])
     if not len(inside):
         return dict(zip(names, counts.tolist(), strict=True)), nothing, nothing
-    total = None if weights is None else np.cumsum(weights[rest][order])
     edges = cells_of(inside, most, fewest) if edges is None else edges
     if not len(edges) or inside[-1] > edges[-1]:
         edges = np.append(edges, inside[-1])
@@ -189,7 +188,7 @@ def _name(mark: float) -> str:
 
 def _written(value: float) -> str:
     whole = value == np.floor(value) and abs(value) < 1e15
-    return f"{value:.0f}" if whole else repr(float(value))
+    return f"{value + 0.0:.0f}" if whole else repr(float(value))  # -0 is 0
 
 
 def _atoms(x: Values, y: Values, fewest: int = 1) -> Values:
