@@ -346,6 +346,27 @@ KINDS = {
         st.exponweib(0.6089655765492177, 0.7446574593014517, 0, 69753.47154392042),
         4.453462737760415e21,
     ),
+    "a zero of q between its lobes": (
+        st.dweibull(0.8601642974164557, -1.3477152293162562, 1.751256254287337),
+        st.dweibull(1.9799446776258094, -0.3350464223190386, 1.3228518783009315),
+        3.223841598422999,
+    ),
+    "a zero of the log ratio close to an end": (
+        st.genextreme(0.8464370519015241, 3.2908448299141715, 6.761183541118945),
+        st.powernorm(0.7849878207105129, 0.1238788399263166, 3.6086154829768917),
+        0.9176188461678041,
+    ),
+    "a component of 2e-6 with a pole at an end": (
+        mixed(1.157059892155731e-09, st.argus(1.317457360138148), new(st.powerlaw, 1, 0, a=1.0300642930700195)),
+        mixed(2.0398790397332134e-06, st.beta(3.375967096865202, 0.655035016124857),
+              new(st.powerlaw, 1, 0, a=1.727746750775157)),
+        0.16012306062455897,
+    ),
+    "a double exponential, and p's location far from where it counts": (
+        st.laplace_asymmetric(1.5923330164446177, -498.94350391689784, 0.5771535916211372),
+        new(st.loggamma, 8.789350176418823, 0, c=0.458022922706515),
+        27.614392555542473,
+    ),
 }  # fmt: skip
 
 
@@ -373,6 +394,16 @@ def test_a_tail_that_wins_only_beyond_all_floats():
     assert kb.kl_divergence(narrow(1.2), q).kind == "numeric"
     assert kb.kl_divergence(st.expon(), st.exponpow(1.1, 0, 50.0)).kind == "infinite"
     assert kb.kl_divergence(st.expon(), st.exponpow(0.9, 0, 50.0)).kind == "numeric"
+
+
+@pytest.mark.parametrize("power", [0.9, 1.0253189251083494])
+def test_a_tail_that_rises_from_below_everything(power):
+    # p falls like 1 / x^2, -log q grows like (x / 1e22)^power.
+    wide = new(st.halfgennorm, 1.6897778791679875e22, 0.0, beta=power)
+    q = mixed(0.4704227878985159, st.chi2(38.044238801461134, 0, 0.008865795963412304), wide)
+    p = mixed(0.679656178562469, st.exponweib(1.4731288827093614, 2.0121821427468913, 0, 7.486004006657121e-39),
+              st.halfcauchy(0, 2.5502967834472656))  # fmt: skip
+    assert kb.kl_divergence(p, q).kind == ("infinite" if power > 1.0 else "numeric")
 
 
 def test_a_sum_of_logs_is_not_called_infinite():

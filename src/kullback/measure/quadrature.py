@@ -151,9 +151,12 @@ def _crossings(
 
 
 def _where_q_is_known(points: Float[np.ndarray, " m"], q: Distribution) -> Float[np.ndarray, " k"]:
-    """Leaves out points where log q overflows: the tails begin before, and say what it comes to."""
-    known = (q.log_prob(points) > -_STEEP) | certainly_empty(q, points)
-    return points[known] if known.any() else points
+    """Leaves out outer points where log q overflows: the tails begin before, and say what it comes to.
+
+    An inner one is where q is 0 between two of its lobes: the log has a singularity there.
+    """
+    known = np.flatnonzero((q.log_prob(points) > -_STEEP) | certainly_empty(q, points))
+    return points[known[0] : known[-1] + 1] if len(known) else points
 
 
 def log_mass(d: Distribution, points: Float[np.ndarray, " m"]) -> float:

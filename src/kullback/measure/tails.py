@@ -117,6 +117,8 @@ _HUGE = 1e4
 _ROUGH = 1e-2
 #: No support ends here: a density that is 0, or NaN, from so far on was lost to an overflow.
 _FAR = 1e50
+#: A tail of no known model that falls at least so fast, a unit of t, goes on to do so.
+_FALLS = 0.3
 #: A tail that has fallen this far, in nats below the rest, is not looked at.
 _NEGLIGIBLE = 40.0
 
@@ -180,6 +182,8 @@ def _side(
     sign = math.copysign(1.0, _sign(question, view.log_p, view.log_q))
     stop = max(tail.length if view.t[-1] == tail.seen else 0.0, float(view.t[-1]))
     beyond = _extrapolate(view.t, view.size, sign, words, stop)
+    if view.size[-1] < -_NEGLIGIBLE and _rises(view.mass):
+        beyond = Remainder()  # p itself does not fall: its values so far out are not its own
     if beyond.diverges and not tail.infinite and tail.anchor != 0.0:
         # Floats are too coarse close to such an end to tell a divergence from rounding.
         return Remainder(reason=f"{beyond.reason}, as far as floats can tell")
@@ -188,6 +192,8 @@ def _side(
 
 #: How much larger one exponent of growth must be than another to count as such.
 _EXPONENTS = 0.02
+#: The step of t to measure one with, and what makes of three what it tends to: (x + s)^a grows like x^a only far out.
+_STEP, _FAR_OUT = 0.1, np.array([1.0, -6.0, 8.0]) / 3.0
 
 
 def _outgrown(
@@ -199,15 +205,14 @@ def _outgrown(
     """
     if question.name not in ("kl", "forward_kl", "cross_entropy", "jeffreys"):
         return False
-    # Two distances, the further of which is just before.
-    back = np.array([0.7, 0.02])
-    t = length - back
-    if t[0] <= 0.0 or (not tail.infinite and tail.anchor != 0.0):
+    # At three distances, each twice the one before, the furthest of them just before.
+    t = length - 0.02 - np.array([2.0, 1.0, 0.0]) * math.log(2.0)
+    if t[0] <= _STEP or (not tail.infinite and tail.anchor != 0.0):
         return False
-    x = tail(t)
+    x = tail(np.stack([t - _STEP, t]).ravel())
     with np.errstate(all="ignore"):
         falls, rises = np.log(-p.log_prob(x)), np.log(np.log(-q.log_prob(x)))
-    a, b = (float(v[1] - v[0]) / 0.68 for v in (falls, rises))
+    a, b = (float(_FAR_OUT @ np.diff(v.reshape(2, 3), axis=0)[0]) / _STEP for v in (falls, rises))
     return math.isfinite(a) and math.isfinite(b) and b > a + _EXPONENTS
 
 
@@ -287,21 +292,24 @@ def _words(end: float, log_p: float, log_q: float) -> str:
 def _extrapolate(t: np.ndarray, size: np.ndarray, sign: float, where: str, end: float) -> Remainder:
     """Returns what a tail of these log sizes adds beyond t = end."""
     recent = len(t) // 2
-    if not np.isfinite(size[recent:]).all() or size[-1] < -_NEGLIGIBLE:
+    if not np.isfinite(size[recent:]).all():
+        return Remainder()
+    rising = _rises(size)
+    if size[-1] < -_NEGLIGIBLE and not rising:
         return Remainder()
     if size[-1] > _HUGE and sign > 0.0:
         return Remainder(reason=f"tails: {where}", diverges=True)
     decay, power, shift, blur = _fit(t[recent:], size[recent:])
     slope = float(np.polyfit(t[3 * recent // 2 :], size[3 * recent // 2 :], 1)[0])
     settled = abs(decay) < 1e-5 and blur < 1e-5
-    rising = bool((np.diff(size[recent:]) > 0.0).all())
     if (settled and power > -1.0 + 1e-3) or (rising and (decay < -blur or blur > _ROUGH)):
         if sign < 0.0:
             return Remainder(reason=f"tails: {where}; the integral tends to minus infinity")
         return Remainder(reason=f"tails: {where}", diverges=True)
-    if blur > _ROUGH and slope < -1.0:
-        # It falls faster and faster: what is left is less than the tangent says.
-        left = math.exp(size[-1]) / -slope
+    slower = max(slope, float(np.polyfit(t[recent:], size[recent:], 1)[0]))
+    if blur > _ROUGH and slower < -_FALLS:
+        # It falls faster and faster, or the log ratio has a zero there: what is left is less than a line above it says.
+        left = math.exp(float(np.max(size[recent:] - slower * (t[recent:] - end)))) / -slower
         return Remainder(sign * 0.5 * left, left)
     last = math.exp(min(size[-1] - decay * (end - t[-1]) + _logs(power, shift, t[-1], end), 700.0))
     if settled and power < -1.2:
@@ -313,6 +321,10 @@ def _extrapolate(t: np.ndarray, size: np.ndarray, sign: float, where: str, end: 
     plain = last / abs(slope) if slope < 0.0 else 2.0 * fine
     error = min(3.0 * abs(fine - plain), fine) + (1e-4 + 10.0 * blur / decay) * fine
     return Remainder(sign * fine, error)
+
+
+def _rises(size: np.ndarray) -> bool:
+    return bool((np.diff(size[len(size) // 2 :]) > 0.0).all())
 
 
 def _logs(power: float, shift: float, start: float, end: float) -> float:
