@@ -10,6 +10,7 @@ from mpmath import mp
 
 import kullback as kb
 from kullback.distributions.compound import Mixture
+from kullback.distributions.counting import Binomial, Chance, NegativeBinomial
 from kullback.inputs.given import distribution
 from kullback.interop import as_distribution
 from kullback.measure.support import kinks
@@ -367,6 +368,20 @@ KINDS = {
         new(st.loggamma, 8.789350176418823, 0, c=0.458022922706515),
         27.614392555542473,
     ),
+    "SciPy's density where it knows that there is none": (
+        st.ncf(1.076680557555539, 2.7881902887097088, 0.4261682359869039, 0, 4.813163411697961e-97),
+        st.powerlognorm(2.109206436112618, 0.7040960616196673, 0, 376.86238386874464),
+        52482.30662774655,
+    ),
+    "an end of a component within rounding of another": (
+        st.uniform(0.1, 0.20000000000000004),
+        mixed(0.3379464075512777, st.beta(1.1365451888374436, 0.7499937061996542, 0.10000000000000009, 0.2),
+              st.johnsonsb(-2.10043471260307, 2.111095354244814, 0.1, 0.19999999999999998)),
+        0.49235909918948056,
+    ),
+    "a chance that rounds to 1": (
+        st.zipfian(1.9467436561603804, 514, -1), st.planck(162.18817998219066), 599.6530768482257
+    ),
 }  # fmt: skip
 
 
@@ -394,6 +409,52 @@ def test_a_tail_that_wins_only_beyond_all_floats():
     assert kb.kl_divergence(narrow(1.2), q).kind == "numeric"
     assert kb.kl_divergence(st.expon(), st.exponpow(1.1, 0, 50.0)).kind == "infinite"
     assert kb.kl_divergence(st.expon(), st.exponpow(0.9, 0, 50.0)).kind == "numeric"
+
+
+def test_the_integral_of_one_over_x_diverges_however_small():
+    # p rises like x from 0, and -log q like 1 / x^2.
+    p = st.triang(0.00022068888109741017, 0, 5.704404905196978e31)
+    assert (
+        kb.kl_divergence(p, st.alpha(0.4774347144791004, 0, 0.3387506834266099)).kind == "infinite"
+    )
+    assert kb.kl_divergence(p, st.invgamma(0.4774347144791004, 0, 0.338750683)).kind == "numeric"
+
+
+@pytest.mark.parametrize("logit", [40.0, 100.0, 750.0])
+def test_a_chance_that_a_float_cannot_tell_from_1_or_0(logit):
+    half = 0.3 * math.log(0.3) + 0.7 * math.log(0.7)
+    close, far = (Binomial(1.0, Chance(logit=sign * logit)) for sign in (1, -1))
+    holds(kb.kl_divergence(st.bernoulli(0.3), close), half + 0.7 * logit)
+    holds(kb.kl_divergence(st.bernoulli(0.3), far), half + 0.3 * logit)
+    with mp.workdps(400):
+        mass = [mp.exp(-3) * mp.mpf(3) ** k / mp.factorial(k) for k in range(80)]
+        log_rest, log_chance = -mp.log1p(mp.exp(logit)), -mp.log1p(mp.exp(-logit))
+        truth = sum(
+            m * (mp.log(m / mp.binomial(k + 2, k)) - 3 * log_rest - k * log_chance)
+            for k, m in enumerate(mass)
+        )
+    q = NegativeBinomial(3.0, Chance(logit=logit))
+    holds(kb.kl_divergence(st.poisson(3), q), float(truth), 1e-14)
+
+
+def test_a_geometric_that_is_wide_is_not_heavy():
+    # E[log k!] exists; k is an exponential of mean e^40, to rounding.
+    with mp.workdps(30):
+        p = 1 / (1 + mp.exp(40))
+        mean = (1 - p) / p
+        logs = mp.quad(
+            lambda u: mp.exp(-u) * mp.loggamma(u * mean + 1), [0, 1e-6, 1e-3, 1, 5, 20, 60, 120]
+        )
+        truth = mp.log(p) + mean * mp.log(1 - p) + 3 - mean * mp.log(3) + logs
+    estimate = kb.kl_divergence(st.geom(float(p), -1), st.poisson(3))
+    assert estimate.kind == "numeric"
+    assert abs(estimate.value / truth - 1) < 1e-12
+    for wide in (st.geom(1e-300, -1), st.nbinom(0.5, 1e-250)):
+        assert kb.kl_divergence(wide, st.poisson(3)).kind != "infinite"
+
+
+def test_an_infinity_says_the_mass_at_an_end():
+    assert "mass 0.7" in str(kb.kl_divergence(st.bernoulli(0.3), st.bernoulli(1.0)))
 
 
 @pytest.mark.parametrize("power", [0.9, 1.0253189251083494])

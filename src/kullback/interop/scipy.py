@@ -136,11 +136,10 @@ def _by_itself(frozen: Any, name: str) -> Distribution:
 def _standard_form(frozen: Any, name: str) -> Distribution:
     """One of SciPy's own families of densities, by its methods."""
     family, shapes = frozen.dist, frozen.args
-    low, high = (float(end) for end in frozen.support())
 
     def density(x: Array) -> Array:
         # What `logpdf` does after its checks of the arguments, which take longer than most densities.
-        inside = (x >= low) & (x <= high)
+        inside = family._support_mask(x, *shapes)  # noqa: SLF001
         found = np.full(x.shape, -np.inf)
         events = x[inside]
         found[inside] = family._logpdf(events, *(np.full(events.shape, s) for s in shapes))  # noqa: SLF001

@@ -24,7 +24,7 @@ from kullback.measure.support import (
 from kullback.measure.tails import Remainder, examine, improper, ratio, rounding
 from kullback.results.estimate import Outcome, infinite, unresolved
 from kullback.results.quantity import Sentence
-from kullback.solvers.quadrature import Integral, fill, integrate, tails, within
+from kullback.solvers.quadrature import CLOSE, Integral, fill, integrate, tails, within
 
 _METHOD = "quadrature"
 #: A density may miss this much mass before the answer is refused.
@@ -81,6 +81,7 @@ def measure_by_quadrature(question: Question, p: Distribution, q: Distribution) 
         left_out = (missed * scale, unsure * scale)
     value, error = _value(question, integral, found, left_out)
     error += missing(q) if question.of_logs else 0.0
+    error += _slivers(question, p, q, line)
     answer = question.finish(value)
     if not math.isfinite(answer):
         return infinite("support: p and q do not overlap", _METHOD)
@@ -116,6 +117,20 @@ def _line(question: Question, p: Distribution, q: Distribution) -> _Line:
     middles = sorted({*centers(p), *centers(q)})
     points = fill(_where_q_is_known(points, q), low, high, middles)
     return _Line(points, low, high)
+
+
+def _slivers(question: Question, p: Distribution, q: Distribution, line: _Line) -> float:
+    """What may be between an end and one of a component that rounding set apart from it: no panel is as narrow."""
+    cuts, found = np.concatenate([kinks(p), kinks(q)]), 0.0
+    for end in (line.low, line.high):
+        near = np.abs(cuts - end)
+        for width in near[(near > 0.0) & (near <= CLOSE * abs(end))] if math.isfinite(end) else ():
+            way = 1.0 if end == line.low else -1.0
+            x = end + way * width * np.array([0.25, 0.5, 0.75])
+            log_p, log_q = p.log_prob(x), q.log_prob(x)
+            terms = question.contribution(log_p, log_q, np.zeros_like(x))
+            found += width * float(np.max(np.abs(terms[np.isfinite(terms)]), initial=0.0))
+    return found
 
 
 #: Where two densities cross, |p - q| has a kink: looked for at so many points between two cuts.

@@ -26,7 +26,8 @@ def measure(question: Question, p: Distribution, q: Distribution) -> Outcome:
     low, high = p.support.low, p.support.high
     if question.over_q:
         low, high = min(low, q.support.low), max(high, q.support.high)
-    found = add_up(_columns(question, p, q), _start(p, low, high), low, high)
+    columns, start = _columns(question, p, q), _start(p, low, high)
+    found = add_up(columns, start, low, high, (_MAIN, _MASS_P))
     empty = float(found.value[_EMPTY])
     if empty > 0.0 and question.needs_support:
         return infinite(
@@ -37,11 +38,11 @@ def measure(question: Question, p: Distribution, q: Distribution) -> Outcome:
         return unresolved(float(found.value[_MAIN]), reason, _METHOD, found.terms)
     if found.slope > -1.0 - 1e-3:
         reason = "tails: p's tail is too heavy for q; the sum diverges"
-        if _grows(p, q, low):
+        if _heavy(p, low) and _grows(p, q, low):
             return infinite(reason, _METHOD)
         reason = "tails: p falls so slowly that whether the sum converges cannot be told"
         return unresolved(float(found.value[_MAIN]), reason, _METHOD, found.terms)
-    if np.isposinf(found.value[_MAIN]):
+    if np.isposinf(found.value[_MAIN]) and _heavy(p, low):
         return infinite("tails: p's tail is too heavy for q; the terms grow without bound", _METHOD)
     mass = float(found.value[_MASS_P])
     missing = max(1.0 - mass - float(found.beyond[_MASS_P]), mass - 1.0, 0.0)
@@ -53,7 +54,17 @@ def measure(question: Question, p: Distribution, q: Distribution) -> Outcome:
     error += missing * (1.0 + abs(value) + 2.0 * abs(math.log(missing + 1e-300)))
     answer = question.finish(value)
     width = max(abs(question.finish(value + e) - answer) for e in (error, -error))
+    if not math.isfinite(width):
+        reason = "the sum goes on beyond what floats hold"
+        return unresolved(answer, reason, _METHOD, found.terms)
     return Outcome(answer, width, "numeric", _METHOD, found.terms)
+
+
+def _heavy(p: Distribution, low: float) -> bool:
+    """Whether p falls like a power of x as far out as floats go: else what grows may be its bulk, or an overflow."""
+    far = (0.0 if math.isinf(low) else low) + 2.0 ** np.array([1000.0, 1010.0])
+    sizes = -p.log_prob(far)
+    return bool(0.0 < sizes[1] < 1.2 * sizes[0])
 
 
 def _grows(p: Distribution, q: Distribution, low: float) -> bool:

@@ -34,9 +34,9 @@ def gap(p: Distribution, q: Distribution, *, names: str = "pq") -> Outcome | Non
     low, high = common(p, q)
     sides = []
     if low < b.low:
-        sides.append((f"x < {b.low:g}", a.low, b.low))
+        sides.append((f"x < {b.low:g}", -math.inf, b.low))
     if high > b.high:
-        sides.append((f"x > {b.high:g}", b.high, a.high))
+        sides.append((f"x > {b.high:g}", b.high, math.inf))
     if not sides:
         return None
     masses = [mass(p, low, high) for _, low, high in sides]
@@ -53,6 +53,8 @@ def _dense(p: Distribution, low: float, high: float) -> bool:
     """Whether p has mass between two points, however little: a log density is finite where a mass underflows."""
     if isinstance(p, Scalar):
         return True
+    if not p.support.discrete:
+        low, high = max(low, p.support.low), min(high, p.support.high)
     end, way = (low, 1.0) if math.isfinite(low) else (high, -1.0)
     steps = (
         np.array([1.0]) if p.support.discrete else max(abs(end), 1.0) * np.array([1e-9, 1e-3, 1.0])

@@ -119,8 +119,8 @@ _ROUGH = 1e-2
 _FAR = 1e50
 #: A tail of no known model that falls at least so fast, a unit of t, goes on to do so.
 _FALLS = 0.3
-#: A tail that has fallen this far, in nats below the rest, is not looked at.
-_NEGLIGIBLE = 40.0
+#: A tail that has fallen this far, in nats below the rest, is not looked at if it falls on, by so much a unit of t.
+_NEGLIGIBLE, _FLAT = 40.0, 1e-3
 
 
 def examine(
@@ -182,7 +182,7 @@ def _side(
     sign = math.copysign(1.0, _sign(question, view.log_p, view.log_q))
     stop = max(tail.length if view.t[-1] == tail.seen else 0.0, float(view.t[-1]))
     beyond = _extrapolate(view.t, view.size, sign, words, stop)
-    if view.size[-1] < -_NEGLIGIBLE and _rises(view.mass):
+    if view.size[-1] < -_NEGLIGIBLE and not _steadily(view.mass, -1.0):
         beyond = Remainder()  # p itself does not fall: its values so far out are not its own
     if beyond.diverges and not tail.infinite and tail.anchor != 0.0:
         # Floats are too coarse close to such an end to tell a divergence from rounding.
@@ -294,14 +294,14 @@ def _extrapolate(t: np.ndarray, size: np.ndarray, sign: float, where: str, end: 
     recent = len(t) // 2
     if not np.isfinite(size[recent:]).all():
         return Remainder()
-    rising = _rises(size)
-    if size[-1] < -_NEGLIGIBLE and not rising:
+    slope = float(np.polyfit(t[3 * recent // 2 :], size[3 * recent // 2 :], 1)[0])
+    if size[-1] < -_NEGLIGIBLE and slope < -_FLAT:
         return Remainder()
     if size[-1] > _HUGE and sign > 0.0:
         return Remainder(reason=f"tails: {where}", diverges=True)
     decay, power, shift, blur = _fit(t[recent:], size[recent:])
-    slope = float(np.polyfit(t[3 * recent // 2 :], size[3 * recent // 2 :], 1)[0])
     settled = abs(decay) < 1e-5 and blur < 1e-5
+    rising = _steadily(size, 1.0)
     if (settled and power > -1.0 + 1e-3) or (rising and (decay < -blur or blur > _ROUGH)):
         if sign < 0.0:
             return Remainder(reason=f"tails: {where}; the integral tends to minus infinity")
@@ -323,8 +323,9 @@ def _extrapolate(t: np.ndarray, size: np.ndarray, sign: float, where: str, end: 
     return Remainder(sign * fine, error)
 
 
-def _rises(size: np.ndarray) -> bool:
-    return bool((np.diff(size[len(size) // 2 :]) > 0.0).all())
+def _steadily(size: np.ndarray, way: float) -> bool:
+    """Whether it goes one way from each point to the next, over the further half."""
+    return bool((way * np.diff(size[len(size) // 2 :]) > 0.0).all())
 
 
 def _logs(power: float, shift: float, start: float, end: float) -> float:
