@@ -453,6 +453,25 @@ def test_a_geometric_that_is_wide_is_not_heavy():
         assert kb.kl_divergence(wide, st.poisson(3)).kind != "infinite"
 
 
+def test_sums_whose_tail_of_q_is_beyond_squares_of_floats():
+    with mp.workdps(30):
+        chance = mp.mpf(0.99)
+        log_p = lambda k: k * mp.log(chance) - mp.log(k) - mp.log(-mp.log1p(-chance))
+        log_zeta = mp.log(mp.zeta(mp.mpf(1.01)))
+        terms = (
+            mp.exp(log_p(k)) * (log_p(k) + mp.mpf(1.01) * mp.log(k) + log_zeta)
+            for k in range(1, 9000)
+        )
+        truth = float(mp.fsum(terms))
+    holds(kb.kl_divergence(st.logser(0.99), st.zipf(1.01)), truth)
+
+
+def test_masses_that_bend_in_the_middle_do_not_scatter():
+    estimate = kb.kl_divergence(st.skellam(3, 2), st.dlaplace(0.5))
+    holds(estimate, 0.138945274437408505)  # by mpmath's Bessel functions, in 30 digits
+    assert estimate.standard_error < 1e-11
+
+
 def test_an_infinity_says_the_mass_at_an_end():
     assert "mass 0.7" in str(kb.kl_divergence(st.bernoulli(0.3), st.bernoulli(1.0)))
 

@@ -80,7 +80,8 @@ def _columns(question: Question, p: Distribution, q: Distribution) -> Terms:
         mass_p = np.exp(log_p + factor)
         empty = np.isneginf(log_q) & ~np.isneginf(log_p)
         outside = empty & certainly_empty(q, x)
-        noise = mass_p * (rounding(p, x, log_p) * ratio(log_p, log_q) + rounding(q, x, log_q))
+        blur = rounding(p, x, log_p) * ratio(log_p, log_q) + rounding(q, x, log_q)
+        noise = np.where(mass_p > 0.0, mass_p * blur, 0.0)  # far out, the blur overflows
         if question.needs_support:
             log_q = np.where(empty, log_p, log_q)
         factors = np.full_like(log_p, factor)

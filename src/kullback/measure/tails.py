@@ -94,7 +94,8 @@ def _places(d: Foreign) -> tuple[Float[np.ndarray, " p"], Float[np.ndarray, "p s
     places = np.concatenate([middle - steps[::-1], middle + steps])
     if s.discrete:
         places = np.unique(np.floor(places))
-        far = np.minimum(places - s.low, s.high - places) > _SMOOTH
+        near = np.minimum.reduce([places - s.low, s.high - places, np.abs(places - middle)])
+        far = near > _SMOOTH
         return places[far], places[far, None, None] + offsets
     places = places[(places > s.low) & (places < s.high)]
     near = np.minimum.reduce([np.abs(places - middle), places - s.low, s.high - places])
