@@ -55,7 +55,7 @@ def rounding(
     single = not d.ours and not d.support.discrete and in_single(d, x)
     units = (8.0 if d.ours else _THEIRS) * (2.0**-23 if single else _EPSILON)
     bound = units * (1.0 + sizes + d.cancels)
-    return bound if d.support.dimension else np.maximum(bound, scatter(d, x))
+    return bound if d.support.dimension else np.maximum(bound, scatter(d, x) * (1.0 + sizes))
 
 
 #: Steps between neighbours whose log densities are compared, in distances from the middle, and how many neighbours.
@@ -68,7 +68,7 @@ _LOUDER = math.sqrt(math.comb(2 * _ORDER, _ORDER))
 
 
 def scatter(d: Foreign, x: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """Returns how far the log density of a scalar scatters: a formula that cancels is no better than that.
+    """Returns how far the log density of a scalar scatters, as a share of 1 + its size: so far a formula may cancel.
 
     It is measured at a few dozen places, once, and interpolated between them.
     """
@@ -77,8 +77,9 @@ def scatter(d: Foreign, x: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
         with np.errstate(all="ignore"):
             values = d.log_prob(grid.ravel()).reshape(grid.shape)
             rough = np.abs(np.diff(values, n=_ORDER, axis=2))
-        # By the median, for one kink is no noise.
-        noise = np.nan_to_num(np.median(rough, axis=2), posinf=0.0).max(axis=1) / _LOUDER
+            # By the median, for one kink is no noise.
+            shares = np.median(rough, axis=2) / (1.0 + np.median(np.abs(values), axis=2))
+        noise = np.nan_to_num(shares, posinf=0.0).max(axis=1) / _LOUDER
         vars(d)["_scatter"] = places, 8.0 * noise
     places, noise = vars(d)["_scatter"]
     return np.interp(x, places, noise) if len(places) else np.zeros_like(x)
