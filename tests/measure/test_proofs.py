@@ -472,6 +472,17 @@ def test_masses_that_bend_in_the_middle_do_not_scatter():
     assert estimate.standard_error < 1e-11
 
 
+@pytest.mark.parametrize("power", [3.0, 30.0, 1000.0])
+def test_a_density_that_falls_off_faster_than_it_is_wide(power):
+    with mp.workdps(30):
+        b = mp.mpf(power)
+        truth = mp.log(b / 2) - mp.loggamma(1 / b) - 1 / b + mp.log(2 * mp.pi) / 2
+        truth = float(truth + mp.gamma(3 / b) / mp.gamma(1 / b) / 2)
+    estimate = kb.kl_divergence(st.gennorm(power), st.norm())
+    holds(estimate, truth)
+    assert estimate.standard_error < 1e-12
+
+
 def test_an_infinity_says_the_mass_at_an_end():
     assert "mass 0.7" in str(kb.kl_divergence(st.bernoulli(0.3), st.bernoulli(1.0)))
 

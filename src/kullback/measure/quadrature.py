@@ -19,6 +19,7 @@ from kullback.measure.support import (
     in_units,
     kinks,
     mass_outside,
+    shoulders,
     unit_of,
 )
 from kullback.measure.tails import Remainder, examine, improper, ratio, rounding
@@ -114,7 +115,7 @@ def _line(question: Question, p: Distribution, q: Distribution) -> _Line:
     points = near if len(near) else points
     if not len(points):
         points = np.array([within(low, high)])
-    middles = sorted({*centers(p), *centers(q)})
+    middles = sorted({*centers(p), *centers(q), *shoulders(p)})
     points = fill(_where_q_is_known(points, q), low, high, middles)
     return _Line(points, low, high)
 
@@ -270,7 +271,7 @@ def _value(
         float(value[_NOISE])
         + beyond.error
         + BEYOND_UNDERFLOW * float(value[_UNDERFLOW])
-        + deficit * (1.0 + abs(main) + 2.0 * abs(math.log(deficit + 1e-300)))
+        + _of_mass(deficit, main)
     )
     error_main = float(error[_MAIN]) + blur
     missed, unsure = left_out
@@ -279,8 +280,16 @@ def _value(
         return main, error_main
     error_spare = float(error[_SPARE]) + float(value[_SLOPE]) + beyond.error + unsure
     error_spare += BEYOND_UNDERFLOW * float(value[_UNDERFLOW])
+    # Mass that no panel has seen is missing here as well; q's is as large as what it adds.
+    unseen = deficit - float(error[_MASS_P] + value[_NOISE])
+    error_spare += _of_mass(max(unseen, 0.0), main) + max(abs(leak) - float(error[_MASS_Q]), 0.0)
     spare = float(value[_SPARE]) + missed
     return (spare, error_spare) if error_spare < error_main else (main, error_main)
+
+
+def _of_mass(missing: float, value: float) -> float:
+    """What a mass of p that is missing may add to the answer."""
+    return missing * (1.0 + abs(value) + 2.0 * abs(math.log(missing + 1e-300)))
 
 
 @final

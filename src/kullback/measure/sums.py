@@ -28,6 +28,7 @@ def measure(question: Question, p: Distribution, q: Distribution) -> Outcome:
         low, high = min(low, q.support.low), max(high, q.support.high)
     columns, start = _columns(question, p, q), _start(p, low, high)
     found = add_up(columns, start, low, high, (_MAIN, _MASS_P))
+    heavy = not question.of_logs or _heavy(p, low)
     empty = float(found.value[_EMPTY])
     if empty > 0.0 and question.needs_support:
         return infinite(
@@ -38,11 +39,11 @@ def measure(question: Question, p: Distribution, q: Distribution) -> Outcome:
         return unresolved(float(found.value[_MAIN]), reason, _METHOD, found.terms)
     if found.slope > -1.0 - 1e-3:
         reason = "tails: p's tail is too heavy for q; the sum diverges"
-        if _heavy(p, low) and _grows(p, q, low):
+        if heavy and _grows(p, q, low):
             return infinite(reason, _METHOD)
         reason = "tails: p falls so slowly that whether the sum converges cannot be told"
         return unresolved(float(found.value[_MAIN]), reason, _METHOD, found.terms)
-    if np.isposinf(found.value[_MAIN]) and _heavy(p, low):
+    if np.isposinf(found.value[_MAIN]) and heavy:
         return infinite("tails: p's tail is too heavy for q; the terms grow without bound", _METHOD)
     mass = float(found.value[_MASS_P])
     missing = max(1.0 - mass - float(found.beyond[_MASS_P]), mass - 1.0, 0.0)

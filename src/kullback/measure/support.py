@@ -320,6 +320,18 @@ def centers(d: Distribution) -> list[float]:
             return [float(marks[len(marks) // 2])] if len(marks) else []
 
 
+def shoulders(d: Distribution) -> list[float]:
+    """Returns the landmarks next to the outermost of each component: it may fall off far faster than it is wide."""
+    match d:
+        case Mixture():
+            return [c for part in d.components for c in shoulders(part)]
+        case Transformed():
+            return [float(c) for c in d.push(np.array(shoulders(d.base)))]
+        case _:
+            marks = d.landmarks()
+            return [float(marks[1]), float(marks[-2])] if len(marks) > 2 else []
+
+
 # Where a density is not smooth.
 
 #: A slope or a curvature that jumps bends this many times more than what is around it, at every scale.
