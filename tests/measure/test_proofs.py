@@ -9,8 +9,10 @@ import scipy.stats as st
 from mpmath import mp
 
 import kullback as kb
+from kullback.distributions.bounded import ContinuousBernoulli
 from kullback.distributions.compound import Mixture
 from kullback.distributions.counting import Binomial, Chance, NegativeBinomial
+from kullback.distributions.vector import Categorical
 from kullback.inputs.given import distribution
 from kullback.interop import as_distribution
 from kullback.measure.support import kinks
@@ -379,6 +381,12 @@ KINDS = {
               st.johnsonsb(-2.10043471260307, 2.111095354244814, 0.1, 0.19999999999999998)),
         0.49235909918948056,
     ),
+    "a curvature that jumps by little": (
+        ContinuousBernoulli(-0.6045255710394191),
+        mixed(8.570890319510624e-07, st.laplace_asymmetric(0.6405673303048773, -0.07012629247796566, 0.811856941267607),
+              st.skewcauchy(-0.046043339855930565, 0.6884129439716148, 0.4927339993329372)),
+        0.8223809606922774,
+    ),
     "a chance that rounds to 1": (
         st.zipfian(1.9467436561603804, 514, -1), st.planck(162.18817998219066), 599.6530768482257
     ),
@@ -409,6 +417,15 @@ def test_a_tail_that_wins_only_beyond_all_floats():
     assert kb.kl_divergence(narrow(1.2), q).kind == "numeric"
     assert kb.kl_divergence(st.expon(), st.exponpow(1.1, 0, 50.0)).kind == "infinite"
     assert kb.kl_divergence(st.expon(), st.exponpow(0.9, 0, 50.0)).kind == "numeric"
+
+
+def test_an_overflow_from_one_float_to_the_next_is_infinite():
+    # -log q is exp(1e26 (.29 - x)): p falls like a power of log x.
+    p = st.johnsonsu(0.3529566056655031, 0.8764894540242124, 155360.3425148668, 3.254800890984769)
+    assert (
+        kb.kl_divergence(p, st.gumbel_r(0.28998864389384943, 5.2247191503878775e-27)).kind
+        == "infinite"
+    )
 
 
 def test_the_integral_of_one_over_x_diverges_however_small():
@@ -481,6 +498,15 @@ def test_a_density_that_falls_off_faster_than_it_is_wide(power):
     estimate = kb.kl_divergence(st.gennorm(power), st.norm())
     holds(estimate, truth)
     assert estimate.standard_error < 1e-12
+
+
+def test_a_share_that_underflows_is_a_share():
+    p, q = (Categorical.from_logits(np.array(v)) for v in ([-800.0, 0.0], [-800.0, 0.0, 0.0]))
+    sure = Categorical.from_probabilities(np.array([0.0, 1.0]))
+    assert kb.kl_divergence(p, sure).kind == "infinite"
+    holds(kb.kl_divergence(p, q), math.log(2.0))
+    even = Categorical.from_probabilities(np.array([0.5, 0.5]))
+    holds(kb.kl_divergence(even, q), 400.0)  # log 2 of both shares cancels
 
 
 def test_an_infinity_says_the_mass_at_an_end():

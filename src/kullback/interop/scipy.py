@@ -33,7 +33,7 @@ from kullback.interop.maps import (
     nearest,
     push,
 )
-from kullback.interop.scipy_logs import read_by_log, rough_quantile_of
+from kullback.interop.scipy_logs import kinks_of, read_by_log, rough_quantile_of
 from kullback.interop.scipy_vectors import kernel_density
 from kullback.interop.scipy_vectors import read as scipy_vectors_read
 
@@ -149,7 +149,7 @@ def _standard_form(frozen: Any, name: str) -> Distribution:
         return frozen.rvs(size=n, random_state=rng)
 
     found = _called(frozen, name, draw, rough_quantile_of(frozen, density))
-    return replace(found, density=density)
+    return replace(found, density=density, hints=kinks_of(type(family).__name__, shapes))
 
 
 def _check_single(parameters: list[Any], name: str) -> list[float]:

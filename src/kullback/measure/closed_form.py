@@ -113,19 +113,24 @@ def _longer(p: Categorical, k: int) -> Categorical:
     more = k - len(p.probabilities)
     if more == 0:
         return p
-    return Categorical.from_probabilities(np.pad(p.probabilities, (0, more)), one_hot=p.one_hot)
+    logs, logits = (
+        v if v is None else np.pad(v, (0, more), constant_values=-math.inf)
+        for v in (p.log_probabilities, p.logits)
+    )
+    assert logs is not None
+    return Categorical(logs, np.pad(p.probabilities, (0, more)), p.one_hot, logits)
 
 
 def _categorical(p: Categorical, q: Categorical) -> Outcome:
     """sum_i q_i [(1 + r_i) log(1 + r_i) - r_i] with r = p/q - 1, each term non-negative."""
     a = p.probabilities / p.probabilities.sum()
     b = q.probabilities / q.probabilities.sum()
-    unseen = (a > 0.0) & (b == 0.0) & np.isneginf(q.log_probabilities)
+    unseen = np.isneginf(q.log_probabilities) & ~np.isneginf(p.log_probabilities)
     if unseen.any():
         mass = float(a[unseen].sum())
+        size = f"{mass:.3g}" if mass > 0.0 else "below 1e-300"
         return infinite(
-            f"support: q is 0 on {int(unseen.sum())} outcome(s) where p has mass {mass:.3g}",
-            _METHOD,
+            f"support: q is 0 on {int(unseen.sum())} outcome(s) where p has mass {size}", _METHOD
         )
     seen = a > 0.0
     with np.errstate(all="ignore"):

@@ -260,17 +260,27 @@ _NARROW = 1e-7
 
 
 def in_place(p: Distribution, q: Distribution) -> tuple[Distribution, Distribution]:
-    """Returns both laws moved to p's location, where floats are finest, if p is narrow, ends or has a pole there."""
-    marks, s, place = p.landmarks(), p.support, _place(p)
-    if place is None:
-        return p, q
-    narrow = not len(marks) or float(np.ptp(marks)) <= _NARROW * float(np.abs(marks).max())
-    moved = _moved_by(p, place), _moved_by(q, place)
-    if not (narrow or float(place) == s.low or _rises(moved[0])):
-        return p, q
-    # Ends that are one but for rounding stay so.
-    same = common(*moved)[0] >= moved[1].support.low or common(p, q)[0] < q.support.low
-    return moved if same else (p, q)
+    """Returns both laws moved to p's location, where floats are finest, if p is narrow, ends or has a pole there.
+
+    Else to q's if that is narrow: its log may fall to -inf from one float to the next.
+    """
+    for d in (p, q):
+        place = _place(d)
+        if place is None:
+            continue
+        moved = _moved_by(p, place), _moved_by(q, place)
+        ends = d is p and (float(place) == p.support.low or _rises(moved[0]))
+        if not (ends or _narrow(d)):
+            continue
+        # Ends that are one but for rounding stay so.
+        same = common(*moved)[0] >= moved[1].support.low or common(p, q)[0] < q.support.low
+        return moved if same else (p, q)
+    return p, q
+
+
+def _narrow(d: Distribution) -> bool:
+    marks = d.landmarks()
+    return not len(marks) or float(np.ptp(marks)) <= _NARROW * float(np.abs(marks).max())
 
 
 def _rises(d: Distribution) -> bool:
@@ -366,7 +376,7 @@ def _foreign_kinks(d: Foreign) -> Array:
             rows = zip(grids[chosen], values[chosen], strict=True)
             found = [place for x, row in rows for place in _jumps(d, x, row, _ZOOMS)]
             found += _edges(d, np.unique(grids))
-        vars(d)["_kinks"] = np.array(sorted(set(found)), dtype=np.float64)
+        vars(d)["_kinks"] = np.array(sorted({*found, *d.hints}), dtype=np.float64)
     return vars(d)["_kinks"]
 
 

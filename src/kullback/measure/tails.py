@@ -177,6 +177,10 @@ def _side(
     if cut and over.any() and _outgrown(p, q, tail, length, question):
         where = _words(end, view.log_p, view.log_q)
         return Remainder(reason=f"tails: {where}, far out", diverges=True)
+    if length == 0.0:
+        # From the first point on, q is beyond what a float says.
+        lost = view.mass[-1] > -_NEGLIGIBLE
+        return Remainder(reason=f"tails: towards {end:g}, log q overflows") if lost else Remainder()
     mass = _extrapolate(view.t, view.mass, 1.0, "", tail.length)
     if mass.reason is not None:
         mass = Remainder()
@@ -296,7 +300,7 @@ def _extrapolate(t: np.ndarray, size: np.ndarray, sign: float, where: str, end: 
     recent = len(t) // 2
     if not np.isfinite(size[recent:]).all():
         return Remainder()
-    slope = float(np.polyfit(t[3 * recent // 2 :], size[3 * recent // 2 :], 1)[0])
+    slope = _slope(t[3 * recent // 2 :], size[3 * recent // 2 :])
     if size[-1] < -_NEGLIGIBLE and slope < -_FLAT:
         return Remainder()
     if size[-1] > _HUGE and sign > 0.0:
@@ -308,7 +312,7 @@ def _extrapolate(t: np.ndarray, size: np.ndarray, sign: float, where: str, end: 
         if sign < 0.0:
             return Remainder(reason=f"tails: {where}; the integral tends to minus infinity")
         return Remainder(reason=f"tails: {where}", diverges=True)
-    slower = max(slope, float(np.polyfit(t[recent:], size[recent:], 1)[0]))
+    slower = max(slope, _slope(t[recent:], size[recent:]))
     if blur > _ROUGH and slower < -_FALLS:
         # It falls faster and faster, or the log ratio has a zero there: what is left is less than a line above it says.
         left = math.exp(float(np.max(size[recent:] - slower * (t[recent:] - end)))) / -slower
@@ -323,6 +327,12 @@ def _extrapolate(t: np.ndarray, size: np.ndarray, sign: float, where: str, end: 
     plain = last / abs(slope) if slope < 0.0 else 2.0 * fine
     error = min(3.0 * abs(fine - plain), fine) + (1e-4 + 10.0 * blur / decay) * fine
     return Remainder(sign * fine, error)
+
+
+def _slope(t: np.ndarray, size: np.ndarray) -> float:
+    """That of a straight line, by least squares, also where squares of sizes overflow."""
+    away, scale = t - t.mean(), float(np.abs(size).max()) or 1.0
+    return float(away @ (size / scale) / (away @ away)) * scale
 
 
 def _steadily(size: np.ndarray, way: float) -> bool:
