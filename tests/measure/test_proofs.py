@@ -509,6 +509,16 @@ def test_a_share_that_underflows_is_a_share():
     holds(kb.kl_divergence(even, q), 400.0)  # log 2 of both shares cancels
 
 
+def test_draws_of_a_count_without_a_mean_are_drawn():
+    rng = np.random.default_rng(0)
+    x = as_distribution(st.betanbinom(3, 0.01, 2.0)).sample(rng, 4000)
+    assert np.isfinite(x).all() and (x == np.rint(x)).all()
+    for k in (0, 5):
+        chance = st.betanbinom(3, 2.5, 2.0).cdf(k)
+        share = np.mean(as_distribution(st.betanbinom(3, 2.5, 2.0)).sample(rng, 40_000) <= k)
+        assert abs(share - chance) < 4 * math.sqrt(chance * (1 - chance) / 40_000)
+
+
 def test_an_infinity_says_the_mass_at_an_end():
     assert "mass 0.7" in str(kb.kl_divergence(st.bernoulli(0.3), st.bernoulli(1.0)))
 

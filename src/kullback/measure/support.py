@@ -330,6 +330,10 @@ def centers(d: Distribution) -> list[float]:
             return [float(marks[len(marks) // 2])] if len(marks) else []
 
 
+#: Where the outermost quantiles are this close to each other, as a share of their distance from the middle.
+_STEEP = 0.05
+
+
 def shoulders(d: Distribution) -> list[float]:
     """Returns the landmarks next to the outermost of each component: it may fall off far faster than it is wide."""
     match d:
@@ -339,7 +343,10 @@ def shoulders(d: Distribution) -> list[float]:
             return [float(c) for c in d.push(np.array(shoulders(d.base)))]
         case _:
             marks = d.landmarks()
-            return [float(marks[1]), float(marks[-2])] if len(marks) > 2 else []
+            if len(marks) < 5:
+                return []
+            steps, reach = np.diff(marks)[[0, -1]], np.abs(marks[[0, -1]] - np.median(marks))
+            return [float(v) for v in marks[[1, -2]][steps < _STEEP * reach]]
 
 
 # Where a density is not smooth.
