@@ -417,6 +417,10 @@ def test_a_tail_that_wins_only_beyond_all_floats():
     assert kb.kl_divergence(narrow(1.2), q).kind == "numeric"
     assert kb.kl_divergence(st.expon(), st.exponpow(1.1, 0, 50.0)).kind == "infinite"
     assert kb.kl_divergence(st.expon(), st.exponpow(0.9, 0, 50.0)).kind == "numeric"
+    # The growth begins at 1e8, where p is long gone.
+    far = st.loggamma(1.5064228065046055, 97375061.90031917, 0.8825630586304972)
+    assert kb.kl_divergence(st.dweibull(0.405, -78.0, 0.51), far).kind == "infinite"
+    assert kb.kl_divergence(st.dweibull(1.1, -78.0, 0.51), far).kind == "numeric"
 
 
 def test_an_overflow_from_one_float_to_the_next_is_infinite():
@@ -505,6 +509,7 @@ def test_a_share_that_underflows_is_a_share():
     sure = Categorical.from_probabilities(np.array([0.0, 1.0]))
     assert kb.kl_divergence(p, sure).kind == "infinite"
     holds(kb.kl_divergence(p, q), math.log(2.0))
+    holds(kb.kl_divergence(st.randint(0, 31), st.randint(0, 36)), math.log(36 / 31))
     even = Categorical.from_probabilities(np.array([0.5, 0.5]))
     holds(kb.kl_divergence(even, q), 400.0)  # log 2 of both shares cancels
 

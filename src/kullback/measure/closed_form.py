@@ -149,8 +149,9 @@ def _relative(
     with np.errstate(all="ignore"):
         if p.logits is None or q.logits is None:
             return np.where(b > 0.0, (a - b) / b, 0.0)
-        shift = np.where(np.isfinite(p.logits) & np.isfinite(q.logits), p.logits - q.logits, 0.0)
-        shift = shift - shift[np.argmax(b)]
+        # An outcome that only q knows has p/q = 0.
+        shift = np.where(np.isneginf(q.logits), 0.0, p.logits - q.logits)
+        shift = shift - shift[np.argmax(np.where(np.isfinite(shift), b, -1.0))]
         return np.expm1(shift - np.log1p(np.sum(b * np.expm1(np.minimum(shift, 700.0)))))
 
 

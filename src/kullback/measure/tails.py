@@ -198,8 +198,10 @@ def _side(
 
 #: How much larger one exponent of growth must be than another to count as such.
 _EXPONENTS = 0.02
-#: The step of t to measure one with, and what makes of three what it tends to: (x + s)^a grows like x^a only far out.
-_STEP, _FAR_OUT = 0.1, np.array([1.0, -6.0, 8.0]) / 3.0
+#: Heights of log |log q| at which q's is measured, each .7 of the next: how far they are apart knows no location.
+_HEIGHTS = 700.0 * 0.7 ** np.arange(3)
+#: Distances at which p's is, in units of what was seen: a location is nothing there.
+_DISTANCES = 2.0 ** np.array([10.0, 20.0])
 
 
 def _outgrown(
@@ -207,19 +209,43 @@ def _outgrown(
 ) -> bool:
     """Whether log |log q| grows faster than -log p towards where log q overflows, so that it wins further out.
 
-    Both as powers of the distance: -log p = x^a, log |log q| = x^b with b > a. p's mass there may be below anything.
+    Both as powers of the distance: -log p = x^a, log |log q| = (x - c)^b with b > a. p's mass there may be below
+    anything, and c far from p.
     """
     if question.name not in ("kl", "forward_kl", "cross_entropy", "jeffreys"):
         return False
-    # At three distances, each twice the one before, the furthest of them just before.
-    t = length - 0.02 - np.array([2.0, 1.0, 0.0]) * math.log(2.0)
-    if t[0] <= _STEP or (not tail.infinite and tail.anchor != 0.0):
+    if not tail.infinite and tail.anchor != 0.0:
         return False
-    x = tail(np.stack([t - _STEP, t]).ravel())
-    with np.errstate(all="ignore"):
-        falls, rises = np.log(-p.log_prob(x)), np.log(np.log(-q.log_prob(x)))
-    a, b = (float(_FAR_OUT @ np.diff(v.reshape(2, 3), axis=0)[0]) / _STEP for v in (falls, rises))
-    return math.isfinite(a) and math.isfinite(b) and b > a + _EXPONENTS
+    way = math.copysign(1.0, tail.factor)
+
+    def place(u: Array) -> Array:
+        """Towards 0, a distance is that of 1 / x."""
+        return way * u if tail.infinite else way / u
+
+    def height(u: Array) -> Array:
+        return np.log(np.maximum(-q.log_prob(place(u)), 1e-300))
+
+    ends = tail(np.array([0.0, length + 1.0]))
+    low, high = (np.full(3, v) for v in (way * ends if tail.infinite else way / ends))
+    reach = max(abs(float(high[0])), *(abs(float(v)) for v in _far(p, tail)))
+    for _ in range(60):
+        middle = 0.5 * (low + high)
+        below = height(middle) < _HEIGHTS
+        low, high = np.where(below, middle, low), np.where(below, high, middle)
+    if not (np.abs(height(low) - _HEIGHTS) < 5.0).all():
+        return False  # it jumps: that is underflow, or it is there from the first
+    falls = np.log(-p.log_prob(place(reach * _DISTANCES)))
+    apart = -np.diff(low)
+    a = float(falls[1] - falls[0]) / math.log(_DISTANCES[1] / _DISTANCES[0])
+    b = -math.log(0.7) / max(math.log(apart[0] / apart[1]), 1e-9)
+    return math.isfinite(a) and b > a + _EXPONENTS
+
+
+def _far(p: Distribution, tail: Tail) -> Array:
+    """Distances beyond which p is nothing but tail."""
+    marks = p.landmarks()
+    marks = marks[marks != 0.0]
+    return np.zeros(1) if not len(marks) else marks if tail.infinite else 1.0 / marks
 
 
 def improper(
