@@ -508,6 +508,8 @@ def test_a_share_that_underflows_is_a_share():
     p, q = (Categorical.from_logits(np.array(v)) for v in ([-800.0, 0.0], [-800.0, 0.0, 0.0]))
     sure = Categorical.from_probabilities(np.array([0.0, 1.0]))
     assert kb.kl_divergence(p, sure).kind == "infinite"
+    one, most = (Categorical.from_logits(np.array(v)) for v in ([0.0, -np.inf], [0.0, -1.0]))
+    holds(kb.kl_divergence(one, most), math.log1p(math.exp(-1.0)))
     holds(kb.kl_divergence(p, q), math.log(2.0))
     holds(kb.kl_divergence(st.randint(0, 31), st.randint(0, 36)), math.log(36 / 31))
     even = Categorical.from_probabilities(np.array([0.5, 0.5]))
@@ -517,7 +519,8 @@ def test_a_share_that_underflows_is_a_share():
 def test_draws_of_a_count_without_a_mean_are_drawn():
     rng = np.random.default_rng(0)
     x = as_distribution(st.betanbinom(3, 0.01, 2.0)).sample(rng, 4000)
-    assert np.isfinite(x).all() and (x == np.rint(x)).all()
+    assert np.isfinite(x).all()
+    assert (x == np.rint(x)).all()
     for k in (0, 5):
         chance = st.betanbinom(3, 2.5, 2.0).cdf(k)
         share = np.mean(as_distribution(st.betanbinom(3, 2.5, 2.0)).sample(rng, 40_000) <= k)
