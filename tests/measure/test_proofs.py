@@ -432,6 +432,14 @@ def test_an_overflow_from_one_float_to_the_next_is_infinite():
     )
 
 
+def test_a_pole_of_p_stays_where_floats_are_fine_beside_a_narrow_q():
+    p = st.gamma(0.004731220193207264, scale=1 / 2067.5133929374624)
+    estimate = kb.kl_divergence(
+        p, st.mielke(1.2118178435182039, 1.1645981229951696, -1.0227909630558556, 2.3266925e-26)
+    )
+    assert estimate.kind == "numeric"
+
+
 def test_the_integral_of_one_over_x_diverges_however_small():
     # p rises like x from 0, and -log q like 1 / x^2.
     p = st.triang(0.00022068888109741017, 0, 5.704404905196978e31)

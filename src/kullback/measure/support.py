@@ -262,9 +262,10 @@ _NARROW = 1e-7
 def in_place(p: Distribution, q: Distribution) -> tuple[Distribution, Distribution]:
     """Returns both laws moved to p's location, where floats are finest, if p is narrow, ends or has a pole there.
 
-    Else to q's if that is narrow: its log may fall to -inf from one float to the next.
+    Else to q's if that is narrow, and p smooth: log q may fall to -inf from one float to the next.
     """
-    for d in (p, q):
+    smooth = math.isinf(p.support.low) and math.isinf(p.support.high) and not _rises(p)
+    for d in (p, q) if smooth else (p,):
         place = _place(d)
         if place is None:
             continue
