@@ -553,6 +553,14 @@ def test_a_sum_of_logs_is_not_called_infinite():
     # E[log k] of zipf(1.0001) is finite, and of the size of 1e4.
     assert kb.kl_divergence(st.zipf(1.0001), st.zipf(1.001)).kind == "unresolved"
     assert kb.kl_divergence(st.zipf(2.0), st.geom(0.5)).kind == "infinite"
+    assert kb.kl_divergence(st.zipf(2.0), st.poisson(1.1, 1)).kind == "infinite"
+    # The sum of k^-2.001 k is finite, whatever it does over the first 2^40 terms.
+    for heavy in (st.zipf(2.001), st.zipf(2.01)):
+        assert kb.kl_divergence(heavy, st.geom(0.5)).kind != "infinite"
+    law = st.betanbinom(10, 1.0264885727010669, 5.102614407163571)
+    holds(
+        kb.kl_divergence(law, st.poisson(float(np.float32(1.1443135738372803)))), 79418.25716060426
+    )
 
 
 def test_an_empty_bin_is_empty():

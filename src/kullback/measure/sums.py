@@ -39,7 +39,7 @@ def measure(question: Question, p: Distribution, q: Distribution) -> Outcome:
         return unresolved(float(found.value[_MAIN]), reason, _METHOD, found.terms)
     if found.slope > -1.0 - 1e-3:
         reason = "tails: p's tail is too heavy for q; the sum diverges"
-        if heavy and _grows(p, q, low):
+        if heavy and _grows(question, p, q, low):
             return infinite(reason, _METHOD)
         reason = "tails: p falls so slowly that whether the sum converges cannot be told"
         return unresolved(float(found.value[_MAIN]), reason, _METHOD, found.terms)
@@ -68,11 +68,24 @@ def _heavy(p: Distribution, low: float) -> bool:
     return bool(0.0 < sizes[1] < 1.2 * sizes[0])
 
 
-def _grows(p: Distribution, q: Distribution, low: float) -> bool:
-    """Whether the log ratio grows like a power far out: where it only grows like a log, p's own mass decides."""
-    far = (0.0 if math.isinf(low) else low) + 2.0 ** np.array([200.0, 201.0])
-    sizes = np.abs(p.log_prob(far) - q.log_prob(far))
-    return not float(sizes[1]) < 1.2 * float(sizes[0])
+def _grows(question: Question, p: Distribution, q: Distribution, low: float) -> bool:
+    """Whether the log ratio grows like a power far out, which p's mass does not make up for.
+
+    Where it only grows like a log, p's own mass decides.
+    """
+    if not question.of_logs:
+        return True
+    base = 0.0 if math.isinf(low) else low
+    x = base + 2.0 ** np.array([[200.0, 201.0], [490.0, 500.0], [990.0, 1000.0]])
+    log_p, log_q = (d.log_prob(x.ravel()).reshape(x.shape) for d in (p, q))
+    sizes = np.abs(log_p - log_q)
+    if float(sizes[0, 1]) < 1.2 * float(sizes[0, 0]):
+        return False
+    if not np.isfinite(sizes).all():
+        return True  # q's overflows
+    powers = np.diff(log_p + np.log(sizes), axis=1)[1:, 0] / math.log(2.0**10)
+    # k log k grows like k^(1 + 1 / log k).
+    return float(2.0 * powers[1] - powers[0]) > -1.0 - 1e-4
 
 
 def _columns(question: Question, p: Distribution, q: Distribution) -> Terms:

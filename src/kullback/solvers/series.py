@@ -19,7 +19,7 @@ _SERIES_BUDGET = 100_000
 #: Terms of a block that doubles are a polynomial in k of this degree: at 2 to 1, 1/k^a is one to 1e-16.
 _DEGREE = 24
 #: Blocks in a row that add no less than the one before, after which a sum diverges.
-_GROWING = 40
+_GROWING = 300
 #: Blocks until k is beyond what a float64 holds.
 _DOUBLINGS = 900
 
