@@ -290,7 +290,8 @@ def mixture(g: np.random.Generator, parts: list[Case], *, text: str = "") -> Cas
         for i, end in enumerate((low, high))
     )
     middle = sorted(parts, key=lambda c: c.low)
-    gaps = ((middle[0].high, middle[1].low),) if middle[0].high < middle[1].low else ()
+    reach = middle[0].high + (1 if parts[0].discrete else 0)  # between neighbours is no integer
+    gaps = ((middle[0].high, middle[1].low),) if reach < middle[1].low else ()
     cuts = [v for c in parts for v in c.cuts]
     marks = [
         v for c in parts for v in (c.low, c.high, *c.marks) if low < v < high and not math.isinf(v)

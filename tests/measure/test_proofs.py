@@ -9,7 +9,10 @@ import scipy.stats as st
 from mpmath import mp
 
 import kullback as kb
+from kullback.distributions.bounded import ContinuousBernoulli
 from kullback.distributions.compound import Mixture
+from kullback.distributions.counting import Binomial, Chance, NegativeBinomial
+from kullback.distributions.vector import Categorical
 from kullback.inputs.given import distribution
 from kullback.interop import as_distribution
 from kullback.measure.support import kinks
@@ -346,6 +349,52 @@ KINDS = {
         st.exponweib(0.6089655765492177, 0.7446574593014517, 0, 69753.47154392042),
         4.453462737760415e21,
     ),
+    "a zero of q between its lobes": (
+        st.dweibull(0.8601642974164557, -1.3477152293162562, 1.751256254287337),
+        st.dweibull(1.9799446776258094, -0.3350464223190386, 1.3228518783009315),
+        3.223841598422999,
+    ),
+    "a zero of the log ratio close to an end": (
+        st.genextreme(0.8464370519015241, 3.2908448299141715, 6.761183541118945),
+        st.powernorm(0.7849878207105129, 0.1238788399263166, 3.6086154829768917),
+        0.9176188461678041,
+    ),
+    "a component of 2e-6 with a pole at an end": (
+        mixed(1.157059892155731e-09, st.argus(1.317457360138148), new(st.powerlaw, 1, 0, a=1.0300642930700195)),
+        mixed(2.0398790397332134e-06, st.beta(3.375967096865202, 0.655035016124857),
+              new(st.powerlaw, 1, 0, a=1.727746750775157)),
+        0.16012306062455897,
+    ),
+    "a double exponential, and p's location far from where it counts": (
+        st.laplace_asymmetric(1.5923330164446177, -498.94350391689784, 0.5771535916211372),
+        new(st.loggamma, 8.789350176418823, 0, c=0.458022922706515),
+        27.614392555542473,
+    ),
+    "SciPy's density where it knows that there is none": (
+        st.ncf(1.076680557555539, 2.7881902887097088, 0.4261682359869039, 0, 4.813163411697961e-97),
+        st.powerlognorm(2.109206436112618, 0.7040960616196673, 0, 376.86238386874464),
+        52482.30662774655,
+    ),
+    "an end of a component within rounding of another": (
+        st.uniform(0.1, 0.20000000000000004),
+        mixed(0.3379464075512777, st.beta(1.1365451888374436, 0.7499937061996542, 0.10000000000000009, 0.2),
+              st.johnsonsb(-2.10043471260307, 2.111095354244814, 0.1, 0.19999999999999998)),
+        0.49235909918948056,
+    ),
+    "a curvature that jumps by little": (
+        ContinuousBernoulli(-0.6045255710394191),
+        mixed(8.570890319510624e-07, st.laplace_asymmetric(0.6405673303048773, -0.07012629247796566, 0.811856941267607),
+              st.skewcauchy(-0.046043339855930565, 0.6884129439716148, 0.4927339993329372)),
+        0.8223809606922774,
+    ),
+    "log ratios just below .03": (
+        st.triang(0.6308470160253332, 0.1, 0.20000000000000004),
+        st.trapezoid(0.5511668510569614, 0.6619688488594313, 0.1, 0.2),
+        0.0006242235232438464,
+    ),
+    "a chance that rounds to 1": (
+        st.zipfian(1.9467436561603804, 514, -1), st.planck(162.18817998219066), 599.6530768482257
+    ),
 }  # fmt: skip
 
 
@@ -373,12 +422,150 @@ def test_a_tail_that_wins_only_beyond_all_floats():
     assert kb.kl_divergence(narrow(1.2), q).kind == "numeric"
     assert kb.kl_divergence(st.expon(), st.exponpow(1.1, 0, 50.0)).kind == "infinite"
     assert kb.kl_divergence(st.expon(), st.exponpow(0.9, 0, 50.0)).kind == "numeric"
+    # The growth begins at 1e8, where p is long gone.
+    far = st.loggamma(1.5064228065046055, 97375061.90031917, 0.8825630586304972)
+    assert kb.kl_divergence(st.dweibull(0.405, -78.0, 0.51), far).kind == "infinite"
+    assert kb.kl_divergence(st.dweibull(1.1, -78.0, 0.51), far).kind == "numeric"
+
+
+def test_an_overflow_from_one_float_to_the_next_is_infinite():
+    # -log q is exp(1e26 (.29 - x)): p falls like a power of log x.
+    p = st.johnsonsu(0.3529566056655031, 0.8764894540242124, 155360.3425148668, 3.254800890984769)
+    assert (
+        kb.kl_divergence(p, st.gumbel_r(0.28998864389384943, 5.2247191503878775e-27)).kind
+        == "infinite"
+    )
+
+
+def test_a_pole_of_p_stays_where_floats_are_fine_beside_a_narrow_q():
+    p = st.gamma(0.004731220193207264, scale=1 / 2067.5133929374624)
+    estimate = kb.kl_divergence(
+        p, st.mielke(1.2118178435182039, 1.1645981229951696, -1.0227909630558556, 2.3266925e-26)
+    )
+    assert estimate.kind == "numeric"
+
+
+def test_the_integral_of_one_over_x_diverges_however_small():
+    # p rises like x from 0, and -log q like 1 / x^2.
+    p = st.triang(0.00022068888109741017, 0, 5.704404905196978e31)
+    assert (
+        kb.kl_divergence(p, st.alpha(0.4774347144791004, 0, 0.3387506834266099)).kind == "infinite"
+    )
+    assert kb.kl_divergence(p, st.invgamma(0.4774347144791004, 0, 0.338750683)).kind == "numeric"
+
+
+@pytest.mark.parametrize("logit", [40.0, 100.0, 750.0])
+def test_a_chance_that_a_float_cannot_tell_from_1_or_0(logit):
+    half = 0.3 * math.log(0.3) + 0.7 * math.log(0.7)
+    close, far = (Binomial(1.0, Chance(logit=sign * logit)) for sign in (1, -1))
+    holds(kb.kl_divergence(st.bernoulli(0.3), close), half + 0.7 * logit)
+    holds(kb.kl_divergence(st.bernoulli(0.3), far), half + 0.3 * logit)
+    with mp.workdps(400):
+        mass = [mp.exp(-3) * mp.mpf(3) ** k / mp.factorial(k) for k in range(80)]
+        log_rest, log_chance = -mp.log1p(mp.exp(logit)), -mp.log1p(mp.exp(-logit))
+        truth = sum(
+            m * (mp.log(m / mp.binomial(k + 2, k)) - 3 * log_rest - k * log_chance)
+            for k, m in enumerate(mass)
+        )
+    q = NegativeBinomial(3.0, Chance(logit=logit))
+    holds(kb.kl_divergence(st.poisson(3), q), float(truth), 1e-14)
+
+
+def test_a_geometric_that_is_wide_is_not_heavy():
+    # E[log k!] exists; k is an exponential of mean e^40, to rounding.
+    with mp.workdps(30):
+        p = 1 / (1 + mp.exp(40))
+        mean = (1 - p) / p
+        logs = mp.quad(
+            lambda u: mp.exp(-u) * mp.loggamma(u * mean + 1), [0, 1e-6, 1e-3, 1, 5, 20, 60, 120]
+        )
+        truth = mp.log(p) + mean * mp.log(1 - p) + 3 - mean * mp.log(3) + logs
+    estimate = kb.kl_divergence(st.geom(float(p), -1), st.poisson(3))
+    assert estimate.kind == "numeric"
+    assert abs(estimate.value / truth - 1) < 1e-12
+    for wide in (st.geom(1e-300, -1), st.nbinom(0.5, 1e-250)):
+        assert kb.kl_divergence(wide, st.poisson(3)).kind != "infinite"
+
+
+def test_sums_whose_tail_of_q_is_beyond_squares_of_floats():
+    with mp.workdps(30):
+        chance = mp.mpf(0.99)
+        log_p = lambda k: k * mp.log(chance) - mp.log(k) - mp.log(-mp.log1p(-chance))
+        log_zeta = mp.log(mp.zeta(mp.mpf(1.01)))
+        terms = (
+            mp.exp(log_p(k)) * (log_p(k) + mp.mpf(1.01) * mp.log(k) + log_zeta)
+            for k in range(1, 9000)
+        )
+        truth = float(mp.fsum(terms))
+    holds(kb.kl_divergence(st.logser(0.99), st.zipf(1.01)), truth)
+
+
+def test_masses_that_bend_in_the_middle_do_not_scatter():
+    estimate = kb.kl_divergence(st.skellam(3, 2), st.dlaplace(0.5))
+    holds(estimate, 0.138945274437408505)  # by mpmath's Bessel functions, in 30 digits
+    assert estimate.standard_error < 1e-11
+
+
+@pytest.mark.parametrize("power", [3.0, 30.0, 1000.0])
+def test_a_density_that_falls_off_faster_than_it_is_wide(power):
+    with mp.workdps(30):
+        b = mp.mpf(power)
+        truth = mp.log(b / 2) - mp.loggamma(1 / b) - 1 / b + mp.log(2 * mp.pi) / 2
+        truth = float(truth + mp.gamma(3 / b) / mp.gamma(1 / b) / 2)
+    estimate = kb.kl_divergence(st.gennorm(power), st.norm())
+    holds(estimate, truth)
+    assert estimate.standard_error < 1e-12
+
+
+def test_a_share_that_underflows_is_a_share():
+    p, q = (Categorical.from_logits(np.array(v)) for v in ([-800.0, 0.0], [-800.0, 0.0, 0.0]))
+    sure = Categorical.from_probabilities(np.array([0.0, 1.0]))
+    assert kb.kl_divergence(p, sure).kind == "infinite"
+    one, most = (Categorical.from_logits(np.array(v)) for v in ([0.0, -np.inf], [0.0, -1.0]))
+    holds(kb.kl_divergence(one, most), math.log1p(math.exp(-1.0)))
+    holds(kb.kl_divergence(p, q), math.log(2.0))
+    holds(kb.kl_divergence(st.randint(0, 31), st.randint(0, 36)), math.log(36 / 31))
+    even = Categorical.from_probabilities(np.array([0.5, 0.5]))
+    holds(kb.kl_divergence(even, q), 400.0)  # log 2 of both shares cancels
+
+
+def test_draws_of_a_count_without_a_mean_are_drawn():
+    rng = np.random.default_rng(0)
+    x = as_distribution(st.betanbinom(3, 0.01, 2.0)).sample(rng, 4000)
+    assert np.isfinite(x).all()
+    assert (x == np.rint(x)).all()
+    for k in (0, 5):
+        chance = st.betanbinom(3, 2.5, 2.0).cdf(k)
+        share = np.mean(as_distribution(st.betanbinom(3, 2.5, 2.0)).sample(rng, 40_000) <= k)
+        assert abs(share - chance) < 4 * math.sqrt(chance * (1 - chance) / 40_000)
+
+
+def test_an_infinity_says_the_mass_at_an_end():
+    assert "mass 0.7" in str(kb.kl_divergence(st.bernoulli(0.3), st.bernoulli(1.0)))
+
+
+@pytest.mark.parametrize("power", [0.9, 1.0253189251083494])
+def test_a_tail_that_rises_from_below_everything(power):
+    # p falls like 1 / x^2, -log q grows like (x / 1e22)^power.
+    wide = new(st.halfgennorm, 1.6897778791679875e22, 0.0, beta=power)
+    q = mixed(0.4704227878985159, st.chi2(38.044238801461134, 0, 0.008865795963412304), wide)
+    p = mixed(0.679656178562469, st.exponweib(1.4731288827093614, 2.0121821427468913, 0, 7.486004006657121e-39),
+              st.halfcauchy(0, 2.5502967834472656))  # fmt: skip
+    assert kb.kl_divergence(p, q).kind == ("infinite" if power > 1.0 else "numeric")
 
 
 def test_a_sum_of_logs_is_not_called_infinite():
     # E[log k] of zipf(1.0001) is finite, and of the size of 1e4.
     assert kb.kl_divergence(st.zipf(1.0001), st.zipf(1.001)).kind == "unresolved"
     assert kb.kl_divergence(st.zipf(2.0), st.geom(0.5)).kind == "infinite"
+    assert kb.kl_divergence(st.zipf(2.0), st.poisson(1.1, 1)).kind == "infinite"
+    # The sum of k^-2.001 k is finite, whatever it does over the first 2^40 terms.
+    for heavy in (st.zipf(2.001), st.zipf(2.01)):
+        assert kb.kl_divergence(heavy, st.geom(0.5)).kind != "infinite"
+    law = st.betanbinom(10, 1.0264885727010669, 5.102614407163571)
+    holds(
+        kb.kl_divergence(law, st.poisson(float(np.float32(1.1443135738372803)))), 79418.25716060426
+    )
 
 
 def test_an_empty_bin_is_empty():

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Annotated, final
 
 import numpy as np
@@ -39,14 +40,29 @@ class Chance:
         if self.logit is not None and math.isnan(self.logit):
             raise InputError("a logit is NaN")
 
+    @property
+    def impossible(self) -> bool:
+        """Whether it is 0, which a float of it may be by underflow."""
+        return self.logit == -math.inf if self.probability is None else self.probability == 0
+
+    @property
+    def certain(self) -> bool:
+        """Whether it is 1, which a float of it may be by rounding."""
+        return self.logit == math.inf if self.probability is None else self.probability == 1
+
     def exact(self) -> tuple[Number, Number]:
         """Returns the probability and its complement in the working precision."""
         if self.probability is not None:
-            (p,) = exact(self.probability)
-            return p, 1 - p
+            p, rest = exact(self.probability, 1 - Fraction(self.probability))
+            return p, rest
         assert self.logit is not None
         (logit,) = exact(self.logit)
         return 1 / (1 + mp.exp(-logit)), 1 / (1 + mp.exp(logit))
+
+    def logs(self) -> tuple[Number, Number]:
+        """Returns the logs of both, of one close to 1 by its complement."""
+        p, rest = self.exact()
+        return (mp.log(p), mp.log1p(-p)) if p < rest else (mp.log1p(-rest), mp.log(rest))
 
     def __float__(self) -> float:
         return float(self.exact()[0])
@@ -86,18 +102,18 @@ class Binomial(Scalar):
 
     @property
     def _first(self) -> float:
-        return self.total if float(self.chance) == 1 else 0.0
+        return self.total if self.chance.certain else 0.0
 
     @property
     def _last(self) -> float:
-        return 0.0 if float(self.chance) == 0 else self.total
+        return 0.0 if self.chance.impossible else self.total
 
     def terms(self) -> dict[Statistic, Number]:
-        p, rest = self.chance.exact()
         choose = {Statistic("log_choose", self.total): mp.mpf(1)} if self.total > 1 else {}
-        if p == 0 or rest == 0:
+        if self.chance.impossible or self.chance.certain:
             return {ONE: mp.mpf(0)}
-        return {ONE: self.total * mp.log(rest), X: mp.log(p) - mp.log(rest), **choose}
+        log_p, log_rest = self.chance.logs()
+        return {ONE: self.total * log_rest, X: log_p - log_rest, **choose}
 
     def mean_of(self, statistic: Statistic) -> Number | None:
         p, rest = self.chance.exact()
@@ -123,24 +139,25 @@ class Geometric(Scalar):
 
     @property
     def _last(self) -> float:
-        return self.start if float(self.chance) == 1.0 else math.inf
+        return self.start if self.chance.certain else math.inf
 
     def terms(self) -> dict[Statistic, Number]:
-        p, rest = self.chance.exact()
-        if rest == 0:
+        if self.chance.certain:
             return {ONE: mp.mpf(0)}
-        return {ONE: mp.log(p) - self.start * mp.log(rest), X: mp.log(rest)}
+        log_p, log_rest = self.chance.logs()
+        return {ONE: log_p - self.start * log_rest, X: log_rest}
 
     def mean_of(self, statistic: Statistic) -> Number | None:
         p, rest = self.chance.exact()
         return from_moments(statistic, self.start + rest / p, rest / p**2)
 
     def quantile(self, u: Quantiles, *, upper: bool = False) -> Quantiles:
-        rest = float(self.chance.exact()[1])
+        p, rest = (float(v) for v in self.chance.exact())
         if rest == 0.0:
             return np.full(u.shape, self.start)
         above = np.log(u) if upper else np.log1p(-u)
-        return self.start + np.maximum(np.ceil(above / math.log(rest)) - 1.0, 0.0)
+        decay = math.log(rest) if rest < 0.5 else math.log1p(-p)
+        return self.start + np.maximum(np.ceil(above / min(decay, -1e-300)) - 1.0, 0.0)
 
 
 @final
@@ -154,10 +171,10 @@ class NegativeBinomial(Scalar):
     chance: Annotated[Chance, Role("uncertain")]
 
     def terms(self) -> dict[Statistic, Number]:
-        p, rest = self.chance.exact()
+        log_p, log_rest = self.chance.logs()
         (shape,) = exact(self.shape)
-        constant = shape * mp.log(rest) - mp.loggamma(shape)
-        return {ONE: constant, X: mp.log(p), Statistic("log_rising", self.shape): mp.mpf(1)}
+        constant = shape * log_rest - mp.loggamma(shape)
+        return {ONE: constant, X: log_p, Statistic("log_rising", self.shape): mp.mpf(1)}
 
     def mean_of(self, statistic: Statistic) -> Number | None:
         p, rest = self.chance.exact()
@@ -165,7 +182,7 @@ class NegativeBinomial(Scalar):
         return from_moments(statistic, shape * p / rest, shape * p / rest**2)
 
     def quantile(self, u: Quantiles, *, upper: bool = False) -> Quantiles:
-        p, rest = (float(v) for v in self.chance.exact())
+        p, rest = (max(float(v), 1e-300) for v in self.chance.exact())
         center = self.shape * p / rest
         width = math.sqrt(center / rest) + 1.0
 
@@ -183,7 +200,7 @@ def _search(
     below: Callable[[Quantiles], Quantiles], u: Quantiles, center: float, width: float
 ) -> Quantiles:
     """Returns the smallest integer k >= 0 with P(X <= k) >= u, by bisection."""
-    low, high = np.full(u.shape, -1.0), np.full(u.shape, math.ceil(center + 60.0 * width))
+    low, high = np.full(u.shape, -1.0), np.full(u.shape, np.ceil(center + 60.0 * width))
     for _ in range(80):
         open_ = high - low > 1.0
         if not open_.any():

@@ -69,8 +69,10 @@ _RULES: dict[str, list[tuple[Callable[[Any, float], bool], str]]] = {
         (lambda d, v: 0.0 <= v < math.inf, "{} must be non-negative and finite"),
         (lambda d, v: v == math.floor(v), "{} must be an integer"),
     ],
-    "likely": [(lambda d, v: v > 0.0, "the probability must be positive")],
-    "uncertain": [(lambda d, v: 0.0 < v < 1.0, "p must be inside (0, 1)")],
+    "likely": [(lambda d, v: not d.chance.impossible, "the probability must be positive")],
+    "uncertain": [
+        (lambda d, v: not (d.chance.impossible or d.chance.certain), "p must be inside (0, 1)")
+    ],
     "end": [(lambda d, v: -math.inf < v < d.high < math.inf, "{} must be below high, both finite")],
     "positive end": [
         (lambda d, v: 0.0 < v < d.high < math.inf, "{} must be below high, both positive")

@@ -86,6 +86,10 @@ def beta_binomial(a: float, b: float, total: float) -> Distribution:
     )
 
 
+#: A Poisson draw of a mean above it is the mean, but for a share of 1e-8.
+_LARGE = 1e16
+
+
 def beta_negative_binomial(a: float, b: float, size: float) -> Distribution:
     """Returns the law of a NegativeBinomial(size, p) with p, a failure's chance, of Beta(a, b)."""
 
@@ -93,11 +97,17 @@ def beta_negative_binomial(a: float, b: float, size: float) -> Distribution:
         rising = -np.log(size + k) - log_beta(size, k + 1.0)
         return rising + log_beta(a + k, b + size) - log_beta(a, b)
 
+    def draw(rng: np.random.Generator, n: int) -> Array:
+        # NumPy's own refuses a success whose chance underflows, and means that an integer does not hold.
+        odds = np.minimum(1.0 / np.maximum(rng.beta(b, a, n), 1e-300) - 1.0, 1e300)
+        mean = rng.gamma(size, 1.0, n) * odds
+        return np.where(mean < _LARGE, rng.poisson(np.minimum(mean, _LARGE)), np.rint(mean))
+
     return _law(
         _checked("BetaNegativeBinomial", a, b, size),
         (0.0, math.inf),
         log_mass,
-        lambda rng, n: rng.negative_binomial(size, 1.0 - rng.beta(a, b, n)),
+        draw,
         cancels=2.0 * size,
     )
 

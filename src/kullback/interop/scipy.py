@@ -33,7 +33,7 @@ from kullback.interop.maps import (
     nearest,
     push,
 )
-from kullback.interop.scipy_logs import read_by_log, rough_quantile_of
+from kullback.interop.scipy_logs import kinks_of, read_by_log, rough_quantile_of
 from kullback.interop.scipy_vectors import kernel_density
 from kullback.interop.scipy_vectors import read as scipy_vectors_read
 
@@ -136,11 +136,10 @@ def _by_itself(frozen: Any, name: str) -> Distribution:
 def _standard_form(frozen: Any, name: str) -> Distribution:
     """One of SciPy's own families of densities, by its methods."""
     family, shapes = frozen.dist, frozen.args
-    low, high = (float(end) for end in frozen.support())
 
     def density(x: Array) -> Array:
         # What `logpdf` does after its checks of the arguments, which take longer than most densities.
-        inside = (x >= low) & (x <= high)
+        inside = family._support_mask(x, *shapes)  # noqa: SLF001
         found = np.full(x.shape, -np.inf)
         events = x[inside]
         found[inside] = family._logpdf(events, *(np.full(events.shape, s) for s in shapes))  # noqa: SLF001
@@ -150,7 +149,7 @@ def _standard_form(frozen: Any, name: str) -> Distribution:
         return frozen.rvs(size=n, random_state=rng)
 
     found = _called(frozen, name, draw, rough_quantile_of(frozen, density))
-    return replace(found, density=density)
+    return replace(found, density=density, hints=kinks_of(type(family).__name__, shapes))
 
 
 def _check_single(parameters: list[Any], name: str) -> list[float]:

@@ -1,7 +1,7 @@
 """SciPy's families on the line by log densities of our own: SciPy's take the log of what underflows or cancels."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
@@ -163,8 +163,23 @@ _QUANTILES: dict[str, Callable[..., Array]] = {
 }
 
 
-#: Where they have kinks.
-_KINKS = {"laplace_asymmetric_gen": (0.0,)}
+#: Where standard forms have kinks, or curvatures that jump, by their shapes.
+_KINKS: dict[str, Callable[..., tuple[float, ...]]] = {
+    "laplace_asymmetric_gen": lambda k: (0.0,),
+    "skewcauchy_gen": lambda a: (0.0,),
+    "dweibull_gen": lambda c: (0.0,),
+    "dgamma_gen": lambda a: (0.0,),
+    "gennorm_gen": lambda b: (0.0,),
+    "crystalball_gen": lambda b, m: (-b,),
+    "triang_gen": lambda c: (c,),
+    "trapezoid_gen": lambda c, d: (c, d),
+    "irwinhall_gen": lambda n: tuple(float(k) for k in range(1, int(n))),
+}
+
+
+def kinks_of(cls: str, shapes: Sequence[float]) -> tuple[float, ...]:
+    """Returns where the standard form of one of SciPy's classes is not smooth."""
+    return _KINKS[cls](*shapes) if cls in _KINKS else ()
 
 
 def standard_form(cls: str, name: str, region: Support, *shapes: float) -> Distribution:
@@ -180,7 +195,7 @@ def standard_form(cls: str, name: str, region: Support, *shapes: float) -> Distr
         _inside(region, lambda x: log(x, *shapes)),
         sampler=lambda rng, n: at(rng.random(n).clip(2.0**-54, 1.0 - 2.0**-53)),
         rough_quantile=at,
-        hints=_KINKS.get(cls, ()),
+        hints=kinks_of(cls, shapes),
         ours=True,
     )
 
@@ -218,6 +233,6 @@ def read_by_log(family: Any, shapes: list[float]) -> Distribution | None:
         density,
         sampler=lambda rng, n: frozen.rvs(size=n, random_state=rng),
         rough_quantile=rough_quantile_of(frozen, density),
-        hints=_KINKS.get(type(family).__name__, ()),
+        hints=kinks_of(type(family).__name__, shapes),
         ours=True,
     )

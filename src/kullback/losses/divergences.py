@@ -63,8 +63,10 @@ def _expm1_minus(t: Logs) -> Logs:
     """exp(t) - 1 - t >= 0, accurate near 0."""
     near = np.abs(t) < 0.03
     small = np.where(near, t, 0.0)
-    series = small**2 * (0.5 + small * (1 / 6 + small * (1 / 24 + small * (1 / 120 + small / 720))))
-    return np.where(near, series, np.expm1(np.minimum(t, 700.0)) - t)
+    series = np.zeros_like(small)
+    for k in range(10, 1, -1):  # what is left out is 1e-21 of it
+        series = series * small + 1.0 / math.factorial(k)
+    return np.where(near, small**2 * series, np.expm1(np.minimum(t, 700.0)) - t)
 
 
 def _jeffreys(log_p: Logs, log_q: Logs) -> Logs:
@@ -113,9 +115,11 @@ def _alpha(alpha: float) -> Contribution:
         with np.errstate(invalid="ignore", over="ignore"):
             t = log_p - log_q
             curve = np.expm1(alpha * t) - alpha * np.expm1(t)
-            small = np.abs(t) < 1e-4
-            taylor = 0.5 * alpha * (alpha - 1.0) * t**2 * (1.0 + (alpha + 1.0) * t / 3.0)
-            middle = np.exp(log_q) * np.where(small, taylor, curve)
+            small = np.abs(t) * max(abs(alpha), 1.0) < 0.03
+            taylor, near = np.zeros_like(t), np.where(small, t, 0.0)
+            for k in range(10, 1, -1):
+                taylor = taylor * near + (alpha**k - alpha) / math.factorial(k)
+            middle = np.exp(log_q) * np.where(small, near**2 * taylor, curve)
             p, q = np.exp(log_p), np.exp(log_q)
             power = np.exp(alpha * log_p + (1.0 - alpha) * log_q)
             ends = power - alpha * p - (1.0 - alpha) * q

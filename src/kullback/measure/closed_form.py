@@ -113,19 +113,24 @@ def _longer(p: Categorical, k: int) -> Categorical:
     more = k - len(p.probabilities)
     if more == 0:
         return p
-    return Categorical.from_probabilities(np.pad(p.probabilities, (0, more)), one_hot=p.one_hot)
+    logs, logits = (
+        v if v is None else np.pad(v, (0, more), constant_values=-math.inf)
+        for v in (p.log_probabilities, p.logits)
+    )
+    assert logs is not None
+    return Categorical(logs, np.pad(p.probabilities, (0, more)), p.one_hot, logits)
 
 
 def _categorical(p: Categorical, q: Categorical) -> Outcome:
     """sum_i q_i [(1 + r_i) log(1 + r_i) - r_i] with r = p/q - 1, each term non-negative."""
     a = p.probabilities / p.probabilities.sum()
     b = q.probabilities / q.probabilities.sum()
-    unseen = (a > 0.0) & (b == 0.0) & np.isneginf(q.log_probabilities)
+    unseen = np.isneginf(q.log_probabilities) & ~np.isneginf(p.log_probabilities)
     if unseen.any():
         mass = float(a[unseen].sum())
+        size = f"{mass:.3g}" if mass > 0.0 else "below 1e-300"
         return infinite(
-            f"support: q is 0 on {int(unseen.sum())} outcome(s) where p has mass {mass:.3g}",
-            _METHOD,
+            f"support: q is 0 on {int(unseen.sum())} outcome(s) where p has mass {size}", _METHOD
         )
     seen = a > 0.0
     with np.errstate(all="ignore"):
@@ -144,8 +149,9 @@ def _relative(
     with np.errstate(all="ignore"):
         if p.logits is None or q.logits is None:
             return np.where(b > 0.0, (a - b) / b, 0.0)
-        shift = np.where(np.isfinite(p.logits) & np.isfinite(q.logits), p.logits - q.logits, 0.0)
-        shift = shift - shift[np.argmax(b)]
+        # An outcome that only q knows has p/q = 0.
+        shift = np.where(np.isneginf(q.logits), 0.0, p.logits - q.logits)
+        shift = shift - shift[np.argmax(np.where(np.isfinite(shift), b, -1.0))]
         return np.expm1(shift - np.log1p(np.sum(b * np.expm1(np.minimum(shift, 700.0)))))
 
 

@@ -19,12 +19,13 @@ from kullback.measure.support import (
     in_units,
     kinks,
     mass_outside,
+    shoulders,
     unit_of,
 )
 from kullback.measure.tails import Remainder, examine, improper, ratio, rounding
 from kullback.results.estimate import Outcome, infinite, unresolved
 from kullback.results.quantity import Sentence
-from kullback.solvers.quadrature import Integral, fill, integrate, tails, within
+from kullback.solvers.quadrature import CLOSE, Integral, fill, integrate, tails, within
 
 _METHOD = "quadrature"
 #: A density may miss this much mass before the answer is refused.
@@ -81,6 +82,7 @@ def measure_by_quadrature(question: Question, p: Distribution, q: Distribution) 
         left_out = (missed * scale, unsure * scale)
     value, error = _value(question, integral, found, left_out)
     error += missing(q) if question.of_logs else 0.0
+    error += _slivers(question, p, q, line)
     answer = question.finish(value)
     if not math.isfinite(answer):
         return infinite("support: p and q do not overlap", _METHOD)
@@ -113,9 +115,23 @@ def _line(question: Question, p: Distribution, q: Distribution) -> _Line:
     points = near if len(near) else points
     if not len(points):
         points = np.array([within(low, high)])
-    middles = sorted({*centers(p), *centers(q)})
+    middles = sorted({*centers(p), *centers(q), *shoulders(p)})
     points = fill(_where_q_is_known(points, q), low, high, middles)
     return _Line(points, low, high)
+
+
+def _slivers(question: Question, p: Distribution, q: Distribution, line: _Line) -> float:
+    """What may be between an end and one of a component that rounding set apart from it: no panel is as narrow."""
+    cuts, found = np.concatenate([kinks(p), kinks(q)]), 0.0
+    for end in (line.low, line.high):
+        near = np.abs(cuts - end)
+        for width in near[(near > 0.0) & (near <= CLOSE * abs(end))] if math.isfinite(end) else ():
+            way = 1.0 if end == line.low else -1.0
+            x = end + way * width * np.array([0.25, 0.5, 0.75])
+            log_p, log_q = p.log_prob(x), q.log_prob(x)
+            terms = question.contribution(log_p, log_q, np.zeros_like(x))
+            found += width * float(np.max(np.abs(terms[np.isfinite(terms)]), initial=0.0))
+    return found
 
 
 #: Where two densities cross, |p - q| has a kink: looked for at so many points between two cuts.
@@ -151,9 +167,12 @@ def _crossings(
 
 
 def _where_q_is_known(points: Float[np.ndarray, " m"], q: Distribution) -> Float[np.ndarray, " k"]:
-    """Leaves out points where log q overflows: the tails begin before, and say what it comes to."""
-    known = (q.log_prob(points) > -_STEEP) | certainly_empty(q, points)
-    return points[known] if known.any() else points
+    """Leaves out outer points where log q overflows: the tails begin before, and say what it comes to.
+
+    An inner one is where q is 0 between two of its lobes: the log has a singularity there.
+    """
+    known = np.flatnonzero((q.log_prob(points) > -_STEEP) | certainly_empty(q, points))
+    return points[known[0] : known[-1] + 1] if len(known) else points
 
 
 def log_mass(d: Distribution, points: Float[np.ndarray, " m"]) -> float:
@@ -252,7 +271,7 @@ def _value(
         float(value[_NOISE])
         + beyond.error
         + BEYOND_UNDERFLOW * float(value[_UNDERFLOW])
-        + deficit * (1.0 + abs(main) + 2.0 * abs(math.log(deficit + 1e-300)))
+        + _of_mass(deficit, main)
     )
     error_main = float(error[_MAIN]) + blur
     missed, unsure = left_out
@@ -261,8 +280,16 @@ def _value(
         return main, error_main
     error_spare = float(error[_SPARE]) + float(value[_SLOPE]) + beyond.error + unsure
     error_spare += BEYOND_UNDERFLOW * float(value[_UNDERFLOW])
+    # Mass that no panel has seen is missing here as well; q's is as large as what it adds.
+    unseen = deficit - float(error[_MASS_P] + value[_NOISE])
+    error_spare += _of_mass(max(unseen, 0.0), main) + max(abs(leak) - float(error[_MASS_Q]), 0.0)
     spare = float(value[_SPARE]) + missed
     return (spare, error_spare) if error_spare < error_main else (main, error_main)
+
+
+def _of_mass(missing: float, value: float) -> float:
+    """What a mass of p that is missing may add to the answer."""
+    return missing * (1.0 + abs(value) + 2.0 * abs(math.log(missing + 1e-300)))
 
 
 @final

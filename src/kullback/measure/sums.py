@@ -26,7 +26,9 @@ def measure(question: Question, p: Distribution, q: Distribution) -> Outcome:
     low, high = p.support.low, p.support.high
     if question.over_q:
         low, high = min(low, q.support.low), max(high, q.support.high)
-    found = add_up(_columns(question, p, q), _start(p, low, high), low, high)
+    columns, start = _columns(question, p, q), _start(p, low, high)
+    found = add_up(columns, start, low, high, (_MAIN, _MASS_P))
+    heavy = not question.of_logs or _heavy(p, low)
     empty = float(found.value[_EMPTY])
     if empty > 0.0 and question.needs_support:
         return infinite(
@@ -37,11 +39,11 @@ def measure(question: Question, p: Distribution, q: Distribution) -> Outcome:
         return unresolved(float(found.value[_MAIN]), reason, _METHOD, found.terms)
     if found.slope > -1.0 - 1e-3:
         reason = "tails: p's tail is too heavy for q; the sum diverges"
-        if _grows(p, q, low):
+        if heavy and _grows(question, p, q, low):
             return infinite(reason, _METHOD)
         reason = "tails: p falls so slowly that whether the sum converges cannot be told"
         return unresolved(float(found.value[_MAIN]), reason, _METHOD, found.terms)
-    if np.isposinf(found.value[_MAIN]):
+    if np.isposinf(found.value[_MAIN]) and heavy:
         return infinite("tails: p's tail is too heavy for q; the terms grow without bound", _METHOD)
     mass = float(found.value[_MASS_P])
     missing = max(1.0 - mass - float(found.beyond[_MASS_P]), mass - 1.0, 0.0)
@@ -53,14 +55,37 @@ def measure(question: Question, p: Distribution, q: Distribution) -> Outcome:
     error += missing * (1.0 + abs(value) + 2.0 * abs(math.log(missing + 1e-300)))
     answer = question.finish(value)
     width = max(abs(question.finish(value + e) - answer) for e in (error, -error))
+    if not math.isfinite(width):
+        reason = "the sum goes on beyond what floats hold"
+        return unresolved(answer, reason, _METHOD, found.terms)
     return Outcome(answer, width, "numeric", _METHOD, found.terms)
 
 
-def _grows(p: Distribution, q: Distribution, low: float) -> bool:
-    """Whether the log ratio grows like a power far out: where it only grows like a log, p's own mass decides."""
-    far = (0.0 if math.isinf(low) else low) + 2.0 ** np.array([200.0, 201.0])
-    sizes = np.abs(p.log_prob(far) - q.log_prob(far))
-    return not float(sizes[1]) < 1.2 * float(sizes[0])
+def _heavy(p: Distribution, low: float) -> bool:
+    """Whether p falls like a power of x as far out as floats go: else what grows may be its bulk, or an overflow."""
+    far = (0.0 if math.isinf(low) else low) + 2.0 ** np.array([1000.0, 1010.0])
+    sizes = -p.log_prob(far)
+    return bool(0.0 < sizes[1] < 1.2 * sizes[0])
+
+
+def _grows(question: Question, p: Distribution, q: Distribution, low: float) -> bool:
+    """Whether the log ratio grows like a power far out, which p's mass does not make up for.
+
+    Where it only grows like a log, p's own mass decides.
+    """
+    if not question.of_logs:
+        return True
+    base = 0.0 if math.isinf(low) else low
+    x = base + 2.0 ** np.array([[200.0, 201.0], [490.0, 500.0], [990.0, 1000.0]])
+    log_p, log_q = (d.log_prob(x.ravel()).reshape(x.shape) for d in (p, q))
+    sizes = np.abs(log_p - log_q)
+    if float(sizes[0, 1]) < 1.2 * float(sizes[0, 0]):
+        return False
+    if not np.isfinite(sizes).all():
+        return True  # q's overflows
+    powers = np.diff(log_p + np.log(sizes), axis=1)[1:, 0] / math.log(2.0**10)
+    # k log k grows like k^(1 + 1 / log k).
+    return float(2.0 * powers[1] - powers[0]) > -1.0 - 1e-4
 
 
 def _columns(question: Question, p: Distribution, q: Distribution) -> Terms:
@@ -69,7 +94,8 @@ def _columns(question: Question, p: Distribution, q: Distribution) -> Terms:
         mass_p = np.exp(log_p + factor)
         empty = np.isneginf(log_q) & ~np.isneginf(log_p)
         outside = empty & certainly_empty(q, x)
-        noise = mass_p * (rounding(p, x, log_p) * ratio(log_p, log_q) + rounding(q, x, log_q))
+        blur = rounding(p, x, log_p) * ratio(log_p, log_q) + rounding(q, x, log_q)
+        noise = np.where(mass_p > 0.0, mass_p * blur, 0.0)  # far out, the blur overflows
         if question.needs_support:
             log_q = np.where(empty, log_p, log_q)
         factors = np.full_like(log_p, factor)

@@ -34,9 +34,9 @@ def gap(p: Distribution, q: Distribution, *, names: str = "pq") -> Outcome | Non
     low, high = common(p, q)
     sides = []
     if low < b.low:
-        sides.append((f"x < {b.low:g}", a.low, b.low))
+        sides.append((f"x < {b.low:g}", -math.inf, b.low))
     if high > b.high:
-        sides.append((f"x > {b.high:g}", b.high, a.high))
+        sides.append((f"x > {b.high:g}", b.high, math.inf))
     if not sides:
         return None
     masses = [mass(p, low, high) for _, low, high in sides]
@@ -53,6 +53,8 @@ def _dense(p: Distribution, low: float, high: float) -> bool:
     """Whether p has mass between two points, however little: a log density is finite where a mass underflows."""
     if isinstance(p, Scalar):
         return True
+    if not p.support.discrete:
+        low, high = max(low, p.support.low), min(high, p.support.high)
     end, way = (low, 1.0) if math.isfinite(low) else (high, -1.0)
     steps = (
         np.array([1.0]) if p.support.discrete else max(abs(end), 1.0) * np.array([1e-9, 1e-3, 1.0])
@@ -258,17 +260,28 @@ _NARROW = 1e-7
 
 
 def in_place(p: Distribution, q: Distribution) -> tuple[Distribution, Distribution]:
-    """Returns both laws moved to p's location, where floats are finest, if p is narrow, ends or has a pole there."""
-    marks, s, place = p.landmarks(), p.support, _place(p)
-    if place is None:
-        return p, q
-    narrow = not len(marks) or float(np.ptp(marks)) <= _NARROW * float(np.abs(marks).max())
-    moved = _moved_by(p, place), _moved_by(q, place)
-    if not (narrow or float(place) == s.low or _rises(moved[0])):
-        return p, q
-    # Ends that are one but for rounding stay so.
-    same = common(*moved)[0] >= moved[1].support.low or common(p, q)[0] < q.support.low
-    return moved if same else (p, q)
+    """Returns both laws moved to p's location, where floats are finest, if p is narrow, ends or has a pole there.
+
+    Else to q's if that is narrow, and p smooth: log q may fall to -inf from one float to the next.
+    """
+    smooth = math.isinf(p.support.low) and math.isinf(p.support.high) and not _rises(p)
+    for d in (p, q) if smooth else (p,):
+        place = _place(d)
+        if place is None:
+            continue
+        moved = _moved_by(p, place), _moved_by(q, place)
+        ends = d is p and (float(place) == p.support.low or _rises(moved[0]))
+        if not (ends or _narrow(d)):
+            continue
+        # Ends that are one but for rounding stay so.
+        same = common(*moved)[0] >= moved[1].support.low or common(p, q)[0] < q.support.low
+        return moved if same else (p, q)
+    return p, q
+
+
+def _narrow(d: Distribution) -> bool:
+    marks = d.landmarks()
+    return not len(marks) or float(np.ptp(marks)) <= _NARROW * float(np.abs(marks).max())
 
 
 def _rises(d: Distribution) -> bool:
@@ -318,6 +331,25 @@ def centers(d: Distribution) -> list[float]:
             return [float(marks[len(marks) // 2])] if len(marks) else []
 
 
+#: Where the outermost quantiles are this close to each other, as a share of their distance from the middle.
+_STEEP = 0.05
+
+
+def shoulders(d: Distribution) -> list[float]:
+    """Returns the landmarks next to the outermost of each component: it may fall off far faster than it is wide."""
+    match d:
+        case Mixture():
+            return [c for part in d.components for c in shoulders(part)]
+        case Transformed():
+            return [float(c) for c in d.push(np.array(shoulders(d.base)))]
+        case _:
+            marks = d.landmarks()
+            if len(marks) < 5:
+                return []
+            steps, reach = np.diff(marks)[[0, -1]], np.abs(marks[[0, -1]] - np.median(marks))
+            return [float(v) for v in marks[[1, -2]][steps < _STEEP * reach]]
+
+
 # Where a density is not smooth.
 
 #: A slope or a curvature that jumps bends this many times more than what is around it, at every scale.
@@ -352,7 +384,7 @@ def _foreign_kinks(d: Foreign) -> Array:
             rows = zip(grids[chosen], values[chosen], strict=True)
             found = [place for x, row in rows for place in _jumps(d, x, row, _ZOOMS)]
             found += _edges(d, np.unique(grids))
-        vars(d)["_kinks"] = np.array(sorted(set(found)), dtype=np.float64)
+        vars(d)["_kinks"] = np.array(sorted({*found, *d.hints}), dtype=np.float64)
     return vars(d)["_kinks"]
 
 

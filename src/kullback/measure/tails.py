@@ -55,7 +55,7 @@ def rounding(
     single = not d.ours and not d.support.discrete and in_single(d, x)
     units = (8.0 if d.ours else _THEIRS) * (2.0**-23 if single else _EPSILON)
     bound = units * (1.0 + sizes + d.cancels)
-    return bound if d.support.dimension else np.maximum(bound, scatter(d, x))
+    return bound if d.support.dimension else np.maximum(bound, scatter(d, x) * (1.0 + sizes))
 
 
 #: Steps between neighbours whose log densities are compared, in distances from the middle, and how many neighbours.
@@ -68,7 +68,7 @@ _LOUDER = math.sqrt(math.comb(2 * _ORDER, _ORDER))
 
 
 def scatter(d: Foreign, x: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """Returns how far the log density of a scalar scatters: a formula that cancels is no better than that.
+    """Returns how far the log density of a scalar scatters, as a share of 1 + its size: so far a formula may cancel.
 
     It is measured at a few dozen places, once, and interpolated between them.
     """
@@ -77,8 +77,9 @@ def scatter(d: Foreign, x: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
         with np.errstate(all="ignore"):
             values = d.log_prob(grid.ravel()).reshape(grid.shape)
             rough = np.abs(np.diff(values, n=_ORDER, axis=2))
-        # By the median, for one kink is no noise.
-        noise = np.nan_to_num(np.median(rough, axis=2), posinf=0.0).max(axis=1) / _LOUDER
+            # By the median, for one kink is no noise.
+            shares = np.median(rough, axis=2) / (1.0 + np.median(np.abs(values), axis=2))
+        noise = np.nan_to_num(shares, posinf=0.0).max(axis=1) / _LOUDER
         vars(d)["_scatter"] = places, 8.0 * noise
     places, noise = vars(d)["_scatter"]
     return np.interp(x, places, noise) if len(places) else np.zeros_like(x)
@@ -94,7 +95,8 @@ def _places(d: Foreign) -> tuple[Float[np.ndarray, " p"], Float[np.ndarray, "p s
     places = np.concatenate([middle - steps[::-1], middle + steps])
     if s.discrete:
         places = np.unique(np.floor(places))
-        far = np.minimum(places - s.low, s.high - places) > _SMOOTH
+        near = np.minimum.reduce([places - s.low, s.high - places, np.abs(places - middle)])
+        far = near > _SMOOTH
         return places[far], places[far, None, None] + offsets
     places = places[(places > s.low) & (places < s.high)]
     near = np.minimum.reduce([np.abs(places - middle), places - s.low, s.high - places])
@@ -117,8 +119,10 @@ _HUGE = 1e4
 _ROUGH = 1e-2
 #: No support ends here: a density that is 0, or NaN, from so far on was lost to an overflow.
 _FAR = 1e50
-#: A tail that has fallen this far, in nats below the rest, is not looked at.
-_NEGLIGIBLE = 40.0
+#: A tail of no known model that falls at least so fast, a unit of t, goes on to do so.
+_FALLS = 0.3
+#: A tail that has fallen this far, in nats below the rest, is not looked at if it falls on, by so much a unit of t.
+_NEGLIGIBLE, _FLAT = 40.0, 1e-3
 
 
 def examine(
@@ -173,6 +177,10 @@ def _side(
     if cut and over.any() and _outgrown(p, q, tail, length, question):
         where = _words(end, view.log_p, view.log_q)
         return Remainder(reason=f"tails: {where}, far out", diverges=True)
+    if length == 0.0:
+        # From the first point on, q is beyond what a float says.
+        lost = view.mass[-1] > -_NEGLIGIBLE
+        return Remainder(reason=f"tails: towards {end:g}, log q overflows") if lost else Remainder()
     mass = _extrapolate(view.t, view.mass, 1.0, "", tail.length)
     if mass.reason is not None:
         mass = Remainder()
@@ -180,6 +188,8 @@ def _side(
     sign = math.copysign(1.0, _sign(question, view.log_p, view.log_q))
     stop = max(tail.length if view.t[-1] == tail.seen else 0.0, float(view.t[-1]))
     beyond = _extrapolate(view.t, view.size, sign, words, stop)
+    if view.size[-1] < -_NEGLIGIBLE and not _steadily(view.mass, -1.0):
+        beyond = Remainder()  # p itself does not fall: its values so far out are not its own
     if beyond.diverges and not tail.infinite and tail.anchor != 0.0:
         # Floats are too coarse close to such an end to tell a divergence from rounding.
         return Remainder(reason=f"{beyond.reason}, as far as floats can tell")
@@ -188,6 +198,10 @@ def _side(
 
 #: How much larger one exponent of growth must be than another to count as such.
 _EXPONENTS = 0.02
+#: Heights of log |log q| at which q's is measured, each .7 of the next: how far they are apart knows no location.
+_HEIGHTS = 700.0 * 0.7 ** np.arange(3)
+#: Distances at which p's is, in units of what was seen: a location is nothing there.
+_DISTANCES = 2.0 ** np.array([10.0, 20.0])
 
 
 def _outgrown(
@@ -195,20 +209,43 @@ def _outgrown(
 ) -> bool:
     """Whether log |log q| grows faster than -log p towards where log q overflows, so that it wins further out.
 
-    Both as powers of the distance: -log p = x^a, log |log q| = x^b with b > a. p's mass there may be below anything.
+    Both as powers of the distance: -log p = x^a, log |log q| = (x - c)^b with b > a. p's mass there may be below
+    anything, and c far from p.
     """
     if question.name not in ("kl", "forward_kl", "cross_entropy", "jeffreys"):
         return False
-    # Two distances, the further of which is just before.
-    back = np.array([0.7, 0.02])
-    t = length - back
-    if t[0] <= 0.0 or (not tail.infinite and tail.anchor != 0.0):
+    if not tail.infinite and tail.anchor != 0.0:
         return False
-    x = tail(t)
-    with np.errstate(all="ignore"):
-        falls, rises = np.log(-p.log_prob(x)), np.log(np.log(-q.log_prob(x)))
-    a, b = (float(v[1] - v[0]) / 0.68 for v in (falls, rises))
-    return math.isfinite(a) and math.isfinite(b) and b > a + _EXPONENTS
+    way = math.copysign(1.0, tail.factor)
+
+    def place(u: Array) -> Array:
+        """Towards 0, a distance is that of 1 / x."""
+        return way * u if tail.infinite else way / u
+
+    def height(u: Array) -> Array:
+        return np.log(np.maximum(-q.log_prob(place(u)), 1e-300))
+
+    ends = tail(np.array([0.0, length + 1.0]))
+    low, high = (np.full(3, v) for v in (way * ends if tail.infinite else way / ends))
+    reach = max(abs(float(high[0])), *(abs(float(v)) for v in _far(p, tail)))
+    for _ in range(60):
+        middle = 0.5 * (low + high)
+        below = height(middle) < _HEIGHTS
+        low, high = np.where(below, middle, low), np.where(below, high, middle)
+    if not (np.abs(height(low) - _HEIGHTS) < 5.0).all():
+        return False  # it jumps: that is underflow, or it is there from the first
+    falls = np.log(-p.log_prob(place(reach * _DISTANCES)))
+    apart = -np.diff(low)
+    a = float(falls[1] - falls[0]) / math.log(_DISTANCES[1] / _DISTANCES[0])
+    b = -math.log(0.7) / max(math.log(apart[0] / apart[1]), 1e-9)
+    return math.isfinite(a) and b > a + _EXPONENTS
+
+
+def _far(p: Distribution, tail: Tail) -> Array:
+    """Distances beyond which p is nothing but tail."""
+    marks = p.landmarks()
+    marks = marks[marks != 0.0]
+    return np.zeros(1) if not len(marks) else marks if tail.infinite else 1.0 / marks
 
 
 def improper(
@@ -287,21 +324,24 @@ def _words(end: float, log_p: float, log_q: float) -> str:
 def _extrapolate(t: np.ndarray, size: np.ndarray, sign: float, where: str, end: float) -> Remainder:
     """Returns what a tail of these log sizes adds beyond t = end."""
     recent = len(t) // 2
-    if not np.isfinite(size[recent:]).all() or size[-1] < -_NEGLIGIBLE:
+    if not np.isfinite(size[recent:]).all():
+        return Remainder()
+    slope = _slope(t[3 * recent // 2 :], size[3 * recent // 2 :])
+    if size[-1] < -_NEGLIGIBLE and slope < -_FLAT:
         return Remainder()
     if size[-1] > _HUGE and sign > 0.0:
         return Remainder(reason=f"tails: {where}", diverges=True)
     decay, power, shift, blur = _fit(t[recent:], size[recent:])
-    slope = float(np.polyfit(t[3 * recent // 2 :], size[3 * recent // 2 :], 1)[0])
     settled = abs(decay) < 1e-5 and blur < 1e-5
-    rising = bool((np.diff(size[recent:]) > 0.0).all())
+    rising = _steadily(size, 1.0)
     if (settled and power > -1.0 + 1e-3) or (rising and (decay < -blur or blur > _ROUGH)):
         if sign < 0.0:
             return Remainder(reason=f"tails: {where}; the integral tends to minus infinity")
         return Remainder(reason=f"tails: {where}", diverges=True)
-    if blur > _ROUGH and slope < -1.0:
-        # It falls faster and faster: what is left is less than the tangent says.
-        left = math.exp(size[-1]) / -slope
+    slower = max(slope, _slope(t[recent:], size[recent:]))
+    if blur > _ROUGH and slower < -_FALLS:
+        # It falls faster and faster, or the log ratio has a zero there: what is left is less than a line above it says.
+        left = math.exp(float(np.max(size[recent:] - slower * (t[recent:] - end)))) / -slower
         return Remainder(sign * 0.5 * left, left)
     last = math.exp(min(size[-1] - decay * (end - t[-1]) + _logs(power, shift, t[-1], end), 700.0))
     if settled and power < -1.2:
@@ -313,6 +353,17 @@ def _extrapolate(t: np.ndarray, size: np.ndarray, sign: float, where: str, end: 
     plain = last / abs(slope) if slope < 0.0 else 2.0 * fine
     error = min(3.0 * abs(fine - plain), fine) + (1e-4 + 10.0 * blur / decay) * fine
     return Remainder(sign * fine, error)
+
+
+def _slope(t: np.ndarray, size: np.ndarray) -> float:
+    """That of a straight line, by least squares, also where squares of sizes overflow."""
+    away, scale = t - t.mean(), float(np.abs(size).max()) or 1.0
+    return float(away @ (size / scale) / (away @ away)) * scale
+
+
+def _steadily(size: np.ndarray, way: float) -> bool:
+    """Whether it goes one way from each point to the next, over the further half."""
+    return bool((way * np.diff(size[len(size) // 2 :]) > 0.0).all())
 
 
 def _logs(power: float, shift: float, start: float, end: float) -> float:

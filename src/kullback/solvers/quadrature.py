@@ -18,6 +18,8 @@ from jaxtyping import Float
 #: speed is passed on so that a density that underflows can be multiplied by it in log space.
 Function = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
+#: Floats are coarse this close to an end other than 0, as a share of it.
+CLOSE = 1e-11
 #: x is not followed beyond this distance from the outermost point.
 FAR = 1e150
 
@@ -144,7 +146,7 @@ def fill(
     """
     for end in (low, high):
         if math.isfinite(end):
-            kept = points[np.abs(points - end) > 1e-11 * abs(end)]
+            kept = points[np.abs(points - end) > CLOSE * abs(end)]
             points = kept if len(kept) else points[:1]
     origins = [float(points[len(points) // 2]), *(c for c in centers if points[0] < c < points[-1])]
     origins += [end for end in (low, high) if math.isfinite(end)]

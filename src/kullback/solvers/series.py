@@ -19,7 +19,7 @@ _SERIES_BUDGET = 100_000
 #: Terms of a block that doubles are a polynomial in k of this degree: at 2 to 1, 1/k^a is one to 1e-16.
 _DEGREE = 24
 #: Blocks in a row that add no less than the one before, after which a sum diverges.
-_GROWING = 40
+_GROWING = 300
 #: Blocks until k is beyond what a float64 holds.
 _DOUBLINGS = 900
 
@@ -39,7 +39,7 @@ class Sum:
     slope: float
 
 
-def add_up(f: Terms, start: float, low: float, high: float) -> Sum:
+def add_up(f: Terms, start: float, low: float, high: float, of: tuple[int, int] = (0, 0)) -> Sum:
     """Returns the sums of the columns of f over the integers from low to high.
 
     Works outwards from `start` in growing blocks until the last block adds nothing.
@@ -48,6 +48,7 @@ def add_up(f: Terms, start: float, low: float, high: float) -> Sum:
         f: maps n integers, and the log of a factor, to an array (n, m).
         start: an integer where the terms are large.
         low, high: the ends; may be infinite.
+        of: a column that may diverge, and one of a mass that does not; the same if there is none.
     """
     parts = [
         part
@@ -55,7 +56,7 @@ def add_up(f: Terms, start: float, low: float, high: float) -> Sum:
             *_stretches(start, high, 1.0),
             *_stretches(start - 1.0, low, -1.0),
         )
-        if (part := _run(f, first, last, step)) is not None
+        if (part := _run(f, first, last, step, of)) is not None
     ]
     return Sum(
         np.sum([part.value for part in parts], axis=0),
@@ -74,7 +75,7 @@ def _stretches(start: float, end: float, step: float) -> list[tuple[float, float
     return [(start, middle, step), (end, middle + step, -step)]
 
 
-def _run(f: Terms, start: float, end: float, step: float) -> Sum | None:
+def _run(f: Terms, start: float, end: float, step: float, of: tuple[int, int]) -> Sum | None:
     if (end - start) * step < 0.0:
         return None
     value = absolute = 0.0
@@ -94,7 +95,7 @@ def _run(f: Terms, start: float, end: float, step: float) -> Sum | None:
             last, slope = _last(y, x, start)
             return Sum(value, last, absolute, count, -math.inf if done else slope)
         if count >= _SERIES_BUDGET:
-            rest = _doubling(f, start, k, end, step, absolute)
+            rest = _doubling(f, start, k, end, step, absolute, of)
             return Sum(
                 value + rest.value,
                 rest.beyond,
@@ -105,20 +106,29 @@ def _run(f: Terms, start: float, end: float, step: float) -> Sum | None:
         size = min(2 * size, 2**19)
 
 
-def _doubling(f: Terms, start: float, k: float, end: float, step: float, before: np.ndarray) -> Sum:
+def _doubling(
+    f: Terms,
+    start: float,
+    k: float,
+    end: float,
+    step: float,
+    before: np.ndarray,
+    of: tuple[int, int],
+) -> Sum:
     """Returns the sum from k on: blocks whose length doubles, each from its terms at a few integers.
 
     The terms are smooth in k so far out. A block's error is how far the sum moves when every other
     integer is left out.
     """
     value = absolute = beyond = np.zeros_like(before)
-    count, length = 0, (k - start) * step
-    growing, previous = 0, 0.0
+    # Beyond 2^53 the first few thousand integers are one float.
+    count, length = 0, max((k - start) * step, float(_SERIES_BUDGET))
+    growing, previous = 0, np.zeros(len(of))
     while True:
         last = k + step * (length - 1.0)
         closing = (end - last) * step <= 0.0
         if closing:
-            length = (end - k) * step + 1.0
+            length = max((end - k) * step + 1.0, 1.0)
         nodes, fine, coarse = _block_rule(length)
         x = k + step * nodes
         y = f(x, math.log(length))
@@ -133,8 +143,10 @@ def _doubling(f: Terms, start: float, k: float, end: float, step: float, before:
         done = (np.abs(size) <= 2.0**-60 * (before + absolute)).all()
         k += step * length
         # Terms that fall like 1/k or slower add as much with every block; far out, they underflow.
-        growing = growing + 1 if abs(size[0]) > (1.0 - 1e-3) * previous > 0.0 else 0
-        previous = abs(float(size[0]))
+        # What has not come to its bulk grows as well: there, its mass does.
+        tail = (np.abs(size[list(of)]) > (1.0 - 1e-3) * previous) & (previous > 0.0)
+        growing = growing + 1 if tail[0] and not tail[-1] else 0
+        previous = np.abs(size[list(of)])
         if growing >= _GROWING:
             return Sum(value, np.full_like(beyond, math.inf), absolute, count, 0.0)
         if done or abs(k) > 2.0**_DOUBLINGS or not np.isfinite(value).all():
