@@ -18,7 +18,8 @@ FILES = [
 SLOW = tuple(
     f"docs/guides/{name}.md"
     for name in (
-        "a-log-density", "a-loss", "a-table", "reverse-from-samples", "scikit-learn", "two-distributions", "two-tables",
+        "a-log-density", "a-loss", "a-table", "more-machines", "reverse-from-samples", "scikit-learn", "two-distributions",
+        "two-tables",
     )
 )  # fmt: skip
 #: Libraries without which a page does not run.

@@ -287,7 +287,7 @@ def _further(
     x = _walked(_flattened(density, _POWER), drawn(_CHAINS // 2), metric, rng)
     made = [
         mixture_of(x, np.ones(len(x)), _WORTH * _CHAINS, rng),
-        _along_arms(density, now, values, metric, drawn(_WALKS)),
+        _along_arms(density, now, values, drawn(_WALKS)),
     ]
     return [q for q in made if q is not None]
 
@@ -296,19 +296,20 @@ def _along_arms(
     density: CountedDensity,
     now: Cover,
     values: Callable[[Cover], Array],
-    metric: Components,
     x: Array,
 ) -> Components | None:
     """Gaussians along the arms that some draws lie on, where p times the values is more than the draws know."""
-    near = metric.nearest(x)
-    roots = metric.matrices[near]
-    outwards = np.linalg.solve(roots, (x - metric.means[near])[:, :, None])[:, :, 0]
-    both = np.concatenate([outwards, -outwards])
-    found = arms(density, np.tile(x, (2, 1)), both, np.tile(roots, (2, 1, 1)))
+    # The scale of all of p, beside which an arm is narrow: beside that of a component along it, it would not be.
+    mean = now.weights @ now.x / len(now.x)
+    apart = now.x - mean
+    root = root_of((apart.T * now.weights) @ apart / len(apart))
+    if root is None:
+        return None
+    found = arms(density, x, root)
     if not len(found.means):
         return None
-    there = replace(now, x=found.means, log_p=found.log_p)
     known = now.log_p - now.log_r + np.log(_sizes(values, now))
+    there = replace(now, x=found.means, log_p=found.log_p)
     heavy = there.log_p - now.log_r_at(there.x) + np.log(_sizes(values, there))
     level = float(np.logaddexp.reduce(known)) - math.log(len(known))
     missed = heavy > level + math.log(_MISSED)

@@ -88,8 +88,8 @@ def diagnose(
     if covered is not None:
         kin = covered.kin(log_q)
         there = weigh(density, q, log_q, run.generator("weights"), kin, sample)
-        # Where no mixture covers p, in many coordinates, q's own draws tell more.
-        weighed = there if there.pareto_k < RELIABLE else weighed
+        # Where no mixture covers p, in many coordinates, q's own draws tell more, if their weights do.
+        weighed = there if there.pareto_k < max(RELIABLE, weighed.pareto_k) else weighed
         afar = from_afar(tempered(), found, log_q, weighed)
     run.watch("probing with Langevin steps")
     probed = probe(density, q, log_q, weighed, run.generator("probe"))
