@@ -78,9 +78,17 @@ class Cover:
 
     def log_r_at(self, x: Float[np.ndarray, "m d"]) -> Float[np.ndarray, " m"]:
         """Returns the same at other points."""
-        shares = [math.log(n / len(self.x)) for n, _ in self.rounds]
-        logs = [heavy_log_prob(q, x) for _, q in self.rounds]
-        return np.logaddexp.reduce([a + b for a, b in zip(shares, logs, strict=True)], axis=0)
+        return heavy_log_prob(self._together, x)
+
+    @cached_property
+    def _together(self) -> Components:
+        """The mixture of all rounds, whatever several of them had in common once."""
+        total = sum(n for n, _ in self.rounds)
+        every = joined([replace(q, weights=q.weights * (n / total)) for n, q in self.rounds])
+        places = np.concatenate([every.means, every.roots.reshape(len(every.means), -1)], axis=1)
+        _, first, index = np.unique(places, axis=0, return_index=True, return_inverse=True)
+        weights = np.bincount(index.ravel(), weights=every.weights)
+        return Components(weights, every.means[first], every.roots[first])
 
     @cached_property
     def _smoothed(self) -> tuple[Float[np.ndarray, " n"], float, float]:

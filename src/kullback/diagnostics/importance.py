@@ -27,6 +27,8 @@ _FIRST, _MOST = 2048, 16384
 _ERROR = 0.01
 #: The error of KL(p||q) that is worth more draws of a mixture closer to p.
 _CLOSE = 0.003
+#: Components whose densities are held at a time: walks along arms give many.
+_BLOCK = 64
 #: Degrees of freedom of heavy tails.
 FREEDOM = 5.0
 #: Below this spread log weights are constant up to rounding, and say nothing of what q misses.
@@ -385,15 +387,21 @@ def heavy_log_prob(q: Components, x: Float[np.ndarray, "n d"]) -> Float[np.ndarr
         - 0.5 * d * math.log(v * math.pi)
         - q.log_dets
     )
-    logs = []
-    for k, weight in enumerate(q.weights):
-        moved = x - q.means[k]
-        z = moved / q.roots[k] if q.diagonal else moved @ np.linalg.inv(q.roots[k]).T
-        squares = np.einsum("nd,nd->n", z, z)
-        logs.append(
-            math.log(max(weight, 1e-300)) + constant[k] - 0.5 * (v + d) * np.log1p(squares / v)
-        )
-    return np.logaddexp.reduce(np.array(logs), axis=0)
+    inverses = None if q.diagonal else np.linalg.inv(q.roots).transpose(0, 2, 1)
+    total = np.full(len(x), -np.inf)
+    for first in range(0, len(q.weights), _BLOCK):
+        logs = np.empty((min(_BLOCK, len(q.weights) - first), len(x)))
+        for i in range(len(logs)):
+            k = first + i
+            moved = x - q.means[k]
+            z = moved / q.roots[k] if inverses is None else moved @ inverses[k]
+            squares = np.einsum("nd,nd->n", z, z)
+            logs[i] = -0.5 * (v + d) * np.log1p(squares / v)
+            logs[i] += math.log(max(q.weights[k], 1e-300)) + constant[k]
+        top = logs.max(axis=0)
+        logs -= top
+        total = np.logaddexp(total, top + np.log(np.exp(logs, out=logs).sum(axis=0)))
+    return total
 
 
 def _mean(values: Float[np.ndarray, " n"]) -> Value:
