@@ -15,7 +15,7 @@ from kullback.distributions.counting import Binomial, Chance, NegativeBinomial
 from kullback.distributions.vector import Categorical
 from kullback.inputs.given import distribution
 from kullback.interop import as_distribution
-from kullback.measure.support import kinks
+from kullback.measure.kinks import kinks
 from kullback.measure.tails import rounding
 from kullback.solvers.series import add_up
 

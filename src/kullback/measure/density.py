@@ -12,7 +12,8 @@ from scipy import linalg, special
 from kullback.core.errors import DensityError
 from kullback.distributions.base import Array, Distribution, Foreign
 from kullback.distributions.compound import Mixture, Product, Transformed, Truncated
-from kullback.measure.support import centers, in_units, kinks, unit_of
+from kullback.measure.kinks import centers, kinks
+from kullback.measure.support import in_units, unit_of
 from kullback.solvers.quadrature import fill, integrate, tails, within
 from kullback.solvers.series import add_up
 

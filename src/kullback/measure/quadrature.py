@@ -10,16 +10,14 @@ from jaxtyping import Float
 from kullback.core.errors import DensityError
 from kullback.distributions.base import Distribution
 from kullback.measure.density import missing
+from kullback.measure.kinks import centers, kinks, shoulders
 from kullback.measure.question import Question
 from kullback.measure.support import (
-    centers,
     certainly_empty,
     common,
     in_place,
     in_units,
-    kinks,
     mass_outside,
-    shoulders,
     unit_of,
 )
 from kullback.measure.tails import Remainder, examine, improper, ratio, rounding

@@ -17,7 +17,7 @@ from kullback.solvers.modes import CountedDensity
 
 Array = np.ndarray
 
-#: Steps at most, the first of them in sds of the component it starts in, and the shortest.
+#: Steps at most, the first of them in sds of p, and the shortest.
 _STEPS, _FIRST, _SHORTEST = 80, 0.5, 1e-4
 #: The mass that a step may change, in nats, and how many sds of the ridge it may bend; less than a third of both
 #: makes the next one longer.
