@@ -25,8 +25,9 @@ def note(frame, event, argument):
         entered.add(code.co_filename.rpartition("/src/kullback/")[2].removesuffix(".py"))
 
 
-sys.setprofile(note)
-with contextlib.redirect_stdout(io.StringIO()):
-    main(sys.argv[1:])
-sys.setprofile(None)
-print(*sorted(entered), sep="\n")
+if __name__ == "__main__":  # modules of tests are imported for their examples
+    sys.setprofile(note)
+    with contextlib.redirect_stdout(io.StringIO()):
+        main(sys.argv[1:])
+    sys.setprofile(None)
+    print(*sorted(entered), sep="\n")
