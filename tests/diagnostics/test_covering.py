@@ -194,20 +194,21 @@ def test_a_light_mode_far_away(w, at):
 ARMS = {"exp": (jnp.exp, 0.3), "cube": (lambda t: t**3, 0.5)}
 
 
-def zs_of_arm(name, family, key):
-    """Of N(0, 1) and, about a function of it, N(0, width^2)."""
+def zs_of_arm(name, family, key, d=2):
+    """Of N(0, 1), about a function of it N(0, width^2), and others that are N(0, 1) alone."""
     curve, width = ARMS[name]
 
     def log_density(x):
         off = (x[1] - curve(x[0])) / width
-        return -0.5 * (x[0] ** 2 + off**2) - LOG_2PI - np.log(width)
+        squares = x[0] ** 2 + off**2 + jnp.sum(x[2:] ** 2)
+        return -0.5 * (squares + d * LOG_2PI) - np.log(width)
 
-    q = fit(LogDensity(log_density, np.zeros(2)), family, direction="reverse", key=key)
+    q = fit(LogDensity(log_density, np.zeros(d)), family, direction="reverse", key=key)
     rng, n = np.random.default_rng(0), 200_000
-    x = rng.standard_normal((n, 2))
+    x = rng.standard_normal((n, d))
     x[:, 0] *= 2.0
     weights = 2.0 * np.exp(-0.375 * x[:, 0] ** 2)
-    log_p = -0.5 * (x[:, 0] ** 2 + x[:, 1] ** 2) - LOG_2PI - np.log(width)
+    log_p = -0.5 * (np.sum(x**2, axis=1) + d * LOG_2PI) - np.log(width)
     x[:, 1] = curve(x[:, 0]) + width * x[:, 1]
     gaps = weights * (log_p - q.log_prob(x))
     assert q.diagnosis.verdict != "trust"
@@ -222,3 +223,10 @@ def test_an_arm_that_steepens(name, family):
     found = np.array([zs_of_arm(name, family, key) for key in range(3)])
     assert np.abs(found).max() < 3.5
     assert np.abs(found.mean(axis=0)).max() < 2.0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("key", [1, 2])
+def test_an_arm_beside_other_coordinates(key):
+    """The flow is p but for the arm far out: KL(p||q) was .0034 ± .0016 for 2.0, with "trust"."""
+    assert np.abs(zs_of_arm("exp", "auto", key, 5)).max() < 3.5
