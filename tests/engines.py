@@ -13,6 +13,7 @@ import pytest
 #: What these libraries say of each other's versions.
 quiet = pytest.mark.filterwarnings(
     "ignore:PySpark does not yet fully support",
+    "ignore:Dask support is moving out of Narwhals:FutureWarning",
     "ignore:The inplace keyword:DeprecationWarning",
     "ignore:fetch_arrow_table:DeprecationWarning",
     "ignore:fetch_record_batch:DeprecationWarning",
