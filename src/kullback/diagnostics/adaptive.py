@@ -256,7 +256,7 @@ def towards(
         found = mixture_of(now.x, heavy, worth * _EACH_AT_FIRST / _EACH, rng)
         parts = [base] if found is None else [base, found]
         if beyond:
-            further += _further(density, now, values, joined([*parts, *further]), rng)
+            further += _further(density, now, sizes, values, joined([*parts, *further]), rng)
             parts += [joined(further)] if further else []
         both = joined([replace(q, weights=q.weights / q.weights.sum()) for q in parts])
         now = now.with_more(
@@ -276,6 +276,7 @@ def _sizes(values: Callable[[Cover], Array], at: Cover) -> Array:
 def _further(
     density: CountedDensity,
     now: Cover,
+    sizes: Array,
     values: Callable[[Cover], Array],
     metric: Components,
     rng: np.random.Generator,
@@ -287,7 +288,7 @@ def _further(
     """
     logs = _POWER * now.log_p - now.log_r
     flat = np.exp(logs - logs.max())
-    chances = [c / c.sum() for c in (flat, flat * _sizes(values, now))]
+    chances = [c / c.sum() for c in (flat, flat * sizes)]
 
     def drawn(n: int) -> Array:
         return np.concatenate([now.x[rng.choice(len(now.x), n, p=c)] for c in chances])
@@ -295,7 +296,7 @@ def _further(
     x = _walked(_flattened(density, _POWER), drawn(_CHAINS // 2), metric, rng)
     made = [
         mixture_of(x, np.ones(len(x)), _WORTH * _CHAINS, rng),
-        _along_arms(density, now, values, drawn(_WALKS)),
+        _along_arms(density, now, sizes, values, drawn(_WALKS)),
     ]
     return [q for q in made if q is not None]
 
@@ -303,6 +304,7 @@ def _further(
 def _along_arms(
     density: CountedDensity,
     now: Cover,
+    sizes: Array,
     values: Callable[[Cover], Array],
     x: Array,
 ) -> Components | None:
@@ -316,7 +318,7 @@ def _along_arms(
     found = arms(density, x, root)
     if not len(found.means):
         return None
-    known = now.log_p - now.log_r + np.log(_sizes(values, now))
+    known = now.log_p - now.log_r + np.log(sizes)
     there = replace(now, x=found.means, log_p=found.log_p)
     heavy = there.log_p - now.log_r_at(there.x) + np.log(_sizes(values, there))
     level = float(np.logaddexp.reduce(known)) - math.log(len(known))
