@@ -288,6 +288,7 @@ threading.Thread(target=interrupt, daemon=True).start()
 """
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_a_flow_is_fitted_keeps_what_there_is(tmp_path):
     pytest.importorskip("flowjax")
     (tmp_path / "model.py").write_text(INTERRUPTED)
