@@ -7,6 +7,7 @@ from typing import final
 import numpy as np
 
 from kullback.core.errors import UnsupportedError
+from kullback.core.numerics import threads
 from kullback.distributions.base import Distribution, Foreign
 from kullback.distributions.compound import Product, Transformed
 from kullback.distributions.real import Normal
@@ -230,14 +231,12 @@ def _by_monte_carlo(question: Question, p: Distribution, q: Distribution) -> Run
     # scipy.stats and arviz-stats take two seconds to import: only this row pays for them.
     from kullback.measure.monte_carlo import Budget, measure  # noqa: PLC0415
 
-    return _guarded(
-        lambda effort: measure(
-            question, p, q, budget=Budget(effort.n, effort.tolerance), key=effort.key
-        ),
-        p,
-        q,
-        drawn=drawn,
-    )
+    def run(effort: Effort) -> Outcome:
+        with threads(p.support.dimension):
+            budget = Budget(effort.n, effort.tolerance)
+            return measure(question, p, q, budget=budget, key=effort.key)
+
+    return _guarded(run, p, q, drawn=drawn)
 
 
 def _guarded(

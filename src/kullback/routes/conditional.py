@@ -11,7 +11,6 @@ from jaxtyping import Float
 from scipy import stats
 
 from kullback.core.errors import InputError, UnsupportedError
-from kullback.core.numerics import one_thread
 from kullback.core.run import Run
 from kullback.distributions.base import Distribution
 from kullback.distributions.conditional import Conditional, Softmax, marginal_of
@@ -128,8 +127,7 @@ def fit(problem: Problem) -> Fit:
         p, notes = ratings_as_categories(p)
     assert isinstance(p, Samples)
     task = _task(p, problem)
-    with one_thread():  # products are small
-        chosen, tried = _chosen(task, recipe)
+    chosen, tried = _chosen(task, recipe)
     return _result(task, chosen, (*notes, *tried))
 
 

@@ -42,7 +42,6 @@ from kullback.routes.log_density_reverse import (
     reported,
     result_of,
     rung_of,
-    threads,
 )
 from kullback.routes.samples_forward import UP_TO, fit_samples, likeliest
 from kullback.routes.table import Problem
@@ -67,7 +66,7 @@ def fit(problem: Problem) -> Fit:
     if problem.target.known == "samples":
         return _of_rows(problem)
     job = job_of(problem, "natural_gradient")
-    with np.errstate(all="ignore"), threads(job.target.dimension):
+    with np.errstate(all="ignore"):
         if problem.direction == "forward":
             return _forward(job, report=problem.report)
         _check_traced(job)

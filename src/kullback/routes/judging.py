@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from kullback.core.errors import DensityError, InputError, UnsupportedError
+from kullback.core.numerics import threads
 from kullback.core.run import Run
 from kullback.diagnostics.adaptive import close_to
 from kullback.diagnostics.draws import judge_draws
@@ -23,7 +24,6 @@ from kullback.measure.density import check
 from kullback.results.judgement import Judgement
 from kullback.results.posterior import Diagnosis
 from kullback.routes.job import Job
-from kullback.routes.log_density_reverse import threads
 from kullback.tables.kinds import listed
 from kullback.targets import Unconstrained
 

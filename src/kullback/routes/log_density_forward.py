@@ -22,7 +22,7 @@ from kullback.results.fit import Fit, Optimum
 from kullback.results.posterior import Report
 from kullback.results.quantity import FORWARD_KL
 from kullback.routes.job import Job, fit_of, job_of
-from kullback.routes.log_density_reverse import elbo_of, named, remedies, threads
+from kullback.routes.log_density_reverse import elbo_of, named, remedies
 from kullback.routes.samples_forward import MixtureRecipe, likeliest, structure_of
 from kullback.routes.table import Problem
 from kullback.targets import Samples
@@ -45,7 +45,7 @@ def fit(problem: Problem) -> Fit:
             "and fit Samples(draws)"
         )
     job = job_of(problem, "natural_gradient")
-    with np.errstate(all="ignore"), threads(job.target.dimension):
+    with np.errstate(all="ignore"):
         return _fitted(job, recipe, problem)
 
 

@@ -1,14 +1,12 @@
 """Reverse fits to log densities: the ELBO climbed, then everything measured again on fresh draws."""
 
 import math
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
 import numpy as np
 
-from kullback.core.numerics import one_thread
 from kullback.diagnostics.importance import own_draws
 from kullback.diagnostics.integrability import check_faults
 from kullback.diagnostics.posterior import ON_FRESH_DRAWS, diagnose, elbo_estimate
@@ -38,10 +36,6 @@ from kullback.routes.job import Job, fit_of, job_of
 from kullback.routes.table import Problem
 from kullback.targets import Unconstrained
 
-#: Coordinates up to which linear algebra gains nothing by several threads.
-_NARROW = 64
-
-
 # The reverse fit of one family, and the report on it.
 
 Recipe = MeanField | FullRank | LowRank | Mixture | Auto | Flow
@@ -54,7 +48,7 @@ def fit(problem: Problem) -> Fit:
     assert isinstance(recipe, Recipe)
     solver: Any = problem.solver
     job = job_of(problem, solver)
-    with np.errstate(all="ignore"), threads(job.target.dimension):
+    with np.errstate(all="ignore"):
         if problem.report:
             return _fitted(job, recipe)
         return result_of(job, recipe, fit_one(job, recipe), None)
@@ -115,14 +109,6 @@ def laddered(job: Job, best: Best, rungs: list[Rung]) -> Fit:
     recipe, made, report = best
     report = replace(report, posterior=replace(report.posterior, ladder=tuple(rungs)))
     return result_of(job, recipe, made, report)
-
-
-def threads(d: int) -> AbstractContextManager[object]:
-    """Returns a context in which a fit of d coordinates has the threads that it can use: one, unless d is large.
-
-    L-BFGS in ten coordinates took six times as long on two threads, which wait for each other.
-    """
-    return one_thread() if d <= _NARROW else nullcontext()
 
 
 def elbo_of(job: Job, q: Components, flow: CouplingFlow | None = None) -> Estimate:

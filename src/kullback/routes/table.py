@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import final
 
 from kullback.core.errors import InputError, UnsupportedError
+from kullback.core.numerics import threads
 from kullback.core.run import Run
 from kullback.families import (
     Auto,
@@ -110,7 +111,9 @@ class Route:
 
     def fit(self, problem: Problem) -> Fit:
         """Returns the fit, by the module of this route, imported only now."""
-        return import_module(f"kullback.routes.{self.module}").fit(problem)
+        run = import_module(f"kullback.routes.{self.module}").fit
+        with threads(problem.target.dimension):
+            return run(problem)
 
 
 def _is(*recipes: type) -> Callable[[object], bool]:
