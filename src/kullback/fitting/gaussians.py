@@ -342,9 +342,10 @@ def _sane(q: Components) -> bool:
 def _check_covered(p: Distribution) -> None:
     s = p.support
     if s.dimension == 0 and (np.isfinite(s.low) or np.isfinite(s.high)):
+        there = {(0.0, math.inf): "gamma", (0.0, 1.0): "beta"}.get((s.low, s.high))
+        remedy = f"the family {there}, or direction='forward'" if there else "direction='forward'"
         raise UnsupportedError(
-            f"KL(q||p) is infinite for every Gaussian q: p lives on {s} and q everywhere; choose a "
-            "family on that support, such as numpyro.distributions.Gamma, or direction='forward'"
+            f"KL(q||p) is infinite for every Gaussian q: p lives on {s} and q everywhere; choose {remedy}"
         )
 
 
