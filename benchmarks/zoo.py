@@ -151,7 +151,7 @@ def density(seed: int) -> Density:
     evidence = float(rng.normal(0.0, 20.0))
 
     def log_p(x):
-        total = evidence
+        x, total = jnp.asarray(x), evidence
         for _, _, back in reversed(maps):
             x, inside = back(x)
             total = total + inside
@@ -163,9 +163,11 @@ def density(seed: int) -> Density:
         x = drawn(r, n)
         weights = np.ones(n)
         if name == "normal":
-            x = WIDE * x if d == 2 else x  # noqa: RUF034
+            x = WIDE * x if d == 2 else x
             if d == 2:
-                weights = np.exp(np.asarray(logs(x)) - np.asarray(logs(x / WIDE)) + d * math.log(WIDE))
+                weights = np.exp(
+                    np.asarray(logs(x)) - np.asarray(logs(x / WIDE)) + d * math.log(WIDE)
+                )
         for _, there, _ in maps:
             x = there(x)
         return x, weights
@@ -204,7 +206,9 @@ def judged(seed: int) -> Row:
     direction = "forward" if rng.random() < 0.3 else "reverse"
     began = time.process_time()
     try:
-        fit = kb.fit(kb.LogDensity(p.log_p, np.zeros(p.dimension)), family, direction=direction, key=seed)
+        fit = kb.fit(
+            kb.LogDensity(p.log_p, np.zeros(p.dimension)), family, direction=direction, key=seed
+        )
     except kb.KullbackError as error:
         return Row(seed, p.name, family, direction, "refused", (math.nan,) * 3, str(error), time.process_time() - began, "refused")  # fmt: skip
     seconds = time.process_time() - began
@@ -222,8 +226,13 @@ def judged(seed: int) -> Row:
         _apart(fit.log_evidence, p.evidence, 0.0),
     )
     verdict = str(fit.diagnosis.verdict)
-    wrong = [n for n, one in zip(("KL(p||q)", "KL(q||p)", "evidence"), z, strict=True) if abs(one) > FAR]
-    if verdict == "trust" and max(forward - 3.0 * forward_error, reverse - 3.0 * reverse_error) > 1.0:
+    wrong = [
+        n for n, one in zip(("KL(p||q)", "KL(q||p)", "evidence"), z, strict=True) if abs(one) > FAR
+    ]
+    if (
+        verdict == "trust"
+        and max(forward - 3.0 * forward_error, reverse - 3.0 * reverse_error) > 1.0
+    ):
         wrong.append("false trust")
     said = f"{fit.forward_kl} | true {forward:.4g} ± {forward_error:.2g} | {fit.reverse_kl} | true {reverse:.4g}"
     return Row(seed, p.name, family, direction, verdict, z, said, seconds, ", ".join(wrong))
@@ -269,7 +278,9 @@ def summary(rows: list[Row], seed: int) -> str:
     verdicts = Counter(row.verdict for row in rows)
     lines += ["", "Verdicts: " + ", ".join(f"{n} {v}" for v, n in verdicts.most_common()) + "."]
     lines += [f"Median CPU seconds: {np.median([row.seconds for row in rows]):.1f}.", ""]
-    wrong = [f"- seed {r.seed}: {r.name}, {r.family}, {r.direction}: {r.wrong}" for r in rows if r.wrong]
+    wrong = [
+        f"- seed {r.seed}: {r.name}, {r.family}, {r.direction}: {r.wrong}" for r in rows if r.wrong
+    ]
     return "\n".join([*lines, *(wrong or ["Nothing is wrong."]), ""])
 
 

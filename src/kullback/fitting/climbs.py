@@ -65,9 +65,13 @@ def search(
         _add_mode(density, origin, modes)
         if len(modes) == _MOST_MODES:
             break
-    looks = _looks(len(start)) if first.proper else 0
-    if looks:
-        _add_odd_ones(density, modes, looks, rng)
+    looks = _LOOKED if first.proper and len(start) <= _NEVER else 0
+    around = 0
+    while looks and around < min(len(modes), _MOST_AROUND):
+        # A mode that is narrower than the first is met more often from another one.
+        if modes[around].proper:
+            _add_odd_ones(density, modes[around], modes, looks, rng)
+        around += 1
     modes.sort(key=lambda m: (m.proper, m.log_mass), reverse=True)
     starts = _starts(density, begin, modes, rng)
     return Climbs(tuple(modes), starts, 1 + others, looks)
@@ -119,7 +123,9 @@ def look_around(
         z = rng.standard_normal(d)
         origin = center + root @ z
         if i % 2 and first.proper:
-            origin = first.at + 10.0 ** rng.uniform(0.3, 3.0) * first.root @ z
+            # In many coordinates a mode is met from about as far as it is away, and no further.
+            around = proper[rng.integers(len(proper))]
+            origin = around.at + 10.0 ** rng.uniform(0.3, 3.0) * around.root @ z / np.linalg.norm(z)
         _add_mode(density, origin, modes)
         if len(modes) >= _MOST_FOUND:
             break
@@ -142,18 +148,16 @@ def _add_mode(density: CountedDensity, origin: Vector, known: list[Mode]) -> Non
 
 # Modes that no climb enters by chance: thousands of points that are only looked at decide where to climb.
 
-#: Points that are looked at, by the number of coordinates: in many, a narrow basin is never met.
-_LOOKED, _LOOKED_OF_MANY, _NEVER = 2**13, 2**11, 60
+#: Points that are looked at, up to so many coordinates: in more, a narrow basin is never met.
+_LOOKED, _NEVER = 2**13, 60
+#: So many modes are looked around.
+_MOST_AROUND = 4
 #: Their distances from the first mode, in its sds; and points of about one distance, held against each other.
 _NEAR, _FAR, _SHELL = 3.0, 100.0, 64
 #: A point is odd if it is higher than the middle of its shell by so many median deviations; the most climbs.
 _ODD, _MOST_ODD = 6.0, 24
 #: Widths of which the narrowest that is met with this chance is told.
 _WIDTHS, _SURE = np.arange(5, 95, 5) / 100.0, 0.95
-
-
-def _looks(d: int) -> int:
-    return _LOOKED if d <= 10 else _LOOKED_OF_MANY if d <= _NEVER else 0
 
 
 def chance_of_meeting(d: int, width: float, distance: float, looks: int) -> float:
@@ -176,27 +180,38 @@ def chance_of_meeting(d: int, width: float, distance: float, looks: int) -> floa
 
 
 def _add_odd_ones(
-    density: CountedDensity, known: list[Mode], n: int, rng: np.random.Generator
+    density: CountedDensity, around: Mode, known: list[Mode], n: int, rng: np.random.Generator
 ) -> None:
-    """Adds modes above points that are higher than others as far away from the first mode."""
-    first, d = known[0], len(known[0].at)
+    """Adds modes above points around one that are higher than what is known explains, and than others as far away."""
+    d = len(around.at)
     radius = np.geomspace(_NEAR, _FAR, n)
     z = rng.standard_normal((n, d))
     z *= (radius / np.linalg.norm(z, axis=1))[:, None]
-    x = first.at + z @ first.root.T
+    x = around.at + z @ around.root.T
     log_p = density(x)[0]
-    # Less what one Gaussian explains; a shell of which half is -inf tells nothing.
-    shells = (log_p + 0.5 * radius**2).reshape(-1, _SHELL)
+    explained = np.max([m.gaussian(x) for m in known if m.proper], axis=0)
+    told = np.zeros(n // _SHELL, dtype=bool)
+    for _ in range(_MOST_ODD):
+        odd = np.where(np.repeat(told, _SHELL), 0.0, _oddness(log_p - explained))
+        i = int(np.argmax(odd))
+        if odd[i] <= _ODD:
+            break
+        before = len(known)
+        _add_mode(density, x[i], known)
+        if len(known) > before:
+            explained = np.maximum(explained, known[-1].gaussian(x))
+        else:
+            told[i // _SHELL] = True
+
+
+def _oddness(above: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    """Returns by how many median deviations points are above the middle of their shell; 0 where they are explained."""
+    shells = above.reshape(-1, _SHELL)
     with np.errstate(invalid="ignore"):
-        above = shells - np.median(shells, axis=1, keepdims=True)
-        odd = above / np.maximum(np.median(np.abs(above), axis=1, keepdims=True), 1.0)
-    odd = np.where(np.isfinite(odd), odd, 0.0).ravel()
-    order = np.argsort(odd)[::-1][:_MOST_ODD]
-    for i in order[odd[order] > _ODD]:
-        # What a mode that is known explains needs no climb.
-        heights = [m.value - 0.5 * m.distance(x[i]) ** 2 for m in known if m.proper]
-        if max(heights) < log_p[i] - _ODD:
-            _add_mode(density, x[i], known)
+        higher = shells - np.median(shells, axis=1, keepdims=True)
+        odd = higher / np.maximum(np.median(np.abs(higher), axis=1, keepdims=True), 1.0)
+    # A shell of which half is -inf tells nothing.
+    return np.where(np.isfinite(odd) & (shells > _ODD), odd, 0.0).ravel()
 
 
 def _starts(

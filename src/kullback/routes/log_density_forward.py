@@ -118,16 +118,18 @@ def likeliest_of(
         ends, mixed = likeliest(rows, recipe, starts=asked, run=run)
         return ends, mixed.found.starts if recipe.k > 1 else job.search.climbs
     assert rows.weights is not None
-    best, starts, total = None, 0, float(rows.weights.sum())
-    for k in range(1, MOST_COMPONENTS + 1):
-        ends, mixed = likeliest(rows, replace(recipe, k=k), starts=asked, run=run)
-        starts += mixed.found.starts
+    best, k, total = -math.inf, 0, float(rows.weights.sum())
+    while k < MOST_COMPONENTS:
+        # What an optimum of k + 1 may still gain is far below what it is asked to.
+        _, mixed = likeliest(
+            rows, replace(recipe, k=k + 1), starts=asked, run=run, offspring="some"
+        )
         value = mixed.end.sums.log_likelihood / total
-        if best is not None and value - best[0] < WORTH:
+        if value - best < WORTH:
             break
-        best = value, ends
-    assert best is not None
-    return best[1], starts
+        best, k = value, k + 1
+    ends, mixed = likeliest(rows, replace(recipe, k=k), starts=asked, run=run)
+    return ends, mixed.found.starts
 
 
 def result_of(

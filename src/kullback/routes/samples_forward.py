@@ -22,7 +22,7 @@ from kullback.files.archive import resumed
 from kullback.fitting.components import Components, order_of
 from kullback.fitting.covariances import Structure
 from kullback.fitting.em_climb import Climb
-from kullback.fitting.em_search import distinct_ends, quick_search
+from kullback.fitting.em_search import Offspring, distinct_ends, quick_search
 from kullback.fitting.information import errors
 from kullback.fitting.mixture_family import MixtureFamily, family_of
 from kullback.fitting.mixtures import (
@@ -116,17 +116,23 @@ def fit_samples(
 
 
 def likeliest(
-    p: Samples, recipe: MixtureRecipe, *, starts: int | None, run: Run
+    p: Samples,
+    recipe: MixtureRecipe,
+    *,
+    starts: int | None,
+    run: Run,
+    offspring: Offspring = "much",
 ) -> tuple[list[Components], Mixed]:
     """Returns the Gaussians that maximise the likelihood of rows, and other optima, best first, with the search.
 
     Args:
         p, recipe, starts, run: as of `fit_samples`.
+        offspring: how much the search makes of its best ends.
     """
     k = recipe.k if isinstance(recipe, Mixture) and recipe.k != "auto" else 1
     with one_thread():
         job = _job(p, recipe, starts or _STARTS + _STARTS_EACH * k, run)
-        mixed, _ = _fitted(job)
+        mixed, _ = _fitted(job, offspring)
     ends = [mixed.end, *distinct_ends(mixed.found.ends)[1:]]
     rows = job.rows
     return [end.at.moved(rows.center, np.diag(rows.scale)) for end in ends], mixed
@@ -240,7 +246,7 @@ def structure_of(recipe: MixtureRecipe, d: int) -> Structure:
     return Structure("full" if isinstance(covariance, (FullRank, Mixture)) else covariance, d)
 
 
-def _fitted(job: _Job) -> tuple[Mixed, Selection | None]:
+def _fitted(job: _Job, offspring: Offspring = "much") -> tuple[Mixed, Selection | None]:
     if isinstance(job.recipe, Mixture) and job.recipe.k == "auto":
         return choose(job.family, job.rows, job.sample, starts=job.starts, run=job.run, of=job.of)
     k = job.recipe.k if isinstance(job.recipe, Mixture) else 1
@@ -253,6 +259,7 @@ def _fitted(job: _Job) -> tuple[Mixed, Selection | None]:
         starts=job.starts,
         rng=job.run.generator("starts"),
         watch=job.run.watch,
+        offspring=offspring,
     )
     return made, None
 

@@ -54,6 +54,11 @@ class Mode:
         z = linalg.solve_triangular(self.root, x - self.at, lower=True, check_finite=False)
         return float(np.linalg.norm(z))
 
+    def gaussian(self, x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
+        """Returns the log density at points if it were the Gaussian of this mode."""
+        z = linalg.solve_triangular(self.root, (x - self.at).T, lower=True, check_finite=False)
+        return self.value - 0.5 * np.sum(z * z, axis=0)
+
 
 # A log density to be climbed and sampled: its values and gradients, counted and looked at.
 
