@@ -9,6 +9,7 @@ from typing import Any, final
 
 import numpy as np
 
+from kullback.check_loss.advantages import crosses_rows
 from kullback.check_loss.critics import judge_critic
 from kullback.check_loss.formulas import LAYOUTS as FORMULA_LAYOUTS
 from kullback.check_loss.formulas import formulas
@@ -84,9 +85,9 @@ class Attempts:
                 continue
             judged, fault = look(trial, deep=False)
             self.stumbled = self.stumbled or fault
-            if judged is not None and not _nothing(trial):
+            if judged is not None and not _nothing(trial) and not _crosses(trial):
                 return trial, judged
-            empty = empty if judged is None else (trial, judged)
+            empty = (trial, judged) if empty[1] is None and judged is not None else empty
         return empty
 
     def _in_a_library(self, reading: Reading, layout: str) -> Trial | None:
@@ -145,6 +146,14 @@ def _nothing(trial: Trial) -> bool:
     return not np.any(values) and not any(np.any(g) for g in (slopes or {}).values())
 
 
+def _crosses(trial: Trial) -> bool:
+    """Whether advantages of this shape reach other sequences than their own: another shape may be meant."""
+    roles = trial.reading.roles
+    if not _of_kind(trial.reading, "advantage") or trial.layout != "(B,T)":
+        return False
+    return crosses_rows(trial.call, roles, trial.experiments[0], trial.reading.names("q"))
+
+
 def _positional(parameters: Mapping[str, inspect.Parameter], reading: Reading) -> list[str]:
     """Arguments passed by position: as many as come first."""
     names = []
@@ -196,10 +205,14 @@ def fault_of(call: LossCall, reading: Reading, experiment: Experiment) -> str:
     draws = experiment.at(experiment.theta)
     try:
         with np.errstate(all="ignore"):
-            wanted = [*reading.names("q"), *reading.names("p")]
-            values, slopes, _ = call.many(draws, wanted, experiment.weigh)
+            values, slopes, _ = call.many(draws, reading.names("q"), experiment.weigh)
     except Exception as error:  # noqa: BLE001 - a reading that fails is not the right one
         return _failed(error)
+    if np.isnan(values).any():
+        return (
+            "its value is NaN, as of the logarithm of a number below 0: where log-probabilities go in for "
+            "probabilities, as in F.kl_div without log_target=True"
+        )
     found = [values, *(slopes or {}).values()]
     return "" if all(np.isfinite(v).all() for v in found) else "its value or gradient is not finite"
 

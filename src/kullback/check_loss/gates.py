@@ -15,7 +15,7 @@ GRADIENTS = (
     "total_variation", "skew_forward", "skew_reverse", "mixture", "zero", "entropy", "reverse_uniform",
     "forward_uniform", "reverse_cross_entropy", "le_cam", "focal", "top_k_bucket", "top_k_renormalised",
     "expected_advantage", "dpo", "ipo", "kto", "hinge", "simpo", "orpo", "bradley_terry", "infonce",
-    "donsker_varadhan", "nwj", "free_bits", "huber", "quantile", "log_cosh",
+    "donsker_varadhan", "nwj", "free_bits", "huber", "quantile", "expectile", "log_cosh",
 )  # fmt: skip
 VALUES = (*GRADIENTS, "cross_entropy", "half_squared_ratio")
 #: What a gate may ask of, and the ways of drawing that are meant, the likeliest first.

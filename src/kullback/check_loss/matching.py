@@ -268,10 +268,14 @@ def scale_words(
 def _number_words(size: float, constants: Mapping[str, float]) -> str:
     if math.isclose(size, 1.0, rel_tol=_NEAR):
         return ""
-    for name, value in constants.items():
-        for power, mark in ((1, ""), (2, "²"), (-1, "⁻¹")):
-            if value not in (0.0, 1.0) and math.isclose(size, value**power, rel_tol=_NEAR):
-                return f"{name}{mark}"
+    for power, mark in ((1, ""), (2, "²"), (-1, "⁻¹")):
+        names = [
+            name
+            for name, value in constants.items()
+            if value not in (0.0, 1.0) and math.isclose(size, value**power, rel_tol=_NEAR)
+        ]
+        if len(names) == 1:  # of two with one value, either may be meant
+            return f"{names[0]}{mark}"
     return "(1/log 2)" if math.isclose(size, 1.0 / math.log(2.0), rel_tol=_NEAR) else f"{size:.6g}"
 
 

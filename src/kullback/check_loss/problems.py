@@ -370,28 +370,42 @@ def _forms(log_variance: Array) -> dict[str, tuple[Array, Array]]:
         "variance": (variance, variance),
         "sd": (sd, 0.5 * sd),
         "log_sd": (0.5 * log_variance, 0.5 * one),
+        "softplus_sd": (np.log(np.expm1(sd)), 0.5 * sd / -np.expm1(-sd)),
     }
 
 
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(14)
-#: Draws of a batch of two, (M, 2), with their probabilities.
-_TWO = np.stack(np.meshgrid(_NODES, _NODES, indexing="ij"), axis=-1).reshape(-1, 2)
-_PROBABILITIES = np.outer(_WEIGHTS, _WEIGHTS).ravel() / _WEIGHTS.sum() ** 2
+_ONE = _WEIGHTS / _WEIGHTS.sum()
+#: Draws of a batch of one and of two, (M, B), with their probabilities.
+_BATCHES = (
+    (_NODES[:, None], _ONE),
+    (
+        np.stack(np.meshgrid(_NODES, _NODES, indexing="ij"), axis=-1).reshape(-1, 2),
+        np.outer(_ONE, _ONE).ravel(),
+    ),
+)
 
 
 def paths(roles: Roles, key: int) -> list[Experiment]:
     """Returns problems for a loss of log densities at reparameterised draws of q, z = m + s e."""
     rng = np.random.default_rng(key)
-    return [_path(roles, *rng.normal(size=4) * spread) for spread in (0.2, 0.3, 0.4, 0.5)]
+    return [
+        _path(roles, batch, *rng.normal(size=4) * spread)
+        for batch, spread in ((1, 0.2), (0, 0.2), (1, 0.3), (0, 0.3), (1, 0.4), (0, 0.5))
+    ]
 
 
-def _path(roles: Roles, m: float, s: float, m_p: float, s_p: float) -> Experiment:
+def _path(
+    roles: Roles, batch: int, m: float, s: float, m_p: float, s_p: float
+) -> Experiment:
+    noise, probabilities = _BATCHES[batch]
+    size = noise.shape[1]
     sd = math.exp(0.5 * s)
-    slope_p = -(m + sd * _TWO - m_p) * math.exp(-s_p)
+    slope_p = -(m + sd * noise - m_p) * math.exp(-s_p)
 
     def densities(theta: Array) -> dict[str, Array]:
-        z = theta[0] + np.exp(0.5 * theta[1]) * _TWO
-        log_q = -0.5 * (math.log(2.0 * math.pi) + theta[1] + _TWO**2)
+        z = theta[0] + np.exp(0.5 * theta[1]) * noise
+        log_q = -0.5 * (math.log(2.0 * math.pi) + theta[1] + noise**2)
         log_p = -0.5 * (math.log(2.0 * math.pi) + s_p + (z - m_p) ** 2 * math.exp(-s_p))
         return {"q": log_q, "p": log_p}
 
@@ -408,12 +422,12 @@ def _path(roles: Roles, m: float, s: float, m_p: float, s_p: float) -> Experimen
         if role.kind == "ratio":
             g = g * ratio(densities(np.array([m, s])), role)
         of_q = np.array([0.0, -0.5 * g.sum()])
-        of_p = np.array([(g * slope_p).sum(), (g * slope_p * 0.5 * sd * _TWO).sum()])
+        of_p = np.array([(g * slope_p).sum(), (g * slope_p * 0.5 * sd * noise).sum()])
         return role.sign * (of_q - of_p) if role.is_ratio else of_q if role.side == "q" else of_p
 
     pair = GaussianPair(*(np.full((1, 1), x) for x in (m, s, m_p, s_p)))
     return _posed(
-        roles, {"B": 2}, (2,), np.array([m, s]), {"path": _PROBABILITIES}, pair,
+        roles, {"B": size}, (size,), np.array([m, s]), {"path": probabilities}, pair,
         values=values, slope=slope,
     )  # fmt: skip
 

@@ -157,9 +157,15 @@ def advised(report: LossReport, names: Mapping[str, str], notes: tuple[str, ...]
         notes: what was noted on the way.
     """
     p, q = names.get("p", "log_p"), names.get("q", "log_q")
-    found = [*notes, *_notes(report)]
+    found = [*notes, *_unused(report, q), *_notes(report)]
     fixes = [*_direction(report, p, q), *_scales(report), *_mistakes(report)]
     return replace(report, notes=tuple(found), fixes=tuple(dict.fromkeys(fixes)))
+
+
+def _unused(report: LossReport, q: str) -> Iterator[str]:
+    drawn = report.under[0].drawn not in ("", "labels")  # in the mean over draws, much is zero
+    if report.gradient.name == "zero" and report.detached == "none" and not drawn:
+        yield f"`{q}` is not used: the loss does not change with it, and nothing is descended"
 
 
 def _notes(report: LossReport) -> Iterator[str]:
@@ -287,7 +293,7 @@ def _held_to_p(report: LossReport) -> bool:
     """Whether an argument is of p, or the data are: without one a sign is a matter of what is wanted."""
     taken = " ".join(words for _, words in report.arguments)
     return (
-        any(word in taken for word in (" of p", "labels", "data that are predicted"))
+        any(w in taken for w in (" of p", "labels", "data that are predicted", "mean of q"))
         or "- log p" in taken
     )
 

@@ -27,6 +27,7 @@ _KINDS = {
     "sampled": "log-probabilities of sampled tokens", "log_ratio": "", "ratio": "", "importance_ratio": "",
     "labels": "", "tokens": "",
     "mask": "", "mean": "", "log_variance": "log variance", "variance": "", "sd": "", "log_sd": "log sd",
+    "softplus_sd": "what softplus makes the sd",
     "other": "data that say nothing of q", "advantage": "advantages of the sampled tokens",
     "key": "a key of random numbers", "chosen": "log-probabilities of preferred answers",
     "rejected": "log-probabilities of rejected answers", "location": "predictions", "data": "data that are predicted",
@@ -147,7 +148,7 @@ _SURELY_P = {
 _SURELY_Q = {"student", "policy", "pred", "preds", "prediction", "predictions", "predicted", "hat", "output",
              "outputs", "actor"}  # fmt: skip
 _OLD = {"old", "behavior", "behaviour", "rollout", "rollouts", "sampler", "sampling", "generation",
-        "inference", "vllm", "prev", "previous", "mu", "b"}  # fmt: skip
+        "inference", "vllm", "prev", "previous", "mu", "b", "mb"}  # fmt: skip
 _LOG_PROBS = {
     "logp", "logps", "logprob", "logprobs", "logpi", "lp", "lprobs", "logq", "logpx", "ll",
 }  # fmt: skip
@@ -190,6 +191,7 @@ def side_of(name: str) -> Side:
 #: Roles that a word of the name decides, in this order.
 _BY_WORD: tuple[tuple[set[str], ArgumentRole], ...] = (
     ({"mask", "masks", "weights", "padding", "valid"}, ArgumentRole("mask")),
+    ({"entropy", "entropies"}, ArgumentRole("other")),
     ({"real"}, ArgumentRole("real")),
     ({"joint"}, ArgumentRole("joint", "q")),
     ({"marginal", "marg", "shuffled"}, ArgumentRole("marginal", "q")),
@@ -199,7 +201,8 @@ _BY_WORD: tuple[tuple[set[str], ArgumentRole], ...] = (
 _GAUSSIAN: tuple[tuple[str, dict[str, float]], ...] = (
     (r"log(var|variance|sigma2|sigmasq|sigmasquared)|lnvar|logv$", {"log_variance": 0.0}),
     (r"log(sd|std|scale|sigma|s$|s[pqij]$)", {"log_sd": 0.0, "log_variance": 0.2}),
-    (r"^(?!.*temp).*(sigma|std|scale|stddev|^sd|sd$|rho)",
+    (r"rho", {"softplus_sd": 0.0, "sd": 0.05, "log_variance": 0.4}),
+    (r"^(?!.*temp).*(sigma|std|scale|stddev|^sd|sd$)",
      {"sd": 0.0, "variance": 0.3, "log_variance": 0.4}),
     (r"variance|^var|var$|sigma2", {"variance": 0.0, "log_variance": 0.3}),
     (r"^mu|mu$|mean|^loc|loc$|^m$|^m[pq]$", {"mean": 0.0}),
@@ -240,6 +243,7 @@ _VIEWS = {
 _SECOND_VIEWS = {"key", "keys", "positive", "positives", "text", "target", "targets"}
 #: Log importance weights, log p - log q, and keys of random numbers, by their joined names.
 _LOG_WEIGHTS = {"logw", "logws", "logweight", "logweights", "logimportanceweights", "logiw"}
+_JACOBIANS = {"det", "logdet", "jacobian", "jac", "ldj", "ladj", "logabsdet"}
 _KEYS = {"key", "rng", "prngkey", "rngkey", "generator"}
 _RATIOS = {"ratio", "ratios", "logratio", "logratios", "logr"}
 
@@ -248,6 +252,8 @@ def roles_of(name: str) -> list[ArgumentRole]:
     """Returns what an argument may be, from its name; empty if nothing is known."""
     words, joined = {*words_of(name)}, "".join(words_of(name))
     found: list[ArgumentRole] = []
+    if words & _JACOBIANS:
+        return [ArgumentRole("other")]
     if joined in _KEYS:
         found = [ArgumentRole("key")]
     elif joined in _LOG_WEIGHTS:

@@ -102,7 +102,11 @@ def _weak(trial: Trial, judged: Judged) -> bool:
     uniform = match.functional.name == "uniform" and (given or reading.last_resort)
     # The absolute error of numbers whose names do not say that they are probabilities.
     absolute = match.functional.name == "total_variation" and reading.cost > 0.05
-    return judged.weak or uniform or absolute
+    # A squared difference is a KL of log-probabilities alone: names must say that they are.
+    value = judged.headline.value
+    square = value is not None and value.functional.name == "half_squared_ratio"
+    guessed = square and all(r.cost > 0.3 for r in reading.roles.values() if r.kind == "sampled")
+    return judged.weak or uniform or absolute or (guessed and reading.family == "sampled")
 
 
 def _layouts_of(attempts: Attempts, reading: Reading) -> list[tuple[Trial, Judged]]:
