@@ -137,11 +137,15 @@ def _variants(reading: Reading, layout: str) -> Iterator[Reading]:
 
 
 def _nothing(trial: Trial) -> bool:
-    """Whether a loss that takes masks is 0 with a mask that should keep all."""
+    """Whether a loss that takes masks is 0 with a mask that should keep all, whatever its advantages."""
     if not _of_kind(trial.reading, "mask"):
         return False
     experiment = trial.experiments[0]
-    draws = experiment.at(experiment.theta)
+    advantages = _of_kind(trial.reading, "advantage")
+    draws = [
+        draw | {n: np.ones_like(draw[n]) for n in advantages}
+        for draw in experiment.at(experiment.theta)
+    ]
     values, slopes, _ = trial.call.many(draws, trial.reading.names("q"), experiment.weigh)
     return not np.any(values) and not any(np.any(g) for g in (slopes or {}).values())
 

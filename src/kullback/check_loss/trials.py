@@ -211,20 +211,20 @@ def _with_masks(trial: Trial, judged: Judged, optional: Sequence[str]) -> Judged
     try:
         match trial.reading.family, late:
             case "sampled", _:
-                two = [sampled(roles, "(B,T)", trial.key + i, (1.0,))[-1] for i in (1, 2)]
+                four = [sampled(roles, "(B,T)", trial.key + i, (1.0,))[-1] for i in range(1, 5)]
             case "pair", _:
                 layout = "(B,T,V) shifted" if late else "(B,T,V)"
-                two = [
+                four = [
                     max(
                         pairs(roles, layout, trial.key + i, (1.0,)),
                         key=lambda e: e.rows[-1] < 4 and e.rows[-1],
                     )
-                    for i in (1, 2)
+                    for i in range(1, 5)
                 ]
             case _:
                 return judged
         faults = mask_faults(
-            trial.call, roles, two[0], two[1], trial.reading.names("q"), optional, late=late
+            trial.call, roles, four, trial.reading.names("q"), optional, late=late
         )
     except KeyboardInterrupt:
         raise
