@@ -12,7 +12,7 @@ import numpy as np
 
 from kullback.check_loss.functionals import Array
 from kullback.check_loss.problems import Arguments, Experiment
-from kullback.check_loss.roles import ArgumentRole
+from kullback.check_loss.roles import ArgumentRole, is_mask
 from kullback.interop.loss_calls import LossCall
 
 #: The label that common code leaves out.
@@ -57,7 +57,7 @@ def mask_faults(
     """
     base, other = _beside(*problems[:2], last=False), _beside(*problems[2:], last=True)
     probe = _Probe(call, roles, base, other, of_q, late=late)
-    names = [n for n, r in roles.items() if r.kind == "mask" and _is_mask(n)]
+    names = [n for n, r in roles.items() if r.kind == "mask" and is_mask(n)]
     found: list[MaskFault] = []
     for name in (*names, *optional):
         found += probe.faults_of(name)
@@ -65,10 +65,6 @@ def mask_faults(
     if labels and not names:
         found += probe.faults_of_labels(labels[0])
     return found
-
-
-def _is_mask(name: str) -> bool:
-    return any(word in name.lower() for word in ("mask", "padding", "valid"))
 
 
 def _beside(one: Experiment, other: Experiment, *, last: bool) -> Arguments:

@@ -182,7 +182,7 @@ def sampled(
     Advantages are of a "token" or of a "sequence"; "" makes them 0.
     """
     rng = np.random.default_rng(key)
-    old = any(r.side == "old" or r.kind == "importance_ratio" for r in roles.values())
+    old = any(r.side == "old" or r.is_importance for r in roles.values())
     has_p = any(role.side == "p" or role.is_ratio for role in roles.values())
     policies = ("q", "other") if old else ("q", "p", "other") if has_p else ("p", "q")
     experiments = []
@@ -273,9 +273,9 @@ class _Drawn:
     old: int
 
     def _ratio(self, role: ArgumentRole, log_q: Array, drawn: Array) -> Array:
-        over = self.logs[self.old if role.kind == "importance_ratio" else 0]
+        over = self.logs[self.old if role.is_importance else 0]
         gap = (log_q - over)[self.slots, drawn] * role.sign
-        return gap if role.kind == "log_ratio" else np.exp(gap)
+        return gap if role.is_log else np.exp(gap)
 
     def values(self, theta: Array) -> Callable[[ArgumentRole, int], Array]:
         p, q = self.logits[0], theta.reshape(self.logits[1].shape)
@@ -300,7 +300,7 @@ class _Drawn:
         if role.kind == "sampled" or role.is_ratio:
             if role.is_ratio:
                 g = g * role.sign
-                g = g if role.kind == "log_ratio" else g * self._ratio(role, log_q, self.tokens)
+                g = g if role.is_log else g * self._ratio(role, log_q, self.tokens)
             hot = np.eye(mass.shape[1])[self.tokens] - mass[self.slots]
             out = np.zeros_like(mass)
             np.add.at(out, self.slots, np.einsum("m,ms,msv->sv", w, g, hot))

@@ -6,7 +6,15 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, final
 
-from kullback.check_loss.roles import ArgumentRole, guesses, owner_of, parse_role, roles_of
+from kullback.check_loss.roles import (
+    ArgumentRole,
+    guesses,
+    over_old,
+    owner_of,
+    parse_role,
+    roles_of,
+    side_of,
+)
 from kullback.core.errors import InputError
 
 _DISTRIBUTIONS = ("logits", "log_probs", "probs")
@@ -105,7 +113,18 @@ def _options(
             found[name] = [parse_role(roles[name], name)]
         elif parameter.default is inspect.Parameter.empty and name not in variable:
             found[name] = guesses(name, beside_mean=beside_mean)
-    return _with_data(found | {n: [parse_role(r, n)] for n, r in roles.items() if n not in found})
+    found |= {n: [parse_role(r, n)] for n, r in roles.items() if n not in found}
+    return _with_data(_beside_advantages(found))
+
+
+def _beside_advantages(options: dict[str, list[ArgumentRole]]) -> dict[str, list[ArgumentRole]]:
+    """The same where, beside advantages, a ratio is over the policy that drew unless its name says a reference."""
+    if not any(r.kind == "advantage" for found in options.values() for r in found):
+        return options
+    return {
+        name: found if side_of(name) == "p" else [over_old(r) for r in found]
+        for name, found in options.items()
+    }
 
 
 def _with_data(options: dict[str, list[ArgumentRole]]) -> dict[str, list[ArgumentRole]]:
@@ -186,7 +205,7 @@ def _families(roles: Mapping[str, ArgumentRole]) -> Iterator[str]:
         return
     whole = [k for k in kinds if k in _DISTRIBUTIONS]
     spreads = [k for k in kinds if k in _SPREADS]
-    singles = [k for k in kinds if k in ("sampled", "log_ratio", "ratio", "importance_ratio")]
+    singles = [k for k in kinds if k == "sampled" or k.endswith("ratio")]
     critics = [k for k in kinds if k in ("real", "fake")]
     drawn = "labels" in kinds or "tokens" in kinds
     if spreads and not whole and not singles and not critics and not drawn:

@@ -49,7 +49,7 @@ def report_of(
     names = {
         r.side: n
         for n, r in trial.reading.roles.items()
-        if r.side and not r.inert and r.kind not in ("log_ratio", "ratio")
+        if r.side and not r.inert and not r.is_ratio
     }
     notes = (*(fault.text for fault in judged.mask_faults), *judged.notes)
     return advised(gated(report, expectation, judged.mask_faults), names, notes)
@@ -247,18 +247,18 @@ def _differ(gradient: LossFinding, value: LossFinding) -> bool:
 def _direction(report: LossReport, p: str, q: str) -> Iterator[str]:
     """Sampled estimators whose value and gradient are not one divergence; what was asked for."""
     top, wanted = report.under[0], report.expected
-    if (
+    said = (
         wanted != "forward"
         and top.drawn == "q"
         and _estimates_reverse(top)
         and top.gradient.name in ("zero", "forward")
-    ):
+    )
+    if said:
         yield (
             f"to descend KL(q||p): {_SURROGATE.format('reverse', p, q)}, or 0.5 * ({q} - {p})**2 as the loss, or "
             f"{q} - {p} as a penalty in the reward, without a gradient"
         )
-    wrong = "zero" if wanted == "forward" else ""  # of the reverse, it is said above
-    if wanted in _OPPOSITE and report.name in (_OPPOSITE[wanted], wrong):
+    if not said and wanted in _OPPOSITE and report.name in (_OPPOSITE[wanted], "zero"):
         if top.drawn == "":
             yield (
                 f"to descend the {wanted} KL exchange the two distributions, or losses.categorical_kl(teacher=..., "

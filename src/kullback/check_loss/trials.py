@@ -15,7 +15,7 @@ from kullback.check_loss.masks import mask_faults
 from kullback.check_loss.problems import pairs, paths, sampled
 from kullback.check_loss.readings import Reading
 from kullback.check_loss.report import report_of
-from kullback.check_loss.roles import roles_of, side_of, words_of
+from kullback.check_loss.roles import is_mask, roles_of, side_of, words_of
 from kullback.check_loss.tails import far_notes, with_truncation
 from kullback.core.errors import InputError
 from kullback.results.loss_report import LossReport
@@ -58,7 +58,7 @@ def best_report(
     masks = [
         n
         for n, p in parameters.items()
-        if p.default is None and n not in trial.reading.roles and _is_mask(n)
+        if p.default is None and n not in trial.reading.roles and is_mask(n)
     ]
     return report_of(fn, parameters, (trial, _with_notes(trial, best, masks)), expectation)
 
@@ -197,10 +197,6 @@ def _ordered(trial: Trial, judged: Judged) -> Judged:
 
 def _advantages(trial: Trial) -> list[str]:
     return [n for n, r in trial.reading.roles.items() if r.kind == "advantage"]
-
-
-def _is_mask(name: str) -> bool:
-    return any(role.kind == "mask" for role in roles_of(name))
 
 
 def _with_masks(trial: Trial, judged: Judged, optional: Sequence[str]) -> Judged:
