@@ -12,6 +12,7 @@ import statistics
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 
 from benchmarks.table import write
 
@@ -25,42 +26,42 @@ PAIRS = {
 }
 
 
-def logits():
+def logits(rows):
     import numpy as np
 
     rng = np.random.default_rng(0)
-    return [rng.standard_normal((ROWS, VOCABULARY), dtype=np.float32) for _ in range(2)]
+    return [rng.standard_normal((rows, VOCABULARY), dtype=np.float32) for _ in range(2)]
 
 
-def jax_step(loss):
+def jax_step(loss, rows):
     import jax
 
-    q, p = (jax.device_put(x) for x in logits())
+    q, p = (jax.device_put(x) for x in logits(rows))
     step = jax.jit(jax.value_and_grad(loss))
     return lambda: float(jax.block_until_ready(step(q, p))[0])
 
 
-def ours_jax():
+def ours_jax(rows):
     from kullback.losses.categorical import categorical_kl
 
-    return jax_step(lambda q, p: categorical_kl(p=p, q=q, reduction="mean"))
+    return jax_step(lambda q, p: categorical_kl(p=p, q=q, reduction="mean"), rows)
 
 
-def optax():
+def optax(rows):
     import jax
     import optax
 
     def mean(q, p):
         return optax.losses.kl_divergence(jax.nn.log_softmax(q), jax.nn.softmax(p)).mean()
 
-    return jax_step(mean)
+    return jax_step(mean, rows)
 
 
-def torch_step(loss):
+def torch_step(loss, rows):
     import torch
 
     torch.set_num_threads(1)
-    q, p = (torch.from_numpy(x) for x in logits())
+    q, p = (torch.from_numpy(x) for x in logits(rows))
     q.requires_grad_()
 
     def step():
@@ -79,33 +80,31 @@ def ours(q, p):
 
 
 def one_liner(q, p):
-    from torch.nn import functional as F
+    from torch.nn.functional import kl_div, log_softmax
 
-    return F.kl_div(
-        F.log_softmax(q, -1), F.log_softmax(p, -1), reduction="batchmean", log_target=True
-    )
+    return kl_div(log_softmax(q, -1), log_softmax(p, -1), reduction="batchmean", log_target=True)
 
 
-def ours_torch():
-    return torch_step(ours)
+def ours_torch(rows):
+    return torch_step(ours, rows)
 
 
-def torch():
-    return torch_step(one_liner)
+def torch(rows):
+    return torch_step(one_liner, rows)
 
 
-def compiled(loss):
+def compiled(loss, rows):
     import torch
 
-    return torch_step(torch.compile(loss, fullgraph=True))
+    return torch_step(torch.compile(loss, fullgraph=True), rows)
 
 
-def ours_torch_compiled():
-    return compiled(ours)
+def ours_torch_compiled(rows):
+    return compiled(ours, rows)
 
 
-def torch_compiled():
-    return compiled(one_liner)
+def torch_compiled(rows):
+    return compiled(one_liner, rows)
 
 
 def peak() -> float:
@@ -114,15 +113,9 @@ def peak() -> float:
 
 
 def memory(name: str) -> None:
-    """Runs one and prints its loss and its peak in GiB: beyond what is there after a step on one row, and inputs.
-
-    The compiler's own memory, of both, is in neither: a small step comes first.
-    """
-    global ROWS
-    rows, ROWS = ROWS, 8
-    globals()[name]()()
-    ROWS = rows
-    step = globals()[name]()
+    """Runs one and prints its loss and its peak in GiB beyond the inputs, and the compiler: a small step comes first."""
+    globals()[name](8)()
+    step = globals()[name](ROWS)
     before = peak()
     value = step()
     print(json.dumps([value, peak() - before]))
@@ -130,7 +123,7 @@ def memory(name: str) -> None:
 
 def turns(mine: str, theirs: str) -> None:
     """Runs both in turn and prints the CPU seconds of every turn."""
-    steps = [globals()[name]() for name in (mine, theirs)]
+    steps = [globals()[name](ROWS) for name in (mine, theirs)]
     seconds = []
     for _ in range(TURNS + 1):
         each = []
@@ -183,7 +176,7 @@ def main() -> None:
         ["", "ours, s", "theirs, s", "time ratio", "ours, GiB", "theirs, GiB", "memory ratio"],
         rows,
         "Seconds are CPU seconds, the best turn; the ratio is the median over turns of one process, ours over theirs.",
-        "GiB are the peak beyond the two inputs of 0.25 GiB each; the gradient, 0.25 GiB, is in it.",
+        f"torch {version('torch')}. GiB are the peak beyond the two inputs of 0.25 GiB each; the gradient, 0.25 GiB, is in it.",
     )
 
 

@@ -10,12 +10,12 @@ from typing import Any, final
 import numpy as np
 
 from kullback.check_loss.advantages import crosses_rows
-from kullback.check_loss.critics import judge_critic
+from kullback.check_loss.critics import judge_critic, outputs
 from kullback.check_loss.formulas import LAYOUTS as FORMULA_LAYOUTS
 from kullback.check_loss.formulas import formulas
 from kullback.check_loss.judging import Judged, judge
 from kullback.check_loss.noise import draws_noise, judge_noisy
-from kullback.check_loss.problems import Experiment, gaussians, outputs, pairs, sampled
+from kullback.check_loss.problems import Experiment, gaussians, pairs, sampled
 from kullback.check_loss.readings import Reading
 from kullback.core.user_code import raised
 from kullback.interop.loss_calls import LossCall, libraries, loss_call

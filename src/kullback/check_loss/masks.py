@@ -194,7 +194,9 @@ class _Probe:
             )
         right = "logits predict the next token, wrong where they are its own"
         if self._late:
-            right = "it is 1 at tokens that predict, wrong where it is 1 at those that are predicted"
+            right = (
+                "it is 1 at tokens that predict, wrong where it is 1 at those that are predicted"
+            )
         for step, word in ((1, "before"), (-1, "after")):
             near = np.roll(keep, step, axis=1)
             inner = np.ones_like(keep)

@@ -19,7 +19,7 @@ from kullback.interop.loss_calls import LossCall
 
 #: Draws of a problem; the factor of a one-draw KL of a Gaussian is then known to about 1 %.
 _DRAWS = 4096
-#: Draws that are enough where the errors of the gradient are then below this share of it: losses that average themselves.
+#: Draws that are enough where the errors of the gradient are below this share of it: of losses that average.
 _FEW, _ENOUGH = 512, 0.01
 #: Batches of draws, whose means show the standard error.
 _BATCHES = 64

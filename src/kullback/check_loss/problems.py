@@ -55,7 +55,7 @@ class Experiment:
         return 1.0 / count
 
 
-def _posed(
+def posed(
     roles: Roles,
     sizes: dict[str, int],
     rows: tuple[int, ...],
@@ -232,7 +232,7 @@ def _categorical(
     """Returns the problem of three rows of logits: of p, of q and of a third distribution.
 
     Args:
-        roles, sizes, rows: as of `_posed`.
+        roles, sizes, rows: as of `posed`.
         logits: (3, n, V).
         slots: for each token of a draw, which of the n distributions it is of.
         policies: who draws, "" for nobody.
@@ -253,7 +253,7 @@ def _categorical(
     drawn_ones = None if table is None else table[slots, tokens].reshape(-1, *rows)
     if drawn_ones is not None and advantages == "sequence":
         drawn_ones = drawn_ones.sum(axis=-1)
-    experiment = _posed(
+    experiment = posed(
         roles, sizes, rows, q.ravel(), weights, LogitPair(logits[0], q), values=drawn.values, slope=drawn.slope,
         drawn=np.roll(shaped, 1, axis=2) if late else shaped, advantages=drawn_ones,
     )  # fmt: skip
@@ -357,7 +357,7 @@ def _gaussian(
         return np.concatenate([nothing, g * _forms(pair.log_variance.ravel())[role.kind][1]])
 
     theta = np.concatenate([pair.mean.ravel(), pair.log_variance.ravel()])
-    return _posed(
+    return posed(
         roles, sizes, rows, theta, {"": np.ones(1)}, pair, values=values, slope=slope, others=[*data]
     )  # fmt: skip
 
@@ -375,14 +375,11 @@ def _forms(log_variance: Array) -> dict[str, tuple[Array, Array]]:
 
 
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(14)
-_ONE = _WEIGHTS / _WEIGHTS.sum()
 #: Draws of a batch of one and of two, (M, B), with their probabilities.
-_BATCHES = (
-    (_NODES[:, None], _ONE),
-    (
-        np.stack(np.meshgrid(_NODES, _NODES, indexing="ij"), axis=-1).reshape(-1, 2),
-        np.outer(_ONE, _ONE).ravel(),
-    ),
+_ONE = (_NODES[:, None], _WEIGHTS / _WEIGHTS.sum())
+_TWO = (
+    np.stack(np.meshgrid(_NODES, _NODES), axis=-1).reshape(-1, 2),
+    np.outer(_ONE[1], _ONE[1]).ravel(),
 )
 
 
@@ -391,14 +388,21 @@ def paths(roles: Roles, key: int) -> list[Experiment]:
     rng = np.random.default_rng(key)
     return [
         _path(roles, batch, *rng.normal(size=4) * spread)
-        for batch, spread in ((1, 0.2), (0, 0.2), (1, 0.3), (0, 0.3), (1, 0.4), (0, 0.5))
+        for spread, batch in (
+            (0.2, _TWO),
+            (0.2, _ONE),
+            (0.3, _TWO),
+            (0.3, _ONE),
+            (0.4, _TWO),
+            (0.5, _ONE),
+        )
     ]
 
 
 def _path(
-    roles: Roles, batch: int, m: float, s: float, m_p: float, s_p: float
+    roles: Roles, batch: tuple[Array, Array], m: float, s: float, m_p: float, s_p: float
 ) -> Experiment:
-    noise, probabilities = _BATCHES[batch]
+    noise, probabilities = batch
     size = noise.shape[1]
     sd = math.exp(0.5 * s)
     slope_p = -(m + sd * noise - m_p) * math.exp(-s_p)
@@ -426,30 +430,7 @@ def _path(
         return role.sign * (of_q - of_p) if role.is_ratio else of_q if role.side == "q" else of_p
 
     pair = GaussianPair(*(np.full((1, 1), x) for x in (m, s, m_p, s_p)))
-    return _posed(
+    return posed(
         roles, {"B": size}, (size,), np.array([m, s]), {"path": probabilities}, pair,
         values=values, slope=slope,
     )  # fmt: skip
-
-
-# Critics, by their outputs.
-
-
-def outputs(roles: Roles, layout: str) -> list[Experiment]:
-    """Returns the one problem of a critic: its outputs at real and at fake samples are the parameters.
-
-    The layout is "logits (B)", "probs (B)", or the same with "(B,1)".
-    """
-    shape = (2, 1) if layout.endswith(",1)") else (2,)
-
-    def values(theta: Array) -> Callable[[ArgumentRole, int], Array]:
-        shown = 1.0 / (1.0 + np.exp(-theta)) if layout.startswith("probs") else theta
-        at = {"real": shown[0], "fake": shown[1]}
-        return lambda role, _: np.full(shape, at[role.kind])
-
-    start, weights = np.array([-1.5, -0.7]), {"critic": np.ones(1)}
-    one = _posed(
-        roles, {"B": 2}, shape, start, weights, None, values=values, slope=lambda *_: np.zeros(2),
-        others=[np.ones(shape)],
-    )  # fmt: skip
-    return [one]

@@ -136,9 +136,7 @@ def _with_data(options: dict[str, list[ArgumentRole]]) -> dict[str, list[Argumen
         return options
     data = ArgumentRole("other", "", 0.35)
     return {
-        name: found
-        if name in means | spreads or any(r.inert for r in found)
-        else [*found, data]
+        name: found if name in means | spreads or any(r.inert for r in found) else [*found, data]
         for name, found in options.items()
     }
 
@@ -269,9 +267,7 @@ def _of_two_gaussians(
     return {n: replace(r, side=sides.get(n, r.side)) for n, r in roles.items()}
 
 
-def _completed(
-    sides: dict[str, Any], *, apart: bool
-) -> Iterator[tuple[dict[str, Any], bool]]:
+def _completed(sides: dict[str, Any], *, apart: bool) -> Iterator[tuple[dict[str, Any], bool]]:
     """Every way to say whose the open names are; beside advantages the policy that drew is the likelier."""
     if len(sides) == 1:
         yield dict.fromkeys(sides, "q"), False

@@ -26,8 +26,8 @@ _NUMBERS: tuple[tuple[tuple[str, ...], Any], ...] = (
 _KINDS = {
     "logits": "", "log_probs": "log-probabilities", "probs": "probabilities",
     "sampled": "log-probabilities of sampled tokens", "log_ratio": "", "ratio": "", "importance_ratio": "",
-    "log_importance_ratio": "", "labels": "", "tokens": "", "mask": "", "mean": "", "log_variance": "log variance", "variance": "", "sd": "", "log_sd": "log sd",
-    "softplus_sd": "what softplus makes the sd",
+    "log_importance_ratio": "", "labels": "", "tokens": "", "mask": "", "mean": "", "log_variance": "log variance",
+    "variance": "", "sd": "", "log_sd": "log sd", "softplus_sd": "what softplus makes the sd",
     "other": "data that say nothing of q", "advantage": "advantages of the sampled tokens",
     "key": "a key of random numbers", "chosen": "log-probabilities of preferred answers",
     "rejected": "log-probabilities of rejected answers", "location": "predictions", "data": "data that are predicted",

@@ -219,9 +219,7 @@ def _with_masks(trial: Trial, judged: Judged, optional: Sequence[str]) -> Judged
                 ]
             case _:
                 return judged
-        faults = mask_faults(
-            trial.call, roles, four, trial.reading.names("q"), optional, late=late
-        )
+        faults = mask_faults(trial.call, roles, four, trial.reading.names("q"), optional, late=late)
     except KeyboardInterrupt:
         raise
     except Exception:  # noqa: BLE001 - a loss that takes no sequences has no masked tokens
