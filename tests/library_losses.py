@@ -460,6 +460,14 @@ def expectile(pred, target, tau=0.7):
     return (torch.abs(tau - (gap < 0).double()) * gap**2).sum(-1).mean()
 
 
+def dpo_of_letters(pi_w, pi_l, ref_w, ref_l):
+    return -F.logsigmoid(0.1 * _margin(pi_w, pi_l, ref_w, ref_l)).mean()
+
+
+def argmax_alone(logits, labels):
+    return F.cross_entropy(F.one_hot(logits.argmax(-1), logits.shape[-1]).double(), labels)
+
+
 def teacher_twice(student_logits, teacher_logits):
     return row_kl(teacher_logits, teacher_logits).mean()
 
@@ -588,6 +596,8 @@ LOSSES = [
     (vae_turned, {}, "reverse", "reverse", "-1", "sign is turned", ""),
     (sum_of_log_densities, {}, "reverse", "reverse", "B", "", ""),
     (expectile, {}, "expectile", "expectile", "", "tau = 0.7", ""),
+    (dpo_of_letters, {}, "dpo", "dpo", "", "beta = 0.1", ""),
+    (argmax_alone, {}, "zero", None, None, "such as argmax", ""),
     (teacher_twice, {}, "zero", "zero", None, "`student_logits` is not used", ""),
     (log_target_forgotten, {}, "error", None, None, "NaN.*log_target=True", ""),
     (mask_of_positions, {}, "forward", "cross_entropy", "", "off by one", "logits predict the next"),

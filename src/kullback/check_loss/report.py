@@ -163,9 +163,11 @@ def advised(report: LossReport, names: Mapping[str, str], notes: tuple[str, ...]
 
 
 def _unused(report: LossReport, q: str) -> Iterator[str]:
-    drawn = report.under[0].drawn not in ("", "labels")  # in the mean over draws, much is zero
-    if report.gradient.name == "zero" and report.detached == "none" and not drawn:
-        yield f"`{q}` is not used: the loss does not change with it, and nothing is descended"
+    whole = ("logits of q", "probabilities of q", "log-probabilities of q", "mean of q")
+    if not any(words in whole for _, words in report.arguments):
+        return  # of sampled tokens, much is zero in the mean over draws
+    if report.gradient.name == "zero" and report.detached == "none":
+        yield f"`{q}` is not used, or by what has no slope, such as argmax: nothing is descended"
 
 
 def _notes(report: LossReport) -> Iterator[str]:

@@ -148,8 +148,10 @@ def _number(name: str) -> Any:
     words = words_of(name)
     if name == "T":
         return 2.0
-    if name in ("t", "s", "p", "q", "w") or any(
-        w.startswith(("log", "prob", "ratio", "mask")) for w in words
+    if (
+        name in ("t", "s", "p", "q", "w")
+        or any(w.startswith(("log", "prob", "ratio", "mask")) for w in words)
+        or _choice(name)
     ):
         return None
     for known, value in _NUMBERS:
@@ -303,8 +305,9 @@ def _choice(name: str) -> list[ArgumentRole]:
     words = {*words_of(name)}
     p = words & {"ref", "reference", "base", "sft", "frozen", "init", "old"}
     alone = len(words) == 1 and len(name) > 2
+    short = bool(words & {"pi", "policy", "ref", "reference"}) and words & {"w", "l", "yw", "yl"}
     for kind, known in _CHOICE.items():
-        if words & known and (_logs(name) or words & _SCORES or alone):
+        if words & known and (_logs(name) or words & _SCORES or alone or short):
             return [ArgumentRole(kind, "p" if p else "q")]
     return []
 

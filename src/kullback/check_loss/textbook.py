@@ -229,7 +229,7 @@ def _contrasts(_: Values) -> Iterator[FormulaRow]:
             yield (
                 "infonce",
                 f"{words}; of {of}{kind}",
-                {"temperature": (0.05, 0.1, 0.3, 0.7, 1.0, 3.0)},
+                {"temperature": (0.05, 0.1, 0.3, 0.7, 1.0, 3.0, 10.0)},
                 make,
             )
 
