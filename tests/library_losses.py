@@ -363,6 +363,133 @@ def labels_in_numpy(q_logits, labels):
     return -np.mean(np.take_along_axis(log_q, labels[..., None], -1))
 
 
+# Shapes and names that mislead.
+
+
+def grpo_over_tokens(
+    per_token_logps, old_per_token_logps, ref_per_token_logps, advantages, completion_mask, beta=0.04, epsilon=0.2
+):  # fmt: skip
+    """TRL's "bnpo": with advantages of tokens it broadcasts to (B,B,T), without a word."""
+    ratio, a = torch.exp(per_token_logps - old_per_token_logps), advantages.unsqueeze(1)
+    gap = ref_per_token_logps - per_token_logps
+    loss = -torch.min(ratio * a, ratio.clamp(1 - epsilon, 1 + epsilon) * a)
+    loss = loss + beta * (torch.exp(gap) - gap - 1)
+    return (loss * completion_mask).sum() / completion_mask.sum()
+
+
+def grpo_of_equal_numbers(pi_logprobs, pi_old_logprobs, ref_logprobs, advantages, padding_masks):
+    return grpo_over_tokens(
+        pi_logprobs, pi_old_logprobs, ref_logprobs, advantages, padding_masks, 0.1, 0.1
+    )
+
+
+def equal_numbers(logprobs, ref_logprobs, epsilon=0.1, kl_coeff=0.1):
+    gap = ref_logprobs - logprobs
+    return kl_coeff * (torch.exp(gap) - gap - 1).mean()
+
+
+def ppo_of_minibatches(new_logprobs, mb_logprobs, mb_advantage, padding_mask):
+    ratio, keep = torch.exp(new_logprobs - mb_logprobs), ~padding_mask
+    loss = torch.max(-mb_advantage * ratio, -mb_advantage * ratio.clamp(0.8, 1.2))
+    return (loss * keep).sum() / keep.sum()
+
+
+def ppo_of_two(new_logprobs, their_logprobs, advantages):
+    return -(torch.exp(new_logprobs - their_logprobs) * advantages).mean()
+
+
+def slime_policy(ppo_kl, advantages, eps_clip=0.2):
+    ratio = (-ppo_kl).exp()
+    return torch.maximum(-ratio * advantages, -ratio.clamp(1 - eps_clip, 1 + eps_clip) * advantages)
+
+
+def actor_critic(log_prob, advantage, entropy, entropy_coef=0.01):
+    return -(log_prob * advantage.detach()).mean() - entropy_coef * entropy.mean()
+
+
+def counts_of_tokens(curr_logprobs, reference_policy_logprobs, mask, global_valid_toks=None):
+    gap = reference_policy_logprobs - curr_logprobs
+    return ((gap.exp() - 1 - gap) * mask).sum() / mask.sum()
+
+
+def hinge(policy_chosen_logps, policy_rejected_logps, ref_chosen_logps, ref_rejected_logps):
+    h = _margin(policy_chosen_logps, policy_rejected_logps, ref_chosen_logps, ref_rejected_logps)
+    return torch.relu(1 - 0.1 * h).mean()
+
+
+def decoupled(logits_student, logits_teacher, target, beta=8.0):
+    """DKD: with -1000 at the target the teacher's gradient is not finite, the student's is."""
+    hot = F.one_hot(target, logits_student.shape[-1]).bool()
+    p, q = F.softmax(logits_teacher, -1), F.softmax(logits_student, -1)
+    binary_p, binary_q = (torch.stack([(x * hot).sum(-1), (x * ~hot).sum(-1)], -1) for x in (p, q))
+    rest_p = F.softmax(logits_teacher - 1000.0 * hot, -1)
+    rest_q = F.log_softmax(logits_student - 1000.0 * hot, -1)
+    rest = F.kl_div(rest_q, rest_p, reduction="none").sum(-1)
+    return ((binary_p * (binary_p / binary_q).log()).sum(-1) + beta * rest).mean()
+
+
+def vector_quantised(quantized, inputs, commitment_cost=0.25):
+    commitment = F.mse_loss(quantized.detach(), inputs)
+    return F.mse_loss(quantized, inputs.detach()) + commitment_cost * commitment
+
+
+def flow_with_jacobian(log_prob_z, log_det_jacobian):
+    return -(log_prob_z + log_det_jacobian).mean()
+
+
+def beta_vae(recons, inputs, mu, log_var, beta=4.0):
+    kl = -0.5 * (1 + log_var - mu**2 - log_var.exp()).sum(-1).mean()
+    return F.mse_loss(recons, inputs) + beta * kl
+
+
+def bayes_by_backprop(mu, rho):
+    sigma = F.softplus(rho)
+    return (0.5 * (mu**2 + sigma**2 - 1) - torch.log(sigma)).sum(-1).mean()
+
+
+def vae_turned(mu, log_var):
+    return 0.5 * (1 + log_var - mu**2 - log_var.exp()).sum(-1).mean()
+
+
+def sum_of_log_densities(log_q, log_prior):
+    return (log_q - log_prior).sum()
+
+
+def expectile(pred, target, tau=0.7):
+    gap = target - pred
+    return (torch.abs(tau - (gap < 0).double()) * gap**2).sum(-1).mean()
+
+
+def dpo_of_letters(pi_w, pi_l, ref_w, ref_l):
+    return -F.logsigmoid(0.1 * _margin(pi_w, pi_l, ref_w, ref_l)).mean()
+
+
+def argmax_alone(logits, labels):
+    return F.cross_entropy(F.one_hot(logits.argmax(-1), logits.shape[-1]).double(), labels)
+
+
+def teacher_twice(student_logits, teacher_logits):
+    return row_kl(teacher_logits, teacher_logits).mean()
+
+
+def log_target_forgotten(student_logits, teacher_logits):
+    return F.kl_div(F.log_softmax(student_logits, -1), F.log_softmax(teacher_logits, -1))
+
+
+def mask_of_positions(logits, labels, loss_mask):
+    """A language model's loss with the mask of the position that predicts."""
+    late = labels[:, 1:].reshape(-1)
+    loss = F.cross_entropy(logits[:, :-1].flatten(0, 1), late, reduction="none")
+    mask = loss_mask[:, :-1].reshape(-1)
+    return (loss * mask).sum() / mask.sum()
+
+
+def mask_after_the_mean(logprobs, ref_logprobs, completion_mask):
+    gap = ref_logprobs - logprobs
+    kl = (gap.exp() - gap - 1).mean(1, keepdim=True)
+    return (kl * completion_mask).sum() / completion_mask.sum()
+
+
 # Losses that fail.
 
 
@@ -452,6 +579,29 @@ LOSSES = [
     (mask_default, {}, "reverse", "half_squared_ratio", "", "the denominator counts padding", ""),
     (labels_not_ignored, {}, "mixture", "mixture", None, "masked tokens influence the loss", "minus in front"),
     (labels_in_numpy, {}, "forward", "cross_entropy", "", "", "influence|padding"),
+    (grpo_over_tokens, {}, "forward", "reverse", "beta", "a policy gradient", "sums over the batch|sign is turned"),
+    (grpo_of_equal_numbers, {}, "forward", "reverse", "0.1", "a policy gradient", "sums over the batch"),
+    (equal_numbers, {}, "forward", "reverse", "0.1", "", "epsilon ×"),
+    (ppo_of_minibatches, {}, "expected_advantage", None, "-1", "above about 1.2 where A > 0", "sign is turned"),
+    (ppo_of_two, {}, "expected_advantage", None, "-1", "of the policy that drew them", "sign is turned"),
+    (slime_policy, {"signature": "slime.policy"}, "expected_advantage", None, "-1", "policy gradient", "sign is turned"),
+    (actor_critic, {}, "expected_advantage", None, "-1", "policy gradient", "uniform"),
+    (counts_of_tokens, {}, "forward", "reverse", "", "", "is not used"),
+    (hinge, {}, "hinge", "hinge", "", "beta = 0.1", ""),
+    (decoupled, {}, "none", None, None, "", "sign is turned"),
+    (vector_quantised, {}, "none", "squared_logits", None, "", "KL(q||p) (cosine 1"),
+    (flow_with_jacobian, {}, "forward", "cross_entropy", "", "", "uniform"),
+    (beta_vae, {}, "reverse", "reverse", "beta", "", ""),
+    (bayes_by_backprop, {}, "reverse", "reverse", "", "softplus", ""),
+    (vae_turned, {}, "reverse", "reverse", "-1", "sign is turned", ""),
+    (sum_of_log_densities, {}, "reverse", "reverse", "B", "", ""),
+    (expectile, {}, "expectile", "expectile", "", "tau = 0.7", ""),
+    (dpo_of_letters, {}, "dpo", "dpo", "", "beta = 0.1", ""),
+    (argmax_alone, {}, "zero", None, None, "such as argmax", ""),
+    (teacher_twice, {}, "zero", "zero", None, "`student_logits` is not used", ""),
+    (log_target_forgotten, {}, "error", None, None, "NaN.*log_target=True", ""),
+    (mask_of_positions, {}, "forward", "cross_entropy", "", "off by one", "logits predict the next"),
+    (mask_after_the_mean, {}, "forward", "reverse", "", "masked tokens influence the loss", ""),
     (one_size_only, {}, "error", None, None, "ZeroDivisionError: a batch of four", ""),
     (similarity_of_logits, {}, "none", "none", None, "", ""),
 ]  # fmt: skip

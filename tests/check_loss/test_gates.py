@@ -85,6 +85,15 @@ def test_of_what_it_is_asked():
         check_loss(right, scale=2)
 
 
+@pytest.mark.parametrize(("sign", "fails"), [(-1.0, []), (1.0, ["sign"])])
+def test_an_expected_advantage_is_raised(sign, fails):
+    def policy(log_prob, old_log_prob, advantages):
+        return sign * (torch.exp(log_prob - old_log_prob) * advantages).mean()
+
+    for scale in (None, 1.0, -1.0):
+        assert failing(check_loss(policy, expect="expected_advantage", scale=scale)) == fails
+
+
 def test_an_assertion_for_the_tests_of_training_code():
     assert assert_loss(right, gradient="forward", on="full", scale=1).passes
     with pytest.raises(

@@ -43,7 +43,8 @@ def check_loss(
             data; of embeddings. Arguments may be lists, and dicts, configs and outputs of models that hold
             them. What has a default keeps it.
         expect: the name that the gradient should have, such as "reverse", with a factor in front that is
-            positive; `report.passes` says whether, `report.gates` what was asked and found.
+            positive (of "expected_advantage", which is raised, negative); `report.passes` says whether,
+            `report.gates` what was asked and found.
         on: of what it should: "full" (whole distributions), "tokens" (tokens that the policy drew, which are
             fixed), "path" (reparameterised draws of q, the gradient running through the draw) or
             "off_policy" (draws of neither). The default follows from the arguments, and is printed.

@@ -59,6 +59,24 @@ def advantage_part(
     )
 
 
+def crosses_rows(
+    call: LossCall, roles: Mapping[str, ArgumentRole], experiment: Experiment, of_q: Sequence[str]
+) -> bool:
+    """Returns whether an advantage of one sequence reaches the gradients of others, as where its shape is another.
+
+    A loss that takes one advantage a sequence may broadcast those of tokens without a word: (B,T) against (B,1,T).
+    """
+    draw, rng = experiment.at(experiment.theta)[0], np.random.default_rng(0)
+    base = {
+        n: rng.standard_normal(draw[n].shape) for n, r in roles.items() if r.kind == "advantage"
+    }
+    moved = {n: a.copy() for n, a in base.items()}
+    for a in moved.values():
+        a[:1] += 1.0
+    _, slopes, _ = call.many([draw | base, draw | moved], of_q, experiment.weigh)
+    return any(not np.allclose(g[0][1:], g[1][1:]) for g in (slopes or {}).values())
+
+
 def _words(names: str, match: Match | None, *, named: bool) -> tuple[str, ...]:
     if match is None:
         return (f"{names}: with the tokens fixed they reach no gradient of q",)

@@ -9,12 +9,13 @@ from typing import Any, final
 
 import numpy as np
 
-from kullback.check_loss.critics import judge_critic
+from kullback.check_loss.advantages import crosses_rows
+from kullback.check_loss.critics import judge_critic, outputs
 from kullback.check_loss.formulas import LAYOUTS as FORMULA_LAYOUTS
 from kullback.check_loss.formulas import formulas
 from kullback.check_loss.judging import Judged, judge
 from kullback.check_loss.noise import draws_noise, judge_noisy
-from kullback.check_loss.problems import Experiment, gaussians, outputs, pairs, sampled
+from kullback.check_loss.problems import Experiment, gaussians, pairs, sampled
 from kullback.check_loss.readings import Reading
 from kullback.core.user_code import raised
 from kullback.interop.loss_calls import LossCall, libraries, loss_call
@@ -84,9 +85,9 @@ class Attempts:
                 continue
             judged, fault = look(trial, deep=False)
             self.stumbled = self.stumbled or fault
-            if judged is not None and not _nothing(trial):
+            if judged is not None and not _nothing(trial) and not _crosses(trial):
                 return trial, judged
-            empty = empty if judged is None else (trial, judged)
+            empty = (trial, judged) if empty[1] is None and judged is not None else empty
         return empty
 
     def _in_a_library(self, reading: Reading, layout: str) -> Trial | None:
@@ -136,13 +137,25 @@ def _variants(reading: Reading, layout: str) -> Iterator[Reading]:
 
 
 def _nothing(trial: Trial) -> bool:
-    """Whether a loss that takes masks is 0 with a mask that should keep all."""
+    """Whether a loss that takes masks is 0 with a mask that should keep all, whatever its advantages."""
     if not _of_kind(trial.reading, "mask"):
         return False
     experiment = trial.experiments[0]
-    draws = experiment.at(experiment.theta)
+    advantages = _of_kind(trial.reading, "advantage")
+    draws = [
+        draw | {n: np.ones_like(draw[n]) for n in advantages}
+        for draw in experiment.at(experiment.theta)
+    ]
     values, slopes, _ = trial.call.many(draws, trial.reading.names("q"), experiment.weigh)
     return not np.any(values) and not any(np.any(g) for g in (slopes or {}).values())
+
+
+def _crosses(trial: Trial) -> bool:
+    """Whether advantages of this shape reach other sequences than their own: another shape may be meant."""
+    roles = trial.reading.roles
+    if not _of_kind(trial.reading, "advantage") or trial.layout != "(B,T)":
+        return False
+    return crosses_rows(trial.call, roles, trial.experiments[0], trial.reading.names("q"))
 
 
 def _positional(parameters: Mapping[str, inspect.Parameter], reading: Reading) -> list[str]:
@@ -196,10 +209,14 @@ def fault_of(call: LossCall, reading: Reading, experiment: Experiment) -> str:
     draws = experiment.at(experiment.theta)
     try:
         with np.errstate(all="ignore"):
-            wanted = [*reading.names("q"), *reading.names("p")]
-            values, slopes, _ = call.many(draws, wanted, experiment.weigh)
+            values, slopes, _ = call.many(draws, reading.names("q"), experiment.weigh)
     except Exception as error:  # noqa: BLE001 - a reading that fails is not the right one
         return _failed(error)
+    if np.isnan(values).any():
+        return (
+            "its value is NaN, as of the logarithm of a number below 0: where log-probabilities go in for "
+            "probabilities, as in F.kl_div without log_target=True"
+        )
     found = [values, *(slopes or {}).values()]
     return "" if all(np.isfinite(v).all() for v in found) else "its value or gradient is not finite"
 

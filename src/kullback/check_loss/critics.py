@@ -1,18 +1,40 @@
 """Losses of a critic's outputs: the divergence that is left when the critic is the best there is."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
 from kullback.check_loss.functionals import Array, LogitPair, catalogue
 from kullback.check_loss.judging import Judged, under
 from kullback.check_loss.matching import Observations
-from kullback.check_loss.problems import Experiment, Roles
+from kullback.check_loss.problems import Experiment, Roles, posed
+from kullback.check_loss.roles import ArgumentRole
 from kullback.interop.loss_calls import LossCall
 
 #: Outputs of the critic that are tried; kinks of usual losses (0, 1, -1) lie on it.
 _GRID = np.linspace(-15.0, 15.0, 1501)
 _TOLERANCE = 2e-5
+
+
+def outputs(roles: Roles, layout: str) -> list[Experiment]:
+    """Returns the one problem of a critic: its outputs at real and at fake samples are the parameters.
+
+    The layout is "logits (B)", "probs (B)", or the same with "(B,1)".
+    """
+    shape = (2, 1) if layout.endswith(",1)") else (2,)
+
+    def values(theta: Array) -> Callable[[ArgumentRole, int], Array]:
+        shown = 1.0 / (1.0 + np.exp(-theta)) if layout.startswith("probs") else theta
+        at = {"real": shown[0], "fake": shown[1]}
+        return lambda role, _: np.full(shape, at[role.kind])
+
+    start, weights = np.array([-1.5, -0.7]), {"critic": np.ones(1)}
+    one = posed(
+        roles, {"B": 2}, shape, start, weights, None, values=values, slope=lambda *_: np.zeros(2),
+        others=[np.ones(shape)],
+    )  # fmt: skip
+    return [one]
 
 
 def judge_critic(call: LossCall, experiment: Experiment, roles: Roles, key: int) -> Judged:

@@ -54,6 +54,8 @@ class Inputs:
 
 
 _SIZES = ((3, 2), (4, 3))
+#: Sds of the numbers; log-probabilities of whole answers differ by so much that a hinge at 1/β is crossed.
+_SPREADS = {"preference": (0.5, 2.0, 16.0)}
 #: Layouts of every family: what the numbers look like.
 LAYOUTS = {
     "preference": ("(B)",),
@@ -76,7 +78,7 @@ def formulas(reading: Roles, family: str, layout: str, key: int) -> list[Experim
     return [
         _posed(reading, family, layout, rng, sizes, spread)
         for sizes in _SIZES
-        for spread in (0.5, 1.0, 2.0)
+        for spread in _SPREADS.get(family, (0.5, 1.0, 2.0))
     ]
 
 
@@ -111,8 +113,8 @@ def _posed(
 
 
 _MOVING = (
-    "chosen q", "rejected q", "location", "log_variance", "variance", "sd", "log_sd", "embedding q", "joint",
-    "marginal",
+    "chosen q", "rejected q", "location", "log_variance", "variance", "sd", "log_sd", "softplus_sd", "embedding q",
+    "joint", "marginal",
 )  # fmt: skip
 
 
@@ -131,7 +133,7 @@ def _numbers(
 ) -> Array:
     x = spread * rng.standard_normal(shape)
     if of.startswith(("chosen", "rejected", "sampled")):
-        return -4.0 + x
+        return x - 4.0 * spread  # below 0, nearly always
     if of in ("variance", "sd"):
         return np.exp(0.5 * x)
     if layout.endswith("(0,1)") and of in ("location", "data"):

@@ -4,10 +4,11 @@ Each is one formula, written out here and not by calling `losses`: what checks m
 checked. Slopes are imaginary parts at complex steps (Squire and Trapp, 1998), exact to rounding.
 """
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, TypeAlias, final
 
 import numpy as np
@@ -25,10 +26,15 @@ _LEAST = -600.0
 @final
 @dataclass(frozen=True, eq=False)
 class LogitPair:
-    """Rows of categoricals, (R, V), given by logits; q moves."""
+    """Rows of categoricals, (R, V), given by logits; q moves. Problems of one shape may be stacked, (K, R, V)."""
 
     logits_p: Array
     logits_q: Array
+
+    @property
+    def parts(self) -> tuple[Array, ...]:
+        """The arrays that it consists of."""
+        return self.logits_p, self.logits_q
 
     @property
     def log_p(self) -> Array:
@@ -42,39 +48,65 @@ class LogitPair:
 
     def evaluate(
         self, formula: Formula, *parameters: float, temperatures: tuple[float, float] = (1.0, 1.0)
-    ) -> tuple[float, Array]:
-        """Returns a functional, a mean over rows, and its gradient in the logits of q."""
-        p, q = (
-            np.exp(np.maximum(log_softmax(x / t), _LEAST))
-            for x, t in zip((self.logits_p, self.logits_q), temperatures, strict=True)
-        )
+    ) -> tuple[Array, Array]:
+        """Returns a functional of each problem, a mean over rows, and its gradient in the logits of q, (K, R V)."""
+        heated = (x / t for x, t in zip(self.parts, temperatures, strict=True))
+        p, q = self._masses if temperatures == (1.0, 1.0) else map(_mass, heated)
         with np.errstate(all="ignore"):  # far apart, some are infinite
             found = formula(p, q * (1.0 + 1j * _STEP), *parameters)
             slope = found.imag / _STEP  # in log q
             centred = slope - q * slope.sum(axis=-1, keepdims=True)
-        return found.real.sum(axis=-1).mean(), (centred / (len(q) * temperatures[1])).ravel()
+        values = found.real.sum(axis=-1).mean(axis=-1)
+        return values, _flat(centred / (q.shape[-2] * temperatures[1]), 2)
+
+    @cached_property
+    def _masses(self) -> tuple[Array, Array]:
+        return _mass(self.logits_p), _mass(self.logits_q)
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class GaussianPair:
-    """Rows of diagonal Gaussians, (B, d): means and log variances of q, which moves, and of p."""
+    """Rows of diagonal Gaussians, (B, d): means and log variances of q, which moves, and of p. Stacked as logits."""
 
     mean: Array
     log_variance: Array
     mean_p: Array
     log_variance_p: Array
 
-    def evaluate(self, formula: Formula, *parameters: float) -> tuple[float, Array]:
-        """Returns a functional, a mean over rows, and its gradient in means and log variances of q."""
+    @property
+    def parts(self) -> tuple[Array, ...]:
+        """The arrays that it consists of."""
+        return self.mean, self.log_variance, self.mean_p, self.log_variance_p
+
+    def evaluate(self, formula: Formula, *parameters: float) -> tuple[Array, Array]:
+        """Returns a functional of each problem, a mean over rows, and its gradient in means and log variances of q."""
         rest = (self.mean_p, self.log_variance_p, *parameters)
         moved = formula(self.mean + 1j * _STEP, self.log_variance, *rest)
         widened = formula(self.mean, self.log_variance + 1j * _STEP, *rest)
-        slopes = np.concatenate([moved.imag.ravel(), widened.imag.ravel()])
-        return moved.real.sum(axis=-1).mean(), slopes / (_STEP * len(self.mean))
+        slopes = np.concatenate([_flat(moved.imag, 2), _flat(widened.imag, 2)], axis=-1)
+        return moved.real.sum(axis=-1).mean(axis=-1), slopes / (_STEP * self.mean.shape[-2])
 
 
 Pair: TypeAlias = LogitPair | GaussianPair
+
+
+def stacked(pairs: Sequence[Pair]) -> list[Any]:
+    """Returns the pairs, those of one shape that follow each other as one: a formula is evaluated on all at once."""
+    runs = itertools.groupby(pairs, key=lambda pair: pair.parts[0].shape)
+    return [
+        type(run[0])(*map(np.stack, zip(*(pair.parts for pair in run), strict=True)))
+        for run in (list(found) for _, found in runs)
+    ]
+
+
+def _flat(array: Array, axes: int) -> Array:
+    """The same with the last axes as one."""
+    return array.reshape(*array.shape[:-axes], -1)
+
+
+def _mass(logits: Array) -> Array:
+    return np.exp(np.maximum(log_softmax(logits), _LEAST))
 
 
 def log_softmax(logits: Array) -> Array:
@@ -159,6 +191,8 @@ def catalogue(pairs: Sequence[Any], labels: Sequence[Array] = ()) -> Catalogue:
         pairs: all of categoricals, or all of Gaussians.
         labels: logits of a third distribution, of labels, where there is one.
     """
+    third = [LogitPair(r, pair.logits_q) for r, pair in zip(labels, pairs, strict=False)]
+    pairs = stacked(pairs)
     if isinstance(pairs[0], GaussianPair):
         return Catalogue(
             tuple(_functional(*row, pairs) for row in _GAUSSIAN),
@@ -178,14 +212,13 @@ def catalogue(pairs: Sequence[Any], labels: Sequence[Array] = ()) -> Catalogue:
         FunctionalFamily("temperature", _TEMPERATURES, lambda t, n=name: tempered(n, t, t))
         for name in _TEMPERED
     ]
-    third = [LogitPair(r, pair.logits_q) for r, pair in zip(labels, pairs, strict=False)]
     of_labels = ("labels", "the cross-entropy of the labels", formulas["cross_entropy"][1])
     return Catalogue(
         (*(_functional(*row, pairs) for row in _CATEGORICAL), _squared_logits(pairs)),
         (*heated, *(_family(row, pairs) for row in _CATEGORICAL_ONE)),
         tuple(FunctionalPlane(_STARTS, partial(tempered, n)) for n in ("forward", "reverse")),
         ("forward", "reverse", "jensen_shannon", "entropy", "reverse_cross_entropy", "uniform"),
-        (_functional(*of_labels, third),) if third else (),
+        (_functional(*of_labels, stacked(third)),) if third else (),
     )
 
 
@@ -199,7 +232,8 @@ def _functional(
     **how: tuple[float, float],
 ) -> Functional:
     values, gradients = zip(*(pair.evaluate(formula, *at, **how) for pair in pairs), strict=True)
-    return Functional(name, label, np.array(values), gradients, parameters)
+    rows = tuple(row for found in gradients for row in found)
+    return Functional(name, label, np.concatenate(values), rows, parameters)
 
 
 def _family(row: tuple, pairs: Sequence[Pair]) -> FunctionalFamily:
@@ -218,8 +252,8 @@ def _squared_logits(pairs: Sequence[Any]) -> Functional:
     return Functional(
         "squared_logits",
         "the squared difference of logits",
-        np.array([(gap**2).sum(-1).mean() for gap in gaps]),
-        tuple((2.0 * gap / len(gap)).ravel() for gap in gaps),
+        np.concatenate([(gap**2).sum(-1).mean(-1) for gap in gaps]),
+        tuple(row for gap in gaps for row in _flat(2.0 * gap / gap.shape[-2], 2)),
     )
 
 
@@ -308,7 +342,7 @@ def top_k(pairs: Sequence[Pair], side: str, k: int) -> tuple[Functional, ...]:
 
     def top(p: Any, q: Any) -> Any:
         of = p if side == "p" else q.real
-        return of >= np.sort(of, axis=-1)[:, -k][:, None]
+        return of >= np.sort(of, axis=-1)[..., -k][..., None]
 
     def bucketed(p: Any, q: Any, *, reverse: bool) -> Any:
         kept = top(p, q)
@@ -334,7 +368,8 @@ def top_k(pairs: Sequence[Pair], side: str, k: int) -> tuple[Functional, ...]:
         rows.append(("top_k_bucket", bound, partial(bucketed, reverse=reverse)))
         within = f"{label} within {of}, renormalised"
         rows.append(("top_k_renormalised", within, partial(renormalised, reverse=reverse)))
-    return tuple(_functional(*row, pairs) for row in rows)
+    groups = stacked(pairs)
+    return tuple(_functional(*row, groups) for row in rows)
 
 
 def _directed(p: Any, q: Any, *, reverse: bool) -> Any:

@@ -15,7 +15,7 @@ GRADIENTS = (
     "total_variation", "skew_forward", "skew_reverse", "mixture", "zero", "entropy", "reverse_uniform",
     "forward_uniform", "reverse_cross_entropy", "le_cam", "focal", "top_k_bucket", "top_k_renormalised",
     "expected_advantage", "dpo", "ipo", "kto", "hinge", "simpo", "orpo", "bradley_terry", "infonce",
-    "donsker_varadhan", "nwj", "free_bits", "huber", "quantile", "log_cosh",
+    "donsker_varadhan", "nwj", "free_bits", "huber", "quantile", "expectile", "log_cosh",
 )  # fmt: skip
 VALUES = (*GRADIENTS, "cross_entropy", "half_squared_ratio")
 #: What a gate may ask of, and the ways of drawing that are meant, the likeliest first.
@@ -28,6 +28,8 @@ _DRAWN = {
 }
 ON = tuple(_DRAWN)
 DETACHED = ("none", "partly", "wholly")
+#: Names of what is raised: the factor in front is negative where all is well.
+_RAISED = ("expected_advantage",)
 #: Relative difference up to which two scales are one: that of `scale_words`.
 _SAME = 1e-4
 
@@ -121,7 +123,9 @@ def _gates(report: LossReport, expectation: Expected) -> Iterator[Gate]:
         passes = gradient.name == expectation.gradient
         yield Gate("gradient", expectation.gradient, gradient.words, passes)
         if passes and gradient.name != "zero":
-            yield Gate("sign", "+", "+" if gradient.scale > 0.0 else "-", gradient.scale > 0.0)
+            wanted = "-" if gradient.name in _RAISED else "+"
+            found = "+" if gradient.scale > 0.0 else "-"
+            yield Gate("sign", wanted, found, wanted == found)
     if expectation.scale is not None:
         yield Gate("scale", f"{expectation.scale:g}", *_scale(gradient, expectation.scale))
     if expectation.value:
@@ -141,4 +145,6 @@ def _scale(gradient: LossFinding, expected: float) -> tuple[str, bool]:
     words = gradient.scale_words or "1"
     if temperature != 1.0:
         words = f"{scale:.4g} × T² × KL at temperature T = {temperature:.4g}"
+    if gradient.name in _RAISED:  # its sign is gated apart, and may be said or not
+        scale, expected = abs(scale), abs(expected)
     return words, not gradient.powers and math.isclose(scale, expected, rel_tol=_SAME)

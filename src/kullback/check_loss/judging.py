@@ -158,7 +158,7 @@ def judge(
             deep=deep and not parts,
         )
         parts.append(part)
-    return Judged(tuple(parts), cut, top.given > 0.0, bits)
+    return Judged(tuple(parts), cut, top.given != 0.0, bits)
 
 
 def known(experiments: Sequence[Experiment]) -> Catalogue:

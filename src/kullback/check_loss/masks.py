@@ -12,7 +12,7 @@ import numpy as np
 
 from kullback.check_loss.functionals import Array
 from kullback.check_loss.problems import Arguments, Experiment
-from kullback.check_loss.roles import ArgumentRole
+from kullback.check_loss.roles import ArgumentRole, is_mask
 from kullback.interop.loss_calls import LossCall
 
 #: The label that common code leaves out.
@@ -38,8 +38,7 @@ class MaskFault:
 def mask_faults(
     call: LossCall,
     roles: Mapping[str, ArgumentRole],
-    first: Experiment,
-    second: Experiment,
+    problems: Sequence[Experiment],
     of_q: Sequence[str],
     optional: Sequence[str] = (),
     *,
@@ -50,13 +49,15 @@ def mask_faults(
     Args:
         call: the loss.
         roles: what the arguments are.
-        first, second: two problems of one shape, (B, T, ...): their tokens are put side by side, or exchanged.
+        problems: four of one shape, (B, T, ...): the tokens of two side by side, and those of two others, by which
+            they are replaced.
         of_q: the arguments that are differentiated.
         optional: names of masks that have a default, and are passed here.
         late: whether labels and masks are one token late, as where logits predict the next token.
     """
-    probe = _Probe(call, roles, _beside(first, second), _beside(second, first), of_q, late=late)
-    names = [n for n, r in roles.items() if r.kind == "mask" and _is_mask(n)]
+    base, other = _beside(*problems[:2], last=False), _beside(*problems[2:], last=True)
+    probe = _Probe(call, roles, base, other, of_q, late=late)
+    names = [n for n, r in roles.items() if r.kind == "mask" and is_mask(n)]
     found: list[MaskFault] = []
     for name in (*names, *optional):
         found += probe.faults_of(name)
@@ -66,13 +67,9 @@ def mask_faults(
     return found
 
 
-def _is_mask(name: str) -> bool:
-    return any(word in name.lower() for word in ("mask", "padding", "valid"))
-
-
-def _beside(one: Experiment, other: Experiment) -> Arguments:
-    """The arguments of two problems, token beside token along T."""
-    a, b = (_middle(e) for e in (one, other))
+def _beside(one: Experiment, other: Experiment, *, last: bool) -> Arguments:
+    """The arguments of two problems, token beside token along T; of a draw, or of the one with the other tokens."""
+    a, b = (_drawn(e, last=last) for e in (one, other))
     n = len(one.rows)
     return {
         name: np.concatenate([v, b[name]], axis=n - 1) if _has_rows(v, one.rows) else v
@@ -80,9 +77,11 @@ def _beside(one: Experiment, other: Experiment) -> Arguments:
     }
 
 
-def _middle(experiment: Experiment) -> Arguments:
+def _drawn(experiment: Experiment, *, last: bool) -> Arguments:
+    """A draw a third from the first; or as far from the last, where tokens are V - 1 less these."""
     draws = experiment.at(experiment.theta)
-    return draws[len(draws) // 3]
+    third = len(draws) // 3
+    return draws[-1 - third if last else third]
 
 
 def _has_rows(value: Any, rows: tuple[int, ...]) -> bool:
@@ -193,6 +192,11 @@ class _Probe:
             return MaskFault(
                 f"the mask is inverted: `{name}` keeps the tokens where it is 0 and drops those where it is 1"
             )
+        right = "logits predict the next token, wrong where they are its own"
+        if self._late:
+            right = (
+                "it is 1 at tokens that predict, wrong where it is 1 at those that are predicted"
+            )
         for step, word in ((1, "before"), (-1, "after")):
             near = np.roll(keep, step, axis=1)
             inner = np.ones_like(keep)
@@ -200,7 +204,7 @@ class _Probe:
             if not moves(~near & inner):
                 return MaskFault(
                     f"`{name}` is off by one: a token counts where the mask of the token {word} it is 1 (right where "
-                    "logits predict the next token, wrong where they are its own)",
+                    f"{right})",
                     ""
                     if any(r.kind in ("logits", "log_probs") for r in self._roles.values())
                     else "loss",

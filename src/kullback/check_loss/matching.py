@@ -124,30 +124,37 @@ class _Target:
     def __init__(self, seen: Observations) -> None:
         lengths = np.array([np.linalg.norm(g) for g in seen.gradients])
         floor = 1e-3 * float(np.median(lengths)) or 1.0
-        self._weights = 1.0 / np.maximum(lengths, floor)
-        self._target = [w * g for w, g in zip(self._weights, seen.gradients, strict=True)]
-        self._length = float(np.sqrt(sum((t**2).sum() for t in self._target))) or 1.0
+        counts = [len(g) for g in seen.gradients]
+        self._starts = np.cumsum([0, *counts[:-1]])
+        self._problem = np.repeat(np.arange(len(counts)), counts)  # of every number
+        self._weights = (1.0 / np.maximum(lengths, floor))[self._problem]
+        self._target = self._weights * np.concatenate(seen.gradients)
+        self._length = float(np.linalg.norm(self._target)) or 1.0
         self._tolerance = seen.tolerance
         self._monomials = monomials(seen.sizes)
         self._norms = np.array([norms(m, seen.sizes) for m in self._monomials])
 
-    def _columns(self, parts: Sequence[Functional]) -> list[Array]:
-        """For each problem, the scaled gradients of the parts side by side."""
-        gradients = zip(*(part.gradients for part in parts), strict=True)
-        return [w * np.stack(g, 1) for w, g in zip(self._weights, gradients, strict=True)]
+    def _columns(self, parts: Sequence[Functional]) -> Array:
+        """The scaled gradients of the parts side by side, of all problems one below the other."""
+        return np.stack([self._weights * np.concatenate(part.gradients) for part in parts], axis=1)
 
     def error(self, *parts: Functional) -> float:
         """Returns the relative error of the best sum of these, with the best powers, as fast as can be."""
         return float(self._errors(self._columns(parts)).min())
 
-    def _errors(self, columns: list[Array]) -> Array:
-        cross = np.array([c.T @ t for c, t in zip(columns, self._target, strict=True)])
-        grams = np.array([c.T @ c for c in columns])
+    def _errors(self, columns: Array) -> Array:
+        both = columns[:, :, None] * columns[:, None, :]
+        cross = np.add.reduceat(columns * self._target[:, None], self._starts)
+        grams = np.add.reduceat(both, self._starts)
         above = self._norms @ cross
         below = np.tensordot(self._norms**2, grams, 1)
         if not (np.isfinite(above).all() and np.isfinite(below).all()):
             return np.full(len(above), 1.0)
-        share = np.einsum("mi,mij,mj->m", above, np.linalg.pinv(below, hermitian=True), above)
+        if above.shape[1] == 1:
+            share = np.square(above[:, 0]) / np.maximum(below[:, 0, 0], np.finfo(float).tiny)
+        else:
+            inverse = np.linalg.pinv(below, hermitian=True)
+            share = np.einsum("mi,mij,mj->m", above, inverse, above)
         return np.sqrt(np.maximum(1.0 - share / self._length**2, 0.0))
 
     def fit(self, *parts: Functional) -> Match:
@@ -157,9 +164,8 @@ class _Target:
         good = np.flatnonzero(errors <= max(self._tolerance, float(errors.min()) + 1e-7))
         return _best(self._exact(parts, columns, int(i)) for i in good[:3])
 
-    def _exact(self, parts: Sequence[Functional], columns: list[Array], which: int) -> Match:
-        matrix = np.concatenate([n * c for n, c in zip(self._norms[which], columns, strict=True)])
-        target = np.concatenate(self._target)
+    def _exact(self, parts: Sequence[Functional], columns: Array, which: int) -> Match:
+        matrix, target = self._norms[which][self._problem, None] * columns, self._target
         lengths = np.linalg.norm(matrix, axis=0)
         if not np.all(lengths > 0.0) or not np.isfinite(matrix).all():
             return Match(parts[0], 0.0, (), 0.0, 1.0)
@@ -268,10 +274,14 @@ def scale_words(
 def _number_words(size: float, constants: Mapping[str, float]) -> str:
     if math.isclose(size, 1.0, rel_tol=_NEAR):
         return ""
-    for name, value in constants.items():
-        for power, mark in ((1, ""), (2, "²"), (-1, "⁻¹")):
-            if value not in (0.0, 1.0) and math.isclose(size, value**power, rel_tol=_NEAR):
-                return f"{name}{mark}"
+    for power, mark in ((1, ""), (2, "²"), (-1, "⁻¹")):
+        names = [
+            name
+            for name, value in constants.items()
+            if value not in (0.0, 1.0) and math.isclose(size, value**power, rel_tol=_NEAR)
+        ]
+        if len(names) == 1:  # of two with one value, either may be meant
+            return f"{names[0]}{mark}"
     return "(1/log 2)" if math.isclose(size, 1.0 / math.log(2.0), rel_tol=_NEAR) else f"{size:.6g}"
 
 

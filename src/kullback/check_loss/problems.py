@@ -55,7 +55,7 @@ class Experiment:
         return 1.0 / count
 
 
-def _posed(
+def posed(
     roles: Roles,
     sizes: dict[str, int],
     rows: tuple[int, ...],
@@ -182,7 +182,7 @@ def sampled(
     Advantages are of a "token" or of a "sequence"; "" makes them 0.
     """
     rng = np.random.default_rng(key)
-    old = any(r.side == "old" or r.kind == "importance_ratio" for r in roles.values())
+    old = any(r.side == "old" or r.is_importance for r in roles.values())
     has_p = any(role.side == "p" or role.is_ratio for role in roles.values())
     policies = ("q", "other") if old else ("q", "p", "other") if has_p else ("p", "q")
     experiments = []
@@ -232,7 +232,7 @@ def _categorical(
     """Returns the problem of three rows of logits: of p, of q and of a third distribution.
 
     Args:
-        roles, sizes, rows: as of `_posed`.
+        roles, sizes, rows: as of `posed`.
         logits: (3, n, V).
         slots: for each token of a draw, which of the n distributions it is of.
         policies: who draws, "" for nobody.
@@ -253,7 +253,7 @@ def _categorical(
     drawn_ones = None if table is None else table[slots, tokens].reshape(-1, *rows)
     if drawn_ones is not None and advantages == "sequence":
         drawn_ones = drawn_ones.sum(axis=-1)
-    experiment = _posed(
+    experiment = posed(
         roles, sizes, rows, q.ravel(), weights, LogitPair(logits[0], q), values=drawn.values, slope=drawn.slope,
         drawn=np.roll(shaped, 1, axis=2) if late else shaped, advantages=drawn_ones,
     )  # fmt: skip
@@ -273,9 +273,9 @@ class _Drawn:
     old: int
 
     def _ratio(self, role: ArgumentRole, log_q: Array, drawn: Array) -> Array:
-        over = self.logs[self.old if role.kind == "importance_ratio" else 0]
+        over = self.logs[self.old if role.is_importance else 0]
         gap = (log_q - over)[self.slots, drawn] * role.sign
-        return gap if role.kind == "log_ratio" else np.exp(gap)
+        return gap if role.is_log else np.exp(gap)
 
     def values(self, theta: Array) -> Callable[[ArgumentRole, int], Array]:
         p, q = self.logits[0], theta.reshape(self.logits[1].shape)
@@ -300,7 +300,7 @@ class _Drawn:
         if role.kind == "sampled" or role.is_ratio:
             if role.is_ratio:
                 g = g * role.sign
-                g = g if role.kind == "log_ratio" else g * self._ratio(role, log_q, self.tokens)
+                g = g if role.is_log else g * self._ratio(role, log_q, self.tokens)
             hot = np.eye(mass.shape[1])[self.tokens] - mass[self.slots]
             out = np.zeros_like(mass)
             np.add.at(out, self.slots, np.einsum("m,ms,msv->sv", w, g, hot))
@@ -357,7 +357,7 @@ def _gaussian(
         return np.concatenate([nothing, g * _forms(pair.log_variance.ravel())[role.kind][1]])
 
     theta = np.concatenate([pair.mean.ravel(), pair.log_variance.ravel()])
-    return _posed(
+    return posed(
         roles, sizes, rows, theta, {"": np.ones(1)}, pair, values=values, slope=slope, others=[*data]
     )  # fmt: skip
 
@@ -370,28 +370,46 @@ def _forms(log_variance: Array) -> dict[str, tuple[Array, Array]]:
         "variance": (variance, variance),
         "sd": (sd, 0.5 * sd),
         "log_sd": (0.5 * log_variance, 0.5 * one),
+        "softplus_sd": (np.log(np.expm1(sd)), 0.5 * sd / -np.expm1(-sd)),
     }
 
 
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(14)
-#: Draws of a batch of two, (M, 2), with their probabilities.
-_TWO = np.stack(np.meshgrid(_NODES, _NODES, indexing="ij"), axis=-1).reshape(-1, 2)
-_PROBABILITIES = np.outer(_WEIGHTS, _WEIGHTS).ravel() / _WEIGHTS.sum() ** 2
+#: Draws of a batch of one and of two, (M, B), with their probabilities.
+_ONE = (_NODES[:, None], _WEIGHTS / _WEIGHTS.sum())
+_TWO = (
+    np.stack(np.meshgrid(_NODES, _NODES), axis=-1).reshape(-1, 2),
+    np.outer(_ONE[1], _ONE[1]).ravel(),
+)
 
 
 def paths(roles: Roles, key: int) -> list[Experiment]:
     """Returns problems for a loss of log densities at reparameterised draws of q, z = m + s e."""
     rng = np.random.default_rng(key)
-    return [_path(roles, *rng.normal(size=4) * spread) for spread in (0.2, 0.3, 0.4, 0.5)]
+    return [
+        _path(roles, batch, *rng.normal(size=4) * spread)
+        for spread, batch in (
+            (0.2, _TWO),
+            (0.2, _ONE),
+            (0.3, _TWO),
+            (0.3, _ONE),
+            (0.4, _TWO),
+            (0.5, _ONE),
+        )
+    ]
 
 
-def _path(roles: Roles, m: float, s: float, m_p: float, s_p: float) -> Experiment:
+def _path(
+    roles: Roles, batch: tuple[Array, Array], m: float, s: float, m_p: float, s_p: float
+) -> Experiment:
+    noise, probabilities = batch
+    size = noise.shape[1]
     sd = math.exp(0.5 * s)
-    slope_p = -(m + sd * _TWO - m_p) * math.exp(-s_p)
+    slope_p = -(m + sd * noise - m_p) * math.exp(-s_p)
 
     def densities(theta: Array) -> dict[str, Array]:
-        z = theta[0] + np.exp(0.5 * theta[1]) * _TWO
-        log_q = -0.5 * (math.log(2.0 * math.pi) + theta[1] + _TWO**2)
+        z = theta[0] + np.exp(0.5 * theta[1]) * noise
+        log_q = -0.5 * (math.log(2.0 * math.pi) + theta[1] + noise**2)
         log_p = -0.5 * (math.log(2.0 * math.pi) + s_p + (z - m_p) ** 2 * math.exp(-s_p))
         return {"q": log_q, "p": log_p}
 
@@ -408,34 +426,11 @@ def _path(roles: Roles, m: float, s: float, m_p: float, s_p: float) -> Experimen
         if role.kind == "ratio":
             g = g * ratio(densities(np.array([m, s])), role)
         of_q = np.array([0.0, -0.5 * g.sum()])
-        of_p = np.array([(g * slope_p).sum(), (g * slope_p * 0.5 * sd * _TWO).sum()])
+        of_p = np.array([(g * slope_p).sum(), (g * slope_p * 0.5 * sd * noise).sum()])
         return role.sign * (of_q - of_p) if role.is_ratio else of_q if role.side == "q" else of_p
 
     pair = GaussianPair(*(np.full((1, 1), x) for x in (m, s, m_p, s_p)))
-    return _posed(
-        roles, {"B": 2}, (2,), np.array([m, s]), {"path": _PROBABILITIES}, pair,
+    return posed(
+        roles, {"B": size}, (size,), np.array([m, s]), {"path": probabilities}, pair,
         values=values, slope=slope,
     )  # fmt: skip
-
-
-# Critics, by their outputs.
-
-
-def outputs(roles: Roles, layout: str) -> list[Experiment]:
-    """Returns the one problem of a critic: its outputs at real and at fake samples are the parameters.
-
-    The layout is "logits (B)", "probs (B)", or the same with "(B,1)".
-    """
-    shape = (2, 1) if layout.endswith(",1)") else (2,)
-
-    def values(theta: Array) -> Callable[[ArgumentRole, int], Array]:
-        shown = 1.0 / (1.0 + np.exp(-theta)) if layout.startswith("probs") else theta
-        at = {"real": shown[0], "fake": shown[1]}
-        return lambda role, _: np.full(shape, at[role.kind])
-
-    start, weights = np.array([-1.5, -0.7]), {"critic": np.ones(1)}
-    one = _posed(
-        roles, {"B": 2}, shape, start, weights, None, values=values, slope=lambda *_: np.zeros(2),
-        others=[np.ones(shape)],
-    )  # fmt: skip
-    return [one]

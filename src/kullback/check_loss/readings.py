@@ -6,11 +6,19 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, final
 
-from kullback.check_loss.roles import ArgumentRole, guesses, owner_of, parse_role, roles_of
+from kullback.check_loss.roles import (
+    ArgumentRole,
+    guesses,
+    over_old,
+    owner_of,
+    parse_role,
+    roles_of,
+    side_of,
+)
 from kullback.core.errors import InputError
 
 _DISTRIBUTIONS = ("logits", "log_probs", "probs")
-_SPREADS = ("log_variance", "variance", "sd", "log_sd")
+_SPREADS = ("log_variance", "variance", "sd", "log_sd", "softplus_sd")
 _MOST = 400
 
 
@@ -105,7 +113,32 @@ def _options(
             found[name] = [parse_role(roles[name], name)]
         elif parameter.default is inspect.Parameter.empty and name not in variable:
             found[name] = guesses(name, beside_mean=beside_mean)
-    return found | {n: [parse_role(r, n)] for n, r in roles.items() if n not in found}
+    found |= {n: [parse_role(r, n)] for n, r in roles.items() if n not in found}
+    return _with_data(_beside_advantages(found))
+
+
+def _beside_advantages(options: dict[str, list[ArgumentRole]]) -> dict[str, list[ArgumentRole]]:
+    """The same where, beside advantages, a ratio is over the policy that drew unless its name says a reference."""
+    if not any(r.kind == "advantage" for found in options.values() for r in found):
+        return options
+    return {
+        name: found if side_of(name) == "p" else [over_old(r) for r in found]
+        for name, found in options.items()
+    }
+
+
+def _with_data(options: dict[str, list[ArgumentRole]]) -> dict[str, list[ArgumentRole]]:
+    """The same where, beside a mean and a spread of another name, all else may be data and their reconstruction."""
+    kinds = [(n, r.kind) for n, found in options.items() for r in found]
+    means = {n for n, kind in kinds if kind == "mean"}
+    spreads = {n for n, kind in kinds if kind in _SPREADS} - means
+    if not means or not spreads:
+        return options
+    data = ArgumentRole("other", "", 0.35)
+    return {
+        name: found if name in means | spreads or any(r.inert for r in found) else [*found, data]
+        for name, found in options.items()
+    }
 
 
 def _opened(
@@ -170,7 +203,7 @@ def _families(roles: Mapping[str, ArgumentRole]) -> Iterator[str]:
         return
     whole = [k for k in kinds if k in _DISTRIBUTIONS]
     spreads = [k for k in kinds if k in _SPREADS]
-    singles = [k for k in kinds if k in ("sampled", "log_ratio", "ratio", "importance_ratio")]
+    singles = [k for k in kinds if k == "sampled" or k.endswith("ratio")]
     critics = [k for k in kinds if k in ("real", "fake")]
     drawn = "labels" in kinds or "tokens" in kinds
     if spreads and not whole and not singles and not critics and not drawn:
@@ -215,7 +248,7 @@ def _sided(
     if student is not None and student in sides:
         rest = [n for n in names if n != student]
         sides |= {student: "q"} | {n: "p" for n in rest if sides[n] == "q" or len(rest) == 1}
-    for full, guessed in _completed(sides):
+    for full, guessed in _completed(sides, apart=apart):
         yield {n: replace(r, side=full.get(n, r.side)) for n, r in roles.items()}, guessed
 
 
@@ -234,7 +267,8 @@ def _of_two_gaussians(
     return {n: replace(r, side=sides.get(n, r.side)) for n, r in roles.items()}
 
 
-def _completed(sides: dict[str, Any]) -> Iterator[tuple[dict[str, Any], bool]]:
+def _completed(sides: dict[str, Any], *, apart: bool) -> Iterator[tuple[dict[str, Any], bool]]:
+    """Every way to say whose the open names are; beside advantages the policy that drew is the likelier."""
     if len(sides) == 1:
         yield dict.fromkeys(sides, "q"), False
         return
@@ -242,8 +276,10 @@ def _completed(sides: dict[str, Any]) -> Iterator[tuple[dict[str, Any], bool]]:
     taken = [s for s in sides.values() if s]
     twice = len(set(taken)) < len([s for s in taken if s != "old"]) + ("old" in taken)
     if not twice and len(open_names) == 1:
-        missing = next(s for s in ("q", "p", "old") if s not in taken)
-        yield sides | {open_names[0]: missing}, False
+        order = ("q", "old", "p") if apart else ("q", "p", "old")
+        missing = [s for s in order if s not in taken]
+        for side in missing[: 2 if apart and missing[0] != "q" else 1]:
+            yield sides | {open_names[0]: side}, False
     elif not open_names and not twice and "q" in taken:
         yield sides, False
     elif len(sides) == 2:

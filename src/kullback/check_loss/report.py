@@ -49,7 +49,7 @@ def report_of(
     names = {
         r.side: n
         for n, r in trial.reading.roles.items()
-        if r.side and not r.inert and r.kind not in ("log_ratio", "ratio")
+        if r.side and not r.inert and not r.is_ratio
     }
     notes = (*(fault.text for fault in judged.mask_faults), *judged.notes)
     return advised(gated(report, expectation, judged.mask_faults), names, notes)
@@ -157,9 +157,17 @@ def advised(report: LossReport, names: Mapping[str, str], notes: tuple[str, ...]
         notes: what was noted on the way.
     """
     p, q = names.get("p", "log_p"), names.get("q", "log_q")
-    found = [*notes, *_notes(report)]
+    found = [*notes, *_unused(report, q), *_notes(report)]
     fixes = [*_direction(report, p, q), *_scales(report), *_mistakes(report)]
     return replace(report, notes=tuple(found), fixes=tuple(dict.fromkeys(fixes)))
+
+
+def _unused(report: LossReport, q: str) -> Iterator[str]:
+    whole = ("logits of q", "probabilities of q", "log-probabilities of q", "mean of q")
+    if not any(words in whole for _, words in report.arguments):
+        return  # of sampled tokens, much is zero in the mean over draws
+    if report.gradient.name == "zero" and report.detached == "none":
+        yield f"`{q}` is not used, or by what has no slope, such as argmax: nothing is descended"
 
 
 def _notes(report: LossReport) -> Iterator[str]:
@@ -241,18 +249,18 @@ def _differ(gradient: LossFinding, value: LossFinding) -> bool:
 def _direction(report: LossReport, p: str, q: str) -> Iterator[str]:
     """Sampled estimators whose value and gradient are not one divergence; what was asked for."""
     top, wanted = report.under[0], report.expected
-    if (
+    said = (
         wanted != "forward"
         and top.drawn == "q"
         and _estimates_reverse(top)
         and top.gradient.name in ("zero", "forward")
-    ):
+    )
+    if said:
         yield (
             f"to descend KL(q||p): {_SURROGATE.format('reverse', p, q)}, or 0.5 * ({q} - {p})**2 as the loss, or "
             f"{q} - {p} as a penalty in the reward, without a gradient"
         )
-    wrong = "zero" if wanted == "forward" else ""  # of the reverse, it is said above
-    if wanted in _OPPOSITE and report.name in (_OPPOSITE[wanted], wrong):
+    if not said and wanted in _OPPOSITE and report.name in (_OPPOSITE[wanted], "zero"):
         if top.drawn == "":
             yield (
                 f"to descend the {wanted} KL exchange the two distributions, or losses.categorical_kl(teacher=..., "
@@ -287,7 +295,7 @@ def _held_to_p(report: LossReport) -> bool:
     """Whether an argument is of p, or the data are: without one a sign is a matter of what is wanted."""
     taken = " ".join(words for _, words in report.arguments)
     return (
-        any(word in taken for word in (" of p", "labels", "data that are predicted"))
+        any(w in taken for w in (" of p", "labels", "data that are predicted", "mean of q"))
         or "- log p" in taken
     )
 

@@ -1,7 +1,7 @@
 """What an argument of a loss may be, from its name."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, final
 
 from kullback.core.errors import InputError
@@ -19,14 +19,15 @@ _NUMBERS: tuple[tuple[tuple[str, ...], Any], ...] = (
     (("dim", "axis"), -1),
     (("vocab", "vocabulary", "classes", "v"), ("size", "V")),
     (("batch", "batchsize", "n"), ("size", "B")),
-    (("items",), ("size", "rows")),
+    (("items", "toks", "numtokens", "ntokens", "totaltokens", "tokencount"), ("size", "rows")),
+    (("seqs", "numseqs", "numsequences"), ("size", "B")),
 )
 #: Kinds of arguments, as the user says them, and how they print where that differs.
 _KINDS = {
     "logits": "", "log_probs": "log-probabilities", "probs": "probabilities",
     "sampled": "log-probabilities of sampled tokens", "log_ratio": "", "ratio": "", "importance_ratio": "",
-    "labels": "", "tokens": "",
-    "mask": "", "mean": "", "log_variance": "log variance", "variance": "", "sd": "", "log_sd": "log sd",
+    "log_importance_ratio": "", "labels": "", "tokens": "", "mask": "", "mean": "", "log_variance": "log variance",
+    "variance": "", "sd": "", "log_sd": "log sd", "softplus_sd": "what softplus makes the sd",
     "other": "data that say nothing of q", "advantage": "advantages of the sampled tokens",
     "key": "a key of random numbers", "chosen": "log-probabilities of preferred answers",
     "rejected": "log-probabilities of rejected answers", "location": "predictions", "data": "data that are predicted",
@@ -63,8 +64,18 @@ class ArgumentRole:
 
     @property
     def is_ratio(self) -> bool:
-        """Whether it is of q and p: of the side over the other."""
-        return self.kind in ("log_ratio", "ratio", "importance_ratio")
+        """Whether it is of q and p, or of q and the policy that drew: of the side over the other."""
+        return self.kind in ("log_ratio", "ratio", "log_importance_ratio", "importance_ratio")
+
+    @property
+    def is_importance(self) -> bool:
+        """Whether it is a ratio of q and the policy that drew the tokens."""
+        return self.kind.endswith("importance_ratio")
+
+    @property
+    def is_log(self) -> bool:
+        """Of a ratio, whether it is its logarithm."""
+        return self.kind.startswith("log")
 
     @property
     def sign(self) -> float:
@@ -74,11 +85,13 @@ class ArgumentRole:
     def __str__(self) -> str:
         if self.kind == "constant":
             return f"{self.value!r}, fixed"
-        if self.kind == "importance_ratio":
-            return "q over the policy that drew the tokens"
+        if self.is_importance:
+            over = ("q", "the policy that drew the tokens")
+            top, below = over if self.side == "q" else over[::-1]
+            return f"{'log-ratio of ' if self.is_log else ''}{top} over {below}"
         if self.is_ratio:
             names = ("q", "p") if self.side == "q" else ("p", "q")
-            shown = "log {} - log {}" if self.kind == "log_ratio" else "{} / {}"
+            shown = "log {} - log {}" if self.is_log else "{} / {}"
             return shown.format(*names) + " of sampled tokens"
         of = {"q": " of q", "p": " of p", "old": " of the policy that drew them", "": ""}[self.side]
         return (_KINDS[self.kind] or self.kind) + ("" if self.kind in _SIDELESS else of)
@@ -96,12 +109,14 @@ def parse_role(text: str, name: str) -> ArgumentRole:
             f'role "{text}" of {name} is not known: say "q" (trained), "p" or "old" and one of {", ".join(_KINDS)}; '
             f'such as roles={{"{name}": "q logits"}}. A number goes in fixed={{"{name}": 0.1}}'
         )
+    if kind.endswith("importance_ratio"):
+        return ArgumentRole(kind, side or "q")
     return ArgumentRole(kind, _OWN.get(kind, side))
 
 
 #: Sides of kinds that have but one.
 _OWN: dict[str, Side] = {
-    "location": "q", "joint": "q", "marginal": "q", "importance_ratio": "q", "real": "", "fake": "", "data": "p",
+    "location": "q", "joint": "q", "marginal": "q", "real": "", "fake": "", "data": "p",
 }  # fmt: skip
 
 
@@ -116,12 +131,27 @@ def guesses(name: str, *, beside_mean: bool = False) -> list[ArgumentRole]:
     return roles_of(name) if number is None else [ArgumentRole("constant", value=number)]
 
 
+def is_mask(name: str) -> bool:
+    """Returns whether a name says that it is a mask of tokens, and not their number."""
+    words = {*words_of(name)}
+    padding = words & {"padding", "pad", "valid"} and _number(name) is None
+    return bool(words & {"mask", "masks", "masked"} or padding)
+
+
+def over_old(role: ArgumentRole) -> ArgumentRole:
+    """Returns the same of a ratio, over the policy that drew the tokens."""
+    kind = {"log_ratio": "log_importance_ratio", "ratio": "importance_ratio"}.get(role.kind)
+    return role if kind is None else replace(role, kind=kind)
+
+
 def _number(name: str) -> Any:
     words = words_of(name)
     if name == "T":
         return 2.0
-    if name in ("t", "s", "p", "q", "w") or any(
-        w.startswith(("log", "prob", "ratio", "mask")) for w in words
+    if (
+        name in ("t", "s", "p", "q", "w")
+        or any(w.startswith(("log", "prob", "ratio", "mask")) for w in words)
+        or _choice(name)
     ):
         return None
     for known, value in _NUMBERS:
@@ -147,7 +177,7 @@ _SURELY_P = {
 _SURELY_Q = {"student", "policy", "pred", "preds", "prediction", "predictions", "predicted", "hat", "output",
              "outputs", "actor"}  # fmt: skip
 _OLD = {"old", "behavior", "behaviour", "rollout", "rollouts", "sampler", "sampling", "generation",
-        "inference", "vllm", "prev", "previous", "mu", "b"}  # fmt: skip
+        "inference", "vllm", "prev", "previous", "mu", "b", "mb"}  # fmt: skip
 _LOG_PROBS = {
     "logp", "logps", "logprob", "logprobs", "logpi", "lp", "lprobs", "logq", "logpx", "ll",
 }  # fmt: skip
@@ -190,6 +220,7 @@ def side_of(name: str) -> Side:
 #: Roles that a word of the name decides, in this order.
 _BY_WORD: tuple[tuple[set[str], ArgumentRole], ...] = (
     ({"mask", "masks", "weights", "padding", "valid"}, ArgumentRole("mask")),
+    ({"entropy", "entropies"}, ArgumentRole("other")),
     ({"real"}, ArgumentRole("real")),
     ({"joint"}, ArgumentRole("joint", "q")),
     ({"marginal", "marg", "shuffled"}, ArgumentRole("marginal", "q")),
@@ -199,7 +230,8 @@ _BY_WORD: tuple[tuple[set[str], ArgumentRole], ...] = (
 _GAUSSIAN: tuple[tuple[str, dict[str, float]], ...] = (
     (r"log(var|variance|sigma2|sigmasq|sigmasquared)|lnvar|logv$", {"log_variance": 0.0}),
     (r"log(sd|std|scale|sigma|s$|s[pqij]$)", {"log_sd": 0.0, "log_variance": 0.2}),
-    (r"^(?!.*temp).*(sigma|std|scale|stddev|^sd|sd$|rho)",
+    (r"rho", {"softplus_sd": 0.0, "sd": 0.05, "log_variance": 0.4}),
+    (r"^(?!.*temp).*(sigma|std|scale|stddev|^sd|sd$)",
      {"sd": 0.0, "variance": 0.3, "log_variance": 0.4}),
     (r"variance|^var|var$|sigma2", {"variance": 0.0, "log_variance": 0.3}),
     (r"^mu|mu$|mean|^loc|loc$|^m$|^m[pq]$", {"mean": 0.0}),
@@ -240,6 +272,7 @@ _VIEWS = {
 _SECOND_VIEWS = {"key", "keys", "positive", "positives", "text", "target", "targets"}
 #: Log importance weights, log p - log q, and keys of random numbers, by their joined names.
 _LOG_WEIGHTS = {"logw", "logws", "logweight", "logweights", "logimportanceweights", "logiw"}
+_JACOBIANS = {"det", "logdet", "jacobian", "jac", "ldj", "ladj", "logabsdet"}
 _KEYS = {"key", "rng", "prngkey", "rngkey", "generator"}
 _RATIOS = {"ratio", "ratios", "logratio", "logratios", "logr"}
 
@@ -248,6 +281,8 @@ def roles_of(name: str) -> list[ArgumentRole]:
     """Returns what an argument may be, from its name; empty if nothing is known."""
     words, joined = {*words_of(name)}, "".join(words_of(name))
     found: list[ArgumentRole] = []
+    if words & _JACOBIANS:
+        return [ArgumentRole("other")]
     if joined in _KEYS:
         found = [ArgumentRole("key")]
     elif joined in _LOG_WEIGHTS:
@@ -270,8 +305,9 @@ def _choice(name: str) -> list[ArgumentRole]:
     words = {*words_of(name)}
     p = words & {"ref", "reference", "base", "sft", "frozen", "init", "old"}
     alone = len(words) == 1 and len(name) > 2
+    short = bool(words & {"pi", "policy", "ref", "reference"}) and words & {"w", "l", "yw", "yl"}
     for kind, known in _CHOICE.items():
-        if words & known and (_logs(name) or words & _SCORES or alone):
+        if words & known and (_logs(name) or words & _SCORES or alone or short):
             return [ArgumentRole(kind, "p" if p else "q")]
     return []
 

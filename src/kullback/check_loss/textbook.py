@@ -151,6 +151,7 @@ _SPREADS: dict[str, Callable[[Array], Array]] = {
     "variance": np.log,
     "sd": lambda s: 2.0 * np.log(s),
     "log_sd": lambda s: 2.0 * s,
+    "softplus_sd": lambda s: 2.0 * np.log(np.log1p(np.exp(s))),
 }
 
 
@@ -194,6 +195,8 @@ def _regressions(x: Values) -> Iterator[FormulaRow]:
             ("huber", "the Huber loss", {"delta": (0.1, 0.3, 1.0, 3.0)}, _huber),
             ("quantile", "the quantile (pinball) loss", {"tau": (0.05, 0.25, 0.6, 0.75, 0.95)},
              lambda m, y, s, t: t * (y - m) + _positive(m - y)),
+            ("expectile", "the expectile loss", {"tau": (0.05, 0.25, 0.6, 0.75, 0.95)},
+             lambda m, y, s, t: np.where(np.real(y - m) > 0.0, t, 1.0 - t) * (y - m) ** 2),
         )  # fmt: skip
     for name, label, parameters, each in rows:
         yield name, label, parameters, summed(each)
@@ -226,7 +229,7 @@ def _contrasts(_: Values) -> Iterator[FormulaRow]:
             yield (
                 "infonce",
                 f"{words}; of {of}{kind}",
-                {"temperature": (0.05, 0.1, 0.3, 0.7, 1.0, 3.0)},
+                {"temperature": (0.05, 0.1, 0.3, 0.7, 1.0, 3.0, 10.0)},
                 make,
             )
 

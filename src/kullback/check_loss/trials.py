@@ -15,7 +15,7 @@ from kullback.check_loss.masks import mask_faults
 from kullback.check_loss.problems import pairs, paths, sampled
 from kullback.check_loss.readings import Reading
 from kullback.check_loss.report import report_of
-from kullback.check_loss.roles import roles_of, side_of, words_of
+from kullback.check_loss.roles import is_mask, roles_of, side_of, words_of
 from kullback.check_loss.tails import far_notes, with_truncation
 from kullback.core.errors import InputError
 from kullback.results.loss_report import LossReport
@@ -58,7 +58,7 @@ def best_report(
     masks = [
         n
         for n, p in parameters.items()
-        if p.default is None and n not in trial.reading.roles and _is_mask(n)
+        if p.default is None and n not in trial.reading.roles and is_mask(n)
     ]
     return report_of(fn, parameters, (trial, _with_notes(trial, best, masks)), expectation)
 
@@ -102,7 +102,11 @@ def _weak(trial: Trial, judged: Judged) -> bool:
     uniform = match.functional.name == "uniform" and (given or reading.last_resort)
     # The absolute error of numbers whose names do not say that they are probabilities.
     absolute = match.functional.name == "total_variation" and reading.cost > 0.05
-    return judged.weak or uniform or absolute
+    # A squared difference is a KL of log-probabilities alone: names must say that they are.
+    value = judged.headline.value
+    square = value is not None and value.functional.name == "half_squared_ratio"
+    guessed = square and all(r.cost > 0.3 for r in reading.roles.values() if r.kind == "sampled")
+    return judged.weak or uniform or absolute or (guessed and reading.family == "sampled")
 
 
 def _layouts_of(attempts: Attempts, reading: Reading) -> list[tuple[Trial, Judged]]:
@@ -195,10 +199,6 @@ def _advantages(trial: Trial) -> list[str]:
     return [n for n, r in trial.reading.roles.items() if r.kind == "advantage"]
 
 
-def _is_mask(name: str) -> bool:
-    return any(role.kind == "mask" for role in roles_of(name))
-
-
 def _with_masks(trial: Trial, judged: Judged, optional: Sequence[str]) -> Judged:
     """What the loss does with masked tokens, if it takes sequences of them."""
     roles, late = trial.reading.roles, trial.layout.endswith("shifted")
@@ -207,21 +207,19 @@ def _with_masks(trial: Trial, judged: Judged, optional: Sequence[str]) -> Judged
     try:
         match trial.reading.family, late:
             case "sampled", _:
-                two = [sampled(roles, "(B,T)", trial.key + i, (1.0,))[-1] for i in (1, 2)]
+                four = [sampled(roles, "(B,T)", trial.key + i, (1.0,))[-1] for i in range(1, 5)]
             case "pair", _:
                 layout = "(B,T,V) shifted" if late else "(B,T,V)"
-                two = [
+                four = [
                     max(
                         pairs(roles, layout, trial.key + i, (1.0,)),
                         key=lambda e: e.rows[-1] < 4 and e.rows[-1],
                     )
-                    for i in (1, 2)
+                    for i in range(1, 5)
                 ]
             case _:
                 return judged
-        faults = mask_faults(
-            trial.call, roles, two[0], two[1], trial.reading.names("q"), optional, late=late
-        )
+        faults = mask_faults(trial.call, roles, four, trial.reading.names("q"), optional, late=late)
     except KeyboardInterrupt:
         raise
     except Exception:  # noqa: BLE001 - a loss that takes no sequences has no masked tokens

@@ -23,7 +23,7 @@ _NAMED = re.compile(r"(?P<module>[\w.]+|.+\.py):(?P<name>[\w.]+)", re.DOTALL)
 
 def check(loss: str, how: Checking, output: Output) -> int:
     """Prints the report and returns the exit code: 1 if it is not what was expected."""
-    with named(loss) as fn:
+    with named(loss) as fn, _as_typed():
         report = check_loss(
             fn,
             expect=how.expect,
@@ -38,6 +38,19 @@ def check(loss: str, how: Checking, output: Output) -> int:
             key=how.key,
         )
     return answer("check-loss", loss_document(report), output, status=report.status)
+
+
+@contextmanager
+def _as_typed() -> Iterator[None]:
+    """Says in messages how roles and numbers are typed here."""
+    try:
+        yield
+    except InputError as error:
+        if "roles={" not in str(error):
+            raise
+        raise InputError(
+            f'{error}. On the command line: --role NAME="q logits", --fixed NAME=0.1'
+        ) from None
 
 
 def density(name: str, draws: int, key: int, output: Output) -> int:

@@ -66,10 +66,15 @@ def largest(array: Array, xp: Any) -> Array:
 def log_normalizer(logits: Array, xp: Any) -> Array:
     """Returns log sum exp over the last axis, which is kept with length 1; -inf if all are."""
     peak = stopped(largest(logits, xp), xp)
-    mass = total(xp.exp(logits - peak), xp)
+    return peak + log_mass(logits - peak, xp)
+
+
+def log_mass(logits: Array, xp: Any) -> Array:
+    """Returns log sum exp over the last axis, as `log_normalizer`, of logits of which the largest is 0."""
+    mass = total(xp.exp(logits), xp)
     some = mass > 0
     safe = xp.where(some, mass, xp.ones_like(mass))
-    return xp.where(some, peak + xp.log(safe), peak - math.inf)
+    return xp.where(some, xp.log(safe), 0.0 * safe - math.inf)
 
 
 def stopped(array: Array, xp: Any) -> Array:
@@ -111,11 +116,18 @@ def near_zero(t: Array, xp: Any) -> Array:
 
 def small_excess(t: Array, xp: Any) -> Array:
     """Returns exp(t) - 1 - t of numbers near 0, with its digits."""
-    first, *others, last = _SERIES[xp.finfo(t.dtype).bits]
-    series = first * t
+    first, second, *others = _SERIES[xp.finfo(t.dtype).bits]
+    series = first * t + second
     for coefficient in others:
-        series = (series + coefficient) * t
-    return (series + last) * t * t
+        series = product_and(series, t, coefficient, xp)
+    return series * t * t
+
+
+def product_and(a: Array, b: Array, c: Array | float, xp: Any) -> Array:
+    """Returns a b + c, in torch in one pass over the memory."""
+    if not is_torch(xp):
+        return a * b + c
+    return xp.addcmul(c if xp.is_tensor(c) else xp.full_like(a[..., :1], c), a, b)
 
 
 def _in_lanes(array: Array, xp: Any, name: str) -> Array:

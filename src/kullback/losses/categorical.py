@@ -16,9 +16,11 @@ from kullback.losses.arrays import (
     Saved,
     as_array,
     is_torch,
+    log_mass,
     log_normalizer,
     namespace,
     near_zero,
+    product_and,
     reduced,
     rows,
     small_excess,
@@ -81,9 +83,9 @@ class CategoricalKl(RowFormula):
     """KL(p||q) of logits; saved are the two normalisers and the value."""
 
     def value(self, p: Array, q: Array, xp: Any) -> tuple[Array, Saved]:
-        log_z_p, log_z_q = log_normalizer(p, xp), log_normalizer(q, xp)
+        log_z_p, log_z_q = log_mass(p, xp), log_mass(q, xp)
         mass_p, mass_q = xp.exp(p - log_z_p), xp.exp(q - log_z_q)
-        log_ratio = xp.where(mass_p > 0, (p - q) - (log_z_p - log_z_q), 0.0 * log_z_p)
+        log_ratio = xp.where(mass_p > 0, (p - q) - (log_z_p - log_z_q), _NOWHERE)
         kl = total(excess(mass_p, mass_q, log_ratio, xp), xp)
         return kl, (log_z_p, log_z_q, kl)
 
@@ -102,14 +104,18 @@ class CategoricalKl(RowFormula):
 
 
 _KL = CategoricalKl()
+#: A log-ratio of what has no mass: it counts nothing, and is not near 0.
+_NOWHERE = 1.0
 
 
 def excess(mass_p: Array, mass_q: Array, log_ratio: Array, xp: Any) -> Array:
-    """Returns q - p + p r >= 0 with r = log p - log q, whose sum is KL(p||q), with its digits near 0."""
+    """Returns q - p + p r >= 0 with r = log p - log q, whose sum is KL(p||q), with its digits near 0.
+
+    Where p is 0, r is `_NOWHERE`, far from 0.
+    """
     near = near_zero(log_ratio, xp)
-    series = mass_p * small_excess(xp.where(near, -log_ratio, 0.0 * mass_p), xp)
-    near = near & (mass_p > 0)
-    return xp.where(near, series, mass_q - mass_p + mass_p * log_ratio)
+    series = mass_p * small_excess(xp.where(near, -log_ratio, 0.0), xp)
+    return xp.where(near, series, product_and(mass_p, log_ratio, mass_q - mass_p, xp))
 
 
 def _sides(
@@ -192,7 +198,7 @@ class MixedKl(RowFormula):
     beta: float
 
     def value(self, p: Array, q: Array, xp: Any) -> tuple[Array, Saved]:
-        log_z_p, log_z_q = log_normalizer(p, xp), log_normalizer(q, xp)
+        log_z_p, log_z_q = log_mass(p, xp), log_mass(q, xp)
         mass_p, mass_q, to_p, to_q = self._parts(p, q, (log_z_p, log_z_q), xp)
         middle = self.beta * mass_p + (1.0 - self.beta) * mass_q
         of_p, of_q = excess(mass_p, middle, to_p, xp), excess(mass_q, middle, to_q, xp)
@@ -210,7 +216,7 @@ class MixedKl(RowFormula):
     def _parts(
         self, p: Array, q: Array, saved: Saved, xp: Any
     ) -> tuple[Array, Array, Array, Array]:
-        """p, q, log p/m and log q/m; the logarithms are 0 where there is no mass."""
+        """p, q, log p/m and log q/m; the logarithms are `_NOWHERE` where there is no mass."""
         log_z_p, log_z_q = saved[0], saved[1]
         mass_p, mass_q = xp.exp(p - log_z_p), xp.exp(q - log_z_q)
         nought = xp.zeros_like(mass_p)
@@ -225,8 +231,8 @@ class MixedKl(RowFormula):
         return (
             mass_p,
             mass_q,
-            xp.where(mass_p > 0, to_p, nought),
-            xp.where(mass_q > 0, to_q, nought),
+            xp.where(mass_p > 0, to_p, _NOWHERE),
+            xp.where(mass_q > 0, to_q, _NOWHERE),
         )
 
 

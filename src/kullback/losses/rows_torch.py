@@ -61,12 +61,14 @@ class _Rows(torch.autograd.Function):
 
 def _forward(formula: RowFormula, p: Tensor, q: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
     flat_p, flat_q = p.reshape(-1, p.shape[-1]), q.reshape(-1, p.shape[-1])
-    parts: list[tuple[Tensor, ...]] = []
+    whole: list[Tensor] = []  # made once: small tensors kept between large ones would tear the heap
     with torch.no_grad():
         for block in _blocks(flat_p) or [slice(0)]:
             value, saved = value_of(formula, flat_p[block], flat_q[block], torch)
-            parts.append((value, *saved))
-    value, *saved = (torch.cat(part) for part in zip(*parts, strict=True))
+            whole = whole or [part.new_empty((len(flat_p), 1)) for part in (value, *saved)]
+            for out, part in zip(whole, (value, *saved), strict=True):
+                out[block] = part
+    value, *saved = whole
     return value.reshape(p.shape[:-1]), tuple(saved)
 
 
