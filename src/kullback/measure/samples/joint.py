@@ -15,7 +15,8 @@ from jaxtyping import Float, Int
 from kullback.measure.neighbours import between_samples
 from kullback.measure.samples.cells import Ordered, ordered
 from kullback.measure.samples.classifiers import NAMES, Encoded, Stacked, half_scores, stack
-from kullback.measure.samples.ranks import LogRatio, OrderedKl, log_ratio, ordered_kl
+from kullback.measure.samples.log_ratio import LogRatio, log_ratio
+from kullback.measure.samples.ranks import OrderedKl, ordered_kl
 from kullback.measure.samples.tests import Certificate, certified
 
 Scores = Float[np.ndarray, "_n"]
