@@ -291,6 +291,8 @@ def _beyond(value: float, rows_q: float, *, ends: bool) -> str:
     return ""
 
 
+#: A piece of a tail has so many rows of q.
+_PIECE = 3.0
 #: Rates of growth g that are weighed, and their standard deviation before the rows are seen.
 _RATES = np.linspace(0.0, 0.95, 20)
 _PRIOR = 0.4
@@ -342,8 +344,26 @@ def tail(p: Counts, q: Counts, rate: Growth) -> TailShare:
     pays = exponents / (1.0 - _RATES) - np.log(exponents) - _RATES - 1.0
     a = float(exponents[0])
     value = a - 1.0 - math.log(a)
-    upward = max(float(np.interp(rate.high, _RATES, pays)) - value, 0.0)
-    return TailShare(value, (a - 1.0) ** 2 / float(q.sum()), upward, a)
+    upward = max(float(np.interp(rate.high, _RATES, pays)), _split(p, q)) - value
+    return TailShare(value, (a - 1.0) ** 2 / float(q.sum()), max(upward, 0.0), a)
+
+
+def _split(p: Counts, q: Counts) -> float:
+    """Returns what two pieces of a tail pay, of those that pay most: more than its law says where that is not one law.
+
+    A mode of its own beside the end of the rest is no power of anything.
+    """
+    beyond = np.column_stack([np.cumsum(p), np.cumsum(q)])[:-1]
+    both = beyond[(beyond[:, 1] >= _PIECE) & (q.sum() - beyond[:, 1] >= _PIECE)]
+    if not len(both):
+        return 0.0
+    outer, inner = both, np.array([p.sum(), q.sum()]) - both
+    pays = sum(
+        side[:, 0]
+        * (np.log(np.maximum(side[:, 0], 1.0) / p.sum()) - special.digamma(side[:, 1] + 1.0))
+        for side in (outer, inner)
+    )
+    return float(np.max(pays)) / float(p.sum()) + float(special.digamma(q.sum() + 1.0))
 
 
 def ends_early(p: Counts, q: Counts) -> bool:
