@@ -6,7 +6,8 @@ from scipy import stats
 
 from kullback import Mixture, Samples, cross_entropy, fit, kl_divergence
 from kullback.measure.neighbours import far_rows
-from kullback.measure.samples.cells import holes, of_counts, ordered
+from kullback.measure.samples.cells import holes, of_counts, ordered, parts_of
+from kullback.measure.samples.log_ratio import log_ratio, structure_left
 from kullback.measure.samples.means import is_heavy, tail_index
 
 GAMMA, INVERSE = stats.gamma(1 / 0.85, scale=0.85), stats.invgauss(1 / 0.832, scale=0.832)
@@ -106,3 +107,54 @@ def test_regions_pay_no_more_than_rows_can_show():
         0
     ]
     assert max(abs(r.contribution) for r in found.regions) <= np.log(5000) + 1.0
+
+
+def waves(rng, n, bins, height):
+    weights = 1.0 + height * np.sin(np.arange(bins) * np.pi / 2 + 0.1)
+    weights /= weights.sum()
+    x = (rng.choice(bins, n, p=weights) + rng.random(n)) / bins
+    return x, float(weights @ np.log(weights * bins))
+
+
+def test_waves_finer_than_parts_are_measured():
+    held = 0
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        x, truth = waves(rng, 5000, 200, 0.9)
+        found = kl_divergence(Samples(x), Samples(rng.random(5000)))
+        held += found.kind == "unresolved" or found.interval[0] <= truth <= found.interval[1]
+    assert held >= 18  # 0 of 20 while parts were refined but once
+
+
+@pytest.mark.parametrize(("share", "n"), [(0.01, 1000), (0.01, 5000), (0.001, 5000)])
+def test_a_mode_that_is_rare_in_q_only(share, n):
+    # The two modes do not touch, so the divergence is that of their shares.
+    truth = 0.3 * np.log(0.3 / share) + 0.7 * np.log(0.7 / (1.0 - share))
+    missed, printed = 0, 0
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        x, y = (
+            np.where(rng.random(n) < w, rng.normal(7, 0.5, n), rng.uniform(-2, 2, n))
+            for w in (0.3, share)
+        )
+        found = kl_divergence(Samples(x), Samples(y))
+        if found.kind == "estimate":
+            printed += 1
+            missed += not found.interval[0] <= truth <= found.interval[1]
+    assert missed <= max(0.15 * printed, 1.0)
+
+
+def test_structure_is_left_where_it_is_and_not_by_chance():
+    chance = 0
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        cells = ordered(rng.normal(size=1000), rng.normal(size=1000))
+        chance += structure_left(cells, parts_of(cells, 20), log_ratio(cells)) is not None
+    assert chance <= 3
+    rng = np.random.default_rng(1)
+    x, y = rng.random(2000), rng.random(2400)
+    y = y[(y < 0.5) | (y > 0.52)][:2000]
+    cells = ordered(x, y)
+    start, stop = structure_left(cells, parts_of(cells, 3), log_ratio(cells))
+    assert cells.upper[start] == pytest.approx(0.5, abs=0.01)
+    assert cells.upper[stop - 1] == pytest.approx(0.52, abs=0.01)

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, final
 
@@ -218,6 +219,14 @@ class Running:
         aim = self._total[start] + share * (self._total[stop] - self._total[start])
         return int(np.searchsorted(self._total, aim))
 
+    def on(self, amount: float, start: int) -> int:
+        """Returns the first cell before which so much lies from `start` on."""
+        return int(np.searchsorted(self._total, self._total[start] + amount))
+
+    def back(self, amount: float, stop: int) -> int:
+        """Returns the last cell from which on so much lies before `stop`."""
+        return max(int(np.searchsorted(self._total, self._total[stop] - amount, "right")) - 1, 0)
+
 
 def parts_of(cells: Ordered, number: int) -> list[Span]:
     """Returns about so many parts of equal share of both samples, each with enough rows of q."""
@@ -225,7 +234,7 @@ def parts_of(cells: Ordered, number: int) -> list[Span]:
     if len(which) <= number:  # few values, each a part
         which = np.arange(len(which))
     ends = np.unique(np.append(np.searchsorted(which, np.arange(number)), len(which)))
-    runs = _merged(list(zip(ends[:-1].tolist(), ends[1:].tolist(), strict=True)), Running(cells.q))
+    runs = _filled(list(zip(ends[:-1].tolist(), ends[1:].tolist(), strict=True)), Running(cells.q))
     if len(runs) == 1:
         return [Span(*runs[0], "inner")]
     first, *inner, last = runs
@@ -290,14 +299,42 @@ def refined(parts: list[Span], cells: Ordered, times: int) -> list[Span]:
     return finer
 
 
-def _merged(runs: list[tuple[int, int]], q: Running) -> list[tuple[int, int]]:
-    """Joins the run with the fewest rows of q to its poorer neighbour, until all have enough."""
-    rows = [q.over(*run) for run in runs]
-    while len(runs) > 1 and min(rows) < FEWEST:
+def cut(parts: Sequence[Span], stretch: tuple[int, int]) -> list[Span]:
+    """Returns parts of which the inner ones end where a stretch of cells begins and ends, too."""
+    made = []
+    for part in parts:
+        inside = {i for i in stretch if part.start < i < part.stop and part.side == "inner"}
+        ends = sorted({part.start, part.stop, *inside})
+        made += [Span(a, b, part.side) for a, b in itertools.pairwise(ends)]
+    return made
+
+
+def _filled(runs: list[tuple[int, int]], q: Running) -> list[tuple[int, int]]:
+    """Returns runs with enough rows of q each: the poorest takes what it lacks from beside it, in equal shares.
+
+    No more than that: a run that were joined to a whole neighbour would have tails begin far inside, where their law
+    does not hold, and holes disappear.
+    """
+    runs = list(runs)
+    while len(runs) > 1:
+        rows = [q.over(*run) for run in runs]
         i = int(np.argmin(rows))
-        left = i - 1 if i == len(runs) - 1 or (i > 0 and rows[i - 1] < rows[i + 1]) else i
-        runs[left : left + 2] = [(runs[left][0], runs[left + 1][1])]
-        rows[left : left + 2] = [rows[left] + rows[left + 1]]
+        if rows[i] >= FEWEST:
+            break
+        start, stop = runs[i]
+        before, after = runs[:i], runs[i + 1 :]
+        lacks = (FEWEST - rows[i]) / (bool(before) + bool(after))
+        if before:
+            start = q.back(lacks, start)
+            before[-1] = (before[-1][0], start)
+            if q.over(*before[-1]) < FEWEST:
+                start = before.pop()[0]
+        if after:
+            stop = q.on(lacks, stop)
+            after[0] = (stop, after[0][1])
+            if stop >= after[0][1] or q.over(*after[0]) < FEWEST:
+                stop = after.pop(0)[1]
+        runs = [*before, (start, stop), *after]
     return runs
 
 

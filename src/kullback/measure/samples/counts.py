@@ -19,7 +19,8 @@ from kullback.measure.samples.cells import (
 )
 from kullback.measure.samples.cells import terms as cells_terms
 from kullback.measure.samples.cells import unseen as cells_unseen
-from kullback.measure.samples.ranks import LogRatio, OrderedKl, ordered_kl
+from kullback.measure.samples.log_ratio import LogRatio
+from kullback.measure.samples.ranks import OrderedKl, ordered_kl
 from kullback.measure.samples.tests import Certificate, certified, halves, of_levels, of_order
 from kullback.results.diff import MISSING
 

@@ -49,8 +49,9 @@ def of_joint(found: JointKl, which: int, direction: str, n: int, columns: int) -
     """Returns KL of several columns as an Estimate.
 
     Up to five columns an interval, longer upwards by what more rows may add, and to where that of nearest
-    neighbours ends; beyond them a lower bound; unresolved where the value still rises with the rows, or
-    neighbours find more. Downwards the score alone counts: what it keeps is a lower bound.
+    neighbours, or that of a column or of the distance from the middle, ends; beyond them a lower bound; unresolved
+    where the value still rises with the rows, neighbours find more, or a column is. Downwards the score alone counts:
+    what it keeps is a lower bound.
 
     Args:
         found: the measurement.
@@ -72,6 +73,9 @@ def of_joint(found: JointKl, which: int, direction: str, n: int, columns: int) -
         reason = "nearest neighbours find more than the scores have learned"
     if not reason and rises:
         reason = "it still rises with the number of rows"
+    lines = [pair[which] for pair in found.lines]
+    if not reason:
+        reason = next((line.reason for line in lines if line.reason), "")
     if not reason and few < _FEWEST_LEARNED:
         reason = f"{few} rows do not show what more would teach: it takes {_FEWEST_LEARNED} of each"
     if reason:
@@ -81,9 +85,10 @@ def of_joint(found: JointKl, which: int, direction: str, n: int, columns: int) -
             max(limit, 0.0), side.error, FORWARD_KL.called(direction), method=_SCORE, n=n,
             notes=notes,
         )  # fmt: skip
-    beyond = -math.inf
+    ends = [line.value + _TWO * line.error + line.upward for line in lines]
     if near is not None:
-        beyond = near[0] + _TWO * near[1] - (side.value + _TWO * side.error)
+        ends.append(near[0] + _TWO * near[1])
+    beyond = max(ends, default=-math.inf) - (side.value + _TWO * side.error)
     upward = max(side.upward + more, beyond)
     return _interval(side.value, side.error, upward, direction, _SCORE, n, notes)
 

@@ -15,7 +15,8 @@ from jaxtyping import Float, Int
 from kullback.measure.neighbours import between_samples
 from kullback.measure.samples.cells import Ordered, ordered
 from kullback.measure.samples.classifiers import NAMES, Encoded, Stacked, half_scores, stack
-from kullback.measure.samples.ranks import LogRatio, OrderedKl, log_ratio, ordered_kl
+from kullback.measure.samples.log_ratio import LogRatio, log_ratio
+from kullback.measure.samples.ranks import OrderedKl, ordered_kl
 from kullback.measure.samples.tests import Certificate, certified
 
 Scores = Float[np.ndarray, "_n"]
@@ -46,6 +47,7 @@ class JointKl:
         certificates: of both directions.
         near: both divergences by nearest neighbours, with their errors; None beyond a few columns, and
             where these are not all continuous.
+        lines: both divergences of each column, and of the distance from the middle; none beyond a few columns.
     """
 
     forward: OrderedKl
@@ -57,6 +59,7 @@ class JointKl:
     p_value: float
     certificates: tuple[Certificate, Certificate]
     near: tuple[tuple[float, float] | None, tuple[float, float] | None]
+    lines: tuple[tuple[OrderedKl, OrderedKl], ...] = ()
 
     @property
     def members(self) -> str:
@@ -88,7 +91,7 @@ def joint_kl(
         p_value, certificates = _halves(rows, rng, whole)
     return JointKl(
         forward, reverse, tuple(c for c in curve if c is not None), whole, cells, smooth, p_value,
-        certificates, _near(rows),
+        certificates, _near(rows), _lines(rows),
     )  # fmt: skip
 
 
@@ -117,6 +120,22 @@ def _near(
         return None, None
     p, q = rows.scores[rows.of_p], rows.scores[~rows.of_p]
     return between_samples(p, q), between_samples(q, p)
+
+
+def _lines(rows: Encoded) -> tuple[tuple[OrderedKl, OrderedKl], ...]:
+    """Returns both divergences of plain functions of the rows, whose tails show where learned scores level off.
+
+    By the data-processing inequality the divergence of all columns is at least each of theirs.
+    """
+    d = rows.scores.shape[1]
+    if not 0 < d <= MOST_JOINT_COLUMNS:
+        return ()
+    found = []
+    for values in (*rows.scores.T, np.linalg.norm(rows.scores, axis=1)):
+        cells = _cells(values, rows)
+        smooth = log_ratio(cells)
+        found.append((ordered_kl(cells, smooth), ordered_kl(cells.swapped, smooth.swapped)))
+    return tuple(found)
 
 
 def _cells(scores: Scores, rows: Encoded) -> Ordered:

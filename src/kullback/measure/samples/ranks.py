@@ -10,14 +10,14 @@ from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
-from jaxtyping import Float
-from scipy import interpolate, linalg, special
+from scipy import special
 
 from kullback.measure.samples.cells import (
     FEWEST,
     Counts,
     Ordered,
     Span,
+    cut,
     holes,
     is_gap,
     parts_of,
@@ -25,6 +25,7 @@ from kullback.measure.samples.cells import (
     terms,
     variance,
 )
+from kullback.measure.samples.log_ratio import LogRatio, log_ratio, structure_left
 
 #: Parts for n rows: so many times the cube root of n, not fewer than the second.
 _PARTS, _FEWEST_PARTS = 2.0, 6
@@ -50,6 +51,9 @@ _MORE, _OF_ALL = 0.3, 3.0
 #: an inverse Gaussian one 15 to 40 times, t(3) against a normal law 15 to 150, a normal law against one of half its
 #: width 5 to 10 (1,000 and 10,000 rows).
 _SWING, _TIMES_MEAN = 3.0, 12.0
+#: Stretches by which parts are cut at most.
+_CUTS = 10
+_FINER = "{p} and {q} differ on a finer scale than their rows can measure"
 #: Fewer rows than this of either sample leave shapes unseen that no error accounts for.
 _FEWEST_ROWS = 100
 
@@ -83,28 +87,6 @@ class OrderedKl:
     shares: Counts
 
 
-# The log density ratio of two samples of a line, smooth in the normal scores of their ranks.
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class LogRatio:
-    """log p/q at the cells, up to a constant.
-
-    Attributes:
-        values: at each cell.
-        penalty: the weight of the penalty that the likelihood chose.
-    """
-
-    values: Counts
-    penalty: float
-
-    @property
-    def swapped(self) -> "LogRatio":
-        """log q/p."""
-        return LogRatio(-self.values, self.penalty)
-
-
 def ordered_kl(cells: Ordered, smooth: LogRatio | None = None) -> OrderedKl:
     """Returns KL(p||q) of two samples of a line.
 
@@ -116,16 +98,39 @@ def ordered_kl(cells: Ordered, smooth: LogRatio | None = None) -> OrderedKl:
     fewer = min(cells.p.sum(), cells.q.sum())
     number = max(_FEWEST_PARTS, int(_PARTS * fewer ** (1.0 / 3.0)))
     coarse = parts_of(cells, number)
-    first = _measured(coarse, cells, smooth)
-    finer = refined(coarse, cells, _TIMES)
-    if len(finer) == len(coarse):
-        return first
-    second = _measured(finer, cells, smooth)
-    more = second.value - first.value
-    noise = max(second.second - first.second, 0.1 * second.second)
-    if more > _SIGNIFICANT * math.sqrt(noise):
-        return second
-    return replace(first, upward=first.upward + max(more, 0.0))
+    best = coarsest = _measured(coarse, cells, smooth)
+    times, finest, doubt = _TIMES, coarse, 0.0
+    while len(finer := refined(coarse, cells, times)) > len(finest):
+        found = _measured(finer, cells, smooth)
+        more = max(found.value - best.value, 0.0)
+        noise = max(found.second - best.second, 0.1 * found.second)
+        if more > _SIGNIFICANT * math.sqrt(noise):
+            best, doubt = found, more
+        elif best is not coarsest:  # the parts before these had it all
+            doubt = 0.0
+        elif times == _TIMES:
+            doubt = more
+        times, finest = times * _TIMES, finer
+    # What the finest parts brought, they may not bring in full.
+    best = replace(best, upward=best.upward + doubt)
+    return best if best.reason else _resolved(best, cells, smooth)
+
+
+def _resolved(found: OrderedKl, cells: Ordered, smooth: LogRatio) -> OrderedKl:
+    """Returns the same with parts cut where a stretch is clearly unlike the rest of its part, as far as q has rows."""
+    for _ in range(_CUTS):
+        left = structure_left(cells, found.parts, smooth)
+        if left is None:
+            return found
+        if left == "many":
+            break
+        parts = cut(found.parts, left)
+        if any(cells.q[s.start : s.stop].sum() < FEWEST for s in parts if s not in found.parts):
+            break
+        found = replace(_measured(parts, cells, smooth), upward=found.upward)
+        if found.reason:
+            return found
+    return replace(found, reason=_FINER)
 
 
 def _measured(parts: list[Span], cells: Ordered, smooth: LogRatio) -> OrderedKl:
@@ -286,6 +291,8 @@ def _beyond(value: float, rows_q: float, *, ends: bool) -> str:
     return ""
 
 
+#: A piece of a tail has so many rows of q.
+_PIECE = 3.0
 #: Rates of growth g that are weighed, and their standard deviation before the rows are seen.
 _RATES = np.linspace(0.0, 0.95, 20)
 _PRIOR = 0.4
@@ -337,8 +344,26 @@ def tail(p: Counts, q: Counts, rate: Growth) -> TailShare:
     pays = exponents / (1.0 - _RATES) - np.log(exponents) - _RATES - 1.0
     a = float(exponents[0])
     value = a - 1.0 - math.log(a)
-    upward = max(float(np.interp(rate.high, _RATES, pays)) - value, 0.0)
-    return TailShare(value, (a - 1.0) ** 2 / float(q.sum()), upward, a)
+    upward = max(float(np.interp(rate.high, _RATES, pays)), _split(p, q)) - value
+    return TailShare(value, (a - 1.0) ** 2 / float(q.sum()), max(upward, 0.0), a)
+
+
+def _split(p: Counts, q: Counts) -> float:
+    """Returns what two pieces of a tail pay, of those that pay most: more than its law says where that is not one law.
+
+    A mode of its own beside the end of the rest is no power of anything.
+    """
+    beyond = np.column_stack([np.cumsum(p), np.cumsum(q)])[:-1]
+    both = beyond[(beyond[:, 1] >= _PIECE) & (q.sum() - beyond[:, 1] >= _PIECE)]
+    if not len(both):
+        return 0.0
+    outer, inner = both, np.array([p.sum(), q.sum()]) - both
+    pays = sum(
+        side[:, 0]
+        * (np.log(np.maximum(side[:, 0], 1.0) / p.sum()) - special.digamma(side[:, 1] + 1.0))
+        for side in (outer, inner)
+    )
+    return float(np.max(pays)) / float(p.sum()) + float(special.digamma(q.sum() + 1.0))
 
 
 def ends_early(p: Counts, q: Counts) -> bool:
@@ -367,81 +392,3 @@ def _exponents(p: Counts, q: Counts) -> tuple[Counts, float]:
     reach = float(q @ depth)
     spread = [reach, *(float(q @ np.expm1(g * depth)) / g for g in _RATES[1:])]
     return max(float(q.sum()) - 1.0, 0.5) / np.array(spread), reach
-
-
-Matrix = Float[np.ndarray, "k k"]
-#: Cubic B-splines; what is not penalised are parabolas, under which Gaussian shifts and scales fall.
-_SPLINES, _ORDER = 20, 3
-#: The weight of the penalty is sought between these, in so many steps, to this share.
-_WEIGHTS, _ROUNDS, _CLOSE = (1e-6, 1e8), 60, 0.05
-
-
-def log_ratio(cells: Ordered) -> LogRatio:
-    """Returns the log ratio by which a logistic regression tells p from q at each cell.
-
-    The penalised likelihood is sum p log s(f) + q log s(-f) - w/2 int f'''^2, f a spline of the normal
-    score of the position, s the logistic function; w has the greatest marginal likelihood (Laplace).
-
-    Source: Fellner (1986) and Schall (1991) for the steps to w; Wood (2017), Generalized additive
-    models, section 6.5.2.
-    """
-    score = special.ndtri(cells.position)
-    if len(score) <= _ORDER or score[-1] - score[0] < 1e-9:
-        return LogRatio(np.zeros(len(score)), math.inf)
-    basis, penalty = _basis(score)
-    offset = math.log(cells.p.sum() / cells.q.sum())
-    beta, weight = np.zeros(basis.shape[1]), 1.0
-    for _ in range(_ROUNDS):
-        beta, curvature = _climb(basis, weight * penalty, cells, offset, beta)
-        spent = float(np.sum(linalg.cho_solve(curvature, penalty).diagonal()))
-        rough = float(beta @ penalty @ beta)
-        told = max((len(beta) - _ORDER) / weight - spent, 1e-12)
-        new = min(max(weight * told / max(rough, 1e-12), _WEIGHTS[0]), _WEIGHTS[1])
-        close = abs(math.log(new / weight)) < _CLOSE
-        weight = new
-        if close:
-            break
-    return LogRatio(basis @ beta, weight)
-
-
-def _basis(score: Counts) -> tuple[Float[np.ndarray, "c k"], Matrix]:
-    """Returns splines at the scores, and the integrals of products of their third derivatives."""
-    low, high = float(score[0]), float(score[-1])
-    inner = np.linspace(low, high, _SPLINES - 2)
-    knots = np.concatenate([[low] * 3, inner, [high] * 3])
-    basis = interpolate.BSpline.design_matrix(score, knots, 3).toarray()
-    middles = 0.5 * (inner[1:] + inner[:-1])
-    third = interpolate.BSpline(knots, np.eye(_SPLINES), 3).derivative(3)(middles)
-    # Third derivatives of cubics are constant between knots.
-    return basis, (inner[1] - inner[0]) * third.T @ third
-
-
-def _climb(
-    basis: Float[np.ndarray, "c k"], penalty: Matrix, cells: Ordered, offset: float,
-    beta: Float[np.ndarray, " k"],
-) -> tuple[Float[np.ndarray, " k"], tuple[Matrix, bool]]:  # fmt: skip
-    """Returns the coefficients by Newton's method, and the factored curvature there."""
-
-    def value(at: Float[np.ndarray, " k"]) -> float:
-        eta = basis @ at + offset
-        fit = cells.p @ special.log_expit(eta) + cells.q @ special.log_expit(-eta)
-        return float(fit - 0.5 * at @ penalty @ at)
-
-    both, here = cells.p + cells.q, value(beta)
-    factor = (penalty, True)
-    for _ in range(30):
-        share = special.expit(basis @ beta + offset)
-        gradient = basis.T @ (cells.p - both * share) - penalty @ beta
-        curvature = (basis * (both * share * (1.0 - share))[:, None]).T @ basis + penalty
-        curvature[np.diag_indices_from(curvature)] += 1e-10 * np.trace(curvature) / len(beta)
-        factor = linalg.cho_factor(curvature)
-        step = linalg.cho_solve(factor, gradient)
-        gain = float(gradient @ step)
-        if gain < 1e-8:
-            break
-        length, there = 1.0, value(beta + step)
-        while there < here - 1e-10 and length > 1e-4:
-            length *= 0.5
-            there = value(beta + length * step)
-        beta, here = beta + length * step, there
-    return beta, factor
