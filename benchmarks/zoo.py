@@ -193,7 +193,7 @@ class Row:
 
 def _apart(estimate, truth, error):
     """Errors between a number and the truth, whose own error counts; NaN where none is stated."""
-    if estimate.kind in ("unresolved", "lower_bound", "upper_bound"):
+    if estimate is None or estimate.kind not in ("estimate", "numeric", "exact"):
         return math.nan
     return (estimate.value - truth) / max(math.hypot(error, estimate.standard_error), 1e-9)
 
@@ -220,12 +220,13 @@ def judged(seed: int) -> Row:
         y = fit.sample(DRAWS, key=seed + 7)
         back = fit.log_prob(y) - np.asarray(values(jnp.asarray(y))) + p.evidence
     reverse, reverse_error = np.mean(back), np.std(back) / math.sqrt(len(y))
+    reported = fit.posterior is not None  # sums over a table of log p need no report
     z = (
         _apart(fit.forward_kl, forward, forward_error),
         _apart(fit.reverse_kl, reverse, reverse_error),
-        _apart(fit.log_evidence, p.evidence, 0.0),
+        _apart(fit.log_evidence, p.evidence, 0.0) if reported else math.nan,
     )
-    verdict = str(fit.diagnosis.verdict)
+    verdict = str(fit.diagnosis.verdict if reported else fit.divergence.kind)
     wrong = [
         n for n, one in zip(("KL(p||q)", "KL(q||p)", "evidence"), z, strict=True) if abs(one) > FAR
     ]

@@ -143,8 +143,8 @@ class Fit(Shown):
             )
         if self.posterior is None:
             raise UnsupportedError(
-                f"fit.{what} belongs to fits of a log density: "
-                'fit(LogDensity(fn, example), family, direction="reverse")'
+                f"fit.{what} rests on draws towards p, and this fit has none (its numbers are by "
+                f'{self.divergence.method}); fit(LogDensity(fn, example), family, direction="reverse") makes them'
             )
         return self.posterior
 
