@@ -12,7 +12,7 @@ from kullback.diagnostics.importance import Kin
 from kullback.fitting.climbs import Climbs
 from kullback.fitting.components import Components, one
 from kullback.results.posterior import Finding
-from kullback.solvers.modes import CountedDensity
+from kullback.solvers.modes import CountedDensity, mode_at
 from kullback.solvers.shear import Shear
 from kullback.solvers.tempering import Tempered
 from kullback.tables.kinds import listed
@@ -100,4 +100,5 @@ def covering_of(
     inner = shear.density(density)
     there = replace(tempered, x=z, log_p=tempered.log_p + shear.log_det(z))
     anchor = one(z.mean(axis=0), np.linalg.cholesky(np.cov(z.T) + 1e-12 * np.diag(z.var(axis=0))))
-    return Covering(inner, cover(inner, anchor, Climbs((), (), 0), there, run), run, shear)
+    modes = tuple(mode_at(inner, shear.inverse(m.at[None])[0]) for m in found.modes if m.proper)
+    return Covering(inner, cover(inner, anchor, Climbs(modes, (), 0), there, run), run, shear)

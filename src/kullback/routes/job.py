@@ -105,9 +105,10 @@ class Job:
     @cached_property
     def reached(self) -> Tempered:
         """The draws that a report rests on: those from afar, or others where these show a neck."""
-        wide, found = self.tempered, self.search
+        wide = self.tempered
         if self.stopped or not wide.complete:
             return wide
+        found = self.everywhere
         name, density = "tempering in a neck", self.density
         return self.run.once(name, density, lambda: through_neck(density, wide, found, self.run))
 
@@ -120,7 +121,7 @@ class Job:
             return None
         start = self.search.starts[0]
         anchor = one(start.means[0], overall_root(start))
-        return covering_of(self.density, anchor, self.search, self.reached, self.run)
+        return covering_of(self.density, anchor, self.everywhere, self.reached, self.run)
 
 
 def _checkpoint(target: Unconstrained, family: str, run: Run) -> Checkpoint:

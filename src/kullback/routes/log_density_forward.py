@@ -88,7 +88,7 @@ def drawn_for(job: Job, recipe: MixtureRecipe, numbers: int = 0) -> Cover:
     size = structure_of(recipe, density.dimension).parameters(wanted)
 
     def compute() -> dict[str, Any]:
-        found = cover(density, anchor, job.search, job.tempered, run)
+        found = cover(density, anchor, job.everywhere, job.tempered, run)
         found = enough(density, found, numbers or (size if wanted > 1 else 0), run)
         return {"x": found.x, "log_p": found.log_p, "rounds": found.rounds}
 
