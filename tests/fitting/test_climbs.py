@@ -79,3 +79,22 @@ def test_tempering_knows_the_mass_of_modes_of_unlike_widths(d, width, mass):
     assert len(z) >= 5
     assert np.sqrt(np.mean(np.square(z))) < 2.0
     assert np.mean(shares) == pytest.approx(mass, abs=0.08)
+
+
+@pytest.mark.parametrize("key", range(4))
+def test_modes_of_unlike_volumes_in_many_coordinates(key):
+    """Four normals in twenty coordinates, whose scales differ: the narrow ones are met from each other."""
+    rng, d = np.random.default_rng(key), 20
+    means, scales = rng.normal(0.0, 1.5, (4, d)), np.exp(rng.normal(0.0, 0.3, (4, d)))
+
+    def evaluate(x):
+        z = (x[:, None] - means) / scales
+        logs = -0.5 * np.sum(z**2, axis=2) - np.log(scales).sum(axis=1)
+        total = np.logaddexp.reduce(logs, axis=1)
+        shares = np.exp(logs - total[:, None])
+        return total, -np.einsum("nk,nkd->nd", shares, z / scales)
+
+    found = search(CountedDensity(evaluate, d), np.zeros(d), rng, climbs=8)
+    nearest = [min(np.linalg.norm((m.at - at) / s) for m in found.modes) for at, s in zip(means, scales, strict=True)]  # fmt: skip
+    assert max(nearest) < 1.0
+    assert found.looks == 2**13
