@@ -110,8 +110,10 @@ CURVES = {
 }
 
 
-def _shear(rng, d):
-    name = str(rng.choice(list(CURVES)))
+def _shear(rng, d, before):
+    # Of the exponential of what has another scale everywhere not even a KL exists.
+    names = [name for name in CURVES if name != "exp" or not before]
+    name = str(rng.choice(names))
     i, j = rng.choice(d, 2, replace=False)
     a, width = rng.uniform(0.3, 1.0), rng.uniform(0.3, 1.0)
     curve = CURVES[name]
@@ -127,7 +129,7 @@ def _shear(rng, d):
     return Map(name, there, back, int(i))
 
 
-def _scale(rng, d):
+def _scale(rng, d, _):
     i, j = rng.choice(d, 2, replace=False)
     b = rng.uniform(0.2, 0.8)
 
@@ -157,10 +159,9 @@ def density(seed: int) -> Density:
     rng = np.random.default_rng([seed, 1])
     d = int(rng.choice([2, 2, 3, 4, 6, 10, 20]))
     name, base, drawn = _base(rng, d)
-    maps = [
-        (_shear, _scale)[int(rng.random() < 0.35)](rng, d)
-        for _ in range(int(rng.choice([0, 1, 1, 2])))
-    ]
+    maps: list[Map] = []
+    for _ in range(int(rng.choice([0, 1, 1, 2]))):
+        maps.append((_shear, _scale)[int(rng.random() < 0.35)](rng, d, maps))
     if rng.random() < 0.6:
         maps.append(_linear(rng, d))
     evidence = float(rng.normal(0.0, 20.0))
