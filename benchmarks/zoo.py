@@ -111,7 +111,7 @@ CURVES = {
 
 
 def _shear(rng, d, before):
-    # Of the exponential of what has another scale everywhere not even a KL exists.
+    # Of the exponential of what is no longer normal not even a KL exists.
     names = [name for name in CURVES if name != "exp" or not before]
     name = str(rng.choice(names))
     i, j = rng.choice(d, 2, replace=False)
@@ -129,7 +129,7 @@ def _shear(rng, d, before):
     return Map(name, there, back, int(i))
 
 
-def _scale(rng, d, _):
+def _scale(rng, d):
     i, j = rng.choice(d, 2, replace=False)
     b = rng.uniform(0.2, 0.8)
 
@@ -161,7 +161,8 @@ def density(seed: int) -> Density:
     name, base, drawn = _base(rng, d)
     maps: list[Map] = []
     for _ in range(int(rng.choice([0, 1, 1, 2]))):
-        maps.append((_shear, _scale)[int(rng.random() < 0.35)](rng, d, maps))
+        made = _scale(rng, d) if not maps and rng.random() < 0.35 else _shear(rng, d, maps)
+        maps.append(made)
     if rng.random() < 0.6:
         maps.append(_linear(rng, d))
     evidence = float(rng.normal(0.0, 20.0))
