@@ -3,10 +3,9 @@
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain, zip_longest
 from pathlib import Path
-from typing import Any, final
+from typing import Any, NamedTuple, final
 
 import polars as pl
 
@@ -24,8 +23,7 @@ _MOST = 2**31
 
 
 @final
-@dataclass(frozen=True)
-class Token:
+class Token(NamedTuple):
     """A token as an entry names it.
 
     Attributes:
@@ -42,8 +40,7 @@ class Token:
 
 
 @final
-@dataclass(frozen=True)
-class Position:
+class Position(NamedTuple):
     """The token that came, None where it is not known, and the likeliest ones."""
 
     document: object
@@ -235,8 +232,10 @@ def _position(entry: Entry, document: object, place: str) -> Position:
 
 def _token(entry: Entry, place: str) -> Token | None:
     """Returns the token that an entry names; None where it names none."""
-    number = next((v for n in ("token_id", "id") if (v := entry.get(n)) is not None), None)
-    text, value = entry.get("token"), entry.get("logprob")
+    number = entry.get("token_id")
+    if number is None:
+        number = entry.get("id")
+    text, value, given = entry.get("token"), entry.get("logprob"), entry.get("bytes")
     if number is None and not isinstance(text, (str, bytes)):
         number = text
     if isinstance(text, str) and text.startswith("token_id:"):
@@ -249,15 +248,15 @@ def _token(entry: Entry, place: str) -> Token | None:
         raise InputError(
             f"{place}: {number!r} is no token: it needs a whole number, 0 at least, or its text"
         )
-    spelt = _spelt(text, entry.get("bytes"), place)
+    spelt = _spelt(text, given, place)
     if number is None and spelt is None:
         return None
-    return Token(number, spelt, None if value is None else float(value), _size(text, entry.get("bytes")))  # fmt: skip
+    return Token(number, spelt, None if value is None else float(value), _size(text, given))  # fmt: skip
 
 
 def _spelt(text: object, given: object, place: str) -> bytes | None:
     """Returns the bytes of a token, or those of its text; None where neither is known."""
-    if isinstance(given, Sequence) and not isinstance(given, str) and len(given):
+    if isinstance(given, (list, bytes)) and given:
         try:
             return bytes(given)
         except (TypeError, ValueError):
@@ -269,7 +268,7 @@ def _spelt(text: object, given: object, place: str) -> bytes | None:
 
 def _size(text: object, given: object) -> float:
     """Returns how many bytes a token has; NaN where a part of a character was written as the sign for none."""
-    if isinstance(given, Sequence) and not isinstance(given, str):
+    if isinstance(given, (list, bytes)):
         return float(len(given))
     if isinstance(text, str) and text and "\ufffd" not in text:
         return float(len(text.encode(errors="surrogatepass")))

@@ -35,7 +35,8 @@ def open_lists(file: Path, ids: dict[bytes, int]) -> LogitsFile:
     try:
         return _opened(file, None)
     except _UnnumberedError:
-        return _opened(file, ids)
+        pass
+    return _opened(file, ids)
 
 
 def _opened(file: Path, ids: dict[bytes, int] | None) -> LogitsFile:
