@@ -185,6 +185,39 @@ def test_draws(run, model, table, tmp_path):
     assert "'=red" in guarded
 
 
+def test_draws_given_columns(run, model, write):
+    """Of a joint density, and of one that is given columns, which says what it needs."""
+    drawn = pl.read_csv(run("sample", model, "-n", "400", "--given", "eruptions=2.0").out.encode())
+    wanted = load(model).condition(eruptions=2.0)
+    assert drawn.columns == ["waiting"]
+    mean, error = drawn["waiting"].mean(), drawn["waiting"].std() / 20.0
+    assert abs(mean - wanted.sample(np.random.default_rng(1), 100_000).mean()) < 4.0 * error
+    rng = np.random.default_rng(2)
+    lines = [
+        f"{x:.3f},{'warm' if x + rng.logistic() > 0 else 'cold'}"
+        for x in 2.0 * rng.normal(size=300)
+    ]
+    write("days.csv", "sun, in h,sky\n".replace("sun, in h", '"sun, in h"') + "\n".join(lines))
+    names = (
+        "--given",
+        '"sun, in h"',
+        "--family",
+        "categorical",
+        "--direction",
+        "forward",
+        "--no-report",
+    )
+    assert run("fit", "days.csv", *names, "--out", "sky.kb").code == 0
+    sky = pl.read_csv(run("sample", "sky.kb", "-n", "500", "--given", "sun, in h=1").out.encode())[
+        "sky"
+    ]
+    share, p = (sky == "warm").mean(), float(1.0 / (1.0 + np.exp(-1.0)))
+    assert abs(share - p) < 0.12
+    assert "say their values: --given sun, in h=VALUE" in run("sample", "sky.kb", "-n", "5").err
+    assert "no such column" in run("sample", "sky.kb", "-n", "5", "--given", "rain=1").err
+    assert "holds numbers" in run("sample", "sky.kb", "-n", "5", "--given", "sun, in h=much").err
+
+
 def test_draws_are_scored(run, model):
     run("sample", model, "-n", "500", "--out", "draws.npy")
     assert run("score", model, "draws.npy", "--json").json["rows"] == 500

@@ -16,7 +16,7 @@ from kullback.distributions.gaussian_mixture import GaussianMixture, TableMixtur
 from kullback.distributions.real import Normal
 from kullback.distributions.vector import Categorical, MultivariateNormal
 from kullback.families import Mixture
-from kullback.fitting.conditional import _Problem, ascend
+from kullback.fitting.conditional import _Problem, ascend, logistic
 from kullback.results.fit import Fit
 from kullback.results.serialise import in_unit, to_json
 from kullback.targets import Samples
@@ -124,6 +124,44 @@ class TestFits:
         assert at.loc == pytest.approx(slopes @ [1.0, 1.0, 2.0])
         assert at.scale == pytest.approx(math.sqrt(variance))
 
+    def test_a_column_that_is_constant_but_in_one_row(self):
+        """Refits without that row know nothing of its coefficient: linear regression leaves it 0."""
+        rng = np.random.default_rng(8)
+        x = rng.normal(size=200)
+        y, rare = 0.5 * x + rng.normal(size=200), np.zeros(200)
+        rare[17] = 1.0
+        plain = fit(np.column_stack([x, y]), "full_rank", direction="forward", given="x0")
+        rows = Samples(
+            np.column_stack([x, rare, y]), columns=("x", "rare", "y"), kinds=["continuous"] * 3
+        )
+        found = fit(rows, "full_rank", direction="forward", given=["x", "rare"])
+        assert found.held_out.value == pytest.approx(plain.held_out.value, abs=0.01)
+        at = found.condition(x=x[17], rare=1.0)
+        assert isinstance(at, Normal)
+        assert at.loc == pytest.approx(y[17], abs=1e-6)  # a dummy of one row meets it
+
+    @pytest.mark.parametrize("constant", [0.0, 0.1])
+    def test_logistic_regression_on_columns_that_hardly_vary(self, constant):
+        """Of digits, some pixels are empty in all rows, some in nine tenths; scores are those of scikit-learn."""
+        linear_model = pytest.importorskip("sklearn.linear_model")
+        rng = np.random.default_rng(9)
+        x = rng.normal(size=(120, 4))
+        x[:, 1], x[:, 2] = constant, constant
+        x[:3, 2] += [2.0, 1.0, 3.0]
+        y = (x[:, 0] + rng.logistic(size=120) > 0.0).astype(float)
+        table, weights, left = np.column_stack([x, y]), np.ones(120), np.arange(120) >= 10
+        whole = logistic(table, weights, 4, (0,) * 4, 2, 1.0)
+        for some in (left, np.roll(left, 3), np.ones(120, dtype=bool)):
+            mean, scale = x[some].mean(axis=0), x[some].std(axis=0)
+            units = (x - mean) / np.where(scale > 1e-9, scale, np.inf)
+            # Two coefficients with a prior of sd 1 each are one, their difference, with one of sd sqrt(2).
+            theirs = linear_model.LogisticRegression(C=2.0, tol=1e-10, max_iter=1000)
+            theirs.fit(units[some], y[some])
+            wanted = theirs.predict_log_proba(units)[np.arange(120), y.astype(int)]
+            for start in (None, whole):
+                ours = logistic(table[some], weights[some], 4, (0,) * 4, 2, 1.0, start)
+                np.testing.assert_allclose(ours.log_prob(table), wanted, atol=1e-4)
+
     def test_mutual_information_of_a_known_pair_is_in_its_interval(self):
         """Of 40 pairs about 38 intervals hold it; 33 at least, but for chance of 1 in 100."""
         rng, inside = np.random.default_rng(4), 0
@@ -230,6 +268,7 @@ class TestRefusals:
         [
             (["x7"], "no such column"),
             (["x0", "x1"], "names every column"),
+            (["xx0"], "did you mean 'x0'"),
             ([0], "names of columns"),
         ],
     )
@@ -255,6 +294,39 @@ class TestRefusals:
         x = np.arange(50.0)
         with pytest.raises(InputError, match="determine each other"):
             fit(np.column_stack([x, 2.0 * x]), "full_rank", direction="forward", given="x0")
+        for value in (0.0, 0.1):
+            with pytest.raises(InputError, match=f"x1 is constant .{value:g} in every row"):
+                fit(
+                    np.column_stack([x, 0.0 * x + value, x**2]),
+                    "full_rank",
+                    direction="forward",
+                    given=["x0", "x1"],
+                )
+
+    @pytest.mark.parametrize(
+        ("x", "said"),
+        [
+            ({"x0": math.nan}, "x0=nan: x0 holds numbers"),
+            ({"x0": math.inf}, "x0=inf: x0 holds numbers"),
+            ({"x0": "much"}, "x0='much': x0 holds numbers"),
+            ({"x0": None}, "x0=None: x0 holds numbers"),
+            ({"x0": 0.5, "x1": 1.0}, "x1: q is a density of x1 given x0: leave x1 out"),
+            ({}, "x0: q is a density of x1 given x0: say all"),
+        ],
+    )
+    def test_values_that_are_none(self, x, said):
+        found = fit(self.ROWS, "full_rank", direction="forward", given="x0")
+        with pytest.raises(InputError, match=said):
+            found.condition(**x)
+
+    def test_a_rating_is_known_by_its_number(self):
+        rng = np.random.default_rng(12)
+        k = rng.integers(1, 6, 200).astype(float)
+        rows = Samples(np.column_stack([k, k + rng.normal(size=200)]), columns=("stars", "y"))
+        found = fit(rows, "mixture:2", direction="forward", given="stars")
+        assert str(found.condition(stars=3.0)) == str(found.condition(stars=3))
+        with pytest.raises(InputError, match="no such label; there are 1, 2, 3, 4, 5"):
+            found.condition(stars=2.5)
 
     def test_too_few_rows_and_gaps(self):
         few = fit(self.ROWS[:10], "full_rank", direction="forward", given="x0")

@@ -14,9 +14,18 @@ from kullback.core.run import Watch
 from kullback.measure.logits import TokenValues, joined, token_values
 from kullback.measure.text import Text
 from kullback.results.logits import LogitsReport
-from kullback.tables.logits import Block, LogitsFile, in_memory, open_logits, with_sizes, workers
+from kullback.tables.logits import (
+    Block,
+    LogitsFile,
+    in_memory,
+    numbered,
+    open_logits,
+    with_sizes,
+    workers,
+)
 
 Groups = Int[np.ndarray, " n"]
+Ids = dict[bytes, int]
 
 
 def logits_kl(
@@ -58,32 +67,28 @@ def logits_kl(
     """
     if not others:
         raise InputError("logits_kl needs a base and at least one model to compare with it")
-    ids: dict[str, int] = {}
-    files = [_opened(given, ids, tokens, documents) for given in (base, *others)]
+    if max_kl is not None and not max_kl >= 0.0:
+        raise InputError(f"max_kl must be a number of nats, 0 at least, not {max_kl}")
+    ids: Ids = {}
+    names = ("base", *(f"model {i + 1}" for i in range(len(others))))
+    given = zip((base, *others), names, strict=True)
+    files = [_opened(one, name, ids, tokens, documents) for one, name in given]
     for file in files[1:]:
         _check_same(files[0], file)
     if bytes is not None:
         files[0] = with_sizes(files[0], bytes)
-    if ids and len({file.vocabulary > 0 for file in files}) > 1:
-        raise InputError(
-            f"{files[0].source}: lists name tokens by their text, logits by their number: give token_id in the lists"
-        )
     found = _streamed(files, progress)
     return Text(files, found).report(max_kl)
 
 
-def _opened(given: object, ids: dict[str, int], tokens: object, documents: object) -> LogitsFile:
+def _opened(given: object, name: str, ids: Ids, tokens: object, documents: object) -> LogitsFile:
     if isinstance(given, (str, Path)):
         file = open_logits(given, ids)
         if documents is not None:
-            numbers = np.unique(np.asarray(documents), return_inverse=True)[1].reshape(-1)
-            if len(numbers) != file.rows:
-                raise InputError(
-                    f"documents: {len(numbers):,} numbers for {file.rows:,} positions of {file.source}"
-                )
+            numbers = numbered(documents, file.rows, file.source)
             file = replace(file, documents=numbers, consecutive=False)
         return file
-    return in_memory(given, tokens, documents)
+    return in_memory(given, tokens, documents, name)
 
 
 def _check_same(base: LogitsFile, other: LogitsFile) -> None:
@@ -97,6 +102,18 @@ def _check_same(base: LogitsFile, other: LogitsFile) -> None:
         raise InputError(
             f"{other.source} has {other.vocabulary:,} tokens, {base.source} {base.vocabulary:,}: KL needs one "
             "vocabulary"
+        )
+    if base.by_text != other.by_text:
+        named, numbered = (base, other) if base.by_text else (other, base)
+        raise InputError(
+            f"{named.source} names tokens by their text, {numbered.source} by their number: give token_id in the lists"
+        )
+    sized, listed = (base, other) if base.vocabulary else (other, base)
+    if sized.vocabulary and listed.tokens.max() >= sized.vocabulary:
+        at = int(listed.tokens.argmax())
+        raise InputError(
+            f"{listed.source}: token {listed.tokens[at]} at {listed.place(at)} is not one of the "
+            f"{sized.vocabulary:,} of {sized.source}"
         )
     differ = (base.tokens != other.tokens) & (base.tokens >= 0) & (other.tokens >= 0)
     if differ.any():

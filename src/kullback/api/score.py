@@ -1,11 +1,13 @@
 """Scoring: the log density of rows under a fit."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from itertools import compress
 from pathlib import Path
+from types import MappingProxyType
 from typing import final
 
 import numpy as np
@@ -375,18 +377,26 @@ def _log_prob(fit: _Model, rows: Array, *, skip_missing: bool) -> Float[np.ndarr
 Column = tuple[str, np.ndarray | list[str]]
 
 
-def draws(fit: Fit, n: int, *, key: object = 0) -> list[Column]:
+def draws(
+    fit: Fit, n: int, *, key: object = 0, given: Mapping[str, object] = MappingProxyType({})
+) -> list[Column]:
     """Returns n draws of q, column by column; codes of categories as their labels.
 
     Args:
         fit: where from.
         n: how many.
         key: randomness, an int or a JAX key.
+        given: values of columns, as of `Fit.condition`: draws are of the others.
 
     Raises:
-        InputError: there are too many, or none.
+        InputError: there are too many, or none; or there is no such column.
         UnsupportedError: q cannot be drawn from.
     """
+    if given:
+        there = [name not in given for name in fit.columns]
+        labels = tuple(compress(fit.labels, there)) if any(fit.labels) else ()
+        q = fit.condition(**given)
+        fit = replace(fit, q=q, columns=tuple(compress(fit.columns, there)), labels=labels)
     d = len(fit.columns) or max(fit.q.support.dimension, 1)
     if not 1 <= n <= MAX_CELLS // d:
         raise InputError(

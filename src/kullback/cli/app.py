@@ -104,7 +104,7 @@ def _app() -> App:
         help_format="plaintext",
         version=__version__,
         suppress_keyboard_interrupt=False,
-        default_parameter=Parameter(negative_bool=()),
+        default_parameter=Parameter(negative_bool=(), negative_iterable=()),
     )
     for order, command in enumerate(COMMANDS):
         app.command(command, sort_key=order)

@@ -208,6 +208,7 @@ def sample(
     *,
     n: Annotated[int, Parameter(alias="-n")],
     key: int = 0,
+    given: tuple[str, ...] = (),
     out: Path | None = None,
     spreadsheet: Flag = False,
     output: Output = OUTPUT,
@@ -218,12 +219,13 @@ def sample(
         model: file of a fit, which kullback fit --out wrote.
         n: how many.
         key: randomness.
+        given: draw the other columns given a value of this, NAME=VALUE; may be said several times.
         out: write to this .csv, .parquet or .npy file instead of to stdout.
         spreadsheet: put a quotation mark before text that a spreadsheet would take for a formula.
     """
     from kullback.cli import tables
 
-    return tables.sample(model, n, key, out, spreadsheet=spreadsheet, output=output)
+    return tables.sample(model, n, key, given, out, spreadsheet=spreadsheet, output=output)
 
 
 def diff(

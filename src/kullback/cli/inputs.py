@@ -1,5 +1,6 @@
 """MODEL.PY:NAME: a log density in a Python file of the user's, which is executed."""
 
+import csv
 import difflib
 import glob
 import importlib.util
@@ -273,14 +274,14 @@ def is_rows(text: str) -> bool:
 
 
 def names_of(text: str | None) -> tuple[str, ...]:
-    """Returns names that are separated by commas, such as "eruptions,waiting"; none for None.
+    """Returns names that are separated by commas, such as 'eruptions,"waiting, min"'; none for None.
 
     Raises:
         InputError: a name is empty.
     """
     if text is None:
         return ()
-    names = tuple(name.strip() for name in text.split(","))
+    names = tuple(name.strip() for name in next(csv.reader([text], skipinitialspace=True), ()))
     if not all(names):
         what = "there is no name in it" if not any(names) else "a name is empty"
         raise InputError(f"{text!r}: {what}; give names of columns, separated by commas")

@@ -12,7 +12,7 @@ from kullback.api.score import score as score_rows
 from kullback.api.store import load_fit
 from kullback.cli import workers
 from kullback.cli.answer import File, answer, progress, report_file
-from kullback.cli.inputs import check_place, kinds_of, names_of
+from kullback.cli.inputs import check_place, kinds_of, names_of, pairs_of
 from kullback.cli.options import Comparing, Output, ReadingOptions, Unit, Watching, Working, typed
 from kullback.core.errors import InputError
 from kullback.diff.driver import diff as diff_of
@@ -187,16 +187,23 @@ def score(
 
 
 def sample(
-    model: Path, n: int, key: int, out: Path | None, *, spreadsheet: bool, output: Output
-) -> int:
+    model: Path, n: int, key: int, given: Sequence[str], out: Path | None, *, spreadsheet: bool, output: Output
+) -> int:  # fmt: skip
     """Writes or prints draws and returns the exit code."""
     if out is not None:
         check_format(out, (".csv", ".parquet", ".npy"))
         check_place(out, "--out", inputs=(model,))
-    names, columns = zip(*draws(load_fit(model), n, key=key), strict=True)
+    fit, values = load_fit(model), pairs_of(given, "--given", "age=40")
+    if fit.conditional is not None and not values:
+        names = fit.conditional.given
+        say = " ".join(f"--given {name}=VALUE" for name in names)
+        raise InputError(
+            f"{model}: q is a density given {', '.join(names)}: say their values: {say}"
+        )
+    names, columns = zip(*draws(fit, n, key=key, given=values), strict=True)
     if out is not None:
         write_columns(out, names, columns, spreadsheet=spreadsheet)
-    body = {"model": str(model), "n": n, "key": key, "columns": list(names)}
+    body = {"model": str(model), "n": n, "key": key, "given": values, "columns": list(names)}
     if out is None and not output.json:
         show_text(as_csv(names, columns, spreadsheet=spreadsheet))
         return 0

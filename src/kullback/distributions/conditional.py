@@ -15,7 +15,10 @@ from kullback.distributions.columns import asked_row
 from kullback.distributions.gaussian_mixture import TableMixture
 from kullback.distributions.vector import Categorical
 
-_NO_DRAWS = "q is a density given columns, which is drawn from at values of these: q.sample_given(rng, rows)"
+_NO_DRAWS = (
+    "q is a density given columns, which is drawn from at values of these: fit.condition(name=value).sample(rng, n), "
+    "or q.sample_given(rng, rows)"
+)
 
 
 @final

@@ -225,9 +225,7 @@ def logistic(
     """
     given = tuple(j for j in range(x.shape[1]) if j != column)
     share = weights / weights.sum()
-    numbers = x[:, given]
-    center = share @ numbers
-    scale = np.sqrt(np.maximum(share @ (numbers - center) ** 2, 1e-300))
+    center, scale = _standard(x[:, given], share)
     made = Softmax(column, given, levels, center, scale, np.zeros((codes, 1)))
     features = made.features(x)
     hit = (x[:, column][:, None] == np.arange(codes)).astype(np.float64)
@@ -244,6 +242,31 @@ def logistic(
         )
         return value, slope.ravel()
 
-    begin = np.zeros(codes * features.shape[1]) if start is None else start.coefficients.ravel()
-    end = descend(loss, begin, iterations=_STEPS)
+    begin = np.zeros((codes, features.shape[1])) if start is None else _moved(start, made)
+    begin[:, ~features.any(axis=0)] = (
+        0.0  # nothing here says otherwise, and elsewhere it may be anything
+    )
+    end = descend(loss, begin.ravel(), iterations=_STEPS)
     return replace(made, coefficients=end.at.reshape(codes, -1))
+
+
+def _standard(numbers: Rows, share: Weights) -> tuple[Array, Array]:
+    """Returns by what columns are standardised; one that is constant is that constant, exactly, in every row."""
+    center = share @ numbers
+    scale = np.sqrt(share @ (numbers - center) ** 2)
+    there = numbers[share > 0.0]
+    same = there.min(axis=0) == there.max(axis=0)
+    return np.where(same, there[0], center), np.where(same | (scale == 0.0), 1.0, scale)
+
+
+def _moved(start: Softmax, made: Softmax) -> Float[np.ndarray, "l f"]:
+    """Returns coefficients of the same log odds, of columns that are standardised otherwise."""
+    table = start.coefficients.copy()
+    at = 1
+    for j, levels in enumerate(made.levels):
+        if not levels:
+            slope = table[:, at] / start.scale[j]
+            table[:, 0] += slope * (made.center[j] - start.center[j])
+            table[:, at] = slope * made.scale[j]
+        at += max(levels, 1)
+    return table

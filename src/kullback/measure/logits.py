@@ -202,7 +202,9 @@ def _matched(p: _Side, q: _Side) -> tuple[_Side, _Side]:
     assert lead.ids is not None
     assert lead.kept is not None
     if other.ids is None:
-        at = np.maximum(lead.ids, 0)
+        at, size = np.maximum(lead.ids, 0), other.x.shape[1]
+        if at.max() >= size:
+            raise InputError(f"a list names token {at.max()}, which is not one of {size:,}")
         x, w = (np.take_along_axis(a, at, axis=1).astype(np.float64) for a in (other.x, other.w))
         kept = lead.kept
         if other.kept is not None:
@@ -220,6 +222,13 @@ def _matched(p: _Side, q: _Side) -> tuple[_Side, _Side]:
 def _of_codes(block: Packed, part: slice, came: Array, first: int) -> _Side:
     codes, step, least = block.codes[part], block.step[part], block.least[part]
     n = len(codes)
+    told = np.isfinite(least) & np.isfinite(step) & (step >= 0.0)
+    if not told.all():
+        at = int(np.argmin(told))
+        raise InputError(
+            f"position {first + at + 1}: its scale is {step[at]:g}, its least log probability {least[at]:g}: it is "
+            "damaged; write the file again"
+        )
     likeliest = codes.argmax(axis=1)
     rows = np.arange(n)
     peak = codes[rows, likeliest].astype(np.uint16)
@@ -250,9 +259,8 @@ def _of_codes(block: Packed, part: slice, came: Array, first: int) -> _Side:
 
 def _check(total: Values, room: Values, norm: Values, half: Values, first: int) -> None:
     """Raises InputError for a row that adds up to anything but 1, as one does that was never written."""
-    share = total / norm
-    most = (total + room) / norm
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share, most = total / norm, (total + room) / norm
         bad = ~((share <= np.exp(half) * (1.0 + _SUM)) & (most >= np.exp(-half) * (1.0 - _SUM)))
     if bad.any():
         at = int(np.argmax(bad))

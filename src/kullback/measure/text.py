@@ -94,6 +94,12 @@ class Text:
                 "lists cut the probabilities: all tokens that both files do not list count as one, so that each "
                 "divergence is a lower bound of that of the models"
             )
+        unknown = int(np.sum(self.tokens < 0))
+        if 0 < unknown < len(self.tokens):
+            yield (
+                f"at {unknown:,} positions the token that came is not known (a number below 0): they count for the "
+                "divergences, and nothing is said of perplexities; leave them out if they are padding"
+            )
         if self.count < 10:
             yield f"{self.count} {self.unit} tell little of how much others would differ: intervals are wide"
 

@@ -1,7 +1,7 @@
 """What a fit found: the best q, the other optima, the way there."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, final
 
@@ -245,14 +245,32 @@ def conditioned(fit: Fit, x: Mapping[str, object]) -> Distribution:
         if name not in fit.columns:
             raise InputError(f"{name}: there is no such column; there are {', '.join(fit.columns)}")
         at = fit.columns.index(name)
-        labels = fit.labels[at] if at < len(fit.labels) else ()
-        if labels and str(value) not in labels:
+        row[at] = _cell(name, value, fit.labels[at] if at < len(fit.labels) else ())
+    if (known := fit.conditional) is not None:
+        y_given_x = f"q is a density of {', '.join(known.asked)} given {', '.join(known.given)}"
+        for name in known.asked:
+            if name in x:
+                raise InputError(f"{name}: {y_given_x}: leave {name} out")
+        for name in known.given:
+            if name not in x:
+                raise InputError(f"{name}: {y_given_x}: say all of these")
+    return condition(row)
+
+
+def _cell(name: str, value: object, labels: Sequence[str]) -> float:
+    """Returns the number by which a value of a column is known."""
+    if labels:
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)  # labels of a rating are whole
+        if str(value) not in labels:
             raise InputError(
                 f"{name}={value!r}: there is no such label; there are {', '.join(labels[:8])}"
             )
-        row[at] = labels.index(str(value)) if labels else float(value)  # pyright: ignore[reportArgumentType]
-    known = fit.conditional
-    lacking = [] if known is None else [name for name in known.given if name not in x]
-    if lacking:
-        raise InputError(f"{lacking[0]}: q is a density given {', '.join(known.given)}: say all of them")  # pyright: ignore[reportOptionalMemberAccess]  # fmt: skip
-    return condition(row)
+        return float(labels.index(str(value)))
+    try:
+        number = float(value)  # pyright: ignore[reportArgumentType]
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise InputError(f"{name}={value!r}: {name} holds numbers: a finite one is needed")
+    return number

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from functools import cached_property
 from typing import final
 
@@ -44,6 +45,8 @@ _SIZES = (1, 2, 3, 4, 6, 8, 12)
 _EACH = 40
 #: With more rows than this, those of two of the ten folds are scored: their error is small enough.
 _MANY = 5000
+#: A share of a variance that is next to nothing, and well above rounding.
+_LITTLE = 1e-10
 #: Bars of a histogram of the distribution function.
 _BARS = 20
 _HELD_OUT = "rows left out, each scored by a fit to nine tenths"
@@ -135,9 +138,9 @@ def _task(p: Samples, problem: Problem) -> _Task:
     """Returns the rows with the numbers of their columns. Raises InputError for names that there are not."""
     unknown = [name for name in problem.given if name not in p.columns]
     if unknown:
-        raise InputError(
-            f"given={unknown[0]!r}: there is no such column; there are {listed(p.columns)}"
-        )
+        near = get_close_matches(unknown[0], p.columns, 1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {listed(p.columns)}"
+        raise InputError(f"given={unknown[0]!r}: there is no such column; {hint}")
     given = tuple(j for j, name in enumerate(p.columns) if name in problem.given)
     asked = tuple(j for j in range(len(p.columns)) if j not in given)
     if not asked:
@@ -193,7 +196,7 @@ def _mixture(task: _Task, recipe: Mixture, family: object) -> _Candidate:
     def fitted(x: Array, weights: Values, near: TableMixture, given: tuple[int, ...]) -> TableMixture:  # fmt: skip
         nonlocal spent
         if len(near.weights) == 1 and len(near.reals) == len(near.kinds):
-            return _gaussian(x, weights)
+            return _gaussian(x, weights, _held(near, given))
         found = ascend(near, x, weights, given)
         spent += found.evaluations
         return found.q
@@ -231,6 +234,7 @@ def _mixture(task: _Task, recipe: Mixture, family: object) -> _Candidate:
 def _table(task: _Task, recipe: Mixture) -> TableMixture:
     """Returns the mixture over whole rows that the ascent begins at: that of greatest likelihood."""
     if recipe.k == 1 and all(kind == "continuous" for kind in task.kinds):
+        _check_vary(task)
         return _gaussian(task.x, task.weights)
     found = fit_samples(task.p, recipe, starts=task.starts, run=task.run, hold_out=False)
     return _as_table(found.q)
@@ -280,12 +284,36 @@ def _missed(
     return before - after > _size(new)
 
 
-def _gaussian(x: Array, weights: Values) -> TableMixture:
-    """Returns the Gaussian of greatest likelihood, whose density of y given x is linear regression's."""
+def _check_vary(task: _Task) -> None:
+    """Raises InputError for a column of one value, by which a density is infinite, or says nothing."""
+    there = task.x[task.weights > 0.0]
+    for j in np.flatnonzero(there.min(axis=0) == there.max(axis=0)):
+        name = task.p.columns[j]
+        raise InputError(f"column {name} is constant ({there[0, j]:g} in every row): leave it out")
+
+
+def _held(near: TableMixture, given: tuple[int, ...]) -> Values:
+    """Returns variances that are next to nothing, of x: where x is constant in fewer rows, y does not depend on it."""
+    return np.where(
+        np.isin(np.arange(len(near.kinds)), given),
+        _LITTLE * np.sum(near.roots[0] ** 2, axis=1),
+        0.0,
+    )
+
+
+def _gaussian(x: Array, weights: Values, more: Values | float = 0.0) -> TableMixture:
+    """Returns the Gaussian of greatest likelihood, whose density of y given x is linear regression's.
+
+    Args:
+        x: whole rows.
+        weights: of the rows.
+        more: what is added to the variance of each column.
+    """
     share = weights / weights.sum()
     mean = share @ x
     moved = x - mean
     covariance = (moved * share[:, None]).T @ moved
+    covariance[np.diag_indices(len(mean))] += more
     try:
         root = np.linalg.cholesky(covariance)
     except np.linalg.LinAlgError:

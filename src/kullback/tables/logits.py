@@ -1,7 +1,9 @@
 """Files of a language model's next-token probabilities: llama.cpp's, NumPy's, and top-k lists; read in blocks."""
 
+import math
 import os
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -90,6 +92,7 @@ class LogitsFile:
         blocks: starts a pass: yields all rows in order, so many at once.
         place: says where a row is, in words.
         sizes: bytes of the tokens that came; None where that is not known.
+        by_text: whether tokens are numbered by their text, as they come, not as the model numbers them.
     """
 
     source: str
@@ -101,6 +104,7 @@ class LogitsFile:
     blocks: Callable[[int], Iterator[Block]]
     place: Callable[[int], str]
     sizes: Float[np.ndarray, " n"] | None = None
+    by_text: bool = False
 
     @property
     def rows(self) -> int:
@@ -113,7 +117,7 @@ class LogitsFile:
         return max(1, _BLOCK // (2 * max(self.vocabulary, 64)))
 
 
-def open_logits(path: object, ids: dict[str, int]) -> LogitsFile:
+def open_logits(path: object, ids: dict[bytes, int]) -> LogitsFile:
     """Returns a file of next-token probabilities, its header read and its length checked.
 
     Args:
@@ -155,12 +159,19 @@ def _llama(file: Path) -> LogitsFile:
             raise InputError(
                 f"{file}: its header says {chunks} chunks of {context} tokens of {vocabulary}: no such file can be"
             )
+        first = context // 2
+        rows, width = context - 1 - first, 2 * ((vocabulary + 1) // 2) + 4
+        begin, whole = 20 + 4 * chunks * context, 2 * width * rows * chunks
+        if size != begin + whole:
+            raise InputError(f"{file}: {_short(size - begin, rows, width, chunks, whole)}")
         text = np.frombuffer(stream.read(4 * chunks * context), dtype="<i4")
-    first = context // 2
-    rows, width = context - 1 - first, 2 * ((vocabulary + 1) // 2) + 4
-    begin, whole = 20 + 4 * chunks * context, 2 * width * rows * chunks
-    if size != begin + whole:
-        raise InputError(f"{file}: {_short(size - begin, rows, width, chunks, whole)}")
+    bad = (text < 0) | (text >= vocabulary)
+    if bad.any():
+        at = int(np.argmax(bad))
+        raise InputError(
+            f"{file}: token {at % context + 1} of chunk {at // context + 1} is {text[at]}, not one of {vocabulary:,}: "
+            "the file is damaged; write it again"
+        )
     tokens = text.reshape(chunks, context)[:, first + 1 :].reshape(-1).astype(np.int64)
 
     def blocks(at_once: int) -> Iterator[Block]:
@@ -200,7 +211,10 @@ def _fill(stream: IO[bytes], array: Array, file: Path) -> None:
     """Fills an array from a stream; a file that became shorter is said to be."""
     left = memoryview(array.reshape(-1).view(np.uint8))  # pyright: ignore[reportArgumentType]
     while left.nbytes:
-        got = stream.readinto(left)  # pyright: ignore[reportAttributeAccessIssue]
+        try:
+            got = stream.readinto(left)  # pyright: ignore[reportAttributeAccessIssue]
+        except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            raise InputError(f"{file}: it is damaged: {error}") from None
         if not got:
             raise InputError(f"{file}: the file ends {left.nbytes:,} bytes early")
         left = left[got:]
@@ -211,24 +225,23 @@ def _fill(stream: IO[bytes], array: Array, file: Path) -> None:
 
 def _archive(file: Path) -> LogitsFile:
     try:
-        with zipfile.ZipFile(file) as archive:
-            names = {n.removesuffix(".npy") for n in archive.namelist()}
-        name = next((n for n in _LOGITS if n in names), None)
-        if name is None:
-            raise InputError(
-                f"{file}: it has the arrays {', '.join(sorted(names))}; one must be named {' or '.join(_LOGITS[:2])}"
-            )
         with np.load(file, allow_pickle=False) as arrays:
-            tokens = arrays[_TOKENS] if _TOKENS in names else None
-            documents = arrays[_DOCUMENTS] if _DOCUMENTS in names else None
-            sizes = arrays[_BYTES] if _BYTES in names else None
-    except (zipfile.BadZipFile, ValueError, EOFError, OSError) as error:
+            held = {n: arrays[n] for n in (_TOKENS, _DOCUMENTS, _BYTES) if n in arrays}
+        with zipfile.ZipFile(file) as archive:
+            lengths = {i.filename.removesuffix(".npy"): i.file_size for i in archive.infolist()}
+    except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError) as error:
         raise InputError(f"{file}: this archive cannot be read: {error}") from None
+    name = next((n for n in _LOGITS if n in lengths), None)
+    if name is None:
+        raise InputError(
+            f"{file}: it has the arrays {', '.join(sorted(lengths))}; one must be named {' or '.join(_LOGITS[:2])}"
+        )
 
     def opened() -> IO[bytes]:
         return zipfile.ZipFile(file).open(f"{name}.npy")
 
-    found = _of_arrays(file, opened, tokens, documents)
+    sizes = held.get(_BYTES)
+    found = _of_arrays(file, opened, lengths[name], held.get(_TOKENS), held.get(_DOCUMENTS))
     return found if sizes is None else with_sizes(found, sizes)
 
 
@@ -260,19 +273,29 @@ def with_sizes(file: LogitsFile, given: object) -> LogitsFile:
 
 
 def _array(file: Path) -> LogitsFile:
-    return _of_arrays(file, lambda: file.open("rb"), None, None)
+    return _of_arrays(file, lambda: file.open("rb"), file.stat().st_size, None, None)
 
 
 def _of_arrays(
-    file: Path, opened: Callable[[], IO[bytes]], tokens: Array | None, documents: Array | None
+    file: Path,
+    opened: Callable[[], IO[bytes]],
+    length: int,
+    tokens: Array | None,
+    documents: Array | None,
 ) -> LogitsFile:
     with opened() as stream:
         shape, dtype = _header(stream, file)
+        had = length - stream.tell()
     if len(shape) not in (2, 3) or dtype.kind != "f" or 0 in shape:
         raise InputError(
             f"{file}: logits must be numbers of shape (n, v) or (documents, n, v), not {dtype} of {shape}"
         )
-    rows, vocabulary = int(np.prod(shape[:-1])), int(shape[-1])
+    rows, vocabulary = math.prod(shape[:-1]), shape[-1]
+    if had != rows * vocabulary * dtype.itemsize:
+        raise InputError(
+            f"{file}: {had:,} bytes of logits follow its header, which says {rows * vocabulary * dtype.itemsize:,} "
+            f"({dtype} of {shape}); write it again (was the disk full?)"
+        )
     if documents is None:
         documents = np.repeat(np.arange(rows // shape[-2]), shape[-2])
     came = np.full(rows, -1) if tokens is None else _whole(tokens, rows, file, _TOKENS)
@@ -290,9 +313,9 @@ def _of_arrays(
                 kept = raw.astype(np.float64 if dtype.itemsize == 8 else np.float32, copy=False)
                 yield Dense(kept, float(np.finfo(dtype).eps) / 2.0)
 
-    numbers = np.unique(_whole(documents, rows, file, _DOCUMENTS), return_inverse=True)[1]
+    groups = numbered(documents, rows, str(file))
     return LogitsFile(
-        str(file), f"{8 * dtype.itemsize} bits", vocabulary, came, numbers.reshape(-1), consecutive=False,
+        str(file), f"{8 * dtype.itemsize} bits", vocabulary, came, groups, consecutive=False,
         blocks=blocks, place=lambda row: f"row {row + 1}",
     )  # fmt: skip
 
@@ -325,24 +348,33 @@ def _whole(values: Array, rows: int, file: Path, name: str) -> Int[np.ndarray, "
     return values.astype(np.int64)
 
 
-def in_memory(values: object, tokens: object, documents: object) -> LogitsFile:
-    """Returns an array of logits as a file is. Arguments as of the arrays of an archive."""
+def numbered(documents: object, rows: int, source: str) -> Int[np.ndarray, " n"]:
+    """Returns the numbers of documents that are given by a number or a name for each position; checked."""
+    given = np.asarray(documents).reshape(-1)
+    if len(given) != rows or given.dtype.kind not in "iubUSf" or not (given == given).all():
+        raise InputError(
+            f"{source}: documents must be {rows:,} numbers or names, one for each position, not {len(given):,} "
+            f"{given.dtype}"
+        )
+    return np.unique(given, return_inverse=True)[1].reshape(-1)
+
+
+def in_memory(values: object, tokens: object, documents: object, name: str) -> LogitsFile:
+    """Returns an array of logits as a file is; `name` is its source. Other arguments as of the arrays of an archive."""
     array = np.asarray(values)
     if array.ndim < 2 or array.dtype.kind != "f" or array.size == 0:
         raise InputError(
-            f"logits must be real numbers of shape (n, v), not {array.dtype} of {array.shape}"
+            f"{name}: logits must be real numbers of shape (n, v), not {array.dtype} of {array.shape}"
         )
     rows, size = int(np.prod(array.shape[:-1])), array.shape[-1]
     flat = array.reshape(rows, size)
-    place, eps = Path("logits"), float(np.finfo(array.dtype).eps) / 2.0
+    place, eps = Path(name), float(np.finfo(array.dtype).eps) / 2.0
     if documents is None:
         documents = np.repeat(np.arange(rows // array.shape[-2]), array.shape[-2])
     came = np.full(rows, -1) if tokens is None else _whole(np.asarray(tokens), rows, place, _TOKENS)
     if came.max() >= size:
-        raise InputError(f"tokens: {int(came.max())} is not one of {size}")
-    numbers = np.unique(np.asarray(documents).reshape(-1), return_inverse=True)[1].reshape(-1)
-    if len(numbers) != rows:
-        raise InputError(f"documents: {len(numbers):,} numbers for {rows:,} positions")
+        raise InputError(f"{name}: token {int(came.max())} is not one of {size}")
+    numbers = numbered(documents, rows, name)
 
     def blocks(at_once: int) -> Iterator[Block]:
         for first in range(0, rows, at_once):
@@ -351,7 +383,7 @@ def in_memory(values: object, tokens: object, documents: object) -> LogitsFile:
             yield Dense(part.astype(np.float64 if double else np.float32, copy=False), eps)
 
     return LogitsFile(
-        "an array", f"{8 * array.dtype.itemsize} bits", size, came, numbers, consecutive=False,
+        name, f"{8 * array.dtype.itemsize} bits", size, came, numbers, consecutive=False,
         blocks=blocks, place=lambda row: f"row {row + 1}",
     )  # fmt: skip
 
