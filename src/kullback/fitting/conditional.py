@@ -128,9 +128,9 @@ class _Problem:
         """Returns so many times the log likelihood of some columns, and its gradient."""
         x = self.x.T
         if there.all():
-            logs, _ = q.log_joint(x)
+            logs = q.log_joint(x)
         else:
-            logs, _ = marginal_of(q, self.columns).log_joint(x[there])
+            logs = marginal_of(q, self.columns).log_joint(x[there])
         total = np.logaddexp.reduce(logs, axis=0)
         shares = times * self.share * np.exp(logs - total)
         sums = shares.sum(axis=1)

@@ -7,16 +7,18 @@ Jordan 1994). Student's t is a Gaussian whose covariance is divided by a chi-squ
 each row, whose expectation takes part in the sums (Peel and McLachlan 2000).
 """
 
+import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, final
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from scipy import optimize, special
 
-from kullback.distributions.columns import Pattern
+from kullback.distributions.columns import elliptical, patterns
 from kullback.distributions.gaussian_mixture import TableMixture
 from kullback.fitting.components import Components
 from kullback.fitting.covariances import Prior, Structure
@@ -28,6 +30,7 @@ Array = np.ndarray
 _FEWEST, _MOST = 1.0, 200.0
 #: Pseudo-counts: of each label, and of the mean of a column of counts.
 _LABEL, _COUNT = 0.5, 1e-3
+_LOG_2PI = math.log(2.0 * math.pi)
 #: Numbers that stay in the cache while a block is worked on.
 _CACHE = 80_000
 _LONGER = 4
@@ -134,11 +137,11 @@ class MixtureModel:
         return Sums(float(total[0]), values)
 
     def _expect_table(self, rows: ScaledRows, q: TableMixture, *, heavy: bool) -> Sums:
-        k, d = q.means.shape
+        filled = Filled(tuple(q.reals.tolist()))
         # Gaps cut a block into patterns: it is longer, so that these are not short.
-        size = block_size(k, self.structure.width + 4 * d) * (_LONGER if rows.source.missing else 1)
-        run = _TableRun(q, heavy, size)
-        return rows.summed(run, _Totals.joined).sums(q, self.structure, heavy=heavy)
+        size = block_size(len(q.weights), filled.structure.width)
+        run = _TableRun(q, heavy, size * (_LONGER if rows.source.missing else 1), filled)
+        return rows.summed(run, _Totals.joined).sums(q, self.structure)
 
     def summed(
         self, rows: ScaledRows, q: Components, likelihoods: Float[np.ndarray, " g"]
@@ -157,7 +160,7 @@ class MixtureModel:
     def log_joint(self, q: Any, x: Float[np.ndarray, "d m"]) -> Float[np.ndarray, "k m"]:
         """Returns log(weight times density) of every component at rows given as columns."""
         if self.columns is not None:
-            return q.log_joint(x)[0]
+            return q.log_joint(x)
         table = self.structure.coefficients(q)
         return _logs(table, self.structure.features(x), _far(table, q), q, x)
 
@@ -240,24 +243,83 @@ class _Run:
 
 
 @final
+@dataclass(frozen=True)
+class Filled:
+    """Features of the real columns of a table, with 0 where there are gaps.
+
+    Attributes:
+        reals: which columns these are.
+    """
+
+    reals: tuple[int, ...]
+
+    @cached_property
+    def structure(self) -> Structure:
+        """All products of two columns: what is there of a row says what is missing by how they go together."""
+        return Structure("full", len(self.reals))
+
+    def features(self, x: Float[np.ndarray, "c m"]) -> Float[np.ndarray, "f m"]:
+        """Returns the features of rows given as columns."""
+        reals = x[list(self.reals)]
+        return self.structure.features(np.where(np.isnan(reals), 0.0, reals))
+
+
+@final
 @dataclass(frozen=True, eq=False)
 class _TableRun:
-    """The same over the rows of a table."""
+    """The same over the rows of a table, of which those with the same gaps go together."""
 
     q: TableMixture
     heavy: bool
     size: int
+    filled: Filled
 
     def __call__(self, rows: ScaledRows) -> Iterator["_Totals"]:
-        for blocks in rows.units(self.size):
-            totals = _Totals(self.q)
-            for x, _, weights in blocks:
-                logs, parts = self.q.log_joint(x)
-                value, shares = responsibilities(logs, weights)
-                totals.add(self.q, x, shares, float(value))
-                for part in parts:
-                    totals.add_reals(self.q, shares[:, part.at], part, heavy=self.heavy)
+        q, reals = self.q, list(self.filled.reals)
+        for blocks in rows.units(self.size, self.filled.features):
+            totals = _Totals(q)
+            for x, features, weights in blocks:
+                order, ends, there = patterns(x[reals])
+                if (order[1:] < order[:-1]).any():
+                    x, features, weights = x[:, order], features[:, order], weights[order]
+                parts = [slice(*at) for at in itertools.pairwise([0, *ends.tolist()])]
+                logs, distances = self._logs(features, parts, there)
+                value, shares = responsibilities(q.with_codes(logs, x), weights)
+                totals.add(q, x, shares, float(value))
+                for at, held in zip(parts, there, strict=True):
+                    distance = distances[:, at] if self.heavy else None
+                    totals.add_reals(q, features[:, at], shares[:, at], held, distance)
             yield totals
+
+    def _logs(
+        self, features: Float[np.ndarray, "f m"], parts: list[slice], there: Bool[np.ndarray, "p d"]
+    ) -> tuple[Float[np.ndarray, "k m"], Float[np.ndarray, "k m"]]:
+        """Returns log(weight times density) of the real columns, and squared Mahalanobis distances."""
+        q, s, known = self.q, self.filled.structure, self.q.marginals
+        distances = np.empty((len(q.weights), features.shape[1]))
+        held, log_dets = there.sum(axis=1), np.empty((len(there), len(q.weights)))
+        for i in range(0, len(there), known.at_once):
+            some = slice(i, i + known.at_once)
+            inverses, log_dets[some] = known.of(there[some])
+            tables = -2.0 * s.quadratics(q.means, inverses)
+            far = np.flatnonzero(tables[..., 0].max(axis=0) > _FAR)
+            for at, table, inverse in zip(parts[some], tables, inverses, strict=True):
+                np.matmul(table, features[:, at], out=distances[:, at])
+                for k in far:
+                    z = inverse[k] @ (features[1 : 1 + s.d, at] - q.means[k][:, None])
+                    distances[k, at] = np.einsum("dm,dm->m", z, z)
+        with np.errstate(divide="ignore"):
+            log_weights = np.log(q.weights)
+        if not self.heavy:
+            constants = log_weights - log_dets - 0.5 * _LOG_2PI * held[:, None]
+            lengths = [at.stop - at.start for at in parts]
+            return np.repeat(constants.T, lengths, axis=1) - 0.5 * distances, distances
+        np.maximum(distances, 0.0, out=distances)
+        by_part = [
+            elliptical(distances[:, at], log_det, q.df, int(d))
+            for at, log_det, d in zip(parts, log_dets, held, strict=True)
+        ]
+        return log_weights[:, None] + np.concatenate(by_part, axis=1), distances
 
 
 class _Totals:
@@ -303,52 +365,36 @@ class _Totals:
             for k, share in enumerate(shares):
                 held[k] += np.bincount(codes, share[there], minlength=len(held[k]))
 
-    def add_reals(self, q: TableMixture, shares: Array, part: Pattern, *, heavy: bool) -> None:
-        """Adds the real columns of rows of one pattern."""
-        pull = shares
-        if heavy:
-            df, d = q.df[:, None], float(part.there.sum())
-            by = (df + d) / (df + part.distance)
-            pull = shares * by
-            bend = special.digamma(0.5 * (df + d)) - np.log(0.5 * (df + d))
-            self.tails += np.sum(shares * (np.log(by) - by + bend), axis=1)
-        rows = shares.sum(axis=1)
-        bent = pull[:, None] * part.moved
-        self._put(
-            part.there.tobytes(),
-            [
-                rows,
-                pull.sum(axis=1) if heavy else rows,
-                (part.moved @ pull[:, :, None])[..., 0],
-                bent @ part.moved.transpose(0, 2, 1),
-            ],
-        )
+    def add_reals(
+        self, q: TableMixture, features: Array, shares: Array, there: Array, distance: Array | None
+    ) -> None:
+        """Adds the real columns of rows of one pattern; each by its expected precision, of Student's t."""
+        if distance is None:
+            pulled = shares @ features.T
+            self._put(there.tobytes(), [pulled[:, 0], pulled])
+            return
+        df, d = q.df[:, None], float(there.sum())
+        by = (df + d) / (df + distance)
+        bend = special.digamma(0.5 * (df + d)) - np.log(0.5 * (df + d))
+        self.tails += np.sum(shares * (np.log(by) - by + bend), axis=1)
+        self._put(there.tobytes(), [shares.sum(axis=1), (shares * by) @ features.T])
 
-    def sums(self, q: TableMixture, structure: Structure, *, heavy: bool) -> Sums:
+    def sums(self, q: TableMixture, structure: Structure) -> Sums:
         """Adds up the patterns, with what is expected of values that are not there."""
         k, d = q.means.shape
+        m, every = q.means, Structure("full", d)
         pulls, firsts, seconds = np.zeros(k), np.zeros((k, d)), np.zeros((k, d, d))
-        seen, at_once = np.zeros(k), q.marginals.at_once
-        found = list(self.by_pattern.items())
+        found, at_once = list(self.by_pattern.items()), q.marginals.at_once
         for some in (found[i : i + at_once] for i in range(0, len(found), at_once)):
-            there = [np.frombuffer(key, dtype=bool) for key, _ in some]
-            rows, pull, first, second = (
-                np.stack(s) for s in zip(*(v for _, v in some), strict=True)
-            )
+            there = np.array([np.frombuffer(key, dtype=bool) for key, _ in some]).reshape(-1, d)
+            rows, values = (np.stack(s) for s in zip(*(v for _, v in some), strict=True))
             fill, rest = _filling(q, there)
+            held = there[:, None] * m
+            pull, first, second = every.around(values, held)
             filled = fill @ second @ fill.transpose(0, 1, 3, 2)
             seconds += np.sum(rows[:, :, None, None] * rest + filled, axis=0)
             firsts += np.sum(fill @ first[..., None], axis=0)[..., 0]
             pulls += pull.sum(axis=0)
-            seen += rows.sum(axis=0)
-        # Rows without a single real value are met by the component itself.
-        blank = np.maximum(self.rows - seen, 0.0)
-        seconds += blank[:, None, None] * q.covariances
-        pulls += blank
-        if heavy:
-            half = 0.5 * q.df
-            self.tails += blank * (special.digamma(half) - np.log(half) - 1.0)
-        m = q.means
         cross = firsts[:, :, None] * m[:, None, :]
         around = pulls[:, None, None] * m[:, :, None] * m[:, None, :]
         seconds += cross + cross.transpose(0, 2, 1) + around
@@ -358,11 +404,11 @@ class _Totals:
 
 
 def _filling(
-    q: TableMixture, there: list[Array]
+    q: TableMixture, there: Bool[np.ndarray, "p d"]
 ) -> tuple[Float[np.ndarray, "p k d d"], Float[np.ndarray, "p k d d"]]:
     """What values that are there say of all, as a matrix, and the covariance that is left of the others, by pattern."""
-    inverse = np.stack([one for one, _ in q.marginals.of(there)])
-    held = np.stack(there)[:, None, :, None]
+    inverse, _ = q.marginals.of(there)
+    held = there[:, None, :, None]
     says = q.covariances @ (inverse.transpose(0, 1, 3, 2) @ inverse)
     fill = np.where(held, np.eye(held.shape[2]), says)
     gaps = ~held & ~held.transpose(0, 1, 3, 2)
@@ -429,4 +475,4 @@ def _far(table: Float[np.ndarray, "k f"], q: Components) -> list[int]:
 def _log_joint(q: Components, k: int, x: Float[np.ndarray, "d m"]) -> Float[np.ndarray, " m"]:
     z = q.inverses[k] @ (x - q.means[k][:, None])
     constant = np.log(max(q.weights[k], 1e-300)) - q.log_dets[k]
-    return constant - 0.5 * (np.einsum("dm,dm->m", z, z) + len(x) * np.log(2.0 * np.pi))
+    return constant - 0.5 * (np.einsum("dm,dm->m", z, z) + len(x) * _LOG_2PI)
