@@ -6,12 +6,14 @@ from scipy import optimize, stats
 
 from kullback.api.fit import fit
 from kullback.core.errors import InputError
+from kullback.distributions.gaussian_mixture import TableMixture
 from kullback.families import FullRank, LowRank, MeanField, Mixture
 from kullback.fitting.components import Chart, Components
 from kullback.fitting.covariances import Prior, Structure
 from kullback.fitting.em import MixtureModel
 from kullback.fitting.em_climb import climb
 from kullback.fitting.em_together import climb_together
+from kullback.fitting.mixture_family import family_of
 from kullback.fitting.rows import rows_of
 from kullback.targets import Samples, Stream
 
@@ -219,6 +221,55 @@ def test_missing_values_have_the_likelihood_of_what_is_there():
         log_likelihood(found), rel=1e-12
     )
     np.testing.assert_allclose(q.log_prob(x).sum(), log_likelihood(found), rtol=1e-12)
+
+
+@pytest.mark.parametrize("df", [np.inf, 4.0])
+@pytest.mark.parametrize("away", [0.0, 1e6])
+def test_a_pass_over_gaps_sums_what_is_expected_row_by_row(df, away):
+    # By the textbook's E-step: each row conditioned by itself (Little and Rubin 1987; Liu and Rubin 1995).
+    rng = RNG(3)
+    x = rng.normal(size=(60, 3))
+    x[rng.random(x.shape) < 0.3] = np.nan
+    x[:2] = [[np.nan] * 3, [0.1, 0.2, 0.3]]
+    rows = rows_of(Samples(x, missing=True))
+    family = family_of(Structure("full", 3), rows, 2, heavy=np.isfinite(df))
+    roots = np.linalg.cholesky([[[1.0, 0.4, 0.1], [0.4, 0.8, 0.2], [0.1, 0.2, 0.5]], np.eye(3)])
+    means = np.array([[0.3, -0.2, 0.1], [away, 0.5, 0.0]])
+    kinds = ("continuous",) * 3
+    q = TableMixture(
+        kinds, np.array([0.3, 0.7]), means, roots, np.full(2, df), np.zeros((2, 0)), ()
+    )
+    total, held = 0.0, np.zeros((2, 10))
+    for row in (x - rows.center) / rows.scale:
+        there = ~np.isnan(row)
+        logs, given = [], []
+        for m, root, weight in zip(means, roots, q.weights, strict=True):
+            c = root @ root.T
+            part, says = (
+                c[np.ix_(there, there)],
+                c[:, there] @ np.linalg.inv(c[np.ix_(there, there)]),
+            )
+            moved = row[there] - m[there]
+            law = stats.multivariate_t(m[there], part, df=df) if there.any() else None
+            logs.append(np.log(weight) + (law.logpdf(row[there]) if law else 0.0))
+            filled, left = m + says @ moved, c - says @ c[there]
+            by = (
+                (df + there.sum()) / (df + moved @ np.linalg.solve(part, moved))
+                if df < np.inf
+                else 1.0
+            )
+            outer = by * np.outer(filled, filled) + left
+            given.append(
+                np.r_[by, by * filled, np.diag(outer), outer[0, 1], outer[1, 2], outer[0, 2]]
+            )
+        total += np.logaddexp(*logs)
+        held += np.exp(logs - np.logaddexp(*logs))[:, None] * given
+    found = family.model.expect(rows, q)
+    assert found.log_likelihood == pytest.approx(total, rel=1e-11)
+    np.testing.assert_allclose(found.values[0], held[0], rtol=1e-9)
+    np.testing.assert_allclose(found.values[1], held[1], rtol=1e-9, atol=1e-9)
+    other = rows_of(Samples(x[::-1], missing=True))
+    np.testing.assert_allclose(family.model.expect(other, q).values, found.values, rtol=1e-9)
 
 
 def test_a_table_of_reals_counts_and_categories():

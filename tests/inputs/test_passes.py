@@ -20,7 +20,7 @@ from kullback.core.numerics import one_thread
 from kullback.core.run import Run
 from kullback.families import FullRank, Mixture
 from kullback.fitting.covariances import Structure
-from kullback.fitting.em import block_size
+from kullback.fitting.em_sums import block_size
 from kullback.fitting.mixture_family import family_of
 from kullback.fitting.rows import distinct, rows_of
 from kullback.inputs import passes

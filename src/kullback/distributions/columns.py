@@ -1,8 +1,6 @@
 """Columns of a table under the components of a mixture: what is there of a row, and what follows for the rest."""
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import final
 
 import numpy as np
@@ -15,32 +13,18 @@ Array = np.ndarray
 _LOG_2PI = math.log(2.0 * math.pi)
 
 
-@final
-@dataclass(frozen=True, eq=False)
-class Pattern:
-    """Rows of which the same real columns are there.
+def patterns(x: Float[np.ndarray, "d m"]) -> tuple[Array, Array, Bool[np.ndarray, "p d"]]:
+    """Returns an order of rows in which those that share a pattern of values that are there stand together.
 
-    Attributes:
-        at: the rows.
-        there: which real columns, (d,).
-        moved: the rows less every mean; 0 where there is nothing (k, d, m).
-        distance: squared Mahalanobis distances to every component, over those columns (k, m).
-        log_density: of those columns (k, m).
+    Args:
+        x: rows as columns.
+
+    Returns:
+        The order (m,), where each pattern ends in it (p,), and the patterns, each once.
     """
-
-    at: Array
-    there: Array
-    moved: Float[np.ndarray, "k d m"]
-    distance: Float[np.ndarray, "k m"]
-    log_density: Float[np.ndarray, "k m"]
-
-
-def patterns(x: Float[np.ndarray, "d m"]) -> Iterator[tuple[Array, Array]]:
-    """Yields the rows that share a pattern of values that are there, with the pattern (d,)."""
     there = ~np.isnan(x)
     if there.all():
-        yield np.arange(x.shape[1]), np.ones(len(x), dtype=bool)
-        return
+        return np.arange(x.shape[1]), np.array([x.shape[1]]), np.ones((1, len(x)), dtype=bool)
     # Few columns make a short number, which sorts by its digits.
     packed = np.packbits(there, axis=0)
     code = packed[0].astype(np.uint16)
@@ -49,8 +33,9 @@ def patterns(x: Float[np.ndarray, "d m"]) -> Iterator[tuple[Array, Array]]:
     elif len(packed) > 2:
         code = np.unique(packed, axis=1, return_inverse=True)[1].ravel()
     order = np.argsort(code, kind="stable")
-    for at in np.split(order, np.flatnonzero(np.diff(code[order])) + 1):
-        yield at, there[:, at[0]]
+    code = code[order]
+    ends = np.append(np.flatnonzero(code[1:] != code[:-1]) + 1, len(code))
+    return order, ends, there[:, order[ends - 1]].T
 
 
 #: Numbers in the matrices of so many patterns at once.
@@ -75,20 +60,14 @@ class Marginals:
         self.at_once = max(_AT_ONCE // max(roots.size, 1), 1)
 
     def of(
-        self, there: list[Array]
-    ) -> list[tuple[Float[np.ndarray, "k d d"], Float[np.ndarray, " k"]]]:
+        self, there: Bool[np.ndarray, "p d"]
+    ) -> tuple[Float[np.ndarray, "p k d d"], Float[np.ndarray, "p k"]]:
         """Returns inverses of Cholesky factors, 0 in columns that are not there, and their log determinants."""
-        keys = [t.tobytes() for t in there]
-        new = {key: t for key, t in zip(keys, there, strict=True) if key not in self._known}
-        found = (
-            dict(zip(new, zip(*self._made(np.stack([*new.values()])), strict=True), strict=True))
-            if new
-            else {}
-        )
-        asked = [found[key] if key in found else self._known[key] for key in keys]
-        if len(self._known) < self.at_once:
-            self._known |= found
-        return asked
+        key = there.tobytes()
+        if key not in self._known:
+            # Blocks of few patterns all have the same ones; of many, each has its own.
+            self._known = {key: self._made(there)}
+        return self._known[key]
 
     def _made(self, there: Bool[np.ndarray, "p d"]) -> tuple[Array, Array]:
         both = there[:, None, :, None] & there[:, None, None, :]

@@ -63,7 +63,7 @@ class Conditional(Distribution):
         q, (y, *more) = self.joint, self.asked
         if more or q.kinds[y] != "continuous" or not np.isinf(q.df).all():
             return None
-        shares = special.softmax(q.log_joint(without(x, self.asked).T)[0], axis=0)
+        shares = special.softmax(q.log_joint(without(x, self.asked).T), axis=0)
         reals = q.reals
         at = int(np.flatnonzero(reals == y)[0])
         covariances = q.roots @ q.roots.transpose(0, 2, 1)

@@ -14,7 +14,6 @@ from kullback.core.errors import InputError, UnsupportedError
 from kullback.distributions.base import Array, Distribution, Stratum, Support
 from kullback.distributions.columns import (
     Marginals,
-    Pattern,
     asked_row,
     categorical_logs,
     conditioned,
@@ -93,38 +92,41 @@ class TableMixture(Distribution):
         rows = np.asarray(x, dtype=np.float64)
         out = np.empty(len(rows))
         for i in range(0, len(rows), _ROWS):
-            logs, _ = self.log_joint(rows[i : i + _ROWS].T)
+            logs = self.log_joint(rows[i : i + _ROWS].T)
             out[i : i + _ROWS] = np.logaddexp.reduce(logs, axis=0)
         return out
 
-    def log_joint(
-        self, x: Float[np.ndarray, "c m"]
-    ) -> tuple[Float[np.ndarray, "k m"], list[Pattern]]:
-        """Returns log(weight times density) of every component for rows given as columns, and the parts."""
+    def log_joint(self, x: Float[np.ndarray, "c m"]) -> Float[np.ndarray, "k m"]:
+        """Returns log(weight times density) of every component for rows given as columns."""
         with np.errstate(divide="ignore"):
             logs = np.repeat(np.log(self.weights)[:, None], x.shape[1], axis=1)
-        parts = list(self._real_parts(x[self.reals])) if len(self.reals) else []
-        for part in parts:
-            logs[:, part.at] += part.log_density
+        if len(self.reals):
+            self._add_reals(logs, x[self.reals])
+        return self.with_codes(logs, x)
+
+    def with_codes(
+        self, logs: Float[np.ndarray, "k m"], x: Float[np.ndarray, "c m"]
+    ) -> Float[np.ndarray, "k m"]:
+        """Returns log densities of the other columns with those of counts and categories."""
         for column, rate in zip(x[self.counts], self.rates.T, strict=True):
             logs += poisson_logs(column, rate)
         for column, table in zip(x[self.categories], self.tables, strict=True):
             logs += categorical_logs(column, table)
-        return logs, parts
+        return logs
 
-    def _real_parts(self, x: Float[np.ndarray, "d m"]) -> Iterator[Pattern]:
-        groups = [(at, there) for at, there in patterns(x) if there.any()]
-        filled = np.where(np.isnan(x), 0.0, x)
-        at_once = self.marginals.at_once
-        for some in (groups[i : i + at_once] for i in range(0, len(groups), at_once)):
-            known = self.marginals.of([there for _, there in some])
-            for (at, there), (inverse, log_det) in zip(some, known, strict=True):
+    def _add_reals(self, logs: Float[np.ndarray, "k m"], x: Float[np.ndarray, "d m"]) -> None:
+        order, ends, found = patterns(x)
+        filled, at_once = np.where(np.isnan(x), 0.0, x), self.marginals.at_once
+        groups = np.split(order, ends[:-1])
+        for i in range(0, len(found), at_once):
+            there = found[i : i + at_once]
+            known = zip(groups[i : i + at_once], there, *self.marginals.of(there), strict=True)
+            for at, held, inverse, log_det in known:
                 moved = filled[:, at] - self.means[:, :, None]
-                moved *= there[:, None]
+                # What is not there meets a column of 0 in the inverse.
                 z = inverse @ moved
                 distance = np.einsum("kdm,kdm->km", z, z)
-                log_density = elliptical(distance, log_det, self.df, int(there.sum()))
-                yield Pattern(at, there, moved, distance, log_density)
+                logs[:, at] += elliptical(distance, log_det, self.df, int(held.sum()))
 
     @cached_property
     def covariances(self) -> Float[np.ndarray, "k d d"]:
@@ -164,7 +166,7 @@ class TableMixture(Distribution):
         """
         row = asked_row(x, len(self.kinds))
         wanted = np.isnan(row)
-        logs = self.log_joint(row[:, None])[0][:, 0]
+        logs = self.log_joint(row[:, None])[:, 0]
         if not np.isfinite(logs.max()):
             raise InputError(f"{self}: there is no row with these values")
         located, roots, df = conditioned(self.means, self.roots, self.df, row[self.reals])
@@ -429,10 +431,10 @@ def _by_gaps(
 ) -> Iterator[tuple[Array, Float[np.ndarray, "k m"]]]:
     """Yields which rows, and the log joint densities of these."""
     if isinstance(q, TableMixture):
-        yield np.ones(len(rows), dtype=bool), q.log_joint(rows.T)[0]
+        yield np.ones(len(rows), dtype=bool), q.log_joint(rows.T)
         return
     gaps = np.asarray(np.isnan(rows).any(axis=1))
     if not gaps.all():
         yield ~gaps, q.log_joint_columns((rows[~gaps] - q.mean).T)
     if gaps.any():
-        yield gaps, table_of(q).log_joint(rows[gaps].T)[0]
+        yield gaps, table_of(q).log_joint(rows[gaps].T)

@@ -127,10 +127,8 @@ class _Problem:
     def _likelihood(self, q: TableMixture, there: Array, times: float) -> tuple[float, Array]:
         """Returns so many times the log likelihood of some columns, and its gradient."""
         x = self.x.T
-        if there.all():
-            logs, _ = q.log_joint(x)
-        else:
-            logs, _ = marginal_of(q, self.columns).log_joint(x[there])
+        seen, x_seen = (q, x) if there.all() else (marginal_of(q, self.columns), x[there])
+        logs = seen.log_joint(x_seen)
         total = np.logaddexp.reduce(logs, axis=0)
         shares = times * self.share * np.exp(logs - total)
         sums = shares.sum(axis=1)

@@ -125,7 +125,7 @@ class Structure:
     @cached_property
     def _pairs(self) -> tuple[Array, Array]:
         """Of which columns the products are: the diagonal of x x' first, then those beside it."""
-        first = np.concatenate([np.arange(self.d - i) for i in range(self.d)])
+        first = np.concatenate([np.arange(self.d - i) for i in range(max(self.d, 1))])
         apart = np.repeat(np.arange(self.d), np.arange(self.d, 0, -1))
         return first, first + apart
 
@@ -166,13 +166,24 @@ class Structure:
         if self.by_square:
             precision = 1.0 / np.diagonal(q.roots, axis1=1, axis2=2) ** 2
             linear, products = precision * q.means, -0.5 * precision
-        else:
-            precision = q.inverses.transpose(0, 2, 1) @ q.inverses
-            linear = (precision @ q.means[:, :, None])[:, :, 0]
-            rows, columns = self._pairs
-            products = precision[:, rows, columns] * self._halves
-        constant = constant - 0.5 * np.einsum("kd,kd->k", linear, q.means)
-        return np.concatenate([constant[:, None], linear, products], axis=1)
+            constant = constant - 0.5 * np.einsum("kd,kd->k", linear, q.means)
+            return np.concatenate([constant[:, None], linear, products], axis=1)
+        table = self.quadratics(q.means, q.inverses)
+        table[:, 0] += constant
+        return table
+
+    def quadratics(
+        self, means: Float[np.ndarray, "k d"], inverses: Float[np.ndarray, "*p k d d"]
+    ) -> Float[np.ndarray, "*p k f"]:
+        """Returns the coefficients of [1, x, x x'] in -|R (x - mean)|^2 / 2, of means and inverse roots R."""
+        precision = inverses.swapaxes(-1, -2) @ inverses
+        out = np.empty((*precision.shape[:-2], 1 + self.d + len(self._halves)))
+        linear = out[..., 1 : 1 + self.d]
+        linear[:] = (precision @ means[:, :, None])[..., 0]
+        out[..., 0] = -0.5 * np.einsum("...kd,kd->...k", linear, means)
+        rows, columns = self._pairs
+        np.multiply(precision[..., rows, columns], self._halves, out=out[..., 1 + self.d :])
+        return out
 
     def moments(self, sums: Float[np.ndarray, "k f"]) -> tuple[Array, Array, Array]:
         """Returns rows, means and scatters about the means, (k, d, d) or (k, d), of each component."""
@@ -181,12 +192,27 @@ class Structure:
         seconds = sums[:, 1 + self.d :]
         if self.by_square:
             return totals, means, np.maximum(seconds - totals[:, None] * means**2, 0.0)
-        rows, columns = self._pairs
-        scatter = np.empty((len(sums), self.d, self.d))
-        scatter[:, rows, columns] = seconds
-        scatter[:, columns, rows] = seconds
+        scatter = self._squares(seconds)
         scatter -= totals[:, None, None] * means[:, :, None] * means[:, None, :]
         return totals, means, scatter
+
+    def _squares(self, seconds: Float[np.ndarray, "*k f"]) -> Float[np.ndarray, "*k d d"]:
+        """Sums of x x' as matrices."""
+        rows, columns = self._pairs
+        out = np.empty((*seconds.shape[:-1], self.d, self.d))
+        out[..., rows, columns] = seconds
+        out[..., columns, rows] = seconds
+        return out
+
+    def around(
+        self, sums: Float[np.ndarray, "*k f"], points: Float[np.ndarray, "*k d"]
+    ) -> tuple[Float[np.ndarray, "*k"], Float[np.ndarray, "*k d"], Float[np.ndarray, "*k d d"]]:
+        """Returns rows, and the sums of x - point and of their products, from those of [1, x, x x']."""
+        rows, firsts = sums[..., 0], sums[..., 1 : 1 + self.d]
+        moved = firsts - rows[..., None] * points
+        cross = points[..., :, None] * firsts[..., None, :]
+        seconds = self._squares(sums[..., 1 + self.d :]) - cross
+        return rows, moved, seconds - moved[..., :, None] * points[..., None, :]
 
     def roots(
         self,

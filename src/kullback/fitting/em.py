@@ -1,10 +1,6 @@
 """EM of a mixture: a pass over the rows to what it sums, and the step from these sums to new components.
 
-Continuous rows without gaps are two matrix products a block. Otherwise rows that share a pattern of values
-that are there go together: a value that is missing at random is met by its distribution given the others of
-its row, so that the likelihood is that of what is there, exactly (Little and Rubin 1987; Ghahramani and
-Jordan 1994). Student's t is a Gaussian whose covariance is divided by a chi-square variable of its own for
-each row, whose expectation takes part in the sums (Peel and McLachlan 2000).
+Continuous rows without gaps are two matrix products a block; other tables are passed over pattern by pattern of gaps.
 """
 
 import math
@@ -14,95 +10,16 @@ from typing import Any, final
 
 import numpy as np
 from jaxtyping import Float
-from scipy import optimize, special
 
-from kullback.distributions.columns import Pattern
 from kullback.distributions.gaussian_mixture import TableMixture
 from kullback.fitting.components import Components
 from kullback.fitting.covariances import Prior, Structure
+from kullback.fitting.em_sums import FAR, Sums, block_size, responsibilities
+from kullback.fitting.em_tables import LONGER, Columns, TableRun, Totals
 from kullback.fitting.rows import ScaledRows
-from kullback.inputs.passes import added
 
 Array = np.ndarray
-#: Degrees of freedom are looked for between these; at the upper end a t is a Gaussian.
-_FEWEST, _MOST = 1.0, 200.0
-#: Pseudo-counts: of each label, and of the mean of a column of counts.
-_LABEL, _COUNT = 0.5, 1e-3
-#: Numbers that stay in the cache while a block is worked on.
-_CACHE = 80_000
-_LONGER = 4
-#: A component further than this many of its sds, squared, from the centre of the data is centred by
-#: itself: the quadratic form would lose half of the digits.
-_FAR = 1e8
-_LEAST_TOTAL, _MOST_TOTAL = 1e-280, 1e280
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class Sums:
-    """What survives a pass: K (1 + d + d (d + 1) / 2) numbers and the log likelihood.
-
-    Attributes:
-        log_likelihood: the weighted sum of log q over the rows, in scaled coordinates.
-        values: responsibilities @ features', (k, f); of Student's t each row by its expected precision.
-        others: of tables: the rows of each component and what degrees of freedom are found from (k,); rows with
-            a value of each column of counts and the events in them (k, c); rows with each label (k, l).
-    """
-
-    log_likelihood: float
-    values: Float[np.ndarray, "k f"]
-    others: tuple[Array, ...] = ()
-
-    @property
-    def rows(self) -> Float[np.ndarray, " k"]:
-        """How many rows each component has."""
-        return self.others[0] if self.others else self.values[:, 0]
-
-    @property
-    def arrays(self) -> list[Array]:
-        """What is averaged when passes are combined."""
-        return [self.values, *self.others]
-
-    def replaced(self, arrays: list[Array]) -> "Sums":
-        """Returns sums with other values; raises LinAlgError if they are sums of no rows."""
-        values, *others = arrays
-        counts = [others[0], *others[2:]] if others else []
-        if not (values[:, 0] > 0.0).all() or any(a.min(initial=0.0) < 0.0 for a in counts):
-            raise np.linalg.LinAlgError("a component has no rows")
-        return Sums(self.log_likelihood, values, tuple(others))
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class Columns:
-    """What a table holds beside real numbers without gaps.
-
-    Attributes:
-        example: a mixture of the same layout; its values do not matter.
-        heavy: whether components have degrees of freedom.
-        count_means: of the columns of counts, over all rows (c,).
-    """
-
-    example: TableMixture
-    heavy: bool
-    count_means: Float[np.ndarray, " c"]
-
-    def completed(self, q: Components, sums: Sums) -> TableMixture:
-        """Returns the components with tails, rates and tables of labels."""
-        rows, tails, counted, events, *labels = sums.others
-        rows = np.maximum(rows, 1e-300)
-        df = np.full(len(rows), np.inf)
-        if self.heavy:
-            df = np.array([_degrees(t) for t in tails / rows])
-        rates = (events + _COUNT * self.count_means) / (counted + _COUNT)
-        smoothed = [held + _LABEL / len(held) for held in labels]
-        tables = tuple(t / t.sum(axis=1, keepdims=True) for t in smoothed)
-        return TableMixture(self.example.kinds, q.weights, q.means, q.roots, df, rates, tables)
-
-    def log_prior(self, q: TableMixture) -> float:
-        """Returns the log of the prior density of rates and tables, up to a constant."""
-        value = sum(_LABEL / len(t) * float(np.log(t).sum()) for t in q.tables)
-        return value + _COUNT * float(np.sum(special.xlogy(self.count_means, q.rates) - q.rates))
+_LOG_2PI = math.log(2.0 * math.pi)
 
 
 @final
@@ -128,17 +45,17 @@ class MixtureModel:
     def expect(self, rows: ScaledRows, q: Any) -> Sums:
         """Returns the sums of a pass over the rows: the E-step."""
         if self.columns is not None:
-            return self._expect_table(rows, q, heavy=self.columns.heavy)
+            return self._expect_table(rows, q, self.columns)
         total = np.zeros(1)
         values = self.summed(rows, q, total)
         return Sums(float(total[0]), values)
 
-    def _expect_table(self, rows: ScaledRows, q: TableMixture, *, heavy: bool) -> Sums:
-        k, d = q.means.shape
+    def _expect_table(self, rows: ScaledRows, q: TableMixture, columns: Columns) -> Sums:
+        filled = columns.filled
         # Gaps cut a block into patterns: it is longer, so that these are not short.
-        size = block_size(k, self.structure.width + 4 * d) * (_LONGER if rows.source.missing else 1)
-        run = _TableRun(q, heavy, size)
-        return rows.summed(run, _Totals.joined).sums(q, self.structure, heavy=heavy)
+        size = block_size(len(q.weights), filled.structure.width)
+        run = TableRun(q, columns.heavy, size * (LONGER if rows.source.missing else 1), filled)
+        return rows.summed(run, Totals.joined).sums(q, filled.structure, self.structure)
 
     def summed(
         self, rows: ScaledRows, q: Components, likelihoods: Float[np.ndarray, " g"]
@@ -157,7 +74,7 @@ class MixtureModel:
     def log_joint(self, q: Any, x: Float[np.ndarray, "d m"]) -> Float[np.ndarray, "k m"]:
         """Returns log(weight times density) of every component at rows given as columns."""
         if self.columns is not None:
-            return q.log_joint(x)[0]
+            return q.log_joint(x)
         table = self.structure.coefficients(q)
         return _logs(table, self.structure.features(x), _far(table, q), q, x)
 
@@ -239,175 +156,6 @@ class _Run:
             yield [value, sums]
 
 
-@final
-@dataclass(frozen=True, eq=False)
-class _TableRun:
-    """The same over the rows of a table."""
-
-    q: TableMixture
-    heavy: bool
-    size: int
-
-    def __call__(self, rows: ScaledRows) -> Iterator["_Totals"]:
-        for blocks in rows.units(self.size):
-            totals = _Totals(self.q)
-            for x, _, weights in blocks:
-                logs, parts = self.q.log_joint(x)
-                value, shares = responsibilities(logs, weights)
-                totals.add(self.q, x, shares, float(value))
-                for part in parts:
-                    totals.add_reals(self.q, shares[:, part.at], part, heavy=self.heavy)
-            yield totals
-
-
-class _Totals:
-    """The sums of a pass over a table, on the way: by pattern of real columns that are there."""
-
-    def __init__(self, q: TableMixture) -> None:
-        k = len(q.weights)
-        self.value = 0.0
-        self.rows = np.zeros(k)
-        self.tails = np.zeros(k)
-        self.by_pattern: dict[bytes, list[Array]] = {}
-        self.counted = np.zeros(q.rates.shape)
-        self.events = np.zeros(q.rates.shape)
-        self.labels: list[Array] = [np.zeros(t.shape) for t in q.tables]
-
-    def joined(self, other: "_Totals") -> "_Totals":
-        """Adds those of later rows to these."""
-        self.value += other.value
-        self.rows += other.rows
-        self.tails += other.tails
-        self.counted += other.counted
-        self.events += other.events
-        self.labels = added(self.labels, other.labels)
-        for key, sums in other.by_pattern.items():
-            self._put(key, sums)
-        return self
-
-    def _put(self, key: bytes, sums: list[Array]) -> None:
-        held = self.by_pattern.get(key)
-        self.by_pattern[key] = sums if held is None else added(held, sums)
-
-    def add(self, q: TableMixture, x: Array, shares: Array, value: float) -> None:
-        """Adds the rows of a block, but for their real columns."""
-        self.value += value
-        self.rows += shares.sum(axis=1)
-        for i, column in enumerate(x[q.counts]):
-            there = ~np.isnan(column)
-            self.counted[:, i] += shares @ there
-            self.events[:, i] += shares @ np.where(there, column, 0.0)
-        for held, column in zip(self.labels, x[q.categories], strict=True):
-            there = ~np.isnan(column)
-            codes = column[there].astype(np.int64)
-            for k, share in enumerate(shares):
-                held[k] += np.bincount(codes, share[there], minlength=len(held[k]))
-
-    def add_reals(self, q: TableMixture, shares: Array, part: Pattern, *, heavy: bool) -> None:
-        """Adds the real columns of rows of one pattern."""
-        pull = shares
-        if heavy:
-            df, d = q.df[:, None], float(part.there.sum())
-            by = (df + d) / (df + part.distance)
-            pull = shares * by
-            bend = special.digamma(0.5 * (df + d)) - np.log(0.5 * (df + d))
-            self.tails += np.sum(shares * (np.log(by) - by + bend), axis=1)
-        rows = shares.sum(axis=1)
-        bent = pull[:, None] * part.moved
-        self._put(
-            part.there.tobytes(),
-            [
-                rows,
-                pull.sum(axis=1) if heavy else rows,
-                (part.moved @ pull[:, :, None])[..., 0],
-                bent @ part.moved.transpose(0, 2, 1),
-            ],
-        )
-
-    def sums(self, q: TableMixture, structure: Structure, *, heavy: bool) -> Sums:
-        """Adds up the patterns, with what is expected of values that are not there."""
-        k, d = q.means.shape
-        pulls, firsts, seconds = np.zeros(k), np.zeros((k, d)), np.zeros((k, d, d))
-        seen, at_once = np.zeros(k), q.marginals.at_once
-        found = list(self.by_pattern.items())
-        for some in (found[i : i + at_once] for i in range(0, len(found), at_once)):
-            there = [np.frombuffer(key, dtype=bool) for key, _ in some]
-            rows, pull, first, second = (
-                np.stack(s) for s in zip(*(v for _, v in some), strict=True)
-            )
-            fill, rest = _filling(q, there)
-            filled = fill @ second @ fill.transpose(0, 1, 3, 2)
-            seconds += np.sum(rows[:, :, None, None] * rest + filled, axis=0)
-            firsts += np.sum(fill @ first[..., None], axis=0)[..., 0]
-            pulls += pull.sum(axis=0)
-            seen += rows.sum(axis=0)
-        # Rows without a single real value are met by the component itself.
-        blank = np.maximum(self.rows - seen, 0.0)
-        seconds += blank[:, None, None] * q.covariances
-        pulls += blank
-        if heavy:
-            half = 0.5 * q.df
-            self.tails += blank * (special.digamma(half) - np.log(half) - 1.0)
-        m = q.means
-        cross = firsts[:, :, None] * m[:, None, :]
-        around = pulls[:, None, None] * m[:, :, None] * m[:, None, :]
-        seconds += cross + cross.transpose(0, 2, 1) + around
-        values = structure.packed(pulls, firsts + pulls[:, None] * m, seconds)
-        others = (self.rows, self.tails, self.counted, self.events, *self.labels)
-        return Sums(self.value, values, others)
-
-
-def _filling(
-    q: TableMixture, there: list[Array]
-) -> tuple[Float[np.ndarray, "p k d d"], Float[np.ndarray, "p k d d"]]:
-    """What values that are there say of all, as a matrix, and the covariance that is left of the others, by pattern."""
-    inverse = np.stack([one for one, _ in q.marginals.of(there)])
-    held = np.stack(there)[:, None, :, None]
-    says = q.covariances @ (inverse.transpose(0, 1, 3, 2) @ inverse)
-    fill = np.where(held, np.eye(held.shape[2]), says)
-    gaps = ~held & ~held.transpose(0, 1, 3, 2)
-    return fill, np.where(gaps, q.covariances - says @ q.covariances, 0.0)
-
-
-def _degrees(tail: float) -> float:
-    """The degrees of freedom whose likelihood equation has this mean on its other side."""
-
-    def slope(log_df: float) -> float:
-        half = 0.5 * np.exp(log_df)
-        return float(np.log(half) - special.digamma(half) + 1.0 + tail)
-
-    low, high = np.log(_FEWEST), np.log(_MOST)
-    if slope(high) >= 0.0:
-        return _MOST
-    if slope(low) <= 0.0:
-        return _FEWEST
-    return math.exp(float(optimize.brentq(slope, low, high, xtol=1e-12)))  # pyright: ignore[reportArgumentType]
-
-
-def block_size(k: int, width: int) -> int:
-    """Returns how many rows a block has: the same for all who sum over the same features."""
-    return min(max(_CACHE // (k + width), 256), 8192)
-
-
-def responsibilities(
-    logs: Float[np.ndarray, "*g k m"], weights: Float[np.ndarray, " m"]
-) -> tuple[Float[np.ndarray, "*g"], Float[np.ndarray, "*g k m"]]:
-    """Returns sum w log sum_k exp(logs) and w exp(logs) / sum_k exp(logs); `logs` is spent."""
-    with np.errstate(over="ignore", under="ignore"):
-        shares = np.exp(logs)
-        total = np.add.reduce(shares, axis=-2)
-    if not (total.min() > _LEAST_TOTAL and total.max() < _MOST_TOTAL):
-        # Some row is far from all components: all are taken relative to its greatest.
-        peak = np.maximum.reduce(logs, axis=-2)
-        np.exp(np.subtract(logs, peak[..., None, :], out=logs), out=shares)
-        np.add.reduce(shares, axis=-2, out=total)
-        value = (np.log(total) + peak) @ weights
-    else:
-        value = np.log(total) @ weights
-    shares *= (weights / total)[..., None, :]
-    return np.asarray(value), shares
-
-
 def _logs(
     table: Float[np.ndarray, "k f"],
     features: Float[np.ndarray, "f m"],
@@ -423,10 +171,10 @@ def _logs(
 
 def _far(table: Float[np.ndarray, "k f"], q: Components) -> list[int]:
     distance = np.einsum("kd,kd->k", table[:, 1 : 1 + q.means.shape[1]], q.means)
-    return [int(k) for k in np.flatnonzero(distance > _FAR)] if distance.max() > _FAR else []
+    return [int(k) for k in np.flatnonzero(distance > FAR)] if distance.max() > FAR else []
 
 
 def _log_joint(q: Components, k: int, x: Float[np.ndarray, "d m"]) -> Float[np.ndarray, " m"]:
     z = q.inverses[k] @ (x - q.means[k][:, None])
     constant = np.log(max(q.weights[k], 1e-300)) - q.log_dets[k]
-    return constant - 0.5 * (np.einsum("dm,dm->m", z, z) + len(x) * np.log(2.0 * np.pi))
+    return constant - 0.5 * (np.einsum("dm,dm->m", z, z) + len(x) * _LOG_2PI)

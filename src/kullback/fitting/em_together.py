@@ -9,8 +9,9 @@ from jaxtyping import Float
 
 from kullback.core.errors import InputError
 from kullback.fitting.components import Components, joined, parted
-from kullback.fitting.em import MixtureModel, Sums
+from kullback.fitting.em import MixtureModel
 from kullback.fitting.em_climb import DRAWN, Climb, extrapolated
+from kullback.fitting.em_sums import Sums
 from kullback.fitting.mixture_family import Metric
 from kullback.fitting.rows import ScaledRows
 

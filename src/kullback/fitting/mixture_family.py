@@ -14,7 +14,9 @@ from kullback.distributions.gaussian_mixture import GaussianMixture, TableMixtur
 from kullback.distributions.real import StudentT
 from kullback.fitting.components import Components, order_of
 from kullback.fitting.covariances import Prior, Structure
-from kullback.fitting.em import Columns, MixtureModel, Sums, block_size, reals_of
+from kullback.fitting.em import MixtureModel, reals_of
+from kullback.fitting.em_sums import Sums, block_size
+from kullback.fitting.em_tables import Columns
 from kullback.fitting.rows import ScaledRows
 from kullback.measure.samples.dependence import step_of
 

@@ -376,7 +376,7 @@ def _shared(source: Samples | Stream) -> float:
 
 
 def distinct(rows: ScaledRows) -> ScaledRows:
-    """Returns rows in memory with equal ones counted together, in an order of their own.
+    """Returns rows in memory with equal ones counted together, in an order of their own, by their gaps.
 
     So a row of weight 2 and two equal rows, wherever they stand, are the same to the last bit.
     """
@@ -386,7 +386,9 @@ def distinct(rows: ScaledRows) -> ScaledRows:
     held = given > 0.0
     values, index = np.unique(source.values[held], axis=0, return_inverse=True)
     weights = np.bincount(index.ravel(), weights=given[held], minlength=len(values))
-    return replace(rows.subset(values, weights), n=rows.n)
+    # Rows with the same gaps go together in every pass.
+    order = np.lexsort(np.isnan(values).T)
+    return replace(rows.subset(values[order], weights[order]), n=rows.n)
 
 
 def _middle(

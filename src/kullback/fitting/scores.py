@@ -10,9 +10,9 @@ import numpy as np
 from kullback.core.errors import InputError
 from kullback.core.executor import Pairwise
 from kullback.core.run import Run
-from kullback.fitting.em import block_size
 from kullback.fitting.em_climb import Climb, final_climb
 from kullback.fitting.em_search import quick_search
+from kullback.fitting.em_sums import block_size
 from kullback.fitting.rows import ScaledRows
 from kullback.inputs.passes import added
 from kullback.results.estimate import Estimate
