@@ -379,8 +379,8 @@ def mixture_of(
             bic = k * size * math.log(worth) - 2.0 * float(weights @ made.log_prob(x))
             risen = 0 if bic < lowest else risen + 1
             best, lowest = (made, bic) if bic < lowest else (best, lowest)
-    except InputError:  # columns that determine each other, or too few rows that differ
-        pass
+    except (InputError, np.linalg.LinAlgError):
+        pass  # columns that determine each other, for all that floats tell, or too few rows that differ
     return best
 
 
