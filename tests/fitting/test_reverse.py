@@ -328,7 +328,9 @@ def test_an_arviz_tree():
 
 def test_fits_of_samples_have_no_evidence():
     found = fit_fit(np.random.default_rng(0).normal(size=100), "gaussian", direction="forward")
-    with pytest.raises(UnsupportedError, match="elbo rests on draws towards p, and this fit has none .*LogDensity"):
+    with pytest.raises(
+        UnsupportedError, match="elbo rests on draws towards p, and this fit has none .*LogDensity"
+    ):
         _ = found.elbo
 
 

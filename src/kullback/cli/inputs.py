@@ -281,8 +281,12 @@ def names_of(text: str | None) -> tuple[str, ...]:
     """
     if text is None:
         return ()
-    names = tuple(name.strip() for name in next(csv.reader([text], skipinitialspace=True), ()))
-    if not all(names):
+    try:
+        given = next(csv.reader([text], skipinitialspace=True), [""])
+    except csv.Error:  # a line break outside quotation marks, which a name may have
+        given = text.split(",")
+    names = tuple(name.strip() for name in given)
+    if not names or not all(names):
         what = "there is no name in it" if not any(names) else "a name is empty"
         raise InputError(f"{text!r}: {what}; give names of columns, separated by commas")
     return names
