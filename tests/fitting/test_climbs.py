@@ -81,7 +81,7 @@ def test_tempering_knows_the_mass_of_modes_of_unlike_widths(d, width, mass):
     assert np.mean(shares) == pytest.approx(mass, abs=0.08)
 
 
-@pytest.mark.parametrize("key", range(4))
+@pytest.mark.parametrize("key", [0, *(pytest.param(k, marks=pytest.mark.slow) for k in (1, 2, 3))])
 def test_modes_of_unlike_volumes_in_many_coordinates(key):
     """Four normals in twenty coordinates, whose scales differ: the narrow ones are met from each other."""
     rng, d = np.random.default_rng(key), 20

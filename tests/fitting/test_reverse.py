@@ -168,7 +168,7 @@ def test_low_rank_lies_between_mean_field_and_full_rank():
         pytest.param(funnel(), ["mean_field", "full_rank"], marks=pytest.mark.slow),
         pytest.param(banana(), ["full_rank"], marks=pytest.mark.slow),
         (student(5, 3.0), ["full_rank"]),
-        (student(1, 1.0), ["full_rank"]),
+        pytest.param(student(1, 1.0), ["full_rank"], marks=pytest.mark.slow),
     ],
 )
 def test_what_misses_mass_or_is_far_off_is_never_trusted(p, families):

@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks import audit
 from kullback.core.errors import UnsupportedError
+from tests.tried import some_of
 
 ROWS = audit.read_table()
 
@@ -25,7 +26,9 @@ def test_plan_answers_within_what_it_states(row):
     assert math.isinf(estimate.value) == (estimate.kind == "infinite")
 
 
-@pytest.mark.parametrize("row", [r for r in ROWS if r["group"] != "near"], ids=_name)
+@pytest.mark.parametrize(
+    "row", some_of([r for r in ROWS if r["group"] != "near"], lambda _, row: _name(row))
+)
 @pytest.mark.parametrize("method", ["quadrature", "sum"])
 def test_forced_method_answers_within_what_it_states(row, method):
     try:
