@@ -73,7 +73,7 @@ def climb(
     watch: Callable[[int, float], None] = lambda *_: None,
     before: tuple[Any, ...] = (),
 ) -> Climb:
-    """Returns where passes from a start end.
+    """Returns where passes from a start end: the last mixture, where the next had a component without width.
 
     Args:
         model: the family.
@@ -92,6 +92,8 @@ def climb(
         state.run(tolerance, passes)
     except KeyboardInterrupt:
         interrupted = True
+    except np.linalg.LinAlgError:
+        pass  # a component has shrunk to a plane, but for rounding: the sums say which
     return Climb(
         state.q,
         state.sums,

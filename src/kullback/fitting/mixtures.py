@@ -113,9 +113,6 @@ def choose(
                 raise KeyboardInterrupt
             if k - best.k >= _PATIENCE:
                 break
-        best = min(tried, key=_Tried.rank)
-        for i, one in enumerate(tried):
-            tried[i] = replace(one, left_out=_left_out(family, one, best, seen, run))
     except KeyboardInterrupt:
         if not tried:
             raise
@@ -166,21 +163,9 @@ def _try(
     size = here.parameters(k)
     bic = size * math.log(rows.total) - 2.0 * log_likelihood
     doubt = _entropy(here, q, rows)
+    left_out = held_out(here, q, rows, run, kept_prior=mixed.kept_prior)
     sound = here.sound(mixed.end.sums)
-    return _Tried(k, mixed, size, log_likelihood, bic, bic + 2.0 * doubt, None, sound)
-
-
-def _left_out(
-    family: MixtureFamily, one: _Tried, best: _Tried, rows: ScaledRows, run: Run
-) -> MeanScore | None:
-    """Returns the score of rows left out; refits choose their optimum anew where BIC leaves it open which K is best.
-
-    Rows left out that took part in a choice score up to a nat a parameter too well, over all of them.
-    """
-    return held_out(
-        with_components(family, one.k), one.mixed.end.at, rows, run, kept_prior=one.mixed.kept_prior,
-        decided=0.5 * (one.bic - best.bic) > one.parameters,
-    )  # fmt: skip
+    return _Tried(k, mixed, size, log_likelihood, bic, bic + 2.0 * doubt, left_out, sound)
 
 
 def _entropy(family: MixtureFamily, q: Components, rows: ScaledRows) -> float:

@@ -20,8 +20,8 @@ from kullback.results.quantity import LOG_PROB
 
 #: Folds, where there are up to so many rows; with more a tenth of the rows is left out once.
 _FOLDS = ((20_000, 10), (200_000, 5))
-#: Nats a parameter, over all rows, to which a refit is carried: little beside what chance gives it (APART).
-_REFIT = 0.02
+#: Nats over all rows to which a refit is carried.
+_REFIT = 0.1
 #: What the choice of an optimum may be worth, of the error, where refits do not choose theirs anew.
 SMALL = 0.2
 #: How far the scores of fits to as many rows are apart, in nats a parameter over all rows.
@@ -73,7 +73,6 @@ def held_out(
     run: Run,
     *,
     kept_prior: tuple[int, ...],
-    decided: bool = False,
 ) -> MeanScore | None:
     """Returns the mean log density of rows that a refit has not seen; None if there are too few.
 
@@ -87,12 +86,11 @@ def held_out(
         rows: all.
         run: randomness and someone to tell.
         kept_prior: components that have the prior.
-        decided: whether what the choice may be worth matters to nobody, so that refits start at q.
     """
     folds = next((f for most, f in _FOLDS if rows.n <= most), 0)
     if rows.n < 20:
         return None
-    fresh, made = not decided and chosen_anew(family, q, rows), []
+    fresh, made = chosen_anew(family, q, rows), []
     for i in range(folds or 1):
         run.watch(f"rows left out, {i + 1} of {folds or 1}")
         others = rows.without(i, folds or 10)
@@ -170,14 +168,7 @@ def refitted(
 
 
 def _ended(family: Any, rows: ScaledRows, at: Any, kept: tuple[int, ...]) -> Climb:
-    end = final_climb(
-        family,
-        rows,
-        at,
-        kept=kept,
-        tolerance=_REFIT * family.parameters(len(at.weights)),
-        passes=200,
-    ).end
+    end = final_climb(family, rows, at, kept=kept, tolerance=_REFIT, passes=200).end
     if end.interrupted:
         raise KeyboardInterrupt
     return end
