@@ -29,7 +29,6 @@ from kullback.tables.kinds import Kind, check_labels, check_values, labels_of, l
 from kullback.tables.parquet import (
     Partitions,
     check_alike,
-    is_many,
     is_text,
     lazily,
     partitions_of,
@@ -38,6 +37,7 @@ from kullback.tables.parquet import (
     rows_in,
     schema_of,
 )
+from kullback.tables.paths import is_elsewhere, is_many, is_parquet
 from kullback.tables.rows import ALL_DATA, RowColumns
 from kullback.tables.table import chosen
 from kullback.targets import Stream
@@ -53,7 +53,10 @@ Pieces = Iterator[tuple[np.ndarray, np.ndarray | None]]
 @final
 @dataclass(frozen=True)
 class _File:
-    """Rows of a file of the stream from the first on, as it was when it was opened."""
+    """Rows of a file of the stream from the first on, as it was when it was opened.
+
+    Size and time are 0 for files elsewhere, which nobody asks whether they have changed.
+    """
 
     path: str
     rows: int
@@ -91,7 +94,7 @@ class _Parts:
                 break
             begin, end = max(first - before, 0), min(last - before, file.rows)
             # Other processes may work in another directory.
-            path = str(Path(file.path).absolute())
+            path = file.path if is_elsewhere(file.path) else str(Path(file.path).absolute())
             if begin < end:
                 held.append(replace(file, path=path, first=begin, rows=end - begin))
         return replace(self, files=tuple(held), whole=False)
@@ -245,9 +248,10 @@ def scan(
     read. A fit reads the files once for each of its passes.
 
     Args:
-        path: a directory with .parquet files, at any depth; a pattern such as "2024-*.parquet"; or one
-            file. Files are read in the order of their names. Directories may name columns, as in day=3/0.parquet,
-            which are read where they are named in `columns`.
+        path: a directory with .parquet files, at any depth; a pattern such as "2024-*.parquet"; or one file; here
+            or elsewhere, as "s3://bucket/rows/" and "s3://bucket/rows/*.parquet". Files are read in the order of
+            their names. Directories may name columns, as in day=3/0.parquet, which are read where they are named
+            in `columns`.
         columns, counts, kinds, missing: as of `read_samples`.
         weights, frequencies: the column with the weight of each row, or with the number of equal rows that it
             stands for; one of the two.
@@ -314,7 +318,7 @@ def read_rows(
 
     Or for any Parquet file, if rows are to be read `in_pieces`. Other arguments as of `scan`.
     """
-    parquet = in_pieces and Path(path).suffix.lower() == ".parquet"
+    parquet = in_pieces and is_parquet(path)
     if not (parquet or is_stream(path)):
         return samples_of(
             open_table(path), columns=columns or (), apart=apart, kinds=kinds or {}, missing=missing
@@ -336,7 +340,7 @@ def is_stream(path: str | Path) -> bool:
     if is_many(path):
         return True
     try:
-        if Path(path).suffix.lower() != ".parquet" or not Path(path).is_file():
+        if not is_parquet(path) or not (is_elsewhere(path) or Path(path).is_file()):
             return False
     except (OSError, ValueError):
         return False
@@ -356,11 +360,15 @@ def _named(name: str | None) -> tuple[str, ...]:
 
 
 def _opened(path: str) -> _File:
+    if is_elsewhere(path):
+        return _File(path, rows_in(path), 0, 0)
     found = Path(path).stat()
     return _File(path, rows_in(path), found.st_size, found.st_mtime_ns)
 
 
 def _check_unchanged(file: _File) -> None:
+    if is_elsewhere(file.path):
+        return
     try:
         found = Path(file.path).stat()
     except OSError as error:

@@ -16,6 +16,7 @@ from kullback.expressions.parse import parse
 from kullback.inputs.given import by_its_log_density, distribution
 from kullback.interop import as_distribution
 from kullback.tables.frames import holds_rows, is_series, library, of_object
+from kullback.tables.paths import is_elsewhere
 from kullback.tables.table import Table, numbered, of_values
 from kullback.targets import Counts, Grid, Known, LogDensity, Samples, Stream, Unconstrained
 
@@ -139,7 +140,7 @@ def rows_in(thing: object, *, in_pieces: bool = False) -> Samples | Stream | Cou
     if isinstance(thing, (str, os.PathLike)) and is_table(thing):
         from kullback.inputs.stream import read_rows  # noqa: PLC0415 - expressions load no polars
 
-        table = read_rows(Path(thing), in_pieces=in_pieces)
+        table = read_rows(os.fspath(thing), in_pieces=in_pieces)
         return table if isinstance(table, Stream) else table.samples
     array = _array(thing)
     if holds_rows(thing) or (array is not None and array.ndim >= 1):
@@ -251,9 +252,9 @@ def _array(thing: object) -> np.ndarray | None:
 
 
 def is_table(path: str | os.PathLike[str]) -> bool:
-    """Whether a text or a path means a table: there is such a file, or it is named like one."""
+    """Whether a text or a path means a table: there is such a file, or it is named like one, or is elsewhere."""
     text = os.fspath(path)
-    if text.lower().endswith(_FILES):
+    if text.lower().endswith(_FILES) or is_elsewhere(text):
         return True
     try:
         return isinstance(path, os.PathLike) or Path(text).exists()

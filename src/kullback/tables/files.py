@@ -10,7 +10,8 @@ import numpy as np
 
 from kullback.core.errors import InputError
 from kullback.tables.csv import read_csv
-from kullback.tables.parquet import check_exists, is_many, read_parquet
+from kullback.tables.parquet import read_parquet
+from kullback.tables.paths import check_exists, is_elsewhere, is_many
 from kullback.tables.table import Table, check_size, numbered, of_values
 
 #: What NumPy raises over a header that makes no sense.
@@ -33,8 +34,8 @@ def open_table(path: str | Path) -> Table:
     Parquet is read a column at a time when the column is asked for; other files at once.
 
     Args:
-        path: .csv, .tsv, .parquet, .npy, a directory, or a pattern such as "2024-*.parquet";
-            "faithful.csv" is found anywhere.
+        path: .csv, .tsv, .parquet, .npy, a directory, or a pattern such as "2024-*.parquet"; .parquet files
+            elsewhere, as "s3://bucket/rows.parquet"; "faithful.csv" is found anywhere.
 
     Raises:
         InputError: it is not there or cannot be read; with the line of a bad cell in CSV files.
@@ -51,7 +52,7 @@ def open_table(path: str | Path) -> Table:
 
 
 def _opened(path: str | Path) -> Table:
-    if is_many(path):
+    if is_many(path) or is_elsewhere(path):
         return read_parquet(path)
     check_exists(Path(path))
     ending = Path(path).suffix

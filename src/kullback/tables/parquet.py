@@ -1,13 +1,14 @@
-"""Parquet files: which a path means, whether they are alike, and their columns, read one at a time."""
+"""Parquet files: which a path means, whether they are alike, and their columns, read one at a time.
 
-import difflib
+A path may be elsewhere, as s3://bucket/rows/*.parquet: Polars reads it, with the credentials that it finds.
+"""
+
 import glob
-import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, final
 from urllib.parse import unquote
 
@@ -18,25 +19,8 @@ from kullback.core.errors import InputError
 from kullback.core.interrupts import deferred
 from kullback.tables.frames import column_of
 from kullback.tables.kinds import Column, leave_out
+from kullback.tables.paths import check_exists, is_elsewhere, is_many, is_parquet, is_web
 from kullback.tables.table import Table
-
-
-def check_exists(path: Path) -> None:
-    """Raises InputError if there is no such file, or nothing in it."""
-    if path.is_dir():
-        raise InputError(f"{path}: this is a directory; give a file in it")
-    if not path.exists():
-        raise InputError(f"{path}: there is no such file{_near(path)}")
-    if path.is_file() and path.stat().st_size == 0:
-        raise InputError(f"{path}: the file is empty")
-
-
-def _near(path: Path) -> str:
-    if not path.parent.is_dir():
-        return f", and no directory {path.parent}"
-    names = [p.name for p in itertools.islice(path.parent.iterdir(), 1000)]
-    near = difflib.get_close_matches(path.name, names, n=1, cutoff=0.75)
-    return f"; did you mean {path.parent / near[0]}?" if near else f" in {path.parent.resolve()}"
 
 
 @contextmanager
@@ -47,21 +31,27 @@ def reading(source: str) -> Iterator[None]:
             yield
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         reason = str(error).splitlines()[0]
+        if "expanded paths were empty" in reason:
+            raise InputError(f"{source}: there are no files there") from None
         raise InputError(f"{source}: this cannot be read as Parquet: {reason}") from None
     except OSError as error:
-        raise InputError(f"{source}: this cannot be read: {error.strerror or error}") from None
+        reason = error.strerror or str(error).splitlines()[0]
+        raise InputError(f"{source}: this cannot be read: {reason}{_how(source)}") from None
 
 
-def is_many(path: str | Path) -> bool:
-    """Whether a path means a directory or a pattern of files."""
-    try:
-        return Path(path).is_dir() or (not Path(path).exists() and glob.has_magic(str(path)))
-    except (OSError, ValueError):
-        return False
+def _how(source: str) -> str:
+    if not is_elsewhere(source) or is_web(source):
+        return ""
+    return (
+        "; Polars looks for credentials where the store's own tools do: for s3:// in AWS_ACCESS_KEY_ID, "
+        "AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL, and in ~/.aws"
+    )
 
 
 def paths_of(path: str | Path) -> list[str]:
     """Returns the .parquet files that a directory, a pattern or a path means, in the order of their names."""
+    if is_elsewhere(path):
+        return _elsewhere(str(path))
     place = Path(path)
     if place.is_dir():
         found = [p for p in place.rglob("*.parquet") if p.is_file() and p.name[0] not in "._"]
@@ -76,12 +66,36 @@ def paths_of(path: str | Path) -> list[str]:
         found = [place]
     for file in found:
         check_exists(file)
-        if file.suffix.lower() != ".parquet":
+        if not is_parquet(file):
             raise InputError(
                 f"{file}: only .parquet files are read in pieces; write it as Parquet, or, if it fits "
                 "into memory, give this file alone"
             )
     return sorted(str(p) for p in found)
+
+
+def _elsewhere(path: str) -> list[str]:
+    if not is_many(path):
+        found = [path]
+    else:
+        with reading(path):
+            files = pl.scan_parquet(
+                path, include_file_paths=_FILE, hive_partitioning=False,
+                missing_columns="insert", extra_columns="ignore",
+            )  # fmt: skip
+            found = (
+                files.select(pl.col(_FILE).unique()).collect(engine="streaming")[_FILE].to_list()
+            )
+    for file in found:
+        if not is_parquet(file):
+            raise InputError(
+                f"{file}: only .parquet files are read from elsewhere; download it, or write it as Parquet"
+            )
+    return sorted(found)
+
+
+#: A name that no column has.
+_FILE = "\0file"
 
 
 #: What Hive calls a directory of rows without a value, and values that are whole numbers.
@@ -117,9 +131,12 @@ class Partitions:
 
 def partitions_of(path: str | Path, files: Sequence[str]) -> Partitions | None:
     """Returns the columns that the directories below a path name, where all name the same ones."""
-    if not Path(path).is_dir():
+    if is_elsewhere(path):
+        root = str(path) if str(path).endswith("/") else ""
+    else:
+        root = str(Path(path).absolute()) if Path(path).is_dir() else ""
+    if not root:
         return None
-    root = str(Path(path).absolute())
     held = [_keys(file, root) for file in files]
     own = schema_of(files[0])
     names = [name for name in held[0] if name not in own]
@@ -131,7 +148,8 @@ def partitions_of(path: str | Path, files: Sequence[str]) -> Partitions | None:
 
 
 def _keys(path: str, root: str) -> dict[str, str]:
-    parts = Path(path).absolute().relative_to(root).parts[:-1]
+    below = path if is_elsewhere(path) else str(Path(path).absolute())
+    parts = PurePath(below.removeprefix(root)).parts[:-1]
     pairs = (part.partition("=") for part in parts if "=" in part)
     return {unquote(name): unquote(value) for name, _, value in pairs}
 
