@@ -672,3 +672,17 @@ def test_points_alone_are_refused_with_what_to_say():
         forward(indicators, Mixture(5))
     classes = Samples(indicators, kinds=("category",) * 6)
     assert np.isfinite(forward(classes, Mixture(2)).divergence.value)
+
+
+def test_optima_of_the_rows_searched_are_measured_against_all_rows():
+    # 20,000 of the rows are searched: their mean differs from that of all by more than optima do.
+    rng = RNG(2)
+    x = rng.normal(size=(60_000, 1)) * np.where(rng.random((60_000, 1)) < 0.3, 3.0, 1.0)
+    best, *others = fit(Samples(x), Mixture(5), direction="forward").optima
+    assert others
+    for one in others:
+        worse = best.q.log_prob(x[:, 0]).mean() - one.q.log_prob(x[:, 0]).mean()
+        told = one.divergence.value - best.divergence.value
+        error = np.sqrt(one.divergence.standard_error**2 - best.divergence.standard_error**2)
+        assert abs(told - worse) < 3.0 * error
+        assert error < 0.001

@@ -308,7 +308,10 @@ class ScaledRows:
                 strict=True,
             )
             found = np.concatenate(list(each(picked, list(parts), self.workers)))
-        return self.subset(found, np.full(len(found), self.total / len(found)))
+        drawn = self.subset(found, np.full(len(found), self.total / len(found)))
+        # Chance of the draw beside that of the rows, which all of them have.
+        worth = 1.0 / (1.0 / self.effective + 1.0 / size - 1.0 / self.n)
+        return replace(drawn, effective=worth)
 
 
 def rows_of(

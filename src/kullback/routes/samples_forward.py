@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
-from typing import final
+from typing import Any, final
 
 import numpy as np
 
@@ -273,11 +273,36 @@ def _optima(job: _Job, mixed: Mixed) -> tuple[Optimum, ...]:
     best = Optimum(_member(job, mixed.end.at), _loss(job, mixed.end, job.rows), mixed.share)
     found = mixed.found
     shares = dict(zip(found.ends, found.reached, strict=True))
-    others = [
-        Optimum(_member(job, end.at), _loss(job, end, job.sample), shares[end])
-        for end in distinct_ends(found.ends)[1:]
-    ]
-    return (best, *others)
+    return (
+        best,
+        *(
+            Optimum(
+                _member(job, end.at),
+                _loss(job, end, job.rows) if job.sample.n == job.rows.n
+                else _worse(job, best.divergence, mixed.end.at, end),
+                shares[end],
+            )
+            for end in distinct_ends(found.ends)[1:]
+        ),
+    )  # fmt: skip
+
+
+def _worse(job: _Job, best: Estimate, at: Any, end: Climb) -> Estimate:
+    """The loss of an optimum of the rows searched: that of the best, and the difference on these rows, one by one."""
+    kept, other = (score(job.family.final, q, job.sample) for q in (at, end.at))
+    assert kept.values is not None
+    assert other.values is not None
+    apart = kept.values - other.values
+    # It was fitted to these rows, and scores them too well by up to two of these: fewer where components overlap.
+    optimism = 0.5 * job.family.parameters(len(end.at.weights)) / job.sample.n
+    error = math.hypot(float(np.std(apart, ddof=1)) / math.sqrt(job.sample.effective), optimism)
+    return Estimate.sampled(
+        best.value + float(np.mean(apart)) + optimism,
+        math.hypot(best.standard_error, error),
+        CROSS_ENTROPY.quantity,
+        method="that of the best, and the difference on rows searched",
+        n=job.sample.n,
+    )
 
 
 def _loss(job: _Job, end: Climb, rows: ScaledRows) -> Estimate:
