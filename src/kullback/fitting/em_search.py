@@ -71,7 +71,7 @@ class Search:
     Attributes:
         ends: where climbs that were carried to their ends did, best first.
         starts: how many were made.
-        reached: of the starts, and of the ends that only moves and crosses led to, the share of each end.
+        reached: the share of the starts that led to each end; 0 where only seeds, moves or crosses did.
         passes: over the rows searched.
         moves: splits and merges that helped.
         interrupted: whether it was stopped.
@@ -126,8 +126,7 @@ def search(
         interrupted = True
     found = hunt.ends or {hunt.last: 1}
     ends = hunt.ranked([end for end in found if end is not None])
-    total = max(hunt.starts + hunt.later, 1)
-    reached = tuple(found[end] / total for end in ends)
+    reached = tuple(found[end] / max(hunt.starts, 1) for end in ends)
     return Search(tuple(ends), hunt.starts, reached, hunt.passes, hunt.helped, interrupted)
 
 
@@ -161,10 +160,7 @@ def _alike(one: Climb, other: Climb) -> bool:
 
 
 class _Hunt:
-    """A search on the way: `ends` are climbs carried to their ends, with how many starts led there.
-
-    `later` counts those of them that no start led to.
-    """
+    """A search on the way: `ends` are climbs carried to their ends, with how many starts led there."""
 
     def __init__(
         self,
@@ -184,7 +180,7 @@ class _Hunt:
         self.quick = family.model.columns is None and family.structure.name != "low_rank"
         self.ends: Counter[Climb] = Counter()
         self.last: Climb | None = None
-        self.starts = self.passes = self.helped = self.later = 0
+        self.starts = self.passes = self.helped = 0
 
     def ranked(self, ends: Sequence[Climb]) -> list[Climb]:
         """Best first; those with a component that shrinks to nothing, or nearly, after all others."""
@@ -200,7 +196,7 @@ class _Hunt:
 
     def ahead(self, starts: int, seeds: tuple[Any, ...], fewest: int) -> dict[Any, int]:
         """The climbs that are ahead at the end of the laps, best first, with how many starts each stands for."""
-        going: dict[Any, int] = dict.fromkeys([*self._begun(starts), *seeds], 1)
+        going = {**dict.fromkeys(self._begun(starts), 1), **dict.fromkeys(seeds, 0)}
         for passes, share in _LAPS:
             ways = self._alike(self.together(list(going), passes), list(going.values()))
             most = max(math.ceil(share * len(going)), fewest)
@@ -300,8 +296,7 @@ class _Hunt:
                 self.watch(f"splits, merges, crosses: {self.helped} helped, {self._words(pool[0])}")
         for end in pool:
             if end.remaining < _MOST_LEFT:
-                self.later += not self.ends[end]
-                self.ends[end] = max(self.ends[end], 1)
+                self.ends[end] += 0
 
     def _grown(self, young: list[Any], pool: list[Climb]) -> list[Climb]:
         """The best of the young that are new, those that may pass the best of the pool climbed to their ends."""

@@ -35,7 +35,7 @@ class Optimum:
     Attributes:
         q: the member of the family.
         divergence: measured anew at q.
-        share: of the starts that led there.
+        share: of the starts that led there; 0 where only moves from other optima did.
         spread: how far apart the parameters of those restarts ended; NaN if there was only one.
     """
 

@@ -102,7 +102,7 @@ class Likelihood:
         parameters: how many are free.
         remaining: the estimated remaining log-likelihood gain at this optimum over all rows, extrapolated.
         floor_cost: what the floor under the covariances takes over all rows, to first order.
-        reached: the share of the starts carried to their ends that reached the best optimum.
+        reached: the share of the starts that led to the best optimum; 0 where splits, merges and crosses of others did.
         starts: how many were made.
         passes: over all rows.
         sample_rows, sample_passes: of the search for starts.

@@ -128,6 +128,7 @@ def learning(fit: Fit, likelihood: Likelihood) -> Figure:
 
 def _scores(fit: Fit, likelihood: Likelihood) -> Table:
     starts = f"{likelihood.starts} start{'' if likelihood.starts == 1 else 's'}"
+    starts += "" if likelihood.reached > 0.0 else "; splits and merges of others led there"
     inside, held = fit.divergence, fit.held_out
     unit = f"log q, {inside.unit}"
     rows = [
