@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import polars as pl
 import pytest
+from scipy import stats
 
 from kullback.api.measure import kl_divergence
 from kullback.api.store import load, load_fit, save
@@ -81,8 +82,28 @@ def test_columns_that_go_together_differently_are_named(changed):
     pairs = [set(i.columns) for i in joint.interactions]
     assert pairs[0] == {"height", "weight"}
     assert joint.interactions[0].value.interval[0] > 0.1
-    rows = [r.row for r in joint.unlike_reference]
-    assert len(set(rows)) == len(rows)
+
+
+def _log_ratio(table, rows):
+    """Of height and weight as changed to what they were, by their densities."""
+    x = table.select("height", "weight").to_numpy()[rows]
+    laws = (stats.multivariate_normal(cov=[[1.0, r], [r, 1.0]]) for r in (0.8, 0.2))
+    changed, before = (law.logpdf(x) for law in laws)
+    return changed - before
+
+
+def test_rows_least_like_the_other_table_are_of_their_own(changed):
+    joint = changed.joint
+    of_current, of_reference = (
+        [r.row for r in rows] for rows in (joint.unlike_reference, joint.unlike_current)
+    )
+    for rows in (of_current, of_reference):
+        assert len(set(rows)) == len(rows)
+    current = _table(1200, 1, shift=3.0, missing=0.1, together=0.8)
+    assert np.mean(_log_ratio(_table(1500, 0), of_reference)) < -1.0
+    # Rows of missing amounts are unlike the reference, too, whatever height and weight are.
+    missing = current["amount"].is_null().to_numpy()[of_current]
+    assert (missing | (_log_ratio(current, of_current) > 0.0)).all()
     assert joint.unlike_reference[0].log_ratio > 1.0
 
 

@@ -60,7 +60,7 @@ def joint_diff(
     )
     summed = _sum(tuple(c.forward for c in columns))
     certified = certified_estimate(found.certificates[0], FORWARD, total)
-    unlike_current, unlike_reference = _unlike(found, reference, current)
+    unlike_reference, unlike_current = _unlike(found, reference, current)
     return JointDiff(
         estimates[0], estimates[1], jeffreys(*estimates), found.p_value, found.p_value,
         "no evidence", certified, summed, _less(estimates[0], summed, "joint less sum of columns"),
