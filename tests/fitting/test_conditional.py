@@ -176,6 +176,26 @@ class TestFits:
             inside += information.interval[0] <= truth <= information.interval[1]
         assert inside >= 33
 
+    def test_what_a_wrong_density_gains_is_not_called_mutual_information(self):
+        # Of exp(y / 2), of which a Gaussian finds a fifth less; the truth is .337 nats.
+        rng = np.random.default_rng(6)
+        x = rng.normal(size=1500)
+        y = np.exp(0.35 * x + 0.5 * math.sqrt(0.51) * rng.normal(size=1500))
+        found = fit(np.column_stack([x, y]), "full_rank", direction="forward", given="x0")
+        information = found.conditional.information
+        assert information.interval[1] < -0.5 * math.log(0.51)
+        assert information.quantity.name == "log_prob_difference"
+        assert "reject q of x1 given x0 and q of x1" in found.notes[-1]
+        assert found.conditional.marginal_goodness.p_value < 1e-6
+
+    def test_rounding_is_no_reason_to_reject(self):
+        rng = np.random.default_rng(7)
+        x = rng.normal(size=2000)
+        y = np.round(2.0 * (0.6 * x + 0.8 * rng.normal(size=2000))) / 2.0
+        found = fit(np.column_stack([x, y]), "full_rank", direction="forward", given="x0")
+        assert found.conditional.information.direction == "I(x1; x0)"
+        assert found.conditional.goodness.p_value > 0.05
+
     @pytest.mark.slow
     def test_a_mixture_of_regressions_bends(self):
         rng = np.random.default_rng(5)

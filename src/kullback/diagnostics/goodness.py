@@ -77,12 +77,23 @@ def goodness(
         if n < 1:
             continue
         uniform, share = _transformed(q, at, column, held / held.sum(), rng)
-        distance = _distance(uniform, share)
-        p_value = float(stats.kstwo.sf(distance, n))
-        bars = np.histogram(uniform, bins=_BARS, range=(0.0, 1.0), weights=share)[0]
-        name = rows.source.columns[j]
-        found.append(Goodness(name, distance, p_value, n, tuple(float(b) for b in bars)))
+        found.append(uniformity(rows.source.columns[j], uniform, share, n))
     return tuple(found)
+
+
+def uniformity(column: str, uniform: Values, share: Values, n: int) -> Goodness:
+    """Returns the Kolmogorov-Smirnov test of values under their distribution function.
+
+    Args:
+        column: what they are of.
+        uniform: the values, from 0 to 1.
+        share: of the rows that each stands for.
+        n: how many independent rows they are worth.
+    """
+    distance = _distance(uniform, share)
+    bars = np.histogram(uniform, bins=_BARS, range=(0.0, 1.0), weights=share)[0]
+    p_value = float(stats.kstwo.sf(distance, n))
+    return Goodness(column, distance, p_value, n, tuple(float(b) for b in bars))
 
 
 def gap(q: Distribution, left_out: MeanScore, rng: np.random.Generator) -> Estimate:

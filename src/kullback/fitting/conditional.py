@@ -1,4 +1,4 @@
-"""Maximum conditional likelihood: mixtures that say most of some columns given others, and logistic regression.
+"""Maximum conditional likelihood: mixtures that say most of some columns given others, linear and logistic regression.
 
 A mixture of densities over whole rows gives, by conditioning, a mixture of regressions whose weights depend on x.
 Its conditional likelihood is that of rows less that of their x; so its gradient is that of two weighted
@@ -12,8 +12,9 @@ import numpy as np
 from jaxtyping import Float
 from scipy import special
 
+from kullback.core.errors import InputError
 from kullback.distributions.conditional import Softmax, marginal_of
-from kullback.distributions.gaussian_mixture import TableMixture
+from kullback.distributions.gaussian_mixture import GaussianMixture, TableMixture, table_of
 from kullback.solvers.minimise import descend
 
 Array = np.ndarray
@@ -193,6 +194,45 @@ class _Problem:
         return value, np.concatenate(
             [np.zeros(k + k * d), self._of_roots(q, slope).ravel(), middle, codes]
         )
+
+
+# Numbers given numbers by one Gaussian: linear regression.
+
+#: A share of a variance that is next to nothing, and well above rounding.
+_LITTLE = 1e-10
+
+
+def linear(
+    x: Rows, weights: Weights, near: TableMixture | None = None, given: tuple[int, ...] = ()
+) -> TableMixture:
+    """Returns the Gaussian of greatest likelihood, whose density of y given x is linear regression's.
+
+    Args:
+        x: whole rows.
+        weights: of the rows.
+        near: that of more rows: columns that are given have a variance next to nothing more, so that y does not
+            depend on those that are constant in fewer.
+        given: these columns.
+
+    Raises:
+        InputError: a column is a linear function of others.
+    """
+    share = weights / weights.sum()
+    mean = share @ x
+    moved = x - mean
+    covariance = (moved * share[:, None]).T @ moved
+    if near is not None:
+        covariance[given, given] += _LITTLE * np.sum(near.roots[0] ** 2, axis=1)[list(given)]
+    wrong = InputError(
+        "the columns determine each other, or one is constant: leave one of them out"
+    )
+    try:
+        root = np.linalg.cholesky(covariance)
+    except np.linalg.LinAlgError:
+        raise wrong from None
+    if np.any(np.diag(root) ** 2 <= 1e-12 * np.diag(covariance)):
+        raise wrong
+    return table_of(GaussianMixture(np.ones(1), mean[None], root[None]))
 
 
 # Categories given anything: logistic regression.

@@ -59,8 +59,10 @@ class ConditionalFit:
     Attributes:
         given, asked: the names of the columns x, and of the columns y.
         marginal: mean log density of y by itself, by a density of the same family.
-        information: by how much more log q(y|x) is, row by row: the mutual information of y and x, which is a KL.
-        goodness: whether q(Y <= y | x) is uniform at rows left out; None unless y is one column of numbers.
+        information: by how much more log q(y|x) is, row by row: the mutual information of y and x, which is a KL. A
+            "log_prob_difference" where rows left out reject q(y|x) or q(y).
+        goodness, marginal_goodness: whether q(Y <= y | x), and q(Y <= y), is uniform at rows left out; None unless y
+            is one column of numbers.
     """
 
     given: tuple[str, ...]
@@ -68,6 +70,7 @@ class ConditionalFit:
     marginal: Estimate
     information: Estimate
     goodness: Goodness | None
+    marginal_goodness: Goodness | None
 
 
 @final

@@ -9,10 +9,10 @@ from typing import final
 
 import numpy as np
 from jaxtyping import Float
-from scipy import stats
 
 from kullback.core.errors import InputError, UnsupportedError
 from kullback.core.run import Run
+from kullback.diagnostics.goodness import uniformity
 from kullback.distributions.base import Distribution
 from kullback.distributions.conditional import Conditional, Softmax, marginal_of
 from kullback.distributions.gaussian_mixture import (
@@ -23,13 +23,19 @@ from kullback.distributions.gaussian_mixture import (
 )
 from kullback.distributions.vector import Categorical as Shares
 from kullback.families import Auto, Categorical, FullRank, Mixture
-from kullback.fitting.conditional import SPREADS, ascend, logistic
+from kullback.fitting.conditional import SPREADS, ascend, linear, logistic
 from kullback.fitting.cross_validation import FOLDS, folds, mean_score, moments
 from kullback.fitting.scores import APART, SMALL
+from kullback.measure.neighbours import step
 from kullback.results.estimate import Estimate
 from kullback.results.fit import Fit, Optimum
 from kullback.results.likelihood import ConditionalFit, Goodness
-from kullback.results.quantity import CROSS_ENTROPY, LOG_PROB, MUTUAL_INFORMATION
+from kullback.results.quantity import (
+    CROSS_ENTROPY,
+    LOG_PROB,
+    LOG_PROB_DIFFERENCE,
+    MUTUAL_INFORMATION,
+)
 from kullback.routes.families import check_numbers, in_memory, rows
 from kullback.routes.lattice import ratings_as_categories
 from kullback.routes.samples_forward import fit_samples, raced
@@ -45,10 +51,8 @@ _SIZES = (1, 2, 3, 4, 6, 8, 12)
 _EACH = 40
 #: With more rows than this, those of two of the ten folds are scored: their error is small enough.
 _MANY = 5000
-#: A share of a variance that is next to nothing, and well above rounding.
-_LITTLE = 1e-10
-#: Bars of a histogram of the distribution function.
-_BARS = 20
+#: The p-value of one of two at which a density is rejected.
+_REJECTED = 0.025
 _HELD_OUT = "rows left out, each scored by a fit to nine tenths"
 _TOO_FEW = f"fewer than {2 * FOLDS} distinct rows, of which none are left out"
 Model = Conditional | Softmax
@@ -88,6 +92,15 @@ class _Task:
             return None
         return folds(count, self.run.generator("folds"))[which]
 
+    @cached_property
+    def spread(self) -> Array:
+        """The rows, with y spread over the steps to which it is rounded: a density has no more to say."""
+        rows, rng = self.x.copy(), self.run.generator("steps of y")
+        for j in self.asked:
+            if self.kinds[j] == "continuous":
+                rows[:, j] += step(rows[:, j]) * (rng.random(len(rows)) - 0.5)
+        return rows
+
 
 @final
 @dataclass(frozen=True, eq=False)
@@ -98,7 +111,7 @@ class _Candidate:
         model: q(y|x), fitted to all rows.
         family: what it was chosen from.
         scores, marginal: log q(y|x) and log q(y) of rows left out, and NaN for rows not scored.
-        uniform: q(Y <= y | x) of these; None where y is not one column of numbers.
+        uniform: q(Y <= y | x) and q(Y <= y) of these; None where y is not one column of numbers.
         evaluations: of the likelihood.
         apart: how far the scores of fits to as many rows are apart, and those of fits of y alone.
     """
@@ -107,7 +120,7 @@ class _Candidate:
     family: object
     scores: Values
     marginal: Values
-    uniform: Values | None
+    uniform: tuple[Values, Values] | None
     evaluations: int
     apart: tuple[float, float] = (0.0, 0.0)
 
@@ -196,7 +209,7 @@ def _mixture(task: _Task, recipe: Mixture, family: object) -> _Candidate:
     def fitted(x: Array, weights: Values, near: TableMixture, given: tuple[int, ...]) -> TableMixture:  # fmt: skip
         nonlocal spent
         if len(near.weights) == 1 and len(near.reals) == len(near.kinds):
-            return _gaussian(x, weights, _held(near, given))
+            return linear(x, weights, near, given)
         found = ascend(near, x, weights, given)
         spent += found.evaluations
         return found.q
@@ -208,7 +221,7 @@ def _mixture(task: _Task, recipe: Mixture, family: object) -> _Candidate:
 
     anew = _anew(task, whole)
 
-    def refitted(i: int, x: Array, weights: Values) -> tuple[Model, Callable[[Array], Values]]:
+    def refitted(i: int, x: Array, weights: Values) -> tuple[Conditional, Conditional]:
         begun = _raced(task, recipe, i, x, weights) if anew else None
         y = x[:, of_y]
 
@@ -223,7 +236,7 @@ def _mixture(task: _Task, recipe: Mixture, family: object) -> _Candidate:
 
         q = best(whole, begun, x, task.given)
         by_itself = best(alone, None if begun is None else marginal_of(begun, task.asked), y, ())
-        return Conditional(q, task.given), lambda rows: by_itself.log_prob(rows[:, of_y])
+        return Conditional(q, task.given), Conditional(by_itself, ())
 
     scores, marginal, uniform = _left_out(task, refitted)
     model = Conditional(whole, task.given)
@@ -235,7 +248,7 @@ def _table(task: _Task, recipe: Mixture) -> TableMixture:
     """Returns the mixture over whole rows that the ascent begins at: that of greatest likelihood."""
     if recipe.k == 1 and all(kind == "continuous" for kind in task.kinds):
         _check_vary(task)
-        return _gaussian(task.x, task.weights)
+        return linear(task.x, task.weights)
     found = fit_samples(task.p, recipe, starts=task.starts, run=task.run, hold_out=False)
     return _as_table(found.q)
 
@@ -292,41 +305,6 @@ def _check_vary(task: _Task) -> None:
         raise InputError(f"column {name} is constant ({there[0, j]:g} in every row): leave it out")
 
 
-def _held(near: TableMixture, given: tuple[int, ...]) -> Values:
-    """Returns variances that are next to nothing, of x: where x is constant in fewer rows, y does not depend on it."""
-    return np.where(
-        np.isin(np.arange(len(near.kinds)), given),
-        _LITTLE * np.sum(near.roots[0] ** 2, axis=1),
-        0.0,
-    )
-
-
-def _gaussian(x: Array, weights: Values, more: Values | float = 0.0) -> TableMixture:
-    """Returns the Gaussian of greatest likelihood, whose density of y given x is linear regression's.
-
-    Args:
-        x: whole rows.
-        weights: of the rows.
-        more: what is added to the variance of each column.
-    """
-    share = weights / weights.sum()
-    mean = share @ x
-    moved = x - mean
-    covariance = (moved * share[:, None]).T @ moved
-    covariance[np.diag_indices(len(mean))] += more
-    try:
-        root = np.linalg.cholesky(covariance)
-    except np.linalg.LinAlgError:
-        raise InputError(
-            "the columns determine each other, or one is constant: leave one of them out"
-        ) from None
-    if np.any(np.diag(root) ** 2 <= 1e-12 * np.diag(covariance)):
-        raise InputError(
-            "the columns determine each other, or one is constant: leave one of them out"
-        )
-    return table_of(GaussianMixture(np.ones(1), mean[None], root[None]))
-
-
 def _logistic(task: _Task, recipe: Categorical, spread: float) -> _Candidate:
     (column, *more) = task.asked
     if more or task.kinds[column] != "category":
@@ -345,10 +323,10 @@ def _logistic(task: _Task, recipe: Categorical, spread: float) -> _Candidate:
 
     whole = fitted(task.x, task.weights, None)
 
-    def refitted(_: int, x: Array, weights: Values) -> tuple[Model, Callable[[Array], Values]]:
+    def refitted(_: int, x: Array, weights: Values) -> tuple[Softmax, Shares]:
         counts = np.bincount(x[:, column].astype(np.int64), weights, minlength=codes)
         shares = Shares.from_probabilities((counts + 0.5) / (counts + 0.5).sum())
-        return fitted(x, weights, whole), lambda rows: shares.log_prob(rows[:, column])
+        return fitted(x, weights, whole), shares
 
     scores, marginal, _ = _left_out(task, refitted)
     return _Candidate(whole, recipe, scores, marginal, None, 0)
@@ -356,21 +334,32 @@ def _logistic(task: _Task, recipe: Categorical, spread: float) -> _Candidate:
 
 def _left_out(
     task: _Task,
-    refitted: Callable[[int, Array, Values], tuple[Model, Callable[[Array], Values]]],
-) -> tuple[Values, Values, Values | None]:
-    """Returns log q(y|x), log q(y) and q(Y <= y|x) of rows by fits to the others; NaN for rows not scored."""
-    scores, marginal, uniform = (np.full(len(task.x), np.nan) for _ in range(3))
+    refitted: Callable[[int, Array, Values], tuple[Model, Conditional | Shares]],
+) -> tuple[Values, Values, tuple[Values, Values] | None]:
+    """Returns log q(y|x), log q(y), and both distribution functions, of rows by fits to the others.
+
+    NaN for rows not scored, and None where y is not one column of numbers.
+    """
+    scores, marginal, given_x, alone = (np.full(len(task.x), np.nan) for _ in range(4))
     parts = FOLDS if len(task.x) <= _MANY else 2
     for i in range(parts if task.fold is not None else 0):
         out = task.fold == i
-        model, alone = refitted(i, task.x[~out], task.weights[~out])
+        model, of_y_alone = refitted(i, task.x[~out], task.weights[~out])
         rows_out = task.x[out]
-        scores[out], marginal[out] = model.log_prob(rows_out), alone(rows_out)
-        if isinstance(model, Conditional):
-            values = model.distribution_function(rows_out)
-            uniform[out] = np.nan if values is None else values
+        y = rows_out[:, list(task.asked)]
+        scores[out] = model.log_prob(rows_out)
+        if isinstance(model, Conditional) and isinstance(of_y_alone, Conditional):
+            marginal[out] = of_y_alone.log_prob(y)
+            spread = task.spread[out]
+            values = (
+                model.distribution_function(spread),
+                of_y_alone.distribution_function(spread[:, list(task.asked)]),
+            )
+            given_x[out], alone[out] = (np.nan if v is None else v for v in values)
+        else:
+            marginal[out] = of_y_alone.log_prob(y[:, 0])
         task.run.watch(f"rows left out, part {i + 1}")
-    return scores, marginal, None if np.isnan(uniform).all() else uniform
+    return scores, marginal, None if np.isnan(given_x).all() else (given_x, alone)
 
 
 # What is said of it.
@@ -392,10 +381,11 @@ def _result(task: _Task, chosen: _Candidate, notes: tuple[str, ...]) -> Fit:
         _mean(chosen.marginal, scored, task, y, chosen.apart[1]),
     )
     weights = task.weights[scored]
-    conditional = ConditionalFit(
-        names, asked, known[1], _information(chosen, scored, weights, (y, x)),
-        _uniform(chosen, scored, weights, y),
-    )  # fmt: skip
+    checks = _checks(chosen, scored, weights, (f"{y} given {x}", y))
+    information = _information(chosen, scored, weights, (y, x), checks)
+    if information.quantity.name != MUTUAL_INFORMATION.name:
+        notes = (*notes, *information.notes)
+    conditional = ConditionalFit(names, asked, known[1], information, *(checks or (None, None)))
     optimum = Optimum(chosen.model, divergence, 1.0)
     return Fit(
         q=chosen.model, direction="forward", family=chosen.family,  # pyright: ignore[reportArgumentType]
@@ -417,10 +407,15 @@ def _mean(scores: Values, scored: Array, task: _Task, words: str, apart: float) 
 
 
 def _information(
-    chosen: _Candidate, scored: Array, weights: Values, names: tuple[str, str]
+    chosen: _Candidate,
+    scored: Array,
+    weights: Values,
+    names: tuple[str, str],
+    checks: tuple[Goodness, Goodness] | None,
 ) -> Estimate:
-    """Returns by how much x makes y more probable a row: mutual information, as far as the densities hold."""
-    quantity = MUTUAL_INFORMATION.called(f"I({names[0]}; {names[1]})")
+    """Returns by how much x makes y more probable a row: the mutual information, unless rows reject a density."""
+    y, x = names
+    quantity = MUTUAL_INFORMATION.called(f"I({y}; {x})")
     gains = (chosen.scores - chosen.marginal)[scored]
     note = "by two densities: less where q(y|x) misses something, more where q(y) does"
     method = f"log q(y|x) - log q(y), {_HELD_OUT}"
@@ -429,20 +424,26 @@ def _information(
         return Estimate.unresolved(math.nan, reason, quantity, method=method)
     value, error = moments(gains, weights)
     error = math.hypot(error, *chosen.apart)
+    wrong = [f"q of {g.column}" for g in checks or () if g.p_value < _REJECTED]
+    if wrong:
+        quantity = LOG_PROB_DIFFERENCE.called(f"E_p[log q({y} | {x}) - log q({y})]")
+        note = (
+            f"not the mutual information: rows left out reject {' and '.join(wrong)}; choose a family that they do "
+            'not reject, such as more components or Mixture("auto")'
+        )
     return Estimate.sampled(value, error, quantity, method=method, n=len(gains), notes=(note,))
 
 
-def _uniform(chosen: _Candidate, scored: Array, weights: Values, name: str) -> Goodness | None:
-    """Returns whether values under their distribution function, fitted without them, are uniform."""
+def _checks(
+    chosen: _Candidate, scored: Array, weights: Values, names: tuple[str, str]
+) -> tuple[Goodness, Goodness] | None:
+    """Returns whether values under both distribution functions, each fitted without them, are uniform."""
     if chosen.uniform is None or not scored.any():
         return None
-    values = chosen.uniform[scored]
-    order = np.argsort(values)
-    above = np.cumsum(weights[order]) / weights.sum()
-    below = np.concatenate([[0.0], above[:-1]])
-    u = values[order]
-    distance = float(max(np.max(above - u), np.max(u - below)))
-    n = max(round(float(weights.sum()) ** 2 / float(weights @ weights)), 1)
-    bars = np.histogram(values, bins=_BARS, range=(0.0, 1.0), weights=weights / weights.sum())[0]
-    p_value = float(stats.kstwo.sf(distance, n))
-    return Goodness(name, distance, p_value, n, tuple(float(b) for b in bars))
+    share = weights / weights.sum()
+    n = max(round(1.0 / float(share @ share)), 1)
+    given_x, alone = (
+        uniformity(name, values[scored], share, n)
+        for values, name in zip(chosen.uniform, names, strict=True)
+    )
+    return given_x, alone

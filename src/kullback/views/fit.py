@@ -24,6 +24,7 @@ from kullback.render.document import (
 from kullback.results.estimate import Estimate
 from kullback.results.fit import Direction, Fit
 from kullback.results.posterior import columns
+from kullback.results.quantity import MUTUAL_INFORMATION
 from kullback.results.serialise import to_json
 from kullback.views.components import (
     describe,
@@ -211,7 +212,10 @@ def _facts(fit: Fit) -> tuple[Fact, ...]:
     held_out = [] if fit.held_out is None else [fact(fit.held_out, "neutral", "rows held out")]
     if fit.conditional is not None:
         held_out.append(fact(fit.conditional.marginal, "neutral", "without the given columns"))
-        held_out.append(fact(fit.conditional.information, "forward", "mutual information"))
+        information = fit.conditional.information
+        is_information = information.quantity.name == MUTUAL_INFORMATION.name
+        label = "mutual information" if is_information else "what these add"
+        held_out.append(fact(information, "forward", label))
     return (fact(fit.divergence, fit.direction, "minimised"), *others, *held_out)
 
 

@@ -62,16 +62,15 @@ def conditional_sections(fit: Fit) -> tuple[Section, ...]:
     """Returns the sections on a density of some columns given others."""
     found = fit.conditional
     assert found is not None
-    if found.goodness is None:
+    both = tuple(g for g in (found.goodness, found.marginal_goodness) if g is not None)
+    if not both:
         return ()
-    g = found.goodness
-    lead = (
-        f"{g.column} under its distribution function given the others, each row by a fit without it: uniform where q "
-        f"is right (Kolmogorov-Smirnov distance {number(g.distance, 2)}, p = {number(g.p_value, 2)})."
+    caption = (
+        "Rows under a distribution function that was fitted without them: uniform where q is right. A hump in the "
+        "middle: q is too wide. High ends: its tails are too thin. Dashed: 95 % limits of a bar."
     )
-    caption = "A hump in the middle: q is too wide. High ends: its tails are too thin. Dashed: 95 % limits of a bar."
-    drawn = Gallery("", (histogram(g),), caption)
-    return (Section("Goodness of fit", lead, (Detail(lambda: (drawn,)),)),)
+    drawn = Gallery("", tuple(map(histogram, both)), caption)
+    return (Section("Goodness of fit", "", (_tests(both), Detail(lambda: (drawn,)))),)
 
 
 def _unmeasured(likelihood: Likelihood) -> Notes:
