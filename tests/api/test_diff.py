@@ -702,3 +702,30 @@ def test_workers_compare_columns_with_the_same_bits(tmp_path):
                 diff(given, paths[1], executor=executor)
         with pytest.raises(InputError, match="in one process"):
             diff(*paths, by="city", executor=executor)
+
+
+def test_what_is_certainly_small_is_no_finding():
+    # Shifts of .03 and .5 sd: KL .00045 and .125 nats, both of them far beyond chance.
+    rng = np.random.default_rng(8)
+    before, after = rng.normal(size=(40_000, 2)), rng.normal([0.03, 0.5], 1.0, (40_000, 2))
+    every, some = (diff(before, after, joint=False, ignore_below=limit) for limit in (0.0, 0.01))
+    assert {c.name: c.finding for c in every.columns} == {"x0": "differs", "x1": "differs"}
+    assert {c.name: c.finding for c in some.columns} == {"x0": "negligible", "x1": "differs"}
+    assert (
+        diff(before[:, :1], after[:, :1], joint=False, ignore_below=0.01).finding == "no evidence"
+    )
+    # A gap of a tenth is as small as it looks only where the interval says so.
+    few = diff(before[:300], after[:300], joint=False, ignore_below=0.13)
+    assert few.column("x1").finding == "differs"
+    with pytest.raises(InputError, match="ignore_below=-1"):
+        diff(before, after, ignore_below=-1)
+
+
+def test_the_noise_floor_of_a_profile_with_a_rare_rest():
+    # 95 of 100 pairs without a difference: half a chi-square less its mean, of some ten degrees, over rows.
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        some, others = (pl.DataFrame({"visits": rng.poisson(3, n)}) for n in (30_000, 8000))
+        found = diff(profile(some), others, joint=False).column("visits")
+        wanted = (stats.chi2.ppf(0.95, 10) - 10) / 2 * (1 / 30_000 + 1 / 8000)
+        assert found.floor == pytest.approx(wanted, rel=0.4)

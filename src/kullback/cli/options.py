@@ -233,6 +233,8 @@ class Comparing:
         frequencies: the column with the number of equal rows that each stands for.
         cluster: the column whose equal values mark rows that belong together.
         order: the column that orders the rows in time.
+        ignore_below: what differs by more than chance, but certainly by less than this, in the unit of the answer, is
+            negligible.
         joint: also compare all columns together.
         like: print another tool's number beside ours.
         kind: what a column is where it is not what it seems, NAME=KIND, such as zip=category: continuous,
@@ -246,6 +248,7 @@ class Comparing:
     frequencies: str | None = None
     cluster: str | None = None
     order: str | None = None
+    ignore_below: float = 0.0
     joint: Annotated[bool, Parameter(negative="--no-joint", show_default=False)] = True
     like: Literal["evidently"] | None = None
     kind: tuple[str, ...] = ()

@@ -49,7 +49,8 @@ def diff(
     ):
         difference = diff_of(
             *pair, columns=names_of(how.columns), weights=how.weights,
-            frequencies=how.frequencies, cluster=how.cluster, order=how.order, by=how.by, max_kl=limit, joint=how.joint,
+            frequencies=how.frequencies, cluster=how.cluster, order=how.order, by=how.by, max_kl=limit,
+            ignore_below=how.ignore_below * factor(unit.units, "nats"), joint=how.joint,
             like=how.like, kinds=kinds_of(how.kind), key=how.key, progress=watch, executor=executor,
         )  # fmt: skip
     document = diff_document(unit.of(_as_typed(difference)))

@@ -27,7 +27,7 @@ from kullback.measure.samples.estimates import of_tally
 from kullback.measure.samples.ranks import log_ratio, ordered_kl
 from kullback.measure.samples.tests import Certificate, detectable
 from kullback.results import quantity
-from kullback.results.diff import ColumnDiff, ColumnRegion, Picture
+from kullback.results.diff import ColumnDiff, ColumnRegion, Finding, JointDiff, Picture
 from kullback.results.estimate import Estimate
 from kullback.results.quantity import FORWARD_KL
 from kullback.tables.kinds import Column, declare
@@ -145,6 +145,16 @@ def column_diff(
         _floor(tally, rng), detectable(n, m, tests=tests), certified,
         _regions(found, forward, kind), new, gone, _missing(found), medians, picture, (n, m),
     )  # fmt: skip
+
+
+def finding_of(found: ColumnDiff | JointDiff, p_value: float, ignore_below: float) -> Finding:
+    """Returns what a corrected p-value, and a size that is to be ignored, make of a difference."""
+    if p_value >= LEVEL:
+        return "no evidence"
+    least, most = found.reverse.interval
+    back = least if found.reverse.kind == "unresolved" else most
+    little = max(found.forward.interval[1], back) < ignore_below
+    return "negligible" if little else "differs"
 
 
 def jeffreys(forward: Estimate, reverse: Estimate) -> Estimate:
@@ -336,7 +346,7 @@ def _floor(tally: Tally, rng: np.random.Generator) -> float:
             strict=True,
         )
         floor += _high([_of_levels(p.astype(np.float64), q.astype(np.float64)) for p, q in pairs])
-    if tally.rest is not None:
+    if tally.rest is not None and len(tally.rest.p) > 1:
         of_p, of_q = float(tally.p[-1]), float(tally.q[-1])
         sizes = (round(10.0 * math.log(max(v, 1.0))) for v in (of_p, of_q))
         floor += of_p / n * _floor_of_ranks(*sizes)

@@ -12,7 +12,7 @@ from kullback.core.errors import InputError, KullbackError, UnsupportedError
 from kullback.core.executor import Executor, check_executor
 from kullback.core.numerics import one_thread
 from kullback.core.run import named
-from kullback.diff.column import LEVEL, column_diff
+from kullback.diff.column import LEVEL, column_diff, finding_of
 from kullback.diff.column import median as column_median
 from kullback.diff.groups import split
 from kullback.diff.large import in_pieces, joint_of, names_of, read_side
@@ -63,6 +63,7 @@ def diff(
     order: str | None = None,
     by: str | None = None,
     max_kl: float | None = None,
+    ignore_below: float = 0.0,
     joint: bool = True,
     like: Literal["evidently"] | None = None,
     kinds: Mapping[str, Kind] | None = None,
@@ -90,6 +91,8 @@ def diff(
         by: a column by whose values the tables are split, each pair compared by itself.
         max_kl: the largest KL(reference||current) allowed, in nats; see `Diff.gate`. Columns of the
             reference that current lacks, has in another type or without a value, fail the gate.
+        ignore_below: nats: a difference beyond chance of which KL(reference||current) is certainly smaller, and
+            the other as far as it can be told, is "negligible" and no finding; in large tables many are.
         joint: whether all columns together are compared, on up to 10,000 rows of each.
         like: print another tool's number beside ours.
         kinds: of columns that are not what they seem, such as {"zip": "category"}: "continuous", "integer",
@@ -113,7 +116,7 @@ def diff(
     began = time.monotonic()
     options = tables_options(
         columns, weights=weights, frequencies=frequencies, cluster=cluster, order=order, by=by,
-        max_kl=max_kl, joint=joint, like=like, key=key, progress=progress,
+        max_kl=max_kl, ignore_below=ignore_below, joint=joint, like=like, key=key, progress=progress,
     )  # fmt: skip
     check_executor(executor)
     elsewhere = None if executor is None else elsewhere_of(executor, reference, current, by, kinds)
@@ -194,7 +197,7 @@ class _Columns:
         notes: Sequence[str], options: Options,
     ) -> Diff:  # fmt: skip
         """Returns what was found, p-values corrected for all that was looked at."""
-        columns, joint = _corrected(self.found, joint, options.max_kl)
+        columns, joint = _corrected(self.found, joint, options)
         gate = gate_of_all(columns, joint, self.gone)
         if self.interrupted:
             gate, notes = None, (f"interrupted after {len(self.found)} columns",)
@@ -202,7 +205,7 @@ class _Columns:
             left.source, right.source, (left.rows, right.rows), columns, joint, tuple(self.left_out),
             tuple(n for n in left.names if n not in right.names),
             tuple(n for n in right.names if n not in left.names),
-            options.max_kl, gate,
+            options.max_kl, options.ignore_below, gate,
             notes=(*notes, *_below(columns, joint)), interrupted=self.interrupted, key=options.key,
             lost=tuple(self.gone),
         )  # fmt: skip
@@ -366,15 +369,15 @@ def _shared(
 
 
 def _corrected(
-    found: Sequence[ColumnDiff], together: JointDiff | None, max_kl: float | None
+    found: Sequence[ColumnDiff], together: JointDiff | None, options: Options
 ) -> tuple[tuple[ColumnDiff, ...], JointDiff | None]:
     """Returns what was found with p-values that may be believed together, the clearest first."""
     p_values = [c.p_value for c in found] + ([together.p_value] if together is not None else [])
     adjusted = holm(np.array(p_values)).tolist()
     columns = [
         replace(
-            c, adjusted=p, finding="differs" if p < LEVEL else "no evidence",
-            gate=_gate(c, max_kl, differs=p < LEVEL),
+            c, adjusted=p, finding=finding_of(c, p, options.ignore_below),
+            gate=_gate(c, options.max_kl, differs=p < LEVEL),
         )
         for c, p in zip(found, adjusted, strict=False)
     ]  # fmt: skip
@@ -382,8 +385,8 @@ def _corrected(
     if together is not None:
         p = adjusted[-1]
         together = replace(
-            together, adjusted=p, finding="differs" if p < LEVEL else "no evidence",
-            gate=_gate(together, max_kl, differs=p < LEVEL),
+            together, adjusted=p, finding=finding_of(together, p, options.ignore_below),
+            gate=_gate(together, options.max_kl, differs=p < LEVEL),
         )  # fmt: skip
     return tuple(columns), together
 

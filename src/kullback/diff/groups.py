@@ -7,7 +7,7 @@ from typing import TypeVar
 import numpy as np
 
 from kullback.core.errors import InputError, UnsupportedError
-from kullback.diff.column import LEVEL, alike, in_words
+from kullback.diff.column import LEVEL, alike, finding_of, in_words
 from kullback.diff.tables import Groups, Options, changed, checked, read_columns
 from kullback.results.diff import ColumnDiff, Diff, Gate, JointDiff, gate_of_all, worst
 from kullback.tables.kinds import Column
@@ -52,7 +52,7 @@ def split(
         groups.append((label, compare(parts[0], parts[1], replace(options, columns=names))))
     if not groups:
         raise InputError(f"no value of {by!r} is in both tables")
-    groups = _corrected_groups(groups)
+    groups = _corrected_groups(groups, options.ignore_below)
     lost += _said([(f"{by} = {label}", d.lost) for label, d in groups])
     left_out = _said([(f"{by} = {label}", d.left_out) for label, d in groups])
     said = _said([(f"{by} = {label}", tuple((n, "") for n in d.notes)) for label, d in groups])
@@ -60,7 +60,7 @@ def split(
     return Diff(
         left.source, right.source, (left.rows, right.rows), (), None, tuple(left_out),
         tuple(n for n in left.names if n not in right.names),
-        tuple(n for n in right.names if n not in left.names), options.max_kl,
+        tuple(n for n in right.names if n not in left.names), options.max_kl, options.ignore_below,
         "failed" if lost and gate is not None else gate, tuple(groups),
         (*notes, *(note for note, _ in said)), key=options.key, lost=tuple(lost),
     )  # fmt: skip
@@ -126,16 +126,16 @@ def _said(
     return [*every, *some]
 
 
-def _corrected_groups(groups: list[tuple[str, Diff]]) -> list[tuple[str, Diff]]:
+def _corrected_groups(
+    groups: list[tuple[str, Diff]], ignore_below: float
+) -> list[tuple[str, Diff]]:
     """Returns groups whose p-values are corrected for the number of groups, too."""
     k = len(groups)
 
     def of(found: Part) -> Part:
         p = min(1.0, k * found.adjusted)
         gate: Gate | None = "cannot tell" if found.gate == "failed" and p >= LEVEL else found.gate
-        return replace(
-            found, adjusted=p, gate=gate, finding="differs" if p < LEVEL else "no evidence"
-        )
+        return replace(found, adjusted=p, gate=gate, finding=finding_of(found, p, ignore_below))
 
     made = []
     for label, d in groups:

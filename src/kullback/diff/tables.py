@@ -41,6 +41,7 @@ class Options:
     columns: tuple[str, ...]
     apart: RowColumns
     max_kl: float | None
+    ignore_below: float
     joint: bool
     like: str | None
     key: int
@@ -398,7 +399,7 @@ _LIKE = (None, "evidently")
 
 def options(
     columns: object, *, weights: object, frequencies: object, cluster: object, order: object,
-    by: object, max_kl: object, joint: object, like: object, key: object, progress: object,
+    by: object, max_kl: object, ignore_below: object, joint: object, like: object, key: object, progress: object,
 ) -> Options:  # fmt: skip
     """Returns what was asked. Raises InputError for what is no such option."""
     if like not in _LIKE:
@@ -407,6 +408,8 @@ def options(
         raise InputError(
             f"max_kl={max_kl!r}: the largest KL allowed is a number of nats, 0 or more"
         )
+    if not _is_limit(ignore_below):
+        raise InputError(f"ignore_below={ignore_below!r}: give a number of nats, 0 or more")
     if not isinstance(joint, bool):
         raise InputError(f"joint={joint!r}: say True or False")
     if progress is not None and not callable(progress):
@@ -420,7 +423,7 @@ def options(
     named(key, "options")  # says what a key is, if this is none
     return Options(
         names(columns), RowColumns(weights, frequencies, cluster, order),  # pyright: ignore[reportArgumentType]
-        max_kl, joint, like, key, progress,  # pyright: ignore[reportArgumentType]
+        max_kl, ignore_below, joint, like, key, progress,  # pyright: ignore[reportArgumentType]
     )  # fmt: skip
 
 

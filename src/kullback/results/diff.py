@@ -14,8 +14,9 @@ from kullback.results.quantity import Units
 from kullback.results.serialise import HIDDEN, NATS, PAIRS, Shown, key, keys
 from kullback.results.status import Status
 
-#: "differs" by more than chance; "no evidence" of it; "left out", with the reason.
-Finding = Literal["differs", "no evidence"]
+#: "differs" by more than chance; "negligible", where it does and is certainly smaller than what is to be ignored; "no
+#: evidence" of it.
+Finding = Literal["differs", "negligible", "no evidence"]
 #: Of the gate on one column or on all together.
 Gate = Literal["passed", "failed", "cannot tell"]
 Grid = Float[np.ndarray, " g"]
@@ -73,7 +74,8 @@ class ColumnDiff:
         jeffreys: their sum, which is what is called PSI.
         p_value: how likely two samples of one distribution differ as much.
         adjusted: the Holm-adjusted p-value, over all columns and all together.
-        finding: whether `adjusted` is below .05.
+        finding: whether `adjusted` is below .05; "negligible" where KL(reference||current) is certainly below
+            `ignore_below`, and nothing says that the other is not.
         floor: a KL that 95 of 100 pairs of samples without a difference stay below, at these sizes.
         detectable: the KL that a smooth change needs to be found in four cases of five.
         certified: KL(reference||current) at least, without assumptions; None where rows are not
@@ -193,6 +195,7 @@ class Diff(Shown):
         left_out: columns that were not compared, with the reason.
         only_reference, only_current: columns that one table lacks.
         max_kl: the largest KL allowed, if one was said.
+        ignore_below: what is certainly smaller is no finding.
         gate: whether all of it stays below and no column is lost; None if no limit was said.
         groups: a Diff for each value of the column it was split by.
         notes: what a careful reader should know.
@@ -201,7 +204,7 @@ class Diff(Shown):
         key: randomness.
         lost: columns and groups of the reference that current lacks, has in another type or without a
             value, with the reason: what was to be compared is not there, so the gate fails.
-        unit: of `max_kl`.
+        unit: of `max_kl` and `ignore_below`.
 
     Example:
         >>> import kullback as kb
@@ -223,6 +226,7 @@ class Diff(Shown):
     only_reference: tuple[str, ...] = ()
     only_current: tuple[str, ...] = ()
     max_kl: float | None = field(default=None, metadata=NATS)
+    ignore_below: float = field(default=0.0, metadata=NATS)
     gate: Gate | None = None
     groups: tuple[tuple[str, "Diff"], ...] = field(default=(), metadata=keys("group", ""))
     notes: tuple[str, ...] = ()

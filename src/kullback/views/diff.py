@@ -122,7 +122,9 @@ def _differing(diff: Diff) -> str:
         verb = "do" if diff.joint.finding == "differs" else "do not"
         together = f" All columns together {verb}."
     count = len(diff.differing)
-    return f"{count} of {len(diff.columns)} columns differ by more than chance.{together}"
+    little = sum(c.finding == "negligible" for c in diff.columns)
+    ignored = f", {little} more by less than {diff.ignore_below:g} {diff.unit}" if little else ""
+    return f"{count} of {len(diff.columns)} columns differ by more than chance{ignored}.{together}"
 
 
 def _advice(diff: Diff) -> str:
@@ -242,10 +244,9 @@ def _row(
     part: ColumnDiff | JointDiff, name: str, largest: float, *, gated: bool
 ) -> tuple[Cell, ...]:
     share = min(_size(part.forward) / largest, 1.0) if largest > 0.0 else 0.0
-    differs = Badge("differs", "unsure")
     of_column = isinstance(part, ColumnDiff)
     return (
-        name, differs if part.finding == "differs" else Badge("no evidence", "good"),
+        name, Badge(part.finding, "unsure" if part.finding == "differs" else "good"),
         *([_GATES[part.gate]] if gated else []), Bar(_value(part.forward), share),
         _limits(part.forward), _value(part.reverse), _psi(part.jeffreys) if of_column else "",
         number(part.floor, 2) if of_column else "", _p_value(part.adjusted),
