@@ -6,7 +6,7 @@ from typing import final
 
 import numpy as np
 
-from kullback.results.estimate import Estimate
+from kullback.results.estimate import Estimate, in_decimals
 from kullback.results.posterior import Coordinate, Finding, FitError, Posterior, Verdict
 from kullback.results.quantity import Sentence
 
@@ -241,8 +241,8 @@ def marginals(parameters: tuple[Coordinate, ...], remedies: Remedies) -> Finding
     )
     m, s = shifted.mean_shift, narrow.shrinkage
     text = (
-        f"largest shift {m.value:+.2f} ± {m.standard_error:.2f} sds ({shifted.name}); sd of q over p's "
-        f"{s.value:.2f} ± {s.standard_error:.2f} ({narrow.name})"
+        f"largest shift {in_decimals(m, signed=True)} sds ({shifted.name}); sd of q over p's {in_decimals(s)} "
+        f"({narrow.name})"
     )
     return Finding(name, verdict, text, "" if verdict == "trust" else remedies.richer)
 

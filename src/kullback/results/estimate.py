@@ -211,6 +211,20 @@ class Estimate(Shown):
         return f"{self.direction} {symbol} {value} ± {error}{unit} ({label}{self.method}{count})"
 
 
+def in_decimals(e: Estimate, *, signed: bool = False) -> str:
+    """Returns value and error to two decimals, or to the first digit of an error that is smaller.
+
+    Example:
+        >>> from kullback.results.quantity import MEAN_SHIFT
+        >>> in_decimals(Estimate.sampled(0.4512, 0.0031, MEAN_SHIFT, method="m"), signed=True)
+        '+0.451 ± 0.003'
+    """
+    error, places = e.standard_error, 2
+    if 0.0 < error < 0.005:
+        places = min(-math.floor(math.log10(error) + 1e-9), 6)
+    return f"{e.value:{'+' if signed else ''}.{places}f} ± {error:.{places}f}"
+
+
 def value_and_error(value: float, error: float) -> tuple[str, str]:
     """Returns the value to the last digit that its error leaves, and the error to two digits, as they print."""
     if not math.isfinite(error) or error <= 0.0 or not math.isfinite(value):

@@ -33,7 +33,7 @@ from kullback.results.calibration import (
     Calibration,
     CalibrationVerdict,
 )
-from kullback.results.estimate import Estimate
+from kullback.results.estimate import Estimate, in_decimals
 from kullback.results.serialise import to_json
 from kullback.views.components import provenance
 from kullback.views.numbers import number
@@ -144,8 +144,7 @@ def _row(q: CalibratedQuantity) -> tuple[Cell, ...]:
 def _size(e: Estimate, *, signed: bool = False) -> str:
     if e.kind == "unresolved":
         return e.kind
-    value = f"{e.value:+.2f}" if signed else f"{e.value:.2f}"
-    return f"{value} ± {e.standard_error:.2f}"
+    return in_decimals(e, signed=signed)
 
 
 def _figures(found: Calibration) -> tuple[Block, ...]:

@@ -29,7 +29,7 @@ from kullback.render.document import (
     Tone,
     heads,
 )
-from kullback.results.estimate import Estimate
+from kullback.results.estimate import Estimate, in_decimals
 from kullback.results.fit import Fit
 from kullback.results.posterior import Coordinate, Diagnosis, Posterior
 from kullback.results.quantity import EUBO
@@ -271,8 +271,8 @@ def _row(p: Coordinate, *, expected: bool) -> tuple[Cell, ...]:
         p.name,
         _near(p.mean, p.sd),
         _near(p.sd, p.sd),
-        Bar(f"{shift.value:+.2f} ± {shift.standard_error:.2f}", _share(shift.value)),
-        Bar(f"{ratio.value:.2f} ± {ratio.standard_error:.2f}", _share(log_ratio)),
+        Bar(in_decimals(shift, signed=True), _share(shift.value)),
+        Bar(in_decimals(ratio), _share(log_ratio)),
     ]
     if expected:
         known = p.expected_shrinkage
