@@ -339,3 +339,14 @@ def test_columns_of_categories_and_their_frequencies():
         fit(Samples([0.5, 1.0]), "categorical", direction="forward")
     with pytest.raises(InputError, match="smoothing must be"):
         Categorical(-1.0)
+
+
+@pytest.mark.parametrize("family", ["normal", "gamma"])
+def test_few_rows_in_an_order_are_fitted_as_rows_are(family):
+    # Too few to tell how far they depend on those before.
+    x = np.array([1.0, 2.0, 2.5, 3.0, 4.0])
+    ordered, alone = (
+        fit(Samples(x, **how), family, direction="forward")
+        for how in ({"order": np.array([3, 1, 2, 5, 4])}, {})
+    )
+    assert str(ordered.q) == str(alone.q)

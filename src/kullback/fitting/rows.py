@@ -375,7 +375,7 @@ def _shared(source: Samples | Stream) -> float:
     ]
     given = source.rows.counts
     whole = float(len(source.values)) if given is None else float(given.sum())
-    return max(1.0, *(whole / float(w.sum()) for w in worth if w is not None))
+    return max([1.0, *(whole / float(w.sum()) for w in worth if w is not None)])
 
 
 def distinct(rows: ScaledRows) -> ScaledRows:
