@@ -45,9 +45,8 @@ class Samples:
         frequencies: how many equal draws a row stands for.
         cluster: what marks rows that may depend on each other, numbers or texts.
         order: times: rows may depend on those before, with a cluster on those of theirs (chains); True where
-            rows are in the order of time, False where in none. Errors then allow for what lasts.
-            Where nothing is said, what lasts is looked for.
-            Each of the four may be the name of a column of the data frame; a tree knows its chains.
+            rows are in the order of time, False where in none. Errors then allow for what lasts. Where nothing is
+            said, what lasts is looked for. Each of the four may name a column; a tree knows its chains.
         columns: a name for each column; of a data frame those to take, all by default.
         kinds: of each column: "continuous", "integer", "count", "category" or "constant". May be declared by
             name, {"visits": "count", "zip": "category"}, for those that are not what they seem: numbers are
@@ -56,8 +55,8 @@ class Samples:
         missing: whether NaN means that a value is missing; otherwise NaN is refused.
 
     Raises:
-        InputError: empty, NaN or infinite values, wrong shape, weights that are not weights, counts
-            that are none, columns that are neither numbers nor categories (dates, lists).
+        InputError: empty, NaN or infinite values, wrong shape, weights or counts that are none, columns that
+            are neither numbers nor categories (dates, lists).
 
     Example:
         >>> Samples([1.0, 2.0, 4.0]).values.shape
@@ -439,12 +438,13 @@ def _floats(values: object, what: str) -> Array:
 
 
 def _check_finite(table: Array, names: tuple[str, ...], *, missing: bool) -> None:
+    if not isinstance(missing, bool):
+        raise InputError(f"missing={missing!r}: True keeps gaps; read_samples drops such rows")
     bad = np.isinf(table) if missing else ~np.isfinite(table)
     if bad.any():
         row, column = (int(i) for i in np.argwhere(bad)[0])
-        what = "infinite" if missing else "NaN or infinite"
-        remedy = "drop or fill them" if missing else "drop or fill them, or say missing=True"
+        what, more = ("infinite", "") if missing else ("NaN or infinite", ", or say missing=True")
         raise InputError(
             f"samples: column {names[column]} has {int(bad[:, column].sum())} {what} "
-            f"value(s), the first, {table[row, column]}, at row {row}; {remedy}"
+            f"value(s), the first, {table[row, column]}, at row {row}; drop or fill them{more}"
         )

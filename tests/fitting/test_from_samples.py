@@ -11,7 +11,7 @@ import pytest
 from scipy import integrate, optimize, stats
 
 from kullback.api.fit import fit
-from kullback.core.errors import KullbackError
+from kullback.core.errors import InputError, KullbackError
 from kullback.families import FullRank, MeanField, Mixture
 from kullback.fitting.components import Chart, Components
 from kullback.fitting.plug_in import closest, fit_p_hat
@@ -268,3 +268,14 @@ def test_few_rows_of_one_gaussian_are_not_many():
     for seed in range(3):
         rows = Samples(np.random.default_rng(seed).normal(size=(60, 2)))
         assert len(fit_p_hat(rows, 0).weights) <= 3
+
+
+def test_rows_that_may_have_gaps_but_have_none_are_fitted_as_others_are():
+    x = np.random.default_rng(0).normal(size=(120, 2))
+    said, plain = (
+        fit(Samples(x, missing=missing), "full_rank", direction="reverse", starts=2)
+        for missing in (True, False)
+    )
+    assert str(said.q) == str(plain.q)
+    with pytest.raises(InputError, match="read_samples drops such rows"):
+        Samples(x, missing="drop")

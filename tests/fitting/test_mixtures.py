@@ -686,3 +686,23 @@ def test_optima_of_the_rows_searched_are_measured_against_all_rows():
         error = np.sqrt(one.divergence.standard_error**2 - best.divergence.standard_error**2)
         assert abs(told - worse) < 3.0 * error
         assert error < 0.001
+
+
+@pytest.mark.parametrize("unit", [1e200, 1e-200])
+@pytest.mark.parametrize("family", [FullRank(), MeanField(), LowRank(1), Mixture(2)])
+def test_units_whose_squares_are_no_floats_are_refused_by_the_column(unit, family):
+    x = RNG(0).normal(size=(100, 2)) * [unit, 1.0]
+    with pytest.raises(InputError, match="column x0 spreads over .* give it in other units"):
+        fit(Samples(x), family, direction="forward")
+
+
+def test_a_category_of_one_value_has_a_page():
+    # No parameter, so there is no curve of what it costs on an axis of powers of ten.
+    found = fit(
+        Samples(np.zeros((60, 1)), kinds=("category",), labels=(("a",),)),
+        "mixture:auto",
+        direction="forward",
+    )
+    assert found.divergence.value == 0.0
+    assert "-0" not in str(found.divergence)
+    assert "<svg" in found._repr_html_()

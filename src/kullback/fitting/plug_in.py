@@ -8,7 +8,7 @@ optimum as soon as p has two parts.
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import final
 
 import numpy as np
@@ -227,7 +227,14 @@ def refit(p: Samples, p_hat: Components) -> Components:
 def _rows(p: Samples) -> tuple[ScaledRows, Structure]:
     """Rows with weights that sum to the number of rows they are worth, and what is fitted."""
     values = np.column_stack([_unrounded(column, i) for i, column in enumerate(p.values.T)])
-    unrounded = replace(p, values=values)
+    unrounded = Samples(
+        values,
+        p.weights,
+        frequencies=p.frequencies,
+        cluster=p.cluster,
+        order=p.order,
+        columns=p.columns,
+    )
     return distinct(rows_of(unrounded)), Structure("full", p.values.shape[1])
 
 

@@ -46,6 +46,7 @@ _LONG = 1024
 #: The sd of a normal distribution over the distance of its quartiles.
 _QUARTILES = 1.3489795003921634
 
+Array = np.ndarray
 Features = Callable[[Float[np.ndarray, "d m"]], Float[np.ndarray, "f m"]]
 Block = tuple[Float[np.ndarray, "d m"], Float[np.ndarray, " m"]]
 
@@ -337,7 +338,7 @@ def rows_of(
         raise InputError(f"{_name(source)}: there are no rows with a weight")
     n, total, squares, mass, mean, square, low, high = found
     continuous = np.array([kind == "continuous" for kind in likelihoods(source.kinds)])
-    _refuse_constant(source, continuous, low, high, mass)
+    _check_columns(source, continuous, low, high, mass)
     sd = np.sqrt(square / np.maximum(mass, 1e-300))
     # Weights of a survey: their sum becomes Kish's number; then what rows that depend on each other share.
     unit = total / squares / _shared(source)
@@ -427,24 +428,22 @@ def _quantiles(
     return column[there][order][np.minimum(at, len(below) - 1)]
 
 
-def _refuse_constant(
-    source: Samples | Stream,
-    continuous: np.ndarray,
-    low: np.ndarray,
-    high: np.ndarray,
-    mass: np.ndarray,
+def _check_columns(
+    source: Samples | Stream, continuous: Array, low: Array, high: Array, mass: Array
 ) -> None:
-    empty = mass <= 0.0
-    if empty.any():
-        name = source.columns[int(np.argmax(empty))]
-        raise InputError(f"{_name(source)}: column {name} has no value; drop the column")
-    constant = continuous & (low == high)
-    if constant.any():
-        at = int(np.argmax(constant))
-        raise InputError(
-            f"{_name(source)}: column {source.columns[at]} is constant ({low[at]:g} in every row), so "
-            "its density is infinite there; drop the column"
-        )
+    """Raises InputError for a column without a value, with one value, or in units whose squares are no floats."""
+    columns = zip(source.columns, *(a.tolist() for a in (continuous, low, high, mass)), strict=True)
+    for name, numbers, least, most, held in columns:
+        column, spread = f"{_name(source)}: column {name}", most - least
+        if held <= 0.0:
+            raise InputError(f"{column} has no value; drop the column")
+        if numbers and not spread:
+            raise InputError(
+                f"{column} is constant ({least:g} in every row), so its density is infinite there; drop the column"
+            )
+        if numbers and not 1e-150 < spread < 1e150:
+            why = "whose square is no float; give it in other units"
+            raise InputError(f"{column} spreads over {spread:g}, {why}")
 
 
 def _name(source: Samples | Stream) -> str:

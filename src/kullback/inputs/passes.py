@@ -202,11 +202,13 @@ def _of_block(
     mean = np.where(held > 0.0, weights @ kept / np.maximum(held, 1e-300), 0.0)
     moved = values - mean
     moved = np.where(seen, moved, 0.0) if missing else moved
+    with np.errstate(over="ignore"):  # who asked refuses such units
+        scatter = weights @ (moved * moved)
     shown = seen & (weights > 0.0)[:, None]
     low = np.min(values, axis=0, where=shown, initial=np.inf)
     high = np.max(values, axis=0, where=shown, initial=-np.inf)
     n, squares = int(np.sum(times[weights > 0.0])), weights @ (weights / np.maximum(times, 1.0))
-    return n, float(weights.sum()), float(squares), held, mean, weights @ (moved * moved), low, high
+    return n, float(weights.sum()), float(squares), held, mean, scatter, low, high
 
 
 def merged(one: tuple[Any, ...], other: tuple[Any, ...]) -> tuple[Any, ...]:

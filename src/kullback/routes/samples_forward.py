@@ -310,7 +310,7 @@ def _loss(job: _Job, end: Climb, rows: ScaledRows) -> Estimate:
     # Rows fitted to are too near q by half of this, and those to come too far by the other half (Akaike 1974).
     optimism = job.family.parameters(len(end.at.weights)) / rows.total
     return Estimate.sampled(
-        -found.mean,
+        0.0 - found.mean,
         math.hypot(found.standard_error, optimism),
         CROSS_ENTROPY.quantity,
         method="mean over the rows fitted to",

@@ -52,7 +52,11 @@ def sample_sections(fit: Fit) -> list[Section]:
         return sections
     sections.append(Section("Goodness of fit", _against(likelihood), _goodness(likelihood)))
     more = Detail(
-        lambda: (learning(fit, likelihood) if likelihood.learning else _unmeasured(likelihood),)
+        lambda: (
+            learning(fit, likelihood)
+            if likelihood.learning and likelihood.parameters
+            else _unmeasured(likelihood),
+        )
     )
     sections.append(Section("What more rows would give", "", (more,)))
     return sections
