@@ -350,3 +350,13 @@ def test_few_rows_in_an_order_are_fitted_as_rows_are(family):
         for how in ({"order": np.array([3, 1, 2, 5, 4])}, {})
     )
     assert str(ordered.q) == str(alone.q)
+
+
+def test_kumaraswamy_of_tiny_values_is_weibull():
+    # (1 - x^a)^b is exp(-b x^a) where x^a is tiny.
+    x = np.array([1e-4, 2e-4, 1.5e-4, 3e-4])
+    for unit in (1.0, 1e-30):
+        found = fit(Samples(x * unit), "kumaraswamy", direction="forward").q
+        shape, _, scale = stats.weibull_min.fit(x, floc=0)
+        assert found.a == pytest.approx(shape, rel=1e-3)
+        assert found.b ** (-1 / found.a) == pytest.approx(scale * unit, rel=1e-3)

@@ -160,6 +160,13 @@ def test_an_overflow_far_out_is_no_end_of_a_tail(p):
     assert kb.kl_divergence(p, st.nakagami(2.49, loc=-1e9)).kind == "infinite"
 
 
+def test_a_component_that_overflows_far_out_is_no_end_of_a_mixtures_tail():
+    """SciPy's nct is 0 from 1e144 on, where the other component has a log all the same."""
+    heavy = st.nct(1.16, 1.4)
+    for p in (heavy, mixed(0.27, heavy, st.gumbel_l(scale=10.9))):
+        assert kb.kl_divergence(p, st.exponnorm(2.7, scale=0.33)).kind == "infinite"
+
+
 def test_zipf_against_zipf():
     truth = 1.5 * (-mp.zeta(1.5, 1, 1) / mp.zeta(1.5)) + mp.log(mp.zeta(3) / mp.zeta(1.5))
     holds(kb.kl_divergence(st.zipf(1.5), st.zipf(3.0)), float(truth), 1e-13)

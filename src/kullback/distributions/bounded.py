@@ -289,14 +289,23 @@ def kumaraswamy(x: Values, weights: Values) -> Best:
     logs = np.log(x)
     middle = float(share @ logs)
 
+    top = float(logs.max())
+
+    def rests(a: float) -> tuple[Values, Values]:
+        """The odds x^a / (1 - x^a), and -log(1 - x^a), as multiples of the largest x^a, which may be below all floats."""
+        powers, largest = np.exp(a * (logs - top)), math.exp(a * top)
+        if largest < 1e-17:
+            return powers, powers
+        rest = -np.log(-np.expm1(a * logs))
+        return np.exp(a * logs + rest) / largest, rest / largest
+
     def balance(a: float) -> float:
-        rest = np.log(-np.expm1(a * logs))
-        odds = np.exp(a * logs - rest)
-        b = -1.0 / float(share @ rest)
-        return 1.0 / a + middle - (b - 1.0) * float(share @ (odds * logs))
+        odds, rest = rests(a)
+        slopes = share @ (odds * logs)
+        return float(1.0 / a + middle - slopes / (share @ rest) + math.exp(a * top) * slopes)
 
     a = log_root(balance, -1.0 / middle)
-    b = -1.0 / float(share @ np.log(-np.expm1(a * logs)))
+    b = math.exp(min(-a * top - math.log(share @ rests(a)[1]), 709.0))
     return Best(Kumaraswamy(a, b))
 
 

@@ -117,8 +117,9 @@ def ratio(
 _HUGE = 1e4
 #: Standard errors of a decay above which the model of a tail is not believed.
 _ROUGH = 1e-2
-#: No support ends here: a density that is 0, or NaN, from so far on was lost to an overflow.
-_FAR = 1e50
+#: No support ends here: a density that is 0, or NaN, from so far on was lost to an overflow; or whose log falls to this
+#: from one point to the next.
+_FAR, _GONE = 1e50, -1e40
 #: A tail of no known model that falls at least so fast, a unit of t, goes on to do so.
 _FALLS = 0.3
 #: A tail that has fallen this far, in nats below the rest, is not looked at if it falls on, by so much a unit of t.
@@ -161,7 +162,9 @@ def _side(
         view = _look(question, p, q, tail, t, log_masses)
         over = np.isposinf(view.size)
         far = np.abs(tail(t)) > _FAR if tail.infinite else np.zeros_like(over)
-        lost = np.flatnonzero(over | (far & ~np.isfinite(view.size)))
+        # A component of a mixture that is lost leaves the others' logs.
+        gone = (view.size < _GONE) & (np.append(np.inf, view.size[:-1]) > -_HUGE)
+        lost = np.flatnonzero(over | (far & (~np.isfinite(view.size) | gone)))
         return view, int(lost[0]) if len(lost) else len(t)
 
     # Where log q overflows, or a square in p, what the integrand does up to there has to tell.
