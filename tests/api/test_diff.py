@@ -729,3 +729,19 @@ def test_the_noise_floor_of_a_profile_with_a_rare_rest():
         found = diff(profile(some), others, joint=False).column("visits")
         wanted = (stats.chi2.ppf(0.95, 10) - 10) / 2 * (1 / 30_000 + 1 / 8000)
         assert found.floor == pytest.approx(wanted, rel=0.4)
+
+
+@pytest.mark.parametrize("values", [1, 3, 40])
+def test_a_column_with_hardly_a_value_takes_nothing_down(values):
+    def table(seed):
+        rng = np.random.default_rng(seed)
+        x = rng.normal(size=(300, 3))
+        x[values:, 2] = np.nan
+        return rng.permutation(x)
+
+    found = diff(table(1), table(2))
+    assert found.joint is not None
+    assert found.joint.finding == "no evidence"
+    moved = table(2)
+    moved[:, 0] += 1.0
+    assert diff(table(1), moved).joint.finding == "differs"

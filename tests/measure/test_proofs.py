@@ -167,6 +167,12 @@ def test_a_component_that_overflows_far_out_is_no_end_of_a_mixtures_tail():
         assert kb.kl_divergence(p, st.exponnorm(2.7, scale=0.33)).kind == "infinite"
 
 
+def test_a_component_of_q_that_overflows_far_out_is_no_divergence():
+    """p falls as x^-1.9 and q as x^-3.8: finite, though q seems to fall as exp(-x) where its component is lost."""
+    q = mixed(2.4e-8, st.nct(2.78, 0.56, -0.9, 1.28), st.recipinvgauss(1.34, scale=4.9))
+    assert kb.kl_divergence(st.alpha(0.914, scale=2.37), q).kind == "unresolved"
+
+
 def test_zipf_against_zipf():
     truth = 1.5 * (-mp.zeta(1.5, 1, 1) / mp.zeta(1.5)) + mp.log(mp.zeta(3) / mp.zeta(1.5))
     holds(kb.kl_divergence(st.zipf(1.5), st.zipf(3.0)), float(truth), 1e-13)

@@ -292,7 +292,7 @@ def kumaraswamy(x: Values, weights: Values) -> Best:
     top = float(logs.max())
 
     def rests(a: float) -> tuple[Values, Values]:
-        """The odds x^a / (1 - x^a), and -log(1 - x^a), as multiples of the largest x^a, which may be below all floats."""
+        """The odds x^a / (1 - x^a), and -log(1 - x^a), by the largest x^a, which may be below all floats."""
         powers, largest = np.exp(a * (logs - top)), math.exp(a * top)
         if largest < 1e-17:
             return powers, powers

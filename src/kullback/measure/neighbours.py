@@ -221,6 +221,8 @@ def _events(q: Distribution, rng: np.random.Generator, n: int) -> tuple[Table, V
 def _whitener(draws: Table) -> Float[np.ndarray, "d d"]:
     """The map that gives draws unit covariance; their last tails are not looked at."""
     inside = np.clip(draws, *np.quantile(draws, [0.005, 0.995], axis=0))
+    # Of a column that has one value but for its last tails, these are all there is.
+    inside = np.where(np.ptp(inside, axis=0) > 0.0, inside, draws)
     sds = inside.std(axis=0)
     correlation = np.atleast_2d(np.corrcoef(inside.T))
     values, vectors = np.linalg.eigh(correlation)

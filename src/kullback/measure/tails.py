@@ -147,6 +147,12 @@ def examine(
     return found
 
 
+def _falls_out(log_density: Float[np.ndarray, " n"]) -> np.ndarray:
+    """Where a component of a mixture is lost from one point to the next, which leaves the others' logs."""
+    before = np.append(-np.inf, log_density[:-1])
+    return (log_density < _GONE) & (before > -_HUGE)
+
+
 def _side(
     question: Question,
     p: Distribution,
@@ -162,16 +168,21 @@ def _side(
         view = _look(question, p, q, tail, t, log_masses)
         over = np.isposinf(view.size)
         far = np.abs(tail(t)) > _FAR if tail.infinite else np.zeros_like(over)
-        # A component of a mixture that is lost leaves the others' logs.
-        gone = (view.size < _GONE) & (np.append(np.inf, view.size[:-1]) > -_HUGE)
+        gone = _falls_out(view.mass) | _falls_out(view.of_q)
         lost = np.flatnonzero(over | (far & (~np.isfinite(view.size) | gone)))
         return view, int(lost[0]) if len(lost) else len(t)
+
+    def paid(at: int) -> bool:
+        """Whether a component that q loses there would pay for it."""
+        return bool(_falls_out(view.of_q)[at] and view.size[at] > -_NEGLIGIBLE)
 
     # Where log q overflows, or a square in p, what the integrand does up to there has to tell.
     view, first = seen(np.linspace(0.0, tail.seen, 101))
     cut = 0 < first < len(view.t)
     over = np.isposinf(view.size)
     length = tail.seen
+    if cut and paid(first):
+        return Remainder(reason=f"tails: towards {end:g}, a component of q is lost to an overflow")
     if cut:
         # From one point of a coarse grid to the next, on a fine one.
         view, closer = seen(np.linspace(view.t[first - 1], view.t[first], 21))
@@ -268,13 +279,18 @@ def improper(
 @final
 @dataclass(frozen=True)
 class _View:
-    """Log sizes of the integrand and of p along a tail, and the log densities at its last point."""
+    """Log sizes of the integrand, of p's mass and of q along a tail, and the log density of p at its last point."""
 
     t: np.ndarray
     size: np.ndarray
     mass: np.ndarray
+    of_q: np.ndarray
     log_p: float
-    log_q: float
+
+    @property
+    def log_q(self) -> float:
+        """The log density of q at the last point."""
+        return float(self.of_q[-1])
 
 
 def _look(
@@ -288,7 +304,7 @@ def _look(
     x, speed = tail(t), tail.log_speed(t)
     log_p, log_q = p.log_prob(x) - log_masses[0], q.log_prob(x) - log_masses[1]
     size = _log_size(question, log_p, log_q) + speed
-    return _View(t, size, log_p + speed, float(log_p[-1]), float(log_q[-1]))
+    return _View(t, size, log_p + speed, log_q, float(log_p[-1]))
 
 
 def _log_size(question: Question, log_p: np.ndarray, log_q: np.ndarray) -> np.ndarray:

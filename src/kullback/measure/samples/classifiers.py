@@ -234,8 +234,8 @@ Scores = Float[np.ndarray, "_n"]
 Members = Float[np.ndarray, "_n _k"]
 #: Folds, and folds where there are more rows than the third.
 _FOLDS, _FEWER_FOLDS, _MANY = 4, 3, 6000
-#: Neighbours are counted among the scores of at most so many columns.
-_MOST_NEAR = 10
+#: Neighbours are counted among the scores of at most so many columns; gaps of columns with fewer values are low ranks.
+_MOST_NEAR, _FEW_VALUES = 10, 100
 NAMES = ("kernel logistic regression", "boosted trees", "nearest neighbours")
 
 
@@ -304,11 +304,8 @@ def _members(seen: Encoded, left: Encoded, shape: Shape, rng: np.random.Generato
         if 0 < seen.scores.shape[1] <= _MOST_NEAR
         else np.zeros(len(left.of_p))
     )
-    return np.column_stack([
-        fit(seen, shape, rng).score(left),
-        _trees(seen, left, rng) - odds,
-        near,
-    ])  # fmt: skip
+    kernel = fit(seen, shape, rng).score(left)
+    return np.column_stack([kernel, _trees(seen, left, rng) - odds, near])
 
 
 def _odds(of_p: Bool[np.ndarray, " n"]) -> float:
@@ -316,8 +313,7 @@ def _odds(of_p: Bool[np.ndarray, " n"]) -> float:
 
 
 def _trees(seen: Encoded, left: Encoded, rng: np.random.Generator) -> Scores:
-    # Three seconds of imports: only where several columns are looked at together.
-    from sklearn.ensemble import HistGradientBoostingClassifier  # noqa: PLC0415
+    from sklearn.ensemble import HistGradientBoostingClassifier  # noqa: PLC0415 - three seconds
 
     model = HistGradientBoostingClassifier(  # its stubs know only the defaults' types
         max_iter=100,
@@ -331,8 +327,11 @@ def _trees(seen: Encoded, left: Encoded, rng: np.random.Generator) -> Scores:
         validation_fraction=0.2,
         random_state=int(rng.integers(2**31)),
     )
+    # They fail on a part of the rows in which a column has no value: early stopping leaves them some.
+    few = ~seen.categories & (np.sum(~np.isnan(seen.trees), axis=0) < _FEW_VALUES)
+    known, unknown = (np.where(few & np.isnan(t), 0.0, t) for t in (seen.trees, left.trees))
     with one_thread("openmp"):
-        return model.fit(seen.trees, seen.of_p).decision_function(left.trees)
+        return model.fit(known, seen.of_p).decision_function(unknown)
 
 
 def _neighbours(seen: Encoded, left: Encoded) -> Scores:
