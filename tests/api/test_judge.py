@@ -264,6 +264,7 @@ class TestDensities:
         assert j.posterior is not None
         assert j.judged is j.by_draws is None
 
+    @pytest.mark.slow
     def test_a_density_of_scipy(self):
         p, truth, root = gaussian(3)
         q = stats.multivariate_normal(np.full(3, 0.2), 1.5 * root @ root.T)

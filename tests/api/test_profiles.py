@@ -191,6 +191,7 @@ def test_what_is_too_big_to_be_held_is_told(lazy, small):
         fit(lazy, "full_rank", direction="forward")
 
 
+@pytest.mark.slow
 def test_tables_too_big_to_be_held_differ_by_counts_of_all_rows(frame, lazy, tmp_path, small):
     """By column the same as their profiles, together as rows that are drawn."""
     moved = frame.with_columns(pl.col("x") + 0.2)

@@ -85,7 +85,9 @@ def test_of_what_it_is_asked():
         check_loss(right, scale=2)
 
 
-@pytest.mark.parametrize(("sign", "fails"), [(-1.0, []), (1.0, ["sign"])])
+@pytest.mark.parametrize(
+    ("sign", "fails"), [pytest.param(-1.0, [], marks=pytest.mark.slow), (1.0, ["sign"])]
+)
 def test_an_expected_advantage_is_raised(sign, fails):
     def policy(log_prob, old_log_prob, advantages):
         return sign * (torch.exp(log_prob - old_log_prob) * advantages).mean()

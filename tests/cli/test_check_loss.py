@@ -43,6 +43,7 @@ def test_the_gate(run, write):
     assert run("check-loss", "mine.py:k3", "--expect", "forward").code == 0
 
 
+@pytest.mark.slow
 def test_roles_and_numbers(run, write):
     write("mine.py", LOSSES)
     args = ("--role", "x=p probs", "--role", "y=q probs", "--fixed", "weight=0.5", "--json")

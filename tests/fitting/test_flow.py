@@ -94,6 +94,7 @@ class TestTheDensity:
             CouplingFlow(*parts, np.zeros((6, 3), int), start.width, start.parameters)
 
 
+@pytest.mark.slow
 class TestReverse:
     def test_a_banana_is_met(self, banana):
         """Independent of the report: p is normalised here, so that both KLs are means of known functions."""

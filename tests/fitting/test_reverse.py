@@ -167,7 +167,7 @@ def test_low_rank_lies_between_mean_field_and_full_rank():
         (modes([-20.0, 20.0], [0.3, 0.7], 1.0), ["mean_field", "full_rank"]),
         pytest.param(funnel(), ["mean_field", "full_rank"], marks=pytest.mark.slow),
         pytest.param(banana(), ["full_rank"], marks=pytest.mark.slow),
-        (student(5, 3.0), ["full_rank"]),
+        pytest.param(student(5, 3.0), ["full_rank"], marks=pytest.mark.slow),
         pytest.param(student(1, 1.0), ["full_rank"], marks=pytest.mark.slow),
     ],
 )

@@ -29,7 +29,10 @@ def store(root, monkeypatch):
         yield where
 
 
-@pytest.mark.parametrize("pattern", ["rows/", "rows/**/*.parquet", "rows/day=1/0.parquet"])
+@pytest.mark.parametrize(
+    "pattern",
+    [pytest.param("rows/", marks=pytest.mark.slow), "rows/**/*.parquet", "rows/day=1/0.parquet"],
+)
 def test_fits_and_profiles_are_those_of_the_same_files_here(root, store, pattern):
     here, there = str(root / "data" / pattern), f"s3://data/{pattern}"
     one, other = (fit(place, FullRank(), direction="forward", key=3) for place in (here, there))

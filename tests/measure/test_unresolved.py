@@ -116,6 +116,7 @@ def waves(rng, n, bins, height):
     return x, float(weights @ np.log(weights * bins))
 
 
+@pytest.mark.slow
 def test_waves_finer_than_parts_are_measured():
     held = 0
     for seed in range(20):
@@ -126,7 +127,14 @@ def test_waves_finer_than_parts_are_measured():
     assert held >= 18  # 0 of 20 while parts were refined but once
 
 
-@pytest.mark.parametrize(("share", "n"), [(0.01, 1000), (0.01, 5000), (0.001, 5000)])
+@pytest.mark.parametrize(
+    ("share", "n"),
+    [
+        (0.01, 1000),
+        pytest.param(0.01, 5000, marks=pytest.mark.slow),
+        pytest.param(0.001, 5000, marks=pytest.mark.slow),
+    ],
+)
 def test_a_mode_that_is_rare_in_q_only(share, n):
     # The two modes do not touch, so the divergence is that of their shares.
     truth = 0.3 * np.log(0.3 / share) + 0.7 * np.log(0.7 / (1.0 - share))
@@ -144,6 +152,7 @@ def test_a_mode_that_is_rare_in_q_only(share, n):
     assert missed <= max(0.15 * printed, 1.0)
 
 
+@pytest.mark.slow
 def test_structure_is_left_where_it_is_and_not_by_chance():
     chance = 0
     for seed in range(300):

@@ -441,7 +441,7 @@ def _check_columns(
             raise InputError(
                 f"{column} is constant ({least:g} in every row), so its density is infinite there; drop the column"
             )
-        if numbers and not 1e-150 < spread < 1e150:
+        if numbers and not 1e-153 < spread < 1e153:
             why = "whose square is no float; give it in other units"
             raise InputError(f"{column} spreads over {spread:g}, {why}")
 
