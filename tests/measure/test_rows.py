@@ -5,8 +5,19 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
-from kullback import KullbackError, Mixture, Samples, cross_entropy, diff, fit, kl_divergence, score
+from kullback import (
+    KullbackError,
+    Mixture,
+    Samples,
+    cross_entropy,
+    diff,
+    fit,
+    kl_divergence,
+    plan,
+    score,
+)
 from kullback.core.errors import InputError
 from kullback.measure.samples.dependence import lasting
 from kullback.measure.samples.means import mean_of
@@ -204,3 +215,41 @@ def test_reverse_fits_refuse_rows_that_depend_on_each_other():
     p = Samples(_rows(), order=True)
     with pytest.raises(KullbackError, match="have no independent halves"):
         fit(p, "full_rank", direction="reverse")
+
+
+# A missing value is no place where q has no mass: "infinite" is a proof.
+
+_GAPS = np.where(np.arange(200) % 9, np.random.default_rng(3).poisson(5.0, 200) + 0.0, np.nan)
+
+
+@pytest.mark.parametrize("q", ["normal(5, sd=2)", "poisson(5)", "student_t(df=3)"])
+@pytest.mark.parametrize("verb", [kl_divergence, cross_entropy, plan])
+def test_rows_with_gaps_are_refused_by_a_density_of_whole_rows(verb, q):
+    with pytest.raises(InputError, match=r"column x0 has 23 missing value\(s\).*drop or fill"):
+        verb(Samples(_GAPS, missing=True), q)
+
+
+def test_draws_of_a_density_have_no_gaps_that_rows_could_lack():
+    with pytest.raises(InputError, match="x0 has 23 missing"):
+        kl_divergence("normal(5, sd=2)", Samples(_GAPS, missing=True))
+
+
+@pytest.mark.parametrize("family", ["normal", "poisson", "full_rank"])
+def test_missing_cells_are_not_outside_the_support_of_a_fit(family):
+    whole = _GAPS[~np.isnan(_GAPS)]
+    fitted, gaps = fit(whole, family, direction="forward"), Samples(_GAPS, missing=True)
+    with pytest.raises(InputError, match=r"the row \[nan\] has missing cells .* missing='drop'"):
+        score(fitted, gaps, missing=True)
+    found = score(fitted, gaps, missing="drop")
+    assert (found.outside, found.left_out, found.mean.n) == (0, 23, 177)
+
+
+def test_heavy_tails_of_one_column_score_the_rows_that_they_were_fitted_to():
+    gaps = Samples(np.random.default_rng(3).standard_t(4, 200) + 0.0 * _GAPS, missing=True)
+    fitted = fit(gaps, Mixture(1, tails="student_t"), direction="forward")
+    found = score(fitted, gaps, missing=True)
+    assert (found.outside, found.mean.n) == (0, 200)
+    assert found.mean.value == pytest.approx(-fitted.divergence.value, abs=1e-9)
+    there = gaps.values[~np.isnan(gaps.values)]
+    best = stats.t.logpdf(there, *stats.t.fit(there)).sum() / 200
+    assert found.mean.value == pytest.approx(best, abs=1e-4)

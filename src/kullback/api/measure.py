@@ -18,6 +18,7 @@ from kullback.measure.sums import measure_grid
 from kullback.measure.table import Effort, choose, label
 from kullback.results.batch import Answer, EstimateArray
 from kullback.results.estimate import Estimate, Outcome, unresolved
+from kullback.tables.kinds import check_whole
 from kullback.tables.rows import Rows
 from kullback.targets import Counts, Samples
 
@@ -291,6 +292,8 @@ def _over_samples(p: Samples | Counts, q: Distribution) -> Estimate:
     x = values[:, 0] if q.support.dimension == 0 and values.shape[1] == 1 else values
     if x.ndim == 2 and x.shape[1] != q.support.dimension:
         raise InputError(f"p has {x.shape[1]} columns, but q lives on {q.support}")
+    if isinstance(p, Samples) and not q.takes_gaps:
+        check_whole(values, p.columns, "and q is a density of whole rows")
     losses = -q.log_prob(x)
     if np.isposinf(losses[counts > 0.0]).any():
         at = int(np.argmax(np.isposinf(losses) & (counts > 0.0)))

@@ -356,17 +356,20 @@ def _log_prob(fit: _Model, rows: Array, *, skip_missing: bool) -> Float[np.ndarr
     if skip_missing:
         scores[missing] = np.nan
         asked &= ~missing
+    gaps = asked & missing
+    if gaps.any() and not q.takes_gaps:
+        raise InputError(
+            f"the row {rows[int(np.argmax(gaps))].tolist()} has missing cells (NaN), and this q is a density of whole "
+            "rows: leave them out, missing='drop', or fit a mixture to Samples(..., missing=True)"
+        )
     if asked.any():
         x = rows[asked]
         found = np.asarray(q.log_prob(x if q.support.dimension else x[:, 0]), dtype=np.float64)
         if np.isnan(found).any():
-            bad = x[int(np.argmax(np.isnan(found)))]
-            remedy = (
-                "this q cannot score rows with missing cells; leave them out: missing='drop'"
-                if np.isnan(bad).any()
-                else "this is a fault of the model"
+            bad = x[int(np.argmax(np.isnan(found)))].tolist()
+            raise DensityError(
+                f"the log density of the row {bad} is NaN: this is a fault of the model"
             )
-            raise DensityError(f"the log density of the row {bad.tolist()} is NaN: {remedy}")
         scores[asked] = found
     return scores
 

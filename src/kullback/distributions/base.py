@@ -65,6 +65,8 @@ class Distribution(abc.ABC):
 
     #: False when `log_prob` lacks its normalising constant.
     normalized: bool = True
+    #: Whether NaN in an event is a value that is not there, and `log_prob` the density of the others.
+    takes_gaps: bool = False
 
     @property
     @abc.abstractmethod

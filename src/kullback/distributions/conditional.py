@@ -33,6 +33,7 @@ class Conditional(Distribution):
 
     joint: TableMixture
     given: tuple[int, ...]
+    takes_gaps = True
 
     @property
     def support(self) -> Support:

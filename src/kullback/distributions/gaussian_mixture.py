@@ -56,6 +56,7 @@ class TableMixture(Distribution):
     df: Float[np.ndarray, " k"]
     rates: Float[np.ndarray, "k c"]
     tables: tuple[Float[np.ndarray, "k l"], ...]
+    takes_gaps = True
 
     def __post_init__(self) -> None:
         k, d = self.means.shape
@@ -219,6 +220,7 @@ class GaussianMixture(Distribution):
     weights: Float[np.ndarray, " k"]
     means: Float[np.ndarray, "k d"]
     scale_trils: Float[np.ndarray, "k d d"]
+    takes_gaps = True
 
     def __post_init__(self) -> None:
         k, d = self.means.shape

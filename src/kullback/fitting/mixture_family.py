@@ -240,7 +240,7 @@ class MixtureFamily:
         weights, means, roots, df = q.weights[index], means[index], roots[index], q.df[index]
         if len(q.reals) == len(q.kinds) and not self._columns.heavy:
             return GaussianMixture(weights, means, roots)
-        if len(q.kinds) == 1 and self._columns.heavy:
+        if len(q.kinds) == 1 and self._columns.heavy and not rows.source.missing:
             parts = tuple(
                 StudentT(float(f), float(m[0]), float(r[0, 0]))
                 for f, m, r in zip(df, means, roots, strict=True)

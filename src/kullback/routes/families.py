@@ -27,7 +27,7 @@ from kullback.measure.question import CROSS_ENTROPY
 from kullback.measure.table import label
 from kullback.results.estimate import Estimate, Outcome
 from kullback.results.fit import Fit, Optimum
-from kullback.tables.kinds import Kind, Labels, likelihoods
+from kullback.tables.kinds import Kind, Labels, check_whole, likelihoods
 from kullback.targets import Counts, Samples, Stream
 
 #: Counts of no more rows are written out: a count is as many rows, a weight is not.
@@ -251,14 +251,13 @@ def rows(p: Samples) -> tuple[Float[np.ndarray, "n d"], Values]:
     Raises:
         InputError: a value is missing.
     """
+    check_whole(p.values, p.columns, "which this family does not take")
+    return counted(p)
+
+
+def counted(p: Samples) -> tuple[Float[np.ndarray, "n d"], Values]:
+    """Returns the same of rows with gaps, too."""
     weights = counts(p)
-    lost = np.isnan(p.values).sum(axis=0)
-    if lost.any():
-        at = int(np.argmax(lost))
-        raise InputError(
-            f"column {p.columns[at]} has {lost[at]} missing value(s), which this family does not take: drop or "
-            "fill these rows"
-        )
     return p.values[weights > 0.0], weights[weights > 0.0]
 
 

@@ -265,6 +265,16 @@ def check_values(
             )
 
 
+def check_whole(values: Float[np.ndarray, "n d"], names: Sequence[str], why: str) -> None:
+    """Raises InputError where a value is missing; `why` says who does not take it."""
+    lost = np.isnan(values).sum(axis=0)
+    if lost.any():
+        at = int(np.argmax(lost))
+        raise InputError(
+            f"column {names[at]} has {lost[at]} missing value(s), {why}: drop or fill these rows"
+        )
+
+
 def leave_out(name: str) -> str:
     """Returns what to do about a column that cannot be used."""
     return f"leave {name!r} out: columns=(...) with the others"

@@ -29,6 +29,7 @@ from kullback.measure.samples.joint import (
 )
 from kullback.results.estimate import Estimate
 from kullback.results.quantity import FORWARD_KL
+from kullback.tables.kinds import check_whole
 from kullback.targets import Counts, Samples
 
 Table = Float[np.ndarray, "_n _d"]
@@ -39,6 +40,8 @@ _DRAWS, _FEWEST_DRAWS, _MOST_DRAWS = 4, 4000, 200_000
 _DIRECTION = "KL(p||q)"
 #: With more of p than this at levels seen once, the entropy of p is not known.
 _MOST_SINGLES = 0.15
+#: A missing value is no place where a density has no mass.
+_WHOLE = "and {}, which is a density, is of whole rows"
 
 
 def sampled_kl(p: object, q: object, key: object, *, normalize: bool = False) -> Estimate:
@@ -93,8 +96,10 @@ def _of_draws(p: object, q: object, rng: np.random.Generator, *, normalize: bool
     if isinstance(p, Samples) and isinstance(q, Samples):
         return _of_samples(p, q, rng)
     if isinstance(p, Samples):
+        check_whole(p.values, p.columns, _WHOLE.format("q"))
         return _against_density(p, distribution(q, "q", normalize=normalize), rng)
     assert isinstance(q, Samples)
+    check_whole(q.values, q.columns, _WHOLE.format("p"))
     known = distribution(p, "p", normalize=normalize)
     if known.support.discrete and known.support.dimension == 0:
         raise UnsupportedError(
@@ -328,11 +333,13 @@ def method(p: object, q: object, *, normalize: bool = False) -> str:
             return _SCORES
         return LEVELS if column_tally(p, q)[0].tally.rest is None else RANKS
     if isinstance(p, Samples):
+        check_whole(p.values, p.columns, _WHOLE.format("q"))
         return _method_against_density(p, distribution(q, "q", normalize=normalize))
     known = distribution(p, "p", normalize=normalize)
     if known.support.discrete:
         raise UnsupportedError("p is discrete and known, q by samples only: draw from p")
     assert isinstance(q, Samples)
+    check_whole(q.values, q.columns, _WHOLE.format("p"))
     _check_columns(max(known.support.dimension, 1), q.values.shape[1])
     return _SCORES if q.values.shape[1] > 1 else RANKS
 
