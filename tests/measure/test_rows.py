@@ -19,7 +19,7 @@ from kullback import (
     score,
 )
 from kullback.core.errors import InputError
-from kullback.measure.samples.dependence import lasting
+from kullback.measure.samples.dependence import lasting, step_of
 from kullback.measure.samples.means import mean_of
 from kullback.tables.rows import Rows, account
 from tests.tried import tried
@@ -253,3 +253,9 @@ def test_heavy_tails_of_one_column_score_the_rows_that_they_were_fitted_to():
     there = gaps.values[~np.isnan(gaps.values)]
     best = stats.t.logpdf(there, *stats.t.fit(there)).sum() / 200
     assert found.mean.value == pytest.approx(best, abs=1e-4)
+
+
+def test_steps_of_values_that_float32_would_not_tell_apart():
+    x = 1101.9 + 1e-8 * np.arange(9.0)
+    assert step_of(x) == 0.0
+    assert step_of(np.sort(np.concatenate([x, [1102.2]]))) == pytest.approx(0.3)

@@ -277,11 +277,13 @@ def _on_grid(distinct: Values) -> bool:
 def step_of(distinct: Values) -> float:
     """Returns the step of a grid that sorted values lie on, whatever its unit; 0 where they lie on none."""
     gaps = np.diff(distinct)
-    if not len(gaps):
-        return 0.0
-    digits = decimals(distinct)
+    digits = decimals(distinct) if len(gaps) else None
     if digits is not None:
         gaps = np.round(gaps, digits)
+        # Values that differ by less than float32 holds are one value of the grid.
+        gaps = gaps[gaps > 0.0]
+    if not len(gaps):
+        return 0.0
     smallest = float(gaps.min())
     whole = np.abs(gaps / smallest - np.round(gaps / smallest))
     regular = whole.max() < _WHOLE and smallest > FLOAT32 * float(np.abs(distinct).max())
