@@ -706,3 +706,12 @@ def test_a_category_of_one_value_has_a_page():
     assert found.divergence.value == 0.0
     assert "-0" not in str(found.divergence)
     assert "<svg" in found._repr_html_()
+
+
+@pytest.mark.parametrize("tails", ["gaussian", "student_t"])
+def test_one_scale_for_all_numbers_where_there_are_none(tails):
+    x = np.random.default_rng(0).poisson(3.0, (80, 2))
+    p = Samples(x, kinds=["count", "count"])
+    found = fit(p, Mixture(1, "spherical", tails), direction="forward")
+    expected = stats.poisson.logpmf(x, x.mean(axis=0)).sum()
+    assert log_likelihood(found) == pytest.approx(expected, rel=1e-4)

@@ -348,7 +348,7 @@ def rows_of(
     # The last bits of a sum are of the order of the rows: a row of weight 2 is not summed as two rows are.
     spread = _short(spread)
     scale = np.where(continuous, spread, 1.0)
-    if common_scale:
+    if common_scale and continuous.any():
         common = np.exp(np.mean(np.log(scale[continuous])))
         scale = np.where(continuous, float(_short(common)), 1.0)
     center, whole = np.where(continuous, median, 0.0), unit == 1.0
