@@ -715,3 +715,16 @@ def test_one_scale_for_all_numbers_where_there_are_none(tails):
     found = fit(p, Mixture(1, "spherical", tails), direction="forward")
     expected = stats.poisson.logpmf(x, x.mean(axis=0)).sum()
     assert log_likelihood(found) == pytest.approx(expected, rel=1e-4)
+
+
+def test_families_of_one_column_with_gaps_are_compared_by_what_is_there():
+    x = np.random.default_rng(1).normal(2.0, 3.0, 60)
+    p = Samples(np.where(np.arange(60) % 7, x, np.nan), missing=True)
+    found = fit(p, ["full_rank", "mean_field", Mixture(2), "laplace"], direction="forward")
+    there = x[np.arange(60) % 7 > 0]
+    expected = stats.norm.logpdf(there, there.mean(), there.std()).sum()
+    for row in found.selection.candidates[:2]:
+        assert row.log_likelihood == pytest.approx(expected, rel=1e-4)
+    assert found.family == FullRank()
+    assert len(found.selection.skipped) == 1
+    assert "laplace: column x0 has 9 missing value(s)" in found.selection.skipped[0]

@@ -9,6 +9,7 @@ import numpy as np
 
 from kullback.core.errors import InputError, KullbackError
 from kullback.core.run import Run, generator
+from kullback.distributions.base import Distribution
 from kullback.distributions.registry import living_on
 from kullback.distributions.scalar import Values
 from kullback.families import (
@@ -25,7 +26,7 @@ from kullback.fitting.cross_validation import FOLDS, difference, folds
 from kullback.results.fit import Fit
 from kullback.results.likelihood import Candidate, Selection
 from kullback.results.quantity import Sentence
-from kullback.routes.families import Fitted, as_rows, fit_family, fitted, in_memory, rows
+from kullback.routes.families import Fitted, as_rows, counted, fit_family, fitted, in_memory, rows
 from kullback.routes.samples_forward import fit_samples
 from kullback.routes.table import Problem
 from kullback.targets import Counts, Samples, Stream
@@ -99,7 +100,7 @@ def best_of(p: Samples, recipes: object, run: Run) -> Fit:
         run.watch(i + 1)
     if not contenders:
         raise InputError("none of these families fits the rows: " + "; ".join(skipped))
-    _, weights = rows(p)
+    _, weights = counted(p)
     order, selection = _selected(contenders, weights, tuple(skipped))
     taken = order[selection.chosen]
     found = taken.fit or fit_family(p, taken.recipe, within)
@@ -137,12 +138,12 @@ def _contender(p: Samples, recipe: object, fit_one: FitOne, key: object) -> _Con
     rng = generator(key)
     if not isinstance(recipe, (MeanField, FullRank, Mixture, LowRank)):
         return _Contender(recipe, fitted(p, recipe, rng))
-    x, _ = rows(p)
+    x, _ = counted(p)
     found = fit_one(p, recipe)
     made = Fitted(
         recipe,
         found.q,
-        found.q.log_prob(_events(x)),
+        _log_prob(found.q, x),
         _gaussian_scores(p, recipe, fit_one, rng),
         f"rows held out, {FOLDS}-fold",
         0 if found.likelihood is None else found.likelihood.parameters,
@@ -156,19 +157,27 @@ def _gaussian_scores(
     p: Samples, recipe: Vectors, fit_one: FitOne, rng: np.random.Generator
 ) -> Values | None:
     """Returns the log score of every row by Gaussians fitted to the other folds."""
-    x, weights = rows(p)
+    x, weights = counted(p)
     if len(x) < 2 * FOLDS:
         return None
     fold, scores = folds(len(x), rng), np.empty(len(x))
     for i in range(FOLDS):
         out = fold == i
-        part = Samples(x[~out], weights[~out], columns=p.columns, kinds=p.kinds, labels=p.labels)
-        scores[out] = fit_one(part, recipe).q.log_prob(_events(x[out]))
+        part = Samples(
+            x[~out],
+            weights[~out],
+            columns=p.columns,
+            kinds=p.kinds,
+            labels=p.labels,
+            missing=p.missing,
+        )
+        scores[out] = _log_prob(fit_one(part, recipe).q, x[out])
     return scores
 
 
-def _events(x: np.ndarray) -> np.ndarray:
-    return x[:, 0] if x.shape[1] == 1 else x
+def _log_prob(q: Distribution, x: np.ndarray) -> Values:
+    # Of one column that may have gaps Gaussians are of vectors, too.
+    return q.log_prob(x if q.support.dimension else x[:, 0])
 
 
 def _selected(
