@@ -189,6 +189,9 @@ def counted(values: Values, total: Values | None, edges: Values) -> Counts:
 Side = Literal["left", "right", "inner"]
 #: q has so many rows in each part, or the part grows.
 FEWEST = 10
+#: Of a finer part p has so many rows: with e of them expected, what the part adds is too great by E_1(e) a row of p,
+#: which is .0011 here, .22 at one row, and .83 at a third of one (Zhang's series for Poisson counts).
+_FEWEST_OF_P = 5
 #: A part where p's share is so many times q's, and q has little more than the fewest, is a gap of q.
 _GAP = 4.0
 
@@ -284,12 +287,13 @@ def is_gap(share_p: float, share_q: float, rows_q: float) -> bool:
 
 
 def refined(parts: list[Span], cells: Ordered, times: int) -> list[Span]:
-    """Returns finer parts: each inner one in so many, as far as q has rows; tails stay as they are."""
-    q = Running(cells.q)
+    """Returns finer parts: each inner one in so many, as far as both have rows; tails stay as they are."""
+    p, q = Running(cells.p), Running(cells.q)
     both = Running(cells.p / cells.p.sum() + cells.q / cells.q.sum())
     finer = []
     for part in parts:
-        pieces = min(times, int(q.over(part.start, part.stop) // FEWEST))
+        run = part.start, part.stop
+        pieces = min(times, int(q.over(*run) // FEWEST), int(p.over(*run) // _FEWEST_OF_P))
         if part.side != "inner" or pieces < 2:
             finer.append(part)
             continue
