@@ -70,7 +70,7 @@ def _truth(p: Case, q: Case) -> tuple[float, float]:
     if endless:
         return math.inf, 0.0
     shared = p.ends == q.ends and (p.low, p.high) == (q.low, q.high) and not p.gaps
-    value, slack = (series if p.discrete else integral)(p, q, excess=shared)
+    value, slack = series(p, q) if p.discrete else integral(p, q, excess=shared)
     if not math.isfinite(value) or slack > 1e-10 * (abs(value) + 1e-4):
         raise NoReferenceError(f"good to {slack:.1g} of {value:.3g} only")
     return value, slack
@@ -140,7 +140,7 @@ def check(seed: int) -> None:
         for row in rows.values():
             c = draw(g, row, extreme=False, style="any")
             try:
-                (series if c.discrete else integral)(c, c, excess=False)
+                series(c, c) if c.discrete else integral(c, c, excess=False)
             except NoReferenceError as error:
                 print(c.text, error)
             if hasattr(c.thing, "ppf"):

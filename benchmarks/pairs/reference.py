@@ -349,8 +349,10 @@ def _rest(whole: Any, y: list[Any]) -> Any:
     return whole + y[2] / 2 - slope / 12 + third / 720
 
 
-def series(p: Case, q: Case, *, excess: bool) -> tuple[float, float]:
+def series(p: Case, q: Case) -> tuple[float, float]:
     """Returns the sum over the integers and its error; heavy tails by Euler and Maclaurin.
+
+    Of p log(p/q) itself: the excess would have to go on to where q's mass is.
 
     Raises:
         NoReferenceError: it does not pass its own check.
@@ -359,7 +361,7 @@ def series(p: Case, q: Case, *, excess: bool) -> tuple[float, float]:
 
     def f(k: Any) -> Any:
         clock.check()
-        return _terms(p, q, mp.mpf(k), excess=excess)
+        return _terms(p, q, mp.mpf(k), excess=False)
 
     total, mass, error = mp.mpf(0), mp.mpf(0), mp.mpf(0)
     first = int(p.low) if math.isfinite(p.low) else 0

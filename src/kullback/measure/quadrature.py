@@ -213,7 +213,8 @@ def _integrals(
         empty = np.isneginf(log_q) & ~np.isneginf(log_p)
         outside = empty & certainly_empty(q, x)
         felt = mass_q if question.bounded else mass_p
-        noise = mass_p * rounding(p, x, log_p) * ratio(log_p, log_q) + felt * rounding(q, x, log_q)
+        of_p = mass_p * rounding(p, x, log_p) * ratio(log_p, log_q)
+        of_q = rounding(q, x, log_q)
         if question.needs_support:
             # Both kinds of emptiness are judged by their mass, in columns of their own.
             log_q = np.where(empty, log_p, log_q)
@@ -227,8 +228,9 @@ def _integrals(
                 spare,
                 mass_p,
                 mass_q,
-                noise,
-                noise * gap,
+                of_p + felt * of_q,
+                # The excess q - p - p log(q/p) is flat where q is p, and is q where p is not.
+                of_p * gap + np.abs(mass_q - mass_p) * of_q,
                 mass_p * outside,
                 mass_p * (empty & ~outside),
             ],

@@ -91,11 +91,12 @@ def _grows(question: Question, p: Distribution, q: Distribution, low: float) -> 
 def _columns(question: Question, p: Distribution, q: Distribution) -> Terms:
     def columns(x: np.ndarray, factor: float) -> np.ndarray:
         log_p, log_q = p.log_prob(x), q.log_prob(x)
-        mass_p = np.exp(log_p + factor)
+        mass_p, mass_q = np.exp(log_p + factor), np.exp(log_q + factor)
         empty = np.isneginf(log_q) & ~np.isneginf(log_p)
         outside = empty & certainly_empty(q, x)
-        blur = rounding(p, x, log_p) * ratio(log_p, log_q) + rounding(q, x, log_q)
-        noise = np.where(mass_p > 0.0, mass_p * blur, 0.0)  # far out, the blur overflows
+        of_p = mass_p * rounding(p, x, log_p) * ratio(log_p, log_q)
+        of_p = np.where(mass_p > 0.0, of_p, 0.0)  # far out, the rounding overflows
+        of_q = rounding(q, x, log_q)
         if question.needs_support:
             log_q = np.where(empty, log_p, log_q)
         factors = np.full_like(log_p, factor)
@@ -110,9 +111,10 @@ def _columns(question: Question, p: Distribution, q: Distribution) -> Terms:
                 main,
                 spare,
                 mass_p,
-                np.exp(log_q + factor) * ~empty,
-                noise,
-                noise * gap,
+                mass_q,
+                of_p + np.where(mass_p > 0.0, mass_p * of_q, 0.0),
+                # The excess q - p - p log(q/p) is flat where q is p, and is q where p is not.
+                of_p * gap + np.where(mass_q == mass_p, 0.0, np.abs(mass_q - mass_p) * of_q),
                 mass_p * outside,
                 mass_p * (empty & ~outside),
             ],
