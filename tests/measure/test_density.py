@@ -1,7 +1,10 @@
 """No density is believed unchecked: forty that are none, and right ones of every shape."""
 
+import math
+
 import numpy as np
 import pytest
+from mpmath import mp
 from scipy import stats
 
 import kullback as kb
@@ -173,6 +176,23 @@ def test_right_densities_of_the_line_with_gaps_and_poles():
         assert kb.check_density(q).passes
     # What floats near 1 cannot see is not called missing, nor is it called seen.
     assert kb.kl_divergence(hidden, "beta(2, 2)").kind == "unresolved"
+
+
+def test_mass_beyond_what_floats_hold_is_not_missing():
+    """An eighth of them is below 1e-308, or above 1e308: KL from a lognormal by E log(1 + x), here in 30 digits."""
+    m, s = math.log(0.005), 2.0
+
+    def truth(a, b):
+        log_norm = mp.loggamma(a) + mp.loggamma(b) - mp.loggamma(mp.mpf(a) + b)
+        soft = mp.quad(lambda z: mp.npdf(z) * mp.log1p(mp.exp(m + s * z)), mp.linspace(-12, 12, 25))
+        entropy = m + 0.5 + math.log(s) + 0.5 * math.log(2.0 * math.pi)
+        return float(-entropy - (a - 1.0) * m + (mp.mpf(a) + b) * soft + log_norm)
+
+    for a, b in ((0.003, 1.0), (1.0, 0.003)):
+        found = kb.kl_divergence(stats.lognorm(s, scale=math.exp(m)), stats.betaprime(a, b))
+        assert abs(found.value - truth(a, b)) <= found.standard_error + 1e-14
+    for d in (stats.invgamma(0.003), stats.lomax(0.003), stats.gamma(0.003)):
+        assert not any("integrates" in problem for problem in kb.check_density(d).problems)
 
 
 @pytest.mark.parametrize(

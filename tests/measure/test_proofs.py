@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import scipy.stats as st
 from mpmath import mp
+from scipy.integrate import quad
 
 import kullback as kb
 from kullback.distributions.bounded import ContinuousBernoulli
@@ -673,6 +674,24 @@ def test_log_masses_are_as_exact_as_they_say(d, log_mass, at):
     assert np.abs(found - truth).max() < 3e-12
 
 
+def test_the_excess_feels_the_rounding_of_q_where_p_has_no_mass():
+    """The hypergeometric part is good to 1e-12 around 300, where no mass of p is."""
+    p = Mixture(np.array([0.3, 0.7]), tuple(as_distribution(st.poisson(r)) for r in (4.0, 7.0)))
+    far, heavy = as_distribution(st.hypergeom(1798, 805, 693)), as_distribution(st.yulesimon(1.8))
+    q = Mixture(np.array([0.9, 0.1]), (far, heavy))
+    with mp.workdps(40):
+        every, truth = mp.binomial(1798, 693), mp.mpf(0)
+        for k in range(150):
+            a = sum(
+                w * mp.exp(k * mp.log(r) - r - mp.loggamma(k + 1))
+                for w, r in ((mp.mpf(0.3), mp.mpf(4)), (mp.mpf(0.7), mp.mpf(7)))
+            )
+            b = mp.mpf(0.9) * mp.binomial(805, k) * mp.binomial(993, 693 - k) / every
+            b += mp.mpf(0.1) * (mp.mpf(1.8) * mp.beta(k, mp.mpf(2.8)) if k else 0)
+            truth += a * mp.log(a / b)
+    holds(kb.kl_divergence(p, q), float(truth))
+
+
 def _log_beta(a, b):
     return mp.loggamma(a) + mp.loggamma(b) - mp.loggamma(mp.mpf(a) + b)
 
@@ -739,3 +758,49 @@ def test_a_law_of_negative_skewness_ends():
     assert (
         kb.kl_divergence(st.make_distribution(st.dgamma)(a=4.7) * 1e-40 - 0.8, q).kind == "infinite"
     )
+
+
+@pytest.mark.parametrize("shape", [0.03, 0.05])
+def test_a_pole_goes_on_below_the_smallest_of_floats(shape):
+    """A mass of 1e-10 below 1e-300, where the log ratio is 1,400."""
+    a, b, chi = mp.mpf(shape), mp.mpf(2), mp.mpf("1.2")
+    with mp.workdps(40):
+        norm = mp.gammainc(mp.mpf("1.5"), 0, chi**2 / 2, regularized=True)
+        logs = 3 * mp.log(chi) - mp.log(mp.sqrt(2 * mp.pi)) - mp.log(norm / 2)
+        # x = u^(1/a) has no pole.
+        rest = mp.quad(
+            lambda u: (
+                (1 - u ** (1 / a)) ** (b - 1)
+                * (mp.log1p(-(u ** (2 / a))) - chi**2 * (1 - u ** (2 / a)))
+                / 2
+            ),
+            [0, 0.2, 0.5, 0.8, 0.95, 1],
+        ) / (a * mp.beta(a, b))
+        log_x, log_1x = (mp.digamma(v) - mp.digamma(a + b) for v in (a, b))
+        entropy = (a - 1) * log_x + (b - 1) * log_1x - mp.log(mp.beta(a, b))
+        truth = float(entropy - log_x - logs - rest)
+    holds(kb.kl_divergence(st.beta(shape, 2.0), st.argus(1.2)), truth)
+
+
+@pytest.mark.parametrize(
+    ("p", "q"),
+    [
+        (st.moyal(-0.56, 0.15), st.skewcauchy(-0.9998, 0.0, 0.22)),
+        (st.hypsecant(0.77, 0.14), st.nct(1.2, 0.85, -2.7, 1.1)),
+    ],
+    ids=["skewcauchy", "nct"],
+)
+def test_a_q_that_is_lost_where_p_has_no_mass_is_resolved(p, q):
+    """SciPy squares a distance of 1e154; where p is, nothing is lost."""
+    low, high = p.ppf(1e-16), p.isf(1e-16)
+    truth, error = quad(
+        lambda x: p.pdf(x) * (p.logpdf(x) - q.logpdf(x)),
+        low,
+        high,
+        points=list(p.ppf([0.01, 0.1, 0.5, 0.9, 0.99])),
+        epsabs=1e-12,
+        limit=500,
+    )
+    found = kb.kl_divergence(p, q)
+    assert found.kind == "numeric"
+    assert abs(found.value - truth) <= found.standard_error + error + 1e-11

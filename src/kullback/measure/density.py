@@ -14,7 +14,7 @@ from kullback.distributions.base import Array, Distribution, Foreign
 from kullback.distributions.compound import Mixture, Product, Transformed, Truncated
 from kullback.measure.kinks import centers, kinks
 from kullback.measure.support import in_units, unit_of
-from kullback.solvers.quadrature import fill, integrate, tails, within
+from kullback.solvers.quadrature import fill, integrate, slopes, tails, within
 from kullback.solvers.series import add_up
 
 #: Draws of q and as many of the references; half of q's place these and are not tested.
@@ -173,15 +173,15 @@ def _on_the_line(d: Distribution) -> Verdict:
 
 
 def _hidden(d: Distribution, points: Float[np.ndarray, " m"]) -> float:
-    """About how much mass a pole at an end has where floats are too coarse to see it: x^(b - 1) has x^b / b below x."""
+    """About how much mass is beyond what floats can tell: of x^(b - 1) at an end x^b / b is below x, and out in a tail."""
     hidden = 0.0
-    for tail in tails(points, d.support.low, d.support.high):
-        if tail.infinite or tail.factor == 0.0 or tail.anchor == 0.0:
+    for tail in slopes(points, d.support.low, d.support.high):
+        if tail.factor == 0.0 or tail.seen <= 0.0:
             continue
-        t = np.array([0.5, 1.0]) * tail.seen
+        t, apart = np.array([0.5, 1.0]) * tail.seen, 0.5 * tail.seen
         with np.errstate(all="ignore"):
             sizes = d.log_prob(tail(t)) + tail.log_speed(t)
-        decay = float(sizes[0] - sizes[1]) / (0.5 * tail.seen)
+            decay = float(sizes[0] - sizes[1]) / apart
         if math.isfinite(decay) and decay < 0.7:
             hidden += math.exp(min(float(sizes[1]), 0.0)) / max(decay, 1e-3)
     return hidden

@@ -12,7 +12,7 @@ from kullback.distributions.compound import Mixture, Transformed
 from kullback.distributions.scalar import Scalar
 from kullback.measure.density import in_single
 from kullback.measure.question import Question
-from kullback.solvers.quadrature import Tail, tails
+from kullback.solvers.quadrature import Tail, slopes
 
 
 @final
@@ -137,7 +137,7 @@ def examine(
 ) -> Remainder:
     """Returns the sum of both remainders; the first problem if there is one."""
     found = Remainder()
-    for tail, end in zip(tails(points, low, high), (low, high), strict=True):
+    for tail, end in zip(slopes(points, low, high), (low, high), strict=True):
         side = _side(question, p, q, tail, end, log_masses)
         if side.reason is not None:
             return side
@@ -173,8 +173,9 @@ def _side(
         return view, int(lost[0]) if len(lost) else len(t)
 
     def paid(at: int) -> bool:
-        """Whether a component that q loses there would pay for it."""
-        return bool(_falls_out(view.of_q)[at] and view.size[at] > -_NEGLIGIBLE)
+        """Whether a component that q loses there would pay for it; a q that is lost whole is an underflow of p's mass."""
+        size = view.mass[at] if np.isneginf(view.of_q[at]) else view.size[at]
+        return bool(_falls_out(view.of_q)[at] and size > -_NEGLIGIBLE)
 
     # Where log q overflows, or a square in p, what the integrand does up to there has to tell.
     view, first = seen(np.linspace(0.0, tail.seen, 101))
@@ -266,7 +267,7 @@ def improper(
     d: Distribution, points: Float[np.ndarray, " m"], low: float, high: float, peak: float
 ) -> str | None:
     """Returns the end towards which a density does not integrate, if there is one."""
-    for tail, end in zip(tails(points, low, high), (low, high), strict=True):
+    for tail, end in zip(slopes(points, low, high), (low, high), strict=True):
         if tail.factor == 0.0 or tail.length < 4.0:
             continue
         t = np.linspace(0.3, 1.0, 61) * tail.seen

@@ -127,6 +127,30 @@ def tails(points: Float[np.ndarray, " k"], low: float, high: float) -> tuple[Tai
     return Tail.beyond(first, low, widths[0]), Tail.beyond(last, high, widths[1])
 
 
+def slopes(points: Float[np.ndarray, " k"], low: float, high: float) -> tuple[Tail, Tail]:
+    """Returns the same maps to look along: from further in where the points are as far out as floats go."""
+    first, last = tails(points, low, high)
+    return _from_further_in(first, points), _from_further_in(last, points)
+
+
+#: Of a tail's map so much of t is looked at, or it begins further in: at least so much further.
+_LOOK, _FURTHER = 4.0, 50.0
+
+
+def _from_further_in(tail: Tail, points: Float[np.ndarray, " k"]) -> Tail:
+    origin = 0.0 if tail.infinite else tail.anchor
+    if tail.length >= _LOOK or tail.factor == 0.0 or origin != 0.0:
+        return tail
+    sizes = np.log(np.maximum(np.abs(points), 5e-324))
+    end = float(np.log(np.abs(tail(np.array(max(tail.length, 0.0))))))
+    start = 0.5 * (end + float(np.median(sizes)))
+    if abs(end - start) < _FURTHER:
+        return tail
+    length = abs(end - start)
+    factor = math.copysign(math.exp(start), tail.factor)
+    return Tail(0.0, factor, infinite=tail.infinite, length=length, seen=length)
+
+
 def within(low: float, high: float) -> float:
     """Returns a point strictly between two ends: the middle, or as far from the only finite one as that is from 0."""
     if math.isfinite(low) and math.isfinite(high):
