@@ -173,7 +173,7 @@ def _on_the_line(d: Distribution) -> Verdict:
 
 
 def _hidden(d: Distribution, points: Float[np.ndarray, " m"]) -> float:
-    """About how much mass is beyond what floats can tell: of x^(b - 1) at an end x^b / b is below x, and out in a tail."""
+    """About how much mass is beyond what floats tell: of x^(b - 1) at an end x^b / b is below x; and far out."""
     hidden = 0.0
     for tail in slopes(points, d.support.low, d.support.high):
         if tail.factor == 0.0 or tail.seen <= 0.0:

@@ -173,7 +173,7 @@ def _side(
         return view, int(lost[0]) if len(lost) else len(t)
 
     def paid(at: int) -> bool:
-        """Whether a component that q loses there would pay for it; a q that is lost whole is an underflow of p's mass."""
+        """Whether a component that q loses there would pay for it; a q lost whole underflows by p's mass."""
         size = view.mass[at] if np.isneginf(view.of_q[at]) else view.size[at]
         return bool(_falls_out(view.of_q)[at] and size > -_NEGLIGIBLE)
 
