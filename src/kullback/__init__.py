@@ -46,11 +46,12 @@ if TYPE_CHECKING:
         Mixture,
     )
     from kullback.results.calibration import Calibration
-    from kullback.results.diff import Diff, Profile
+    from kullback.results.diff import Diff
     from kullback.results.estimate import Estimate
     from kullback.results.fit import Fit
     from kullback.results.judgement import Judgement
     from kullback.results.loss_report import LossReport
+    from kullback.results.profile import Profile
     from kullback.results.watch import Watch
     from kullback.targets import Counts, Grid, Known, LogDensity, Samples
 
@@ -90,7 +91,8 @@ _HOMES = {
         "Mixture",
     ),
     "kullback.results.calibration": ("Calibration",),
-    "kullback.results.diff": ("Diff", "Profile"),
+    "kullback.results.diff": ("Diff",),
+    "kullback.results.profile": ("Profile",),
     "kullback.results.fit": ("Fit",),
     "kullback.results.judgement": ("Judgement",),
     "kullback.api.logits": ("logits_kl",),

@@ -9,9 +9,9 @@ from kullback.distributions.transported import Approximation
 from kullback.files.archive import read_fit, read_result, write_fit, write_judgement, write_watch
 from kullback.files.profiles import is_profile, read_profile, write_profile
 from kullback.results.calibration import Calibration
-from kullback.results.diff import Profile
 from kullback.results.fit import Fit
 from kullback.results.judgement import Judgement
+from kullback.results.profile import Profile
 from kullback.results.watch import Watch
 
 

@@ -37,17 +37,9 @@ from kullback.diff.tables import (
 from kullback.diff.tables import options as tables_options
 from kullback.diff.tables import type_of as tables_type_of
 from kullback.measure.samples.tests import holm
-from kullback.results.diff import (
-    ColumnDiff,
-    ColumnProfile,
-    Diff,
-    Gate,
-    JointDiff,
-    Profile,
-    gate_of,
-    gate_of_all,
-)
+from kullback.results.diff import ColumnDiff, Diff, Gate, JointDiff, gate_of, gate_of_all
 from kullback.results.estimate import Estimate
+from kullback.results.profile import ColumnProfile, Profile
 from kullback.tables.kinds import Kind
 from kullback.tables.table import Table
 

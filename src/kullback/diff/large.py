@@ -7,7 +7,8 @@ from dataclasses import replace
 from kullback.core.errors import InputError, UnsupportedError
 from kullback.diff.profile import counted, counted_in_pieces, drawn_from
 from kullback.diff.tables import JOINT_ROWS, DrawnTables, Options, read_table
-from kullback.results.diff import ColumnDiff, JointDiff, Profile
+from kullback.results.diff import ColumnDiff, JointDiff
+from kullback.results.profile import Profile
 from kullback.tables import table as table_module
 from kullback.tables.frames import holds_rows
 from kullback.tables.kinds import Kind

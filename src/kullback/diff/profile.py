@@ -32,11 +32,11 @@ from kullback.measure.samples.counts import (
     of_codes,
     one_of_numbers,
 )
-from kullback.results.diff import (
+from kullback.results.diff import Picture
+from kullback.results.profile import (
     MISSING,
     OTHERS,
     ColumnProfile,
-    Picture,
     Profile,
     check_kinds_of,
     is_empty,

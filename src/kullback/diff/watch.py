@@ -28,8 +28,8 @@ from kullback.measure.samples.cells import cells_of, of_counts, rounded_up, with
 from kullback.measure.samples.counts import Tally, tally_kl
 from kullback.measure.samples.dependence import copies, lasting
 from kullback.measure.samples.estimates import of_tally
-from kullback.results.diff import MISSING, OTHERS, Profile
 from kullback.results.estimate import Estimate
+from kullback.results.profile import MISSING, OTHERS, Profile
 from kullback.results.quantity import FORWARD_KL
 from kullback.results.serialise import in_unit
 from kullback.results.watch import (

@@ -9,7 +9,7 @@ import numpy as np
 
 from kullback.core.errors import InputError
 from kullback.files.atomic import write_atomic
-from kullback.results.diff import MISSING, PROFILED, ColumnProfile, Profile
+from kullback.results.profile import MISSING, PROFILED, ColumnProfile, Profile
 
 _FORMAT, _VERSION = "kullback profile", 1
 #: A file longer than this is no profile.

@@ -8,13 +8,14 @@ from kullback.results.calibration import Calibration
 from kullback.results.contributions import Contributions
 from kullback.results.demo import Demo
 from kullback.results.density_report import DensityReport
-from kullback.results.diff import Diff, Profile
+from kullback.results.diff import Diff
 from kullback.results.estimate import Estimate
 from kullback.results.fit import Fit
 from kullback.results.judgement import Judgement
 from kullback.results.logits import LogitsReport
 from kullback.results.loss_report import Gradients, LossReport
 from kullback.results.plan import Plan
+from kullback.results.profile import Profile
 from kullback.results.score import Score
 from kullback.results.serialise import to_json
 from kullback.results.verification import Verification

@@ -22,7 +22,7 @@ from kullback.measure.samples.cells import unseen as cells_unseen
 from kullback.measure.samples.log_ratio import LogRatio
 from kullback.measure.samples.ranks import OrderedKl, ordered_kl
 from kullback.measure.samples.tests import Certificate, certified, halves, of_levels, of_order
-from kullback.results.diff import MISSING
+from kullback.results.profile import MISSING
 
 Values = Float[np.ndarray, "_n"]
 #: Up to so many different values each is a level.
