@@ -128,6 +128,7 @@ class TestSampler:
 
 
 class TestFits:
+    @pytest.mark.slow
     def test_mean_field_of_a_correlated_posterior_is_too_narrow(self):
         found = calibrate(target_of_a_sum, two_of_a_sum, 60, family="mean_field")
         assert found.quantity("x[0]").findings == found.quantity("x[1]").findings == ("too narrow",)
@@ -154,6 +155,7 @@ class TestFits:
         other = calibrate(target_of_a_sum, two_of_a_sum, 20, family="full_rank", key=8)
         assert (runs[0].ranks != other.ranks).any()
 
+    @pytest.mark.slow
     def test_quantities_of_the_user(self):
         found = calibrate(
             target_of_a_sum, two_of_a_sum, 60, family="mean_field",

@@ -146,6 +146,7 @@ def test_false_alarms_are_rare(n):
     assert alarms <= runs * 0.05 + 3.0 * math.sqrt(runs * 0.0475)
 
 
+@pytest.mark.slow
 def test_a_shift_is_found_at_ten_thousand_rows():
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=10_000), rng.normal(0.4, 1.0, 10_000)
