@@ -787,11 +787,12 @@ def test_a_pole_goes_on_below_the_smallest_of_floats(shape):
     [
         (st.moyal(-0.56, 0.15), st.skewcauchy(-0.9998, 0.0, 0.22)),
         (st.hypsecant(0.77, 0.14), st.nct(1.2, 0.85, -2.7, 1.1)),
+        (st.t(9.0), st.nct(0.45, 1.28, -500.0, 1e-20)),
     ],
-    ids=["skewcauchy", "nct"],
+    ids=["skewcauchy", "nct", "nct that raises"],
 )
 def test_a_q_that_is_lost_where_p_has_no_mass_is_resolved(p, q):
-    """SciPy squares a distance of 1e154; where p is, nothing is lost."""
+    """SciPy squares a distance of 1e154, or raises; where p is, nothing is lost."""
     low, high = p.ppf(1e-16), p.isf(1e-16)
     truth, error = quad(
         lambda x: p.pdf(x) * (p.logpdf(x) - q.logpdf(x)),

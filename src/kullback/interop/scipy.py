@@ -141,9 +141,17 @@ def _standard_form(frozen: Any, name: str) -> Distribution:
         # What `logpdf` does after its checks of the arguments, which take longer than most densities.
         inside = family._support_mask(x, *shapes)  # noqa: SLF001
         found = np.full(x.shape, -np.inf)
-        events = x[inside]
-        found[inside] = family._logpdf(events, *(np.full(events.shape, s) for s in shapes))  # noqa: SLF001
+        found[inside] = log_density(x[inside])
         return found
+
+    def log_density(x: Array) -> Array:
+        try:
+            return family._logpdf(x, *(np.full(x.shape, s) for s in shapes))  # noqa: SLF001
+        except OverflowError:  # noncentral t beyond 1e150: of one value it takes all with it
+            if len(x) == 1:
+                return np.full(1, -np.inf)
+            halves = np.array_split(x, 2)
+            return np.concatenate([log_density(half) for half in halves])
 
     def draw(rng: np.random.Generator, n: int) -> Any:
         return frozen.rvs(size=n, random_state=rng)
