@@ -805,3 +805,21 @@ def test_a_q_that_is_lost_where_p_has_no_mass_is_resolved(p, q):
     found = kb.kl_divergence(p, q)
     assert found.kind == "numeric"
     assert abs(found.value - truth) <= found.standard_error + error + 1e-11
+
+
+@pytest.mark.parametrize(("a", "b"), [(1.6, 0.58), (3.0, 0.3), (1.6, 0.9)])
+def test_a_pole_of_q_within_a_mixture_is_a_point(a, b):
+    """A node of quadrature is 1 itself, where a beta density is infinite and its integral is not."""
+    q = Mixture(
+        np.array([0.7, 0.3]), (as_distribution(st.beta(a, b)), as_distribution(st.uniform(0, 3)))
+    )
+    with mp.workdps(30):
+        norm = mp.mpf("0.7") / mp.beta(a, b)
+
+        def cost(u, weight):  # of 1 - x = u^5
+            x = 1 - u**5
+            return weight(x) * mp.log(norm * x ** (a - 1) * u ** (5 * (b - 1)) + mp.mpf("0.1"))
+
+        inside = mp.quad(lambda u: cost(u, lambda x: 5 * u**4 / 2), [0, 0.25, 0.5, 0.75, 0.9, 1])
+        truth = float(-mp.log(2) - inside - mp.log(mp.mpf("0.1")) / 2)
+    holds(kb.kl_divergence(st.uniform(0, 2), q), truth)

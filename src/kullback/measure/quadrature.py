@@ -207,8 +207,8 @@ def _integrals(
     """Returns the integrals of the answer and of what is needed to trust it, by column."""
 
     def columns(x: np.ndarray, speed: np.ndarray) -> np.ndarray:
-        log_p = p.log_prob(x) - log_masses[0]
-        log_q = q.log_prob(x) - log_masses[1]
+        log_p = _beside_poles(p, x) - log_masses[0]
+        log_q = _beside_poles(q, x) - log_masses[1]
         mass_p, mass_q = np.exp(log_p + speed), np.exp(log_q + speed)
         empty = np.isneginf(log_q) & ~np.isneginf(log_p)
         outside = empty & certainly_empty(q, x)
@@ -242,6 +242,16 @@ def _integrals(
     return integrate(
         columns, line.points, line.low, line.high, tolerance=tolerance, noise=(_NOISE, _SLOPE)
     )
+
+
+def _beside_poles(d: Distribution, x: np.ndarray) -> np.ndarray:
+    """Returns log densities; on a pole where a part of a mixture ends within the others, that beside it."""
+    found = d.log_prob(x)
+    for way in (-np.inf, np.inf):
+        on = np.isposinf(found)
+        if on.any():
+            found = np.where(on, d.log_prob(np.nextafter(x, way)), found)
+    return found
 
 
 def _problem(integral: Integral, mass_beyond: float) -> str | None:

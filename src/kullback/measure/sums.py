@@ -95,7 +95,6 @@ def _columns(question: Question, p: Distribution, q: Distribution) -> Terms:
         empty = np.isneginf(log_q) & ~np.isneginf(log_p)
         outside = empty & certainly_empty(q, x)
         of_p = mass_p * rounding(p, x, log_p) * ratio(log_p, log_q)
-        of_p = np.where(mass_p > 0.0, of_p, 0.0)  # far out, the rounding overflows
         of_q = rounding(q, x, log_q)
         if question.needs_support:
             log_q = np.where(empty, log_p, log_q)
@@ -112,9 +111,9 @@ def _columns(question: Question, p: Distribution, q: Distribution) -> Terms:
                 spare,
                 mass_p,
                 mass_q,
-                of_p + np.where(mass_p > 0.0, mass_p * of_q, 0.0),
+                of_p + mass_p * of_q,
                 # The excess q - p - p log(q/p) is flat where q is p, and is q where p is not.
-                of_p * gap + np.where(mass_q == mass_p, 0.0, np.abs(mass_q - mass_p) * of_q),
+                of_p * gap + np.abs(mass_q - mass_p) * of_q,
                 mass_p * outside,
                 mass_p * (empty & ~outside),
             ],

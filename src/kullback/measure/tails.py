@@ -37,15 +37,25 @@ _THEIRS = 24.0
 def rounding(
     d: Distribution, x: Array, log_prob: Float[np.ndarray, " n"]
 ) -> Float[np.ndarray, " n"]:
-    """Returns a bound on the rounding error of log_prob at n points."""
+    """Returns a bound on the rounding error of log_prob at n points, and a number where that overflows."""
+    with np.errstate(all="ignore"):
+        return np.fmin(_rounding(d, x, log_prob), _MOST)
+
+
+#: What no mass is multiplied by into anything.
+_MOST = 1e100
+
+
+def _rounding(
+    d: Distribution, x: Array, log_prob: Float[np.ndarray, " n"]
+) -> Float[np.ndarray, " n"]:
     if isinstance(d, Scalar):
         return 8.0 * _EPSILON * (1.0 + d.magnitude(x))
     if isinstance(d, Transformed):
-        with np.errstate(all="ignore"):
-            inner = rounding(d.base, d.pull(x), log_prob)
+        inner = _rounding(d.base, d.pull(x), log_prob)
         return inner + 8.0 * _EPSILON * np.where(np.isfinite(log_prob), np.abs(log_prob), 0.0)
     if isinstance(d, Mixture):
-        parts = [rounding(c, x, log_prob) for c in d.components]
+        parts = [_rounding(c, x, log_prob) for c in d.components]
         # The component that matters at x is not the far one whose terms are large.
         closest = np.argmax([c.log_prob(x) for c in d.components], axis=0)
         return np.choose(closest, parts) + _EPSILON if len(parts) <= 32 else np.max(parts, axis=0)
