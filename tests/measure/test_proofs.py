@@ -823,3 +823,30 @@ def test_a_pole_of_q_within_a_mixture_is_a_point(a, b):
         inside = mp.quad(lambda u: cost(u, lambda x: 5 * u**4 / 2), [0, 0.25, 0.5, 0.75, 0.9, 1])
         truth = float(-mp.log(2) - inside - mp.log(mp.mpf("0.1")) / 2)
     holds(kb.kl_divergence(st.uniform(0, 2), q), truth)
+
+
+@pytest.mark.parametrize("shape", [2.043, 2.5])
+def test_a_heavy_moment_is_followed_to_where_floats_end(shape):
+    """E 1/x^2 of a gamma of shape near 2: its last digits are at x = 1e-154, where 1/x^2 overflows."""
+    a, s = 1.1, 0.1
+    p, q = st.gamma(shape, scale=2.0), st.alpha(a, scale=s)
+    with mp.workdps(30):
+        k, b = mp.mpf(shape), mp.mpf(2)
+        log_x, one, two = (
+            mp.digamma(k) + mp.log(b),
+            1 / (b * (k - 1)),
+            1 / (b**2 * (k - 1) * (k - 2)),
+        )
+        log_p = (k - 1) * log_x - k - mp.loggamma(k) - k * mp.log(b)
+        log_q = mp.log(s) - 2 * log_x - mp.log(mp.ncdf(a)) - mp.log(2 * mp.pi) / 2
+        log_q -= (mp.mpf(a) ** 2 - 2 * mp.mpf(a) * s * one + mp.mpf(s) ** 2 * two) / 2
+        truth = float(log_p - log_q)
+    holds(kb.kl_divergence(p, q), truth)
+
+
+def test_what_is_positive_everywhere_is_beyond_every_end():
+    """Its log density overflows there, and its mass is below anything; the KL is infinite all the same."""
+    p = st.make_distribution(st.exponpow)(b=2.5) * 0.005
+    found = kb.kl_divergence(p, st.rdist(0.8, loc=-5e6, scale=5e8))
+    assert found.kind == "infinite"
+    assert "mass below 1e-300" in str(found)

@@ -49,8 +49,12 @@ def gap(p: Distribution, q: Distribution, *, names: str = "pq") -> Outcome | Non
 
 
 def _dense(p: Distribution, low: float, high: float) -> bool:
-    """Whether p has mass between two points, however little: a log density is finite where a mass underflows."""
-    if isinstance(p, Scalar):
+    """Whether p has mass between two points, however little: a log density is finite where a mass underflows.
+
+    What is ours is positive all over its support, also where its log overflows.
+    """
+    law = p.base if isinstance(p, Transformed) else p
+    if isinstance(law, Scalar) or (isinstance(law, Foreign) and law.ours and not law.strict):
         return True
     if not p.support.discrete:
         low, high = max(low, p.support.low), min(high, p.support.high)

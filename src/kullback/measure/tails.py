@@ -157,6 +157,10 @@ def examine(
     return found
 
 
+#: How often a grid is made twenty times finer around the point from which on a log density is lost.
+_FINER = 5
+
+
 def _falls_out(log_density: Float[np.ndarray, " n"]) -> np.ndarray:
     """Where a component of a mixture is lost from one point to the next, which leaves the others' logs."""
     before = np.append(-np.inf, log_density[:-1])
@@ -195,9 +199,11 @@ def _side(
     if cut and paid(first):
         return Remainder(reason=f"tails: towards {end:g}, a component of q is lost to an overflow")
     if cut:
-        # From one point of a coarse grid to the next, on a fine one.
-        view, closer = seen(np.linspace(view.t[first - 1], view.t[first], 21))
-        length = float(view.t[closer - 1])
+        # From one point of a grid to the next, on finer ones: what is left begins where the panels lose it.
+        at = first
+        for _ in range(_FINER):
+            view, at = seen(np.linspace(view.t[at - 1], view.t[min(at, len(view.t) - 1)], 21))
+        length = float(view.t[at - 1])
     view = _look(question, p, q, tail, np.linspace(0.3, 1.0, 61) * length, log_masses)
     if cut and over.any() and _outgrown(p, q, tail, length, question):
         where = _words(end, view.log_p, view.log_q)
