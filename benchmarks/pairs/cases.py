@@ -349,7 +349,11 @@ def near(g: np.random.Generator, row: Row, *, extreme: bool) -> tuple[Case, Case
     step = float(g.choice([0.0, 1e-12, 1e-8, 1e-4, 1e-2]))
     found = []
     for moved_by in (0.0, step):
-        shapes = continuous.scipy_shapes(row.name, tuple(v * (1 + moved_by) for v in raw))
+        moved = (
+            v if kind == "k" else v * (1 + moved_by)
+            for v, kind in zip(raw, row.shapes, strict=True)
+        )
+        shapes = continuous.scipy_shapes(row.name, tuple(moved))
         scale = 1.0 if extreme else 1.0 + 0.3 * moved_by
         if all(math.isfinite(e) for e in row.ends(*map(mp.mpf, shapes))[:2]):
             scale = 1.0

@@ -850,3 +850,15 @@ def test_what_is_positive_everywhere_is_beyond_every_end():
     found = kb.kl_divergence(p, st.rdist(0.8, loc=-5e6, scale=5e8))
     assert found.kind == "infinite"
     assert "mass below 1e-300" in str(found)
+
+
+def test_a_hole_between_the_parts_of_q_is_infinite_however_little_mass_is_there():
+    q = "0.5*uniform(-9, -1) + 0.5*uniform(1, 9)"
+    assert "x < -9" in str(kb.kl_divergence("normal(0, sd=1)", q))
+    found = kb.kl_divergence("normal(0.257, sd=1e-6) ", "0.5*uniform(0, 1) + 0.5*uniform(1e3, 2e3)")
+    assert found.kind == "infinite"
+    assert "1 < x < 1000 where p has mass below 1e-300" in str(found)
+    # p has the same hole; nothing is between 1 and 1.
+    inside = kb.kl_divergence("0.5*uniform(-9, -2) + 0.5*uniform(2, 9)", q)
+    assert inside.value == pytest.approx(math.log(8 / 7), abs=1e-12)
+    assert kb.kl_divergence("uniform(0, 2)", "0.5*uniform(0, 1) + 0.5*uniform(1, 2)").value < 1e-12

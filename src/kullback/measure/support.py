@@ -36,6 +36,11 @@ def gap(p: Distribution, q: Distribution, *, names: str = "pq") -> Outcome | Non
         sides.append((f"x < {b.low:g}", -math.inf, b.low))
     if high > b.high:
         sides.append((f"x > {b.high:g}", b.high, math.inf))
+    sides += [
+        (f"{start:g} < x < {stop:g}", start, stop)
+        for start, stop in _holes(q)
+        if max(start, low) < min(stop, high)
+    ]
     if not sides:
         return None
     masses = [mass(p, low, high) for _, low, high in sides]
@@ -46,6 +51,23 @@ def gap(p: Distribution, q: Distribution, *, names: str = "pq") -> Outcome | Non
         for (words, *_), m in zip(sides, masses, strict=True)
     )
     return infinite(f"support: {other} is 0 on {where}", _METHOD)
+
+
+#: Ends of parts of a mixture further apart than this, as a share of where they are, leave a hole and not a rounding.
+_HOLE = 1e-6
+
+
+def _holes(q: Distribution) -> list[tuple[float, float]]:
+    """The intervals between the supports of a mixture's components."""
+    if not isinstance(q, Mixture) or q.support.kind != "interval":
+        return []
+    parts = sorted((c.support.low, c.support.high) for c in q.components)
+    reached, found = parts[0][1], []
+    for low, high in parts[1:]:
+        if low - reached > _HOLE * max(abs(low), abs(reached)):
+            found.append((reached, low))
+        reached = max(reached, high)
+    return found
 
 
 def _dense(p: Distribution, low: float, high: float) -> bool:
