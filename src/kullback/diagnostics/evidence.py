@@ -6,7 +6,7 @@ from typing import final
 
 from kullback.diagnostics.importance import Value, Weighed
 from kullback.diagnostics.integrability import Rays
-from kullback.diagnostics.tempered import Afar
+from kullback.diagnostics.tempered import Afar, mode_share
 from kullback.diagnostics.verdict import RELIABLE
 from kullback.results.estimate import Estimate
 from kullback.results.quantity import EUBO, FORWARD_KL, JEFFREYS, LOG_EVIDENCE, REVERSE_KL
@@ -19,6 +19,8 @@ _NO_VARIANCE = 0.5
 _ALLOWANCE, _HARDLY = 1.5, 0.5
 #: The share of KL(q||p) that was missed there.
 _NECK = 0.25
+#: A share of p at a mode is held against what draws of p say of it from here on, and is not known below such a part.
+_SEPARATE, _TIMES = 0.2, 3.0
 #: What each route gives.
 _QUANTITIES = (LOG_EVIDENCE, REVERSE_KL, FORWARD_KL, JEFFREYS, EUBO)
 Values = tuple[Value, Value, Value, Value, Value]
@@ -69,6 +71,10 @@ def weigh_up(weighed: Weighed, afar: Afar, rays: Rays) -> Evidence:
         )
         for value, quantity in zip(values, _QUANTITIES, strict=True)
     ]
+    unmet = _unmet(weighed, afar, made[0].value)
+    if unmet:
+        why = f"a mode holds about {100.0 * unmet:.2g} % of p (Laplace), and draws of p do not reach its height"
+        made = [Estimate.unresolved(e.value, why, e.quantity, method=e.method, n=n) for e in made]
     if rays.without_variance is not None:
         made[2] = Estimate.infinite(
             f"p falls as distance^-{rays.heavy:.1f}: it has no variance, and no Gaussian is near it",
@@ -89,6 +95,23 @@ def weigh_up(weighed: Weighed, afar: Afar, rays: Rays) -> Evidence:
         _route(second, "tempered SMC", len(afar.x), "" if reached else _why_not(afar)),
     )
     return Evidence(routes, agreement, made[0], made[1], made[2], made[3], made[4], by_weights)
+
+
+def _unmet(weighed: Weighed, afar: Afar, log_evidence: float) -> float:
+    """The share of p at a mode, by Laplace's approximation, that draws of p do not know by its height; 0 if none is.
+
+    Nearly all of a Gaussian is within d/2 + 3 (d/2)^(1/2) nats of its top, along whatever bend.
+    """
+    for mode in afar.known:
+        share = mode_share((mode,), log_evidence)
+        half = 0.5 * len(mode.at)
+        level = mode.value - half - 3.0 * math.sqrt(half) - 1.0
+        there = afar.tempered.log_p > level
+        by_tempering = float(there.mean()) if afar.tempered.complete else 0.0
+        by_weights = float((weighed.weights * (weighed.log_p > level)).mean())
+        if share > _SEPARATE and max(by_tempering, by_weights) < share / _TIMES:
+            return share
+    return 0.0
 
 
 def _route(value: Value, method: str, n: int, fault: str) -> Estimate:

@@ -77,6 +77,7 @@ class Afar:
         log_q, log_r: at the draws, r being what the weighed draws come from.
         threshold: none of the draws of q has a log q below it.
         modes: those found by climbing that lie below the threshold.
+        known: all that were found by climbing.
     """
 
     tempered: Tempered
@@ -84,6 +85,7 @@ class Afar:
     log_r: Float[np.ndarray, " n"]
     threshold: float
     modes: tuple[Mode, ...]
+    known: tuple[Mode, ...]
 
     @property
     def x(self) -> Float[np.ndarray, "n d"]:
@@ -212,10 +214,11 @@ def from_afar(
 ) -> Afar:
     """Returns tempered draws, held against q."""
     threshold = float(weighed.log_q[: weighed.own].min())
-    missed = tuple(m for m in found.modes if m.proper and float(log_q(m.at[None])[0]) < threshold)
+    known = tuple(m for m in found.modes if m.proper)
+    missed = tuple(m for m in known if float(log_q(m.at[None])[0]) < threshold)
     x = tempered.x
     logs = log_q(x)
-    return Afar(tempered, logs, weighed.log_r_at(x, logs), threshold, missed)
+    return Afar(tempered, logs, weighed.log_r_at(x, logs), threshold, missed, known)
 
 
 def wide_around(found: Climbs) -> tuple[Float[np.ndarray, " d"], Float[np.ndarray, "d d"]]:

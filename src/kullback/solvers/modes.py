@@ -17,6 +17,8 @@ Matrix = Float[np.ndarray, "d d"]
 #: Where so many values of a climb differ by less than this, in nats, it is at its end.
 _GAIN, _IDLE = 0.02, 4
 _NEWTON = 20
+#: How often a curvature that seems to be none is looked at again, along the axes that it gave.
+_VAGUE = 3
 #: Newton's decrement, in nats, below which the top is reached.
 _CLOSE = 1e-3
 #: No coordinate is looked for further out.
@@ -168,14 +170,16 @@ def mode_at(density: CountedDensity, at: Vector) -> Mode:
         at: a point.
     """
     value, gradient = (a[0] for a in density(at[None]))
-    scale = reach(density, at)
-    root = np.diag(scale)
+    root, vague = np.diag(reach(density, at)), 0
     for _ in range(_NEWTON):
-        root, definite = _curvature(density, at, scale)
-        scale = np.linalg.norm(root, axis=1)
+        # A thin sheet across the coordinates is seen to a factor of 3,000, and better along its own axes.
+        root, definite = _curvature(density, at, root)
         step = root @ (root.T @ gradient)
         if 0.5 * float(gradient @ step) < _CLOSE:
-            return Mode(at, float(value), root, definite)
+            vague += not definite
+            if definite or vague > _VAGUE:
+                return Mode(at, float(value), root, definite)
+            continue
         moved = _best_on(density, at, step, float(value))
         if moved is None:
             return Mode(at, float(value), root, proper=False)
@@ -217,20 +221,27 @@ def _jump(drop: Vector) -> Vector:
     return np.where(np.isfinite(ideal), np.clip(ideal, 2.0, 1e160), 1e3)
 
 
-def _curvature(density: CountedDensity, at: Vector, scale: Vector) -> tuple[Matrix, bool]:
-    """Returns the root of the inverse of minus the Hessian, and whether that was positive definite."""
+def _curvature(density: CountedDensity, at: Vector, axes: Matrix) -> tuple[Matrix, bool]:
+    """Returns the root of the inverse of minus the Hessian, and whether that was positive definite.
+
+    Args:
+        density: what is climbed.
+        at: a point.
+        axes: columns along which slopes are compared, about as long as the density reaches.
+    """
     d = len(at)
-    step = np.maximum(1e-2 * scale, 64.0 * np.spacing(np.abs(at)))
-    _, slopes = density(np.concatenate([at + np.diag(step), at - np.diag(step)]))
-    white = -(slopes[:d] - slopes[d:]) / (2.0 * step)[:, None] * scale[:, None] * scale
+    finest = 64.0 * np.spacing(np.abs(at)).max()
+    length = np.maximum(1e-2, finest / np.abs(axes).max(axis=0))
+    _, slopes = density(np.concatenate([at + (length * axes).T, at - (length * axes).T]))
+    white = -((slopes[:d] - slopes[d:]) / (2.0 * length)[:, None]) @ axes
     white = 0.5 * (white + white.T)
     if not np.isfinite(white).all():
-        return np.diag(scale), False
+        return axes, False
     values, vectors = np.linalg.eigh(white)
-    definite = bool(values[0] > 1e-7 * max(float(values[-1]), 1e-7))
-    sizes = np.maximum(np.abs(values), 1e-7 * max(float(np.abs(values).max()), 1e-7))
-    covariance = (vectors / sizes) @ vectors.T
-    return scale[:, None] * np.linalg.cholesky(covariance), definite
+    least = 1e-7 * max(float(np.abs(values).max()), 1e-7)
+    wide = axes @ (vectors / np.sqrt(np.maximum(np.abs(values), least)))
+    root = np.linalg.qr(wide.T, mode="r").T
+    return root * np.where(np.diag(root) < 0.0, -1.0, 1.0), bool(values[0] > least)
 
 
 def _best_on(
