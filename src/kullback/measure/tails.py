@@ -181,7 +181,12 @@ def _side(
     def seen(t: np.ndarray) -> tuple[_View, int]:
         view = _look(question, p, q, tail, t, log_masses)
         over = np.isposinf(view.size)
-        far = np.abs(tail(t)) > _FAR if tail.infinite else np.zeros_like(over)
+        if tail.infinite:
+            far = np.abs(tail(t)) > _FAR
+        else:  # towards an end, what is lost matters where the integrand rises
+            far = (np.abs(tail(t) - tail.anchor) < 1.0 / _FAR) & (
+                np.append(0.0, view.size[:-1]) > 0.0
+            )
         gone = _falls_out(view.mass) | _falls_out(view.of_q)
         lost = np.flatnonzero(over | (far & (~np.isfinite(view.size) | gone)))
         return view, int(lost[0]) if len(lost) else len(t)
