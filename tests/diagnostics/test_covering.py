@@ -212,7 +212,8 @@ def zs_of_arm(name, family, key, d=2):
     log_p = -0.5 * (np.sum(x**2, axis=1) + d * LOG_2PI) - np.log(width)
     x[:, 1] = curve(x[:, 0]) + width * x[:, 1]
     gaps = weights * (log_p - q.log_prob(x))
-    assert q.diagnosis.verdict != "trust"
+    # "trust" is for KLs below a tenth of a nat.
+    assert q.diagnosis.verdict != "trust" or gaps.mean() < 0.1
     return z_of(q.forward_kl, gaps.mean(), gaps.std() / np.sqrt(n)), z_of(q.log_evidence, 0.0)
 
 

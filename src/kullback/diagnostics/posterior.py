@@ -89,7 +89,8 @@ def diagnose(
         kin = covered.kin(log_q)
         there = weigh(density, q, log_q, run.generator("weights"), kin, sample)
         # Where no mixture covers p, in many coordinates, q's own draws tell more, if their weights do.
-        weighed = there if there.pareto_k < max(RELIABLE, weighed.pareto_k) else weighed
+        if there.pareto_k < max(RELIABLE, weighed.pareto_k) or _finds_more(there, weighed):
+            weighed = there
         afar = from_afar(tempered(), found, log_q, weighed)
     run.watch("probing with Langevin steps")
     probed = probe(density, q, log_q, weighed, run.generator("probe"))
@@ -124,6 +125,14 @@ def diagnose(
 
 #: Nats of either KL, and Pareto k, up to which draws of q know p.
 _NEAR, _NO_TAIL = 0.005, 0.3
+#: Errors by which one evidence is above another beyond chance.
+_BEYOND = 4.0
+
+
+def _finds_more(there: Weighed, own: Weighed) -> bool:
+    """Whether draws that cover p find mass that q's own do not know of, beyond chance."""
+    gap = there.log_evidence[0] - own.log_evidence[0]
+    return gap > _BEYOND * math.hypot(there.log_evidence[1], own.log_evidence[1])
 
 
 def _near(q: Components, weighed: Weighed, afar: Afar) -> bool:

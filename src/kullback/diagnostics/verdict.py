@@ -43,7 +43,7 @@ def unseen_modes(looks: int, narrowest: float) -> str:
     if narrowest >= 1.0:
         return _UNSEEN_MODES
     return (
-        f"{looks:,} looks, 3 to 100 sds away from the first mode, meet another that is {narrowest:.2f} times "
+        f"{looks:,} looks, 1 to 100 sds away from the first mode, meet another that is {narrowest:.2f} times "
         f"as wide, or wider, with a probability of 95 %; {_UNSEEN_MODES.replace('a mode', 'a narrower one', 1)}"
     )
 

@@ -65,7 +65,13 @@ def search(
         _add_mode(density, origin, modes)
         if len(modes) == _MOST_MODES:
             break
-    looks = _LOOKED if first.proper and len(start) <= _NEVER else 0
+    looks = (
+        0
+        if not first.proper or len(start) > _NEVER
+        else _LOOKED_IN_FEW
+        if len(start) <= _FEW
+        else _LOOKED
+    )
     around = 0
     while looks and around < min(len(modes), _MOST_AROUND):
         # A mode that is narrower than the first is met more often from another one.
@@ -148,12 +154,13 @@ def _add_mode(density: CountedDensity, origin: Vector, known: list[Mode]) -> Non
 
 # Modes that no climb enters by chance: thousands of points that are only looked at decide where to climb.
 
-#: Points that are looked at, up to so many coordinates: in more, a narrow basin is never met.
-_LOOKED, _NEVER = 2**13, 60
+#: Points that are looked at, up to so many coordinates: in more, a narrow basin is never met; in few, sheets are, too.
+_LOOKED, _NEVER = 168 * 64, 60
+_LOOKED_IN_FEW, _FEW = 2**15, 4
 #: So many modes are looked around.
 _MOST_AROUND = 4
 #: Their distances from the first mode, in its sds; and points of about one distance, held against each other.
-_NEAR, _FAR, _SHELL = 3.0, 100.0, 64
+_NEAR, _FAR, _SHELL = 1.0, 100.0, 64
 #: A point is odd if it is higher than the middle of its shell by so many median deviations; the most climbs.
 _ODD, _MOST_ODD = 6.0, 24
 #: Widths of which the narrowest that is met with this chance is told.
@@ -169,7 +176,7 @@ def chance_of_meeting(d: int, width: float, distance: float, looks: int) -> floa
     Args:
         d: coordinates.
         width: its sd over that of the first mode, below 1.
-        distance: from the first mode, in its sds; between 3 and 100 it does not matter.
+        distance: from the first mode, in its sds; between 1 and 100 it does not matter.
         looks: how many.
     """
     middle = distance / (1.0 - width**2)
