@@ -133,6 +133,10 @@ def _by_itself(frozen: Any, name: str) -> Distribution:
     return _called(frozen, name, lambda rng, n: frozen.rvs(size=n, random_state=rng), frozen.ppf)
 
 
+#: A NaN of SciPy's own families so many scales out is an overflow of theirs.
+_FAR = 1e100
+
+
 def _standard_form(frozen: Any, name: str) -> Distribution:
     """One of SciPy's own families of densities, by its methods."""
     family, shapes = frozen.dist, frozen.args
@@ -141,7 +145,8 @@ def _standard_form(frozen: Any, name: str) -> Distribution:
         # What `logpdf` does after its checks of the arguments, which take longer than most densities.
         inside = family._support_mask(x, *shapes)  # noqa: SLF001
         found = np.full(x.shape, -np.inf)
-        found[inside] = log_density(x[inside])
+        values = log_density(x[inside])
+        found[inside] = np.where(np.isnan(values) & (np.abs(x[inside]) > _FAR), -np.inf, values)
         return found
 
     def log_density(x: Array) -> Array:
