@@ -240,7 +240,7 @@ def _curvature(density: CountedDensity, at: Vector, axes: Matrix) -> tuple[Matri
     values, vectors = np.linalg.eigh(white)
     least = 1e-7 * max(float(np.abs(values).max()), 1e-7)
     wide = axes @ (vectors / np.sqrt(np.maximum(np.abs(values), least)))
-    root = np.linalg.qr(wide.T, mode="r").T
+    root = np.linalg.qr(wide.T)[1].T
     return root * np.where(np.diag(root) < 0.0, -1.0, 1.0), bool(values[0] > least)
 
 
