@@ -867,3 +867,12 @@ def test_a_hole_between_the_parts_of_q_is_infinite_however_little_mass_is_there(
     inside = kb.kl_divergence("0.5*uniform(-9, -2) + 0.5*uniform(2, 9)", q)
     assert inside.value == pytest.approx(math.log(8 / 7), abs=1e-12)
     assert kb.kl_divergence("uniform(0, 2)", "0.5*uniform(0, 1) + 0.5*uniform(1, 2)").value < 1e-12
+
+
+@pytest.mark.parametrize("far", [0.0, -1e3, -1e6])
+def test_of_two_that_grow_alike_the_steeper_wins(far):
+    """E exp(x / s) of a Laplace law of scale 1 is infinite below s = 1, however little mass decides it."""
+    p = st.laplace(far, 1.0)
+    assert kb.kl_divergence(p, st.gumbel_l(0.0, 0.5)).kind == "infinite"
+    found = kb.kl_divergence(p, st.gumbel_l(0.0, 2.0))
+    holds(found, -1.0 - far / 2.0 + math.exp(far / 2.0) / (1.0 - 0.25))

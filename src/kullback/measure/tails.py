@@ -232,8 +232,8 @@ def _side(
     return replace(beyond, mass=mass.value, error=beyond.error + mass.error)
 
 
-#: How much larger one exponent of growth must be than another to count as such.
-_EXPONENTS = 0.02
+#: How much larger one exponent of growth must be than another to count as such; and a rate, where both are 1.
+_EXPONENTS, _STEEPER = 0.02, 1.1
 #: Heights of log |log q| at which q's is measured, each .7 of the next: how far they are apart knows no location.
 _HEIGHTS = 700.0 * 0.7 ** np.arange(3)
 #: Distances at which p's is, in units of what was seen: a location is nothing there.
@@ -274,7 +274,11 @@ def _outgrown(
     apart = -np.diff(low)
     a = float(falls[1] - falls[0]) / math.log(_DISTANCES[1] / _DISTANCES[0])
     b = -math.log(0.7) / max(math.log(apart[0] / apart[1]), 1e-9)
-    return math.isfinite(a) and b > a + _EXPONENTS
+    if not math.isfinite(a) or abs(b - a) > _EXPONENTS or abs(a - 1.0) > _EXPONENTS:
+        return math.isfinite(a) and b > a + _EXPONENTS
+    # Both grow like x: the steeper wins, by a factor that no power of x makes up for.
+    steps = np.exp(falls) / (reach * _DISTANCES)
+    return bool((_HEIGHTS[0] - _HEIGHTS[1]) / apart[0] > _STEEPER * steps[1])
 
 
 def _far(p: Distribution, tail: Tail) -> Array:
