@@ -337,7 +337,7 @@ def _flat(tally: Tally) -> tuple[Levels, Levels]:
 def _rarely_seen(tally: Tally, error: float) -> float:
     """Returns what the interval is longer upwards for the skewness of log q at levels where q has few rows.
 
-    Given its count y, q's share of a level is about Gamma(y + 1/2), and -log of it has the third cumulant -psi''(y + 1/2).
+    Given its count y, q's share of a level is about Gamma(y + 1/2): -log of it has third cumulant -psi''(y + 1/2).
     """
     third = float(shares(tally.p) ** 3 @ -special.polygamma(2, tally.q + 0.5))
     return _SKEWED * third / error**2 if error > 0.0 else 0.0
