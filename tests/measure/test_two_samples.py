@@ -172,6 +172,21 @@ def test_counts_cover(n, levels, shape):
     assert inside >= 0.88
 
 
+@pytest.mark.parametrize(("n", "m"), [(200, 200), (3_000, 300), (1_000, 1_000)])
+def test_levels_that_q_has_seldom_are_covered(n, m):
+    p, q = 0.8 ** np.arange(20), 0.6 ** np.arange(20)
+    p, q = p / p.sum(), q / q.sum()
+    truth, covered, printed = float(p @ np.log(p / q)), 0, 0
+    for run in range(200):
+        rng = np.random.default_rng([run, n])
+        found = kl_divergence(Counts(rng.multinomial(n, p)), Counts(rng.multinomial(m, q)))
+        if found.kind == "estimate":
+            printed += 1
+            covered += found.interval[0] <= truth <= found.interval[1]
+    assert printed >= 0.75 * 200
+    assert covered >= 0.92 * printed
+
+
 def test_digamma_is_the_series_of_zhang_and_grabchak():
     x, y = np.array([3.0, 7.0, 2.0]), np.array([4.0, 0.0, 9.0])
     n, m = x.sum(), y.sum()

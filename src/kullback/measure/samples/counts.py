@@ -6,6 +6,7 @@ from typing import final
 
 import numpy as np
 from jaxtyping import Float
+from scipy import special
 
 from kullback.measure.samples.cells import (
     MOST_CELLS,
@@ -14,6 +15,7 @@ from kullback.measure.samples.cells import (
     counted,
     in_order,
     ordered,
+    shares,
     variance,
     without_float32,
 )
@@ -234,8 +236,11 @@ def _total(rows: np.ndarray, weights: Values | None) -> float:
 
 #: With more of p than this at levels that q has not, the estimate is too low by more than it says.
 _MOST_UNSEEN = 0.15
-#: By how much it is too low, as a share of that mass, by simulation of Zipf's law and uniform levels.
-_UNSEEN_BIAS = 0.4
+#: At a level that q has not, the mean of -log q, q's rows being Gamma(1/2) (Jeffreys), is above what is estimated by
+#: psi(1) - psi(1/2) = 2 log 2.
+_UNSEEN_MORE = 2.0 * math.log(2.0)
+#: Cornish and Fisher: a quantile at z deviates lies so many times the skewness further, z = 1.96.
+_SKEWED = (1.96**2 - 1.0) / 6.0
 #: A level is absent from q, not unlucky, where p's share of it makes one expect so many rows; with so
 #: great a share of p there, nothing limits the divergence from above. Up to so many rows q nearly lacks it.
 _ABSENT, _ABSENT_MASS, _NEARLY = 10.0, 0.01, 3.0
@@ -283,11 +288,11 @@ def tally_kl(tally: Tally, smooth: LogRatio | None = None) -> TallyKl:
     within[-1] = rest.value if rest is not None else 0.0
     unseen = cells_unseen(tally.p, tally.q)
     error = math.sqrt(variance(tally.p, tally.q, within)[0])
+    upward = _UNSEEN_MORE * unseen + _rarely_seen(tally, error)
     bound, bound_error = (
         float(tally.p @ terms) / n,
         math.sqrt(variance(tally.p, tally.q)[0]),
     )
-    upward = _UNSEEN_BIAS * unseen
     if rest is not None:
         error, upward = math.hypot(error, share * rest.error), upward + share * rest.upward
         bound, bound_error = (
@@ -327,6 +332,15 @@ def _flat(tally: Tally) -> tuple[Levels, Levels]:
     starts = starts[starts < len(which)]
     p, q = np.add.reduceat(tally.rest.p, starts), np.add.reduceat(tally.rest.q, starts)
     return np.concatenate([tally.p[:-1], p]), np.concatenate([tally.q[:-1], q])
+
+
+def _rarely_seen(tally: Tally, error: float) -> float:
+    """Returns what the interval is longer upwards for the skewness of log q at levels where q has few rows.
+
+    Given its count y, q's share of a level is about Gamma(y + 1/2): -log of it has third cumulant -psi''(y + 1/2).
+    """
+    third = float(shares(tally.p) ** 3 @ -special.polygamma(2, tally.q + 0.5))
+    return _SKEWED * third / error**2 if error > 0.0 else 0.0
 
 
 def _only(rest: OrderedKl) -> TallyKl:
