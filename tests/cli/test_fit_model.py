@@ -134,7 +134,7 @@ def test_the_default_family_climbs_and_says_what_was_gained(climbed):
 
 def test_findings_error_of_the_fit_and_what_cannot_be_known_are_printed(climbed):
     for words in ("Findings", "mass outside q", "error of the optimisation: ", "gradient evaluations: ",
-                  "note: limitation: 8,192 looks", "a narrower one that", "example = ... in the file"):  # fmt: skip
+                  "note: limitation: 32,768 looks", "a narrower one that", "example = ... in the file"):  # fmt: skip
         assert words in " ".join(climbed.out.split())
     assert "example=" not in climbed.out
 
