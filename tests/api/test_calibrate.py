@@ -139,6 +139,7 @@ class TestFits:
             e = found.quantity(name).sd_ratio
             assert abs(e.value - ratio) < 4.0 * e.standard_error
 
+    @pytest.mark.slow
     def test_full_rank_of_it_is_fine(self):
         found = calibrate(target_of_a_sum, two_of_a_sum, 60, family="full_rank")
         assert found.verdict == "no miscalibration found"

@@ -33,6 +33,7 @@ def model(tmp_path):
     (tmp_path / "model.py").write_text(MODEL)
 
 
+@pytest.mark.slow
 def test_a_family(run, model, tmp_path):
     ran = run("calibrate", "model.py:make_target", "--family", "mean_field", "-n", "60", "--report", "page.html")  # fmt: skip
     assert ran.code == 3

@@ -175,7 +175,9 @@ def with_another(w, at):
     return log_density
 
 
-@pytest.mark.parametrize(("w", "at"), [(0.008, 20.0), (0.03, 8.0)])
+@pytest.mark.parametrize(
+    ("w", "at"), [pytest.param(0.008, 20.0, marks=pytest.mark.slow), (0.03, 8.0)]
+)
 def test_a_light_mode_far_away(w, at):
     """To draws of a Gaussian p was that Gaussian: KL(p||q) was 1e-8 ± 5e-8 for 1.56, with "trust"."""
     q = fit(LogDensity(with_another(w, at), np.zeros(2)), "full_rank", direction="reverse", key=0)

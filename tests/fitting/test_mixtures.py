@@ -647,6 +647,7 @@ def test_at_least_as_good_as_scikit_learn_at_as_many_starts(name, k):
     assert -forward(x, Mixture(k)).divergence.value >= theirs.score(x)
 
 
+@pytest.mark.slow
 def test_a_point_that_p_has_is_found_and_said():
     """Zeros among measured values: a component on them is p's, and takes no other component with it."""
     rng = RNG(8)

@@ -163,7 +163,7 @@ def reference(make, points):
         return np.asarray(jax.jit(lambda x: make().log_prob(x))(x))
 
 
-@pytest.mark.parametrize("case", some_of(FAMILIES, lambda i, case: case[0]))
+@pytest.mark.parametrize("case", some_of(FAMILIES, lambda i, case: case[0], every=4))
 def test_family(case):
     _, make, points, family = case
     ours = as_distribution(make())

@@ -390,7 +390,13 @@ def test_cells_hold_all_rows_and_the_ends_singly():
     assert abs(found.value - 0.005) < 4.0 * found.error
 
 
-@pytest.mark.parametrize(("n", "m"), [(100, 3000), (100, 10_000), (300, 3000)])
+@pytest.mark.parametrize(
+    ("n", "m"),
+    [
+        (100, 3000),
+        *(pytest.param(*size, marks=pytest.mark.slow) for size in ((100, 10_000), (300, 3000))),
+    ],
+)
 @pytest.mark.parametrize("shift", [0.0, 0.7])
 def test_few_rows_of_p_against_many_of_q(n, m, shift):
     """Parts as fine as q has rows for hold a third of a row of p each, and what they add is .83 too great."""

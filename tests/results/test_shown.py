@@ -187,6 +187,7 @@ def test_a_corner_is_an_array_of_axes(pyplot):
         plot(document, pyplot.subplots()[1], 0)
 
 
+@pytest.mark.slow
 def test_a_selection_prints_as_a_table():
     rows = np.random.default_rng(0).gamma(2.0, 1.5, 300)
     selection = kb.fit(rows, ["gamma", "lognormal", "beta"], direction="forward").selection

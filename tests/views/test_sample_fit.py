@@ -104,6 +104,7 @@ def test_pages_of_any_shape(d, k):
     assert len(table.rows) == k
 
 
+@pytest.mark.slow
 def test_the_page_of_a_table_with_gaps():
     rng = np.random.default_rng(0)
     x = np.column_stack([rng.normal(size=200), rng.poisson(3.0, 200)])
