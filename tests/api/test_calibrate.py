@@ -209,7 +209,9 @@ class TestWhatIsSaid:
         with pytest.raises(KeyboardInterrupt):
             calibrate(make_target, prior_draws, 200, sampler=lambda y, rng: exec("raise KeyboardInterrupt"))  # fmt: skip
 
-    @pytest.mark.parametrize("after", [1, 200, 1500])
+    @pytest.mark.parametrize(
+        "after", [200, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 1500))]
+    )
     def test_a_stopped_fit_is_not_one(self, after):
         """The function is interrupted somewhere in a fit, which then may return the best that it has."""
         calls = {}

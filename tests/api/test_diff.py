@@ -528,7 +528,7 @@ def _estimate(value):
         ({"b": [1.0]}, "2.parquet: there is no column 'a', but .*1.parquet has it"),
         ({"a": [1.0], "b": [1.0], "c": [1.0]}, "2.parquet: there is a column 'c'"),
         ({"a": ["x"], "b": [1.0]}, "2.parquet: column 'a' is String, but .* Float64"),
-        ({"b": [1], "a": [None]}, None),
+        pytest.param({"b": [1], "a": [None]}, None, marks=pytest.mark.slow),
     ],
 )
 def test_files_of_a_directory_have_the_same_columns(second, match, tmp_path):
@@ -705,6 +705,7 @@ def test_workers_compare_columns_with_the_same_bits(tmp_path):
             diff(*paths, by="city", executor=executor)
 
 
+@pytest.mark.slow
 def test_what_is_certainly_small_is_no_finding():
     # Shifts of .03 and .5 sd: KL .00045 and .125 nats, both of them far beyond chance.
     rng = np.random.default_rng(8)

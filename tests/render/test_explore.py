@@ -341,7 +341,7 @@ return { out, clipped, texts };
 
 @needs_browser
 @pytest.mark.parametrize(
-    "width", [1200, 320, *(pytest.param(w, marks=pytest.mark.slow) for w in (800, 400))]
+    "width", [320, *(pytest.param(w, marks=pytest.mark.slow) for w in (1200, 800, 400))]
 )
 @pytest.mark.parametrize(
     ("p", "q"),
