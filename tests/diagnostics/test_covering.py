@@ -214,8 +214,8 @@ def zs_of_arm(name, family, key, d=2):
     log_p = -0.5 * (np.sum(x**2, axis=1) + d * LOG_2PI) - np.log(width)
     x[:, 1] = curve(x[:, 0]) + width * x[:, 1]
     gaps = weights * (log_p - q.log_prob(x))
-    # "trust" is for KLs below a tenth of a nat.
-    assert q.diagnosis.verdict != "trust" or gaps.mean() < 0.1
+    # Of "auto" one key in six comes as near as "trust" asks, below a tenth of a nat: .043, said .042 ± .001.
+    assert q.diagnosis.verdict != "trust" or (family == "auto" and gaps.mean() < 0.1)
     return z_of(q.forward_kl, gaps.mean(), gaps.std() / np.sqrt(n)), z_of(q.log_evidence, 0.0)
 
 

@@ -722,10 +722,11 @@ def test_one_scale_for_all_numbers_where_there_are_none(tails):
     assert log_likelihood(found) == pytest.approx(expected, rel=1e-4)
 
 
-def test_families_of_one_column_with_gaps_are_compared_by_what_is_there():
+@pytest.mark.parametrize("more", [(), pytest.param((Mixture(2),), marks=pytest.mark.slow)])
+def test_families_of_one_column_with_gaps_are_compared_by_what_is_there(more):
     x = np.random.default_rng(1).normal(2.0, 3.0, 60)
     p = Samples(np.where(np.arange(60) % 7, x, np.nan), missing=True)
-    found = fit(p, ["full_rank", "mean_field", "laplace"], direction="forward")
+    found = fit(p, ["full_rank", "mean_field", *more, "laplace"], direction="forward")
     there = x[np.arange(60) % 7 > 0]
     expected = stats.norm.logpdf(there, there.mean(), there.std()).sum()
     for row in found.selection.candidates[:2]:

@@ -869,6 +869,25 @@ def test_a_hole_between_the_parts_of_q_is_infinite_however_little_mass_is_there(
     assert kb.kl_divergence("uniform(0, 2)", "0.5*uniform(0, 1) + 0.5*uniform(1, 2)").value < 1e-12
 
 
+def test_an_end_that_is_the_edge_of_a_hole_up_to_rounding_is_no_infinity():
+    """.1 + .2 is a unit of rounding above .3, where q's hole begins: of one p, and of a p with the same hole."""
+
+    def uniforms(*ends):
+        parts = tuple(as_distribution(st.uniform(a, width)) for a, width in ends)
+        return Mixture(np.full(len(parts), 1.0 / len(parts)), parts)
+
+    q = uniforms((0.1, 0.2), (0.5, 0.2))
+    exact = uniforms((0.1, 0.19999999999999998), (0.5, 0.19999999999999996))
+    assert q.components[0].support.high > exact.components[0].support.high
+    for one in (st.uniform(0.1, 0.2), st.uniform(0.5, 0.2)):
+        holds(kb.kl_divergence(one, exact), math.log(2.0), 1e-14)
+    assert kb.kl_divergence(q, exact).value < 1e-14
+    # A hundredth of the hole is no rounding.
+    found = kb.kl_divergence(st.uniform(0.1, 0.202), exact)
+    assert found.kind == "infinite"
+    assert "0.3 < x < 0.5 where p has mass 0.0099" in str(found)
+
+
 @pytest.mark.parametrize("far", [0.0, -1e3, -1e6])
 def test_of_two_that_grow_alike_the_steeper_wins(far):
     """E exp(x / s) of a Laplace law of scale 1 is infinite below s = 1, however little mass decides it."""

@@ -65,13 +65,7 @@ def search(
         _add_mode(density, origin, modes)
         if len(modes) == _MOST_MODES:
             break
-    looks = (
-        0
-        if not first.proper or len(start) > _NEVER
-        else _LOOKED_IN_FEW
-        if len(start) <= _FEW
-        else _LOOKED
-    )
+    looks = _looks(len(start)) if first.proper else 0
     around = 0
     while looks and around < min(len(modes), _MOST_AROUND):
         # A mode that is narrower than the first is met more often from another one.
@@ -165,6 +159,13 @@ _NEAR, _FAR, _SHELL = 1.0, 100.0, 64
 _ODD, _MOST_ODD = 6.0, 24
 #: Widths of which the narrowest that is met with this chance is told.
 _WIDTHS, _SURE = np.arange(5, 95, 5) / 100.0, 0.95
+
+
+def _looks(d: int) -> int:
+    """How many points are looked at in so many coordinates."""
+    if d > _NEVER:
+        return 0
+    return _LOOKED_IN_FEW if d <= _FEW else _LOOKED
 
 
 def chance_of_meeting(d: int, width: float, distance: float, looks: int) -> float:
