@@ -353,7 +353,8 @@ def _at_an_end(q: Mixture, x: Array) -> np.ndarray:
     """Where x is an end of a part, up to rounding."""
     ends = np.array([e for c in q.components for e in (c.support.low, c.support.high)])
     ends = ends[np.isfinite(ends)][:, None]
-    return (np.abs(x - ends) <= _ULPS * 2.0**-52 * np.maximum(np.abs(x), np.abs(ends))).any(axis=0)
+    close = np.abs(x - ends) <= _ULPS * 2.0**-52 * np.maximum(np.abs(x), np.abs(ends))
+    return np.any(close, axis=0)
 
 
 def certainly_empty(q: Distribution, x: Array) -> np.ndarray:
