@@ -13,13 +13,14 @@ if TYPE_CHECKING:
     from kullback.api.calibrate import calibrate
     from kullback.api.check_loss import check_loss
     from kullback.api.density import check_density
-    from kullback.api.explain import explain, plan
+    from kullback.api.explain import explain
     from kullback.api.explore import explore
     from kullback.api.fit import fit
     from kullback.api.gradients import explain_gradients
     from kullback.api.judge import judge
     from kullback.api.logits import logits_kl
     from kullback.api.measure import cross_entropy, divergence, entropy, kl_divergence
+    from kullback.api.plan import plan
     from kullback.api.score import score
     from kullback.api.store import load, save
     from kullback.api.verify import verify
@@ -70,7 +71,8 @@ _HOMES = {
     "kullback.api.calibrate": ("calibrate",),
     "kullback.api.check_loss": ("check_loss",),
     "kullback.api.density": ("check_density",),
-    "kullback.api.explain": ("explain", "plan"),
+    "kullback.api.explain": ("explain",),
+    "kullback.api.plan": ("plan",),
     "kullback.api.explore": ("explore",),
     "kullback.api.gradients": ("explain_gradients",),
     "kullback.api.fit": ("fit",),

@@ -5,9 +5,10 @@ import math
 import numpy as np
 import pytest
 
-from kullback.api.explain import explain, plan
+from kullback.api.explain import explain
 from kullback.api.fit import fit
 from kullback.api.measure import cross_entropy, divergence, kl_divergence
+from kullback.api.plan import plan
 from kullback.core.errors import DensityError, InputError, KullbackError, UnsupportedError
 from kullback.families import MeanField
 from kullback.results.serialise import to_json

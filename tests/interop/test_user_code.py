@@ -7,9 +7,10 @@ import pytest
 from scipy import stats
 
 from kullback.api.check_loss import check_loss
-from kullback.api.explain import explain, plan
+from kullback.api.explain import explain
 from kullback.api.fit import fit
 from kullback.api.measure import cross_entropy, entropy, kl_divergence
+from kullback.api.plan import plan
 from kullback.core.errors import InputError
 from kullback.targets import Known, LogDensity, Samples
 

@@ -13,10 +13,11 @@ import pytest
 
 from kullback.api.check_loss import check_loss
 from kullback.api.demo import doctor
-from kullback.api.explain import explain, plan
+from kullback.api.explain import explain
 from kullback.api.fit import fit
 from kullback.api.gradients import explain_gradients
 from kullback.api.measure import divergence, kl_divergence
+from kullback.api.plan import plan
 from kullback.api.score import score
 from kullback.api.store import load, save
 from kullback.api.verify import verify

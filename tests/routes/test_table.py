@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.stats as st
 
-from kullback.api.explain import plan
 from kullback.api.fit import fit
+from kullback.api.plan import plan
 from kullback.core.errors import InputError, KullbackError, UnsupportedError
 from kullback.core.run import Run
 from kullback.families import Mixture, recipe_of

@@ -3,8 +3,8 @@
 from contextlib import nullcontext
 
 from kullback.api.explain import explain
-from kullback.api.explain import plan as plan_of
 from kullback.api.gradients import explain_gradients
+from kullback.api.plan import plan as plan_of
 from kullback.cli.answer import answer
 from kullback.cli.fit import opened
 from kullback.cli.inputs import given, is_model, model

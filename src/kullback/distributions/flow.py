@@ -7,8 +7,8 @@ from functools import cache, cached_property
 from typing import Any, final
 
 import numpy as np
+import scipy
 from jaxtyping import Float, Int
-from scipy.linalg import solve_triangular
 
 from kullback.core.errors import InputError
 from kullback.core.numerics import float64
@@ -80,7 +80,7 @@ class CouplingFlow(Distribution):
     def whitened(self, x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:
         """Returns events in whitened coordinates."""
         moved = np.asarray(x, dtype=np.float64) - self.loc
-        return solve_triangular(self.scale_tril, moved.T, lower=True).T
+        return scipy.linalg.solve_triangular(self.scale_tril, moved.T, lower=True).T
 
     def sample(self, rng: np.random.Generator, n: int) -> Array:
         white, _ = self.pushed(self.base.sample(rng, n))

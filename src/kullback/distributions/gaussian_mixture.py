@@ -7,8 +7,9 @@ from functools import cached_property
 from typing import Literal, final
 
 import numpy as np
+import scipy
 from jaxtyping import Float
-from scipy import linalg, special
+from scipy import special
 
 from kullback.core.errors import InputError, UnsupportedError
 from kullback.distributions.base import Array, Distribution, Stratum, Support
@@ -297,7 +298,7 @@ class GaussianMixture(Distribution):
         """Returns the coefficients of the features of x - center; None where digits would be lost."""
         moved = self.means - center
         z = [
-            linalg.solve_triangular(r, m, lower=True)
+            scipy.linalg.solve_triangular(r, m, lower=True)
             for r, m in zip(self.scale_trils, moved, strict=True)
         ]
         if max(float(v @ v) for v in z) > _LOSS or self._condition > 1e6:
@@ -316,7 +317,7 @@ class GaussianMixture(Distribution):
             log_weights = np.log(self.weights)
         for k, (mean, root) in enumerate(zip(self.means, self.scale_trils, strict=True)):
             moved = centered - (mean - self.mean)[:, None]
-            z = linalg.solve_triangular(root, moved, lower=True, check_finite=False)
+            z = scipy.linalg.solve_triangular(root, moved, lower=True, check_finite=False)
             log_det = float(np.log(np.diag(root)).sum())
             constant = log_weights[k] - log_det - 0.5 * d * math.log(2.0 * math.pi)
             out[k] = constant - 0.5 * np.einsum("dn,dn->n", z, z)

@@ -7,8 +7,8 @@ from functools import cached_property
 from typing import final
 
 import numpy as np
+import scipy
 from jaxtyping import Float
-from scipy import linalg
 
 from kullback.core.errors import InputError
 from kullback.distributions.base import Array, Distribution, Support
@@ -62,7 +62,9 @@ class KernelDensity(Distribution):
     def whiten(self, x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:
         """Returns events in the coordinates of `whitened`."""
         moved = x - self._center
-        return linalg.solve_triangular(self.scale_tril, moved.T, lower=True, check_finite=False).T
+        return scipy.linalg.solve_triangular(
+            self.scale_tril, moved.T, lower=True, check_finite=False
+        ).T
 
     def log_prob(self, x: Array) -> Float[np.ndarray, " n"]:
         events = np.asarray(x, dtype=np.float64).reshape(len(x), -1)

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import final
 
 import numpy as np
+import scipy
 from jaxtyping import Float
-from scipy import linalg, special
+from scipy import special
 
 from kullback.core.errors import InputError
 from kullback.distributions.base import Array, Distribution, Support
@@ -32,7 +33,7 @@ class MultivariateT(Distribution):
         return Support("real", dimension=len(self.loc))
 
     def log_prob(self, x: Array) -> Float[np.ndarray, " n"]:
-        z = linalg.solve_triangular(self.scale_tril, (x - self.loc).T, lower=True)
+        z = scipy.linalg.solve_triangular(self.scale_tril, (x - self.loc).T, lower=True)
         d, log_det = len(z), float(np.log(np.diag(self.scale_tril)).sum())
         tail = np.log1p(np.sum(z * z, axis=0) / self.df)
         return log_constant(self.df, d) - log_det - 0.5 * (self.df + d) * tail

@@ -6,8 +6,9 @@ from functools import cached_property
 from typing import final
 
 import numpy as np
+import scipy
 from jaxtyping import Float, Int
-from scipy import linalg, special
+from scipy import special
 
 from kullback.core.errors import InputError, UnsupportedError
 from kullback.distributions.base import Array, Distribution, Stratum, Support
@@ -69,7 +70,7 @@ class MultivariateNormal(Distribution):
         return MultivariateNormal(located[0], roots[0])
 
     def log_prob(self, x: Array) -> Float[np.ndarray, " n"]:
-        z = linalg.solve_triangular(self.scale_tril, (x - self.loc).T, lower=True)
+        z = scipy.linalg.solve_triangular(self.scale_tril, (x - self.loc).T, lower=True)
         half_log_det = np.log(np.diag(self.scale_tril)).sum()
         return -0.5 * np.sum(z * z, axis=0) - half_log_det - 0.5 * len(z) * math.log(2.0 * math.pi)
 
@@ -204,7 +205,7 @@ class Wishart(Distribution):
 
     def log_prob(self, x: Array) -> Float[np.ndarray, " n"]:
         d = self.scale_tril.shape[0]
-        inner = linalg.solve_triangular(self.scale_tril, np.eye(d), lower=True)
+        inner = scipy.linalg.solve_triangular(self.scale_tril, np.eye(d), lower=True)
         matrices = inner @ x.reshape(-1, d, d) @ inner.T
         log_det = np.linalg.slogdet(matrices)[1]
         half_log_det = np.log(np.diag(self.scale_tril)).sum()

@@ -7,9 +7,9 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
+import scipy
 from jaxtyping import Float
 from mpmath import mp
-from scipy import linalg
 
 from kullback.core.errors import InputError, UnsupportedError
 from kullback.distributions.base import Array, Distribution, Foreign, Support
@@ -271,7 +271,7 @@ def probabilities(values: Float[np.ndarray, " k"], what: str) -> Float[np.ndarra
 def tril_of_precision(precision: Float[np.ndarray, "d d"]) -> Float[np.ndarray, "d d"]:
     """Returns the Cholesky factor of the inverse of a positive-definite matrix."""
     flipped = cholesky(precision[::-1, ::-1], "the precision matrix")[::-1, ::-1]
-    return linalg.solve_triangular(flipped.T, np.eye(len(precision)), lower=True)
+    return scipy.linalg.solve_triangular(flipped.T, np.eye(len(precision)), lower=True)
 
 
 def cholesky(matrix: Float[np.ndarray, "d d"], what: str) -> Float[np.ndarray, "d d"]:
@@ -315,4 +315,4 @@ def gaussian_vector(p: Distribution) -> tuple[Array, Array] | None:
         return None
     roots = [q.scale_tril if isinstance(q, MultivariateNormal) else float(q.scale) for q in parts]
     loc = np.concatenate([np.atleast_1d(np.float64(q.loc)) for q in parts])
-    return loc, np.asarray(linalg.block_diag(*roots))
+    return loc, np.asarray(scipy.linalg.block_diag(*roots))

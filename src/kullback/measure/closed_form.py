@@ -5,10 +5,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import scipy
 from jaxtyping import Float
 from mpmath import mp
-from scipy import linalg, special
-from scipy.linalg.lapack import dtrtri  # pyright: ignore[reportAttributeAccessIssue]
+from scipy import special
 
 from kullback.distributions.base import Distribution
 from kullback.distributions.compound import Product
@@ -255,7 +255,9 @@ def as_gaussian(p: Distribution) -> MultivariateNormal | None:
         known = [part for part in parts if part is not None]
         if len(known) == len(parts):
             locs, roots = [g.loc for g in known], [g.scale_tril for g in known]
-            return MultivariateNormal(np.concatenate(locs), np.asarray(linalg.block_diag(*roots)))
+            return MultivariateNormal(
+                np.concatenate(locs), np.asarray(scipy.linalg.block_diag(*roots))
+            )
     return None
 
 
@@ -276,7 +278,7 @@ def gaussian_kl(p: MultivariateNormal, q: MultivariateNormal) -> Outcome:
 
 def _inverse(root: Float[np.ndarray, "d d"]) -> Float[np.ndarray, "d d"]:
     """Returns the inverse of a triangular root: four products with it cost less than four solves."""
-    return dtrtri(root, lower=1)[0]
+    return scipy.linalg.lapack.dtrtri(root, lower=1)[0]
 
 
 def _condition(root: Float[np.ndarray, "d d"], inverse: Float[np.ndarray, "d d"]) -> float:
@@ -311,7 +313,7 @@ def gaussian_renyi(p: MultivariateNormal, q: MultivariateNormal, alpha: float) -
         root = np.linalg.cholesky(mixed)
     except np.linalg.LinAlgError:
         return math.inf
-    z = linalg.solve_triangular(root, p.loc - q.loc, lower=True)
+    z = scipy.linalg.solve_triangular(root, p.loc - q.loc, lower=True)
     logs = [2.0 * float(np.log(np.diag(r)).sum()) for r in (root, p.scale_tril, q.scale_tril)]
     volume = logs[0] - (1.0 - alpha) * logs[1] - alpha * logs[2]
     return 0.5 * alpha * float(z @ z) + 0.5 * volume / (1.0 - alpha)

@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
+import scipy
 from jaxtyping import Float
-from scipy import linalg, special
+from scipy import special
 
 from kullback.core.errors import DensityError
 from kullback.distributions.base import Array, Distribution, Foreign
@@ -245,7 +246,7 @@ class _Reference:
     radius: float
 
     def whiten(self, x: Array) -> Array:
-        return linalg.solve_triangular(self.root, (x - self.center).T, lower=True).T
+        return scipy.linalg.solve_triangular(self.root, (x - self.center).T, lower=True).T
 
     def log_prob(self, z: Array) -> Float[np.ndarray, " n"]:
         """The log density at root z + center; -inf outside of the ellipsoid."""
@@ -349,7 +350,7 @@ def _references(rows: Float[np.ndarray, "n d"]) -> list[_Reference]:
         return []
     if np.linalg.cond(root / spread[:, None]) > 1e7:
         return []
-    z = linalg.solve_triangular(root, (rows - center).T, lower=True)
+    z = scipy.linalg.solve_triangular(root, (rows - center).T, lower=True)
     radius = float(np.sqrt(np.median(np.einsum("dn,dn->n", z, z))))
     typical = radius / math.sqrt(2.0 * special.gammaincinv(0.5 * len(root), 0.5))
     return [

@@ -3,7 +3,8 @@
 import math
 
 import numpy as np
-from scipy import linalg, special
+import scipy
+from scipy import special
 
 from kullback.distributions.base import Array, Distribution
 from kullback.distributions.student import MultivariateT, log_constant
@@ -37,9 +38,9 @@ def _entropy(p: MultivariateT) -> float:
 
 
 def _normal_cross_entropy(loc: Array, covariance: Array, q: MultivariateNormal) -> float:
-    half = linalg.solve_triangular(q.scale_tril, covariance, lower=True)
-    spread = float(np.trace(linalg.solve_triangular(q.scale_tril, half.T, lower=True)))
-    z = linalg.solve_triangular(q.scale_tril, loc - q.loc, lower=True)
+    half = scipy.linalg.solve_triangular(q.scale_tril, covariance, lower=True)
+    spread = float(np.trace(scipy.linalg.solve_triangular(q.scale_tril, half.T, lower=True)))
+    z = scipy.linalg.solve_triangular(q.scale_tril, loc - q.loc, lower=True)
     log_det = float(np.log(np.diag(q.scale_tril)).sum())
     return log_det + 0.5 * (len(loc) * math.log(2.0 * math.pi) + spread + float(z @ z))
 
@@ -47,9 +48,9 @@ def _normal_cross_entropy(loc: Array, covariance: Array, q: MultivariateNormal) 
 def _of_normal(p: MultivariateNormal, q: MultivariateT) -> Outcome:
     """E[log(1 + Q)] = int_0^inf (1 - E[exp(-s Q)]) exp(-s) / s ds, Q a quadratic form of normals."""
     d = len(p.loc)
-    root = linalg.solve_triangular(q.scale_tril, p.scale_tril, lower=True)
+    root = scipy.linalg.solve_triangular(q.scale_tril, p.scale_tril, lower=True)
     left, sizes, _ = np.linalg.svd(root)
-    shift = left.T @ linalg.solve_triangular(q.scale_tril, p.loc - q.loc, lower=True)
+    shift = left.T @ scipy.linalg.solve_triangular(q.scale_tril, p.loc - q.loc, lower=True)
     weights, offsets = sizes**2 / q.df, shift**2 / q.df
 
     def columns(s: np.ndarray, speed: np.ndarray) -> np.ndarray:
